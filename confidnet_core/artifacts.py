@@ -1,0 +1,100 @@
+"""Trained networks on disk: weights.pt (tensors only), model.json (what they are of, and how good), history.csv."""
+
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from confidnet_core.data import Dataset
+from confidnet_core.files import read_json, replacing, write_json
+from confidnet_core.inference import classification_metrics
+from confidnet_core.models._classifier import Classifier
+from confidnet_core.models._confidnet import ConfidNet, freeze
+from confidnet_core.models._head import confidence_head
+from confidnet_core.params import Benchmark, Choice, Confidnet
+from confidnet_core.registry import find
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def build_classifier(model: Choice, dataset: Dataset) -> Classifier:
+    return find("models", model.name)(classes=len(dataset.classes), image_shape=dataset.image_shape, **model.settings)
+
+
+def build_confidnet(classifier: Classifier, recipe: Confidnet, dataset: Dataset) -> ConfidNet:
+    """A fresh head on the frozen classifier."""
+    kernel = (recipe.kernel or 3) if dataset.is_segmentation else None
+    head = confidence_head(classifier.feature_channels, widths=recipe.widths, kernel=kernel)
+    return ConfidNet(classifier, head, dropout=recipe.dropout)
+
+
+def save_network(folder: Path, weights: dict[str, Tensor], facts: dict[str, Any], history: list[dict], **reports: Any) -> None:
+    """All files or none. facts and reports (NAME.json each): JSON-like, without times, so that equal trainings give equal files."""
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        torch.save({name: value.cpu().contiguous() for name, value in weights.items()}, temporary / "weights.pt")
+        write_json(temporary / "model.json", facts)
+        for name, report in reports.items():
+            write_json(temporary / f"{name}.json", report)
+        pd.DataFrame(history).to_csv(temporary / "history.csv", index=False)
+
+
+def weights_digest(folder: Path) -> str:
+    return sha256((Path(folder) / "weights.pt").read_bytes()).hexdigest()
+
+
+def describe(benchmark: Benchmark, dataset: Dataset, **facts: Any) -> dict[str, Any]:
+    """What a model.json says of a network that belongs to this benchmark and data."""
+    return {"model": asdict(benchmark.model), "classes": list(dataset.classes), "image_shape": list(dataset.image_shape), **facts}
+
+
+def load_classifier(folder: Path, benchmark: Benchmark, dataset: Dataset) -> Classifier:
+    """The trained classifier in eval mode. ValueError where the file is of another model or data."""
+    facts = read_json(Path(folder) / "model.json")
+    expected = read_back(describe(benchmark, dataset))
+    differing = [f"{key}: file {facts.get(key)}, wanted {value}" for key, value in expected.items() if facts.get(key) != value]
+    if differing:
+        raise ValueError(f"{folder} holds another network ({'; '.join(differing)}); `dvc repro` trains the right one")
+    settings = {key: value for key, value in benchmark.model.settings.items() if key != "pretrained"}  # its weights follow
+    classifier = build_classifier(Choice(benchmark.model.name, settings), dataset)
+    return _load(classifier, folder).eval()
+
+
+def checked_classifier(folder: Path, benchmark: Benchmark, dataset: Dataset, device: torch.device) -> Classifier:
+    """The frozen classifier on the device, after its validation accuracy was found to be the one that its training noted."""
+    classifier = freeze(load_classifier(folder, benchmark, dataset)).to(device, memory_format=torch.channels_last)
+    noted = read_json(folder / "model.json")["val_accuracy"]
+    found = classification_metrics(classifier, dataset, device, "fp32")["val_accuracy"]
+    if abs(noted - found) > 1e-3:  # devices differ in the last bits of a sum, never by more than a few predictions
+        raise ValueError(f"{folder}: the classifier's validation accuracy is {found:.4f}, its training noted {noted:.4f}; train it again")
+    return classifier
+
+
+def load_head(folder: Path, classifier: Classifier, recipe: Confidnet, dataset: Dataset) -> ConfidNet:
+    """The classifier's own encoder with the trained head, in eval mode."""
+    network = build_confidnet(classifier, recipe, dataset)
+    _load(network.head, folder)
+    return network.eval()
+
+
+def load_finetuned(folder: Path, classifier: Classifier, recipe: Confidnet, dataset: Dataset) -> ConfidNet:
+    """The fine-tuned encoder copy with its head, in eval mode; the classifier stays as it is."""
+    return _load(build_confidnet(classifier, recipe, dataset).finetuning(), folder).eval()
+
+
+def _load(network: Network, folder: Path) -> Network:
+    path = Path(folder) / "weights.pt"
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit the network of params.yaml: {error}") from None
+    return network
+
+
+def read_back(content: dict[str, Any]) -> dict[str, Any]:
+    """As JSON would give it back: tuples are lists."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in content.items()}

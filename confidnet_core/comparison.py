@@ -1,0 +1,193 @@
+"""Methods side by side: one table over benchmarks, seeds and methods, its means over seeds, and its rendering for readers and for DVC.
+
+What each metric measures stands with its definition in metrics/failure.py.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from confidnet_core.evaluation import KEYS, METRICS, Evaluation
+from confidnet_core.plots import outcome_bins
+
+
+class Column(NamedTuple):
+    metric: str
+    title: str
+    higher_is_better: bool
+    scale: int
+
+
+# Percent for rates and areas under precision and ROC curves, thousandths for risks: as in the ConfidNet paper and in the AURC literature.
+COLUMNS = (
+    Column("fpr_at_95_tpr", "FPR@95%TPR", False, 100),
+    Column("aupr_error", "AUPR-Error", True, 100),
+    Column("aupr_success", "AUPR-Success", True, 100),
+    Column("auroc", "AUROC", True, 100),
+    Column("aurc", "AURC", False, 1000),
+    Column("e_aurc", "E-AURC", False, 1000),
+    Column("augrc", "AUGRC", False, 1000),
+)
+UNDEFINED = "–"  # noqa: RUF001
+
+
+def table(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
+    """One row an evaluation, in the given order; undefined metrics are NaN, which CSV leaves empty.
+
+    ValueError for no evaluation at all, one given twice, or methods that were not evaluated on the same predictions.
+    """
+    rows = [{key: getattr(one, key) for key in KEYS} | {name: one.metrics[name] for name in METRICS} for one in evaluations]
+    if not rows:
+        raise ValueError("there is no evaluation to compare; params.yaml must list at least one benchmark, seed and method")
+    frame = pd.DataFrame(rows).astype(dict.fromkeys(METRICS, float))
+    twice = frame.duplicated(["benchmark", "seed", "method"])
+    if twice.any():
+        raise ValueError(f"evaluated twice: {_named(frame[twice])}; params.yaml may list a benchmark, seed or method once")
+    for _, group in frame.groupby(["benchmark", "seed"], sort=False):
+        other = group[(group[["samples", "errors"]] != group[["samples", "errors"]].iloc[0]).any(axis=1)]
+        if len(other):
+            pair = f"{_named(other)} and {_named(group.iloc[:1])}"
+            raise ValueError(f"{pair} differ in samples or errors, so they cannot be compared; run `dvc repro`")
+    return frame
+
+
+def mean_over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row for each benchmark and method of a `table`: `seeds` (their number), the means of samples, errors and metrics.
+
+    A metric that is undefined for one seed is undefined. With two seeds or more `<metric>_std` is the sample standard deviation.
+    """
+    groups = frame.groupby(["benchmark", "method"], sort=False)
+    means = groups[["samples", "errors", *METRICS]].agg(lambda values: values.mean(skipna=False))
+    means.insert(0, "oracle", groups["oracle"].first())
+    means.insert(1, "seeds", groups["seed"].nunique())
+    if (means["seeds"] > 1).any():
+        means = means.join(groups[list(METRICS)].agg(lambda values: values.std(ddof=1, skipna=False)).add_suffix("_std"))
+    return means.reset_index()
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A `table` as one Markdown section a benchmark; the best value of each column is bold, the oracle is last and never best."""
+    sections = []
+    for benchmark, group in frame.groupby("benchmark", sort=False):
+        header, *rows = _cells(group, best="**{}**")
+        rule = ["---"] + ["---:"] * len(COLUMNS)
+        lines = ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]
+        sections.append("\n".join([f"## {benchmark}", "", _accuracy_line(group), "", *lines]))
+    return "\n\n".join([*sections, " ".join(_legend(frame, "Bold"))]) + "\n"
+
+
+def terminal_table(frame: pd.DataFrame) -> str:
+    """The same as aligned plain text; a star marks the best value of each column."""
+    sections = []
+    for benchmark, group in frame.groupby("benchmark", sort=False):
+        rows = _cells(group, best="{}*", other="{} ")
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+        sections.append("\n".join([f"{benchmark}: {_accuracy_line(group)}", "", *lines]))
+    return "\n\n".join([*sections, "\n".join(_legend(frame, "*"))]) + "\n"
+
+
+def summary(frame: pd.DataFrame) -> dict:
+    """A `table` in the few numbers that DVC shows as columns, means over seeds to 5 decimals, None where undefined.
+
+    The oracle is left out: it is no result. Dots in names become underscores, because DVC reads a dot in a key as nesting.
+    """
+    content = {}
+    for benchmark, group in frame.groupby("benchmark", sort=False):
+        classifier = group.drop_duplicates("seed")[["accuracy", "errors"]].mean()
+        means = mean_over_seeds(group[~group["oracle"]]).set_index("method")
+        content[_key(benchmark)] = {name: _rounded(value) for name, value in classifier.items()} | {
+            name: {_key(method): _rounded(value) for method, value in means[name].items()} for name in ("auroc", "aupr_error")
+        }
+    return content
+
+
+def curve_rows(
+    benchmark: str, seed: int, method: str, x: np.ndarray, y: np.ndarray, names: tuple[str, str], points: int = 200
+) -> pd.DataFrame:
+    """A curve (n,), (n,) as rows for DVC's `methods` plot: thinned to POINTS with both ends kept, undefined points left out."""
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    defined = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    kept = defined[np.linspace(0, len(defined) - 1, min(points, len(defined))).round().astype(int)]
+    return pd.DataFrame({"benchmark": benchmark, "seed": seed, "method": method, names[0]: x[kept], names[1]: y[kept]})
+
+
+def histogram_rows(benchmark: str, seed: int, method: str, confidence: np.ndarray, correct: np.ndarray, bins: int = 40) -> pd.DataFrame:
+    """Outcomes (n,) as rows for DVC's `histogram` plot: a bin from `confidence` to `confidence_to`, its count, its share of the outcome."""
+    edges, successes, errors = outcome_bins(confidence, correct, bins)
+    counts = np.concatenate([successes, errors])
+    return pd.DataFrame(
+        {
+            "benchmark": benchmark,
+            "seed": seed,
+            "method": method,
+            "outcome": np.repeat(["success", "error"], bins),
+            "confidence": np.tile(edges[:-1], 2),
+            "confidence_to": np.tile(edges[1:], 2),
+            "count": counts,
+            "share": counts / np.repeat([max(successes.sum(), 1), max(errors.sum(), 1)], bins),
+        }
+    )
+
+
+def _named(frame: pd.DataFrame) -> str:
+    return ", ".join(f"{row.benchmark} seed {row.seed} {row.method}" for row in frame.itertuples())
+
+
+def _cells(group: pd.DataFrame, best: str, other: str = "{}") -> list[list[str]]:
+    """Header and rows of one benchmark, the oracle last; BEST and OTHER are how the best and the other values are set."""
+    means = mean_over_seeds(group).sort_values("oracle", kind="stable")
+    most = int(means["seeds"].max())
+    columns = [["method", *(_label(row.method, bool(row.oracle), int(row.seeds), most) for row in means.itertuples())]]
+    for column in COLUMNS:
+        title = other.format(f"{column.title} {'↑' if column.higher_is_better else '↓'}")
+        cells = zip(_values(means, column), _are_best(means, column), strict=True)
+        columns.append([title, *((best if is_best else other).format(value) for value, is_best in cells)])
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _label(method: str, oracle: bool, seeds: int, most_seeds: int) -> str:
+    label = f"{method} (oracle: uses the labels)" if oracle else method
+    return label if seeds == most_seeds else f"{label} ({seeds} of {most_seeds} seeds)"
+
+
+def _values(means: pd.DataFrame, column: Column) -> list[str]:
+    values = means[column.metric] * column.scale
+    spreads = means.get(f"{column.metric}_std", pd.Series(np.nan, means.index)) * column.scale
+    return [_value(value) + ("" if np.isnan(spread) else f" ± {spread:.2f}") for value, spread in zip(values, spreads, strict=True)]
+
+
+def _value(value: float) -> str:
+    return UNDEFINED if np.isnan(value) else f"{value:.2f}"
+
+
+def _are_best(means: pd.DataFrame, column: Column) -> list[bool]:
+    # Compared as shown: of two equal numbers in print, both are best.
+    shown = (means[column.metric] * column.scale).map(lambda value: float(f"{value:.2f}")).where(~means["oracle"])
+    return (shown == (shown.max() if column.higher_is_better else shown.min())).tolist()
+
+
+def _accuracy_line(group: pd.DataFrame) -> str:
+    seeds = group.drop_duplicates("seed")
+    facts = [f"accuracy {_value(100 * row.accuracy)}%, {row.errors} errors among {row.samples}" for row in seeds.itertuples()]
+    return facts[0] if len(facts) == 1 else "; ".join(f"seed {seed}: {fact}" for seed, fact in zip(seeds["seed"], facts, strict=True))
+
+
+def _legend(frame: pd.DataFrame, mark: str) -> list[str]:
+    over_seeds = "; mean ± sample standard deviation over seeds" if frame["seed"].nunique() > 1 else ""
+    oracle = ", the oracle aside: it bounds what learning the true class probability can reach" if frame["oracle"].any() else ""
+    return [
+        f"FPR, AUPR and AUROC in percent, AURC, E-AURC and AUGRC times 1000{over_seeds}.",
+        f"↑ higher is better, ↓ lower is better. {UNDEFINED} undefined.",
+        f"{mark} best of its column{oracle}.",
+    ]
+
+
+def _key(name: str) -> str:
+    return str(name).replace(".", "_")
+
+
+def _rounded(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 5)

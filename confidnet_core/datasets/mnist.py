@@ -1,0 +1,110 @@
+"""Handwritten digits of 28x28 pixels, from the four idx files, plain or gzip.
+
+LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document recognition".
+"""
+
+import gzip
+import math
+import zlib
+from hashlib import md5
+from pathlib import Path
+
+import numpy as np
+
+from confidnet_core.data import Dataset
+from confidnet_core.datasets._raw import check_whole, download, raw_folder
+
+# md5 of the published files' content. Copies differ in how they were compressed, so a gzip file's own checksum says nothing.
+PUBLISHED = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+PLACES = ("", "MNIST/raw", "raw", "MNIST")
+
+
+def mnist(*, val: int = 6000, split_seed: int = 42) -> Dataset:
+    """Images (70000, 1, 28, 28): the training file's, of which VAL drawn at random are "val", then the test file's.
+
+    With the defaults, val holds the very images of ConfidNet's published split. `source` says whether the content is MNIST as
+    published; other idx files of ten classes are taken too. ValueError for a file that is damaged or does not fit the others.
+    """
+    check_whole("mnist", 1, val=val)
+    check_whole("mnist", 0, split_seed=split_seed)
+    paths = _locate(raw_folder("mnist"))
+    content = [_content(path) for path in paths]
+    train_images, train_labels = _images_and_labels(paths[:2], content[:2])
+    test_images, test_labels = _images_and_labels(paths[2:], content[2:])
+    if train_images.shape[1:] != test_images.shape[1:]:
+        raise ValueError(f"{paths[0]} holds images {train_images.shape[1:]} and {paths[2]} {test_images.shape[1:]}; expected one size")
+    if val >= len(train_labels):
+        raise ValueError(f"mnist: val is {val}, but it is taken from the {len(train_labels)} training images; expected fewer")
+
+    order = np.arange(len(train_labels))
+    np.random.RandomState(split_seed).shuffle(order)  # the legacy generator, because the published split was drawn with it
+    as_published = [md5(data, usedforsecurity=False).hexdigest() for data in content] == list(PUBLISHED.values())
+    return Dataset(
+        images=np.concatenate([train_images, test_images])[:, None],
+        labels=np.concatenate([train_labels, test_labels]),
+        splits={"train": order[val:], "val": order[:val], "test": len(order) + np.arange(len(test_labels))},
+        classes=tuple("0123456789"),
+        mean=(0.1307,),
+        std=(0.3081,),
+        source="MNIST, content as published" if as_published else "idx files whose content is not MNIST as published",
+    )
+
+
+def _locate(folder: Path) -> list[Path]:
+    """The four files in PUBLISHED's order, from the first place that has them all; downloaded if none has."""
+    for place in PLACES:
+        found = [_either(folder / place / name) for name in PUBLISHED]
+        if all(found):
+            return found
+    from torchvision.datasets import MNIST  # here, because it takes seconds and a local copy does not need it
+
+    digests = dict(MNIST.resources)
+    packed = [f"{name}.gz" for name in PUBLISHED]
+    for name in packed:
+        if not _either(folder / name.removesuffix(".gz")):
+            download([mirror + name for mirror in MNIST.mirrors], folder / name, digest=digests[name], needed=packed)
+    return [_either(folder / name) for name in PUBLISHED]
+
+
+def _either(path: Path) -> Path | None:
+    candidates = (path, path.with_name(f"{path.name}.gz"))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _content(path: Path) -> bytes:
+    data = path.read_bytes()
+    if data[:2] != b"\x1f\x8b":
+        return data
+    try:
+        return gzip.decompress(data)
+    except (EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"{path} is truncated or damaged ({error}); delete it, to download it anew, or put a whole copy there") from None
+
+
+def _images_and_labels(paths: list[Path], content: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = _parse(paths[0], content[0], dimensions=3), _parse(paths[1], content[1], dimensions=1)
+    if len(images) != len(labels):
+        raise ValueError(f"{paths[1]} holds {len(labels)} labels, {paths[0]} {len(images)} images; do both come from one data set?")
+    if len(labels) == 0 or labels.max() > 9:
+        raise ValueError(f"{paths[1]} holds {f'the label {labels.max()}' if len(labels) else 'no label'}; expected the digits 0 to 9")
+    return images, labels
+
+
+def _parse(path: Path, data: bytes, *, dimensions: int) -> np.ndarray:
+    """An idx file: two zero bytes, the type (8: unsigned byte), the number of dimensions, the sizes (big-endian), the bytes."""
+    start = 4 + 4 * dimensions
+    if len(data) < start or data[:4] != bytes([0, 0, 8, dimensions]):
+        raise ValueError(f"{path} is no idx file of {dimensions}-dimensional bytes: it begins with {data[:4].hex() or 'nothing'}")
+    shape = np.frombuffer(data, ">u4", count=dimensions, offset=4).tolist()
+    expected = start + math.prod(shape)
+    if len(data) != expected:
+        raise ValueError(
+            f"{path} holds {len(data)} bytes, decompressed; its head, of {shape} values, asks for {expected}. "
+            "It is truncated or damaged: delete it, to download it anew, or put a whole copy there"
+        )
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)

@@ -1,0 +1,42 @@
+"""What the trainings minimise. TCP: Corbière et al. 2019, arXiv:1910.04851, section 2."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def true_class_probability(logits: Tensor, labels: Tensor) -> Tensor:
+    """TCP, the softmax probability of the true class, in [0, 1].
+
+    logits (b, classes, ...), labels int64 (b, ...) in [0, classes) -> (b, ...).
+    Above 1/2 the prediction is right; below 1/classes it is wrong; between them both happen.
+    """
+    return functional.softmax(logits, dim=1).gather(1, labels.unsqueeze(1)).squeeze(1)
+
+
+def tcp_regression(confidence_logits: Tensor, class_logits: Tensor, labels: Tensor, void: int | None = None) -> Tensor:
+    """Mean over the labelled places of (sigmoid(confidence_logits) - TCP)^2; 0 where none is labelled.
+
+    confidence_logits (b, ...), class_logits (b, classes, ...), labels int64 (b, ...). No gradient reaches class_logits.
+    """
+    labelled = torch.ones_like(labels, dtype=torch.bool) if void is None else labels != void
+    # Void labels are no valid index: read class 0 there, then give these places no weight.
+    target = true_class_probability(class_logits.detach().float(), labels.where(labelled, 0))
+    error = (confidence_logits.float().sigmoid() - target).square()
+    return (error * labelled).sum() / labelled.sum().clamp(min=1)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, void: int | None = None, weights: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy over the labelled places, weighted by class if weights (classes,) are given."""
+    ignored = -100 if void is None else void
+    return functional.cross_entropy(logits.float(), labels, weight=weights, ignore_index=ignored)
+
+
+def median_frequency_weights(counts: Tensor) -> Tensor:
+    """Class weights median(frequency) / frequency (Eigen & Fergus 2015, arXiv:1411.4734), frequencies over the whole set.
+
+    counts (classes,) of labels in the training set; a class that never occurs gets weight 0.
+    """
+    frequency = counts.double() / counts.sum()
+    weights = frequency[frequency > 0].quantile(0.5) / frequency
+    return weights.where(frequency > 0, 0.0).float()

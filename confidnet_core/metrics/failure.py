@@ -1,0 +1,225 @@
+"""Failure prediction: how well a confidence score ranks correct predictions above errors.
+
+Hendrycks & Gimpel 2017, arXiv:1610.02136 (AUROC, AUPR, FPR at 95 % TPR); Geifman et al. 2019, arXiv:1805.08206 (AURC, E-AURC);
+Traub et al. 2024, arXiv:2407.01032 (AUGRC). One sort of all samples and one of the errors serve every metric.
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+METRICS = ("accuracy", "fpr_at_95_tpr", "aupr_error", "aupr_success", "auroc", "aurc", "e_aurc", "augrc")
+
+_BLOCK = 1 << 17  # sorted samples worked on at a time: temporary arrays stay in cache and do not grow with the data
+_TABLE = np.array([math.fsum(1 / k for k in range(1, n + 1)) for n in range(65)])  # harmonic numbers H(0) ... H(64)
+
+
+def failure_metrics(confidence: ArrayLike, correct: ArrayLike) -> dict[str, float | None]:
+    """The metrics of METRICS, in that order, as fractions in [0, 1]; None where one is undefined, never NaN.
+
+    confidence: (n,) finite real numbers of any scale and sign, higher = surer; ranked at their own precision
+    correct: (n,) bool, or integers 0 and 1
+
+    Equal confidences are one threshold: the metrics depend neither on the order of the samples nor on the scale of the confidence.
+
+    accuracy       share of correct predictions
+    fpr_at_95_tpr  share of errors at or above the largest threshold that keeps at least 95 % of the correct predictions; lower is better
+    aupr_error     average precision (the step-wise sum) of finding errors at low confidence
+    aupr_success   average precision of finding correct predictions at high confidence
+    auroc          probability that a correct prediction is surer than an error, ties counted half
+    aurc           mean over k = 1 ... n of the error rate of the k surest samples, expected over the orders of equal confidences
+    e_aurc         aurc minus the aurc of a ranking with every error last; 0 for such a ranking only
+    augrc          (1 - auroc) * accuracy * r + r^2 / 2 with the error rate r; in [0, 1/2], lower is better
+
+    Where every sample has the same outcome:
+
+                 accuracy  fpr_at_95_tpr  aupr_error  aupr_success  auroc  aurc  e_aurc  augrc
+    no error     1         None           None        1             None   0     0       0
+    no success   0         None           1           None          None   1     0       1/2
+
+    ValueError for no samples, NaN or infinite confidence, unequal lengths, more than one axis, or other types.
+    """
+    ranked, errors = _ranked(confidence, correct)
+    if len(errors) == 0:
+        return dict(zip(METRICS, (1.0, None, None, 1.0, None, 0.0, 0.0, 0.0), strict=True))
+    if len(errors) == len(ranked):
+        return dict(zip(METRICS, (0.0, None, 1.0, None, None, 1.0, 0.0, 0.5), strict=True))
+    return dict(zip(METRICS, _of_both_outcomes(ranked, errors), strict=True))
+
+
+def risk_coverage_curve(confidence: ArrayLike, correct: ArrayLike, points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """Coverage and selective risk, float64 (at most `points`,) each: the error rate of the surest samples, evenly spaced up to coverage 1.
+
+    Within equal confidences the risk is the expected one over their orders, as in aurc. Arguments and errors as in failure_metrics.
+    """
+    _check_points(points, least=1)
+    ranked, errors = _ranked(confidence, correct)
+    total, points = len(ranked), min(points, len(ranked))
+    kept = -(-np.arange(1, points + 1) * total // points)  # rounded up
+    value = ranked[total - kept]
+    above, wrong_above = _count_above(ranked, value, "right"), _count_above(errors, value, "right")
+    tied, wrong_tied = _count_above(ranked, value, "left") - above, _count_above(errors, value, "left") - wrong_above
+    return kept / total, (wrong_above + wrong_tied * ((kept - above) / tied)) / kept
+
+
+def roc_curve(confidence: ArrayLike, correct: ArrayLike, points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """False and true positive rate, float64 (at most `points`,) each, from (0, 0) to (1, 1); a correct prediction is the positive.
+
+    Every point is a threshold with all of its equal confidences, so straight lines between all of them enclose auroc; beyond `points`
+    thresholds, half are spread evenly over all samples and half over the errors. Both arrays are empty where all samples have the
+    same outcome, for which the curve is undefined. Arguments and errors as in failure_metrics.
+    """
+    _check_points(points, least=2)
+    ranked, errors = _ranked(confidence, correct)
+    right = len(ranked) - len(errors)
+    if right == 0 or len(errors) == 0:
+        return np.empty(0), np.empty(0)
+    value = _thinned_thresholds(ranked, errors, points - 1)
+    wrong_kept = np.append(0, _count_above(errors, value, "left"))
+    right_kept = np.append(0, _count_above(ranked, value, "left")) - wrong_kept
+    return wrong_kept / len(errors), right_kept / right
+
+
+def _of_both_outcomes(ranked: np.ndarray, errors: np.ndarray) -> tuple[float, ...]:
+    """The metrics in the order of METRICS, for at least one error and one success."""
+    total, wrong = len(ranked), len(errors)
+    right = total - wrong
+    kept = wrong_kept = 0  # totals of the blocks so far, from the surest sample on
+    false_positives, discordant = None, 0  # discordant: twice the pairs of a surer error and a correct prediction, a tie once
+    precision_of_errors = precision_of_successes = risk = 0.0
+    for sample_count, error_count in _thresholds(ranked, errors):
+        success_count = sample_count - error_count
+        kept_here, wrong_here = kept + np.cumsum(sample_count), wrong_kept + np.cumsum(error_count)
+        right_here = kept_here - wrong_here
+        precision_of_successes += float(np.sum(success_count * (right_here / kept_here)))
+        if false_positives is None and 20 * right_here[-1] >= 19 * right:
+            false_positives = int(wrong_here[np.argmax(20 * right_here >= 19 * right)])
+        kept, wrong_kept = int(kept_here[-1]), int(wrong_here[-1])
+
+        # the sums over errors need only the thresholds that have one
+        has_error = np.flatnonzero(error_count)
+        sample_count, success_count, error_count = sample_count[has_error], success_count[has_error], error_count[has_error]
+        above, wrong_above = kept_here[has_error] - sample_count, wrong_here[has_error] - error_count
+        discordant += int(np.sum(error_count * (2 * (right - right_here[has_error]) + success_count)))
+        precision_of_errors += float(np.sum(error_count * ((wrong - wrong_above) / (total - above))))
+        risk += float(np.sum(error_count * _mean_risk_of_an_error(above, sample_count, total)))
+
+    aurc = min(risk / total, 1.0)  # rounding
+    optimum = wrong * float(_mean_risk_of_an_error(np.array([right]), np.array([wrong]), total)[0]) / total
+    return (
+        right / total,
+        false_positives / wrong,
+        precision_of_errors / wrong,
+        precision_of_successes / right,
+        (2 * right * wrong - discordant) / (2 * right * wrong),
+        aurc,
+        max(aurc - optimum, 0.0) if discordant else 0.0,
+        (discordant + wrong**2) / (2 * total**2),
+    )
+
+
+def _thresholds(ranked: np.ndarray, errors: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """How many samples and errors have each distinct confidence, int64, from the highest on, a block of thresholds at a time."""
+    first = np.unique(ranked[::_BLOCK])
+    starts = np.append(np.searchsorted(ranked, first), len(ranked))
+    error_starts = np.append(np.searchsorted(errors, first), len(errors))
+    for block in range(len(first) - 1, -1, -1):
+        value, sample_count = _distinct(ranked[starts[block] : starts[block + 1]])
+        error_value, count = _distinct(errors[error_starts[block] : error_starts[block + 1]])
+        error_count = np.zeros_like(sample_count)
+        error_count[np.searchsorted(value, error_value)] = count
+        yield sample_count[::-1], error_count[::-1]
+
+
+def _distinct(ranked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct values of a sorted array and their counts; -0.0 is 0.0."""
+    starts = np.flatnonzero(np.append(len(ranked) > 0, ranked[1:] != ranked[:-1]))
+    return ranked[starts], np.diff(starts, append=len(ranked))
+
+
+def _mean_risk_of_an_error(above: np.ndarray, tied: np.ndarray, total: int) -> np.ndarray:
+    """What an error adds to the sum over k of the selective risk: sum of 1/k over k = its position ... total, meant over its positions.
+
+    Its positions are above + 1 ... above + tied. The mean is H(total) - H(above + tied) + mean of j / (above + j) over j = 1 ... tied.
+    """
+    below = _harmonic_between(above + tied, np.array([total]))
+    within = 1 - above / tied * _harmonic_between(above, above + tied)
+    centre = above + (tied + 1) / 2
+    small = (tied * 256 < centre) | (tied == 1)
+    if small.any():  # the difference cancels there; moments of 1/i around the centre of the positions do not
+        tied, above, inverse = tied[small], above[small], 1 / centre[small]
+        width, unit = (tied * inverse) ** 2, inverse * inverse
+        second, fourth = (width - unit) / 12, (width - unit) * (3 * width - 7 * unit) / 240
+        within[small] = (tied + 1) * inverse / 2 - above * inverse * (second + fourth)
+    return below + within
+
+
+def _harmonic_between(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """1/(low + 1) + ... + 1/high. Exact below the table's end, Euler-Maclaurin above, where log1p keeps small differences precise."""
+    end = len(_TABLE) - 1
+    tabled = _TABLE[np.minimum(high, end)] - _TABLE[np.minimum(low, end)]
+    low, high = np.maximum(low, end), np.maximum(high, end)
+    return tabled + (np.log1p((high - low) / low) + (_euler_maclaurin(1 / high) - _euler_maclaurin(1 / low)))
+
+
+def _euler_maclaurin(inverse: np.ndarray) -> np.ndarray:
+    """H(n) - log(n) - Euler's constant, from 1/n; the next term is below 2e-17 for n >= 64."""
+    square = inverse * inverse
+    return inverse / 2 - square * (1 / 12 - square * (1 / 120 - square / 252))
+
+
+def _count_above(ranked: np.ndarray, value: np.ndarray, side: str) -> np.ndarray:
+    """How many of the sorted array are above each value (side "right"), or above or equal (side "left")."""
+    return len(ranked) - np.searchsorted(ranked, value, side)
+
+
+def _thinned_thresholds(ranked: np.ndarray, errors: np.ndarray, points: int) -> np.ndarray:
+    """At most `points` distinct confidences, from high to low, the lowest included; all of them where there are no more."""
+    if 1 + np.count_nonzero(ranked[1:] != ranked[:-1]) <= points:
+        return _distinct(ranked)[0][::-1]
+    from_all = ranked[np.linspace(0, len(ranked) - 1, points - points // 2).astype(np.int64)]
+    from_errors = errors[np.linspace(0, len(errors) - 1, points // 2).astype(np.int64)]
+    return np.unique(np.concatenate([from_all, from_errors]))[::-1]
+
+
+def _ranked(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """The confidences of all samples and those of the errors, each sorted from low to high."""
+    confidence, correct = _array("confidence", confidence), _array("correct", correct)
+    if confidence.ndim != 1 or confidence.shape != correct.shape:
+        raise ValueError(f"confidence has shape {confidence.shape} and correct {correct.shape}; give one value a sample, both (n,)")
+    if len(confidence) == 0:
+        raise ValueError("there are no samples: confidence is empty; check that the split holds samples")
+    if confidence.dtype.kind not in "fiu":
+        raise ValueError(f"confidence is {confidence.dtype}; expected real numbers (are confidence and correct swapped?)")
+    correct = _boolean(correct)
+    ranked = np.sort(confidence)
+    if not np.isfinite(ranked[[0, -1]]).all():  # -inf is sorted first, inf and then NaN last
+        bad = ~np.isfinite(confidence)
+        raise ValueError(
+            f"{bad.sum()} of {len(bad)} confidences are NaN or infinite, the first at index {bad.argmax()} ({confidence[bad.argmax()]}); "
+            "a score must be finite to be ranked"
+        )
+    return ranked, np.sort(confidence[~correct])
+
+
+def _boolean(correct: np.ndarray) -> np.ndarray:
+    if correct.dtype == bool:
+        return correct
+    if correct.dtype.kind not in "iu" or correct.min() < 0 or correct.max() > 1:
+        kind = f"integers from {correct.min()} to {correct.max()}" if correct.dtype.kind in "iu" else str(correct.dtype)
+        raise ValueError(f"correct holds {kind}; expected bool or 0 and 1, True where the prediction is right (predicted == labels)")
+    return correct.astype(bool)
+
+
+def _array(name: str, values: ArrayLike) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except (TypeError, RuntimeError) as error:  # a torch tensor on a GPU, with gradient, or of a type NumPy lacks
+        raise ValueError(f"{name} cannot be read as a NumPy array ({error}); give .detach().float().cpu()") from error
+
+
+def _check_points(points: int, least: int) -> None:
+    if points < least:
+        raise ValueError(f"points is {points}; expected at least {least}")

@@ -1,0 +1,60 @@
+"""Segmentation: the confusion matrix of a whole set, and the intersection over union of each class.
+
+Everingham et al. 2010, "The PASCAL Visual Object Classes (VOC) Challenge", IJCV 88; the mean is over the classes that occur.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+_BLOCK = 1 << 16  # pixels counted at a time: bincount needs 8 bytes for each
+
+
+def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: int, void: int | None = None) -> np.ndarray:
+    """Pixel counts, int64 (classes, classes): row = label, column = prediction. Pixels labelled `void` are left out.
+
+    labels, predicted: integers of one shape, any number of axes; outside of void both in 0 ... classes - 1
+    Matrices of parts of a set may be added. ValueError for unequal shapes, other types and values out of range.
+    """
+    labels, predicted = np.asarray(labels), np.asarray(predicted)
+    if labels.shape != predicted.shape:
+        raise ValueError(f"labels have shape {labels.shape}, predictions {predicted.shape}; give one predicted class a label")
+    for name, values in (("labels", labels), ("predictions", predicted)):
+        if values.dtype.kind not in "iu":
+            raise ValueError(f"{name} are {values.dtype}; expected integer class indices")
+    counts = np.zeros(classes * classes, dtype=np.int64)
+    for label, prediction in _blocks(labels.reshape(-1), predicted.reshape(-1)):
+        if void is not None:
+            counted = label != void
+            label, prediction = label[counted], prediction[counted]
+        _check_range("label", label, classes, void)
+        _check_range("prediction", prediction, classes, None)
+        counts += np.bincount(label.astype(np.int64) * classes + prediction.astype(np.int64), minlength=classes * classes)
+    return counts.reshape(classes, classes)
+
+
+def intersection_over_union(confusion: np.ndarray) -> np.ndarray:
+    """Of each class, float64 (classes,) in [0, 1], from confusion_matrix; NaN for a class in neither the labels nor the predictions."""
+    intersection = np.diagonal(confusion)
+    union = confusion.sum(axis=0) + confusion.sum(axis=1) - intersection
+    return np.divide(intersection, union, out=np.full(len(confusion), np.nan), where=union > 0)
+
+
+def mean_iou(confusion: np.ndarray) -> float | None:
+    """Mean intersection over union of the classes that are labelled or predicted anywhere in the set; None where no pixel is counted."""
+    of_classes = intersection_over_union(confusion)
+    occurs = ~np.isnan(of_classes)
+    return float(of_classes[occurs].mean()) if occurs.any() else None
+
+
+def _blocks(labels: np.ndarray, predicted: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for start in range(0, len(labels), _BLOCK):
+        yield labels[start : start + _BLOCK], predicted[start : start + _BLOCK]
+
+
+def _check_range(name: str, values: np.ndarray, classes: int, void: int | None) -> None:
+    if len(values) and (values.min() < 0 or values.max() >= classes):
+        value = values[(values < 0) | (values >= classes)][0]
+        void_too = f" or void {void}" if void is not None else ""
+        raise ValueError(f"there is a {name} {value}; expected 0 ... {classes - 1}{void_too} (is the number of classes right?)")

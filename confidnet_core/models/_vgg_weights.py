@@ -1,0 +1,74 @@
+"""ImageNet initialisation of VGG16's 13 convolutions.
+
+torchvision's plain VGG16, without BatchNorm: Simonyan and Zisserman 2015, arXiv:1409.1556.
+"""
+
+import pickle
+from http.client import HTTPException
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import VGG16_Weights
+
+CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # positions in the `features` of torchvision's vgg16
+CHANNELS = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
+WITHOUT = "set model.pretrained: false for random weights"
+
+
+def load_imagenet_encoder(convs: list[nn.Conv2d], pretrained: bool | str) -> None:
+    """Copy ImageNet's weights and biases into the 13 convolutions, in place, and check that each one took them.
+
+    pretrained: False does nothing, True takes torchvision's weights (downloaded once), a string is the path of such a state dict
+    ValueError for convolutions of another shape, for weights that cannot be had, and for a copy that changes nothing.
+    """
+    if pretrained is False:
+        return
+    _check_shapes(convs)
+    source = _download() if pretrained is True else _read(Path(pretrained))
+    for place, (conv, position) in enumerate(zip(convs, CONVOLUTIONS, strict=True), start=1):
+        for parameter, name in ((conv.weight, f"features.{position}.weight"), (conv.bias, f"features.{position}.bias")):
+            _copy(parameter, source.get(name), f"convolution {place} of 13 ({name})")
+
+
+def _check_shapes(convs: list[nn.Conv2d]) -> None:
+    expected = [(after, before, 3, 3) for before, after in pairwise(CHANNELS)]
+    found = [tuple(conv.weight.shape) for conv in convs]
+    if found != expected:
+        raise ValueError(
+            f"model.pretrained needs VGG16's 13 convolutions at model.width 1.0 on images of 3 channels, from {expected[0]} "
+            f"to {expected[-1]}; got {len(found)}, from {found[:1]} to {found[-1:]}. Otherwise {WITHOUT}"
+        )
+
+
+def _download() -> dict[str, Tensor]:
+    weights = VGG16_Weights.IMAGENET1K_V1
+    try:
+        return weights.get_state_dict(progress=True, check_hash=True)
+    except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError is what a wrong hash gives
+        raise ValueError(
+            f"model.pretrained: true needs {weights.url}, which could not be had ({error}); give the path of that file, or {WITHOUT}"
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    remedy = f"give the state dict of torchvision's vgg16, or {WITHOUT}"
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise ValueError(f"model.pretrained is {str(path)!r}, which could not be read ({type(error).__name__}); {remedy}") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"model.pretrained is {str(path)!r}, which holds no state dict but a {type(state).__name__}; {remedy}")
+    return state
+
+
+@torch.no_grad()
+def _copy(parameter: nn.Parameter, source: Tensor | None, place: str) -> None:
+    if source is None or source.shape != parameter.shape:
+        found = "nothing" if source is None else tuple(source.shape)
+        raise ValueError(f"{place}: expected {tuple(parameter.shape)}, the file has {found}; it must be torchvision's vgg16, not vgg16_bn")
+    before = parameter.clone()
+    parameter.copy_(source)
+    if torch.equal(parameter, before) or not torch.equal(parameter, source.to(parameter)):
+        raise ValueError(f"{place} did not take the pretrained weights: the file holds non-finite numbers, or they were there before")

@@ -1,0 +1,16 @@
+"""A perceptron with one hidden layer.
+
+Corbière et al. 2019, arXiv:1910.04851, section 4.1; size and dropout as in the published MNIST configuration.
+"""
+
+import math
+
+from torch import nn
+
+from confidnet_core.models._classifier import Classifier, DenseClassifier
+
+
+def mlp(*, classes: int, image_shape: tuple[int, int, int], hidden: int = 1000, dropout: float = 0.3) -> Classifier:
+    """Features (b, hidden): the hidden layer after ReLU and dropout."""
+    features = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(image_shape), hidden), nn.ReLU(), nn.Dropout(dropout))
+    return DenseClassifier(features, nn.Linear(hidden, classes))

@@ -1,0 +1,28 @@
+"""The small convolutional network for MNIST: two convolutions, two dense layers, no BatchNorm.
+
+Corbière et al. 2019, arXiv:1910.04851, section 4.1; sizes and dropout as published.
+"""
+
+from torch import nn
+
+from confidnet_core.models._classifier import Classifier, DenseClassifier, require_size, scaled
+
+
+def mnist_convnet(
+    *,
+    classes: int,
+    image_shape: tuple[int, int, int],
+    width: float = 1.0,
+    feature_dim: int = 128,
+    conv_dropout: float = 0.25,
+    dense_dropout: float = 0.5,
+) -> Classifier:
+    """Features (b, feature_dim): the first dense layer after ReLU and dropout. ValueError for images below 6 x 6."""
+    require_size("mnist_convnet", image_shape, 6)
+    channels, height, width_in_pixels = image_shape
+    first, second = scaled(32, width), scaled(64, width)
+    pooled = second * ((height - 4) // 2) * ((width_in_pixels - 4) // 2)
+    convolutions = [nn.Conv2d(channels, first, 3), nn.ReLU(), nn.Conv2d(first, second, 3), nn.ReLU()]
+    pooling = [nn.MaxPool2d(2), nn.Dropout(conv_dropout)]
+    dense = [nn.Flatten(), nn.Linear(pooled, feature_dim), nn.ReLU(), nn.Dropout(dense_dropout)]
+    return DenseClassifier(nn.Sequential(*convolutions, *pooling, *dense), nn.Linear(feature_dim, classes))

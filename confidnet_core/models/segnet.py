@@ -1,0 +1,91 @@
+"""SegNet: VGG16's convolutions, and a mirrored decoder that unpools to where the maxima were.
+
+Badrinarayanan et al. 2017, arXiv:1511.00561; dropout as in Kendall et al. 2017, arXiv:1511.02680, with the rates published
+with Corbière et al. 2019, arXiv:1910.04851.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import max_pool2d, max_unpool2d
+
+from confidnet_core.models._classifier import Classifier, in_float32, require_size, scaled
+from confidnet_core.models._vgg_weights import load_imagenet_encoder
+from confidnet_core.registry import suggestion
+
+# Channels of the convolutions of each stage, and the dropout after it; 0 is none.
+DOWN = (((64, 64), 0.0), ((128, 128), 0.0), ((256, 256, 256), 0.5), ((512, 512, 512), 0.5), ((512, 512, 512), 0.5))
+UP = (((512, 512, 512), 0.5), ((512, 512, 256), 0.4), ((256, 256, 128), 0.3), ((128, 64), 0.0))
+FEATURES = ("dense", "unpooled")
+
+
+def segnet(
+    *,
+    classes: int,
+    image_shape: tuple[int, int, int],
+    width: float = 1.0,
+    feature: str = "dense",
+    pretrained: bool | str = False,
+    published_logits: bool = False,
+) -> Classifier:
+    """Features (b, 64 width, h, w), at full resolution.
+
+    feature: "dense" is the last stage's first convolution after BatchNorm and ReLU. "unpooled" is what enters that stage, as in
+        the published code: the map before, unpooled, so that a channel is zero in at least three of four pixels
+    pretrained: start the encoder from ImageNet's VGG16, see load_imagenet_encoder
+    published_logits: BatchNorm and ReLU after the last convolution, as in the published code; then no logit is negative
+    ValueError for images below 32 x 32 and for an unknown feature.
+    """
+    require_size("segnet", image_shape, 32)
+    if feature not in FEATURES:
+        raise ValueError(f"model.feature is {feature!r}, which segnet does not have{suggestion(feature, FEATURES)}")
+    network = SegNet(classes, image_shape[0], width, feature == "dense", published_logits)
+    load_imagenet_encoder([layer for layer in network.down.modules() if isinstance(layer, nn.Conv2d)], pretrained)
+    return network
+
+
+class SegNet(Classifier):
+    def __init__(self, classes: int, channels: int, width: float, dense_features: bool, published_logits: bool) -> None:
+        super().__init__()
+        stages, before = [], channels
+        for full_widths, _ in DOWN + UP:
+            stages.append(_stage(before, [scaled(each, width) for each in full_widths]))
+            before = scaled(full_widths[-1], width)
+        self.down, self.up = nn.ModuleList(stages[: len(DOWN)]), nn.ModuleList(stages[len(DOWN) :])
+        self.down_dropout = nn.ModuleList([nn.Dropout(rate) if rate else nn.Identity() for _, rate in DOWN])
+        self.up_dropout = nn.ModuleList([nn.Dropout(rate) if rate else nn.Identity() for _, rate in UP])
+        self.last_stage = _stage(before, [before])
+        self.output = _stage(before, [classes]) if published_logits else nn.Conv2d(before, classes, 3, padding=1)
+        self.dense_features = dense_features
+        self.feature_channels = before
+
+    def encode(self, images: Tensor) -> Tensor:
+        features, poolings = images, []
+        for stage, dropout in zip(self.down, self.down_dropout, strict=True):
+            full = stage(features)
+            features, indices = max_pool2d(full, 2, return_indices=True)
+            features = dropout(features)
+            poolings.append((indices, full.shape[-2:]))
+        for stage, dropout in zip(self.up, self.up_dropout, strict=True):
+            features = dropout(stage(_unpool(features, *poolings.pop())))
+        features = _unpool(features, *poolings.pop())
+        return self.last_stage(features) if self.dense_features else features
+
+    def classify(self, features: Tensor) -> Tensor:
+        return in_float32(self.output, features if self.dense_features else self.last_stage(features))
+
+
+def _unpool(features: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
+    """The size is needed for odd ones: 11 x 15 is pooled to 5 x 7."""
+    if torch.are_deterministic_algorithms_enabled():
+        # max_unpool2d refuses to run then, since indices might repeat; pooling's never do. It is the faster one.
+        zeros = features.new_zeros(*features.shape[:2], size[0] * size[1])
+        return zeros.scatter(2, indices.flatten(2), features.flatten(2)).unflatten(2, size)
+    return max_unpool2d(features, indices, 2, output_size=size)
+
+
+def _stage(before: int, channels: list[int]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for after in channels:
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        before = after
+    return nn.Sequential(*layers)

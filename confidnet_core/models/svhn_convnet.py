@@ -1,0 +1,30 @@
+"""The small convolutional network for SVHN: three blocks of two convolutions, with BatchNorm after the ReLU.
+
+Corbière et al. 2019, arXiv:1910.04851, section 4.1; sizes, reflection padding and dropout as published.
+"""
+
+from itertools import pairwise
+
+from torch import nn
+
+from confidnet_core.models._classifier import Classifier, DenseClassifier, require_size, scaled
+
+
+def svhn_convnet(
+    *, classes: int, image_shape: tuple[int, int, int], width: float = 1.0, feature_dim: int = 512, dropout: float = 0.3
+) -> Classifier:
+    """Features (b, feature_dim): the first dense layer after ReLU and dropout. ValueError for images below 8 x 8."""
+    require_size("svhn_convnet", image_shape, 8)
+    channels = [image_shape[0], *(scaled(each, width) for each in (32, 64, 128))]
+    blocks = [layer for before, after in pairwise(channels) for layer in _block(before, after, dropout)]
+    pooled = channels[-1] * (image_shape[1] // 8) * (image_shape[2] // 8)
+    dense = [nn.Flatten(), nn.Linear(pooled, feature_dim), nn.ReLU(), nn.Dropout(dropout)]
+    return DenseClassifier(nn.Sequential(*blocks, *dense), nn.Linear(feature_dim, classes))
+
+
+def _block(before: int, after: int, dropout: float) -> list[nn.Module]:
+    return [*_unit(before, after), *_unit(after, after), nn.MaxPool2d(2), nn.Dropout(dropout)]
+
+
+def _unit(before: int, after: int) -> list[nn.Module]:
+    return [nn.Conv2d(before, after, 3, padding=1, padding_mode="reflect"), nn.ReLU(), nn.BatchNorm2d(after)]

@@ -1,0 +1,49 @@
+"""VGG16 for small images, with BatchNorm after the ReLU, reflection padding and much dropout, as for CIFAR-10 and CIFAR-100.
+
+Simonyan and Zisserman 2015, arXiv:1409.1556, configuration D; dropout as published with Corbière et al. 2019, arXiv:1910.04851.
+"""
+
+from torch import nn
+
+from confidnet_core.models._classifier import Classifier, DenseClassifier, scaled
+from confidnet_core.models._vgg_weights import load_imagenet_encoder
+
+# Channels of each convolution and the dropout after it; 0 is none. A stage ends with pooling.
+STAGES = (
+    ((64, 0.3), (64, 0.0)),
+    ((128, 0.4), (128, 0.0)),
+    ((256, 0.4), (256, 0.4), (256, 0.0)),
+    ((512, 0.4), (512, 0.4), (512, 0.0)),
+    ((512, 0.4), (512, 0.4), (512, 0.0)),
+)
+
+
+def vgg16(
+    *, classes: int, image_shape: tuple[int, int, int], width: float = 1.0, feature_dim: int = 512, pretrained: bool | str = False
+) -> Classifier:
+    """Features (b, feature_dim): the first dense layer after ReLU and dropout 0.5.
+
+    pretrained: start the convolutions from ImageNet's, see load_imagenet_encoder
+    ValueError for an image size that five poolings do not divide.
+    """
+    channels, height, width_in_pixels = image_shape
+    if min(height, width_in_pixels) < 32 or height % 32 or width_in_pixels % 32:
+        raise ValueError(f"vgg16 needs a height and width divisible by 32, got {height} x {width_in_pixels}; choose svhn_convnet or resize")
+    convolutions = _convolutions(channels, width)
+    pooled = scaled(512, width) * (height // 32) * (width_in_pixels // 32)
+    dense = [nn.Dropout(0.5), nn.Flatten(), nn.Linear(pooled, feature_dim), nn.ReLU(), nn.Dropout(0.5)]
+    load_imagenet_encoder([layer for layer in convolutions if isinstance(layer, nn.Conv2d)], pretrained)
+    return DenseClassifier(nn.Sequential(*convolutions, *dense), nn.Linear(feature_dim, classes))
+
+
+def _convolutions(channels: int, width: float) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    before = channels
+    for stage in STAGES:
+        for full_width, dropout in stage:
+            after = scaled(full_width, width)
+            layers += [nn.Conv2d(before, after, 3, padding=1, padding_mode="reflect"), nn.ReLU(), nn.BatchNorm2d(after)]
+            layers += [nn.Dropout(dropout)] if dropout else []
+            before = after
+        layers.append(nn.MaxPool2d(2))
+    return layers

@@ -1,0 +1,38 @@
+"""The folder is the registry: a public module of a family, and the function of its own name in it, is an entry.
+
+A new confidence score, data set or model is a new file in its folder; nothing else lists it.
+"""
+
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
+
+
+def names(family: str) -> list[str]:
+    """What params.yaml may name: the modules of confidnet_core/FAMILY without a leading underscore, sorted."""
+    folder = Path(__file__).parent / family
+    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+
+
+def find(family: str, name: str) -> Callable:
+    """The function NAME of confidnet_core/FAMILY/NAME.py. ValueError for a name that has no such file."""
+    if name not in names(family):
+        raise ValueError(f"confidnet_core/{family}/{name}.py does not exist{suggestion(name, names(family))}")
+    return getattr(import_module(f"confidnet_core.{family}.{name}"), name)
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The end of an error message: the nearest known names, or all of them where none is near."""
+    known = list(known)
+    near = get_close_matches(str(name), known, n=2, cutoff=0.6)
+    return f"; did you mean {' or '.join(near)}?" if near else f"; known: {', '.join(known)}"
+
+
+def source_digest(family: str, name: str) -> str:
+    """SHA-256 of the entry's file and of the family's shared files, those with a leading underscore."""
+    find(family, name)
+    folder = Path(__file__).parent / family
+    files = [folder / f"{name}.py", *sorted(folder.glob("_*.py"))]
+    return sha256(b"".join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()

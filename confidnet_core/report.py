@@ -1,0 +1,111 @@
+"""Everything evaluated, side by side: the summary for DVC, tables, curves for `dvc plots`, and figures."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from confidnet_core.comparison import curve_rows, histogram_rows, markdown, summary, table
+from confidnet_core.data import Dataset, labelled, load_dataset
+from confidnet_core.evaluation import Evaluation
+from confidnet_core.files import read_json, replacing, write_json, write_text
+from confidnet_core.metrics import risk_coverage_curve, roc_curve
+from confidnet_core.params import Params
+from confidnet_core.plots import comparison_figure, save, segmentation_sheet
+
+SHEET_IMAGES = 4  # of a segmentation benchmark, spread evenly over the test split
+
+
+@dataclass(frozen=True)
+class Place:
+    """A benchmark and seed, with the scores that params.yaml lists: not what earlier runs left in the folders."""
+
+    benchmark: str
+    seed: int
+    methods: tuple[str, ...]
+
+    @property
+    def folder(self) -> str:
+        return f"{self.benchmark}/seed{self.seed}"
+
+    def evaluation(self, method: str) -> Evaluation:
+        return Evaluation.read(Path("data/scores") / self.folder / method / "metrics.json")
+
+    def confidence(self, method: str) -> np.ndarray:
+        return np.load(Path("data/scores") / self.folder / method / "confidence.npy", mmap_mode="r")
+
+    def predicted(self) -> np.ndarray:
+        return np.load(Path("data/predictions") / self.folder / "predicted.npy", mmap_mode="r")
+
+    def classifier(self) -> dict:
+        return read_json(Path("data/predictions") / self.folder / "metrics.json")
+
+
+def places(params: Params) -> list[Place]:
+    return [Place(benchmark, seed, tuple(params.methods)) for benchmark in params.run for seed in params.seeds]
+
+
+def write_report(params: Params, folder: Path) -> pd.DataFrame:
+    """summary.json, comparison.csv, comparison.md, curves/*.csv and figures/*.png in FOLDER; the table of all evaluations."""
+    everywhere = places(params)
+    frame = table(place.evaluation(method) for place in everywhere for method in place.methods)
+    curves: dict[str, list[pd.DataFrame]] = {"risk_coverage": [], "roc": [], "outcomes": []}
+    with replacing(folder / "figures") as figures:
+        figures.mkdir()
+        for place in everywhere:
+            for name, rows in _draw(place, figures):
+                curves[name].append(rows)
+    with replacing(folder / "curves") as temporary:
+        temporary.mkdir()
+        for name, rows in curves.items():
+            pd.concat(rows).to_csv(temporary / f"{name}.csv", index=False, float_format="%.6g")
+    write_text(folder / "comparison.csv", frame.to_csv(index=False))
+    write_text(folder / "comparison.md", markdown(frame))
+    write_json(folder / "summary.json", _with_iou(summary(frame), everywhere))
+    return frame
+
+
+def _draw(place: Place, figures: Path) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The figures of a benchmark and seed; its rows of each curve."""
+    dataset = load_dataset(Path("data/prepared") / place.benchmark)
+    images, labels = dataset.split("test")
+    counted = labelled(labels, dataset.void)
+    correct = (place.predicted() == labels)[counted]
+    oracle = next((method for method in place.methods if place.evaluation(method).oracle), None)
+    risks, rates, outcomes = {}, {}, {}
+    for method in place.methods:
+        confidence = place.confidence(method)
+        risks[method], outcomes[method] = risk_coverage_curve(confidence, correct), (confidence, correct)
+        yield "risk_coverage", curve_rows(place.benchmark, place.seed, method, *risks[method], names=("coverage", "risk"))
+        yield "outcomes", histogram_rows(place.benchmark, place.seed, method, confidence, correct)
+        if 0 < np.count_nonzero(correct) < len(correct):
+            rates[method] = roc_curve(confidence, correct)
+            yield "roc", curve_rows(place.benchmark, place.seed, method, *rates[method], names=("fpr", "tpr"))
+    name = f"{place.benchmark}_seed{place.seed}"
+    save(comparison_figure(risks, rates, outcomes, oracle), figures / f"{name}.png")
+    if dataset.is_segmentation:
+        save(_sheet(place, dataset, images, labels, counted), figures / f"{name}_maps.png", width=2400)
+
+
+def _sheet(place: Place, dataset: Dataset, images: np.ndarray, labels: np.ndarray, counted: np.ndarray):
+    shown = np.unique(np.linspace(0, len(images) - 1, SHEET_IMAGES).round().astype(int))
+    starts = np.concatenate([[0], np.cumsum(counted.reshape(len(counted), -1).sum(1))])
+    maps = {}
+    for method in place.methods:
+        confidence, drawn = place.confidence(method), np.full((len(shown), *labels.shape[1:]), np.nan)
+        for row, image in enumerate(shown):
+            drawn[row][counted[image]] = confidence[starts[image] : starts[image + 1]]
+        maps[method] = drawn
+    pictures = np.moveaxis(images[shown], 1, -1)
+    return segmentation_sheet(pictures, labels[shown], np.asarray(place.predicted()[shown]), maps, dataset.void, dataset.classes)
+
+
+def _with_iou(content: dict, everywhere: list[Place]) -> dict:
+    """Adds the mean IoU, over seeds, of the segmentation benchmarks."""
+    for benchmark in content:
+        found = [place.classifier().get("mean_iou") for place in everywhere if place.benchmark == benchmark]
+        if None not in found:
+            content[benchmark]["mean_iou"] = round(float(np.mean(found)), 5)
+    return content

@@ -1,0 +1,113 @@
+"""What a confidence score may use: the test split, the classifier's stored answers on it, and the trained networks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from confidnet_core.artifacts import load_classifier, load_finetuned, load_head
+from confidnet_core.data import Dataset, labelled, load_dataset
+from confidnet_core.device import device
+from confidnet_core.inference import map_images
+from confidnet_core.models._classifier import Classifier
+from confidnet_core.models._confidnet import ConfidNet
+from confidnet_core.params import Benchmark
+
+CHUNK = 2**20  # places whose logits are handled at once
+
+
+@dataclass(frozen=True)
+class Run:
+    """One benchmark and seed. n is the number of test samples, or of labelled test pixels in row-major order.
+
+    Nothing is loaded or computed before a score asks for it.
+    """
+
+    name: str
+    benchmark: Benchmark
+    seed: int
+    dataset: Dataset
+    models: Path
+    predictions: Path
+
+    @cached_property
+    def device(self) -> torch.device:
+        return device()
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """uint8 (images, c, h, w)"""
+        return self.dataset.split("test")[0]
+
+    @cached_property
+    def counted(self) -> np.ndarray:
+        """bool (images, ...): the n places that count."""
+        return labelled(self._label_maps, self.dataset.void)
+
+    @cached_property
+    def _label_maps(self) -> np.ndarray:
+        return self.dataset.split("test")[1]
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """uint8 (n,)"""
+        return self._label_maps[self.counted]
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """uint8 (n,)"""
+        return self.predicted_maps[self.counted]
+
+    @cached_property
+    def predicted_maps(self) -> np.ndarray:
+        """uint8 (images, ...), void places included"""
+        return np.load(self.predictions / "predicted.npy", mmap_mode="r")
+
+    @cached_property
+    def correct(self) -> np.ndarray:
+        """bool (n,)"""
+        return self.predicted == self.labels
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The frozen classifier, eval mode, on the device."""
+        network = load_classifier(self.models / "baseline", self.benchmark, self.dataset)
+        return network.to(self.device, memory_format=torch.channels_last)
+
+    def confidnet_head(self) -> ConfidNet:
+        """The head on the classifier's own encoder, before fine-tuning."""
+        network = load_head(self.models / "confidnet", self.classifier, self.benchmark.confidnet, self.dataset)
+        return network.to(self.device, memory_format=torch.channels_last)
+
+    def confidnet(self) -> ConfidNet:
+        """The fine-tuned encoder copy and head."""
+        network = load_finetuned(self.models / "finetuned", self.classifier, self.benchmark.confidnet, self.dataset)
+        return network.to(self.device, memory_format=torch.channels_last)
+
+    def over_logits(self, score: Callable[[Tensor, Tensor], Tensor]) -> np.ndarray:
+        """score(logits float64 (m, classes), labels int64 (m,)) -> (m,), over the stored logits: float64 (n,)."""
+        logits = np.load(self.predictions / "logits.npy", mmap_mode="r")
+        out = np.empty(len(self.labels))
+        step, done = max(1, CHUNK // max(1, self._label_maps[0].size)), 0
+        for start in range(0, len(logits), step):
+            where = slice(start, start + step)
+            chunk = np.moveaxis(logits[where], 1, -1)[self.counted[where]]
+            ahead = slice(done, done + len(chunk))
+            out[ahead] = score(torch.from_numpy(chunk).double(), torch.from_numpy(self.labels[ahead]).long()).numpy()
+            done += len(chunk)
+        return out
+
+    def over_images(self, forward: Callable[..., Tensor], *beside: np.ndarray) -> np.ndarray:
+        """forward(normalised images (b, c, h, w), *beside (b, ...)) -> (b, ...) one number a place, over the test images: (n,)."""
+        return map_images(forward, self.images, self.dataset, self.device, self.name, *beside)[self.counted]
+
+
+def load_run(name: str, benchmark: Benchmark, seed: int) -> Run:
+    """From the folders that the earlier stages wrote."""
+    place = f"{name}/seed{seed}"
+    dataset = load_dataset(Path("data/prepared") / name)
+    return Run(name, benchmark, seed, dataset, Path("models") / place, Path("data/predictions") / place)

@@ -1,0 +1,11 @@
+"""ConfidNet after fine-tuning: the encoder copy and its head. Corbière et al. 2019, arXiv:1910.04851."""
+
+import numpy as np
+
+from confidnet_core.run import Run
+
+
+def confidnet(run: Run) -> np.ndarray:
+    """The estimated TCP, in [0, 1]: a sigmoid in float64, which keeps apart what float32 would round to 1."""
+    network = run.confidnet()
+    return run.over_images(lambda images: network(images).double().sigmoid())

@@ -1,0 +1,11 @@
+"""ConfidNet before fine-tuning: the head on the frozen classifier's own features. Corbière et al. 2019, arXiv:1910.04851."""
+
+import numpy as np
+
+from confidnet_core.run import Run
+
+
+def confidnet_head(run: Run) -> np.ndarray:
+    """The estimated TCP, in [0, 1]; float64."""
+    network = run.confidnet_head()
+    return run.over_images(lambda images: network(images).double().sigmoid())

@@ -1,0 +1,17 @@
+"""Predictive entropy of the softmax, negated. Shannon 1948; as a failure score, Corbière et al. 2019, arXiv:1910.04851."""
+
+import numpy as np
+from torch import Tensor
+
+from confidnet_core.run import Run
+
+
+def entropy(run: Run) -> np.ndarray:
+    """Minus the entropy in nats, in [-log(classes), 0]."""
+    return run.over_logits(lambda logits, _: negative_entropy(logits))
+
+
+def negative_entropy(logits: Tensor) -> Tensor:
+    """logits (m, classes) -> (m,)"""
+    log_probabilities = logits.log_softmax(1)
+    return (log_probabilities.exp() * log_probabilities).sum(1)

@@ -1,0 +1,16 @@
+"""Probability margin between the two likeliest classes. Scheffer et al. 2001, "Active hidden Markov models"."""
+
+import numpy as np
+from torch import Tensor
+
+from confidnet_core.run import Run
+
+
+def margin(run: Run) -> np.ndarray:
+    """Largest minus second largest softmax probability, in [0, 1]."""
+    return run.over_logits(_margin)
+
+
+def _margin(logits: Tensor, _: Tensor) -> Tensor:
+    first, second = logits.softmax(1).topk(2, dim=1).values.unbind(1)
+    return first - second

@@ -1,0 +1,10 @@
+"""Maximum class probability, the baseline. Hendrycks & Gimpel 2017, arXiv:1610.02136."""
+
+import numpy as np
+
+from confidnet_core.run import Run
+
+
+def mcp(run: Run) -> np.ndarray:
+    """The largest softmax probability, in [1/classes, 1]; float64, since float32 saturates at exactly 1."""
+    return run.over_logits(lambda logits, _: logits.softmax(1).amax(1))

@@ -1,0 +1,32 @@
+"""All scores of all benchmarks and seeds side by side: python -m stages.compare
+
+reads   data/prepared/, data/predictions/, data/scores/, params.yaml
+writes  reports/{summary.json (DVC's metrics), comparison.csv, comparison.md, curves/*.csv, figures/*.png}
+"""
+
+from pathlib import Path
+
+from confidnet_core.comparison import summary, terminal_table
+from confidnet_core.params import Params
+from confidnet_core.report import write_report
+from confidnet_core.tracking import flatten, stage_run
+from stages._command import command
+
+
+def main(params: Params) -> None:
+    reports = Path("reports")
+
+    frame = write_report(params, reports)
+
+    for benchmark, rows in frame.groupby("benchmark", sort=False):
+        listed = {"seeds": list(params.seeds), "methods": list(params.methods)}
+        with stage_run(stage="compare", benchmark=benchmark, seed=None, params=listed) as run:
+            run.log_metrics(flatten(summary(rows)[benchmark]))
+            run.log_artifact(reports / "comparison.md")
+            for picture in sorted((reports / "figures").glob(f"{benchmark}_seed*.png")):
+                run.log_artifact(picture, "figures")
+    print(terminal_table(frame))
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,33 @@
+"""The classifier's answers on the test split, once, for all scores: python -m stages.predict BENCHMARK SEED
+
+reads   data/prepared/BENCHMARK/, models/BENCHMARK/seedSEED/baseline/, params.yaml
+writes  data/predictions/BENCHMARK/seedSEED/{logits.npy, predicted.npy, metrics.json}
+"""
+
+from pathlib import Path
+
+from confidnet_core.artifacts import load_classifier
+from confidnet_core.data import load_dataset
+from confidnet_core.device import device
+from confidnet_core.inference import predict, prediction_metrics, save_predictions
+from confidnet_core.params import Params
+from confidnet_core.tracking import stage_run
+from stages._command import command, stage_params
+
+
+def main(params: Params, name: str, seed: int) -> None:
+    benchmark, dataset = params.benchmark(name), load_dataset(Path("data/prepared") / name)
+
+    with stage_run(stage="predict", benchmark=name, seed=seed, params=stage_params(params, name, "model")) as run:
+        classifier = load_classifier(Path("models") / name / f"seed{seed}" / "baseline", benchmark, dataset)
+        images, labels = dataset.split("test")
+        predictions = predict(classifier, images, dataset, device())
+        metrics = prediction_metrics(predictions, labels, dataset)
+
+        save_predictions(Path("data/predictions") / name / f"seed{seed}", predictions, metrics)
+        run.log_metrics({key: value for key, value in metrics.items() if key != "class_iou"})
+        run.log_metrics({f"iou.{name}": value for name, value in metrics.get("class_iou", {}).items()})
+
+
+if __name__ == "__main__":
+    command(main, benchmark=str, seed=int)

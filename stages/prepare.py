@@ -1,0 +1,29 @@
+"""A benchmark's data as arrays to memory-map: python -m stages.prepare BENCHMARK
+
+reads   $CONFIDNET_DATA/NAME or data/raw/NAME (or downloads), params.yaml
+writes  data/prepared/BENCHMARK/{images.npy, labels.npy, split.json, facts.json}
+"""
+
+from pathlib import Path
+
+from confidnet_core.data import save_dataset
+from confidnet_core.params import Params
+from confidnet_core.registry import find
+from confidnet_core.tracking import stage_run
+from stages._command import command, stage_params
+
+
+def main(params: Params, name: str) -> None:
+    data = params.benchmark(name).data
+
+    with stage_run(stage="prepare", benchmark=name, seed=None, params=stage_params(params, name, "data")) as run:
+        facts = save_dataset(find("datasets", data.name)(**data.settings), Path("data/prepared") / name)
+
+        run.set_tag("data_source", facts["source"])
+        run.set_tag("data_sha256", facts["sha256"])
+        run.log_metrics({f"{split}_samples": count for split, count in facts["samples"].items()})
+    print(f"{name}: {facts['samples']} from {facts['source']}")
+
+
+if __name__ == "__main__":
+    command(main, benchmark=str)

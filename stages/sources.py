@@ -1,0 +1,30 @@
+"""Name the code that a benchmark stands on: python -m stages.sources BENCHMARK
+
+reads   confidnet_core/datasets/, confidnet_core/models/, params.yaml
+writes  data/sources/BENCHMARK/{dataset,model}.txt, hashes of the one data set and the one model file that it uses
+
+DVC cannot depend on a file whose name stands in params.yaml. It can depend on these: a new data set or model in those
+folders reruns this stage in a second, changes neither file, and so retrains nothing.
+"""
+
+from pathlib import Path
+
+from confidnet_core.files import replacing
+from confidnet_core.params import Params
+from confidnet_core.registry import source_digest
+from stages._command import command
+
+
+def main(params: Params, name: str) -> None:
+    benchmark = params.benchmark(name)
+
+    digests = {"dataset": source_digest("datasets", benchmark.data.name), "model": source_digest("models", benchmark.model.name)}
+
+    with replacing(Path("data/sources") / name) as folder:
+        folder.mkdir()
+        for part, digest in digests.items():
+            (folder / f"{part}.txt").write_text(digest + "\n")
+
+
+if __name__ == "__main__":
+    command(main, benchmark=str)

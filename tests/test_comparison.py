@@ -1,0 +1,207 @@
+"""Tables of methods: what is compared, averaged, marked as best, and handed to DVC."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from confidnet_core import comparison
+from confidnet_core.evaluation import METRICS, Evaluation
+from confidnet_core.files import write_json
+
+
+def evaluation(method, seed=0, benchmark="digits", oracle=False, samples=900, errors=60, **metrics):
+    values = dict.fromkeys(METRICS, 0.5) | {"accuracy": 1 - errors / samples} | metrics
+    return Evaluation(benchmark, seed, method, oracle, samples, errors, values)
+
+
+def parsed(markdown):
+    """The cells of each table: {method cell: {column title: cell}} in the order of the rows, one dictionary a table."""
+    tables = []
+    for block in re.findall(r"(?:^\|.*\|\n)+", markdown, flags=re.MULTILINE):
+        header, _, *rows = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in block.splitlines()]
+        tables.append({row[0]: dict(zip(header[1:], row[1:], strict=True)) for row in rows})
+    return tables
+
+
+def test_an_evaluation_is_read_as_it_was_written(tmp_path):
+    content = {"benchmark": "digits", "seed": 3, "method": "mcp", "oracle": False, "samples": 900, "errors": 0, "settings": {"t": 1}}
+    metrics = {name: index / 10 for index, name in enumerate(METRICS)} | {"auroc": float("nan")}
+    write_json(tmp_path / "metrics.json", content | {"metrics": metrics})
+    assert Evaluation.read(tmp_path / "metrics.json") == Evaluation("digits", 3, "mcp", False, 900, 0, metrics | {"auroc": None})
+
+
+@pytest.mark.parametrize("key", ["seed", "metrics", "metrics.e_aurc"])
+def test_a_missing_key_is_named_with_its_file(tmp_path, key):
+    content = {"benchmark": "digits", "seed": 0, "method": "mcp", "oracle": False, "samples": 9, "errors": 1}
+    content["metrics"] = dict.fromkeys(METRICS, 0.5)
+    *parents, last = key.split(".")
+    del (content[parents[0]] if parents else content)[last]
+    write_json(tmp_path / "metrics.json", content)
+    with pytest.raises(ValueError, match=rf"metrics\.json lacks the key {re.escape(key)};"):
+        Evaluation.read(tmp_path / "metrics.json")
+
+
+def test_metrics_that_are_no_object_are_refused(tmp_path):
+    write_json(tmp_path / "metrics.json", [1, 2])
+    with pytest.raises(ValueError, match="lacks the key"):
+        Evaluation.read(tmp_path / "metrics.json")
+
+
+def test_the_table_keeps_the_given_order_and_leaves_undefined_metrics_empty_in_csv():
+    frame = comparison.table([evaluation("zeta", auroc=None), evaluation("alpha", auroc=0.75)])
+    assert list(frame.columns) == ["benchmark", "seed", "method", "oracle", "samples", "errors", *METRICS]
+    assert frame["method"].tolist() == ["zeta", "alpha"]
+    assert np.isnan(frame["auroc"][0]) and frame["auroc"][1] == 0.75
+    assert frame[["method", "auroc"]].to_csv(index=False) == "method,auroc\nzeta,\nalpha,0.75\n"
+
+
+def test_a_table_in_which_nothing_is_defined_still_holds_numbers():
+    assert comparison.table([evaluation("mcp", auroc=None)])["auroc"].dtype == float
+
+
+def test_no_evaluation_and_one_evaluated_twice_are_refused():
+    with pytest.raises(ValueError, match="no evaluation to compare"):
+        comparison.table([])
+    with pytest.raises(ValueError, match="evaluated twice: digits seed 0 mcp"):
+        comparison.table([evaluation("mcp"), evaluation("mcp")])
+
+
+def test_methods_on_different_predictions_are_not_compared():
+    with pytest.raises(ValueError, match="digits seed 0 entropy and digits seed 0 mcp differ in samples or errors"):
+        comparison.table([evaluation("mcp", errors=60), evaluation("entropy", errors=61)])
+    comparison.table([evaluation("mcp", errors=60), evaluation("mcp", seed=1, errors=61), evaluation("mcp", benchmark="other", errors=62)])
+
+
+def test_means_and_sample_deviations_over_seeds_by_hand():
+    """(0.6 + 0.9) / 2 = 0.75; the deviation of two values is their distance / sqrt(2)."""
+    frame = comparison.table([evaluation("mcp", seed=seed, auroc=value, errors=60 + seed) for seed, value in enumerate([0.6, 0.9])])
+    means = comparison.mean_over_seeds(frame)
+    assert means[["benchmark", "method", "seeds", "errors"]].values.tolist() == [["digits", "mcp", 2, 60.5]]
+    assert means["auroc"].tolist() == pytest.approx([0.75])
+    assert means["auroc_std"].tolist() == pytest.approx([0.3 / np.sqrt(2)])
+
+
+def test_a_metric_undefined_for_one_seed_has_no_mean():
+    frame = comparison.table([evaluation("mcp", seed=0, auroc=None), evaluation("mcp", seed=1, auroc=0.9)])
+    means = comparison.mean_over_seeds(frame)
+    assert means[["auroc", "auroc_std"]].isna().all(axis=None)
+    assert means["aurc"].tolist() == [0.5]
+
+
+def test_one_seed_has_no_deviation():
+    means = comparison.mean_over_seeds(comparison.table([evaluation("zeta"), evaluation("alpha")]))
+    assert means["method"].tolist() == ["zeta", "alpha"]
+    assert not [name for name in means.columns if name.endswith("_std")]
+
+
+def test_markdown_marks_every_best_value_as_shown_and_never_the_oracle():
+    frame = comparison.table(
+        [
+            evaluation("tcp", oracle=True, auroc=1.0, aurc=0.0),
+            evaluation("mcp", auroc=0.91234, aurc=0.0101, fpr_at_95_tpr=None),
+            evaluation("confidnet", auroc=0.91231, aurc=0.0099, fpr_at_95_tpr=0.3),
+        ]
+    )
+    (rows,) = parsed(comparison.markdown(frame))
+    assert list(rows) == ["mcp", "confidnet", "tcp (oracle: uses the labels)"]
+    assert [row["AUROC ↑"] for row in rows.values()] == ["**91.23**", "**91.23**", "100.00"]
+    assert [row["AURC ↓"] for row in rows.values()] == ["10.10", "**9.90**", "0.00"]
+    assert [row["FPR@95%TPR ↓"] for row in rows.values()] == ["–", "**30.00**", "50.00"]  # noqa: RUF001
+
+
+def test_markdown_has_a_section_with_its_accuracy_for_each_benchmark():
+    text = comparison.markdown(comparison.table([evaluation("mcp"), evaluation("mcp", benchmark="perfect", errors=0, auroc=None)]))
+    assert re.findall("^## (.*)$", text, flags=re.MULTILINE) == ["digits", "perfect"]
+    assert "accuracy 93.33%, 60 errors among 900" in text and "accuracy 100.00%, 0 errors among 900" in text
+    assert [list(rows) for rows in parsed(text)] == [["mcp"], ["mcp"]]
+    assert "oracle" not in text and "±" not in text
+
+
+def test_markdown_shows_spread_and_missing_seeds():
+    frame = comparison.table(
+        [evaluation("mcp", 0, auroc=0.8), evaluation("mcp", 1, auroc=0.9, errors=70), evaluation("late", 0, auroc=0.7)]
+    )
+    text = comparison.markdown(frame)
+    (rows,) = parsed(text)
+    assert {method: row["AUROC ↑"] for method, row in rows.items()} == {"mcp": "**85.00 ± 7.07**", "late (1 of 2 seeds)": "70.00"}
+    assert "seed 0: accuracy 93.33%, 60 errors among 900; seed 1: accuracy 92.22%, 70 errors among 900" in text
+
+
+def test_the_terminal_table_is_aligned_and_says_the_same_as_markdown():
+    frame = comparison.table(
+        [evaluation("mcp", auroc=0.5), evaluation("a_long_name", auroc=0.99999, aurc=None), evaluation("tcp", oracle=True)]
+    )
+    (rows,) = parsed(comparison.markdown(frame))
+    text = comparison.terminal_table(frame)
+    for method, cells in rows.items():
+        line = next(line for line in text.splitlines() if line.startswith(method))
+        assert line[len(method) :].split() == [re.sub(r"\*\*(.*)\*\*", r"\1*", cell) for cell in cells.values()]
+    lines = [line.ljust(200) for line in text.splitlines()[2 : 2 + 1 + len(rows)]]
+    ends = [{match.end() for match in re.finditer(r"[↑↓\d–](?=[ *])", line[30:])} for line in lines]  # noqa: RUF001
+    assert all(end == ends[0] for end in ends)
+
+
+def test_the_summary_is_strict_json_of_means_without_the_oracle():
+    frame = comparison.table(
+        [
+            evaluation("mcp", 0, auroc=0.8, aupr_error=0.1234567),
+            evaluation("mcp", 1, auroc=0.9, aupr_error=0.1234567, errors=61),
+            evaluation("tcp", 0, oracle=True),
+            evaluation("mcp", benchmark="v1.5", errors=0, auroc=None),
+        ]
+    )
+    content = json.loads(json.dumps(comparison.summary(frame), allow_nan=False))
+    assert content["digits"] == {
+        "accuracy": round(1 - 60.5 / 900, 5),
+        "errors": 60.5,
+        "auroc": {"mcp": 0.85},
+        "aupr_error": {"mcp": 0.12346},
+    }
+    assert content["v1_5"] == {"accuracy": 1.0, "errors": 0.0, "auroc": {"mcp": None}, "aupr_error": {"mcp": 0.5}}
+
+
+def test_the_summary_of_the_oracle_alone_has_no_method():
+    content = comparison.summary(comparison.table([evaluation("tcp", oracle=True)]))
+    assert content["digits"]["auroc"] == {} and content["digits"]["errors"] == 60
+
+
+def test_the_summary_takes_accuracy_over_all_seeds_even_where_the_first_method_lacks_one():
+    frame = comparison.table([evaluation("late", 0, errors=60), evaluation("mcp", 0, errors=60), evaluation("mcp", 1, errors=90)])
+    assert comparison.summary(frame)["digits"]["errors"] == 75
+
+
+def test_curve_rows_are_thinned_with_both_ends_and_without_undefined_points():
+    x = np.linspace(0, 1, 5001)
+    y = np.where(x == 0, np.nan, x**2)
+    rows = comparison.curve_rows("digits", 0, "mcp", x, y, ("coverage", "risk"))
+    assert list(rows.columns) == ["benchmark", "seed", "method", "coverage", "risk"]
+    assert len(rows) == 200 and rows["coverage"].is_monotonic_increasing
+    assert (rows["coverage"].iloc[0], rows["coverage"].iloc[-1]) == (x[1], 1)
+    assert (rows["risk"] == rows["coverage"] ** 2).all()
+
+
+def test_short_curves_are_kept_whole_and_undefined_ones_are_empty():
+    assert comparison.curve_rows("digits", 0, "mcp", np.array([0, 0.5, 1]), np.array([0, 1, 1]), ("fpr", "tpr"))["tpr"].tolist() == [
+        0,
+        1,
+        1,
+    ]
+    assert len(comparison.curve_rows("digits", 0, "mcp", np.full(2, np.nan), np.array([0, 1]), ("fpr", "tpr"))) == 0
+
+
+def test_histogram_rows_count_every_sample_of_each_outcome_once():
+    generator = np.random.default_rng(0)
+    correct = generator.random(900) < 0.9
+    rows = comparison.histogram_rows("digits", 0, "mcp", generator.normal(size=900), correct)
+    sums = rows.groupby("outcome")[["count", "share"]].sum()
+    assert sums.loc["success"].tolist() == pytest.approx([correct.sum(), 1])
+    assert sums.loc["error"].tolist() == pytest.approx([(~correct).sum(), 1])
+    assert len(rows) == 80 and (rows["confidence_to"] > rows["confidence"]).all()
+
+
+def test_histogram_rows_without_errors_are_zero_not_undefined():
+    rows = comparison.histogram_rows("digits", 0, "mcp", np.array([0.5, 0.7]), np.array([True, True]), bins=4)
+    assert isinstance(rows, pd.DataFrame) and rows[rows["outcome"] == "error"][["count", "share"]].eq(0).all(axis=None)

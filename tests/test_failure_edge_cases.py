@@ -1,0 +1,129 @@
+"""failure_metrics on the cases that break other libraries: ties, one outcome, scales, precision, many samples, bad input."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from confidnet_core.metrics import METRICS, failure_metrics, risk_coverage_curve, roc_curve
+
+
+@pytest.mark.parametrize("close", [np.array([1 - 2e-13, 1 - 1e-13]), np.array([2**53, 2**53 + 1])])
+def test_confidences_are_ranked_at_their_own_precision(close):
+    assert failure_metrics(close, [False, True])["auroc"] == 1
+    assert failure_metrics(close[::-1], [False, True])["auroc"] == 0
+    assert failure_metrics(close.astype(np.float32), [False, True])["auroc"] == 0.5
+
+
+def test_minus_zero_ties_with_zero():
+    zeros = np.array([-0.0, 0.0, 0.0, -0.0, 1.0], dtype=np.float32)
+    correct = [True, False, True, False, True]
+    assert failure_metrics(zeros, correct) == failure_metrics(np.abs(zeros), correct)
+
+
+def test_the_arguments_are_left_as_they_were():
+    confidence, correct = np.array([0.3, 0.1, 0.2]), np.array([True, False, True])
+    failure_metrics(confidence, correct)
+    assert confidence.tolist() == [0.3, 0.1, 0.2] and correct.tolist() == [True, False, True]
+
+
+HAND = {
+    "constant score, error listed first": ([0.5] * 4, [0, 1, 1, 1], 0.75, 1, 0.25, 0.75, 0.5, 0.25, 0.1875, 0.125),
+    "constant score, error listed last": ([0.5] * 4, [1, 1, 1, 0], 0.75, 1, 0.25, 0.75, 0.5, 0.25, 0.1875, 0.125),
+    "signed scores far from [0, 1]": ([98.09, 99.1, 101.2, 103.5], [0, 1, 0, 1], 0.5, 0.5, 5 / 6, 5 / 6, 0.75, 1 / 3, 1 / 8, 3 / 16),
+    "all negative scores": ([-4.0, -3.0, -2.0, -1.0], [0, 1, 0, 1], 0.5, 0.5, 5 / 6, 5 / 6, 0.75, 1 / 3, 1 / 8, 3 / 16),
+    "no error": ([0.3, 0.9], [1, 1], 1, None, None, 1, None, 0, 0, 0),
+    "no success": ([0.3, 0.9], [0, 0], 0, None, 1, None, None, 1, 0, 0.5),
+    "one right sample": ([0.3], [1], 1, None, None, 1, None, 0, 0, 0),
+    "one wrong sample": ([0.3], [0], 0, None, 1, None, None, 1, 0, 0.5),
+    "perfect": ([0.9, 0.8, 0.7, 0.1], [1, 1, 0, 0], 0.5, 0, 1, 1, 1, 5 / 24, 0, 1 / 8),
+    "upside down": ([0.1, 0.2, 0.3, 0.9], [1, 1, 0, 0], 0.5, 1, 5 / 12, 5 / 12, 0, 19 / 24, 7 / 12, 3 / 8),
+    "hard scores": ([1, 1, 0, 0], [1, 0, 1, 0], 0.5, 1, 0.5, 0.5, 0.5, 0.5, 0.5 - 5 / 24, 0.25),
+    "true positive rate jumps from 8/9 to 1, error last": (range(10), [0] + [1] * 9, 0.9, 0, 1, 1, 1, 0.01, 0, 0.005),
+}
+
+
+@pytest.mark.parametrize("case", HAND)
+def test_values_worked_out_by_hand(case):
+    confidence, correct, *expected = HAND[case]
+    found = failure_metrics(np.array(confidence), np.array(correct))
+    assert found == {
+        name: value if value is None else pytest.approx(value, abs=1e-14) for name, value in zip(METRICS, expected, strict=True)
+    }
+
+
+def test_the_false_positive_rate_exists_where_no_threshold_has_a_true_positive_rate_near_95_percent():
+    error_seventh_of_ten = [1, 1, 1, 0, 1, 1, 1, 1, 1, 1]
+    assert failure_metrics(np.arange(10), error_seventh_of_ten)["fpr_at_95_tpr"] == 1
+
+
+@pytest.mark.parametrize(("right", "needed"), [(20, 19), (40, 38), (100, 95), (21, 20), (19, 19), (1, 1)])
+def test_exactly_95_percent_of_the_successes_is_enough(right, needed):
+    confidence = np.append(np.arange(right, 0, -1), [right - needed + 0.5, right - needed + 1.5])
+    correct = np.append(np.ones(right, bool), [False, False])
+    assert failure_metrics(confidence, correct)["fpr_at_95_tpr"] == 0.5
+
+
+def test_a_part_without_an_error_leaves_the_pooled_metrics_alone():
+    parts = [([0.1, 0.9], [False, True]), ([0.2, 0.4], [True, True]), ([0.3, 0.8], [True, False])]
+    assert [failure_metrics(*part)["auroc"] for part in parts] == [1, None, 0]
+    confidence, correct = (np.concatenate(column) for column in zip(*parts, strict=True))
+    assert failure_metrics(confidence, correct)["auroc"] == 5 / 8  # of 8 pairs only those of .2, .3 and .4 with the error at .8 are wrong
+
+
+def test_counts_beyond_what_float32_can_count_are_exact():
+    # surest: 18,000,001 right and 1,000,000 wrong; then 500,000 of each
+    groups = np.array([18_000_001, 1_000_000, 500_000, 500_000])
+    confidence = np.repeat(np.array([0.97, 0.97, 0.25, 0.25], dtype=np.float32), groups)
+    correct = np.repeat([True, False, True, False], groups)
+    n, right, wrong, top = 20_000_001, 18_500_001, 1_500_000, 19_000_001
+    auroc = Fraction(18_000_001 * (1_000_000 + 2 * 500_000) + 500_000 * 500_000, 2 * right * wrong)
+    place = np.arange(1, 1_000_001)
+    risks = top * (1_000_000 / top) + np.sum((1_000_000 + place / 2) / (top + place))
+    found = failure_metrics(confidence, correct)
+    assert found["accuracy"] == right / n
+    assert found["auroc"] == float(auroc)
+    assert found["augrc"] == float((1 - auroc) * Fraction(right * wrong, n * n) + Fraction(wrong * wrong, 2 * n * n))
+    assert found["fpr_at_95_tpr"] == 2 / 3
+    assert found["aupr_success"] == pytest.approx((18_000_001 * (18_000_001 / top) + 500_000 * (right / n)) / right, rel=1e-14)
+    assert found["aupr_error"] == pytest.approx((500_000 * 0.5 + 1_000_000 * (wrong / n)) / wrong, rel=1e-14)
+    assert found["aurc"] == pytest.approx(risks / n, rel=1e-13)
+
+
+REFUSED = {
+    "NaN": ([0.9, np.nan, 0.2], [1, 1, 0], r"1 of 3 confidences are NaN or infinite, the first at index 1"),
+    "infinity": ([0.9, 0.1, np.inf, -np.inf], [1, 1, 0, 0], r"2 of 4 confidences are NaN or infinite, the first at index 2"),
+    "minus infinity, all right": ([-np.inf, 0.1], [1, 1], r"1 of 2 confidences .* index 0"),
+    "nothing": ([], [], r"no samples"),
+    "unequal lengths": ([0.1, 0.2], [1], r"\(2,\).*\(1,\)"),
+    "two axes": ([[0.1, 0.2]], [[1, 0]], r"\(1, 2\)"),
+    "no axis": (0.5, True, r"\(\)"),
+    "a count for correctness": ([0.1, 0.2], [1, 2], r"integers from 1 to 2"),
+    "probabilities for correctness": ([0.1, 0.2], [0.0, 1.0], r"float64.*expected bool"),
+    "swapped arguments": ([True, False], [0.5, 0.1], r"confidence is bool.*swapped"),
+    "words": (["a", "b"], [1, 0], r"expected real numbers"),
+    "complex numbers": ([1j, 2], [1, 0], r"expected real numbers"),
+    "a tensor with gradient": (torch.ones(2, requires_grad=True), [1, 0], r"detach"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("function", [failure_metrics, risk_coverage_curve, roc_curve])
+def test_bad_input_is_refused_with_the_reason(function, case):
+    confidence, correct, message = REFUSED[case]
+    with pytest.raises(ValueError, match=message):
+        function(confidence, correct)
+
+
+def test_the_roc_curve_is_empty_where_it_is_undefined():
+    for correct in ([True, True], [False, False]):
+        assert [len(axis) for axis in roc_curve([0.1, 0.2], correct)] == [0, 0]
+
+
+def test_too_few_points_are_refused():
+    drawn = [0.1, 0.2], [True, False]
+    with pytest.raises(ValueError, match="points is 0; expected at least 1"):
+        risk_coverage_curve(*drawn, points=0)
+    with pytest.raises(ValueError, match="points is 1; expected at least 2"):
+        roc_curve(*drawn, points=1)
