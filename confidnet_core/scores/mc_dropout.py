@@ -9,7 +9,7 @@ from confidnet_core.models._confidnet import set_dropout
 from confidnet_core.run import Run
 
 
-def mc_dropout(run: Run, passes: int = 50, pixel_passes: int = 10, precision: str = "fp32") -> np.ndarray:
+def mc_dropout(run: Run, passes: int = 50, pixel_passes: int = 20, precision: str = "fp32") -> np.ndarray:
     """Minus the entropy, in nats, of the mean softmax of `passes` passes with dropout on, BatchNorm as in evaluation.
 
     Segmentation takes `pixel_passes` passes. The predictions ranked stay those of the classifier without dropout.
