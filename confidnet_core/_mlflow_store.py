@@ -51,7 +51,9 @@ def _open_experiment(uri: str, name: str, root: Path) -> tuple[Any, str]:
     found = client.get_experiment_by_name(name)
     if found is None:
         # Servers and MLflow's store of plain files have their own place for artifacts; a database would use the working directory.
-        return client, client.create_experiment(name, artifact_location=artifacts if uri.startswith(DATABASES) else None)
+        location = artifacts if uri.startswith(DATABASES) else None
+        # The tag opens the experiment as one of trained models, not of language model traces.
+        return client, client.create_experiment(name, location, {"mlflow.experimentKind": "custom_model_development"})
     if found.lifecycle_stage != "active":
         raise ValueError(
             f"experiment {name} was deleted; `mlflow experiments restore -x {found.experiment_id}` brings it back, `mlflow gc` removes it"

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -26,7 +27,9 @@ def build_classifier(model: Choice, dataset: Dataset) -> Classifier:
 
 
 def build_confidnet(classifier: Classifier, recipe: Confidnet, dataset: Dataset) -> ConfidNet:
-    """A fresh head on the frozen classifier."""
+    """A fresh head on the frozen classifier. ValueError for a kernel where there is no image to slide it over."""
+    if recipe.kernel and not dataset.is_segmentation:
+        raise ValueError(f"confidnet.kernel is {recipe.kernel}, but {dataset.source} is no segmentation; remove the key")
     kernel = (recipe.kernel or 3) if dataset.is_segmentation else None
     head = confidence_head(classifier.feature_channels, widths=recipe.widths, kernel=kernel)
     return ConfidNet(classifier, head, dropout=recipe.dropout)
@@ -44,7 +47,8 @@ def save_network(folder: Path, weights: dict[str, Tensor], facts: dict[str, Any]
 
 
 def weights_digest(folder: Path) -> str:
-    return sha256((Path(folder) / "weights.pt").read_bytes()).hexdigest()
+    """SHA-256 of the file. ValueError where there is none."""
+    return sha256(_weights_file(folder).read_bytes()).hexdigest()
 
 
 def describe(benchmark: Benchmark, dataset: Dataset, **facts: Any) -> dict[str, Any]:
@@ -87,12 +91,23 @@ def load_finetuned(folder: Path, classifier: Classifier, recipe: Confidnet, data
 
 
 def _load(network: Network, folder: Path) -> Network:
-    path = Path(folder) / "weights.pt"
+    path = _weights_file(folder)
     try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, UnpicklingError) as error:  # what torch.load makes of a cut, empty or foreign file
+        raise ValueError(f"{path} is damaged ({type(error).__name__}); delete {folder} and run `dvc repro`") from None
+    try:
+        network.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit the network of params.yaml: {error}") from None
     return network
+
+
+def _weights_file(folder: Path) -> Path:
+    path = Path(folder) / "weights.pt"
+    if not path.exists():
+        raise ValueError(f"{path} does not exist; `dvc repro` makes it")
+    return path
 
 
 def read_back(content: dict[str, Any]) -> dict[str, Any]:

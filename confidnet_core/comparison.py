@@ -3,7 +3,7 @@
 What each metric measures stands with its definition in metrics/failure.py.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -67,41 +67,35 @@ def mean_over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     return means.reset_index()
 
 
-def markdown(frame: pd.DataFrame) -> str:
-    """A `table` as one Markdown section a benchmark; the best value of each column is bold, the oracle is last and never best."""
+def markdown(frame: pd.DataFrame, notes: Mapping[str, str] | None = None) -> str:
+    """A `table` as one Markdown section a benchmark, aligned for reading as plain text, too.
+
+    The best value of each column is bold; the oracle is last and never best. notes: BENCHMARK -> a line above its table.
+    """
     sections = []
     for benchmark, group in frame.groupby("benchmark", sort=False):
-        header, *rows = _cells(group, best="**{}**")
-        rule = ["---"] + ["---:"] * len(COLUMNS)
-        lines = ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]
-        sections.append("\n".join([f"## {benchmark}", "", _accuracy_line(group), "", *lines]))
-    return "\n\n".join([*sections, " ".join(_legend(frame, "Bold"))]) + "\n"
-
-
-def terminal_table(frame: pd.DataFrame) -> str:
-    """The same as aligned plain text; a star marks the best value of each column."""
-    sections = []
-    for benchmark, group in frame.groupby("benchmark", sort=False):
-        rows = _cells(group, best="{}*", other="{} ")
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
-        sections.append("\n".join([f"{benchmark}: {_accuracy_line(group)}", "", *lines]))
-    return "\n\n".join([*sections, "\n".join(_legend(frame, "*"))]) + "\n"
+        above = [line for line in (_accuracy_line(group), (notes or {}).get(benchmark)) if line]
+        sections.append("\n\n".join([f"## {benchmark}", *above, "\n".join(_aligned(_cells(group)))]))
+    return "\n\n".join([*sections, "\n".join(_legend(frame))]) + "\n"
 
 
 def summary(frame: pd.DataFrame) -> dict:
-    """A `table` in the few numbers that DVC shows as columns, means over seeds to 5 decimals, None where undefined.
+    """A `table` in the few numbers that DVC shows as columns: accuracy, errors, and the AUROC of each score.
 
-    The oracle is left out: it is no result. Dots in names become underscores, because DVC reads a dot in a key as nesting.
+    Means over seeds to 5 decimals, None where undefined. The oracle is left out: it is no result.
     """
     content = {}
     for benchmark, group in frame.groupby("benchmark", sort=False):
-        classifier = group.drop_duplicates("seed")[["accuracy", "errors"]].mean()
-        means = mean_over_seeds(group[~group["oracle"]]).set_index("method")
-        content[_key(benchmark)] = {name: _rounded(value) for name, value in classifier.items()} | {
-            name: {_key(method): _rounded(value) for method, value in means[name].items()} for name in ("auroc", "aupr_error")
-        }
+        seeds, results = group.drop_duplicates("seed"), means_by_method(group[~group["oracle"]])
+        facts = {name: _rounded(seeds[name].mean()) for name in ("accuracy", "errors")}
+        content[benchmark] = facts | {"auroc": {method: _rounded(means["auroc"]) for method, means in results.items()}}
     return content
+
+
+def means_by_method(frame: pd.DataFrame) -> dict[str, dict[str, float | None]]:
+    """METHOD -> metric -> mean over seeds, None where undefined, of a `table` of one benchmark."""
+    means = mean_over_seeds(frame).set_index("method")[list(METRICS)]
+    return {method: {name: None if np.isnan(value) else value for name, value in row.items()} for method, row in means.iterrows()}
 
 
 def curve_rows(
@@ -136,15 +130,23 @@ def _named(frame: pd.DataFrame) -> str:
     return ", ".join(f"{row.benchmark} seed {row.seed} {row.method}" for row in frame.itertuples())
 
 
-def _cells(group: pd.DataFrame, best: str, other: str = "{}") -> list[list[str]]:
-    """Header and rows of one benchmark, the oracle last; BEST and OTHER are how the best and the other values are set."""
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Header and rows as the lines of a Markdown table, the first column to the left, the others to the right."""
+    first, *widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    cells = [[row[0].ljust(first), *map(str.rjust, row[1:], widths)] for row in rows]
+    rule = ["-" * first, *("-" * (width - 1) + ":" for width in widths)]
+    return ["| " + " | ".join(line) + " |" for line in (cells[0], rule, *cells[1:])]
+
+
+def _cells(group: pd.DataFrame) -> list[list[str]]:
+    """Header and rows of one benchmark, the oracle last."""
     means = mean_over_seeds(group).sort_values("oracle", kind="stable")
     most = int(means["seeds"].max())
     columns = [["method", *(_label(row.method, bool(row.oracle), int(row.seeds), most) for row in means.itertuples())]]
     for column in COLUMNS:
-        title = other.format(f"{column.title} {'↑' if column.higher_is_better else '↓'}")
         cells = zip(_values(means, column), _are_best(means, column), strict=True)
-        columns.append([title, *((best if is_best else other).format(value) for value, is_best in cells)])
+        title = f"{column.title} {'↑' if column.higher_is_better else '↓'}"
+        columns.append([title, *(f"**{value}**" if is_best else value for value, is_best in cells)])
     return [list(row) for row in zip(*columns, strict=True)]
 
 
@@ -175,19 +177,15 @@ def _accuracy_line(group: pd.DataFrame) -> str:
     return facts[0] if len(facts) == 1 else "; ".join(f"seed {seed}: {fact}" for seed, fact in zip(seeds["seed"], facts, strict=True))
 
 
-def _legend(frame: pd.DataFrame, mark: str) -> list[str]:
+def _legend(frame: pd.DataFrame) -> list[str]:
     over_seeds = "; mean ± sample standard deviation over seeds" if frame["seed"].nunique() > 1 else ""
     oracle = ", the oracle aside: it bounds what learning the true class probability can reach" if frame["oracle"].any() else ""
     return [
         f"FPR, AUPR and AUROC in percent, AURC, E-AURC and AUGRC times 1000{over_seeds}.",
         f"↑ higher is better, ↓ lower is better. {UNDEFINED} undefined.",
-        f"{mark} best of its column{oracle}.",
+        f"Bold: best of its column{oracle}.",
     ]
 
 
-def _key(name: str) -> str:
-    return str(name).replace(".", "_")
-
-
-def _rounded(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 5)
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 5)

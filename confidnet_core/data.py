@@ -1,5 +1,6 @@
 """A benchmark's data: 8-bit images and labels with named splits, as arrays on disk that later stages memory-map."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -34,15 +35,29 @@ class Dataset:
     void: int | None = None
 
     def __post_init__(self) -> None:
+        """ValueError, beginning with the source, for the first thing that is not as stated above."""
+        for problem in self._problems():
+            raise ValueError(f"{self.source}: {problem}")
+
+    def _problems(self) -> Iterator[str]:
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.labels.dtype != np.uint8:
             got = f"{self.images.dtype} {self.images.shape} and {self.labels.dtype}"
-            raise ValueError(f"{self.source}: expected uint8 images (n, c, h, w) and uint8 labels, got {got}")
+            yield f"expected uint8 images (n, c, h, w) and uint8 labels, got {got}"
+        n, channels, *size = self.images.shape
+        if self.labels.shape not in ((n,), (n, *size)):
+            yield f"expected labels ({n},), or {(n, *size)} for segmentation, got {self.labels.shape}"
         if set(self.splits) != set(SPLITS) or any(len(self.splits[name]) == 0 for name in SPLITS):
             sizes = {name: len(index) for name, index in self.splits.items()}
-            raise ValueError(f"{self.source}: the splits train, val and test must all hold samples; got {sizes}")
+            yield f"the splits train, val and test must all hold samples; got {sizes}"
         chosen = np.concatenate([self.splits[name] for name in SPLITS])
+        if chosen.dtype.kind not in "iu" or chosen.min() < 0 or chosen.max() >= n:
+            yield f"the splits must hold whole numbers from 0 to {n - 1}; got {chosen.dtype}, {chosen.min()} to {chosen.max()}"
         if len(np.unique(chosen)) != len(chosen):
-            raise ValueError(f"{self.source}: the splits share samples")
+            yield "the splits share samples"
+        if len(self.mean) != channels or len(self.std) != channels or not all(value > 0 for value in self.std):
+            yield f"expected a mean and a std above 0 for each of {channels} channels, got {self.mean} and {self.std}"
+        if self.void is not None and not len(self.classes) <= self.void <= 255:
+            yield f"void is {self.void}; expected {len(self.classes)} to 255, a label of no class"
 
     @property
     def is_segmentation(self) -> bool:
@@ -75,16 +90,26 @@ def load_dataset(folder: Path) -> Dataset:
     """Memory-mapped, read-only. ValueError where the folder is missing or incomplete."""
     folder = Path(folder)
     facts, splits = read_json(folder / "facts.json"), read_json(folder / "split.json")
-    return Dataset(
-        images=np.load(folder / "images.npy", mmap_mode="r"),
-        labels=np.load(folder / "labels.npy", mmap_mode="r"),
-        splits={name: np.asarray(splits[name], dtype=np.int64) for name in SPLITS},
-        classes=tuple(facts["classes"]),
-        mean=tuple(facts["mean"]),
-        std=tuple(facts["std"]),
-        source=facts["source"],
-        void=facts["void"],
-    )
+    try:
+        return Dataset(
+            images=_mapped(folder / "images.npy"),
+            labels=_mapped(folder / "labels.npy"),
+            splits={name: np.asarray(splits[name], dtype=np.int64) for name in SPLITS},
+            classes=tuple(facts["classes"]),
+            mean=tuple(facts["mean"]),
+            std=tuple(facts["std"]),
+            source=facts["source"],
+            void=facts["void"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder} is incomplete or of another version ({error!r}); delete it and run `dvc repro`") from None
+
+
+def _mapped(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); delete {path.parent} and run `dvc repro`") from None
 
 
 def labelled(labels: np.ndarray, void: int | None) -> np.ndarray:
@@ -98,8 +123,10 @@ def _facts(dataset: Dataset) -> dict:
         digest.update(str(array.shape).encode())
         digest.update(np.ascontiguousarray(array))
     for name in SPLITS:
+        digest.update(f"{name} {len(dataset.splits[name])}".encode())
         digest.update(dataset.splits[name].astype(np.int64).tobytes())
-    counts = {name: np.bincount(dataset.labels[dataset.splits[name]].ravel(), minlength=256) for name in SPLITS}
+    digest.update(repr((dataset.classes, dataset.mean, dataset.std, dataset.void)).encode())
+    counts = _label_counts(dataset)
     return {
         "classes": list(dataset.classes),
         "mean": list(dataset.mean),
@@ -113,3 +140,14 @@ def _facts(dataset: Dataset) -> dict:
         "void_labels": {name: 0 if dataset.void is None else int(count[dataset.void]) for name, count in counts.items()},
         "sha256": digest.hexdigest(),
     }
+
+
+def _label_counts(dataset: Dataset) -> dict[str, np.ndarray]:
+    """How often each of the labels 0 to 255 stands in each split. ValueError for one that is neither a class nor void."""
+    counts = {name: np.bincount(dataset.labels[dataset.splits[name]].ravel(), minlength=256) for name in SPLITS}
+    for name, count in counts.items():
+        unknown = [label for label in np.flatnonzero(count).tolist() if label >= len(dataset.classes) and label != dataset.void]
+        if unknown:
+            expected = f"0 to {len(dataset.classes) - 1}" + ("" if dataset.void is None else f", or {dataset.void} for void")
+            raise ValueError(f"{dataset.source}: the {name} split holds the labels {unknown}; expected {expected}")
+    return counts

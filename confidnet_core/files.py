@@ -9,23 +9,41 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside PATH for a file or a folder; it takes PATH's place if the block ends without an error."""
+    """A temporary path beside PATH for a file or a folder; it takes PATH's place if the block ends without an error.
+
+    A process killed in the block leaves PATH as it was, and a hidden temporary file beside it, which nothing reads. A folder is
+    replaced by two renames: killed between them, the old one is under its hidden name and PATH is not there, never half there.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary, former = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old.tmp"))
+    _remove(temporary, former)  # of a killed process: in a container, the next one often has the same number
     try:
         yield temporary
-        if path.is_dir():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        if path.is_dir() and temporary.exists():
+            os.replace(path, former)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            if former.exists():
+                os.replace(former, path)
+            raise
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
+        _remove(temporary, former)
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
         else:
-            temporary.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -41,8 +59,21 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist; `dvc repro` makes it") from None
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}); delete it and run `dvc repro`") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """YAML 1.2. ValueError that names the file, for a file that is missing, damaged, or gives a key twice."""
+    try:
+        return YAML(typ="safe").load(Path(path))
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist; run this from the root of the project") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); expected a file") from None
+    except YAMLError as error:
+        problem, _, _ = str(error).partition("To suppress this check")  # ruamel's advice for a key given twice
+        raise ValueError(f"{path} is not valid YAML in UTF-8; mend it: {' '.join(problem.split())}") from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -63,7 +63,8 @@ def fit(
         rate = schedule.get_last_lr()[0]
         train_loss = _epoch(network, loss, batches, optimizer, schedule, recipe, (stage, seed, epoch))
         network.eval()
-        metrics = validate()
+        # Plain numbers: the resume file is read with weights_only, which refuses NumPy's.
+        metrics = {key: None if value is None else float(value) for key, value in validate().items()}
         state.history.append({"epoch": epoch, "learning_rate": rate, "train_loss": train_loss, **metrics})
         rank = _rank(metrics, select)
         if not state.best_epoch or rank > state.best_rank:
@@ -125,8 +126,9 @@ def _optimizer(network: nn.Module, recipe: Recipe, steps: int) -> tuple[torch.op
 
 
 def _rank(metrics: Metrics, select: str) -> list[float]:
-    chosen = metrics[select]
-    return [float("-inf") if chosen is None else chosen, -metrics["val_loss"]]
+    """Larger is better. What is undefined or NaN loses: a NaN would make every later epoch compare as no better."""
+    chosen, loss = metrics[select], metrics["val_loss"]
+    return [-math.inf if value is None or math.isnan(value) else value for value in (chosen, None if loss is None else -loss)]
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:

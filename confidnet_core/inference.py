@@ -83,5 +83,6 @@ def classification_metrics(classifier: nn.Module, dataset: Dataset, device: torc
             ignored = -100 if dataset.void is None else dataset.void
             loss += functional.cross_entropy(logits, truth, ignore_index=ignored, reduction="sum").item()
             confusion += confusion_matrix(labels[where], logits.argmax(1).cpu().numpy(), classes, dataset.void)
-    figures: dict[str, float | None] = {"val_loss": loss / confusion.sum(), "val_accuracy": float(np.trace(confusion) / confusion.sum())}
+    samples = int(confusion.sum())
+    figures: dict[str, float | None] = {"val_loss": loss / samples, "val_accuracy": int(np.trace(confusion)) / samples}
     return {**figures, "val_mean_iou": mean_iou(confusion)} if dataset.is_segmentation else figures

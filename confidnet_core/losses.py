@@ -27,9 +27,15 @@ def tcp_regression(confidence_logits: Tensor, class_logits: Tensor, labels: Tens
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, void: int | None = None, weights: Tensor | None = None) -> Tensor:
-    """Mean cross-entropy over the labelled places, weighted by class if weights (classes,) are given."""
+    """Mean cross-entropy over the labelled places, weighted by class if weights (classes,) are given; 0 where no place has weight.
+
+    logits (b, classes, ...), labels int64 (b, ...).
+    """
     ignored = -100 if void is None else void
-    return functional.cross_entropy(logits.float(), labels, weight=weights, ignore_index=ignored)
+    total = functional.cross_entropy(logits.float(), labels, weight=weights, ignore_index=ignored, reduction="sum")
+    counted = labels != ignored
+    weight = counted.sum() if weights is None else (weights[labels.where(counted, 0)] * counted).sum()
+    return total / weight.where(weight > 0, 1)  # PyTorch's own mean is NaN for a batch that is void throughout
 
 
 def median_frequency_weights(counts: Tensor) -> Tensor:

@@ -1,17 +1,22 @@
 """params.yaml as frozen dataclasses. Unknown, missing and ill-typed keys are refused before anything is computed."""
 
 import inspect
+import math
 import re
 import types
 import typing
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
+from confidnet_core.files import read_yaml
 from confidnet_core.registry import find, suggestion
+
+
+def _require(name: str, value: Any, holds: bool, expected: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} is {value}; expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,10 @@ class Augmentation:
     flip: bool = False  # horizontal, probability 1/2
     rotation: float = 0.0  # degrees; uniform in [-rotation, rotation], black fill
     crop: int = 0  # pixels of black padding, then a random crop back to size
+
+    def __post_init__(self) -> None:
+        _require("rotation", self.rotation, 0 <= self.rotation <= 180, "0 to 180 degrees")
+        _require("crop", self.crop, self.crop >= 0, "at least 0 pixels")
 
 
 @dataclass(frozen=True)
@@ -39,11 +48,14 @@ class Recipe:
     augmentation: Augmentation = Augmentation()
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 1), ("batch_size", 1), ("weight_decay", 0), ("momentum", 0)):
-            if getattr(self, name) < low:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected at least {low}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate is {self.learning_rate}; expected a number above 0")
+        _require("epochs", self.epochs, self.epochs >= 1, "at least 1")
+        _require("batch_size", self.batch_size, self.batch_size >= 1, "at least 1")
+        _require("learning_rate", self.learning_rate, 0 < self.learning_rate < math.inf, "a number above 0")
+        _require("momentum", self.momentum, 0 <= self.momentum < 1, "at least 0 and below 1")
+        _require("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "at least 0")
+        steps, epochs = self.schedule == "multi_step", list(self.milestones)
+        _require("milestones", epochs, bool(epochs) == steps, f"{'epochs' if steps else 'none'} with schedule {self.schedule}")
+        _require("milestones", epochs, [0, *epochs] == sorted({0, *epochs}), "rising epochs, from 1")
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,10 @@ class Confidnet(Recipe):
     dropout: bool = True  # in the frozen encoder while the head is trained, as published
     widths: tuple[int, ...] | None = None  # hidden layers of the head; None: 400 x 4, or 400, 120, 64, 64 for segmentation
     kernel: Literal[1, 3] | None = None  # of a segmentation head; None: 3, as in the published code
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require("widths", self.widths, all(width >= 1 for width in self.widths or ()), "at least 1 for each layer")
 
 
 @dataclass(frozen=True)
@@ -101,40 +117,33 @@ class Params:
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
     """ValueError naming the file, the key, the value and what was expected."""
-    raw = _read(path)
+    raw = read_yaml(path)  # YAML 1.2, as DVC reads it: 1e-7 is a number
     try:
-        return _params(raw)
+        return _params(_mapping("the top level", raw))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = YAML(typ="safe").load(path)  # YAML 1.2, as DVC reads it: 1e-7 is a number
-    except FileNotFoundError:
-        raise ValueError(f"{path} does not exist; run this from the root of the project") from None
-    except YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}; expected keys and values")
-    return content
-
-
 def _params(raw: dict[str, Any]) -> Params:
-    _check_keys("", raw, required=("run", "seeds", "methods", "benchmarks"))
-    benchmarks = _mapping("benchmarks", raw["benchmarks"])
-    run = _list("run", raw["run"], str)
+    _check_keys("the top level", raw, required=("run", "seeds", "methods", "benchmarks"))
+    benchmarks, methods = _named("benchmarks", raw["benchmarks"]), _named("methods", raw["methods"])
+    run, seeds = _selection("run", raw["run"], str), _selection("seeds", raw["seeds"], int)
     for name in run:
         if name not in benchmarks:
             raise ValueError(f"run names {name}, which is not under benchmarks{suggestion(name, benchmarks)}")
-    methods = {name: _mapping(f"methods.{name}", settings) for name, settings in _mapping("methods", raw["methods"]).items()}
-    for name, settings in methods.items():
-        _check_entry(f"methods.{name}", "scores", name, settings)
-    for name in (*benchmarks, *methods):
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", str(name)):  # DVC and MLflow read @ and . in names as their own
-            raise ValueError(f"the name {name!r} may hold letters, digits, _ and - only")
+    _require("seeds", list(seeds), all(0 <= seed < 2**63 for seed in seeds), "whole numbers from 0 to 2**63 - 1")
+    settings = {name: _settings(f"methods.{name}", "scores", name, value) for name, value in methods.items()}
     parsed = {name: _benchmark(f"benchmarks.{name}", value) for name, value in benchmarks.items()}
-    return Params(run=run, seeds=_list("seeds", raw["seeds"], int), methods=methods, benchmarks=parsed, raw=raw)
+    return Params(run=run, seeds=seeds, methods=settings, benchmarks=parsed, raw=raw)
+
+
+def _named(place: str, raw: Any) -> dict[str, Any]:
+    named = _mapping(place, raw)
+    _require(place, "empty", bool(named), "at least one entry")
+    for name in named:
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):  # DVC and MLflow read @ and . as their own
+            raise ValueError(f"{place} has the name {name!r}; rename it: text of letters, digits, _ and - only")
+    return named
 
 
 def _benchmark(place: str, raw: Any) -> Benchmark:
@@ -151,83 +160,91 @@ def _benchmark(place: str, raw: Any) -> Benchmark:
 
 def _choice(place: str, family: str, raw: Any) -> Choice:
     raw = dict(_mapping(place, raw))
-    if "name" not in raw:
+    if not (name := raw.pop("name", None)):
         raise ValueError(f"{place} lacks name, the file of confidnet_core/{family} to use")
-    name = raw.pop("name")
-    _check_entry(place, family, name, raw)
-    return Choice(name, raw)
+    return Choice(name, _settings(place, family, name, raw))
 
 
-def _check_entry(place: str, family: str, name: str, settings: dict[str, Any]) -> None:
-    """The name is an entry of the family, and its function takes these settings."""
+def _settings(place: str, family: str, name: str, raw: Any) -> dict[str, Any]:
+    """The settings of an entry of the family, which its function takes."""
+    settings = _mapping(place, raw)
     try:
-        entry = find(family, name)
+        parameters = inspect.signature(find(family, name)).parameters
     except ValueError as error:
         raise ValueError(f"{place} names {name}, but {error}") from None
     injected = {"classes", "image_shape", "run"}  # given by the pipeline, not by params.yaml
-    known = [name for name in inspect.signature(entry).parameters if name not in injected]
-    for key in settings:
-        if key not in known:
-            end = suggestion(key, known) if known else "; it takes no settings"
-            raise ValueError(f"{place} has {key}, which {family}/{name}.py does not take{end}")
+    known = {key: parameter for key, parameter in parameters.items() if key not in injected}
+    _check_keys(place, settings, tuple(key for key, parameter in known.items() if parameter.default is parameter.empty), tuple(known))
+    for key, value in settings.items():
+        _value(f"{place}.{key}", known[key].annotation, value)
+    return settings
 
 
 def _build(place: str, kind: type, raw: Any) -> Any:
     """A dataclass from a mapping, with every key and type checked."""
     raw = _mapping(place, raw)
-    known = {field.name: field for field in fields(kind)}
-    required = tuple(name for name, field in known.items() if field.default is MISSING)
-    _check_keys(place, raw, required, tuple(known))
+    kinds = {field.name: field.type for field in fields(kind)}
+    _check_keys(place, raw, tuple(field.name for field in fields(kind) if field.default is MISSING), tuple(kinds))
     try:
-        return kind(**{key: _value(f"{place}.{key}", known[key].type, value) for key, value in raw.items()})
+        return kind(**{key: _value(key, kinds[key], value) for key, value in raw.items()})
     except ValueError as error:
-        message = str(error)
-        raise ValueError(message if message.startswith(place) else f"{place}.{message}") from None
+        raise ValueError(f"{place}.{error}") from None
 
 
 def _value(place: str, kind: Any, value: Any) -> Any:
     origin, options = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in options:
-            return None
-        return _value(place, options[0], value)
-    if origin is Literal:
-        if value in options and not isinstance(value, bool):
-            return value
-        raise ValueError(f"{place} is {value!r}{suggestion(value, [str(option) for option in options])}")
-    if origin is tuple:
-        return _list(place, value, options[0], empty=True)
-    if isinstance(kind, type) and issubclass(kind, Augmentation):
-        return _build(place, kind, value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and type(value) is int:
         return float(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"{place} is {value!r}; expected {kind.__name__}")
-    return value
+    if origin is tuple:
+        return _list(place, value, options[0])
+    if kind is Augmentation:
+        return _build(place, kind, value)
+    if origin in (types.UnionType, typing.Union):
+        for option in options:
+            with suppress(ValueError):
+                return _value(place, option, value)
+    elif origin is Literal:
+        if (type(value), value) in [(type(option), option) for option in options]:
+            return value
+    elif not isinstance(kind, type) or kind.__module__ != "builtins":
+        return value  # an annotation of an entry's own, which YAML has no type for
+    elif type(value) is kind and (kind is not float or math.isfinite(value)):
+        return value
+    raise ValueError(f"{place} is {value!r}; expected {_described(kind)}")
+
+
+def _described(kind: Any) -> str:
+    options = typing.get_args(kind)
+    if typing.get_origin(kind) is tuple:
+        return f"a list of {options[0].__name__}"
+    if options:
+        return " or ".join(map(_described, options))
+    return {type(None): "null", float: "a finite number"}.get(kind) or getattr(kind, "__name__", str(kind))
 
 
 def _check_keys(place: str, raw: dict, required: tuple[str, ...], known: tuple[str, ...] | None = None) -> None:
     known = known or required
-    where = place or "the top level"
     for key in raw:
         if key not in known:
-            raise ValueError(f"{where} has {key}, which nothing reads{suggestion(key, known)}")
+            raise ValueError(f"{place} has {key}, which nothing reads{suggestion(key, known)}")
     for key in required:
         if key not in raw:
-            raise ValueError(f"{where} lacks {key}; it must hold {', '.join(required)}")
+            raise ValueError(f"{place} lacks {key}; it must hold {', '.join(required)}")
 
 
 def _mapping(place: str, value: Any) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise ValueError(f"{place} is {value!r}; expected keys and values")
-    return value
+    _require(place, repr(value), value is None or isinstance(value, dict), "keys and values")
+    return value or {}
 
 
-def _list(place: str, value: Any, kind: type, empty: bool = False) -> tuple:
-    if not isinstance(value, list) or any(not isinstance(item, kind) or isinstance(item, bool) for item in value):
-        raise ValueError(f"{place} is {value!r}; expected a list of {kind.__name__}, such as [{'digits' if kind is str else 0}]")
-    if not value and not empty:
-        raise ValueError(f"{place} is empty; name at least one")
+def _list(place: str, value: Any, kind: type) -> tuple:
+    _require(place, repr(value), isinstance(value, list) and all(type(item) is kind for item in value), f"a list of {kind.__name__}")
     return tuple(value)
+
+
+def _selection(place: str, value: Any, kind: type) -> tuple:
+    chosen = _list(place, value, kind)
+    _require(place, value, bool(chosen), "at least one entry")
+    for item in chosen:
+        _require(place, value, chosen.count(item) == 1, f"{item} once only")
+    return chosen

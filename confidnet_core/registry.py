@@ -17,22 +17,25 @@ def names(family: str) -> list[str]:
 
 
 def find(family: str, name: str) -> Callable:
-    """The function NAME of confidnet_core/FAMILY/NAME.py. ValueError for a name that has no such file."""
+    """The function NAME of confidnet_core/FAMILY/NAME.py. ValueError for a name without such a file or function."""
     if name not in names(family):
         raise ValueError(f"confidnet_core/{family}/{name}.py does not exist{suggestion(name, names(family))}")
-    return getattr(import_module(f"confidnet_core.{family}.{name}"), name)
+    entry = getattr(import_module(f"confidnet_core.{family}.{name}"), name, None)
+    if not callable(entry):
+        raise ValueError(f"confidnet_core/{family}/{name}.py has no function {name}; an entry's function bears the name of its file")
+    return entry
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The end of an error message: the nearest known names, or all of them where none is near."""
     known = list(known)
     near = get_close_matches(str(name), known, n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(near)}?" if near else f"; known: {', '.join(known)}"
+    return f"; did you mean {' or '.join(near)}?" if near else f"; known: {', '.join(known) or 'none'}"
 
 
 def source_digest(family: str, name: str) -> str:
     """SHA-256 of the entry's file and of the family's shared files, those with a leading underscore."""
     find(family, name)
     folder = Path(__file__).parent / family
-    files = [folder / f"{name}.py", *sorted(folder.glob("_*.py"))]
+    files = [folder / f"{name}.py", *sorted(folder.glob("_[!_]*.py"))]
     return sha256(b"".join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from confidnet_core.comparison import curve_rows, histogram_rows, markdown, summary, table
+from confidnet_core.comparison import UNDEFINED, curve_rows, histogram_rows, markdown, summary, table
 from confidnet_core.data import Dataset, labelled, load_dataset
 from confidnet_core.evaluation import Evaluation
 from confidnet_core.files import read_json, replacing, write_json, write_text
@@ -62,8 +62,12 @@ def write_report(params: Params, folder: Path) -> pd.DataFrame:
         for name, rows in curves.items():
             pd.concat(rows).to_csv(temporary / f"{name}.csv", index=False, float_format="%.6g")
     write_text(folder / "comparison.csv", frame.to_csv(index=False))
-    write_text(folder / "comparison.md", markdown(frame))
-    write_json(folder / "summary.json", _with_iou(summary(frame), everywhere))
+    overlaps = _mean_overlaps(everywhere)
+    write_text(folder / "comparison.md", markdown(frame, {name: _overlap_note(overlap) for name, overlap in overlaps.items()}))
+    content = summary(frame)
+    for name, overlap in overlaps.items():
+        content[name]["mean_iou"] = round(overlap["mean_iou"], 5)
+    write_json(folder / "summary.json", content)
     return frame
 
 
@@ -80,9 +84,10 @@ def _draw(place: Place, figures: Path) -> Iterator[tuple[str, pd.DataFrame]]:
         risks[method], outcomes[method] = risk_coverage_curve(confidence, correct), (confidence, correct)
         yield "risk_coverage", curve_rows(place.benchmark, place.seed, method, *risks[method], names=("coverage", "risk"))
         yield "outcomes", histogram_rows(place.benchmark, place.seed, method, confidence, correct)
-        if 0 < np.count_nonzero(correct) < len(correct):
-            rates[method] = roc_curve(confidence, correct)
-            yield "roc", curve_rows(place.benchmark, place.seed, method, *rates[method], names=("fpr", "tpr"))
+        curve = roc_curve(confidence, correct)
+        yield "roc", curve_rows(place.benchmark, place.seed, method, *curve, names=("fpr", "tpr"))
+        if len(curve[0]):  # empty where every prediction is right, or every one wrong
+            rates[method] = curve
     name = f"{place.benchmark}_seed{place.seed}"
     save(comparison_figure(risks, rates, outcomes, oracle), figures / f"{name}.png")
     if dataset.is_segmentation:
@@ -102,10 +107,17 @@ def _sheet(place: Place, dataset: Dataset, images: np.ndarray, labels: np.ndarra
     return segmentation_sheet(pictures, labels[shown], np.asarray(place.predicted()[shown]), maps, dataset.void, dataset.classes)
 
 
-def _with_iou(content: dict, everywhere: list[Place]) -> dict:
-    """Adds the mean IoU, over seeds, of the segmentation benchmarks."""
-    for benchmark in content:
-        found = [place.classifier().get("mean_iou") for place in everywhere if place.benchmark == benchmark]
-        if None not in found:
-            content[benchmark]["mean_iou"] = round(float(np.mean(found)), 5)
-    return content
+def _mean_overlaps(everywhere: list[Place]) -> dict[str, dict]:
+    """BENCHMARK -> {"mean_iou", "class_iou"}, means over seeds, of the segmentation benchmarks."""
+    overlaps = {}
+    for name in dict.fromkeys(place.benchmark for place in everywhere):
+        found = [place.classifier() for place in everywhere if place.benchmark == name]
+        if all(facts.get("mean_iou") is not None for facts in found):
+            classes = pd.DataFrame([facts["class_iou"] for facts in found]).astype(float).mean()
+            overlaps[name] = {"mean_iou": float(np.mean([facts["mean_iou"] for facts in found])), "class_iou": classes.to_dict()}
+    return overlaps
+
+
+def _overlap_note(overlap: dict) -> str:
+    classes = ", ".join(f"{name} {UNDEFINED if np.isnan(value) else f'{100 * value:.1f}'}" for name, value in overlap["class_iou"].items())
+    return f"mean IoU {100 * overlap['mean_iou']:.2f}% ({classes})"

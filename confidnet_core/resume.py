@@ -7,11 +7,13 @@ Other parameters, data, weights or code give another fingerprint, hence a fresh 
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -31,9 +33,15 @@ class Resume:
             torch.save(state, temporary)
 
     def load(self) -> dict[str, Any] | None:
-        """The state after the last whole epoch, or None before the first."""
+        """The state after the last whole epoch, or None before the first; also None, with a warning, where the file is damaged."""
         path = self.folder / "state.pt"
-        return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+        except (RuntimeError, OSError, EOFError, UnpicklingError) as error:  # what torch.load makes of a cut, empty or foreign file
+            # Nothing but time is lost: the training is deterministic, and ends the same from its first epoch on.
+            kind = type(error).__name__
+            print(f"WARNING {path} is damaged ({kind}); this training starts again from its first epoch", file=sys.stderr)
+            return None
 
 
 @contextmanager
@@ -45,13 +53,18 @@ def resumable(stage: str, inputs: Any) -> Iterator[Resume]:
     root = Path(os.environ.get("DVC_ROOT") or ".").resolve() / ".resume"
     fingerprint = sha256(json.dumps([inputs, _code_digest()], sort_keys=True, default=str).encode()).hexdigest()[:16]
     folder = root / f"{stage}-{fingerprint}"
-    folder.mkdir(parents=True, exist_ok=True)
+    root.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(root / f"{folder.name}.lock", timeout=0)
     try:
-        with FileLock(root / f"{folder.name}.lock", timeout=0):
-            yield Resume(folder)
-            shutil.rmtree(folder)
+        lock.acquire()
     except Timeout:
         raise ValueError(f"another process is already at this training ({stage}, {folder.name}); wait for it or stop it") from None
+    try:
+        folder.mkdir(exist_ok=True)
+        yield Resume(folder)
+        shutil.rmtree(folder)
+    finally:
+        lock.release()
 
 
 def _code_digest() -> str:

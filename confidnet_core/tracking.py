@@ -80,7 +80,7 @@ class StageRun:
 def stage_run(
     *, stage: str, benchmark: str, seed: int | None, method: str | None = None, params: dict, resume_id: str | None = None
 ) -> Iterator[StageRun]:
-    """A run of MLflow experiment confidnet/BENCHMARK for the length of a with-block, named like "evaluate · digits · seed 0 · mcp".
+    """A run of MLflow experiment confidnet/BENCHMARK for the length of a with-block, named like "mcp · seed 0".
 
     The store is MLFLOW_TRACKING_URI, else ROOT/mlflow.db with artifacts in ROOT/mlruns; ROOT is $DVC_ROOT or the working directory,
     so experiments that DVC runs in temporary copies keep their rows. The row ends as FINISHED, as FAILED after an exception and as
@@ -89,8 +89,7 @@ def stage_run(
     """
     texts = {_key(name): str(value)[:LONGEST_PARAM] for name, value in flatten(params).items()}
     tags = _tags(stage=stage, benchmark=benchmark, seed=seed, method=method)
-    parts = [stage, benchmark, f"seed {seed}" if seed is not None else "", method or ""]
-    name = " · ".join(part for part in parts if part)
+    name = " ".join([method or stage, *([] if seed is None else [f"· seed {seed}"])])  # short: the table's column is narrow
     with _sigterm_raises():
         client, experiment_id = open_store(f"confidnet/{benchmark}")
         run = _continued(client, experiment_id, resume_id, texts) or _created(client, experiment_id, name)
@@ -175,6 +174,8 @@ def _tags(**identity: Any) -> dict[str, str]:
     commit = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--", ".", *(f":(exclude){path}" for path in GENERATED))
     tags = identity | {
+        "mlflow.source.name": f"stages/{identity['stage']}.py",  # these two fill columns of MLflow's own
+        "mlflow.source.git.commit": commit or None,
         "git_commit": commit or None,
         "git_dirty": None if changed is None or not commit else "true" if changed else "false",
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME") or None,

@@ -11,18 +11,29 @@ def command(main: Callable[..., None], **kinds: Callable[[str], object]) -> None
     """Call main(params, *arguments). kinds: name and type of each argument, in order."""
     stage = sys.modules[main.__module__].__spec__.name.rpartition(".")[2] if main.__module__ == "__main__" else main.__module__
     try:
-        main(load_params(), *_arguments(stage, kinds))
-    except ValueError as error:
+        arguments = _arguments(stage, kinds)
+        main(load_params(), *arguments)
+    except (ValueError, FileNotFoundError) as error:
         if os.environ.get("CONFIDNET_DEBUG"):
             raise
-        sys.exit(f"{stage}: {error}")
+        missing = isinstance(error, FileNotFoundError) and error.filename
+        problem = f"{error.filename} does not exist; `dvc repro` makes what a stage reads" if missing else str(error)
+        sys.exit(f"{stage}: {' '.join(problem.split())}")
 
 
 def _arguments(stage: str, kinds: dict[str, Callable[[str], object]]) -> list[object]:
     given = sys.argv[1:]
     if len(given) != len(kinds):
-        raise ValueError(f"expected python -m stages.{stage} {' '.join(kinds).upper()}, got {len(given)} arguments")
-    return [kind(value) for kind, value in zip(kinds.values(), given, strict=True)]
+        usage = " ".join([f"python -m stages.{stage}", *map(str.upper, kinds)])
+        raise ValueError(f"expected {usage}, got {' '.join(given) or 'no arguments'}")
+    return [_typed(name, kind, value) for (name, kind), value in zip(kinds.items(), given, strict=True)]
+
+
+def _typed(name: str, kind: Callable[[str], object], value: str) -> object:
+    try:
+        return kind(value)
+    except ValueError:
+        raise ValueError(f"{name.upper()} is {value!r}; expected {kind.__name__}") from None
 
 
 def stage_params(params: Params, benchmark: str, *sections: str) -> dict:

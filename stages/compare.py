@@ -6,7 +6,7 @@ writes  reports/{summary.json (DVC's metrics), comparison.csv, comparison.md, cu
 
 from pathlib import Path
 
-from confidnet_core.comparison import summary, terminal_table
+from confidnet_core.comparison import means_by_method
 from confidnet_core.params import Params
 from confidnet_core.report import write_report
 from confidnet_core.tracking import flatten, stage_run
@@ -21,11 +21,11 @@ def main(params: Params) -> None:
     for benchmark, rows in frame.groupby("benchmark", sort=False):
         listed = {"seeds": list(params.seeds), "methods": list(params.methods)}
         with stage_run(stage="compare", benchmark=benchmark, seed=None, params=listed) as run:
-            run.log_metrics(flatten(summary(rows)[benchmark]))
+            run.log_metrics(flatten(means_by_method(rows)))
             run.log_artifact(reports / "comparison.md")
             for picture in sorted((reports / "figures").glob(f"{benchmark}_seed*.png")):
                 run.log_artifact(picture, "figures")
-    print(terminal_table(frame))
+    print(f"all scores side by side: {reports}/comparison.md, figures: {reports}/figures/")
 
 
 if __name__ == "__main__":

@@ -15,10 +15,9 @@ from stages._command import command
 
 
 def main(params: Params, name: str, seed: int, method: str) -> None:
-    settings = params.method(method)
+    settings, run, score = params.method(method), load_run(name, params.benchmark(name), seed), find("scores", method)
 
     with stage_run(stage="evaluate", benchmark=name, seed=seed, method=method, params=settings) as tracked:
-        run, score = load_run(name, params.benchmark(name), seed), find("scores", method)
         confidence, oracle = score(run, **settings), getattr(score, "oracle", False)
         evaluation = evaluate(confidence, run.correct, benchmark=name, seed=seed, method=method, oracle=oracle)
 

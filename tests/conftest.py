@@ -1,7 +1,42 @@
-"""Tests run from the project's root, whatever folder pytest was started in."""
+"""The code under test is this checkout's, whatever folder pytest was started in; and a project whose MLflow store is ready."""
 
 import os
+import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+@pytest.fixture(scope="session")
+def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project folder with every character that has a meaning in a URI; its store is made once."""
+    from confidnet_core.tracking import stage_run
+
+    root = tmp_path_factory.mktemp("projects") / "my 5%20 project? é#"
+    root.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("DVC_ROOT", str(root))
+        with stage_run(stage="train_baseline", benchmark="digits", seed=0, params={}):
+            pass
+    return root
+
+
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """No variable of MLflow or DVC, and a working directory of its own, which is in no git repository."""
+    for name in [name for name in os.environ if name.startswith(("MLFLOW_", "DVC_"))]:
+        monkeypatch.delenv(name)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    return monkeypatch
+
+
+@pytest.fixture
+def root(clean: pytest.MonkeyPatch, shared_root: Path) -> Path:
+    clean.setenv("DVC_ROOT", str(shared_root))
+    return shared_root

@@ -63,8 +63,8 @@ def freeze(classifier: Classifier) -> Classifier:
 
 
 def set_dropout(module: nn.Module, active: bool) -> int:
-    """Switch every dropout module, and nothing else, between sampling and passing through. Returns how many there are."""
+    """Switch every dropout module, and nothing else, between sampling and passing through. Returns how many have a rate above 0."""
     dropouts = [part for part in module.modules() if isinstance(part, _DropoutNd)]
     for dropout in dropouts:
         dropout.train(active)
-    return len(dropouts)
+    return sum(dropout.p > 0 for dropout in dropouts)

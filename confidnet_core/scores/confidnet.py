@@ -6,6 +6,9 @@ from confidnet_core.run import Run
 
 
 def confidnet(run: Run) -> np.ndarray:
-    """The estimated TCP, in [0, 1]: a sigmoid in float64, which keeps apart what float32 would round to 1."""
+    """The estimated TCP, in [0, 1]: a sigmoid in float64, which keeps apart what float32 would round to 1.
+
+    On the CPU, since MPS has no float64.
+    """
     network = run.confidnet()
-    return run.over_images(lambda images: network(images).double().sigmoid())
+    return run.over_images(lambda images: network(images).cpu().double().sigmoid())

@@ -8,4 +8,4 @@ from confidnet_core.run import Run
 def confidnet_head(run: Run) -> np.ndarray:
     """The estimated TCP, in [0, 1]; float64."""
     network = run.confidnet_head()
-    return run.over_images(lambda images: network(images).double().sigmoid())
+    return run.over_images(lambda images: network(images).cpu().double().sigmoid())

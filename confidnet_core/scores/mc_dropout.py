@@ -1,5 +1,7 @@
 """Monte-Carlo dropout: entropy of the mean softmax over stochastic passes. Gal & Ghahramani 2016, arXiv:1506.02142."""
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,11 +11,11 @@ from confidnet_core.models._confidnet import set_dropout
 from confidnet_core.run import Run
 
 
-def mc_dropout(run: Run, passes: int = 50, pixel_passes: int = 20, precision: str = "fp32") -> np.ndarray:
+def mc_dropout(run: Run, passes: int = 50, pixel_passes: int = 20, precision: Literal["fp32", "bf16"] = "fp32") -> np.ndarray:
     """Minus the entropy, in nats, of the mean softmax of `passes` passes with dropout on, BatchNorm as in evaluation.
 
     Segmentation takes `pixel_passes` passes. The predictions ranked stay those of the classifier without dropout.
-    ValueError if the classifier has no dropout, or the number of passes is below 1.
+    ValueError if the classifier has no dropout with a rate above 0, or the number of passes is below 1.
     """
     count = pixel_passes if run.dataset.is_segmentation else passes
     if count < 1:
@@ -29,7 +31,7 @@ def mc_dropout(run: Run, passes: int = 50, pixel_passes: int = 20, precision: st
                 probabilities = network(images).float().softmax(1)
             mean = probabilities if mean is None else mean.add_(probabilities)
         mean = mean.div_(count)
-        return torch.special.entr(mean.double()).sum(1).neg()
+        return torch.special.entr(mean.cpu().double()).sum(1).neg()
 
     try:
         with torch.random.fork_rng():

@@ -20,8 +20,11 @@ def trust_score(run: Run, neighbour: int = 1, samples_per_class: int = 1000) -> 
     """d(other) / (d(predicted) + 1e-12), >= 0, with d the distance to a class's `neighbour`-th nearest reference point.
 
     `samples_per_class` bounds the reference points of a class. A class that the training split lacks is infinitely far:
-    what is predicted as such a class gets 0. ValueError if `neighbour` is below 1 or above the points of a class.
+    what is predicted as such a class gets 0. ValueError if `neighbour` is below 1 or above the points of a class, or
+    `samples_per_class` is below 1.
     """
+    if samples_per_class < 1:
+        raise ValueError(f"methods.trust_score.samples_per_class is {samples_per_class}; expected at least 1")
     points, classes = _reference(run, samples_per_class)
     sizes = torch.bincount(classes, minlength=len(run.dataset.classes))
     present = sizes > 0
@@ -44,8 +47,8 @@ def _score(features: Tensor, predicted: Tensor, points: Tensor, sizes: list[int]
         distances = class_distances(queries[start : start + step], points, sizes, neighbour)
         own = distances.gather(1, answers[start : start + step, None]).squeeze(1)
         other = distances.scatter(1, answers[start : start + step, None], torch.inf).amin(1)
-        # In float64: d(predicted) may be 0, and the ratio then 1e12 or more.
-        parts.append(torch.where(own.isinf(), 0.0, other.double() / (own.double() + 1e-12)))
+        own, other = own.cpu().double(), other.cpu().double()  # on the CPU, since MPS has no float64
+        parts.append(torch.where(own.isinf(), 0.0, other / (own + 1e-12)))
     return torch.cat(parts).reshape(predicted.shape)
 
 
@@ -54,16 +57,16 @@ def class_distances(queries: Tensor, points: Tensor, sizes: list[int], neighbour
 
     points (r, d) lie class after class, sizes (classes,) of them; a class without points is at infinity.
     """
-    square = (queries.square().sum(1, keepdim=True) + points.square().sum(1)).addmm_(queries, points.T, alpha=-2).clamp_(min=0)
-    nearest = [
-        part.new_full((len(queries),), torch.inf)
-        if part.shape[1] == 0
-        else part.topk(neighbour, dim=1, largest=False).values[:, -1]
-        if neighbour > 1
-        else part.amin(1)
-        for part in square.split(sizes, dim=1)
-    ]
-    return torch.stack(nearest, 1).sqrt()
+    # |q|^2 is left out: it is the same for all points. The rest finds the point; as a distance it would cancel for close ones.
+    order = points.square().sum(1).addmm(queries, points.T, alpha=-2)
+    distances = []
+    for own, part in zip(points.split(sizes), order.split(sizes, dim=1), strict=True):
+        if len(own) == 0:
+            distances.append(queries.new_full((len(queries),), torch.inf))
+            continue
+        found = part.min(1).indices if neighbour == 1 else part.topk(neighbour, dim=1, largest=False).indices[:, -1]
+        distances.append((queries - own[found]).norm(dim=1))
+    return torch.stack(distances, 1)
 
 
 def _reference(run: Run, samples_per_class: int) -> tuple[Tensor, Tensor]:

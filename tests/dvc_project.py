@@ -1,0 +1,98 @@
+"""A copy of this project in a folder of its own, with its own git history and DVC cache, for tests that run real DVC."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+BINARIES = Path(sys.executable).parent
+CODE = ("confidnet_core", "stages", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml", "pyproject.toml")
+
+
+class Project:
+    """A checkout. `dvc(...)` runs DVC in it with this environment's Python and returns what was printed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "CONFIDNET_", "GIT_"))},
+            "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": "",
+            "CI": "true",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "DVC_NO_ANALYTICS": "1",
+        }
+
+    @classmethod
+    def create(cls, folder: Path, **changes: object) -> "Project":
+        """A copy of the working tree's code. changes: params, as "a.b.c" -> value."""
+        folder.mkdir(parents=True)
+        for name in CODE:
+            source, target = ROOT / name, folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, target)
+        project = cls(folder)
+        (folder / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
+        (folder / "data").mkdir()
+        project.git("init", "--quiet", "--initial-branch", "main")
+        project.identify()
+        project.change(**changes)
+        project.commit("Start")
+        return project
+
+    def change(self, **changes: object) -> None:
+        """Set keys of params.yaml, named "a.b.c"."""
+        yaml = YAML()
+        path = self.folder / "params.yaml"
+        params = yaml.load(path)
+        for key, value in changes.items():
+            *parents, last = key.split(".")
+            place = params
+            for parent in parents:
+                place = place[parent]
+            place[last] = value
+        yaml.dump(params, path)
+
+    def commit(self, message: str) -> None:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+
+    def identify(self) -> None:
+        """DVC commits experiments, and a bare machine has no git identity."""
+        self.git("config", "user.name", "test")
+        self.git("config", "user.email", "test@localhost")
+
+    def git(self, *arguments: str) -> str:
+        return self._run("git", *arguments)
+
+    def dvc(self, *arguments: str, fails: bool = False) -> str:
+        return self._run(str(BINARIES / "dvc"), *arguments, fails=fails)
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """DVC in a process group of its own, to be killed."""
+        command = [str(BINARIES / "dvc"), *arguments]
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+
+    def stages_run(self, *arguments: str) -> list[str]:
+        """The stages that really ran, not those restored from the cache."""
+        return [line.split("'")[1] for line in self.dvc(*arguments).splitlines() if line.startswith("Running stage")]
+
+    def md5(self, stage: str) -> str:
+        """Of the first output of a stage, as dvc.lock has it."""
+        return YAML(typ="safe").load(self.folder / "dvc.lock")["stages"][stage]["outs"][0]["md5"]
+
+    def _run(self, *command: str, fails: bool = False) -> str:
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=900)
+        output = done.stdout + done.stderr
+        if (done.returncode != 0) != fails:
+            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{output[-4000:]}")
+        return output

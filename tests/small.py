@@ -1,0 +1,144 @@
+"""Small real data, trainings and trained folders that tests share: digits of 8x8 pixels, and blocks of colour to segment.
+
+Everything runs on the CPU, where equal trainings end bit-equal.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from confidnet_core.artifacts import build_classifier, build_confidnet, describe, save_network
+from confidnet_core.data import Dataset, load_dataset, save_dataset
+from confidnet_core.datasets.digits import digits
+from confidnet_core.fitting import Fit
+from confidnet_core.inference import Predictions, predict, prediction_metrics, save_predictions
+from confidnet_core.models._confidnet import freeze
+from confidnet_core.params import Baseline, Benchmark, Choice, Confidnet, Finetune, Recipe
+from confidnet_core.resume import Resume
+from confidnet_core.run import Run
+from confidnet_core.training import Training, finetune_confidnet, train_classifier, train_confidnet
+
+CPU = torch.device("cpu")
+VOID = 3  # of the segmentation data, after its three classes
+
+MLP = Choice("mlp", {"hidden": 32, "dropout": 0.3})
+CONVNET = Choice("svhn_convnet", {"width": 0.25, "feature_dim": 32})  # with BatchNorm
+SEGNET = Choice("segnet", {"width": 1 / 8})
+
+BASELINE = Baseline(epochs=3, batch_size=32, learning_rate=0.01, optimizer="adam")
+CONFIDNET = Confidnet(epochs=3, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
+FINETUNE = Finetune(epochs=2, batch_size=32, learning_rate=0.001, optimizer="adam")
+
+
+def benchmark(model: Choice = MLP, **settings: object) -> Benchmark:
+    """settings: of all three recipes."""
+    return Benchmark(Choice("digits", {}), model, *(replace(recipe, **settings) for recipe in (BASELINE, CONFIDNET, FINETUNE)))
+
+
+def segmentation_benchmark() -> Benchmark:
+    """Ten epochs for SegNet, which then is right on six pixels of ten, and one each for the confidence."""
+    what = benchmark(SEGNET, epochs=1, batch_size=1)
+    return replace(what, baseline=replace(what.baseline, epochs=10))
+
+
+def small_digits(train: int = 300, val: int = 300, test: int = 300) -> Dataset:
+    return digits(train=train, val=val, test=test)
+
+
+def small_segmentation() -> Dataset:
+    """12 noisy images 3x32x48 of 8x8 blocks in three colours; void on two columns at the left and on single pixels."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, (12, 4, 6)).repeat(8, axis=1).repeat(8, axis=2).astype(np.uint8)
+    colours = np.array([[200, 60, 60], [60, 200, 60], [90, 160, 90]])
+    images = (colours[labels] + rng.normal(0, 60, (*labels.shape, 3))).clip(0, 255).astype(np.uint8)
+    labels[rng.random(labels.shape) < 0.05] = VOID
+    labels[:, :, :2] = VOID
+    return Dataset(
+        images=np.ascontiguousarray(np.moveaxis(images, -1, 1)),
+        labels=labels,
+        splits={"train": np.arange(6), "val": np.arange(6, 9), "test": np.arange(9, 12)},
+        classes=("wall", "lawn", "hedge"),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+        source="blocks of colour",
+        void=VOID,
+    )
+
+
+class Sealed(Dataset):
+    """Whoever asks for the test split fails."""
+
+    def split(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        if name == "test":
+            raise AssertionError("the test split was read")
+        return super().split(name)
+
+
+def without_test(dataset: Dataset) -> Sealed:
+    """Sealed, and with garbage where its test split was."""
+    images, labels, rng = dataset.images.copy(), dataset.labels.copy(), np.random.default_rng(1)
+    test = dataset.splits["test"]
+    images[test] = rng.integers(0, 256, images[test].shape)
+    labels[test] = rng.integers(0, len(dataset.classes), labels[test].shape)
+    return Sealed(**{**vars(dataset), "images": images, "labels": labels})
+
+
+def training(dataset: Dataset, recipe: Recipe, folder: Path, stage: str = "train_baseline", seed: int = 0) -> Training:
+    return Training(stage, dataset, recipe, seed, CPU, Resume(folder / stage), lambda metrics, epoch: None)
+
+
+def trained_classifier(dataset: Dataset, what: Benchmark, folder: Path) -> tuple[nn.Module, Fit]:
+    torch.manual_seed(0)
+    classifier = build_classifier(what.model, dataset)
+    return classifier, train_classifier(classifier, training(dataset, what.baseline, folder))
+
+
+def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "small") -> Run:
+    """All three trainings, and everything that a score may read, in the folders that the stages write under ROOT."""
+    models, predictions, resume = root / "models" / name / "seed0", root / "data/predictions" / name / "seed0", root / ".resume" / name
+    save_dataset(dataset, root / "data/prepared" / name)
+    dataset = load_dataset(root / "data/prepared" / name)
+    classifier, fit = trained_classifier(dataset, what, resume)
+    save_network(models / "baseline", classifier.state_dict(), describe(what, dataset, **fit.best_metrics), fit.history)
+
+    confidnet = build_confidnet(freeze(classifier), what.confidnet, dataset)
+    fit = train_confidnet(confidnet, training(dataset, what.confidnet, resume, "train_confidnet"))
+    save_network(models / "confidnet", confidnet.head.state_dict(), describe(what, dataset, **fit.best_metrics), fit.history)
+
+    tuned = confidnet.finetuning()
+    fit = finetune_confidnet(tuned, classifier, training(dataset, what.finetune, resume, "finetune_confidnet"))
+    save_network(models / "finetuned", tuned.state_dict(), describe(what, dataset, **fit.best_metrics), fit.history)
+
+    images, labels = dataset.split("test")
+    answers = predict(classifier, images, dataset, CPU)
+    save_predictions(predictions, answers, prediction_metrics(answers, labels, dataset))
+    return Run(name, what, 0, dataset, models, predictions)
+
+
+def trained_runs(root: Path) -> dict[str, Run]:
+    """One of each task, the digits with BatchNorm and with a head that has learnt something."""
+    what = benchmark(CONVNET)
+    what = replace(what, confidnet=replace(what.confidnet, epochs=20))
+    return {
+        "digits": trained_run(root, small_digits(), what, "digits"),
+        "segmentation": trained_run(root, small_segmentation(), segmentation_benchmark(), "segmentation"),
+    }
+
+
+def answering(run: Run, logits: np.ndarray, folder: Path) -> Run:
+    """The same run with these logits (n, classes, ...) as the classifier's answers on the test split."""
+    answers = Predictions(logits.astype(np.float32), logits.argmax(1).astype(np.uint8))
+    save_predictions(folder, answers, prediction_metrics(answers, run.dataset.split("test")[1], run.dataset))
+    return replace(run, predictions=folder)
+
+
+def state(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    """Bit for bit."""
+    return first.keys() == second.keys() and all(torch.equal(value, second[name]) for name, value in first.items())

@@ -1,0 +1,175 @@
+"""How the project is built: imports run one way, a file is short and says its job, and names of entries decide nothing outside them."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from project_code import ROOT, entries, imports, relative, tree
+
+# A row imports only rows below it; the same map stands in the docstring of confidnet_core/__init__.py.
+ROWS = [
+    ["scores"],
+    ["run", "training", "report"],
+    ["artifacts", "fitting", "comparison"],
+    ["inference", "evaluation", "plots"],
+    ["batches", "tracking", "resume"],
+    ["datasets", "models", "losses", "metrics", "device", "progress", "_mlflow_store"],
+    ["data", "params"],
+    ["files", "registry"],
+]
+FAMILIES = ("datasets", "models", "scores")
+CORE = sorted((ROOT / "confidnet_core").rglob("*.py"))
+STAGES = sorted((ROOT / "stages").glob("*.py"))
+TESTS = sorted((ROOT / "tests").glob("*.py"))
+SCRIPTS = [path for path in STAGES if not path.name.startswith("_")]
+
+
+def module(path: Path) -> str:
+    """The file or folder of confidnet_core that PATH is or lies in."""
+    return path.relative_to(ROOT / "confidnet_core").parts[0].removesuffix(".py")
+
+
+def wrong_import(importer: Path, imported: Path) -> str | None:
+    """Why one file may not import the other; None if it may."""
+    rows = {name: depth for depth, row in enumerate(ROWS) for name in row}
+    if not relative(imported).startswith("confidnet_core/"):
+        return f"{relative(importer)} imports {relative(imported)}, which is no part of the core"
+    if module(importer) == module(imported):
+        shared = imported.name.startswith("_") or importer.name == "__init__.py"
+        return None if shared else f"{relative(importer)} imports its neighbour {relative(imported)}"
+    if rows[module(importer)] >= rows[module(imported)]:
+        return f"{relative(importer)} imports {relative(imported)}, which is not in a row below it"
+    return None
+
+
+def test_every_module_has_one_place_in_the_rows():
+    placed = [name for row in ROWS for name in row]
+    assert sorted(placed) == sorted({module(path) for path in CORE} - {"__init__"})
+
+
+def test_the_map_in_the_packages_docstring_shows_these_rows():
+    shown = [line.split() for line in ast.get_docstring(tree(ROOT / "confidnet_core/__init__.py")).splitlines() if line.startswith("    ")]
+    assert len(shown) == len(ROWS)
+    assert [words[: len(row)] for words, row in zip(shown, ROWS, strict=True)] == ROWS
+
+
+@pytest.mark.parametrize("path", CORE, ids=relative)
+def test_a_module_of_the_core_imports_only_rows_below_it(path: Path):
+    problems = [problem for imported in sorted(imports(path)) if (problem := wrong_import(path, imported))]
+    assert not problems, "; ".join(problems)
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported", "reason"),
+    [
+        ("losses.py", "training.py", "not in a row below it"),
+        ("run.py", "training.py", "not in a row below it"),
+        ("models/mlp.py", "models/segnet.py", "imports its neighbour"),
+        ("models/_head.py", "models/mlp.py", "imports its neighbour"),
+        ("data.py", "../stages/_command.py", "no part of the core"),
+        ("models/mlp.py", "models/_classifier.py", None),
+        ("metrics/__init__.py", "metrics/failure.py", None),
+        ("training.py", "losses.py", None),
+    ],
+)
+def test_the_rule_of_the_rows_tells_wrong_imports_from_right_ones(importer: str, imported: str, reason: str | None):
+    found = wrong_import(ROOT / "confidnet_core" / importer, (ROOT / "confidnet_core" / imported).resolve())
+    assert found is None if reason is None else reason in found
+
+
+@pytest.mark.parametrize("path", STAGES, ids=relative)
+def test_a_stage_imports_the_core_and_shared_files_of_the_stages(path: Path):
+    assert not [relative(found) for found in imports(path) if found.parent == ROOT / "stages" and not found.name.startswith("_")]
+    assert not [relative(found) for found in imports(path) if found.parent == ROOT / "tests"]
+
+
+@pytest.mark.parametrize(
+    ("package", "users"),
+    [
+        ("mlflow", {"tracking", "_mlflow_store"}),
+        ("matplotlib", {"plots"}),
+        ("sklearn", {"datasets"}),
+        ("dvc", set()),
+        ("importlib", {"registry"}),
+    ],
+)
+def test_a_package_has_its_own_place(package: str, users: set[str]):
+    assert {module(path) for path in CORE if package in foreign(path)} == users
+    assert not [relative(path) for path in STAGES if package in foreign(path)]
+
+
+def foreign(path: Path) -> set[str]:
+    """The first names of all modules that PATH imports."""
+    found = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=relative)
+def test_a_stage_script_is_short_and_states_command_inputs_and_outputs(path: Path):
+    docstring = ast.get_docstring(tree(path))
+    assert len(path.read_text().splitlines()) < 60
+    assert f"python -m stages.{path.stem}" in docstring.splitlines()[0]
+    assert "\nreads   " in docstring and "\nwrites  " in docstring
+
+
+@pytest.mark.parametrize("path", [path for family in FAMILIES for path in entries(family)], ids=relative)
+def test_an_entry_has_the_function_of_its_files_name(path: Path):
+    functions = [node.name for node in tree(path).body if isinstance(node, ast.FunctionDef)]
+    assert path.stem in functions
+
+
+@pytest.mark.parametrize("path", [*CORE, *STAGES, *TESTS], ids=relative)
+def test_a_file_says_its_job_in_a_docstring_and_has_at_most_250_lines(path: Path):
+    docstring = ast.get_docstring(tree(path))
+    assert docstring and len(docstring.splitlines()[0]) > 20
+    assert len(path.read_text().splitlines()) <= 250
+
+
+@pytest.mark.parametrize("path", [*CORE, *STAGES], ids=relative)
+def test_no_function_has_more_than_60_lines(path: Path):
+    functions = [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef)]
+    assert not [node.name for node in functions if node.end_lineno - node.lineno >= 60]
+
+
+def dispatches(code: ast.AST, known: set[str]) -> Iterator[int]:
+    """Lines that decide by the name of an entry: a comparison with it, a case of it, or a table with it as a key."""
+    for node in ast.walk(code):
+        if isinstance(node, ast.Compare):
+            sides = [part for side in (node.left, *node.comparators) for part in ast.walk(side)]
+        elif isinstance(node, ast.MatchValue):
+            sides = [node.value]
+        elif isinstance(node, ast.Dict):
+            sides = [key for key in node.keys if key]
+        else:
+            continue
+        if any(isinstance(side, ast.Constant) and isinstance(side.value, str) and side.value in known for side in sides):
+            yield node.lineno if hasattr(node, "lineno") else sides[0].lineno
+
+
+@pytest.mark.parametrize("path", [*CORE, *STAGES], ids=relative)
+def test_nothing_is_decided_by_the_name_of_a_score_data_set_or_model(path: Path):
+    known = {entry.stem for family in FAMILIES for entry in entries(family)}
+    assert not list(dispatches(tree(path), known))
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("if method == 'mcp': pass", True),
+        ("if 'mcp' != method: pass", True),
+        ("if method in ('mcp', 'tcp'): pass", True),
+        ("match method:\n case 'mcp': pass", True),
+        ("{'mcp': len}[method]()", True),
+        ("if method == 'other': pass", False),
+        ("print('mcp')", False),
+        ("find('scores', 'mcp')", False),
+    ],
+)
+def test_a_decision_by_name_is_seen_however_it_is_written(code: str, found: bool):
+    assert bool(list(dispatches(ast.parse(code), {"mcp", "tcp"}))) == found

@@ -1,0 +1,177 @@
+"""Batches: normalisation, what an epoch covers, and augmentation, against torchvision and plain shifts."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from small import CPU, VOID, small_digits, small_segmentation
+from torch import Generator, Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.functional import rotate
+
+from confidnet_core import batches
+from confidnet_core.batches import TrainingBatches, augmented, batch_count, inference_batches, normalised
+from confidnet_core.data import Dataset
+from confidnet_core.params import Augmentation
+
+PLAIN = Augmentation()
+ALL = Augmentation(flip=True, rotation=20.0, crop=3)
+
+
+def seeded(seed: int = 0) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def numbered() -> Dataset:
+    """100 grey images that hold their own number, which is also their label; 70 of them for training."""
+    numbers = np.arange(100, dtype=np.uint8)
+    splits = {"train": np.arange(70), "val": np.arange(70, 80), "test": np.arange(80, 100)}
+    images = np.broadcast_to(numbers[:, None, None, None], (100, 1, 4, 4)).copy()
+    return Dataset(images, numbers, splits, tuple(map(str, numbers)), (0.0,), (1 / 255,), "numbered images")
+
+
+@pytest.fixture
+def marked() -> tuple[Tensor, Tensor]:
+    """40 images (3, 24, 32) whose first channel is their label map of four classes, and whose second is 255 throughout."""
+    labels = torch.randint(0, 3, (40, 24, 32), generator=seeded(5))
+    return torch.stack([labels.float(), torch.full(labels.shape, 255.0), labels.float()], 1), labels
+
+
+def test_normalisation_is_the_formula_that_data_py_states():
+    dataset = replace(small_segmentation(), mean=(0.1, 0.5, 0.7), std=(0.2, 0.3, 0.9))
+    got = normalised(torch.from_numpy(dataset.images), dataset, CPU)
+    mean, std = (np.array(numbers).reshape(1, 3, 1, 1) for numbers in (dataset.mean, dataset.std))
+    assert got.dtype == torch.float32
+    assert np.allclose(got.numpy(), (dataset.images / 255 - mean) / std, atol=1e-6)
+    assert got.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_training_digits_are_fed_with_mean_0_and_deviation_1():
+    dataset = small_digits()
+    fed = normalised(torch.from_numpy(dataset.split("train")[0]), dataset, CPU)
+    assert (fed.mean().item(), fed.std().item()) == pytest.approx((0, 1), abs=1e-4)
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 8), (1024, 8), (1025, 8), (1797, 8), (5, 700)])
+def test_inference_batches_hold_every_image_once_in_order(count: int, size: int):
+    images = np.random.default_rng(0).integers(0, 256, (count, 1, size, size), dtype=np.uint8)
+    dataset = replace(small_digits(), mean=(0.0,), std=(1 / 255,))
+    parts = list(inference_batches(images, dataset, CPU))
+    assert np.concatenate([np.arange(count)[where] for where, _ in parts]).tolist() == list(range(count))
+    assert torch.allclose(torch.cat([batch for _, batch in parts]), torch.from_numpy(images).float(), atol=1e-3)
+    assert len(parts) == batch_count(images)
+    assert all(batch[:, 0].numel() <= max(batches.INFERENCE_PIXELS, size * size) and len(batch) <= 1024 for _, batch in parts)
+
+
+def test_an_image_larger_than_a_whole_batch_is_still_one_batch():
+    images = np.zeros((2, 1, 1100, 1100), np.uint8)
+    assert [len(batch) for _, batch in inference_batches(images, small_digits(), CPU)] == [1, 1]
+
+
+@pytest.mark.parametrize("batch_size", [1, 32, 70, 1000])
+def test_an_epoch_covers_each_training_sample_once_with_its_own_label(numbered: Dataset, batch_size: int):
+    training = TrainingBatches(numbered, batch_size, PLAIN, CPU)
+    parts = list(training.epoch(seeded()))
+    images, labels = torch.cat([images for images, _ in parts]), torch.cat([labels for _, labels in parts])
+    assert len(parts) == len(training)
+    assert sorted(labels.tolist()) == list(range(70))
+    assert labels.dtype == torch.int64
+    assert torch.equal(images.round().long(), labels.view(-1, 1, 1, 1).expand(-1, 1, 4, 4))
+
+
+def test_the_same_seed_gives_the_same_batches_and_another_one_another_order(numbered: Dataset):
+    training = TrainingBatches(numbered, 32, ALL, CPU)
+    first, again, other = (list(training.epoch(seeded(seed))) for seed in (1, 1, 2))
+    assert all(torch.equal(one, two) for left, right in zip(first, again, strict=True) for one, two in zip(left, right, strict=True))
+    assert not torch.equal(first[0][1], other[0][1])
+
+
+def test_every_second_image_is_flipped_with_its_labels(marked: tuple[Tensor, Tensor]):
+    images, labels = (part.repeat(10, *[1] * (part.ndim - 1)) for part in marked)
+    moved, moved_labels = augmented(images, labels, Augmentation(flip=True), seeded(), VOID)
+    assert torch.equal(moved[:, 0], moved_labels.float())
+    flipped = (moved_labels == labels.flip(-1)).flatten(1).all(1)
+    assert (flipped ^ (moved_labels == labels).flatten(1).all(1)).all()
+    assert 0.4 < flipped.float().mean() < 0.6
+
+
+def test_flipping_leaves_class_labels_alone():
+    images, labels = torch.rand(50, 1, 8, 8), torch.arange(50)
+    moved, moved_labels = augmented(images, labels, Augmentation(flip=True), seeded(), None)
+    assert torch.equal(moved_labels, labels)
+    assert not torch.equal(moved, images)
+
+
+def test_no_augmentation_changes_nothing(marked: tuple[Tensor, Tensor]):
+    images, labels = augmented(*marked, PLAIN, seeded(), VOID)
+    assert torch.equal(images, marked[0])
+    assert torch.equal(labels, marked[1])
+
+
+@pytest.mark.parametrize("how", [Augmentation(rotation=1e-9), Augmentation(rotation=30.0), Augmentation(rotation=180.0)])
+def test_a_rotation_keeps_the_centre_pixel(how: Augmentation):
+    images = torch.rand(30, 2, 9, 13, generator=seeded())
+    moved, _ = augmented(images, torch.zeros(30), how, seeded(), None)
+    assert torch.equal(moved[:, :, 4, 6], images[:, :, 4, 6])
+
+
+def test_a_tiny_rotation_changes_nothing():
+    images = torch.rand(10, 2, 9, 13, generator=seeded())
+    assert torch.equal(augmented(images, torch.zeros(10), Augmentation(rotation=1e-6), seeded(), None)[0], images)
+
+
+@pytest.mark.parametrize("size", [(24, 24), (24, 32), (31, 17)])
+def test_rotations_are_those_of_torchvision(size: tuple[int, int]):
+    images = torch.rand(25, 3, *size, generator=seeded(3))
+    degrees = (torch.rand(25, generator=seeded(4)) * 2 - 1) * 60  # the draw that the augmentation makes first
+    moved, _ = augmented(images, torch.zeros(25), Augmentation(rotation=60.0), seeded(4), None)
+    expected = torch.stack([rotate(one, angle, InterpolationMode.NEAREST) for one, angle in zip(images, degrees.tolist(), strict=True)])
+    assert degrees.abs().max() > 45
+    assert (moved == expected).float().mean() > 0.999  # positions halfway between pixels may round either way
+
+
+def test_a_crop_is_a_shift_by_whole_pixels_with_black_at_the_edge():
+    images, crop = 1 + torch.rand(200, 2, 9, 7, generator=seeded()), 2
+    moved, _ = augmented(images, torch.zeros(200), Augmentation(crop=crop), seeded(), None)
+    padded = torch.nn.functional.pad(images, [crop] * 4)
+    shifts = [(row, column) for row in range(2 * crop + 1) for column in range(2 * crop + 1)]
+    candidates = torch.stack([padded[:, :, row : row + 9, column : column + 7] for row, column in shifts])
+    is_shift = (candidates == moved).flatten(2).all(2)
+    assert (is_shift.sum(0) == 1).all()
+    assert is_shift.any(1).all()  # 200 draws reach each of the 25 shifts
+
+
+@pytest.mark.parametrize("how", [Augmentation(rotation=40.0), Augmentation(crop=5), ALL])
+def test_labels_move_with_their_image_and_void_fills_exactly_where_black_does(marked: tuple[Tensor, Tensor], how: Augmentation):
+    images, labels = augmented(*marked, how, seeded(), VOID)
+    outside = images[:, 1] == 0
+    assert 0 < outside.float().mean() < 0.5
+    assert torch.equal(labels == VOID, outside)
+    assert torch.equal(labels.float()[~outside], images[:, 0][~outside])
+
+
+@pytest.mark.parametrize("void", [3, 11, 255])
+def test_void_labels_stay_void_when_they_move(marked: tuple[Tensor, Tensor], void: int):
+    images, labels = marked
+    labels = labels.where(labels > 0, void)
+    moved, moved_labels = augmented(images, labels, ALL, seeded(), void)
+    assert torch.equal(moved_labels == void, moved[:, 0] == 0)  # the first channel is 0 at class 0 and outside
+    assert set(moved_labels.unique().tolist()) == {1, 2, void}
+
+
+def test_classification_may_rotate_and_crop_and_its_labels_stay():
+    dataset = small_digits()
+    labels = torch.cat([labels for _, labels in TrainingBatches(dataset, 64, ALL, CPU).epoch(seeded())])
+    assert torch.equal(labels.bincount(), torch.from_numpy(dataset.split("train")[1]).long().bincount())
+
+
+@pytest.mark.parametrize("how", [Augmentation(rotation=5.0), Augmentation(crop=1)])
+def test_label_maps_without_void_refuse_what_would_bring_void(how: Augmentation):
+    dataset = small_segmentation()
+    TrainingBatches(dataset, 2, how, CPU)
+    with_class = replace(dataset, void=None, classes=(*dataset.classes, "rest"))
+    with pytest.raises(ValueError, match="no void label for them; set both to 0"):
+        TrainingBatches(with_class, 2, how, CPU)
+    TrainingBatches(with_class, 2, Augmentation(flip=True), CPU)

@@ -1,0 +1,162 @@
+"""The losses: what TCP guarantees, where gradients go, and that void places count nowhere."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from torch import Tensor
+
+from confidnet_core.losses import cross_entropy, median_frequency_weights, tcp_regression, true_class_probability
+
+VOID = 4
+some_logits = st.integers(2, 7).flatmap(
+    lambda classes: arrays(np.float64, st.tuples(st.integers(1, 20), st.just(classes)), elements=st.floats(-30, 30))
+)
+
+
+@pytest.fixture
+def maps() -> tuple[Tensor, Tensor, Tensor]:
+    """confidence (2, 5, 6), class logits (2, 4, 5, 6), labels (2, 5, 6) of which some are void."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, VOID + 1, (2, 5, 6), generator=generator)
+    return torch.randn(2, 5, 6, generator=generator), 3 * torch.randn(2, 4, 5, 6, generator=generator), labels
+
+
+@given(some_logits, st.data())
+def test_tcp_above_one_half_is_right_and_below_one_over_the_classes_is_wrong(logits: np.ndarray, data: st.DataObject):
+    count, classes = logits.shape
+    labels = data.draw(arrays(np.int64, count, elements=st.integers(0, classes - 1)))
+    tcp = true_class_probability(torch.from_numpy(logits), torch.from_numpy(labels)).numpy()
+    is_highest = logits[np.arange(count), labels] == logits.max(1)
+    is_only_highest = is_highest & ((logits == logits.max(1, keepdims=True)).sum(1) == 1)
+    assert is_only_highest[tcp > 0.5].all()
+    assert not is_highest[tcp < 1 / classes - 1e-12].any()
+
+
+@given(some_logits)
+def test_tcp_of_all_classes_sums_to_one(logits: np.ndarray):
+    logits = torch.from_numpy(logits)
+    labels = [torch.full((len(logits),), label) for label in range(logits.shape[1])]
+    assert torch.allclose(sum(true_class_probability(logits, label) for label in labels), torch.ones(len(logits), dtype=torch.float64))
+
+
+def test_tcp_of_the_predicted_class_is_the_maximum_class_probability():
+    logits = torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(true_class_probability(logits, logits.argmax(1)), logits.softmax(1).amax(1))
+
+
+def test_tcp_of_maps_is_tcp_of_their_pixels(maps: tuple[Tensor, Tensor, Tensor]):
+    _, logits, labels = maps
+    labels = labels % 4
+    pixels = true_class_probability(logits.movedim(1, -1).reshape(-1, 4), labels.reshape(-1))
+    assert torch.allclose(true_class_probability(logits, labels).reshape(-1), pixels)
+
+
+def test_tcp_regression_is_zero_when_the_head_already_says_tcp():
+    logits, labels = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 5
+    assert tcp_regression(true_class_probability(logits, labels).logit(), logits, labels) < 1e-12
+
+
+def test_tcp_regression_and_its_gradient_are_as_in_the_definition():
+    confidence = torch.tensor([0.0, 2.0, -1.0], requires_grad=True)
+    logits, labels = torch.tensor([[0.0, 0.0], [3.0, 0.0], [1.0, 2.0]]), torch.tensor([0, 0, 0])
+    loss = tcp_regression(confidence, logits, labels)
+    loss.backward()
+    target = np.array([0.5, 1 / (1 + np.exp(-3)), 1 / (1 + np.exp(1))])
+    said = 1 / (1 + np.exp(-np.array([0.0, 2.0, -1.0])))
+    assert loss.item() == pytest.approx(np.mean((said - target) ** 2), abs=1e-7)
+    assert confidence.grad.numpy() == pytest.approx(2 / 3 * (said - target) * said * (1 - said), abs=1e-7)
+
+
+def test_the_gradient_of_tcp_regression_never_reaches_the_class_logits(maps: tuple[Tensor, Tensor, Tensor]):
+    confidence, logits, labels = maps
+    confidence.requires_grad_(), logits.requires_grad_()
+    tcp_regression(confidence, logits, labels, VOID).backward()
+    assert logits.grad is None
+    assert confidence.grad[labels != VOID].abs().min() > 0
+
+
+def test_void_places_have_no_influence_on_tcp_regression_or_its_gradient(maps: tuple[Tensor, Tensor, Tensor]):
+    confidence, logits, labels = maps
+    void = labels == VOID
+    other_confidence = confidence.masked_fill(void, 50.0).requires_grad_()
+    other_logits = logits.masked_fill(void.unsqueeze(1), -1e4)
+    confidence.requires_grad_()
+    first, second = tcp_regression(confidence, logits, labels, VOID), tcp_regression(other_confidence, other_logits, labels, VOID)
+    first.backward(), second.backward()
+    assert torch.equal(first, second)
+    assert torch.equal(confidence.grad, other_confidence.grad)
+    assert (confidence.grad[void] == 0).all()
+
+
+def test_tcp_regression_of_maps_is_that_of_their_labelled_pixels(maps: tuple[Tensor, Tensor, Tensor]):
+    confidence, logits, labels = maps
+    kept = labels != VOID
+    pixels = tcp_regression(confidence[kept], logits.movedim(1, -1)[kept], labels[kept])
+    assert tcp_regression(confidence, logits, labels, VOID).item() == pytest.approx(pixels.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 2.0, 0.0, 0.5])])
+def test_void_places_have_no_influence_on_cross_entropy_or_its_gradient(maps: tuple[Tensor, Tensor, Tensor], weights: Tensor | None):
+    _, logits, labels = maps
+    void = (labels == VOID).unsqueeze(1)
+    other = logits.masked_fill(void, -1e4).requires_grad_()
+    logits.requires_grad_()
+    first, second = cross_entropy(logits, labels, VOID, weights), cross_entropy(other, labels, VOID, weights)
+    first.backward(), second.backward()
+    assert torch.equal(first, second)
+    assert torch.equal(logits.grad, other.grad)
+    assert (logits.grad.masked_select(void) == 0).all()
+
+
+@pytest.mark.parametrize("weights", [np.ones(4), np.array([1.0, 2.0, 0.0, 0.5])])
+def test_cross_entropy_is_the_weighted_mean_of_minus_log_tcp(maps: tuple[Tensor, Tensor, Tensor], weights: np.ndarray):
+    _, logits, labels = maps
+    kept = labels != VOID
+    tcp = true_class_probability(logits.double().movedim(1, -1)[kept], labels[kept]).numpy()
+    expected = np.average(-np.log(tcp), weights=weights[labels[kept].numpy()])
+    assert cross_entropy(logits, labels, VOID, torch.from_numpy(weights).float()).item() == pytest.approx(expected, rel=1e-6)
+    if (weights == 1).all():
+        assert cross_entropy(logits, labels, VOID).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("weights", [None, torch.ones(4)])
+def test_a_batch_that_is_void_throughout_costs_nothing_and_moves_nothing(weights: Tensor | None):
+    confidence, logits = torch.randn(2, 5, 6, requires_grad=True), torch.randn(2, 4, 5, 6, requires_grad=True)
+    labels = torch.full((2, 5, 6), VOID)
+    for loss, moved in (
+        (cross_entropy(logits, labels, VOID, weights), logits),
+        (tcp_regression(confidence, logits, labels, VOID), confidence),
+    ):
+        loss.backward()
+        assert loss.item() == 0
+        assert (moved.grad == 0).all()
+
+
+def test_a_batch_of_classes_without_weight_costs_nothing():
+    logits = torch.randn(3, 2, requires_grad=True)
+    loss = cross_entropy(logits, torch.zeros(3, dtype=torch.int64), weights=torch.tensor([0.0, 1.0]))
+    loss.backward()
+    assert loss.item() == 0
+    assert (logits.grad == 0).all()
+
+
+def test_bfloat16_logits_are_compared_in_float32():
+    logits, labels = torch.randn(8, 4).bfloat16(), torch.arange(8) % 4
+    assert torch.equal(cross_entropy(logits, labels), cross_entropy(logits.float(), labels))
+    assert torch.equal(tcp_regression(logits[:, 0], logits, labels), tcp_regression(logits[:, 0].float(), logits.float(), labels))
+
+
+@pytest.mark.parametrize(
+    ("counts", "weights"),
+    [
+        ([10, 20, 40], [2, 1, 0.5]),
+        ([10, 20, 30, 40], [2.5, 1.25, 5 / 6, 0.625]),  # the median of four is 25
+        ([10, 0, 20, 40], [2, 0, 1, 0.5]),  # an absent class neither has a weight nor moves the median
+        ([7, 0], [1, 0]),
+    ],
+)
+def test_median_frequency_weights_by_hand(counts: list[int], weights: list[float]):
+    assert median_frequency_weights(torch.tensor(counts)).tolist() == pytest.approx(weights)

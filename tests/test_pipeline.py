@@ -1,0 +1,156 @@
+"""The whole study with real DVC and a real MLflow store, on small digits trainings: what reruns, what resumes, what is shared."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from dvc_project import Project
+from mlflow import MlflowClient
+
+pytestmark = pytest.mark.slow
+
+METHODS = ("mcp", "entropy", "margin", "mc_dropout", "trust_score", "confidnet_head", "confidnet", "tcp")
+SMALL = {
+    "benchmarks.digits.model.width": 0.25,
+    "benchmarks.digits.baseline.epochs": 4,
+    "benchmarks.digits.confidnet.epochs": 3,
+    "benchmarks.digits.finetune.epochs": 2,
+    "methods.mc_dropout.passes": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Project:
+    """After the first `dvc repro`. The tests of this file change it one after another."""
+    project = Project.create(tmp_path_factory.mktemp("study") / "project", **SMALL)
+    project.dvc("repro")
+    project.commit("Results")
+    return project
+
+
+def rows(project: Project, **tags: str) -> list:
+    """MLflow runs with these tags."""
+    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    wanted = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
+    return client.search_runs([experiment.experiment_id for experiment in client.search_experiments()], wanted, max_results=1000)
+
+
+def test_the_first_repro_leaves_a_table_with_every_method(project):
+    summary = json.loads((project.folder / "reports/summary.json").read_text())
+    table = (project.folder / "reports/comparison.md").read_text()
+    assert set(summary["digits"]["auroc"]) == set(METHODS) - {"tcp"}
+    assert 0.5 < summary["digits"]["auroc"]["mcp"] <= 1
+    assert all(f"| {method} " in table for method in METHODS) and "oracle: uses the labels" in table
+    assert "digits.auroc.mcp" in project.dvc("metrics", "show")
+
+
+def test_every_stage_has_its_row_in_mlflow(project):
+    assert {run.data.tags["method"] for run in rows(project, stage="evaluate")} == set(METHODS)
+    for stage in ("prepare", "train_baseline", "train_confidnet", "finetune_confidnet", "predict", "compare"):
+        (run,) = rows(project, stage=stage)
+        assert run.info.status == "FINISHED" and run.data.tags["git_commit"]
+    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    (training,) = rows(project, stage="train_baseline")
+    assert len(client.get_metric_history(training.info.run_id, "val_accuracy")) == SMALL["benchmarks.digits.baseline.epochs"]
+
+
+def test_nothing_changed_means_nothing_runs(project):
+    assert "up to date" in project.dvc("repro")
+    assert project.git("status", "--porcelain") == ""
+
+
+def test_a_changed_setting_of_a_score_reruns_that_score_and_the_comparison_alone(project):
+    project.change(**{"methods.mc_dropout.passes": 3})
+    assert project.stages_run("repro") == ["evaluate@digits-0-mc_dropout", "compare"]
+
+
+def test_a_new_score_is_one_file_and_one_line_and_trains_nothing(project):
+    code = '"""Largest logit."""\n\n\ndef max_logit(run):\n    return run.over_logits(lambda logits, _: logits.amax(1))\n'
+    (project.folder / "confidnet_core/scores/max_logit.py").write_text(code)
+    project.change(**{"methods.max_logit": {}})
+    assert project.stages_run("repro") == ["evaluate@digits-0-max_logit", "compare"]
+    assert "max_logit" in json.loads((project.folder / "reports/summary.json").read_text())["digits"]["auroc"]
+
+
+def test_a_new_model_file_retrains_nothing(project):
+    (project.folder / "confidnet_core/models/unused.py").write_text(
+        '"""A model of somebody."""\n\n\ndef unused(*, classes, image_shape):\n    ...\n'
+    )
+    assert project.stages_run("repro") == ["sources@digits"]
+    project.commit("One more score and model")
+
+
+def test_a_training_killed_in_the_middle_goes_on_to_the_same_weights(project):
+    project.change(**{"benchmarks.digits.confidnet.epochs": 60})
+    project.dvc("repro", "train_confidnet@digits-0")
+    uninterrupted = project.md5("train_confidnet@digits-0")
+
+    process = project.start("repro", "--force", "--single-item", "train_confidnet@digits-0")
+    saved = wait_for_epoch(project, 5)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert saved.exists(), "the training was over before it could be killed"
+
+    output = project.dvc("repro", "--force", "--single-item", "train_confidnet@digits-0")
+    assert "train_confidnet: epoch 60/60" in output and "train_confidnet: epoch 4/60" not in output
+    assert project.md5("train_confidnet@digits-0") == uninterrupted
+    assert not saved.exists()
+    project.git("checkout", "--quiet", ".")
+    project.dvc("checkout")
+
+
+def wait_for_epoch(project: Project, epoch: int) -> Path:
+    """The saved state of the training under way, once that epoch is over."""
+    for _ in range(600):
+        for row in project.folder.glob(".resume/train_confidnet-*/state.pt"):
+            client_rows = rows(project, stage="train_confidnet")
+            if any(run.info.status == "RUNNING" and run.data.metrics.get("epoch", 0) >= epoch for run in client_rows):
+                return row
+        time.sleep(0.1)
+    raise AssertionError("no epoch was saved within a minute")
+
+
+def test_experiments_in_temporary_workspaces_reach_the_one_store(project):
+    project.dvc("exp", "run", "--temp", "--name", "alone", "--set-param", "methods.mc_dropout.passes=4")
+    for passes in (5, 6):
+        project.dvc("exp", "run", "--queue", "--name", f"queued-{passes}", "--set-param", f"methods.mc_dropout.passes={passes}")
+    project.dvc("queue", "start", "--jobs", "2")
+    wait_for_queue(project)
+
+    shown = json.loads(project.dvc("exp", "show", "--json"))
+    names = {experiment["name"] for baseline in shown for experiment in baseline.get("experiments") or []}
+    assert {"alone", "queued-5", "queued-6"} <= names
+    for name in ("alone", "queued-5", "queued-6"):
+        found = rows(project, dvc_exp_name=name)
+        assert {run.data.tags["stage"] for run in found} == {"evaluate", "compare"}, name
+    assert not list(project.folder.glob(".dvc/tmp/exps/**/mlflow.db"))
+    assert project.git("status", "--porcelain") == ""
+
+
+def wait_for_queue(project: Project) -> None:
+    for _ in range(300):
+        if not any(word in project.dvc("queue", "status") for word in ("Queued", "Running")):
+            return
+        time.sleep(1)
+    raise AssertionError(project.dvc("queue", "status"))
+
+
+def test_a_clone_that_shares_the_cache_trains_nothing(project, tmp_path):
+    subprocess.run(["git", "clone", "--quiet", str(project.folder), str(tmp_path / "clone")], check=True)
+    clone = Project(tmp_path / "clone")
+    clone.dvc("cache", "dir", "--local", str(project.folder / ".dvc/cache"))
+    assert clone.stages_run("repro") in ([], ["compare"])
+    assert (clone.folder / "models/digits/seed0/finetuned/weights.pt").exists()
+    assert clone.md5("finetune_confidnet@digits-0") == project.md5("finetune_confidnet@digits-0")
+
+
+def test_a_mistake_in_the_parameters_stops_before_any_training(project):
+    project.change(**{"benchmarks.digits.baseline.epochs": 5, "benchmarks.digits.finetune.learning_rat": 0.1})
+    output = project.dvc("repro", fails=True)
+    assert "benchmarks.digits.finetune has learning_rat" in output and "did you mean learning_rate" in output
+    assert "train_baseline: epoch" not in output
+    project.git("checkout", "--quiet", ".")

@@ -1,0 +1,61 @@
+"""Real CamVid and real MNIST through the real DVC pipeline, small: the data lie outside the project, found by CONFIDNET_DATA."""
+
+import json
+from pathlib import Path
+
+import pytest
+from dvc_project import Project
+
+pytestmark = pytest.mark.slow
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def study(folder: Path, **changes: object) -> Project:
+    project = Project.create(folder, **changes)
+    project.environment["CONFIDNET_DATA"] = str(DATA)
+    return project
+
+
+@pytest.mark.skipif(not (DATA / "camvid").is_dir(), reason="real CamVid is not in ../shared/data/camvid")
+def test_real_camvid_in_a_temporary_workspace_gets_its_table(tmp_path):
+    recipe = "benchmarks.camvid_segnet"
+    project = study(
+        tmp_path / "project",
+        **{
+            f"{recipe}.data.height": 45,
+            f"{recipe}.data.width": 60,
+            f"{recipe}.model.width": 0.25,
+            f"{recipe}.baseline.epochs": 3,
+            f"{recipe}.confidnet.epochs": 1,
+            f"{recipe}.finetune.epochs": 1,
+            "methods.mc_dropout.pixel_passes": 2,
+            "methods.trust_score.samples_per_class": 100,
+        },
+    )
+    project.dvc("exp", "run", "--temp", "--name", "camvid", "--set-param", "run=[camvid_segnet]")
+    project.dvc("exp", "apply", "camvid")
+
+    facts = json.loads((project.folder / "data/prepared/camvid_segnet/facts.json").read_text())
+    summary = json.loads((project.folder / "reports/summary.json").read_text())["camvid_segnet"]
+    scored = json.loads((project.folder / "data/scores/camvid_segnet/seed0/confidnet/metrics.json").read_text())
+    assert facts["samples"] == {"train": 367, "val": 101, "test": 233}
+    assert scored["samples"] == sum(facts["labels"]["test"]) == 233 * 45 * 60 - facts["void_labels"]["test"]
+    assert summary["accuracy"] > 0.5 and summary["mean_iou"] > 0.1 and summary["auroc"]["mcp"] > 0.6
+    assert (project.folder / "reports/figures/camvid_segnet_seed0_maps.png").stat().st_size > 10_000
+    assert "up to date" in project.dvc("repro")
+
+
+@pytest.mark.skipif(not (DATA / "mnist").is_dir(), reason="real MNIST is not in ../shared/data/mnist")
+def test_real_mnist_ranks_errors_well_above_chance(tmp_path):
+    recipe = "benchmarks.mnist_convnet"
+    project = study(
+        tmp_path / "project",
+        run=["mnist_convnet"],
+        methods={"mcp": {}, "trust_score": {"samples_per_class": 500}, "confidnet": {}},
+        **{f"{recipe}.model.width": 0.25, f"{recipe}.baseline.epochs": 1, f"{recipe}.confidnet.epochs": 1, f"{recipe}.finetune.epochs": 1},
+    )
+    project.dvc("repro")
+    summary = json.loads((project.folder / "reports/summary.json").read_text())["mnist_convnet"]
+    assert summary["accuracy"] > 0.95 and summary["errors"] == round((1 - summary["accuracy"]) * 10_000)
+    assert summary["auroc"]["mcp"] > 0.9 and summary["auroc"]["trust_score"] > 0.8

@@ -1,0 +1,200 @@
+"""The report: what params.yaml lists, side by side, in tables, curves and figures, also where metrics are undefined."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from small import VOID, answering, trained_runs
+
+from confidnet_core import report
+from confidnet_core.evaluation import evaluate, save_evaluation
+from confidnet_core.files import read_json, write_json
+from confidnet_core.metrics import METRICS
+from confidnet_core.params import Params
+from confidnet_core.registry import find
+from confidnet_core.report import places, write_report
+from confidnet_core.run import Run
+
+METHODS = {"mcp": {}, "margin": {}, "trust_score": {"samples_per_class": 20}, "tcp": {}}
+
+
+def params(methods: dict[str, dict] = METHODS, run: tuple[str, ...] = ("digits", "segmentation"), seeds: tuple[int, ...] = (0,)) -> Params:
+    return Params(run=run, seeds=seeds, methods=methods, benchmarks={}, raw={})
+
+
+def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> None:
+    """What the evaluate stage does."""
+    for method, settings in methods.items():
+        function = find("scores", method)
+        confidence, oracle = function(run, **settings), getattr(function, "oracle", False)
+        one = evaluate(confidence, run.correct, benchmark=run.name, seed=run.seed, method=method, oracle=oracle)
+        save_evaluation(root / "data/scores" / run.name / f"seed{run.seed}" / method, confidence, one, settings)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Run]]]:
+    root = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONFIDNET_DEVICE", "cpu")
+        runs = trained_runs(root)
+        for run in runs.values():
+            score(run, root=root)
+        yield root, runs
+
+
+@pytest.fixture
+def runs(trained: tuple[Path, dict[str, Run]], monkeypatch: pytest.MonkeyPatch) -> dict[str, Run]:
+    """In the project's folder."""
+    monkeypatch.chdir(trained[0])
+    return trained[1]
+
+
+@pytest.fixture(scope="module")
+def written(trained: tuple[Path, dict[str, Run]]) -> tuple[Path, pd.DataFrame, tuple]:
+    """The folder of a report on everything, its table, and what was handed to the sheet of maps."""
+    root, drawn, real = trained[0], [], report.segmentation_sheet
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setattr(report, "segmentation_sheet", lambda *panels: drawn.append(panels) or real(*panels))
+        frame = write_report(params(), root / "reports")
+    return root / "reports", frame, drawn[0]
+
+
+@pytest.fixture
+def perfect(runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A classifier without an error, in a project of its own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "scores").mkdir(parents=True)
+    (tmp_path / "data" / "prepared").symlink_to(runs["digits"].models.parents[2] / "data" / "prepared")
+    logits = 5 * np.eye(10)[runs["digits"].labels] + np.random.default_rng(0).random((300, 10))
+    run = answering(replace(runs["digits"]), logits, tmp_path / "data/predictions/digits/seed0")
+    assert run.correct.all()
+    score(run)
+    return run
+
+
+def test_places_and_methods_are_those_of_params():
+    listed = places(params(run=("a", "b"), seeds=(3, 5)))
+    assert [place.folder for place in listed] == ["a/seed3", "a/seed5", "b/seed3", "b/seed5"]
+    assert all(place.methods == tuple(METHODS) for place in listed)
+
+
+def test_what_earlier_runs_left_on_disk_is_not_reported(runs: dict[str, Run], tmp_path: Path):
+    frame = write_report(params({"margin": {}, "mcp": {}}, run=("digits",)), tmp_path / "reports")
+    assert frame["method"].tolist() == ["margin", "mcp"]
+    assert set(frame["benchmark"]) == {"digits"}
+    for name in ("risk_coverage", "roc", "outcomes"):
+        rows = pd.read_csv(tmp_path / "reports" / "curves" / f"{name}.csv")
+        assert list(dict.fromkeys(rows["method"])) == ["margin", "mcp"]
+        assert set(rows["benchmark"]) == {"digits"}
+    assert set(read_json(tmp_path / "reports" / "summary.json")) == {"digits"}
+    assert "trust_score" not in (tmp_path / "reports" / "comparison.md").read_text()
+    assert [path.name for path in (tmp_path / "reports" / "figures").iterdir()] == ["digits_seed0.png"]
+
+
+def test_a_former_report_is_replaced_as_a_whole(runs: dict[str, Run], tmp_path: Path):
+    write_report(params({"mcp": {}}, run=("segmentation",)), tmp_path)
+    assert len(list((tmp_path / "figures").iterdir())) == 2
+    write_report(params({"mcp": {}}, run=("digits",)), tmp_path)
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["digits_seed0.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["comparison.csv", "comparison.md", "curves", "figures", "summary.json"]
+
+
+def test_summary_tables_and_figures_are_written(runs: dict[str, Run], written: tuple):
+    folder, frame, _ = written
+    table = pd.read_csv(folder / "comparison.csv")
+    assert table["method"].tolist() == [*METHODS, *METHODS]
+    for row in table.itertuples():
+        written = read_json(Path("data/scores") / row.benchmark / f"seed{row.seed}" / row.method / "metrics.json")["metrics"]
+        assert [getattr(row, name) for name in METRICS] == pytest.approx([written[name] for name in METRICS])
+    assert frame["oracle"].tolist() == [False, False, False, True] * 2
+
+    summary = read_json(folder / "summary.json")
+    assert summary["digits"]["accuracy"] == pytest.approx(runs["digits"].correct.mean(), abs=1e-5)
+    assert summary["digits"]["errors"] == np.sum(~runs["digits"].correct)
+    assert set(summary["digits"]["auroc"]) == set(METHODS) - {"tcp"}
+    assert "mean_iou" not in summary["digits"]
+    assert summary["segmentation"]["mean_iou"] == pytest.approx(mean_iou(runs["segmentation"]), abs=1e-5)
+
+    text = (folder / "comparison.md").read_text()
+    assert [line for line in text.splitlines() if line.startswith("## ")] == ["## digits", "## segmentation"]
+    figures = {path.name: Image.open(path).size[0] for path in (folder / "figures").iterdir()}
+    assert figures == {"digits_seed0.png": 1200, "segmentation_seed0.png": 1200, "segmentation_seed0_maps.png": 2400}
+
+
+def mean_iou(run: Run) -> float:
+    places = [(run.labels == label, run.predicted == label) for label in range(len(run.dataset.classes))]
+    return float(np.mean([np.sum(truth & said) / np.sum(truth | said) for truth, said in places]))
+
+
+def test_curves_are_those_of_the_confidences(runs: dict[str, Run], written: tuple):
+    names = {"risk_coverage": ("coverage", "risk"), "roc": ("fpr", "tpr")}
+    curves = {name: pd.read_csv(written[0] / "curves" / f"{name}.csv") for name in (*names, "outcomes")}
+    for task, run in runs.items():
+        for method in METHODS:
+            own = {name: rows[(rows["benchmark"] == task) & (rows["method"] == method)] for name, rows in curves.items()}
+            assert own["outcomes"]["count"].sum() == len(run.labels)
+            assert own["risk_coverage"].iloc[-1][["coverage", "risk"]].tolist() == pytest.approx([1, 1 - run.correct.mean()], abs=1e-5)
+            auroc = read_json(Path("data/scores") / task / "seed0" / method / "metrics.json")["metrics"]["auroc"]
+            assert np.trapezoid(own["roc"]["tpr"], own["roc"]["fpr"]) == pytest.approx(auroc, abs=2e-3)
+
+
+def test_the_maps_put_each_confidence_at_its_pixel_and_nothing_at_void(runs: dict[str, Run], written: tuple):
+    (pictures, truth, predicted, maps, void, classes), run = written[2], runs["segmentation"]
+    images, labels = run.dataset.split("test")
+    assert np.array_equal(pictures, np.moveaxis(images, 1, -1))  # three test images: all are shown
+    assert np.array_equal(truth, labels)
+    assert np.array_equal(predicted, run.predicted_maps)
+    assert (void, classes) == (VOID, run.dataset.classes)
+    assert list(maps) == list(METHODS)
+    logits = np.load(run.predictions / "logits.npy").astype(np.float64)
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert np.array_equal(np.isnan(maps["mcp"]), labels == VOID)
+    assert maps["mcp"][labels != VOID] == pytest.approx(probabilities.max(1)[labels != VOID])
+
+
+def test_many_test_images_are_shown_evenly_spread(runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(report, "SHEET_IMAGES", 2)
+    drawn = []
+    real = report.segmentation_sheet
+    monkeypatch.setattr(report, "segmentation_sheet", lambda *panels: drawn.append(panels) or real(*panels))
+    write_report(params({"mcp": {}}, run=("segmentation",)), tmp_path)
+    run, (_, truth, _, maps, *_) = runs["segmentation"], drawn[0]
+    labels = run.dataset.split("test")[1]
+    assert np.array_equal(truth, labels[[0, 2]])
+    last = np.load(Path("data/scores/segmentation/seed0/mcp/confidence.npy"))[-np.sum(labels[2] != VOID) :]
+    assert np.array_equal(maps["mcp"][1][labels[2] != VOID], last)
+
+
+def test_a_classifier_without_errors_is_reported_with_undefined_metrics(perfect: Run, tmp_path: Path):
+    frame = write_report(params(run=("digits",)), tmp_path / "reports")
+    assert (frame["errors"] == 0).all()
+    assert frame[["auroc", "aupr_error", "fpr_at_95_tpr"]].isna().all(axis=None)
+    summary = read_json(tmp_path / "reports" / "summary.json")
+    assert summary["digits"]["accuracy"] == 1
+    assert set(summary["digits"]["auroc"].values()) == {None}
+    roc = pd.read_csv(tmp_path / "reports" / "curves" / "roc.csv")
+    assert list(roc.columns) == ["benchmark", "seed", "method", "fpr", "tpr"]
+    assert len(roc) == 0
+    outcomes = pd.read_csv(tmp_path / "reports" / "curves" / "outcomes.csv")
+    assert outcomes[outcomes["outcome"] == "error"]["count"].sum() == 0
+    assert Image.open(tmp_path / "reports" / "figures" / "digits_seed0.png").size[0] == 1200
+
+
+def test_a_missing_evaluation_is_named_and_the_former_report_stays(runs: dict[str, Run], tmp_path: Path):
+    write_report(params(run=("digits",)), tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match=r"data/scores/digits/seed0/entropy/metrics\.json does not exist; `dvc repro` makes it"):
+        write_report(params({**METHODS, "entropy": {}}, run=("digits",)), tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_evaluations_of_other_predictions_are_refused(runs: dict[str, Run], perfect: Run, tmp_path: Path):
+    path = Path("data/scores/digits/seed0/margin/metrics.json")
+    write_json(path, {**read_json(path), "errors": 1})
+    with pytest.raises(ValueError, match="differ in samples or errors, so they cannot be compared; run `dvc repro`"):
+        write_report(params(run=("digits",)), tmp_path / "reports")

@@ -1,0 +1,196 @@
+"""Where MLflow keeps rows and artifacts: the project's own database, another one, a server; shared, moved, stopped and unreachable."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from matplotlib.figure import Figure
+from tracking_stores import TRAINING, rows, start, stored
+
+from confidnet_core.tracking import stage_run
+
+
+def test_artifacts_lie_in_the_projects_mlruns_wherever_the_stage_runs(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    (folder / "curve.csv").write_text("1,2\n")
+    with stage_run(**TRAINING, params={}) as run:
+        run.log_artifact(folder / "curve.csv")
+        run.log_artifact(folder, "all")
+        run.log_figure(Figure(), "curve")
+    kept = root / "mlruns" / run.run_id / "artifacts"
+    assert sorted(str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file()) == [
+        "all/figures/curve.csv",
+        "curve.csv",
+        "curve.png",
+    ]
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_artifacts_follow_a_project_that_was_moved(root: Path, clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with stage_run(**TRAINING, params={}) as old:
+        old.log_figure(Figure(), "old")
+    moved = tmp_path / "moved"
+    shutil.copytree(root, moved)
+    clean.setenv("DVC_ROOT", str(moved))
+    with stage_run(**TRAINING, params={}) as new:
+        new.log_figure(Figure(), "new")
+    assert (moved / "mlruns" / new.run_id / "artifacts" / "new.png").exists()
+    assert not (root / "mlruns" / new.run_id).exists()
+    assert stored(moved, old.run_id).info.artifact_uri == (moved / "mlruns" / old.run_id / "artifacts").as_uri()
+
+
+def test_without_dvc_root_the_working_directory_is_the_root(root: Path, clean: pytest.MonkeyPatch) -> None:
+    shutil.copy(root / "mlflow.db", "mlflow.db")
+    clean.delenv("DVC_ROOT")
+    with stage_run(**TRAINING, params={}) as run:
+        pass
+    assert stored(Path.cwd(), run.run_id).info.artifact_uri.startswith((Path.cwd() / "mlruns").as_uri())
+
+
+def test_a_relative_database_in_the_environment_lies_in_the_project(root: Path, clean: pytest.MonkeyPatch) -> None:
+    shutil.copy(root / "mlflow.db", root / "other.db")
+    clean.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
+    with stage_run(**TRAINING, params={}) as run:
+        run.log_figure(Figure(), "figure")
+    assert (run.run_id, "FINISHED") in rows(root, "other.db")
+    assert run.run_id not in dict(rows(root))
+    assert (root / "mlruns" / run.run_id / "artifacts" / "figure.png").exists()
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_relative_file_store_lies_in_the_project_or_is_refused_with_the_remedy(root: Path, clean: pytest.MonkeyPatch) -> None:
+    clean.setenv("MLFLOW_TRACKING_URI", "./files")
+    with pytest.raises(ValueError, match=r"file:.*/files does not open.*unset MLFLOW_TRACKING_URI"), stage_run(**TRAINING, params={}):
+        pass
+    clean.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    with stage_run(**TRAINING, params={}) as run:
+        run.log_figure(Figure(), "figure")
+    assert len(list((root / "files").glob(f"*/{run.run_id}/artifacts/figure.png"))) == 1
+
+
+def test_a_row_that_cannot_be_closed_does_not_fail_finished_work(root: Path, capsys: pytest.CaptureFixture) -> None:
+    with stage_run(**TRAINING, params={}) as run:
+        run._client.delete_run(run.run_id)
+    assert f"MLflow run {run.run_id} could not be set to FINISHED" in capsys.readouterr().err
+
+
+def test_a_deleted_experiment_is_refused_with_the_remedy(root: Path) -> None:
+    deleted = TRAINING | {"benchmark": "deleted"}
+    with stage_run(**deleted, params={}) as run:
+        pass
+    run._client.delete_experiment(run._client.get_run(run.run_id).info.experiment_id)
+    with (
+        pytest.raises(ValueError, match=r"confidnet/deleted was deleted; `mlflow experiments restore -x \d+`"),
+        stage_run(**deleted, params={}),
+    ):
+        pass
+
+
+def test_a_server_that_is_not_there_is_named_before_any_work(root: Path, clean: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+    clean.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@{address}")
+    began = time.monotonic()
+    expected = rf"http://{address} does not open.*Start that server, or unset MLFLOW_TRACKING_URI"
+    with pytest.raises(ValueError, match=expected) as caught, stage_run(**TRAINING, params={}):
+        pytest.fail("the block was entered")
+    assert time.monotonic() - began < 5
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.slow
+def test_a_server_that_never_answers_is_given_up_in_time(root: Path, clean: pytest.MonkeyPatch) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        clean.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        with pytest.raises(ValueError, match="Start that server"), stage_run(**TRAINING, params={}):
+            pass
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.slow
+def test_three_processes_may_make_the_store_at_once(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = "with stage_run(stage='s', benchmark='digits', seed=0, params={}) as run:\n run.log_metrics({'loss': 1})"
+    stages = [start(script, DVC_ROOT=str(tmp_path)) for _ in range(3)]
+    errors = [stage.communicate(timeout=120)[1] for stage in stages]
+    assert errors == ["", "", ""]  # also no word of MLflow's about its migrations
+    assert [status for _, status in rows(tmp_path)] == ["FINISHED"] * 3
+    places = dict(rows(tmp_path, query="SELECT name, artifact_location FROM experiments"))
+    assert places == {"Default": str(tmp_path / "mlruns" / "0"), "confidnet/digits": (tmp_path / "mlruns").as_uri()}
+
+
+@pytest.mark.slow
+def test_a_first_opening_that_is_stopped_midway_leaves_nothing_broken(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stopper = (
+        "def stop():\n while not (os.path.exists(os.environ['DVC_ROOT'] + '/mlflow.db')): time.sleep(0.001)\n"
+        " time.sleep(0.2); os.kill(os.getpid(), signal.SIGTERM)\n"
+        "threading.Thread(target=stop, daemon=True).start()\n"
+    )
+    stage = start(stopper + "with stage_run(stage='s', benchmark='digits', seed=0, params={}): print('entered')", DVC_ROOT=str(tmp_path))
+    output, _ = stage.communicate(timeout=60)
+    assert (stage.returncode, output) == (143, "")
+    assert not list(tmp_path.glob("mlflow.db*"))
+    clean.setenv("DVC_ROOT", str(tmp_path))
+    with stage_run(**TRAINING, params={}) as run:
+        pass
+    assert rows(tmp_path) == [(run.run_id, "FINISHED")]
+
+
+@contextmanager
+def mlflow_server(folder: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        f"sqlite:///{folder}/s.db",
+        "--artifacts-destination",
+        f"{folder}/kept",
+    ]
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(
+            [*command, "--port", str(port), "--workers", "1"], stdout=log, stderr=log, cwd=folder, start_new_session=True
+        )
+    try:
+        for _ in range(120):
+            try:
+                urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=30)
+
+
+@pytest.mark.slow
+def test_a_server_keeps_rows_and_artifacts(root: Path, clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shutil.copy(root / "mlflow.db", tmp_path / "s.db")
+    with mlflow_server(tmp_path) as uri:
+        clean.setenv("MLFLOW_TRACKING_URI", uri)
+        with stage_run(**TRAINING | {"benchmark": "served"}, params={"lr": 0.1}) as run:
+            run.log_metrics({"loss": 0.5, "auroc": None}, step=1)
+            run.log_figure(Figure(), "figure")
+        found = run._client.get_run(run.run_id)
+    assert (found.info.status, found.data.params, found.data.metrics) == ("FINISHED", {"lr": "0.1"}, {"loss": 0.5})
+    assert len(list((tmp_path / "kept").rglob("figure.png"))) == 1
+    assert not (root / "mlruns" / run.run_id).exists()
