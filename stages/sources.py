@@ -1,4 +1,4 @@
-"""Name the code that a benchmark stands on: python -m stages.sources BENCHMARK
+"""Check params.yaml, and name the code that a benchmark stands on: python -m stages.sources BENCHMARK
 
 reads   confidnet_core/datasets/, confidnet_core/models/, params.yaml
 writes  data/sources/BENCHMARK/{dataset,model}.txt, hashes of the one data set and the one model file that it uses

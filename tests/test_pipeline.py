@@ -153,4 +153,7 @@ def test_a_mistake_in_the_parameters_stops_before_any_training(project):
     output = project.dvc("repro", fails=True)
     assert "benchmarks.digits.finetune has learning_rat" in output and "did you mean learning_rate" in output
     assert "train_baseline: epoch" not in output
+    project.git("reset", "--quiet", "--hard")
+    project.change(run=["digit"])
+    assert "did you mean digits" in project.dvc("repro", fails=True)
     project.git("reset", "--quiet", "--hard")  # DVC stages dvc.lock
