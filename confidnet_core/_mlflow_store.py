@@ -52,7 +52,7 @@ def _open_experiment(uri: str, name: str, root: Path) -> tuple[Any, str]:
     if found is None:
         # Servers and MLflow's store of plain files have their own place for artifacts; a database would use the working directory.
         location = artifacts if uri.startswith(DATABASES) else None
-        # The tag opens the experiment as one of trained models, not of language model traces.
+        # The tag says that this is an experiment of trained models, not of language model traces.
         return client, client.create_experiment(name, location, {"mlflow.experimentKind": "custom_model_development"})
     if found.lifecycle_stage != "active":
         raise ValueError(

@@ -80,12 +80,12 @@ def _draw(place: Place, figures: Path) -> Iterator[tuple[str, pd.DataFrame]]:
     oracle = next((method for method in place.methods if place.evaluation(method).oracle), None)
     risks, rates, outcomes = {}, {}, {}
     for method in place.methods:
-        confidence = place.confidence(method)
+        confidence, label = place.confidence(method), f"{method} (oracle)" if method == oracle else method
         risks[method], outcomes[method] = risk_coverage_curve(confidence, correct), (confidence, correct)
-        yield "risk_coverage", curve_rows(place.benchmark, place.seed, method, *risks[method], names=("coverage", "risk"))
-        yield "outcomes", histogram_rows(place.benchmark, place.seed, method, confidence, correct)
+        yield "risk_coverage", curve_rows(place.benchmark, place.seed, label, *risks[method], names=("coverage", "risk"))
+        yield "outcomes", histogram_rows(place.benchmark, place.seed, label, confidence, correct)
         curve = roc_curve(confidence, correct)
-        yield "roc", curve_rows(place.benchmark, place.seed, method, *curve, names=("fpr", "tpr"))
+        yield "roc", curve_rows(place.benchmark, place.seed, label, *curve, names=("fpr", "tpr"))
         if len(curve[0]):  # empty where every prediction is right, or every one wrong
             rates[method] = curve
     name = f"{place.benchmark}_seed{place.seed}"

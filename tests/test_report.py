@@ -136,7 +136,8 @@ def test_curves_are_those_of_the_confidences(runs: dict[str, Run], written: tupl
     curves = {name: pd.read_csv(written[0] / "curves" / f"{name}.csv") for name in (*names, "outcomes")}
     for task, run in runs.items():
         for method in METHODS:
-            own = {name: rows[(rows["benchmark"] == task) & (rows["method"] == method)] for name, rows in curves.items()}
+            label = "tcp (oracle)" if method == "tcp" else method
+            own = {name: rows[(rows["benchmark"] == task) & (rows["method"] == label)] for name, rows in curves.items()}
             assert own["outcomes"]["count"].sum() == len(run.labels)
             assert own["risk_coverage"].iloc[-1][["coverage", "risk"]].tolist() == pytest.approx([1, 1 - run.correct.mean()], abs=1e-5)
             auroc = read_json(Path("data/scores") / task / "seed0" / method / "metrics.json")["metrics"]["auroc"]
