@@ -90,14 +90,14 @@ def stage_run(
     texts = {_key(name): str(value)[:LONGEST_PARAM] for name, value in flatten(params).items()}
     tags = _tags(stage=stage, benchmark=benchmark, seed=seed, method=method)
     name = " ".join([method or stage, *([] if seed is None else [f"· seed {seed}"])])  # short: the table's column is narrow
-    with _sigterm_raises():
+    with _sigterm_raises() as terminated:
         client, experiment_id = open_store(f"confidnet/{benchmark}")
         run = _continued(client, experiment_id, resume_id, texts) or _created(client, experiment_id, name)
         try:
             run._describe(texts, tags)
             yield run
         except BaseException as error:
-            run._end(_status(error))
+            run._end("KILLED" if terminated.is_set() else _status(error))
             raise
         run._end("FINISHED")
 
@@ -144,16 +144,17 @@ def _continued(client: Any, experiment_id: str, run_id: str | None, params: dict
 
 
 def _status(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code == TERMINATED):
+    if isinstance(error, KeyboardInterrupt):
         return "KILLED"
     return "FINISHED" if isinstance(error, SystemExit) and error.code in (None, 0) else "FAILED"
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """SIGTERM leaves the block as SystemExit(143), so that the row can be closed. Nothing changes outside the main thread."""
+def _sigterm_raises() -> Iterator[threading.Event]:
+    """SIGTERM leaves the block as SystemExit(143), so that the row can be closed; the event is set. Only in the main thread."""
+    terminated = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield terminated
         return
     owner = os.getpid()
 
@@ -161,11 +162,16 @@ def _sigterm_raises() -> Iterator[None]:
         if os.getpid() != owner:  # a forked data loader inherits the handler, and must not close its parent's row
             os._exit(TERMINATED)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not stop the closing
+        terminated.set()
         raise SystemExit(TERMINATED)
 
     previous = signal.signal(signal.SIGTERM, leave)
     try:
-        yield
+        yield terminated
+    except Exception:
+        if terminated.is_set():  # a library's clean-up can fail over the SystemExit, and hide it
+            raise SystemExit(TERMINATED) from None
+        raise
     finally:
         signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)
 

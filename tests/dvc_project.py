@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -81,6 +83,16 @@ class Project:
         return subprocess.Popen(
             command, cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
+
+    @contextmanager
+    def queue_workers(self, count: int) -> Iterator[None]:
+        """Workers of DVC's queue, stopped at the end. They hold the output of `dvc queue start` open, and may outlive the last task."""
+        command = [str(BINARIES / "dvc"), "queue", "start", "--jobs", str(count)]
+        subprocess.run(command, cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+        try:
+            yield
+        finally:
+            self.dvc("queue", "stop", "--kill")
 
     def stages_run(self, *arguments: str) -> list[str]:
         """The stages that really ran, not those restored from the cache."""

@@ -118,8 +118,8 @@ def test_experiments_in_temporary_workspaces_reach_the_one_store(project):
     project.dvc("exp", "run", "--temp", "--name", "alone", "--set-param", "methods.mc_dropout.passes=4")
     for passes in (5, 6):
         project.dvc("exp", "run", "--queue", "--name", f"queued-{passes}", "--set-param", f"methods.mc_dropout.passes={passes}")
-    project.dvc("queue", "start", "--jobs", "2")
-    wait_for_queue(project)
+    with project.queue_workers(2):
+        wait_for_queue(project)
 
     shown = json.loads(project.dvc("exp", "show", "--json"))
     names = {experiment["name"] for baseline in shown for experiment in baseline.get("experiments") or []}
@@ -132,11 +132,12 @@ def test_experiments_in_temporary_workspaces_reach_the_one_store(project):
 
 
 def wait_for_queue(project: Project) -> None:
-    for _ in range(300):
-        if not any(word in project.dvc("queue", "status") for word in ("Queued", "Running")):
-            return
+    end = time.monotonic() + 240
+    while any(word in project.dvc("queue", "status") for word in ("Queued", "Running")):
+        if time.monotonic() > end:
+            logs = [path.read_text()[-3000:] for path in project.folder.glob(".dvc/tmp/exps/celery/*.out")]
+            raise AssertionError("\n".join([project.dvc("queue", "status"), *logs]))
         time.sleep(1)
-    raise AssertionError(project.dvc("queue", "status"))
 
 
 def test_a_clone_that_shares_the_cache_trains_nothing(project, tmp_path):

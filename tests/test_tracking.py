@@ -96,6 +96,16 @@ def test_sigterm_closes_the_row_as_killed(root: Path) -> None:
     assert stored(root, run_id).info.status == "KILLED"
 
 
+def test_sigterm_ends_the_stage_also_where_another_error_hides_it(root: Path) -> None:
+    with pytest.raises(SystemExit) as caught, stage_run(**TRAINING, params={}) as run:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            raise RuntimeError("cannot roll back")
+    assert caught.value.code == 143
+    assert stored(root, run.run_id).info.status == "KILLED"
+
+
 def test_a_forked_child_that_is_terminated_leaves_its_parents_row_alone(root: Path) -> None:
     with stage_run(**TRAINING, params={}) as run:
         ready, write = os.pipe()
