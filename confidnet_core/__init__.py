@@ -2,12 +2,13 @@
 
 A row imports only rows below it:
 
-    scores                                       one confidence score a file
-    run          training        report          what a score may use; the three trainings; everything side by side
+    scores       checkpoints     report          one confidence score a file; networks released elsewhere; everything side by side
+    run          training        published       what a score may use; the three trainings; results of papers
     artifacts    fitting         comparison      networks on disk; the one training loop; tables
     inference    evaluation      plots           networks over a split; a score judged; figures from arrays
     batches      tracking        resume          images as networks are fed; MLflow; interrupted trainings
-    datasets     models          losses  metrics  device  progress  _mlflow_store
-    data         params
-    files        registry                        (registry looks the families up at run time)
+    datasets     models          losses  metrics  device  progress  _mlflow_store  flat_minima
+    params                                       params.yaml
+    data         _typed                          prepared images; checked values
+    files        registry        revision        (registry looks the families up at run time)
 """

@@ -1,4 +1,4 @@
-"""Trained networks on disk: weights.pt (tensors only), model.json (what they are of, and how good), history.csv."""
+"""Trained networks on disk: weights.pt (tensors only), model.json (what they are of, where from, and how good), history.csv."""
 
 from dataclasses import asdict
 from hashlib import sha256
@@ -52,7 +52,10 @@ def weights_digest(folder: Path) -> str:
 
 
 def describe(benchmark: Benchmark, dataset: Dataset, **facts: Any) -> dict[str, Any]:
-    """What a model.json says of a network that belongs to this benchmark and data."""
+    """What a model.json says of a network that belongs to this benchmark and data; facts: where it comes from, and how good it is.
+
+    Of these, loading a network asks for model, classes and image_shape alone: other images of the same kind are for it, too.
+    """
     return {"model": asdict(benchmark.model), "classes": list(dataset.classes), "image_shape": list(dataset.image_shape), **facts}
 
 

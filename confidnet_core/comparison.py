@@ -19,6 +19,10 @@ class Column(NamedTuple):
     higher_is_better: bool
     scale: int
 
+    @property
+    def heading(self) -> str:
+        return f"{self.title} {'↑' if self.higher_is_better else '↓'}"
+
 
 # Percent for rates and areas under precision and ROC curves, thousandths for risks: as in the ConfidNet paper and in the AURC literature.
 COLUMNS = (
@@ -67,15 +71,16 @@ def mean_over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     return means.reset_index()
 
 
-def markdown(frame: pd.DataFrame, notes: Mapping[str, str] | None = None) -> str:
+def markdown(frame: pd.DataFrame, notes: Mapping[str, str] | None = None, below: Mapping[str, str] | None = None) -> str:
     """A `table` as one Markdown section a benchmark, aligned for reading as plain text, too.
 
-    The best value of each column is bold; the oracle is last and never best. notes: BENCHMARK -> a line above its table.
+    The best value of each column is bold; the oracle is last and never best. notes, below: BENCHMARK -> what stands above and
+    below its table.
     """
     sections = []
     for benchmark, group in frame.groupby("benchmark", sort=False):
-        above = [line for line in (_accuracy_line(group), (notes or {}).get(benchmark)) if line]
-        sections.append("\n\n".join([f"## {benchmark}", *above, "\n".join(_aligned(_cells(group)))]))
+        parts = (_accuracy_line(group), (notes or {}).get(benchmark), "\n".join(aligned(_cells(group))), (below or {}).get(benchmark))
+        sections.append("\n\n".join([f"## {benchmark}", *(part for part in parts if part)]))
     return "\n\n".join([*sections, "\n".join(_legend(frame))]) + "\n"
 
 
@@ -126,16 +131,29 @@ def histogram_rows(benchmark: str, seed: int, method: str, confidence: np.ndarra
     )
 
 
+def aligned(rows: list[list[str]], left: int = 1) -> list[str]:
+    """Header and rows as the lines of a Markdown table, the first LEFT columns to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    pads = [str.ljust] * left + [str.rjust] * (len(widths) - left)
+    cells = [[pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)] for row in rows]
+    rule = [*("-" * width for width in widths[:left]), *("-" * (width - 1) + ":" for width in widths[left:])]
+    return ["| " + " | ".join(line) + " |" for line in (cells[0], rule, *cells[1:])]
+
+
+def values(means: pd.DataFrame, column: Column) -> list[str]:
+    """The column of `mean_over_seeds` as it is shown, with the deviation where there is one."""
+    scaled = means[column.metric] * column.scale
+    spreads = means.get(f"{column.metric}_std", pd.Series(np.nan, means.index)) * column.scale
+    return [shown(value) + ("" if np.isnan(spread) else f" ± {spread:.2f}") for value, spread in zip(scaled, spreads, strict=True)]
+
+
+def shown(value: float, sign: str = "") -> str:
+    """Two decimals, or UNDEFINED for NaN. sign: "+" to show it."""
+    return UNDEFINED if np.isnan(value) else f"{value:{sign}.2f}"
+
+
 def _named(frame: pd.DataFrame) -> str:
     return ", ".join(f"{row.benchmark} seed {row.seed} {row.method}" for row in frame.itertuples())
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    """Header and rows as the lines of a Markdown table, the first column to the left, the others to the right."""
-    first, *widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    cells = [[row[0].ljust(first), *map(str.rjust, row[1:], widths)] for row in rows]
-    rule = ["-" * first, *("-" * (width - 1) + ":" for width in widths)]
-    return ["| " + " | ".join(line) + " |" for line in (cells[0], rule, *cells[1:])]
 
 
 def _cells(group: pd.DataFrame) -> list[list[str]]:
@@ -144,9 +162,8 @@ def _cells(group: pd.DataFrame) -> list[list[str]]:
     most = int(means["seeds"].max())
     columns = [["method", *(_label(row.method, bool(row.oracle), int(row.seeds), most) for row in means.itertuples())]]
     for column in COLUMNS:
-        cells = zip(_values(means, column), _are_best(means, column), strict=True)
-        title = f"{column.title} {'↑' if column.higher_is_better else '↓'}"
-        columns.append([title, *(f"**{value}**" if is_best else value for value, is_best in cells)])
+        cells = zip(values(means, column), _are_best(means, column), strict=True)
+        columns.append([column.heading, *(f"**{value}**" if is_best else value for value, is_best in cells)])
     return [list(row) for row in zip(*columns, strict=True)]
 
 
@@ -155,25 +172,15 @@ def _label(method: str, oracle: bool, seeds: int, most_seeds: int) -> str:
     return label if seeds == most_seeds else f"{label} ({seeds} of {most_seeds} seeds)"
 
 
-def _values(means: pd.DataFrame, column: Column) -> list[str]:
-    values = means[column.metric] * column.scale
-    spreads = means.get(f"{column.metric}_std", pd.Series(np.nan, means.index)) * column.scale
-    return [_value(value) + ("" if np.isnan(spread) else f" ± {spread:.2f}") for value, spread in zip(values, spreads, strict=True)]
-
-
-def _value(value: float) -> str:
-    return UNDEFINED if np.isnan(value) else f"{value:.2f}"
-
-
 def _are_best(means: pd.DataFrame, column: Column) -> list[bool]:
     # Compared as shown: of two equal numbers in print, both are best.
-    shown = (means[column.metric] * column.scale).map(lambda value: float(f"{value:.2f}")).where(~means["oracle"])
-    return (shown == (shown.max() if column.higher_is_better else shown.min())).tolist()
+    printed = (means[column.metric] * column.scale).map(lambda value: float(f"{value:.2f}")).where(~means["oracle"])
+    return (printed == (printed.max() if column.higher_is_better else printed.min())).tolist()
 
 
 def _accuracy_line(group: pd.DataFrame) -> str:
     seeds = group.drop_duplicates("seed")
-    facts = [f"accuracy {_value(100 * row.accuracy)}%, {row.errors} errors among {row.samples}" for row in seeds.itertuples()]
+    facts = [f"accuracy {shown(100 * row.accuracy)}%, {row.errors} errors among {row.samples}" for row in seeds.itertuples()]
     return facts[0] if len(facts) == 1 else "; ".join(f"seed {seed}: {fact}" for seed, fact in zip(seeds["seed"], facts, strict=True))
 
 

@@ -26,16 +26,22 @@ def tcp_regression(confidence_logits: Tensor, class_logits: Tensor, labels: Tens
     return (error * labelled).sum() / labelled.sum().clamp(min=1)
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, void: int | None = None, weights: Tensor | None = None) -> Tensor:
+def cross_entropy(
+    logits: Tensor, labels: Tensor, void: int | None = None, weights: Tensor | None = None, label_smoothing: float = 0.0
+) -> Tensor:
     """Mean cross-entropy over the labelled places, weighted by class if weights (classes,) are given; 0 where no place has weight.
 
-    logits (b, classes, ...), labels int64 (b, ...).
+    logits (b, classes, ...), labels int64 (b, ...). label_smoothing in [0, 1): that share of the target is spread evenly over all
+    classes, each with its own weight (Szegedy et al. 2016, arXiv:1512.00567, section 7).
     """
     ignored = -100 if void is None else void
-    total = functional.cross_entropy(logits.float(), labels, weight=weights, ignore_index=ignored, reduction="sum")
+    total = functional.cross_entropy(
+        logits.float(), labels, weight=weights, ignore_index=ignored, reduction="sum", label_smoothing=label_smoothing
+    )
     counted = labels != ignored
     weight = counted.sum() if weights is None else (weights[labels.where(counted, 0)] * counted).sum()
-    return total / weight.where(weight > 0, 1)  # PyTorch's own mean is NaN for a batch that is void throughout
+    # PyTorch's own mean is NaN for a batch that is void throughout, and infinite for a smoothed one of classes without weight.
+    return (total / weight.where(weight > 0, 1)).where(weight > 0, 0)
 
 
 def median_frequency_weights(counts: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from confidnet_core.files import read_json, replacing, write_json, write_text
 from confidnet_core.metrics import risk_coverage_curve, roc_curve
 from confidnet_core.params import Params
 from confidnet_core.plots import comparison_figure, save, segmentation_sheet
+from confidnet_core.published import beside_published, load_published
 
 SHEET_IMAGES = 4  # of a segmentation benchmark, spread evenly over the test split
 
@@ -63,7 +64,8 @@ def write_report(params: Params, folder: Path) -> pd.DataFrame:
             pd.concat(rows).to_csv(temporary / f"{name}.csv", index=False, float_format="%.6g")
     write_text(folder / "comparison.csv", frame.to_csv(index=False))
     overlaps = _mean_overlaps(everywhere)
-    write_text(folder / "comparison.md", markdown(frame, {name: _overlap_note(overlap) for name, overlap in overlaps.items()}))
+    notes = {name: _overlap_note(overlap) for name, overlap in overlaps.items()}
+    write_text(folder / "comparison.md", markdown(frame, notes, beside_published(frame, load_published())))
     content = summary(frame)
     for name, overlap in overlaps.items():
         content[name]["mean_iou"] = round(overlap["mean_iou"], 5)

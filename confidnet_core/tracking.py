@@ -7,7 +7,6 @@ import math
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from confidnet_core._mlflow_store import first_line, open_store
+from confidnet_core.revision import git
 
 LONGEST_PARAM = 6000  # MLflow's own limit, in characters
 BATCH = 100  # params and tags that MLflow takes in one call
@@ -177,8 +177,8 @@ def _sigterm_raises() -> Iterator[threading.Event]:
 
 
 def _tags(**identity: Any) -> dict[str, str]:
-    commit = _git("rev-parse", "HEAD")
-    changed = _git("status", "--porcelain", "--", ".", *(f":(exclude){path}" for path in GENERATED))
+    commit = git("rev-parse", "HEAD")
+    changed = git("status", "--porcelain", "--", ".", *(f":(exclude){path}" for path in GENERATED))
     tags = identity | {
         "mlflow.source.name": f"stages/{identity['stage']}.py",  # these two fill columns of MLflow's own
         "mlflow.source.git.commit": commit or None,
@@ -189,12 +189,3 @@ def _tags(**identity: Any) -> dict[str, str]:
         "dvc_exp_baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV") or None,
     }
     return {key: str(value) for key, value in tags.items() if value is not None}
-
-
-def _git(*arguments: str) -> str | None:
-    """What git prints, in the working directory: a temporary copy's own commit. None without git or a repository."""
-    try:
-        done = subprocess.run(("git", *arguments), capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -53,13 +53,13 @@ class Training:
 
 
 def train_classifier(classifier: Classifier, training: Training) -> Fit:
-    """Cross-entropy; the best epoch by validation accuracy, for segmentation by mean IoU."""
+    """Cross-entropy, smoothed as the recipe says; the best epoch by validation accuracy, for segmentation by mean IoU."""
     dataset, recipe, device = training.dataset, training.recipe, training.device
     classifier.to(device, memory_format=torch.channels_last)
     weights = class_weights(dataset, recipe, device)
 
     def loss(images: Tensor, labels: Tensor) -> Tensor:
-        return cross_entropy(classifier(images), labels, dataset.void, weights)
+        return cross_entropy(classifier(images), labels, dataset.void, weights, recipe.label_smoothing)
 
     def validate() -> Metrics:
         return classification_metrics(classifier, dataset, device, recipe.precision)

@@ -1,6 +1,6 @@
 """All scores of all benchmarks and seeds side by side: python -m stages.compare
 
-reads   data/prepared/, data/predictions/, data/scores/, params.yaml
+reads   data/prepared/, data/predictions/, data/scores/, confidnet_core/published.csv, params.yaml
 writes  reports/{summary.json (DVC's metrics), comparison.csv, comparison.md, curves/*.csv, figures/*.png}
 """
 

@@ -19,12 +19,12 @@ def main(params: Params, name: str, seed: int) -> None:
     inputs, models = stage_params(params, name, "data", "model", "finetune"), Path("models") / name / f"seed{seed}"
     digests = {part: weights_digest(models / part) for part in ("baseline", "confidnet")}
 
-    with training_of("finetune_confidnet", name, seed, dataset, benchmark.finetune, inputs, **digests) as (training, run):
+    with training_of("finetune_confidnet", name, seed, dataset, benchmark.finetune, inputs, **digests) as (training, run, origin):
         classifier = checked_classifier(models / "baseline", benchmark, dataset, training.device)
         confidnet = load_head(models / "confidnet", classifier, benchmark.confidnet, dataset).finetuning()
         fit = finetune_confidnet(confidnet, classifier, training)
 
-        facts = describe(benchmark, dataset, upstream_sha256=digests, best_epoch=fit.best_epoch, **fit.best_metrics)
+        facts = describe(benchmark, dataset, **origin, upstream_sha256=digests, best_epoch=fit.best_epoch, **fit.best_metrics)
         save_network(models / "finetuned", confidnet.state_dict(), facts, fit.history)
         run.log_metrics({f"best_{key}": value for key, value in fit.best_metrics.items()})
         run.log_artifact(models / "finetuned" / "history.csv")

@@ -20,14 +20,15 @@ def main(params: Params, name: str, seed: int) -> None:
     benchmark, dataset = params.benchmark(name), load_dataset(Path("data/prepared") / name)
     inputs = stage_params(params, name, "data", "model", "baseline")
 
-    with training_of("train_baseline", name, seed, dataset, benchmark.baseline, inputs) as (training, run):
+    with training_of("train_baseline", name, seed, dataset, benchmark.baseline, inputs) as (training, run, origin):
         torch.manual_seed(seed)
         classifier = build_classifier(benchmark.model, dataset)
         fit = train_classifier(classifier, training)
         figures = classification_metrics(classifier, dataset, training.device, "fp32")
 
         folder = Path("models") / name / f"seed{seed}" / "baseline"
-        save_network(folder, classifier.state_dict(), describe(benchmark, dataset, best_epoch=fit.best_epoch, **figures), fit.history)
+        facts = describe(benchmark, dataset, **origin, best_epoch=fit.best_epoch, **figures)
+        save_network(folder, classifier.state_dict(), facts, fit.history)
         run.log_metrics({f"best_{key}": value for key, value in figures.items()})
         run.log_artifact(folder / "history.csv")
 

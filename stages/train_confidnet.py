@@ -22,7 +22,7 @@ def main(params: Params, name: str, seed: int) -> None:
     inputs, models = stage_params(params, name, "data", "model", "confidnet"), Path("models") / name / f"seed{seed}"
     digest = weights_digest(models / "baseline")
 
-    with training_of("train_confidnet", name, seed, dataset, benchmark.confidnet, inputs, baseline=digest) as (training, run):
+    with training_of("train_confidnet", name, seed, dataset, benchmark.confidnet, inputs, baseline=digest) as (training, run, origin):
         classifier = checked_classifier(models / "baseline", benchmark, dataset, training.device)
         torch.manual_seed(seed)
         confidnet = build_confidnet(classifier, benchmark.confidnet, dataset)
@@ -34,7 +34,7 @@ def main(params: Params, name: str, seed: int) -> None:
 
         fit = train_confidnet(confidnet, training)
 
-        facts = describe(benchmark, dataset, upstream_sha256={"baseline": digest}, best_epoch=fit.best_epoch, **fit.best_metrics)
+        facts = describe(benchmark, dataset, **origin, upstream_sha256={"baseline": digest}, best_epoch=fit.best_epoch, **fit.best_metrics)
         save_network(models / "confidnet", confidnet.head.state_dict(), facts, fit.history, target=target)
         run.log_metrics({f"best_{key}": value for key, value in fit.best_metrics.items()})
         run.log_artifact(models / "confidnet" / "history.csv")

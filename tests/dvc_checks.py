@@ -49,7 +49,8 @@ def code_dependencies(name: str) -> frozenset[str]:
     looked_up = {family for path in files for family in families(path)}
     named = {DIGEST.get(family, f"confidnet_core/{family}/${{item.method}}.py") for family in looked_up}
     folders = {f"confidnet_core/{family}" for path in files for family in families(path, "source_digest")}
-    return frozenset({relative(path) for path in files} | named | folders)
+    tables = {table for path in files if (table := path.with_suffix(".csv")).exists()}  # a module's own data lie beside it
+    return frozenset({relative(path) for path in files | tables} | named | folders)
 
 
 def read_paths(name: str, stages: dict[str, Stage]) -> set[str]:

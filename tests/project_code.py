@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 # Code that reports on a computation and never enters its result: a change here retrains nothing.
-REPORTING = {"confidnet_core/tracking.py", "confidnet_core/_mlflow_store.py", "confidnet_core/progress.py"}
+REPORTING = {f"confidnet_core/{name}.py" for name in ("tracking", "_mlflow_store", "progress", "revision")}
 
 # These call find() with a family that only a run knows. params.py reads an entry's signature, to refuse settings that it does
 # not take; registry.py asks whether the entry exists. Nothing that an entry computes comes out of either.

@@ -9,14 +9,15 @@ from project_code import ROOT, entries, imports, relative, tree
 
 # A row imports only rows below it; the same map stands in the docstring of confidnet_core/__init__.py.
 ROWS = [
-    ["scores"],
-    ["run", "training", "report"],
+    ["scores", "checkpoints", "report"],
+    ["run", "training", "published"],
     ["artifacts", "fitting", "comparison"],
     ["inference", "evaluation", "plots"],
     ["batches", "tracking", "resume"],
-    ["datasets", "models", "losses", "metrics", "device", "progress", "_mlflow_store"],
-    ["data", "params"],
-    ["files", "registry"],
+    ["datasets", "models", "losses", "metrics", "device", "progress", "_mlflow_store", "flat_minima"],
+    ["params"],
+    ["data", "_typed"],
+    ["files", "registry", "revision"],
 ]
 FAMILIES = ("datasets", "models", "scores")
 CORE = sorted((ROOT / "confidnet_core").rglob("*.py"))

@@ -1,5 +1,6 @@
 """Trained networks on disk: what is written is what is loaded, and what does not belong together is refused."""
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from small import (
     trained_classifier,
     trained_run,
 )
+from small_params import changed, load
 from torch import nn
 
 from confidnet_core.artifacts import (
@@ -32,12 +34,14 @@ from confidnet_core.artifacts import (
     save_network,
     weights_digest,
 )
-from confidnet_core.data import Dataset
+from confidnet_core.data import Dataset, save_dataset
 from confidnet_core.files import read_json, write_json
 from confidnet_core.inference import map_images
 from confidnet_core.models._confidnet import freeze
 from confidnet_core.params import Choice
+from confidnet_core.revision import VERSION
 from confidnet_core.run import Run
+from stages import finetune_confidnet, train_baseline, train_confidnet
 
 WHAT = benchmark(CONVNET)  # with BatchNorm
 
@@ -98,6 +102,36 @@ def test_equal_trainings_write_equal_files(tmp_path: Path):
         assert weights_digest(first.models / part) == weights_digest(second.models / part)
     digests = {weights_digest(first.models / part) for part in ("baseline", "confidnet", "finetuned")}
     assert len(digests) == 3
+
+
+def test_a_network_says_what_it_was_trained_with_and_a_second_training_says_the_same(root: Path, clean: pytest.MonkeyPatch, tmp_path: Path):
+    clean.setenv("CONFIDNET_DEVICE", "cpu")
+    dataset, content = small_digits(), changed(("benchmarks", "small", "confidnet", "widths"), [8])
+    params, sha256 = load(tmp_path, content), save_dataset(dataset, Path("data/prepared/small"))["sha256"]
+    for command in ("init -q", "-c user.name=a -c user.email=a@b.c commit -q --allow-empty -m first"):
+        subprocess.run(["git", *command.split()], check=True)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+
+    def trained() -> dict[Path, bytes]:
+        for stage in (train_baseline, train_confidnet, finetune_confidnet):
+            stage.main(params, "small", 3)
+        return {path: path.read_bytes() for path in Path("models").rglob("*") if path.is_file()}
+
+    once = trained()
+    assert len(once) == 10 and trained() == once
+    for part, section in (("baseline", "baseline"), ("confidnet", "confidnet"), ("finetuned", "finetune")):
+        facts, given = read_json(Path("models/small/seed3") / part / "model.json"), content["benchmarks"]["small"]
+        assert facts["params"] == {key: given[key] for key in ("data", "model", section)}
+        assert (facts["seed"], facts["data_sha256"], facts["data_source"]) == (3, sha256, dataset.source)
+        assert facts["code"] == {"version": VERSION, "commit": commit, "changed": False}
+        assert (facts["model"], facts["image_shape"], len(facts["classes"])) == ({"name": "mlp", "settings": {"hidden": 8}}, [1, 8, 8], 10)
+        assert facts["best_epoch"] in (1, 2) and "val_loss" in facts
+        assert ("upstream_sha256" in facts) == (part != "baseline")
+
+
+def test_other_data_of_the_same_classes_and_shape_is_for_the_network_too(digits_run: Run, folder: Path):
+    other = replace(digits_run.dataset, images=255 - digits_run.dataset.images, source="negatives")
+    assert same(state(load_classifier(folder, WHAT, other)), state(digits_run.classifier))
 
 
 def test_the_files_hold_plain_tensors_facts_reports_and_history(tmp_path: Path):

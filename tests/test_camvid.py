@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from confidnet_core.data import SPLITS, Dataset
-from confidnet_core.datasets.camvid import CLASSES, LICENCE, VOID, Pair, area_average, camvid, fetch, list_pairs, read_pair
+from confidnet_core.datasets._images import area_average
+from confidnet_core.datasets.camvid import CLASSES, LICENCE, VOID, Pair, camvid, fetch, list_pairs, read_pair
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 STEMS = {"train": ["a", "b", "c"], "val": ["d"], "test": ["e", "f"]}

@@ -145,6 +145,23 @@ def test_markdown_has_the_notes_of_its_benchmarks():
     assert "mean IoU" not in first and "mean IoU 40.00%" in second
 
 
+def test_markdown_has_what_belongs_below_a_table_there():
+    frame = comparison.table([evaluation("mcp"), evaluation("mcp", benchmark="other")])
+    first, second = comparison.markdown(frame, {"digits": "above"}, {"digits": "below"}).split("## other")
+    assert [part.partition(" ")[0] for part in first.split("\n\n")] == ["##", "accuracy", "above", "|", "below", ""]
+    assert "above" not in second and "below" not in second
+
+
+def test_the_first_columns_of_a_table_are_to_the_left_and_the_others_to_the_right():
+    rows = [["name", "", "value"], ["a", "long", "1"], ["b", "x", "-10.00"]]
+    assert comparison.aligned(rows, left=2) == [
+        "| name |      |  value |",
+        "| ---- | ---- | -----: |",
+        "| a    | long |      1 |",
+        "| b    | x    | -10.00 |",
+    ]
+
+
 def test_the_summary_is_strict_json_of_means_without_the_oracle():
     frame = comparison.table(
         [

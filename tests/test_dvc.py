@@ -15,7 +15,8 @@ EVERY = pytest.mark.parametrize("name", STAGES)
 
 
 def test_every_stage_has_its_script_and_every_script_its_stage():
-    assert {path.stem for path in (ROOT / "stages").glob("[!_]*.py")} == set(STAGES)
+    by_hand = {"import_checkpoint"}  # writes what a training stage would
+    assert {path.stem for path in (ROOT / "stages").glob("[!_]*.py")} - by_hand == set(STAGES)
 
 
 @EVERY

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,36 @@ def test_one_cycle_climbs_to_the_rate_and_anneals_to_almost_nothing(tmp_path: Pa
     got = rates(tmp_path, epochs=9, schedule="one_cycle", optimizer=optimizer)
     assert got == pytest.approx(climb + fall, abs=1e-5)
     assert max(got) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("batch_size", [300, 100])
+def test_cosine_falls_from_the_rate_to_nothing_over_all_steps(tmp_path: Path, batch_size: int):
+    got = rates(tmp_path, epochs=8, schedule="cosine", batch_size=batch_size)
+    assert got == pytest.approx([0.4 * (1 + math.cos(math.pi * epoch / 8)) / 2 for epoch in range(8)])
+    assert (got[0], got[4]) == pytest.approx((0.4, 0.2))
+    assert Resume(tmp_path).load()["optimizer"]["param_groups"][0]["lr"] == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_training_is_bit_for_bit_a_plain_loop_over_the_batches(tmp_path: Path, optimizer: str, precision: str):
+    trained, plain = network(), network()
+    validate, _ = scripted(trained, [0.1, 0.2], [1.0, 1.0])
+    how = recipe(2, batch_size=128, optimizer=optimizer, precision=precision, schedule="one_cycle", augmentation=Augmentation(crop=1))
+    fitted(tmp_path, trained, how, validate)
+
+    moving = torch.optim.Adam(plain.parameters(), 0.05) if optimizer == "adam" else torch.optim.SGD(plain.parameters(), 0.05, 0.9)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(moving, 0.05, total_steps=7, cycle_momentum=False)
+    batches = TrainingBatches(DIGITS, 128, how.augmentation, CPU)
+    for epoch in (1, 2):
+        draw = int.from_bytes(sha256(repr(("test", 0, epoch)).encode()).digest()[:8], "big") >> 1
+        torch.manual_seed(draw)
+        for images, labels in batches.epoch(torch.Generator().manual_seed(draw)):
+            moving.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                loss = cross_entropy(plain.train()(images), labels)
+            loss.backward(), moving.step(), schedule.step()
+    assert same(state(trained), state(plain))
 
 
 @pytest.mark.parametrize("schedule", ["constant", "one_cycle"])

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
+from torch.nn import functional
 
 from confidnet_core.losses import cross_entropy, median_frequency_weights, tcp_regression, true_class_probability
 
@@ -122,12 +123,13 @@ def test_cross_entropy_is_the_weighted_mean_of_minus_log_tcp(maps: tuple[Tensor,
         assert cross_entropy(logits, labels, VOID).item() == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weights", [None, torch.ones(4)])
-def test_a_batch_that_is_void_throughout_costs_nothing_and_moves_nothing(weights: Tensor | None):
+def test_a_batch_that_is_void_throughout_costs_nothing_and_moves_nothing(weights: Tensor | None, smoothing: float):
     confidence, logits = torch.randn(2, 5, 6, requires_grad=True), torch.randn(2, 4, 5, 6, requires_grad=True)
     labels = torch.full((2, 5, 6), VOID)
     for loss, moved in (
-        (cross_entropy(logits, labels, VOID, weights), logits),
+        (cross_entropy(logits, labels, VOID, weights, smoothing), logits),
         (tcp_regression(confidence, logits, labels, VOID), confidence),
     ):
         loss.backward()
@@ -135,12 +137,55 @@ def test_a_batch_that_is_void_throughout_costs_nothing_and_moves_nothing(weights
         assert (moved.grad == 0).all()
 
 
-def test_a_batch_of_classes_without_weight_costs_nothing():
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_batch_of_classes_without_weight_costs_nothing(smoothing: float):
     logits = torch.randn(3, 2, requires_grad=True)
-    loss = cross_entropy(logits, torch.zeros(3, dtype=torch.int64), weights=torch.tensor([0.0, 1.0]))
+    loss = cross_entropy(logits, torch.zeros(3, dtype=torch.int64), None, torch.tensor([0.0, 1.0]), smoothing)
     loss.backward()
     assert loss.item() == 0
     assert (logits.grad == 0).all()
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 2.0, 0.0, 0.5])])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+def test_smoothed_cross_entropy_is_pytorchs_on_the_labelled_places(
+    maps: tuple[Tensor, Tensor, Tensor], weights: Tensor | None, smoothing: float
+):
+    _, logits, labels = maps
+    logits.requires_grad_()
+    kept = labels != VOID
+    expected = functional.cross_entropy(logits.movedim(1, -1)[kept], labels[kept], weight=weights, label_smoothing=smoothing)
+    found = cross_entropy(logits, labels, VOID, weights, smoothing)
+    gradients = [torch.autograd.grad(loss, logits)[0] for loss in (found, expected)]
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert torch.allclose(*gradients, rtol=1e-5, atol=1e-9)
+    assert (gradients[0].masked_select(~kept.unsqueeze(1)) == 0).all()
+
+
+def test_smoothed_cross_entropy_by_hand():
+    """Probabilities 1/4 and 3/4, label 0, smoothing 0.2: the target is 0.9 and 0.1, with weights 2 and 1 times 1.8 and 0.1, over 2."""
+    logits, labels = torch.tensor([[0.0, np.log(3)], [5.0, -5.0]]), torch.tensor([0, VOID])
+    expected = -0.9 * np.log(1 / 4) - 0.1 * np.log(3 / 4)
+    assert cross_entropy(logits, labels, VOID, None, 0.2).item() == pytest.approx(expected, rel=1e-6)
+    expected = (-1.8 * np.log(1 / 4) - 0.1 * np.log(3 / 4)) / 2
+    assert cross_entropy(logits, labels, VOID, torch.tensor([2.0, 1.0]), 0.2).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_smoothed_cross_entropy_is_least_at_the_smoothed_target():
+    """Smoothing 0.3 over three classes: 0.8, 0.1 and 0.1."""
+    logits = torch.log(torch.tensor([[0.8, 0.1, 0.1]])).requires_grad_()
+    cross_entropy(logits, torch.tensor([0]), label_smoothing=0.3).backward()
+    assert logits.grad.abs().max() < 1e-7
+
+
+def test_without_smoothing_cross_entropy_is_bit_for_bit_what_it_was(maps: tuple[Tensor, Tensor, Tensor]):
+    _, logits, labels = maps
+    logits.requires_grad_()
+    counted = labels != VOID
+    former = functional.cross_entropy(logits, labels, ignore_index=VOID, reduction="sum") / counted.sum()
+    found = cross_entropy(logits, labels, VOID)
+    assert torch.equal(found, former)
+    assert torch.equal(torch.autograd.grad(found, logits)[0], torch.autograd.grad(former, logits)[0])
 
 
 def test_bfloat16_logits_are_compared_in_float32():

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from small_params import BASELINE, RECIPE, changed, load, refusal
 
-from confidnet_core.params import Augmentation, Benchmark, Choice, Recipe, load_params
+from confidnet_core.params import Augmentation, Baseline, Benchmark, Choice, Recipe, load_params
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,6 +26,8 @@ def test_values_come_as_they_stand_and_the_rest_by_default(tmp_path: Path):
     assert small.baseline.augmentation == Augmentation(flip=True, rotation=0.0, crop=4)
     assert (small.baseline.learning_rate, small.baseline.momentum, small.baseline.weight_decay) == (0.1, 0.9, 0.0)
     assert (small.baseline.schedule, small.baseline.precision, small.baseline.class_weights) == ("constant", "fp32", "none")
+    assert (small.baseline.label_smoothing, small.baseline.sam_radius) == (0.0, 0.0)
+    assert (small.baseline.swa_epochs, small.baseline.swa_learning_rate) == (0, None)
     assert (small.confidnet.dropout, small.confidnet.widths, small.confidnet.kernel) == (True, None, None)
     assert params.raw["benchmarks"]["small"]["baseline"]["augmentation"] == {"flip": True, "crop": 4}
 
@@ -45,6 +47,12 @@ def test_a_small_number_is_a_number_however_it_is_written(tmp_path: Path, writte
         ("augmentation", {"rotation": 15}, Augmentation(rotation=15.0)),
         ("augmentation", None, Augmentation()),
         ("class_weights", "median_frequency", "median_frequency"),
+        ("schedule", "cosine", "cosine"),
+        ("label_smoothing", 0, 0.0),
+        ("label_smoothing", 0.99, 0.99),
+        ("sam_radius", 1, 1.0),
+        ("swa_epochs", 2, 2),  # all of them
+        ("swa_learning_rate", None, None),
     ],
 )
 def test_values_of_a_recipe_that_are_accepted(tmp_path: Path, place: str, value: Any, read: Any):
@@ -88,10 +96,24 @@ def test_multi_step_takes_rising_milestones(tmp_path: Path):
         ("weight_decay", -1e-4, "-0.0001; expected at least 0"),
         ("weight_decay", float("nan"), "nan; expected a finite number"),
         ("optimizer", "adamw", "'adamw'; expected sgd or adam"),
-        ("schedule", "cosine", "'cosine'; expected constant or one_cycle or multi_step"),
+        ("schedule", "linear", "'linear'; expected constant or one_cycle or multi_step or cosine"),
         ("precision", "fp16", "'fp16'; expected fp32 or bf16"),
         ("precision", 32, "32; expected fp32 or bf16"),
         ("class_weights", None, "None; expected none or median_frequency"),
+        ("label_smoothing", 1, "1.0; expected at least 0 and below 1"),
+        ("label_smoothing", -0.1, "-0.1; expected at least 0 and below 1"),
+        ("label_smoothing", None, "None; expected a finite number"),
+        ("sam_radius", -0.05, "-0.05; expected at least 0"),
+        ("sam_radius", float("inf"), "inf; expected a finite number"),
+        ("sam_radius", True, "True; expected a finite number"),
+        ("swa_epochs", -1, "-1; expected 0 to 2, the epochs"),
+        ("swa_epochs", 3, "3; expected 0 to 2, the epochs"),
+        ("swa_epochs", 0.5, "0.5; expected int"),
+        ("swa_epochs", None, "None; expected int"),
+        ("swa_learning_rate", 0.1, "0.1; expected null with swa_epochs 0: no epoch has this rate"),
+        ("swa_learning_rate", 0, "0.0; expected a number above 0, or null"),
+        ("swa_learning_rate", "0.1", "'0.1'; expected a finite number or null"),
+        ("swa_learning_rate", float("nan"), "nan; expected a finite number or null"),
         ("schedule", "multi_step", ""),
         ("milestones", [1], "[1]; expected none with schedule constant"),
         ("milestones", 1, "1; expected a list of int"),
@@ -107,6 +129,23 @@ def test_a_value_of_a_recipe_that_cannot_be_is_refused_with_what_was_expected(tm
         assert message == "benchmarks.small.baseline.milestones is []; expected epochs with schedule multi_step"
     else:
         assert message == f"benchmarks.small.baseline.{key} is {expected}"
+
+
+def test_the_rate_of_weight_averaging_goes_with_its_epochs(tmp_path: Path):
+    averaged = RECIPE | {"swa_epochs": 1, "swa_learning_rate": 1}
+    assert load(tmp_path, changed(BASELINE, averaged)).benchmark("small").baseline.swa_learning_rate == 1.0
+    assert refusal(tmp_path, changed(BASELINE, averaged | {"swa_learning_rate": -1})).endswith(
+        "is -1.0; expected a number above 0, or null"
+    )
+
+
+@pytest.mark.parametrize("section", ["confidnet", "finetune"])
+def test_every_recipe_takes_flat_minima_and_only_the_baseline_smooths_labels(tmp_path: Path, section: str):
+    flat = RECIPE | {"sam_radius": 0.05, "swa_epochs": 1, "schedule": "cosine"}
+    recipe = getattr(load(tmp_path, changed(("benchmarks", "small", section), flat)).benchmark("small"), section)
+    assert (recipe.sam_radius, recipe.swa_epochs, recipe.schedule) == (0.05, 1, "cosine")
+    message = refusal(tmp_path, changed(("benchmarks", "small", section, "label_smoothing"), 0.1))
+    assert message.startswith(f"benchmarks.small.{section} has label_smoothing, which nothing reads")
 
 
 @pytest.mark.parametrize("milestones", [[0], [-1], [2, 1], [1, 1]])
@@ -163,3 +202,7 @@ def test_an_augmentation_that_cannot_be_is_refused(tmp_path: Path, augmentation:
 def test_a_recipe_made_in_code_is_checked_alike():
     with pytest.raises(ValueError, match="learning_rate is nan; expected a number above 0"):
         Recipe(epochs=1, batch_size=1, learning_rate=float("nan"), optimizer="sgd")
+    with pytest.raises(ValueError, match="sam_radius is nan; expected at least 0"):
+        Recipe(epochs=1, batch_size=1, learning_rate=0.1, optimizer="sgd", sam_radius=float("nan"))
+    with pytest.raises(ValueError, match="label_smoothing is nan; expected at least 0 and below 1"):
+        Baseline(epochs=1, batch_size=1, learning_rate=0.1, optimizer="sgd", label_smoothing=float("nan"))

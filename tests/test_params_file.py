@@ -17,9 +17,11 @@ from confidnet_core.params import load_params
         (("benchmarks", "small", "basline"), {}, "benchmarks.small has basline, which nothing reads; did you mean baseline?"),
         (("benchmarks", "small", "finetune"), ABSENT, "benchmarks.small lacks finetune; it must hold data, model, baseline"),
         ((*BASELINE, "lr"), 0.1, "benchmarks.small.baseline has lr, which nothing reads; known: epochs, batch_size"),
-        ((*BASELINE, "epoch"), 3, "benchmarks.small.baseline has epoch, which nothing reads; did you mean epochs?"),
+        ((*BASELINE, "epoch"), 3, "benchmarks.small.baseline has epoch, which nothing reads; did you mean epochs or swa_epochs?"),
         ((*BASELINE, "epochs"), ABSENT, "benchmarks.small.baseline lacks epochs; it must hold epochs, batch_size"),
         ((*BASELINE, "dropout"), True, "benchmarks.small.baseline has dropout, which nothing reads"),
+        ((*BASELINE, "swa_epoch"), 1, "benchmarks.small.baseline has swa_epoch, which nothing reads; did you mean swa_epochs"),
+        ((*BASELINE, "sam_radus"), 0.1, "benchmarks.small.baseline has sam_radus, which nothing reads; did you mean sam_radius?"),
         (("benchmarks", "small", "finetune", "class_weights"), "none", "benchmarks.small.finetune has class_weights, which nothing reads"),
         (
             (*BASELINE, "augmentation"),

@@ -186,6 +186,26 @@ def test_a_classifier_without_errors_is_reported_with_undefined_metrics(perfect:
     assert Image.open(tmp_path / "reports" / "figures" / "digits_seed0.png").size[0] == 1200
 
 
+def test_a_benchmark_of_a_published_name_is_shown_beside_the_published_numbers(runs: dict[str, Run], tmp_path: Path):
+    """The digits run under the name of a published benchmark: same scores, other name."""
+    named = replace(runs["digits"], name="mnist_mlp")
+    for folder in ("data/prepared", "data/predictions"):
+        link = Path(folder) / "mnist_mlp"
+        link.unlink(missing_ok=True)
+        link.symlink_to("digits")
+    score(named)
+    frame = write_report(params(run=("digits", "mnist_mlp")), tmp_path)
+    digits, mnist = (tmp_path / "comparison.md").read_text().split("## mnist_mlp\n")
+    assert "published" not in digits.lower()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in mnist.split("### Beside the published numbers")[1].splitlines()]
+    ours = {row[0]: row[2:] for row in rows if row[1:2] == ["ours"]}
+    assert list(ours) == ["mcp", "trust_score"]
+    row = frame.set_index(["benchmark", "method"]).loc[("mnist_mlp", "mcp")]
+    shown = [f"{100 * row[name]:.2f}" for name in ("fpr_at_95_tpr", "aupr_error", "aupr_success", "auroc", "accuracy")]
+    assert ours["mcp"] == [*shown, f"{row['errors']} among 300"]
+    assert set(read_json(tmp_path / "summary.json")["mnist_mlp"]) == {"accuracy", "errors", "auroc"}
+
+
 def test_a_missing_evaluation_is_named_and_the_former_report_stays(runs: dict[str, Run], tmp_path: Path):
     write_report(params(run=("digits",)), tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

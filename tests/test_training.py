@@ -67,8 +67,21 @@ def test_the_head_learns_the_true_class_probability_of_digits(tmp_path: Path):
     assert not confidnet.training
 
 
+def test_flat_minima_and_smoothed_labels_learn_digits_too(tmp_path: Path):
+    dataset, what = small_digits(), benchmark(MLP, epochs=12, schedule="cosine", sam_radius=0.05, swa_epochs=3)
+    smoothed = replace(what, baseline=replace(what.baseline, label_smoothing=0.1, class_weights="median_frequency"))
+    classifier, fit = trained_classifier(dataset, smoothed, tmp_path / "smoothed")
+    assert fit.best_epoch == len(fit.history) == 13
+    assert fit.best_metrics["val_accuracy"] > 0.85
+    assert classification_metrics(classifier, dataset, CPU, "fp32") == fit.best_metrics
+    _, sharp = trained_classifier(dataset, what, tmp_path / "sharp")
+    assert sharp.history[-1]["train_loss"] < fit.history[-1]["train_loss"] - 0.1  # a smoothed target is never met
+
+
+@pytest.mark.parametrize("flat", [{}, {"sam_radius": 0.05, "swa_epochs": 1}], ids=["plain", "flat"])
 @both_tasks
-def test_head_and_fine_tuning_leave_the_classifier_bit_for_bit_as_it_is(dataset: Dataset, what: Benchmark, tmp_path: Path):
+def test_head_and_fine_tuning_leave_the_classifier_bit_for_bit_as_it_is(dataset: Dataset, what: Benchmark, flat: dict, tmp_path: Path):
+    what = replace(what, confidnet=replace(what.confidnet, **flat), finetune=replace(what.finetune, **flat))
     classifier, _ = trained_classifier(dataset, what, tmp_path)
     before, answers = state(classifier), logits(classifier, dataset)
     assert any("running_mean" in name for name in before)

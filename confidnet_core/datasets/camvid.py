@@ -5,7 +5,6 @@ Brostow, Fauqueur & Cipolla 2009, "Semantic object classes in video"; github.com
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from confidnet_core.data import SPLITS, Dataset
+from confidnet_core.datasets._images import area_average, check_sizes, in_threads, listed, nearest
 from confidnet_core.datasets._raw import check_whole, download, raw_folder
 from confidnet_core.files import replacing
 
@@ -122,10 +122,8 @@ def _names(path: Path) -> list[tuple[str, str]]:
     """The base names of image and mask on each line. Their folders are those of the tutorial's author and exist nowhere else."""
     if not path.is_file():
         raise ValueError(f"{path} does not exist; expected the list of the split's images, one a line")
-    lines = [line.replace("\\", "/").split() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    if not lines:
-        raise ValueError(f"{path} lists no images; expected one a line")
-    return [(PurePosixPath(columns[0]).name, PurePosixPath(columns[-1]).name) for columns in lines]
+    lines = listed(path.read_text(encoding="utf-8-sig"), path)
+    return [(PurePosixPath(image).name, PurePosixPath(mask).name) for image, mask in lines]
 
 
 def _by_name(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
@@ -144,18 +142,13 @@ def _find(files: dict[str, Path], name: str, folder: Path) -> Path:
 
 
 def _read(pairs: list[Pair], height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    images = np.empty((len(pairs), 3, height, width), np.uint8)
-    labels = np.empty((len(pairs), height, width), np.uint8)
-
-    def fill(index: int) -> None:
+    def read(index: int) -> tuple[np.ndarray, np.ndarray]:
         try:
-            images[index], labels[index] = read_pair(pairs[index], height, width)
+            return read_pair(pairs[index], height, width)
         except (OSError, SyntaxError) as error:  # Pillow raises both for damaged files
             raise ValueError(f"{pairs[index].image} or {pairs[index].mask} is damaged ({error}); replace it by a whole copy") from None
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:  # decoding and resampling release the interpreter's lock
-        list(threads.map(fill, range(len(pairs))))
-    return images, labels
+    return in_threads(read, len(pairs), (3, height, width), (height, width))
 
 
 def read_pair(pair: Pair, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -163,24 +156,11 @@ def read_pair(pair: Pair, height: int, width: int) -> tuple[np.ndarray, np.ndarr
     with Image.open(pair.image) as image, Image.open(pair.mask) as mask:
         if mask.mode not in ("P", "L"):
             raise ValueError(f"{pair.mask} is of mode {mask.mode}; expected an 8-bit mask, grey or with a palette, of class indices")
-        if mask.size != image.size:
-            raise ValueError(f"{pair.mask} is {mask.size[0]}x{mask.size[1]}, but its image {pair.image} {image.size[0]}x{image.size[1]}")
+        check_sizes(image, pair.image, mask, pair.mask)
         values = np.asarray(mask)
         if values.max() > VOID:
             raise ValueError(
                 f"{pair.mask} holds the label {values.max()}; expected classes 0 to {VOID - 1}, or {VOID} for unlabelled pixels"
             )
         pixels = np.asarray(area_average(image.convert("RGB"), height, width))
-        return pixels.transpose(2, 0, 1), values[np.ix_(_nearest(len(values), height), _nearest(values.shape[1], width))]
-
-
-def _nearest(size: int, wanted: int) -> np.ndarray:
-    """The index of the pixel that each of WANTED new pixels' centres falls on; in integers, so that no rounding decides a border."""
-    return (2 * np.arange(wanted) + 1) * size // (2 * wanted)
-
-
-def area_average(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Exact where the sizes divide; elsewhere Pillow's box filter, which counts a border pixel wholly or not at all."""
-    if image.width % width == 0 and image.height % height == 0:
-        return image.reduce((image.width // width, image.height // height))
-    return image.resize((width, height), Image.Resampling.BOX)
+        return pixels.transpose(2, 0, 1), nearest(values, height, width)

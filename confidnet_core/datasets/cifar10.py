@@ -1,0 +1,18 @@
+"""Photographs of 32x32 pixels in 10 classes, from the published pickles or their archive: CIFAR-10.
+
+Krizhevsky 2009, "Learning multiple layers of features from tiny images"; www.cs.toronto.edu/~kriz/cifar.html.
+"""
+
+from confidnet_core.data import Dataset
+from confidnet_core.datasets._cifar import read_cifar
+
+
+def cifar10(*, val: int = 5000, split_seed: int = 42) -> Dataset:
+    """Images (60000, 3, 32, 32): the training files', of which VAL drawn at random are "val", then the test file's.
+
+    With the defaults, val holds the very images of ConfidNet's published split. `source` says whether the content is CIFAR-10 as
+    published; other files of that format are taken too. ValueError for a file that is damaged or does not fit the others.
+    """
+    from torchvision.datasets import CIFAR10  # here, because it takes seconds and reading a list of data sets does not need it
+
+    return read_cifar("cifar10", "CIFAR-10", CIFAR10, val=val, split_seed=split_seed)

@@ -1,0 +1,112 @@
+"""A user's own images in class folders, in a folder or a .zip: train/CLASS/..., test/CLASS/... and, where there is one, val/CLASS/...
+
+Each split is laid out as for torchvision.datasets.ImageFolder.
+"""
+
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from confidnet_core.data import SPLITS, Dataset
+from confidnet_core.datasets._images import (
+    DIGEST,
+    IMAGES,
+    Tree,
+    area_average,
+    decoded,
+    digest,
+    in_threads,
+    opened,
+    source,
+    split_indices,
+    statistics,
+    warn_of_leaks,
+)
+from confidnet_core.datasets._raw import check_whole
+from confidnet_core.registry import suggestion
+
+NAME = "image_folder"
+LARGEST = 255  # number of classes, since labels have 8 bits
+
+
+def image_folder(*, folder: str, height: int, width: int, val: int | float = 0, split_seed: int = 42, grey: bool = False) -> Dataset:
+    """Images (n, 3, HEIGHT, WIDTH), 1 channel if GREY, stretched to that size, in the order of splits, classes and names.
+
+    FOLDER is taken as it is if absolute, else looked for in $CONFIDNET_DATA or data/raw. The classes are the sorted folders of
+    train. Where there are no images in val, val are VAL of the training images, a number or a share, drawn at random whatever
+    their class. An axis is reduced by area average and enlarged linearly. Images are turned as their EXIF data says; what is
+    transparent becomes white, 16 bits become 8. Mean and standard deviation are those of the training images.
+    ValueError naming the setting, the folder, or the file that is out of place or damaged. Prints a warning where files of test
+    are in train or val, too.
+    """
+    check_whole(NAME, 1, height=height, width=width)
+    check_whole(NAME, 0, split_seed=split_seed)
+    with opened(folder, {"train"}) as tree:
+        classes, names, labels, counts = _listing(tree)
+        splits = split_indices(NAME, tree, counts, val, split_seed)
+        _check_train(classes, labels[splits["train"]])
+        images, digests = _read(tree, names, height, width, "L" if grey else "RGB")
+    warn_of_leaks(NAME, digests, splits)
+    mean, std = statistics(images, splits["train"])
+    return Dataset(images, labels, splits, classes, mean, std, source("image folder", folder, splits, drawn=not counts[1]))
+
+
+def _listing(tree: Tree) -> tuple[tuple[str, ...], list[str], np.ndarray, list[int]]:
+    """The classes, the names of all images with their labels, and how many of them are train's, val's and test's."""
+    found = {split: _by_class(tree, split) for split in SPLITS}
+    classes = tuple(sorted(found["train"]))
+    _check(tree, classes, found)
+    names = [name for split in SPLITS for label in classes for name in found[split].get(label, ())]
+    sizes = np.array([[len(found[split].get(label, ())) for label in classes] for split in SPLITS])
+    labels = np.tile(np.arange(len(classes), dtype=np.uint8), len(SPLITS)).repeat(sizes.ravel())
+    return classes, names, labels, sizes.sum(1).tolist()
+
+
+def _by_class(tree: Tree, split: str) -> dict[str, list[str]]:
+    """Images in any depth below a class's folder are its own."""
+    found: dict[str, list[str]] = {}
+    for name in tree.names:
+        top, _, inner = name.partition("/")
+        label, below, _ = inner.partition("/")
+        image = name.lower().endswith(IMAGES)
+        if top == split and below:
+            found.setdefault(label, []).extend([name] * image)
+        elif top == split and image:
+            raise ValueError(f"{tree.where(name)} lies in no class folder; expected {split}/CLASS/{label}")
+    return found
+
+
+def _check(tree: Tree, classes: tuple[str, ...], found: dict[str, dict[str, list[str]]]) -> None:
+    if not 2 <= len(classes) <= LARGEST:
+        problem = f"{tree.where('train')} holds {len(classes)} class folders; expected 2 to {LARGEST}, train/CLASS/"
+        raise ValueError(f"{problem}; {tree.place} holds {tree.content()}")
+    for label in classes:
+        if not found["train"][label]:
+            raise ValueError(f"{tree.where(f'train/{label}')} holds no images; expected files that end in {', '.join(IMAGES)}")
+    for split in ("val", "test"):
+        for label in sorted(found[split].keys() - set(classes)):
+            raise ValueError(f"{tree.where(f'{split}/{label}')} is of a class that train lacks{suggestion(label, classes)}")
+    if not any(found["test"].values()):
+        raise ValueError(f"{tree.where('test')} holds no images; expected test/CLASS/; {tree.place} holds {tree.content()}")
+
+
+def _check_train(classes: tuple[str, ...], labels: np.ndarray) -> None:
+    for label in np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0):
+        raise ValueError(f"{NAME}: all training images of {classes[label]} were drawn for val; draw fewer, or by another split_seed")
+
+
+def _read(tree: Tree, names: list[str], height: int, width: int, mode: Literal["RGB", "L"]) -> list[np.ndarray]:
+    """The images, and a digest of each one's file."""
+
+    def read(index: int) -> tuple[np.ndarray, np.ndarray]:
+        data = tree.read(names[index])
+        pixels = np.asarray(_fitted(decoded(data, tree.where(names[index]), mode), height, width))
+        return np.atleast_3d(pixels).transpose(2, 0, 1), digest(data)
+
+    return in_threads(read, len(names), (len(mode), height, width), (DIGEST,))  # a mode has a letter for each channel
+
+
+def _fitted(image: Image.Image, height: int, width: int) -> Image.Image:
+    smaller = area_average(image, min(height, image.height), min(width, image.width))
+    return smaller.resize((width, height), Image.Resampling.BILINEAR)

@@ -1,0 +1,67 @@
+"""House numbers' digits in colour, 32x32 pixels, from the two files of MATLAB's format: SVHN.
+
+Netzer, Wang, Coates, Bissacco, Wu & Ng 2011, "Reading digits in natural images with unsupervised feature learning".
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from confidnet_core.data import Dataset
+from confidnet_core.datasets._raw import check_whole, download, draw_split, md5_of, raw_folder
+
+PARTS = ("train", "test")  # ConfidNet leaves the third, "extra", out
+
+
+def svhn(*, val: int = 7325, split_seed: int = 42) -> Dataset:
+    """Images (99289, 3, 32, 32): the training file's, of which VAL drawn at random are "val", then the test file's.
+
+    With the defaults, val holds the very images of ConfidNet's published split. `source` says whether the content is SVHN as
+    published; other files of that format are taken too. ValueError for a file that is damaged or holds anything but digits.
+    """
+    check_whole("svhn", 1, val=val)
+    check_whole("svhn", 0, split_seed=split_seed)
+    from torchvision.datasets import SVHN  # here, because it takes seconds and reading a list of data sets does not need it
+
+    published = [SVHN.split_list[part] for part in PARTS]
+    paths = _locate(raw_folder("svhn"), published)
+    (train_images, train_labels), (test_images, test_labels) = (_read(SVHN, path, part) for path, part in zip(paths, PARTS, strict=True))
+    as_published = all(md5_of(path) == digest for path, (_, _, digest) in zip(paths, published, strict=True))
+    return Dataset(
+        images=np.concatenate([train_images, test_images]),
+        labels=np.concatenate([train_labels, test_labels]).astype(np.uint8),
+        splits=draw_split("svhn", train=len(train_labels), test=len(test_labels), val=val, split_seed=split_seed),
+        classes=tuple("0123456789"),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        source="SVHN, content as published" if as_published else ".mat files whose content is not SVHN as published",
+    )
+
+
+def _locate(folder: Path, published: list[list[str]]) -> list[Path]:
+    """The two files; what is not there is downloaded. published: address, name and md5 of each."""
+    names = [name for _, name, _ in published]
+    for url, name, digest in published:
+        if not (folder / name).is_file():
+            download([url], folder / name, digest=digest, needed=names)
+    return [folder / name for name in names]
+
+
+def _read(kind: type, path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n, 3, 32, 32), uint8, and labels (n,), 0 to 9, through KIND, torchvision's SVHN, without its checksums."""
+    unchecked = {key: [url, name, None] for key, (url, name, _) in kind.split_list.items()}
+    remedy = "delete it, to download it anew, or put a whole copy there"
+    try:
+        content = type("SVHN", (kind,), {"split_list": unchecked})(path.parent, split=part)
+    except Exception as error:  # scipy raises anything for a damaged file
+        raise ValueError(f"{path} is truncated, damaged or no file of SVHN ({type(error).__name__}: {error}); {remedy}") from None
+    images, labels = content.data, np.atleast_1d(content.labels)
+    if images.dtype != np.uint8 or images.shape[1:] != (3, 32, 32) or labels.shape != (len(images),):
+        height_first = (*images.shape[2:], *images.shape[1::-1])
+        raise ValueError(
+            f"{path} holds {images.dtype} X {height_first} and y {labels.shape}; expected uint8 (32, 32, 3, n) and (n, 1); {remedy}"
+        )
+    if len(labels) == 0 or labels.min() < 0 or labels.max() > 9:
+        got = f"the labels {labels.min()} to {labels.max()}" if len(labels) else "no image"
+        raise ValueError(f"{path} holds {got}; expected digits, 1 to 9, and 10 for zero; {remedy}")
+    return images, labels

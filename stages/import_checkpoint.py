@@ -1,0 +1,42 @@
+"""A released checkpoint of the authors as a trained network: python -m stages.import_checkpoint BENCHMARK SEED KIND PATH
+
+KIND is baseline (a classifier), confidnet (a classifier with a head) or finetuned (a classifier and its fine-tuned copy with a head).
+The validation figures are fair for the authors' split alone: split_seed 42, with val 6000 for MNIST and 5000 for CIFAR-10.
+
+reads   data/prepared/BENCHMARK/, models/BENCHMARK/seedSEED/baseline/ (but for a baseline), params.yaml, PATH
+writes  models/BENCHMARK/seedSEED/KIND/, as the training stage does; `dvc commit` then takes it for that stage's output
+"""
+
+from pathlib import Path
+
+from confidnet_core.checkpoints import Kind, import_checkpoint
+from confidnet_core.data import load_dataset
+from confidnet_core.device import device
+from confidnet_core.files import read_json
+from confidnet_core.params import Params
+from confidnet_core.revision import revision
+from stages._command import command, stage_params
+
+STAGES = {Kind.BASELINE: "train_baseline", Kind.HEAD: "train_confidnet", Kind.FINETUNED: "finetune_confidnet"}
+
+
+def main(params: Params, name: str, seed: int, kind: str, path: Path) -> None:
+    benchmark, dataset = params.benchmark(name), load_dataset(Path("data/prepared") / name)
+    models = Path("models") / name / f"seed{seed}"
+
+    data_sha256 = read_json(Path("data/prepared") / name / "facts.json")["sha256"]
+    inputs = stage_params(params, name, "data", "model")
+    facts = {"params": inputs, "seed": seed, "data_sha256": data_sha256, "data_source": dataset.source, "code": revision()}
+
+    imported = import_checkpoint(kind, path, benchmark, dataset, models, device(), **facts)
+
+    epoch = "" if imported.epoch is None else f" of epoch {imported.epoch}"
+    figures = [f"{key} {'undefined' if value is None else format(value, '.4f')}" for key, value in imported.figures.items()]
+    print(f"{models / kind}: {imported.layers} layers, {imported.parameters} parameters from {path.name}{epoch}; {', '.join(figures)}")
+    for note in imported.notes:
+        print(f"note: {note}")
+    print(f"next: dvc commit -f {STAGES[Kind(kind)]}@{name}-{seed}")
+
+
+if __name__ == "__main__":
+    command(main, benchmark=str, seed=int, kind=str, path=Path)
