@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from confidnet_core.data import SPLITS
-from confidnet_core.datasets._raw import VARIABLE
+from confidnet_core.datasets._raw import VARIABLE, raw_root
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 JUNK = {"__macosx", "@eadir", "$recycle.bin"}  # folders in which systems keep thumbnails and copies
@@ -55,8 +55,7 @@ class Tree:
 
 def locate(folder: str) -> Path:
     """FOLDER as it is if absolute, else in $CONFIDNET_DATA if the variable is set, else in data/raw of the project."""
-    raw = os.environ.get(VARIABLE) or Path(os.environ.get("DVC_ROOT") or Path.cwd()) / "data" / "raw"
-    path = Path(raw).expanduser() / Path(folder).expanduser()
+    path = raw_root() / Path(folder).expanduser()
     if not path.exists():
         raise ValueError(
             f"folder is {folder}, but {path} does not exist; put the folder or .zip there, set {VARIABLE} to the folder that holds it, "

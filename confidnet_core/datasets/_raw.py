@@ -23,17 +23,19 @@ VARIABLE = "CONFIDNET_DATA"
 CHUNK = 1 << 20
 
 
-def raw_folder(name: str) -> Path:
-    """$CONFIDNET_DATA/NAME if the variable is set, else data/raw/NAME of the project: $DVC_ROOT, or the current folder.
-
-    Only the second may not exist yet. ValueError if the first does not.
-    """
+def raw_root() -> Path:
+    """$CONFIDNET_DATA if the variable is set, else data/raw of the project: $DVC_ROOT, or the current folder."""
     if data := os.environ.get(VARIABLE):
-        folder = Path(data).expanduser() / name
-        if not folder.is_dir():
-            raise ValueError(f"{VARIABLE} is {data}, but {folder} is no folder; make it, put {name}'s files into it, or unset {VARIABLE}")
-        return folder
-    return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / "data" / "raw" / name
+        return Path(data).expanduser()
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / "data" / "raw"
+
+
+def raw_folder(name: str) -> Path:
+    """NAME in the root. In data/raw it may not exist yet; ValueError where $CONFIDNET_DATA has none."""
+    folder, data = raw_root() / name, os.environ.get(VARIABLE)
+    if data and not folder.is_dir():
+        raise ValueError(f"{VARIABLE} is {data}, but {folder} is no folder; make it, put {name}'s files into it, or unset {VARIABLE}")
+    return folder
 
 
 def check_whole(name: str, minimum: int, **settings: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from confidnet_core.data import Dataset
-from confidnet_core.datasets._raw import check_whole, download, raw_folder
+from confidnet_core.datasets._raw import check_whole, download, draw_split, raw_folder
 
 # md5 of the published files' content. Copies differ in how they were compressed, so a gzip file's own checksum says nothing.
 PUBLISHED = {
@@ -38,16 +38,11 @@ def mnist(*, val: int = 6000, split_seed: int = 42) -> Dataset:
     test_images, test_labels = _images_and_labels(paths[2:], content[2:])
     if train_images.shape[1:] != test_images.shape[1:]:
         raise ValueError(f"{paths[0]} holds images {train_images.shape[1:]} and {paths[2]} {test_images.shape[1:]}; expected one size")
-    if val >= len(train_labels):
-        raise ValueError(f"mnist: val is {val}, but it is taken from the {len(train_labels)} training images; expected fewer")
-
-    order = np.arange(len(train_labels))
-    np.random.RandomState(split_seed).shuffle(order)  # the legacy generator, because the published split was drawn with it
     as_published = [md5(data, usedforsecurity=False).hexdigest() for data in content] == list(PUBLISHED.values())
     return Dataset(
         images=np.concatenate([train_images, test_images])[:, None],
         labels=np.concatenate([train_labels, test_labels]),
-        splits={"train": order[val:], "val": order[:val], "test": len(order) + np.arange(len(test_labels))},
+        splits=draw_split("mnist", train=len(train_labels), test=len(test_labels), val=val, split_seed=split_seed),
         classes=tuple("0123456789"),
         mean=(0.1307,),
         std=(0.3081,),
