@@ -9,6 +9,6 @@ A row imports only rows below it:
     batches      tracking        resume          images as networks are fed; MLflow; interrupted trainings
     datasets     models          losses  metrics  device  progress  _mlflow_store  flat_minima
     params                                       params.yaml
-    data         _typed                          prepared images; checked values
-    files        registry        revision        (registry looks the families up at run time)
+    data         _typed          revision        prepared images; checked values; which code this is
+    files        registry                        (registry looks the families up at run time)
 """

@@ -20,6 +20,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from confidnet_core.files import replacing
+from confidnet_core.revision import package_code
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def resumable(stage: str, inputs: Any) -> Iterator[Resume]:
     inputs: anything JSON-like that decides the result. ValueError if another process is at this training.
     """
     root = Path(os.environ.get("DVC_ROOT") or ".").resolve() / ".resume"
-    fingerprint = sha256(json.dumps([inputs, _code_digest()], sort_keys=True, default=str).encode()).hexdigest()[:16]
+    fingerprint = sha256(json.dumps([inputs, package_code()], sort_keys=True, default=str).encode()).hexdigest()[:16]
     folder = root / f"{stage}-{fingerprint}"
     root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(root / f"{folder.name}.lock", timeout=0)
@@ -65,11 +66,3 @@ def resumable(stage: str, inputs: Any) -> Iterator[Resume]:
         shutil.rmtree(folder)
     finally:
         lock.release()
-
-
-def _code_digest() -> str:
-    digest = sha256()
-    package = Path(__file__).parent
-    for path in sorted(package.rglob("*.py")):
-        digest.update(str(path.relative_to(package)).encode() + path.read_bytes())
-    return digest.hexdigest()

@@ -1,28 +1,37 @@
-"""Which code this is: the version of the package, the git commit, and whether the code differs from it.
+"""Which code this is: the version of the package, and digests that two checkouts with the same files share. And what git says.
 
-git-diff and git-ls-files (git-scm.com/docs); DVC_EXP_BASELINE_REV is the commit that DVC runs an experiment on.
+A digest, not a commit: a network is trained again by the same code of another commit, and its files are then the same.
 """
 
-import os
 import subprocess
-from typing import Any
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+
+from confidnet_core.files import read_yaml
+from confidnet_core.registry import source_digest
 
 VERSION = "0.1.0"  # also in pyproject.toml
-CODE = ("confidnet_core", "stages")  # what computes; parameters and results change without it
+ROOT = Path(__file__).parents[1]
 
 
-def revision() -> dict[str, Any]:
-    """version; commit, None outside a git repository; changed: whether a file of CODE is edited, deleted or new since the commit.
-
-    The repository is that of the working directory; `changed` is None where there is no such commit in it.
-    """
-    commit = os.environ.get("DVC_EXP_BASELINE_REV") or git("rev-parse", "HEAD")
-    return {"version": VERSION, "commit": commit or None, "changed": _changed(commit) if commit else None}
+def stage_code(stage: str, model: str) -> dict[str, str]:
+    """version; sha256 of what STAGE computes with: the Python files that dvc.yaml says it depends on, and those of the MODEL."""
+    deps = read_yaml(ROOT / "dvc.yaml")["stages"][stage]["deps"]
+    files = sorted(path for path in deps if path.endswith(".py"))
+    return {"version": VERSION, "sha256": _digest(files, source_digest("models", model))}
 
 
-def _changed(commit: str) -> bool | None:
-    edited, new = git("diff", "--name-only", commit, "--", *CODE), git("ls-files", "--others", "--exclude-standard", "--", *CODE)
-    return None if edited is None or new is None else bool(edited or new)
+def package_code() -> dict[str, str]:
+    """version; sha256 of all Python files of the package."""
+    files = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "confidnet_core").rglob("*.py"))
+    return {"version": VERSION, "sha256": _digest(files)}
+
+
+def _digest(files: Iterable[str], *more: str) -> str:
+    return sha256(
+        b"".join([*(name.encode() + (ROOT / name).read_bytes() for name in files), *(text.encode() for text in more)])
+    ).hexdigest()
 
 
 def git(*arguments: str) -> str | None:

@@ -9,7 +9,7 @@ from confidnet_core.device import device
 from confidnet_core.files import read_json, write_json
 from confidnet_core.params import Recipe
 from confidnet_core.resume import resumable
-from confidnet_core.revision import revision
+from confidnet_core.revision import stage_code
 from confidnet_core.tracking import StageRun, stage_run
 from confidnet_core.training import Training
 
@@ -24,7 +24,8 @@ def training_of(
     inputs: the sections of params.yaml; upstream: digests of the networks that it starts from.
     """
     sha256 = read_json(Path("data/prepared") / name / "facts.json")["sha256"]
-    origin = {"params": inputs, "seed": seed, "data_sha256": sha256, "data_source": dataset.source, "code": revision()}
+    code = stage_code(stage, inputs["model"]["name"])
+    origin = {"params": inputs, "seed": seed, "data_sha256": sha256, "data_source": dataset.source, "code": code}
     where = device()
     with resumable(stage, {"params": inputs, "seed": seed, "data": sha256, "device": where.type, **upstream}) as resume:
         remembered = resume.folder / "mlflow.json"

@@ -14,7 +14,7 @@ from confidnet_core.data import load_dataset
 from confidnet_core.device import device
 from confidnet_core.files import read_json
 from confidnet_core.params import Params
-from confidnet_core.revision import revision
+from confidnet_core.revision import package_code
 from stages._command import command, stage_params
 
 STAGES = {Kind.BASELINE: "train_baseline", Kind.HEAD: "train_confidnet", Kind.FINETUNED: "finetune_confidnet"}
@@ -26,7 +26,7 @@ def main(params: Params, name: str, seed: int, kind: str, path: Path) -> None:
 
     data_sha256 = read_json(Path("data/prepared") / name / "facts.json")["sha256"]
     inputs = stage_params(params, name, "data", "model")
-    facts = {"params": inputs, "seed": seed, "data_sha256": data_sha256, "data_source": dataset.source, "code": revision()}
+    facts = {"params": inputs, "seed": seed, "data_sha256": data_sha256, "data_source": dataset.source, "code": package_code()}
 
     imported = import_checkpoint(kind, path, benchmark, dataset, models, device(), **facts)
 

@@ -16,8 +16,8 @@ ROWS = [
     ["batches", "tracking", "resume"],
     ["datasets", "models", "losses", "metrics", "device", "progress", "_mlflow_store", "flat_minima"],
     ["params"],
-    ["data", "_typed"],
-    ["files", "registry", "revision"],
+    ["data", "_typed", "revision"],
+    ["files", "registry"],
 ]
 FAMILIES = ("datasets", "models", "scores")
 CORE = sorted((ROOT / "confidnet_core").rglob("*.py"))

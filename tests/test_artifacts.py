@@ -39,7 +39,7 @@ from confidnet_core.files import read_json, write_json
 from confidnet_core.inference import map_images
 from confidnet_core.models._confidnet import freeze
 from confidnet_core.params import Choice
-from confidnet_core.revision import VERSION
+from confidnet_core.revision import stage_code
 from confidnet_core.run import Run
 from stages import finetune_confidnet, train_baseline, train_confidnet
 
@@ -108,9 +108,6 @@ def test_a_network_says_what_it_was_trained_with_and_a_second_training_says_the_
     clean.setenv("CONFIDNET_DEVICE", "cpu")
     dataset, content = small_digits(), changed(("benchmarks", "small", "confidnet", "widths"), [8])
     params, sha256 = load(tmp_path, content), save_dataset(dataset, Path("data/prepared/small"))["sha256"]
-    for command in ("init -q", "-c user.name=a -c user.email=a@b.c commit -q --allow-empty -m first"):
-        subprocess.run(["git", *command.split()], check=True)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
 
     def trained() -> dict[Path, bytes]:
         for stage in (train_baseline, train_confidnet, finetune_confidnet):
@@ -118,12 +115,15 @@ def test_a_network_says_what_it_was_trained_with_and_a_second_training_says_the_
         return {path: path.read_bytes() for path in Path("models").rglob("*") if path.is_file()}
 
     once = trained()
-    assert len(once) == 10 and trained() == once
-    for part, section in (("baseline", "baseline"), ("confidnet", "confidnet"), ("finetuned", "finetune")):
+    for command in ("init -q", "-c user.name=a -c user.email=a@b.c commit -q --allow-empty -m first"):
+        subprocess.run(["git", *command.split()], check=True)
+    assert len(once) == 10 and trained() == once  # whatever commit the same code is of
+    sections = {"train_baseline": "baseline", "train_confidnet": "confidnet", "finetune_confidnet": "finetune"}
+    for (stage, section), part in zip(sections.items(), ("baseline", "confidnet", "finetuned"), strict=True):
         facts, given = read_json(Path("models/small/seed3") / part / "model.json"), content["benchmarks"]["small"]
         assert facts["params"] == {key: given[key] for key in ("data", "model", section)}
         assert (facts["seed"], facts["data_sha256"], facts["data_source"]) == (3, sha256, dataset.source)
-        assert facts["code"] == {"version": VERSION, "commit": commit, "changed": False}
+        assert facts["code"] == stage_code(stage, "mlp")
         assert (facts["model"], facts["image_shape"], len(facts["classes"])) == ({"name": "mlp", "settings": {"hidden": 8}}, [1, 8, 8], 10)
         assert facts["best_epoch"] in (1, 2) and "val_loss" in facts
         assert ("upstream_sha256" in facts) == (part != "baseline")

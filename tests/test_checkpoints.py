@@ -23,6 +23,7 @@ from confidnet_core.checkpoints import import_checkpoint, match
 from confidnet_core.data import load_dataset
 from confidnet_core.files import read_json
 from confidnet_core.params import Choice
+from confidnet_core.revision import package_code
 
 EVERY = pytest.mark.parametrize("name", MODELS)
 
@@ -176,7 +177,7 @@ def test_later_stages_go_on_from_what_was_imported(tmp_path: Path):
         facts = read_json(folder / "model.json")
         assert facts["data_sha256"] == read_json(project.folder / "data/prepared/digits/facts.json")["sha256"]
         assert facts["params"] == {section: stated[section] for section in ("data", "model")}
-        assert (facts["seed"], facts["code"]["commit"]) == (0, project.git("rev-parse", "HEAD").strip())
+        assert (facts["seed"], facts["code"]) == (0, package_code())
         project.dvc("commit", "-f", f"{stage}@digits-0")
         if kind == "baseline":
             assert project.stages_run("repro", "train_confidnet@digits-0") == ["train_confidnet@digits-0"]

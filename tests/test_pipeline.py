@@ -63,6 +63,16 @@ def test_nothing_changed_means_nothing_runs(project):
     assert project.git("status", "--porcelain") == ""
 
 
+def test_a_clone_without_a_cache_trains_again_to_the_same_files(project, tmp_path):
+    project.git("clone", "--quiet", ".", str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    clone.identify()
+    (clone.folder / "README.md").write_text("The same code, another commit.\n")
+    clone.commit("Words")
+    assert "train_baseline@digits-0" in clone.stages_run("repro", "evaluate@digits-0-confidnet")
+    assert clone.git("status", "--porcelain") == ""
+
+
 def test_a_changed_setting_of_a_score_reruns_that_score_and_the_comparison_alone(project):
     project.change(**{"methods.mc_dropout.passes": 3})
     assert project.stages_run("repro") == ["evaluate@digits-0-mc_dropout", "compare"]

@@ -15,7 +15,7 @@ import torch
 from small import BASELINE, CPU, MLP, benchmark, same, small_digits, state, trained_run, training
 from torch import Tensor
 
-from confidnet_core import resume as resume_module
+from confidnet_core import revision
 from confidnet_core.artifacts import build_classifier
 from confidnet_core.fitting import Fit
 from confidnet_core.params import Augmentation, Baseline
@@ -149,9 +149,9 @@ def test_other_inputs_are_another_training_and_start_afresh(key: str):
 
 
 def test_other_code_is_another_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    package = tmp_path / "package"
+    package = tmp_path / "confidnet_core"
     (package / "models").mkdir(parents=True)
-    monkeypatch.setattr(resume_module, "__file__", str(package / "resume.py"))
+    monkeypatch.setattr(revision, "ROOT", tmp_path)
     seen = []
     for name, text in (("fitting.py", "1"), ("fitting.py", "2"), ("models/new.py", "1"), ("notes.txt", "1")):
         (package / name).write_text(text)
