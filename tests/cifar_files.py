@@ -116,6 +116,11 @@ class Cifar:
         assert data.splits["test"].tolist() == list(range(TRAIN, TRAIN + TEST))
         assert data.source == (source or f"pickles whose content is not {TITLES[self.reader]} as published")
 
+    def fails(self, message: str) -> str:
+        with pytest.raises(ValueError, match=message) as error:
+            self.load(val=VAL)
+        return str(error.value)
+
 
 def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     member = tarfile.TarInfo(name)

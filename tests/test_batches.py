@@ -143,6 +143,50 @@ def test_a_crop_is_a_shift_by_whole_pixels_with_black_at_the_edge():
     assert is_shift.any(1).all()  # 200 draws reach each of the 25 shifts
 
 
+def moved_alone(part: np.ndarray, flip: bool, column: int, row: int, fill: int) -> np.ndarray:
+    """One image or label map, flipped or not, and then what lies so many pixels further right and further down."""
+    padded = np.pad(part[..., ::-1] if flip else part, [(0, 0)] * (part.ndim - 2) + [(9, 9), (9, 9)], constant_values=fill)
+    return padded[..., 9 + row :, 9 + column :][..., : part.shape[-2], : part.shape[-1]]
+
+
+@pytest.mark.parametrize("dataset", [small_digits(), small_segmentation()], ids=["digits", "segmentation"])
+@pytest.mark.parametrize("how", [PLAIN, Augmentation(flip=True), Augmentation(crop=3), Augmentation(flip=True, crop=3)], ids=str)
+def test_a_batch_is_to_the_bit_what_numpy_makes_of_the_same_draws(dataset: Dataset, how: Augmentation):
+    generator, (images, labels) = seeded(2), dataset.split("train")
+    mean, std = (np.array(numbers, np.float32).reshape(1, -1, 1, 1) for numbers in (dataset.mean, dataset.std))
+    layout = torch.channels_last if len(dataset.mean) > 1 else torch.contiguous_format  # strides choose the convolution
+    order = torch.randperm(len(images), generator=generator).numpy()
+    for start, (fed, fed_labels) in zip(range(0, len(order), 5), TrainingBatches(dataset, 5, how, CPU).epoch(seeded(2)), strict=True):
+        index = np.sort(order[start : start + 5])
+        flips = torch.rand(len(index), generator=generator) < 0.5 if how.flip else torch.zeros(len(index), dtype=torch.bool)
+        if how.crop:
+            torch.rand(len(index), generator=generator)  # angles
+        shifts = (
+            torch.randint(-how.crop, how.crop + 1, (len(index), 2), generator=generator) if how.crop else torch.zeros(len(index), 2).int()
+        )
+        draws = [(flip, column, row) for flip, (column, row) in zip(flips.tolist(), shifts.tolist(), strict=True)]
+        moved = np.stack([moved_alone(images[i], *draw, 0) for i, draw in zip(index, draws, strict=True)])
+        assert np.array_equal(fed.numpy(), (moved.astype(np.float32) / np.float32(255) - mean) / std)
+        assert fed.stride() == torch.empty(fed.shape, memory_format=layout).stride()
+        if dataset.is_segmentation:
+            moved_labels = np.stack([moved_alone(labels[i], *draw, VOID) for i, draw in zip(index, draws, strict=True)])
+        else:
+            moved_labels = labels[index]
+        assert fed_labels.dtype == torch.int64 and np.array_equal(fed_labels.numpy(), moved_labels)
+
+
+@pytest.mark.parametrize("how", [PLAIN, Augmentation(flip=True), Augmentation(crop=5), ALL], ids=str)
+def test_bytes_move_as_floats_do_and_what_was_given_stays(marked: tuple[Tensor, Tensor], how: Augmentation):
+    images, labels = (part.to(torch.uint8) for part in marked)
+    given = images.clone(), labels.clone()
+    expected, expected_labels = augmented(*marked, how, seeded(), VOID)
+    moved, moved_labels = augmented(*given, how, seeded(), VOID)
+    assert torch.equal(moved.float(), expected) and torch.equal(moved_labels.long(), expected_labels)
+    normalised(given[0], small_segmentation(), CPU)
+    normalised(marked[0], small_segmentation(), CPU)
+    assert torch.equal(given[0], images) and torch.equal(given[1], labels) and torch.equal(marked[0], images.float())
+
+
 @pytest.mark.parametrize("how", [Augmentation(rotation=40.0), Augmentation(crop=5), ALL])
 def test_labels_move_with_their_image_and_void_fills_exactly_where_black_does(marked: tuple[Tensor, Tensor], how: Augmentation):
     images, labels = augmented(*marked, how, seeded(), VOID)

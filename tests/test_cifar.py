@@ -4,7 +4,9 @@ import os
 import pickle
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import md5
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from test_raw_downloads import serve
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from confidnet_core.data import SPLITS, load_dataset, save_dataset
+from confidnet_core.datasets._raw import alone
 from confidnet_core.datasets.cifar10 import cifar10
 from confidnet_core.datasets.cifar100 import cifar100
 
@@ -73,16 +76,14 @@ def test_the_published_files_give_what_torchvisions_own_reader_gives(cifar: Cifa
 
 def test_the_split_depends_on_val_and_seed(cifar: Cifar) -> None:
     cifar.write(cifar.root)
-    order = list(range(TRAIN))
     np.random.seed(42)
-    np.random.shuffle(order)
+    np.random.shuffle(order := list(range(TRAIN)))
     splits = cifar.load(val=VAL).splits
     assert (splits["val"].tolist(), splits["train"].tolist()) == (order[:VAL], order[VAL:])
     assert cifar.load(val=VAL, split_seed=1).splits["val"].tolist() != order[:VAL]
-    with pytest.raises(ValueError, match=f"val is 5000, but it is taken from the {TRAIN} training images"):
-        cifar.load()
-    with pytest.raises(ValueError, match="split_seed is -1; expected a whole number"):
-        cifar.load(split_seed=-1)
+    for settings, message in (({}, f"val is 5000, but .* the {TRAIN} training images"), ({"split_seed": -1}, "split_seed is -1; expected")):
+        with pytest.raises(ValueError, match=message):
+            cifar.load(**settings)
 
 
 def test_cifar_survives_being_saved_and_loaded(cifar: Cifar, tmp_path: Path) -> None:
@@ -98,12 +99,6 @@ def test_cifar_survives_being_saved_and_loaded(cifar: Cifar, tmp_path: Path) -> 
 # What is damaged, missing or dangerous
 
 
-def fails(cifar: Cifar, message: str) -> str:
-    with pytest.raises(ValueError, match=message) as error:
-        cifar.load(val=VAL)
-    return str(error.value)
-
-
 @pytest.mark.parametrize("position", [0, -2, -1])  # the first batch, the test file, the class names
 def test_a_file_that_is_missing_truncated_or_no_pickle_is_named_with_the_remedy(cifar: Cifar, position: int) -> None:
     path = cifar.write(cifar.root / cifar.reader.base_folder) / list(cifar.contents)[position]
@@ -111,9 +106,9 @@ def test_a_file_that_is_missing_truncated_or_no_pickle_is_named_with_the_remedy(
     whole = path.read_bytes()
     for content in (b"", b"<html>not found</html>", *(whole[: len(whole) * part // 10] for part in range(1, 10)), whole[:-1]):
         path.write_bytes(content)
-        fails(cifar, f"^{path} is truncated, damaged or no file of CIFAR .*; {remedy}")
+        cifar.fails(f"^{path} is truncated, damaged or no file of CIFAR .*; {remedy}")
     path.unlink()
-    fails(cifar, f"^{path} does not exist; {remedy}")
+    cifar.fails(f"^{path} does not exist; {remedy}")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +132,7 @@ def test_a_batch_that_does_not_fit_is_named(cifar: Cifar, change: Callable, mess
     name, batch = next(iter(cifar.contents.items()))
     cifar.contents[name] = batch | change(batch, cifar.key)
     cifar.write(cifar.root, pickle.dumps)
-    fails(cifar, f"^{cifar.root / name} {message}")
+    cifar.fails(f"^{cifar.root / name} {message}")
 
 
 @pytest.mark.parametrize("names", [None, [], ["one"], ["name"] * 257, ["a", 3]])
@@ -145,7 +140,7 @@ def test_class_names_that_cannot_be_are_named(cifar: Cifar, names: object) -> No
     *_, name = cifar.contents
     cifar.contents[name][cifar.reader.meta["key"]] = names
     path = cifar.write(cifar.root, pickle.dumps) / name
-    fails(cifar, f"^{path} holds no list '{cifar.reader.meta['key']}' of 2 to 256 class names")
+    cifar.fails(f"^{path} holds no list '{cifar.reader.meta['key']}' of 2 to 256 class names")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +154,7 @@ def test_a_pickle_that_would_run_code_is_refused_before_it_does(
     ran = tmp_path / "ran"
     path = cifar.write(cifar.root) / list(cifar.contents)[position]
     path.write_bytes(pickle.dumps(cifar.contents[path.name] | {"more": Attack(call, text.format(str(ran)))}, protocol=2))
-    fails(cifar, f"^{path} is .*it asks for {name}, which arrays do not need and which could run code")
+    cifar.fails(f"^{path} is .*it asks for {name}, which arrays do not need and which could run code")
     assert not ran.exists()
     pickle.loads(path.read_bytes())
     assert ran.exists()  # so it would have run
@@ -171,10 +166,10 @@ def test_a_truncated_archive_is_recognised_wherever_it_was_cut_and_leaves_nothin
     flipped[len(whole) // 2] ^= 0xFF
     for content in (b"", *(whole[: len(whole) * part // 20] for part in range(1, 20)), whole[:-8], whole[:-1], bytes(flipped), b"<html>"):
         archive.write_bytes(content)
-        fails(cifar, f"^{archive} is truncated or damaged .*; delete it, to download it anew, or put a whole copy there")
+        cifar.fails(f"^{archive} is truncated or damaged .*; delete it, to download it anew, or put a whole copy there")
         assert list(cifar.root.iterdir()) == [archive]
     archive.write_bytes(cifar.archive(without="test_batch" if cifar.reader is CIFAR10 else "test"))
-    fails(cifar, f"^{archive} holds no file test")
+    cifar.fails(f"^{archive} holds no file test")
     assert list(cifar.root.iterdir()) == [archive]
 
 
@@ -216,6 +211,18 @@ def test_an_archive_in_a_folder_that_cannot_be_written_to_is_read_all_the_same(c
         assert [path.name for path in folder.iterdir()] == [cifar.reader.filename] and list(scratch.iterdir()) == []
 
 
+def test_two_processes_that_find_an_archive_unpack_it_once(cifar: Cifar) -> None:
+    (cifar.root / cifar.reader.filename).write_bytes(cifar.archive())
+    folder = cifar.root / cifar.reader.base_folder
+    with ThreadPoolExecutor() as pool:
+        with alone(folder):
+            other = pool.submit(cifar.load, val=VAL)
+            time.sleep(0.3)  # the other one has seen no folder, and waits
+            (cifar.write(folder) / "first").touch()
+        cifar.expect(other.result())
+    assert (folder / "first").is_file()
+
+
 # Downloads
 
 
@@ -225,7 +232,7 @@ def test_cifar_is_downloaded_once_through_a_broken_connection(cifar: Cifar, tmp_
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
     with serve({cifar.reader.filename: archive}, cuts=[50_000]) as site:
         monkeypatch.setattr(cifar.reader, "url", site.address + cifar.reader.filename)
-        fails(cifar, f"could not download {cifar.reader.filename}.*, not {cifar.reader.tgz_md5}")  # it is not the published one
+        cifar.fails(f"could not download {cifar.reader.filename}.*, not {cifar.reader.tgz_md5}")  # it is not the published one
         monkeypatch.setattr(cifar.reader, "tgz_md5", md5(archive).hexdigest())
         site.requests.clear()
         site.cuts.append(50_000)
@@ -238,6 +245,6 @@ def test_cifar_is_downloaded_once_through_a_broken_connection(cifar: Cifar, tmp_
 
 def test_without_a_network_the_error_names_the_archive_and_its_folder(cifar: Cifar, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cifar.reader, "url", "http://127.0.0.1:9/archive")
-    message = fails(cifar, rf"could not download {cifar.reader.filename}; tried http://127.0.0.1:9/archive \(.*refused")
+    message = cifar.fails(rf"could not download {cifar.reader.filename}; tried http://127.0.0.1:9/archive \(.*refused")
     assert f"put {cifar.reader.filename} or its folder {cifar.reader.base_folder} into {cifar.root}, or set CONFIDNET_DATA" in message
     assert list(cifar.root.iterdir()) == []

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from small_params import changed, load, refusal
+from test_stages import start
 
-from confidnet_core.data import SPLITS, Dataset, load_dataset, save_dataset
+from confidnet_core.data import SPLITS, Dataset, load_dataset
 from confidnet_core.datasets.image_folder import image_folder
 
 SHAPE = (6, 8)
@@ -86,18 +87,24 @@ def test_mean_and_deviation_are_those_of_the_training_images(without_val: Path) 
     np.testing.assert_allclose(data.std, seen.std((0, 2, 3)), rtol=1e-13)
 
 
-def test_it_is_a_benchmarks_data_and_is_prepared_like_any(tree: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("val", [2, 0.3])
+def test_it_is_a_benchmarks_data_and_is_prepared_like_any(val: float, without_val: Path, tmp_path: Path) -> None:
     settings = {"name": "image_folder", "folder": "insects", "height": 6, "width": 8}
     place = ("benchmarks", "small", "data")
-    read_back = load(tmp_path, changed(place, settings | {"val": 0})).benchmark("small").data.settings
-    data = image_folder(**read_back)
-    facts = save_dataset(data, tmp_path / "prepared")
-    assert facts["samples"] == {"train": 7, "val": 2, "test": 3} and facts["labels"]["train"] == [3, 2, 2]
-    np.testing.assert_array_equal(load_dataset(tmp_path / "prepared").images, data.images)
-    load(tmp_path, changed(place, settings | {"val": 0.1, "grey": True}))
-    assert refusal(tmp_path, changed(place, settings | {"val": "0.1"})) == (
-        "benchmarks.small.data.val is '0.1'; expected int or a finite number"
-    )
+    data = image_folder(**load(tmp_path, changed(place, settings | {"val": val, "grey": True})).benchmark("small").data.settings)
+    done = start(tmp_path, "prepare", "small", CONFIDNET_DATA=str(tmp_path))
+    assert done.returncode == 0 and "{'train': 5, 'val': 2, 'test': 3} from image folder insects" in done.stdout, done.stderr
+    prepared = load_dataset(tmp_path / "data/prepared/small")
+    np.testing.assert_array_equal(prepared.images, data.images)
+    np.testing.assert_array_equal(prepared.splits["val"], data.splits["val"])
+    assert "data.val is '0.1'; expected int or a finite number" in refusal(tmp_path, changed(place, settings | {"val": "0.1"}))
+
+
+def test_an_orientation_written_as_a_fraction_counts_too(tree: Path) -> None:
+    fraction = b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\5\0\1\0\0\0\x1a\0\0\0\0\0\0\0\3\0\0\0\1\0\0\0"  # 3/1: upside down
+    write(tree / "train/ant/a.png", pixels(*SHAPE, 3), exif=fraction)
+    np.testing.assert_array_equal(read().images[0], pixels(*SHAPE, 3)[::-1, ::-1].transpose(2, 0, 1))
 
 
 # Where it lies

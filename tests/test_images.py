@@ -23,8 +23,7 @@ def pixels(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **settings: object) -> bytes:
-    file = io.BytesIO()
-    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, kind, **settings)
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file := io.BytesIO(), kind, **settings)
     return file.getvalue()
 
 
@@ -85,8 +84,7 @@ def test_grey_and_two_valued_images_have_equal_channels_and_colours_a_luma() -> 
     np.testing.assert_array_equal(values(encoded(grey)), np.dstack([grey] * 3))
     assert values(encoded(np.array([[True, False]])), "L").tolist() == [[255, 0]]
     colours = pixels(9, 9, 3)
-    luma = colours @ [0.299, 0.587, 0.114]  # ITU-R BT.601
-    assert np.abs(values(encoded(colours), "L") - luma).max() <= 1
+    assert np.abs(values(encoded(colours), "L") - colours @ [0.299, 0.587, 0.114]).max() <= 1  # ITU-R BT.601
 
 
 def test_printing_colours_become_those_of_a_screen() -> None:
@@ -102,9 +100,7 @@ def test_the_first_frame_of_a_moving_image_is_taken() -> None:
         assert np.unique(values(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))).tolist() == [10]
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda data: data[: len(data) // 2], lambda data: data[:20], lambda data: data[:60] + bytes(40) + data[100:], lambda _: b""]
-)
+@pytest.mark.parametrize("damage", [lambda d: d[: len(d) // 2], lambda d: d[:60] + bytes(40) + d[100:], lambda d: d[:72] + b"\7" + d[73:]])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM"])
 def test_a_damaged_file_is_an_error_that_names_it_or_an_image(kind: str, damage: Callable[[bytes], bytes]) -> None:
     data = damage(encoded(pixels(40, 40, 3), kind))
@@ -132,10 +128,13 @@ def fitted(tmp_path: Path) -> Callable[..., np.ndarray]:
     return fit
 
 
-def test_an_image_is_reduced_to_the_mean_of_the_pixels_it_covers(fitted: Callable) -> None:
+@pytest.mark.parametrize(("height", "width"), [(6, 2), (11, 8), (5, 7), (7, 3), (1, 5), (12, 5)])
+def test_an_image_is_reduced_to_the_mean_of_the_area_that_a_pixel_covers(height: int, width: int, fitted: Callable) -> None:
     image = pixels(12, 8, 3)
-    blocks = image.reshape(6, 2, 2, 4, 3).mean(axis=(1, 3))
-    assert np.abs(fitted(image, 6, 2) - blocks).max() <= 0.5
+    fine = image.repeat(height, axis=0).repeat(width, axis=1)  # each of its parts is now whole
+    means = fine.reshape(height, 12, width, 8, 3).mean(axis=(1, 3))
+    assert np.abs(fitted(image, height, width) - means).max() <= 0.5 + 1e-9
+    assert np.abs(fitted(image[..., 0], height, width, grey=True) - means[..., :1]).max() <= 0.5 + 1e-9
 
 
 def test_an_image_is_enlarged_along_straight_lines_between_its_pixels(fitted: Callable) -> None:
@@ -200,9 +199,8 @@ def test_one_folder_around_all_is_entered_two_are_not(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     with opened(str(tmp_path), {"train"}) as tree:
-        assert tree.names == ("test/", "test/b.png", "train/", "train/a.png") and tree.where("test/b.png") == str(
-            tmp_path / "set/test/b.png"
-        )
+        assert tree.names == ("test/", "test/b.png", "train/", "train/a.png")
+        assert tree.where("test/b.png") == str(tmp_path / "set/test/b.png")
     (tmp_path / "again/train").mkdir(parents=True)
     with opened(str(tmp_path), {"train"}) as tree:
         assert tree.content() == "README.txt, again/, set/"

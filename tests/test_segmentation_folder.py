@@ -1,5 +1,6 @@
 """A user's own images and masks: every layout and kind of mask to the very pixel, and CamVid as camvid reads it."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,12 @@ import pytest
 from PIL import Image
 from segmentation_files import BY_COLOUR, COLOURS, NAMES, STEMS, VOIDS, build, expected, lists, read, sample
 from small_params import changed, load, refusal
+from test_stages import start
 
 from confidnet_core.data import SPLITS, Dataset, load_dataset, save_dataset
 from confidnet_core.datasets.camvid import CLASSES, VOID, camvid
 from confidnet_core.datasets.segmentation_folder import segmentation_folder
+from confidnet_core.params import load_params
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -29,6 +32,13 @@ def check(data: Dataset, *splits: str) -> None:
     np.testing.assert_array_equal(data.images, images)
     np.testing.assert_array_equal(data.labels, labels)
     assert (data.classes, data.void) == (NAMES, 3)
+
+
+def by_params(folder: Path, settings: dict) -> dict:
+    """The settings as FOLDER/params.yaml gives them; written as JSON, which YAML includes, since ruamel's safe dump sorts classes."""
+    content = changed(("benchmarks", "small", "data"), {"name": "segmentation_folder"} | settings)
+    (folder / "params.yaml").write_text(json.dumps(content))
+    return load_params(folder / "params.yaml").benchmark("small").data.settings
 
 
 # Layouts
@@ -138,6 +148,37 @@ def test_it_is_a_benchmarks_data_and_is_prepared_like_any(folder: Path, tmp_path
     np.testing.assert_array_equal(load_dataset(tmp_path / "prepared").labels, data.labels)
     load(tmp_path, changed(place, settings | {"classes": list(NAMES), "void": 255, "val": 0.2}))
     assert refusal(tmp_path, changed(place, settings | {"classes": "sky"})).endswith("classes is 'sky'; expected a list of str or dict")
+
+
+@pytest.mark.parametrize(
+    ("mask", "settings"),
+    [
+        (lambda labels: labels, {"classes": list(NAMES), "void": [3, 4]}),
+        (lambda labels: np.minimum(labels, 3), {"classes": {"sky": 0, "road": 1, "car": 2}, "void": 3, "val": 1}),
+        (lambda labels: COLOURS[labels], {"classes": BY_COLOUR, "void": VOIDS, "val": 0.25}),
+        (lambda labels: COLOURS[np.minimum(labels, 3)], {"classes": BY_COLOUR, "void": [0, 0, 0]}),
+        (lambda labels: np.minimum(labels, 2), {"classes": list(NAMES), "void": None}),
+    ],
+    ids=["names, values", "name: value, value", "name: colour, colours", "name: colour, colour", "names, null"],
+)
+def test_params_yaml_takes_every_form_of_classes_and_void(mask: Callable, settings: dict, folder: Path, tmp_path: Path) -> None:
+    build(folder, mask=mask)
+    if "val" in settings:
+        shutil.rmtree(folder / "images/val")
+        shutil.rmtree(folder / "masks/val")
+    settings = {"folder": "streets", "height": 6, "width": 8} | settings
+    data, direct = segmentation_folder(**by_params(tmp_path, settings)), segmentation_folder(**settings)
+    np.testing.assert_array_equal(data.labels, direct.labels)
+    assert (data.classes, data.void, len(data.splits["val"])) == (NAMES, None if settings["void"] is None else 3, 1)
+
+
+@pytest.mark.slow
+def test_the_prepare_stage_reads_it_from_params_yaml(folder: Path, tmp_path: Path) -> None:
+    build(folder, mask=lambda labels: COLOURS[labels])
+    by_params(tmp_path, {"folder": "streets", "height": 6, "width": 8, "classes": BY_COLOUR, "void": VOIDS})
+    done = start(tmp_path, "prepare", "small", CONFIDNET_DATA=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    check(load_dataset(tmp_path / "data/prepared/small"))
 
 
 @pytest.mark.skipif(not (SHARED / "camvid").is_dir(), reason="the real CamVid is not at hand (../shared/data/camvid)")

@@ -1,11 +1,14 @@
 """SVHN from files written here in the published format: every pixel and label, downloads, and every way a file can be wrong."""
 
+import shutil
+import tempfile
 from collections.abc import Callable
 from hashlib import md5
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cifar_files import unprivileged
 from scipy.io import savemat
 from test_raw_downloads import serve
 from torchvision.datasets import SVHN
@@ -126,6 +129,22 @@ def test_a_damaged_byte_is_named_by_the_compressions_checksum(folder: Path) -> N
         svhn(val=4)
 
 
+@pytest.mark.parametrize(
+    ("position", "value"),
+    [(-24, 102), (-23, 228), (185, 121), (145, 251), (145, 8), (144, 5), (132, 0), (128 + 16, 2), (-20, 255), (129, 1)],
+)  # types of y's and X's values, flags, classes, sizes
+def test_a_damaged_tag_of_an_uncompressed_file_is_named_before_scipy_crashes_on_it(folder: Path, position: int, value: int) -> None:
+    path = folder / NAMES[1]
+    savemat(path, variables(IMAGES[TRAIN:], LABELS[TRAIN:]))
+    content = bytearray(path.read_bytes())
+    assert content[-24] == 2 and content[184] == 2 and content[144] == 9  # uint8 values of y, of X, and X's class
+    assert content[position] != value
+    content[position] = value
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"^{path} is truncated, damaged or no file of SVHN .*; delete it"):
+        svhn(val=4)
+
+
 def mat(**changes: np.ndarray | None) -> Callable[[Path], None]:
     content = {name: value for name, value in (variables(IMAGES[TRAIN:], LABELS[TRAIN:]) | changes).items() if value is not None}
     return lambda path: savemat(path, content)
@@ -166,6 +185,18 @@ def test_a_missing_file_is_downloaded_through_a_broken_connection_and_kept(folde
     assert site.requests == [(None, 200, 50_000), ("bytes=50000-", 206, sizes[0] - 50_000), (None, 200, sizes[1])]
     assert sorted(path.name for path in (tmp_path / "project/data/raw/svhn").iterdir()) == sorted(NAMES)
     assert data.source == "SVHN, content as published" and np.array_equal(svhn(val=4).images, IMAGES)
+
+
+def test_a_folder_that_cannot_be_written_to_is_read_all_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = svhn(val=4)
+    with tempfile.TemporaryDirectory() as shelf:  # not in pytest's own, which only its owner may enter
+        shutil.copytree(folder, Path(shelf, "svhn"))
+        Path(shelf).chmod(0o755)
+        Path(shelf, "svhn").chmod(0o555)
+        monkeypatch.setenv("CONFIDNET_DATA", shelf)
+        with unprivileged():
+            np.testing.assert_array_equal(svhn(val=4).images, expected.images)
+        assert sorted(path.name for path in Path(shelf, "svhn").iterdir()) == sorted(NAMES)
 
 
 def test_without_a_network_the_error_names_the_files_and_their_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

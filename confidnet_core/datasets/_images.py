@@ -27,9 +27,10 @@ IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".p
 JUNK = {"__macosx", "@eadir", "$recycle.bin"}  # folders in which systems keep thumbnails and copies
 CHUNK = 8  # images that a thread reads at a time
 DIGEST = 8  # bytes: two different files among a million have the same one with probability 3e-8
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)  # what Pillow raises
+BROKEN = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)  # by Pillow
 PACKED = (BadZipFile, NotImplementedError, RuntimeError)  # and what zipfile does; the last one for a password
-ORIENTATIONS = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")  # EXIF's 2 to 8
+TURNS = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
+ORIENTATIONS = {number: Image.Transpose[turn] for number, turn in enumerate(TURNS, start=2)}  # of EXIF
 
 
 @dataclass(frozen=True)
@@ -137,10 +138,9 @@ def decoded(data: bytes, place: str, mode: Literal["RGB", "L"] = "RGB") -> Image
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
-        orientation = image.getexif().get(0x0112)
+        return ORIENTATIONS.get(image.getexif().get(0x0112))
     except BROKEN:  # damaged EXIF data says nothing of the pixels
         return None
-    return Image.Transpose[ORIENTATIONS[orientation - 2]] if orientation in range(2, 9) else None
 
 
 def _opaque(image: Image.Image) -> Image.Image:

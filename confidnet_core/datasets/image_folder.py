@@ -13,7 +13,6 @@ from confidnet_core.datasets._images import (
     DIGEST,
     IMAGES,
     Tree,
-    area_average,
     decoded,
     digest,
     in_threads,
@@ -109,5 +108,23 @@ def _read(tree: Tree, names: list[str], height: int, width: int, mode: Literal["
 
 
 def _fitted(image: Image.Image, height: int, width: int) -> Image.Image:
-    smaller = area_average(image, min(height, image.height), min(width, image.width))
-    return smaller.resize((width, height), Image.Resampling.BILINEAR)
+    rows, columns = min(height, image.height), min(width, image.width)
+    if image.height % rows or image.width % columns:
+        pixels = np.asarray(image)
+        sums = _covered(_covered(pixels, columns).swapaxes(0, 1), rows).swapaxes(0, 1)
+        area = image.height * image.width
+        image = Image.fromarray(((2 * sums + area) // (2 * area)).astype(np.uint8))
+    else:
+        image = image.reduce((image.width // columns, image.height // rows))
+    return image.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def _covered(values: np.ndarray, wanted: int) -> np.ndarray:
+    """WANTED times the sums of what each of WANTED equal parts of the second axis covers, shares of the values at its ends included.
+
+    In integers, hence exact. Pillow's box filter counts a value at an end wholly or not at all, a dropped row where 36 become 32.
+    """
+    size = values.shape[1]
+    ends, share = np.divmod(np.arange(wanted + 1) * size, wanted)
+    before = share.reshape(-1, *[1] * (values.ndim - 2)) * values[:, np.minimum(ends, size - 1)]  # the part before an end, of its value
+    return wanted * np.add.reduceat(values, ends[:-1], axis=1, dtype=np.int64) + before[:, 1:] - before[:, :-1]
