@@ -77,6 +77,7 @@ class Confidnet(Recipe):
     dropout: bool = True  # in the frozen encoder while the head is trained, as published
     widths: tuple[int, ...] | None = None  # hidden layers of the head; None: 400 x 4, or 400, 120, 64, 64 for segmentation
     kernel: Literal[1, 3] | None = None  # of a segmentation head; None: 3, as in the published code
+    first_confidence: Literal["half", "mean_tcp"] = "half"  # where the head starts: near 1/2, as published, or at its target's mean
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -32,6 +32,8 @@ def main(params: Params, name: str, seed: int) -> None:
         run.set_tag("target_collapsed", target["collapsed"])
         run.log_figure(target_histogram(target), "train_tcp.png")
 
+        if benchmark.confidnet.first_confidence == "mean_tcp":
+            confidnet.head.start_at(target["mean"])
         fit = train_confidnet(confidnet, training)
 
         facts = describe(benchmark, dataset, **origin, upstream_sha256={"baseline": digest}, best_epoch=fit.best_epoch, **fit.best_metrics)

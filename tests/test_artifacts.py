@@ -20,7 +20,7 @@ from small import (
     trained_classifier,
     trained_run,
 )
-from small_params import changed, load
+from small_params import RECIPE, changed, load
 from torch import nn
 
 from confidnet_core.artifacts import (
@@ -127,6 +127,22 @@ def test_a_network_says_what_it_was_trained_with_and_a_second_training_says_the_
         assert (facts["model"], facts["image_shape"], len(facts["classes"])) == ({"name": "mlp", "settings": {"hidden": 8}}, [1, 8, 8], 10)
         assert facts["best_epoch"] in (1, 2) and "val_loss" in facts
         assert ("upstream_sha256" in facts) == (part != "baseline")
+
+
+@pytest.mark.parametrize("first", ["half", "mean_tcp"])
+def test_the_heads_training_starts_where_its_recipe_says(first: str, root: Path, clean: pytest.MonkeyPatch, tmp_path: Path):
+    clean.setenv("CONFIDNET_DEVICE", "cpu")
+    recipe = RECIPE | {"epochs": 1, "learning_rate": 1e-12, "first_confidence": first}
+    params, dataset = load(tmp_path, changed(("benchmarks", "small", "confidnet"), recipe)), small_digits()
+    save_dataset(dataset, Path("data/prepared/small"))
+    for stage in (train_baseline, train_confidnet):
+        stage.main(params, "small", 0)
+    folder, what = Path("models/small/seed0"), params.benchmark("small")
+    head = load_head(folder / "confidnet", load_classifier(folder / "baseline", what, dataset), what.confidnet, dataset)
+    mean = read_json(folder / "confidnet/target.json")["mean"]
+    assert abs(mean - 0.5) > 0.1
+    start = {"half": 0.5, "mean_tcp": mean}[first]
+    np.testing.assert_allclose(1 / (1 + np.exp(-answers(head, dataset))), start, atol=0.03)
 
 
 def test_other_data_of_the_same_classes_and_shape_is_for_the_network_too(digits_run: Run, folder: Path):

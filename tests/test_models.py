@@ -53,6 +53,22 @@ def test_dropout_is_made_of_modules_only_and_is_all_that_is_random(name):
 
 
 @every_model
+def test_a_network_split_at_its_dropout_is_the_same_function_and_its_first_part_draws_nothing(name):
+    network, images = small(name).eval(), torch.randn(2, *SHAPE)
+    set_dropout(network, True)
+    before, after = network.split_at_dropout()
+    state = torch.get_rng_state()
+    with torch.no_grad():
+        shared = before(images)
+        assert torch.equal(torch.get_rng_state(), state)
+        passes = [network(images) for _ in range(2)]
+        torch.set_rng_state(state)
+        assert all(torch.equal(after(shared), expected) for expected in passes)
+    assert not torch.equal(*passes)
+    assert not isinstance(before, nn.Identity)
+
+
+@every_model
 def test_gradients_reach_every_parameter(name):
     network, images = small(name).train(), torch.randn(4, *SHAPE)
 
@@ -101,6 +117,7 @@ def test_classifiers_have_the_published_numbers_of_parameters(name, shape, class
         ("svhn_convnet", (3, 32, 7), {}, "at least 8 x 8"),
         ("segnet", (3, 31, 60), {}, "at least 32 x 32"),
         ("vgg16", (3, 48, 32), {}, "divisible by 32, got 48 x 32"),
+        ("vgg16", (3, 32, 32), {"dropout": 2.5}, "model.dropout of vgg16 is 2.5; expected 0 to 2"),
         ("segnet", (3, 32, 32), {"feature": "unpoled"}, "model.feature is 'unpoled'.*did you mean unpooled"),
     ],
 )
@@ -160,6 +177,13 @@ def test_vgg16_drops_after_the_published_convolutions():
         (0.5, (32, 1, 1)),
         (0.5, (512,)),
     ]
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0, 0.0])
+def test_vgg16s_dropout_multiplies_its_rates(factor):
+    full, images = small("vgg16"), torch.randn(1, *SHAPE)
+    expected = [(rate * factor, shape) for rate, shape in dropouts_in_order(full, images)]
+    assert dropouts_in_order(small("vgg16", dropout=factor), images) == expected
 
 
 @pytest.mark.parametrize(("name", "rates"), [("mlp", [0.3]), ("mnist_convnet", [0.25, 0.5]), ("svhn_convnet", [0.3] * 4)])

@@ -114,6 +114,14 @@ def test_a_one_by_one_head_is_the_dense_head_on_each_pixel():
     assert confidence_head(6, kernel=3)(features).shape == (2, 5, 7)
 
 
+@pytest.mark.parametrize(("confidence", "start"), [(0.3, 0.3), (0.98, 0.98), (1.0, 0.9999), (0.0, 0.0001)])
+def test_a_head_starts_near_the_confidence_that_it_is_given(confidence, start):
+    head = confidence_head(6)
+    head.start_at(confidence)
+    logits = head(torch.rand(200, 6))
+    assert torch.allclose(logits, torch.tensor(start).logit(), atol=0.1) and logits.std() > 0
+
+
 @pytest.mark.parametrize(
     ("settings", "message"), [({"kernel": 2}, "kernel is 2.*give 1 or 3"), ({"widths": (8, 0)}, r"\[8, 0\].*at least 1 channel")]
 )

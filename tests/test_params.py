@@ -62,7 +62,13 @@ def test_values_of_a_recipe_that_are_accepted(tmp_path: Path, place: str, value:
 
 @pytest.mark.parametrize(
     ("key", "value", "read"),
-    [("widths", [8, 8], (8, 8)), ("widths", [], ()), ("widths", None, None), ("kernel", 1, 1), ("dropout", False, False)],
+    [
+        ("widths", [8, 8], (8, 8)),
+        ("widths", [], ()),
+        ("widths", None, None),
+        ("kernel", 1, 1),
+        ("first_confidence", "mean_tcp", "mean_tcp"),
+    ],
 )
 def test_values_of_a_confidnet_that_are_accepted(tmp_path: Path, key: str, value: Any, read: Any):
     assert getattr(load(tmp_path, changed(("benchmarks", "small", "confidnet", key), value)).benchmark("small").confidnet, key) == read

@@ -1,5 +1,8 @@
 """What every classifier gives: features, and logits that are a function of them."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +28,10 @@ class Classifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.classify(self.encode(images))
 
+    def split_at_dropout(self) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
+        """Two functions, images -> what is the same whatever dropout draws -> logits. MC-dropout runs the first once per image."""
+        return nn.Identity(), self.forward
+
 
 class DenseClassifier(Classifier):
     """Any stack of layers that ends in a vector, and a linear layer on it."""
@@ -39,6 +46,11 @@ class DenseClassifier(Classifier):
 
     def classify(self, features: Tensor) -> Tensor:
         return in_float32(self.output, features)
+
+    def split_at_dropout(self) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
+        first = next((at for at, layer in enumerate(self.features) if isinstance(layer, nn.Dropout)), len(self.features))
+        before, after = self.features[:first], self.features[first:]
+        return before, lambda values: self.classify(after(values))
 
 
 def in_float32(layer: nn.Module, features: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ kernels where the paper says 1 x 1.
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from confidnet_core.models._classifier import in_float32
@@ -24,6 +25,12 @@ class ConfidenceHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return in_float32(self.output, self.hidden(features)).squeeze(1)
+
+    def start_at(self, confidence: float) -> None:
+        """Let a fresh head begin near this confidence, in [0, 1]: where targets are nearly all 1, one that begins at 1/2 first
+        learns to be sure of everything, and the sigmoid then passes hardly any gradient on."""
+        with torch.no_grad():
+            self.output.bias.fill_(torch.logit(torch.tensor(confidence), eps=1e-4))
 
 
 def confidence_head(features: int, *, widths: Sequence[int] | None = None, kernel: int | None = None) -> ConfidenceHead:

@@ -4,6 +4,9 @@ Badrinarayanan et al. 2017, arXiv:1511.00561; dropout as in Kendall et al. 2017,
 with Corbière et al. 2019, arXiv:1910.04851.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, max_unpool2d
@@ -53,25 +56,45 @@ class SegNet(Classifier):
         self.down, self.up = nn.ModuleList(stages[: len(DOWN)]), nn.ModuleList(stages[len(DOWN) :])
         self.down_dropout = nn.ModuleList([nn.Dropout(rate) if rate else nn.Identity() for _, rate in DOWN])
         self.up_dropout = nn.ModuleList([nn.Dropout(rate) if rate else nn.Identity() for _, rate in UP])
+        self.sure_stages = next(depth for depth, (_, rate) in enumerate(DOWN, start=1) if rate)
         self.last_stage = _stage(before, [before])
         self.output = _stage(before, [classes]) if published_logits else nn.Conv2d(before, classes, 3, padding=1)
         self.dense_features = dense_features
         self.feature_channels = before
 
     def encode(self, images: Tensor) -> Tensor:
+        return self._after_dropout(*self._before_dropout(images))
+
+    def split_at_dropout(self) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
+        return self._before_dropout, lambda state: self.classify(self._after_dropout(*state))
+
+    def _before_dropout(self, images: Tensor) -> tuple[Tensor, tuple]:
+        """The stages down to the first with dropout: its pooled features, and the poolings so far as (indices, size before)."""
         features, poolings = images, []
-        for stage, dropout in zip(self.down, self.down_dropout, strict=True):
-            full = stage(features)
-            features, indices = max_pool2d(full, 2, return_indices=True)
+        for stage in self.down[: self.sure_stages]:
+            features, pooling = _pooled(stage(features))
+            poolings.append(pooling)
+        return features, tuple(poolings)
+
+    def _after_dropout(self, features: Tensor, poolings: tuple) -> Tensor:
+        waiting = list(poolings)
+        features = self.down_dropout[self.sure_stages - 1](features)
+        for stage, dropout in zip(self.down[self.sure_stages :], self.down_dropout[self.sure_stages :], strict=True):
+            features, pooling = _pooled(stage(features))
             features = dropout(features)
-            poolings.append((indices, full.shape[-2:]))
+            waiting.append(pooling)
         for stage, dropout in zip(self.up, self.up_dropout, strict=True):
-            features = dropout(stage(_unpool(features, *poolings.pop())))
-        features = _unpool(features, *poolings.pop())
+            features = dropout(stage(_unpool(features, *waiting.pop())))
+        features = _unpool(features, *waiting.pop())
         return self.last_stage(features) if self.dense_features else features
 
     def classify(self, features: Tensor) -> Tensor:
         return in_float32(self.output, features if self.dense_features else self.last_stage(features))
+
+
+def _pooled(full: Tensor) -> tuple[Tensor, tuple[Tensor, torch.Size]]:
+    features, indices = max_pool2d(full, 2, return_indices=True)
+    return features, (indices, full.shape[-2:])
 
 
 def _unpool(features: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:

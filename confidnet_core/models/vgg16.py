@@ -19,31 +19,41 @@ STAGES = (
 
 
 def vgg16(
-    *, classes: int, image_shape: tuple[int, int, int], width: float = 1.0, feature_dim: int = 512, pretrained: bool | str = False
+    *,
+    classes: int,
+    image_shape: tuple[int, int, int],
+    width: float = 1.0,
+    feature_dim: int = 512,
+    dropout: float = 1.0,
+    pretrained: bool | str = False,
 ) -> Classifier:
-    """Features (b, feature_dim): the first dense layer after ReLU and dropout 0.5.
+    """Features (b, feature_dim): the first dense layer after ReLU and dropout.
 
+    dropout: multiplies the published rates, of 0.3 to 0.5, which take a long training; at most 2
     pretrained: start the convolutions from ImageNet's, see load_imagenet_encoder
     ValueError for an image size that five poolings do not divide.
     """
     channels, height, width_in_pixels = image_shape
     if min(height, width_in_pixels) < 32 or height % 32 or width_in_pixels % 32:
         raise ValueError(f"vgg16 needs a height and width divisible by 32, got {height} x {width_in_pixels}; choose svhn_convnet or resize")
-    convolutions = _convolutions(channels, width)
+    if not 0 <= dropout <= 2:
+        raise ValueError(f"model.dropout of vgg16 is {dropout}; expected 0 to 2, which multiplies rates of up to 0.5")
+    convolutions = _convolutions(channels, width, dropout)
     pooled = scaled(512, width) * (height // 32) * (width_in_pixels // 32)
-    dense = [nn.Dropout(0.5), nn.Flatten(), nn.Linear(pooled, feature_dim), nn.ReLU(), nn.Dropout(0.5)]
+    rate = 0.5 * dropout
+    dense = [nn.Dropout(rate), nn.Flatten(), nn.Linear(pooled, feature_dim), nn.ReLU(), nn.Dropout(rate)]
     load_imagenet_encoder([layer for layer in convolutions if isinstance(layer, nn.Conv2d)], pretrained)
     return DenseClassifier(nn.Sequential(*convolutions, *dense), nn.Linear(feature_dim, classes))
 
 
-def _convolutions(channels: int, width: float) -> list[nn.Module]:
+def _convolutions(channels: int, width: float, dropout: float) -> list[nn.Module]:
     layers: list[nn.Module] = []
     before = channels
     for stage in STAGES:
-        for full_width, dropout in stage:
+        for full_width, rate in stage:
             after = scaled(full_width, width)
             layers += [nn.Conv2d(before, after, 3, padding=1, padding_mode="reflect"), nn.ReLU(), nn.BatchNorm2d(after)]
-            layers += [nn.Dropout(dropout)] if dropout else []
+            layers += [nn.Dropout(rate * dropout)] if rate else []
             before = after
         layers.append(nn.MaxPool2d(2))
     return layers

@@ -24,11 +24,15 @@ def mc_dropout(run: Run, passes: int = 50, pixel_passes: int = 20, precision: Li
     if set_dropout(network, True) == 0:
         raise ValueError(f"{run.name}: the classifier has no dropout, so mc_dropout has nothing to sample; remove the method")
 
+    before, after = network.split_at_dropout()
+
     def mean_entropy(images: Tensor) -> Tensor:
         mean: Tensor | None = None  # a running mean: one map of probabilities in memory, not `count`
+        with autocast(run.device, precision):
+            shared = before(images)
         for _ in range(count):
             with autocast(run.device, precision):
-                probabilities = network(images).float().softmax(1)
+                probabilities = after(shared).float().softmax(1)
             mean = probabilities if mean is None else mean.add_(probabilities)
         mean = mean.div_(count)
         return torch.special.entr(mean.cpu().double()).sum(1).neg()
