@@ -1,0 +1,28 @@
+"""Generalised entropy of the likeliest classes, negated: small probabilities weigh more than in Shannon's.
+
+Liu, Lochman & Zach 2023, "GEN: Pushing the limits of softmax-based out-of-distribution detection", CVPR.
+"""
+
+import numpy as np
+from torch import Tensor
+
+from confidnet_core.run import Run
+from confidnet_core.scores._probabilities import log_complements
+
+
+def gen(run: Run, gamma: float = 0.1, classes: int = 100) -> np.ndarray:
+    """Minus the sum of (p (1 - p)) ** gamma over the `classes` largest softmax probabilities p, at most 0.
+
+    ValueError for a gamma outside (0, 1) or fewer than 1 class.
+    """
+    if not 0 < gamma < 1:
+        raise ValueError(f"methods.gen.gamma is {gamma}; expected a number between 0 and 1")
+    if classes < 1:
+        raise ValueError(f"methods.gen.classes is {classes}; expected at least 1")
+    return run.over_logits(lambda logits, _: _generalised_entropy(logits.log_softmax(1), gamma, classes).neg())
+
+
+def _generalised_entropy(log_probabilities: Tensor, gamma: float, classes: int) -> Tensor:
+    both = log_probabilities + log_complements(log_probabilities)
+    largest = log_probabilities.topk(min(classes, log_probabilities.shape[1]), dim=1).indices
+    return both.gather(1, largest).mul(gamma).exp().sum(1)

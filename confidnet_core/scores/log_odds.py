@@ -1,0 +1,19 @@
+"""Log-odds of the maximum class probability: it ranks as MCP does, and goes on where a probability is rounded to 1.
+
+log(p / (1 - p)) of Hendrycks & Gimpel's p, arXiv:1610.02136; two predictions with logits 40 and 60 ahead of the others differ here.
+"""
+
+import numpy as np
+from torch import Tensor
+
+from confidnet_core.run import Run
+
+
+def log_odds(run: Run) -> np.ndarray:
+    """In [-log(classes - 1), inf): the largest logit minus the log of the summed exponentials of the others."""
+    return run.over_logits(lambda logits, _: _ahead(logits))
+
+
+def _ahead(logits: Tensor) -> Tensor:
+    ordered = logits.sort(1, descending=True).values
+    return ordered[:, 0] - ordered[:, 1:].logsumexp(1)
