@@ -4,16 +4,17 @@ Hendrycks & Gimpel 2017, arXiv:1610.02136 (AUROC, AUPR, FPR at 95 % TPR); Geifma
 Traub et al. 2024, arXiv:2407.01032 (AUGRC). One sort of all samples and one of the errors serve every metric.
 """
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from confidnet_core.metrics._risk import mean_risk_of_an_error
+from confidnet_core.metrics._samples import checked, require_finite
+
 METRICS = ("accuracy", "fpr_at_95_tpr", "aupr_error", "aupr_success", "auroc", "aurc", "e_aurc", "augrc")
 
 _BLOCK = 1 << 17  # sorted samples worked on at a time: temporary arrays stay in cache and do not grow with the data
-_TABLE = np.array([math.fsum(1 / k for k in range(1, n + 1)) for n in range(65)])  # harmonic numbers H(0) ... H(64)
 
 
 def failure_metrics(confidence: ArrayLike, correct: ArrayLike) -> dict[str, float | None]:
@@ -104,10 +105,10 @@ def _of_both_outcomes(ranked: np.ndarray, errors: np.ndarray) -> tuple[float, ..
         above, wrong_above = kept_here[has_error] - sample_count, wrong_here[has_error] - error_count
         discordant += int(np.sum(error_count * (2 * (right - right_here[has_error]) + success_count)))
         precision_of_errors += float(np.sum(error_count * ((wrong - wrong_above) / (total - above))))
-        risk += float(np.sum(error_count * _mean_risk_of_an_error(above, sample_count, total)))
+        risk += float(np.sum(error_count * mean_risk_of_an_error(above, sample_count, total)))
 
     aurc = min(risk / total, 1.0)  # rounding
-    optimum = wrong * float(_mean_risk_of_an_error(np.array([right]), np.array([wrong]), total)[0]) / total
+    optimum = wrong * float(mean_risk_of_an_error(np.array([right]), np.array([wrong]), total)[0]) / total
     return (
         right / total,
         false_positives / wrong,
@@ -139,37 +140,6 @@ def _distinct(ranked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return ranked[starts], np.diff(starts, append=len(ranked))
 
 
-def _mean_risk_of_an_error(above: np.ndarray, tied: np.ndarray, total: int) -> np.ndarray:
-    """What an error adds to the sum over k of the selective risk: sum of 1/k over k = its position ... total, meant over its positions.
-
-    Its positions are above + 1 ... above + tied. The mean is H(total) - H(above + tied) + mean of j / (above + j) over j = 1 ... tied.
-    """
-    below = _harmonic_between(above + tied, np.array([total]))
-    within = 1 - above / tied * _harmonic_between(above, above + tied)
-    centre = above + (tied + 1) / 2
-    small = (tied * 256 < centre) | (tied == 1)
-    if small.any():  # the difference cancels there; moments of 1/i around the centre of the positions do not
-        tied, above, inverse = tied[small], above[small], 1 / centre[small]
-        width, unit = (tied * inverse) ** 2, inverse * inverse
-        second, fourth = (width - unit) / 12, (width - unit) * (3 * width - 7 * unit) / 240
-        within[small] = (tied + 1) * inverse / 2 - above * inverse * (second + fourth)
-    return below + within
-
-
-def _harmonic_between(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """1/(low + 1) + ... + 1/high. Exact below the table's end, Euler-Maclaurin above, where log1p keeps small differences precise."""
-    end = len(_TABLE) - 1
-    tabled = _TABLE[np.minimum(high, end)] - _TABLE[np.minimum(low, end)]
-    low, high = np.maximum(low, end), np.maximum(high, end)
-    return tabled + (np.log1p((high - low) / low) + (_euler_maclaurin(1 / high) - _euler_maclaurin(1 / low)))
-
-
-def _euler_maclaurin(inverse: np.ndarray) -> np.ndarray:
-    """H(n) - log(n) - Euler's constant, from 1/n; the next term is below 2e-17 for n >= 64."""
-    square = inverse * inverse
-    return inverse / 2 - square * (1 / 12 - square * (1 / 120 - square / 252))
-
-
 def _count_above(ranked: np.ndarray, value: np.ndarray, side: str) -> np.ndarray:
     """How many of the sorted array are above each value (side "right"), or above or equal (side "left")."""
     return len(ranked) - np.searchsorted(ranked, value, side)
@@ -186,38 +156,11 @@ def _thinned_thresholds(ranked: np.ndarray, errors: np.ndarray, points: int) -> 
 
 def _ranked(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """The confidences of all samples and those of the errors, each sorted from low to high."""
-    confidence, correct = _array("confidence", confidence), _array("correct", correct)
-    if confidence.ndim != 1 or confidence.shape != correct.shape:
-        raise ValueError(f"confidence has shape {confidence.shape} and correct {correct.shape}; give one value a sample, both (n,)")
-    if len(confidence) == 0:
-        raise ValueError("there are no samples: confidence is empty; check that the split holds samples")
-    if confidence.dtype.kind not in "fiu":
-        raise ValueError(f"confidence is {confidence.dtype}; expected real numbers (are confidence and correct swapped?)")
-    correct = _boolean(correct)
+    confidence, correct = checked(confidence, correct)
     ranked = np.sort(confidence)
     if not np.isfinite(ranked[[0, -1]]).all():  # -inf is sorted first, inf and then NaN last
-        bad = ~np.isfinite(confidence)
-        raise ValueError(
-            f"{bad.sum()} of {len(bad)} confidences are NaN or infinite, the first at index {bad.argmax()} ({confidence[bad.argmax()]}); "
-            "a score must be finite to be ranked"
-        )
+        require_finite(confidence)
     return ranked, np.sort(confidence[~correct])
-
-
-def _boolean(correct: np.ndarray) -> np.ndarray:
-    if correct.dtype == bool:
-        return correct
-    if correct.dtype.kind not in "iu" or correct.min() < 0 or correct.max() > 1:
-        kind = f"integers from {correct.min()} to {correct.max()}" if correct.dtype.kind in "iu" else str(correct.dtype)
-        raise ValueError(f"correct holds {kind}; expected bool or 0 and 1, True where the prediction is right (predicted == labels)")
-    return correct.astype(bool)
-
-
-def _array(name: str, values: ArrayLike) -> np.ndarray:
-    try:
-        return np.asarray(values)
-    except (TypeError, RuntimeError) as error:  # a torch tensor on a GPU, with gradient, or of a type NumPy lacks
-        raise ValueError(f"{name} cannot be read as a NumPy array ({error}); give .detach().float().cpu()") from error
 
 
 def _check_points(points: int, least: int) -> None:

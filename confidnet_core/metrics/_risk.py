@@ -1,0 +1,38 @@
+"""The area under the risk-coverage curve as a sum over errors, in closed form. Geifman et al. 2019, arXiv:1805.08206 (AURC)."""
+
+import math
+
+import numpy as np
+
+_TABLE = np.array([math.fsum(1 / k for k in range(1, n + 1)) for n in range(65)])  # harmonic numbers H(0) ... H(64)
+
+
+def mean_risk_of_an_error(above: np.ndarray, tied: np.ndarray, total: int) -> np.ndarray:
+    """What an error adds to the sum over k of the selective risk: sum of 1/k over k = its position ... total, meant over its positions.
+
+    Its positions are above + 1 ... above + tied. The mean is H(total) - H(above + tied) + mean of j / (above + j) over j = 1 ... tied.
+    """
+    below = _harmonic_between(above + tied, np.array([total]))
+    within = 1 - above / tied * _harmonic_between(above, above + tied)
+    centre = above + (tied + 1) / 2
+    small = (tied * 256 < centre) | (tied == 1)
+    if small.any():  # the difference cancels there; moments of 1/i around the centre of the positions do not
+        tied, above, inverse = tied[small], above[small], 1 / centre[small]
+        width, unit = (tied * inverse) ** 2, inverse * inverse
+        second, fourth = (width - unit) / 12, (width - unit) * (3 * width - 7 * unit) / 240
+        within[small] = (tied + 1) * inverse / 2 - above * inverse * (second + fourth)
+    return below + within
+
+
+def _harmonic_between(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """1/(low + 1) + ... + 1/high. Exact below the table's end, Euler-Maclaurin above, where log1p keeps small differences precise."""
+    end = len(_TABLE) - 1
+    tabled = _TABLE[np.minimum(high, end)] - _TABLE[np.minimum(low, end)]
+    low, high = np.maximum(low, end), np.maximum(high, end)
+    return tabled + (np.log1p((high - low) / low) + (_euler_maclaurin(1 / high) - _euler_maclaurin(1 / low)))
+
+
+def _euler_maclaurin(inverse: np.ndarray) -> np.ndarray:
+    """H(n) - log(n) - Euler's constant, from 1/n; the next term is below 2e-17 for n >= 64."""
+    square = inverse * inverse
+    return inverse / 2 - square * (1 / 12 - square * (1 / 120 - square / 252))
