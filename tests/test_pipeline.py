@@ -79,11 +79,12 @@ def test_a_changed_setting_of_a_score_reruns_that_score_and_the_comparison_alone
 
 
 def test_a_new_score_is_one_file_and_one_line_and_trains_nothing(project):
-    code = '"""Largest logit."""\n\n\ndef max_logit(run):\n    return run.over_logits(lambda logits, _: logits.amax(1))\n'
-    (project.folder / "confidnet_core/scores/max_logit.py").write_text(code)
-    project.change(**{"methods.max_logit": {}})
-    assert project.stages_run("repro") == ["evaluate@digits-0-max_logit", "compare"]
-    assert "max_logit" in json.loads((project.folder / "reports/summary.json").read_text())["digits"]["auroc"]
+    formula = "run.over_logits(lambda logits, _: logits.amax(1) - logits.amin(1))"
+    code = f'"""Largest minus smallest logit."""\n\n\ndef logit_range(run):\n    return {formula}\n'
+    (project.folder / "confidnet_core/scores/logit_range.py").write_text(code)
+    project.change(**{"methods.logit_range": {}})
+    assert project.stages_run("repro") == ["evaluate@digits-0-logit_range", "compare"]
+    assert "logit_range" in json.loads((project.folder / "reports/summary.json").read_text())["digits"]["auroc"]
 
 
 def test_a_new_model_file_retrains_nothing(project):
