@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from confidnet_core.evaluation import KEYS, METRICS, Evaluation
-from confidnet_core.plots import outcome_bins
 
 
 class Column(NamedTuple):
@@ -57,10 +56,11 @@ def table(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
     return frame
 
 
-def mean_over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
+def mean_over_seeds(frame: pd.DataFrame, intervals: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row for each benchmark and method of a `table`: `seeds` (their number), the means of samples, errors and metrics.
 
     A metric that is undefined for one seed is undefined. With two seeds or more `<metric>_std` is the sample standard deviation.
+    intervals: of the means, as from `differences.intervals`; its `<metric>_low` and `<metric>_high` are joined
     """
     groups = frame.groupby(["benchmark", "method"], sort=False)
     means = groups[["samples", "errors", *METRICS]].agg(lambda values: values.mean(skipna=False))
@@ -68,20 +68,26 @@ def mean_over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     means.insert(1, "seeds", groups["seed"].nunique())
     if (means["seeds"] > 1).any():
         means = means.join(groups[list(METRICS)].agg(lambda values: values.std(ddof=1, skipna=False)).add_suffix("_std"))
-    return means.reset_index()
+    return (means if intervals is None else means.join(intervals)).reset_index()
 
 
-def markdown(frame: pd.DataFrame, notes: Mapping[str, str] | None = None, below: Mapping[str, str] | None = None) -> str:
+def markdown(
+    frame: pd.DataFrame,
+    intervals: pd.DataFrame | None = None,
+    notes: Mapping[str, str] | None = None,
+    below: Iterable[Mapping[str, str]] = (),
+) -> str:
     """A `table` as one Markdown section a benchmark, aligned for reading as plain text, too.
 
-    The best value of each column is bold; the oracle is last and never best. notes, below: BENCHMARK -> what stands above and
-    below its table.
+    The best value of each column is bold; the oracle is last and never best. intervals: see mean_over_seeds. notes: BENCHMARK ->
+    what stands above its table; below: the same, in order, for what stands below.
     """
     sections = []
     for benchmark, group in frame.groupby("benchmark", sort=False):
-        parts = (_accuracy_line(group), (notes or {}).get(benchmark), "\n".join(aligned(_cells(group))), (below or {}).get(benchmark))
+        cells = "\n".join(aligned(_cells(group, intervals)))
+        parts = (_accuracy_line(group), (notes or {}).get(benchmark), cells, *(texts.get(benchmark) for texts in below))
         sections.append("\n\n".join([f"## {benchmark}", *(part for part in parts if part)]))
-    return "\n\n".join([*sections, "\n".join(_legend(frame))]) + "\n"
+    return "\n\n".join([*sections, "\n".join(_legend(frame, intervals is not None))]) + "\n"
 
 
 def summary(frame: pd.DataFrame) -> dict:
@@ -103,34 +109,6 @@ def means_by_method(frame: pd.DataFrame) -> dict[str, dict[str, float | None]]:
     return {method: {name: None if np.isnan(value) else value for name, value in row.items()} for method, row in means.iterrows()}
 
 
-def curve_rows(
-    benchmark: str, seed: int, method: str, x: np.ndarray, y: np.ndarray, names: tuple[str, str], points: int = 200
-) -> pd.DataFrame:
-    """A curve (n,), (n,) as rows for DVC's `methods` plot: thinned to POINTS with both ends kept, undefined points left out."""
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    defined = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
-    kept = defined[np.linspace(0, len(defined) - 1, min(points, len(defined))).round().astype(int)]
-    return pd.DataFrame({"benchmark": benchmark, "seed": seed, "method": method, names[0]: x[kept], names[1]: y[kept]})
-
-
-def histogram_rows(benchmark: str, seed: int, method: str, confidence: np.ndarray, correct: np.ndarray, bins: int = 40) -> pd.DataFrame:
-    """Outcomes (n,) as rows for DVC's `histogram` plot: a bin from `confidence` to `confidence_to`, its count, its share of the outcome."""
-    edges, successes, errors = outcome_bins(confidence, correct, bins)
-    counts = np.concatenate([successes, errors])
-    return pd.DataFrame(
-        {
-            "benchmark": benchmark,
-            "seed": seed,
-            "method": method,
-            "outcome": np.repeat(["success", "error"], bins),
-            "confidence": np.tile(edges[:-1], 2),
-            "confidence_to": np.tile(edges[1:], 2),
-            "count": counts,
-            "share": counts / np.repeat([max(successes.sum(), 1), max(errors.sum(), 1)], bins),
-        }
-    )
-
-
 def aligned(rows: list[list[str]], left: int = 1) -> list[str]:
     """Header and rows as the lines of a Markdown table, the first LEFT columns to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -147,6 +125,14 @@ def values(means: pd.DataFrame, column: Column) -> list[str]:
     return [shown(value) + ("" if np.isnan(spread) else f" ± {spread:.2f}") for value, spread in zip(scaled, spreads, strict=True)]
 
 
+def spans(means: pd.DataFrame, column: Column) -> list[str]:
+    """The intervals of `values`, as " [46.10, 57.03]"; nothing where there is none."""
+    if f"{column.metric}_low" not in means:
+        return [""] * len(means)
+    ends = means[[f"{column.metric}_low", f"{column.metric}_high"]] * column.scale
+    return ["" if np.isnan(low) else f" [{low:.2f}, {high:.2f}]" for low, high in ends.to_numpy()]
+
+
 def shown(value: float, sign: str = "") -> str:
     """Two decimals, or UNDEFINED for NaN. sign: "+" to show it."""
     return UNDEFINED if np.isnan(value) else f"{value:{sign}.2f}"
@@ -156,14 +142,14 @@ def _named(frame: pd.DataFrame) -> str:
     return ", ".join(f"{row.benchmark} seed {row.seed} {row.method}" for row in frame.itertuples())
 
 
-def _cells(group: pd.DataFrame) -> list[list[str]]:
+def _cells(group: pd.DataFrame, intervals: pd.DataFrame | None) -> list[list[str]]:
     """Header and rows of one benchmark, the oracle last."""
-    means = mean_over_seeds(group).sort_values("oracle", kind="stable")
+    means = mean_over_seeds(group, intervals).sort_values("oracle", kind="stable")
     most = int(means["seeds"].max())
     columns = [["method", *(_label(row.method, bool(row.oracle), int(row.seeds), most) for row in means.itertuples())]]
     for column in COLUMNS:
-        cells = zip(values(means, column), _are_best(means, column), strict=True)
-        columns.append([column.heading, *(f"**{value}**" if is_best else value for value, is_best in cells)])
+        cells = zip(values(means, column), spans(means, column), _are_best(means, column), strict=True)
+        columns.append([column.heading, *((f"**{value}**" if is_best else value) + span for value, span, is_best in cells)])
     return [list(row) for row in zip(*columns, strict=True)]
 
 
@@ -184,13 +170,14 @@ def _accuracy_line(group: pd.DataFrame) -> str:
     return facts[0] if len(facts) == 1 else "; ".join(f"seed {seed}: {fact}" for seed, fact in zip(seeds["seed"], facts, strict=True))
 
 
-def _legend(frame: pd.DataFrame) -> list[str]:
+def _legend(frame: pd.DataFrame, intervals: bool) -> list[str]:
     over_seeds = "; mean ± sample standard deviation over seeds" if frame["seed"].nunique() > 1 else ""
     oracle = ", the oracle aside: it bounds what learning the true class probability can reach" if frame["oracle"].any() else ""
     return [
         f"FPR, AUPR and AUROC in percent, AURC, E-AURC and AUGRC times 1000{over_seeds}.",
         f"↑ higher is better, ↓ lower is better. {UNDEFINED} undefined.",
         f"Bold: best of its column{oracle}.",
+        *(["In brackets: intervals over resamples of the test set, by image for segmentation."] if intervals else []),
     ]
 
 

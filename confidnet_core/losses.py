@@ -1,8 +1,12 @@
 """What the trainings minimise. TCP: Corbière et al. 2019, arXiv:1910.04851, section 2."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+Distance = Literal["mse", "bce"]
 
 
 def true_class_probability(logits: Tensor, labels: Tensor) -> Tensor:
@@ -14,16 +18,30 @@ def true_class_probability(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.softmax(logits, dim=1).gather(1, labels.unsqueeze(1)).squeeze(1)
 
 
-def tcp_regression(confidence_logits: Tensor, class_logits: Tensor, labels: Tensor, void: int | None = None) -> Tensor:
-    """Mean over the labelled places of (sigmoid(confidence_logits) - TCP)^2; 0 where none is labelled.
+def tcp_regression(
+    confidence_logits: Tensor, class_logits: Tensor, labels: Tensor, void: int | None = None, distance: Distance = "mse"
+) -> Tensor:
+    """Mean distance_to_tcp over the labelled places; 0 where none is labelled.
 
     confidence_logits (b, ...), class_logits (b, classes, ...), labels int64 (b, ...). No gradient reaches class_logits.
     """
     labelled = torch.ones_like(labels, dtype=torch.bool) if void is None else labels != void
     # Void labels are no valid index: read class 0 there, then give these places no weight.
     target = true_class_probability(class_logits.detach().float(), labels.where(labelled, 0))
-    error = (confidence_logits.float().sigmoid() - target).square()
+    error = distance_to_tcp(confidence_logits.float(), target, distance)
     return (error * labelled).sum() / labelled.sum().clamp(min=1)
+
+
+def distance_to_tcp(confidence_logits: Tensor, tcp: Tensor, distance: Distance) -> Tensor:
+    """Of sigmoid(confidence_logits) from TCP, elementwise, both float of one shape. Both are least at the mean of TCP given the features.
+
+    mse  the squared difference, as published. Its gradient vanishes where the sigmoid is near 0 or 1
+    bce  the binary cross-entropy with TCP as a soft target, whose gradient does not; its least value is not 0 (Gneiting & Raftery 2007,
+         "Strictly proper scoring rules, prediction, and estimation")
+    """
+    if distance == "bce":
+        return functional.binary_cross_entropy_with_logits(confidence_logits, tcp, reduction="none")
+    return (confidence_logits.sigmoid() - tcp).square()
 
 
 def cross_entropy(

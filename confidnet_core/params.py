@@ -73,7 +73,12 @@ class Baseline(Recipe):
 
 
 @dataclass(frozen=True)
-class Confidnet(Recipe):
+class Regression(Recipe):
+    loss: Literal["mse", "bce"] = "mse"  # between confidence and TCP: see losses.distance_to_tcp
+
+
+@dataclass(frozen=True)
+class Confidnet(Regression):
     dropout: bool = True  # in the frozen encoder while the head is trained, as published
     widths: tuple[int, ...] | None = None  # hidden layers of the head; None: 400 x 4, or 400, 120, 64, 64 for segmentation
     kernel: Literal[1, 3] | None = None  # of a segmentation head; None: 3, as in the published code
@@ -85,8 +90,8 @@ class Confidnet(Recipe):
 
 
 @dataclass(frozen=True)
-class Finetune(Recipe):
-    """Encoder copy and head, dropout off; the same keys as any recipe."""
+class Finetune(Regression):
+    """Encoder copy and head, dropout off."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +112,26 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
+class Bootstrap:
+    """How intervals and p-values are made."""
+
+    resamples: int
+    level: float  # of an interval: 0.95 leaves 2.5 % of the resamples at each end
+    seed: int
+
+    def __post_init__(self) -> None:
+        require("resamples", self.resamples, self.resamples >= 100, "at least 100: ends of intervals are quantiles")
+        require("level", self.level, 0 < self.level < 1, "a number between 0 and 1, as 0.95")
+        require("seed", self.seed, self.seed >= 0, "at least 0")
+
+
+@dataclass(frozen=True)
 class Params:
     run: tuple[str, ...]
     seeds: tuple[int, ...]
     methods: dict[str, dict[str, Any]]
+    bootstrap: Bootstrap
+    against: tuple[str, ...]
     benchmarks: dict[str, Benchmark]
     raw: dict[str, Any]
 
@@ -135,7 +156,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
 
 def _params(raw: dict[str, Any]) -> Params:
-    check_keys("the top level", raw, required=("run", "seeds", "methods", "benchmarks"))
+    check_keys("the top level", raw, required=("run", "seeds", "methods", "bootstrap", "against", "benchmarks"))
     benchmarks, methods = _named("benchmarks", raw["benchmarks"]), _named("methods", raw["methods"])
     run, seeds = _selection("run", raw["run"], str), _selection("seeds", raw["seeds"], int)
     for name in run:
@@ -144,7 +165,26 @@ def _params(raw: dict[str, Any]) -> Params:
     require("seeds", list(seeds), all(0 <= seed < 2**63 for seed in seeds), "whole numbers from 0 to 2**63 - 1")
     settings = {name: _settings(f"methods.{name}", "scores", name, value) for name, value in methods.items()}
     parsed = {name: _benchmark(f"benchmarks.{name}", value) for name, value in benchmarks.items()}
-    return Params(run=run, seeds=seeds, methods=settings, benchmarks=parsed, raw=raw)
+    return Params(
+        run=run,
+        seeds=seeds,
+        methods=settings,
+        bootstrap=build("bootstrap", Bootstrap, raw["bootstrap"]),
+        against=_against(raw["against"]),
+        benchmarks=parsed,
+        raw=raw,
+    )
+
+
+def _against(value: Any) -> tuple[str, ...]:
+    """Scores that `methods` may leave out."""
+    chosen = list_of("against", str, value)
+    for name in chosen:
+        try:
+            find("scores", name)
+        except ValueError as error:
+            raise ValueError(f"against names {name}, but {error}") from None
+    return chosen
 
 
 def _named(place: str, raw: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from confidnet_core.comparison import COLUMNS, UNDEFINED, Column, aligned, mean_over_seeds, shown, values
+from confidnet_core.comparison import COLUMNS, UNDEFINED, Column, aligned, mean_over_seeds, shown, spans, values
 from confidnet_core.registry import names, suggestion
 
 FILE = Path(__file__).with_suffix(".csv")
@@ -35,14 +35,15 @@ def load_published(path: Path = FILE) -> pd.DataFrame:
     return frame.assign(**numbers.where(numbers != "", "nan").astype(float))
 
 
-def beside_published(frame: pd.DataFrame, published: pd.DataFrame) -> dict[str, str]:
+def beside_published(frame: pd.DataFrame, published: pd.DataFrame, intervals: pd.DataFrame | None = None) -> dict[str, str]:
     """BENCHMARK -> Markdown of our means over seeds, the published numbers and the differences, for benchmarks that have both.
 
-    frame: a `table` of the comparison; published: of load_published. Unverified counts are left out, ablations too.
+    frame: a `table` of the comparison; published: of load_published; intervals: of our means. Unverified counts are left out,
+    ablations too.
     """
     texts = {}
     for benchmark, theirs in published[published["variant"] == ""].groupby("benchmark", sort=False):
-        means = mean_over_seeds(frame[frame["benchmark"] == benchmark])
+        means = mean_over_seeds(frame[frame["benchmark"] == benchmark], intervals)
         means = means[means["method"].isin(theirs["method"])]
         if len(means):
             texts[benchmark] = _text(means, theirs.set_index("method").loc[means["method"]].reset_index())
@@ -78,7 +79,8 @@ def _column(means: pd.DataFrame, theirs: pd.DataFrame, column: Column) -> list[t
     """(ours, published, difference) for each method."""
     printed = theirs[column.metric].to_numpy()
     differences = means[column.metric].to_numpy() * column.scale - printed
-    return list(zip(values(means, column), map(shown, printed), (shown(value, "+") for value in differences), strict=True))
+    ours = map(str.__add__, values(means, column), spans(means, column))
+    return list(zip(ours, map(shown, printed), (shown(value, "+") for value in differences), strict=True))
 
 
 def _errors(frame: pd.DataFrame) -> list[str]:

@@ -1,47 +1,23 @@
 """Everything evaluated, side by side: the summary for DVC, tables, curves for `dvc plots`, and figures."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from confidnet_core.comparison import UNDEFINED, curve_rows, histogram_rows, markdown, summary, table
+from confidnet_core.comparison import UNDEFINED, markdown, summary, table
+from confidnet_core.curves import curve_rows, histogram_rows
 from confidnet_core.data import Dataset, labelled, load_dataset
-from confidnet_core.evaluation import Evaluation
-from confidnet_core.files import read_json, replacing, write_json, write_text
+from confidnet_core.differences import differences, intervals, mean_replicates, told_apart
+from confidnet_core.files import replacing, write_json, write_text
 from confidnet_core.metrics import risk_coverage_curve, roc_curve
 from confidnet_core.params import Params
+from confidnet_core.places import Place
 from confidnet_core.plots import comparison_figure, save, segmentation_sheet
 from confidnet_core.published import beside_published, load_published
 
 SHEET_IMAGES = 4  # of a segmentation benchmark, spread evenly over the test split
-
-
-@dataclass(frozen=True)
-class Place:
-    """A benchmark and seed, with the scores that params.yaml lists: not what earlier runs left in the folders."""
-
-    benchmark: str
-    seed: int
-    methods: tuple[str, ...]
-
-    @property
-    def folder(self) -> str:
-        return f"{self.benchmark}/seed{self.seed}"
-
-    def evaluation(self, method: str) -> Evaluation:
-        return Evaluation.read(Path("data/scores") / self.folder / method / "metrics.json")
-
-    def confidence(self, method: str) -> np.ndarray:
-        return np.load(Path("data/scores") / self.folder / method / "confidence.npy", mmap_mode="r")
-
-    def predicted(self) -> np.ndarray:
-        return np.load(Path("data/predictions") / self.folder / "predicted.npy", mmap_mode="r")
-
-    def classifier(self) -> dict:
-        return read_json(Path("data/predictions") / self.folder / "metrics.json")
 
 
 def places(params: Params) -> list[Place]:
@@ -49,9 +25,10 @@ def places(params: Params) -> list[Place]:
 
 
 def write_report(params: Params, folder: Path) -> pd.DataFrame:
-    """summary.json, comparison.csv, comparison.md, curves/*.csv and figures/*.png in FOLDER; the table of all evaluations."""
-    everywhere = places(params)
+    """summary.json, comparison.csv and .md, differences.csv, curves/*.csv and figures/*.png in FOLDER; the table of all evaluations."""
+    everywhere, level = places(params), params.bootstrap.level
     frame = table(place.evaluation(method) for place in everywhere for method in place.methods)
+    replicates = {(place.benchmark, place.seed, method): place.replicates(method) for place in everywhere for method in place.methods}
     curves: dict[str, list[pd.DataFrame]] = {"risk_coverage": [], "roc": [], "outcomes": []}
     with replacing(folder / "figures") as figures:
         figures.mkdir()
@@ -62,10 +39,16 @@ def write_report(params: Params, folder: Path) -> pd.DataFrame:
         temporary.mkdir()
         for name, rows in curves.items():
             pd.concat(rows).to_csv(temporary / f"{name}.csv", index=False, float_format="%.6g")
-    write_text(folder / "comparison.csv", frame.to_csv(index=False))
+    means = mean_replicates(replicates)
+    ends = intervals(means, level, ["benchmark", "method"])
+    found = differences(frame, means, params.against, level)
+    keys = ["benchmark", "seed", "method"]
+    write_text(folder / "comparison.csv", frame.join(intervals(replicates, level, keys), on=keys).to_csv(index=False))
+    write_text(folder / "differences.csv", found.to_csv(index=False))
     overlaps = _mean_overlaps(everywhere)
     notes = {name: _overlap_note(overlap) for name, overlap in overlaps.items()}
-    write_text(folder / "comparison.md", markdown(frame, notes, beside_published(frame, load_published())))
+    below = [told_apart(found, frame, level), beside_published(frame, load_published(), ends)]
+    write_text(folder / "comparison.md", markdown(frame, ends, notes, below))
     content = summary(frame)
     for name, overlap in overlaps.items():
         content[name]["mean_iou"] = round(overlap["mean_iou"], 5)

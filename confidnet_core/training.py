@@ -16,7 +16,7 @@ from confidnet_core.data import Dataset, labelled
 from confidnet_core.device import autocast
 from confidnet_core.fitting import EpochLog, Fit, Metrics, fit
 from confidnet_core.inference import classification_metrics
-from confidnet_core.losses import cross_entropy, median_frequency_weights, tcp_regression, true_class_probability
+from confidnet_core.losses import cross_entropy, distance_to_tcp, median_frequency_weights, tcp_regression, true_class_probability
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.models._classifier import Classifier
 from confidnet_core.models._confidnet import ConfidNet
@@ -73,7 +73,7 @@ def train_confidnet(confidnet: ConfidNet, training: Training) -> Fit:
 
     def loss(images: Tensor, labels: Tensor) -> Tensor:
         confidence, logits = confidnet.forward_both(images)
-        return tcp_regression(confidence, logits, labels, void)
+        return tcp_regression(confidence, logits, labels, void, training.recipe.loss)
 
     return _fit_confidence(confidnet, confidnet.encoder, loss, training)
 
@@ -86,7 +86,7 @@ def finetune_confidnet(confidnet: ConfidNet, classifier: Classifier, training: T
     def loss(images: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():
             logits = classifier(images)
-        return tcp_regression(confidnet(images), logits, labels, void)
+        return tcp_regression(confidnet(images), logits, labels, void, training.recipe.loss)
 
     return _fit_confidence(confidnet, classifier, loss, training)
 
@@ -106,9 +106,9 @@ def _fit_confidence(confidnet: ConfidNet, classifier: Classifier, loss: Callable
                 with autocast(device, training.recipe.precision):
                     confidence[where] = confidnet(batch).float().cpu().numpy()
         logit = confidence[counted]
-        error = 1 / (1 + np.exp(-logit)) - tcp
+        distance = distance_to_tcp(torch.from_numpy(logit), torch.from_numpy(tcp), training.recipe.loss)
         ranking = failure_metrics(logit, correct)
-        return {"val_loss": float(np.mean(error**2)), **{f"val_{key}": ranking[key] for key in ("aupr_error", "auroc", "fpr_at_95_tpr")}}
+        return {"val_loss": distance.mean().item(), **{f"val_{key}": ranking[key] for key in ("aupr_error", "auroc", "fpr_at_95_tpr")}}
 
     return training.fit(confidnet, loss, validate, "val_aupr_error")
 

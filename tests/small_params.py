@@ -14,6 +14,8 @@ VALID = {
     "run": ["small"],
     "seeds": [0],
     "methods": {"mcp": {}, "mc_dropout": {"passes": 5}},
+    "bootstrap": {"resamples": 200, "level": 0.95, "seed": 0},
+    "against": ["mcp", "entropy"],
     "benchmarks": {
         "small": {
             "data": {"name": "digits", "train": 100},

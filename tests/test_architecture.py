@@ -10,8 +10,8 @@ from project_code import ROOT, entries, imports, relative, tree
 # A row imports only rows below it; the same map stands in the docstring of confidnet_core/__init__.py.
 ROWS = [
     ["scores", "checkpoints", "report"],
-    ["run", "training", "published"],
-    ["artifacts", "fitting", "comparison"],
+    ["run", "training", "published", "differences"],
+    ["artifacts", "fitting", "comparison", "places", "curves"],
     ["inference", "evaluation", "plots"],
     ["batches", "tracking", "resume"],
     ["datasets", "models", "losses", "metrics", "device", "progress", "_mlflow_store", "flat_minima"],

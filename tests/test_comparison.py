@@ -4,7 +4,6 @@ import json
 import re
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from confidnet_core import comparison
@@ -141,15 +140,17 @@ def test_markdown_is_aligned_for_reading_as_plain_text():
 
 def test_markdown_has_the_notes_of_its_benchmarks():
     frame = comparison.table([evaluation("mcp"), evaluation("mcp", benchmark="other")])
-    first, second = comparison.markdown(frame, {"other": "mean IoU 40.00%"}).split("## other")
+    first, second = comparison.markdown(frame, notes={"other": "mean IoU 40.00%"}).split("## other")
     assert "mean IoU" not in first and "mean IoU 40.00%" in second
 
 
 def test_markdown_has_what_belongs_below_a_table_there():
     frame = comparison.table([evaluation("mcp"), evaluation("mcp", benchmark="other")])
-    first, second = comparison.markdown(frame, {"digits": "above"}, {"digits": "below"}).split("## other")
-    assert [part.partition(" ")[0] for part in first.split("\n\n")] == ["##", "accuracy", "above", "|", "below", ""]
-    assert "above" not in second and "below" not in second
+    first, second = comparison.markdown(frame, notes={"digits": "above"}, below=[{"digits": "below"}, {}, {"digits": "last"}]).split(
+        "## other"
+    )
+    assert [part.partition(" ")[0] for part in first.split("\n\n")] == ["##", "accuracy", "above", "|", "below", "last", ""]
+    assert not re.search("above|below|last", second)
 
 
 def test_the_first_columns_of_a_table_are_to_the_left_and_the_others_to_the_right():
@@ -184,37 +185,3 @@ def test_the_summary_of_the_oracle_alone_has_no_method():
 def test_the_summary_takes_accuracy_over_all_seeds_even_where_the_first_method_lacks_one():
     frame = comparison.table([evaluation("late", 0, errors=60), evaluation("mcp", 0, errors=60), evaluation("mcp", 1, errors=90)])
     assert comparison.summary(frame)["digits"]["errors"] == 75
-
-
-def test_curve_rows_are_thinned_with_both_ends_and_without_undefined_points():
-    x = np.linspace(0, 1, 5001)
-    y = np.where(x == 0, np.nan, x**2)
-    rows = comparison.curve_rows("digits", 0, "mcp", x, y, ("coverage", "risk"))
-    assert list(rows.columns) == ["benchmark", "seed", "method", "coverage", "risk"]
-    assert len(rows) == 200 and rows["coverage"].is_monotonic_increasing
-    assert (rows["coverage"].iloc[0], rows["coverage"].iloc[-1]) == (x[1], 1)
-    assert (rows["risk"] == rows["coverage"] ** 2).all()
-
-
-def test_short_curves_are_kept_whole_and_undefined_ones_are_empty():
-    assert comparison.curve_rows("digits", 0, "mcp", np.array([0, 0.5, 1]), np.array([0, 1, 1]), ("fpr", "tpr"))["tpr"].tolist() == [
-        0,
-        1,
-        1,
-    ]
-    assert len(comparison.curve_rows("digits", 0, "mcp", np.full(2, np.nan), np.array([0, 1]), ("fpr", "tpr"))) == 0
-
-
-def test_histogram_rows_count_every_sample_of_each_outcome_once():
-    generator = np.random.default_rng(0)
-    correct = generator.random(900) < 0.9
-    rows = comparison.histogram_rows("digits", 0, "mcp", generator.normal(size=900), correct)
-    sums = rows.groupby("outcome")[["count", "share"]].sum()
-    assert sums.loc["success"].tolist() == pytest.approx([correct.sum(), 1])
-    assert sums.loc["error"].tolist() == pytest.approx([(~correct).sum(), 1])
-    assert len(rows) == 80 and (rows["confidence_to"] > rows["confidence"]).all()
-
-
-def test_histogram_rows_without_errors_are_zero_not_undefined():
-    rows = comparison.histogram_rows("digits", 0, "mcp", np.array([0.5, 0.7]), np.array([True, True]), bins=4)
-    assert isinstance(rows, pd.DataFrame) and rows[rows["outcome"] == "error"][["count", "share"]].eq(0).all(axis=None)

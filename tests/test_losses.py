@@ -9,12 +9,24 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor
 from torch.nn import functional
 
-from confidnet_core.losses import cross_entropy, median_frequency_weights, tcp_regression, true_class_probability
+from confidnet_core.losses import (
+    Distance,
+    cross_entropy,
+    distance_to_tcp,
+    median_frequency_weights,
+    tcp_regression,
+    true_class_probability,
+)
 
 VOID = 4
 some_logits = st.integers(2, 7).flatmap(
     lambda classes: arrays(np.float64, st.tuples(st.integers(1, 20), st.just(classes)), elements=st.floats(-30, 30))
 )
+
+
+@pytest.fixture(params=["mse", "bce"])
+def distance(request: pytest.FixtureRequest) -> Distance:
+    return request.param
 
 
 @pytest.fixture
@@ -55,12 +67,34 @@ def test_tcp_of_maps_is_tcp_of_their_pixels(maps: tuple[Tensor, Tensor, Tensor])
     assert torch.allclose(true_class_probability(logits, labels).reshape(-1), pixels)
 
 
-def test_tcp_regression_is_zero_when_the_head_already_says_tcp():
+def test_tcp_regression_is_least_when_the_head_already_says_tcp(distance: Distance):
     logits, labels = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 5
-    assert tcp_regression(true_class_probability(logits, labels).logit(), logits, labels) < 1e-12
+    tcp = true_class_probability(logits, labels)
+    confidence = tcp.logit().requires_grad_()
+    least = tcp_regression(confidence, logits, labels, distance=distance)
+    least.backward()
+    assert confidence.grad.abs().max() < 1e-7
+    entropy = torch.special.entr(tcp) + torch.special.entr(1 - tcp)
+    assert least.item() == pytest.approx({"mse": 0, "bce": entropy.mean().item()}[distance], abs=1e-6)
 
 
-def test_tcp_regression_and_its_gradient_are_as_in_the_definition():
+@pytest.mark.parametrize("tcp", [0.3, 0.999])
+def test_of_one_confidence_for_many_targets_their_mean_is_best_at_either_distance(distance: Distance, tcp: float):
+    targets = torch.tensor([1.0, tcp, tcp / 2])
+    logits = torch.logit(targets.mean()) + torch.linspace(-0.3, 0.3, 601).unsqueeze(1).expand(601, 3)
+    assert distance_to_tcp(logits, targets.expand(601, 3), distance).double().mean(1).argmin() == pytest.approx(300, abs=2)
+
+
+def test_cross_entropy_still_teaches_a_head_that_is_sure_and_wrong_where_the_squared_difference_does_not():
+    gradients = {}
+    for distance in ("mse", "bce"):
+        confidence = torch.tensor([12.0], requires_grad=True)
+        distance_to_tcp(confidence, torch.tensor([0.0]), distance).sum().backward()
+        gradients[distance] = confidence.grad.item()
+    assert gradients["mse"] < 2e-5 and gradients["bce"] > 0.999
+
+
+def test_squared_tcp_regression_and_its_gradient_are_as_in_the_definition():
     confidence = torch.tensor([0.0, 2.0, -1.0], requires_grad=True)
     logits, labels = torch.tensor([[0.0, 0.0], [3.0, 0.0], [1.0, 2.0]]), torch.tensor([0, 0, 0])
     loss = tcp_regression(confidence, logits, labels)
@@ -71,32 +105,33 @@ def test_tcp_regression_and_its_gradient_are_as_in_the_definition():
     assert confidence.grad.numpy() == pytest.approx(2 / 3 * (said - target) * said * (1 - said), abs=1e-7)
 
 
-def test_the_gradient_of_tcp_regression_never_reaches_the_class_logits(maps: tuple[Tensor, Tensor, Tensor]):
+def test_the_gradient_of_tcp_regression_never_reaches_the_class_logits(distance: Distance, maps: tuple[Tensor, Tensor, Tensor]):
     confidence, logits, labels = maps
     confidence.requires_grad_(), logits.requires_grad_()
-    tcp_regression(confidence, logits, labels, VOID).backward()
+    tcp_regression(confidence, logits, labels, VOID, distance).backward()
     assert logits.grad is None
     assert confidence.grad[labels != VOID].abs().min() > 0
 
 
-def test_void_places_have_no_influence_on_tcp_regression_or_its_gradient(maps: tuple[Tensor, Tensor, Tensor]):
+def test_void_places_have_no_influence_on_tcp_regression_or_its_gradient(distance: Distance, maps: tuple[Tensor, Tensor, Tensor]):
     confidence, logits, labels = maps
     void = labels == VOID
     other_confidence = confidence.masked_fill(void, 50.0).requires_grad_()
     other_logits = logits.masked_fill(void.unsqueeze(1), -1e4)
     confidence.requires_grad_()
-    first, second = tcp_regression(confidence, logits, labels, VOID), tcp_regression(other_confidence, other_logits, labels, VOID)
+    first = tcp_regression(confidence, logits, labels, VOID, distance)
+    second = tcp_regression(other_confidence, other_logits, labels, VOID, distance)
     first.backward(), second.backward()
     assert torch.equal(first, second)
     assert torch.equal(confidence.grad, other_confidence.grad)
     assert (confidence.grad[void] == 0).all()
 
 
-def test_tcp_regression_of_maps_is_that_of_their_labelled_pixels(maps: tuple[Tensor, Tensor, Tensor]):
+def test_tcp_regression_of_maps_is_that_of_their_labelled_pixels(distance: Distance, maps: tuple[Tensor, Tensor, Tensor]):
     confidence, logits, labels = maps
     kept = labels != VOID
-    pixels = tcp_regression(confidence[kept], logits.movedim(1, -1)[kept], labels[kept])
-    assert tcp_regression(confidence, logits, labels, VOID).item() == pytest.approx(pixels.item(), rel=1e-6)
+    pixels = tcp_regression(confidence[kept], logits.movedim(1, -1)[kept], labels[kept], distance=distance)
+    assert tcp_regression(confidence, logits, labels, VOID, distance).item() == pytest.approx(pixels.item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 2.0, 0.0, 0.5])])

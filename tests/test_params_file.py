@@ -13,7 +13,7 @@ from confidnet_core.params import load_params
     ("place", "value", "message"),
     [
         (("seed",), [0], "the top level has seed, which nothing reads; did you mean seeds?"),
-        (("run",), ABSENT, "the top level lacks run; it must hold run, seeds, methods, benchmarks"),
+        (("run",), ABSENT, "the top level lacks run; it must hold run, seeds, methods, bootstrap, against, benchmarks"),
         (("benchmarks", "small", "basline"), {}, "benchmarks.small has basline, which nothing reads; did you mean baseline?"),
         (("benchmarks", "small", "finetune"), ABSENT, "benchmarks.small lacks finetune; it must hold data, model, baseline"),
         ((*BASELINE, "lr"), 0.1, "benchmarks.small.baseline has lr, which nothing reads; known: epochs, batch_size"),
@@ -127,7 +127,7 @@ def test_a_method_without_settings_may_be_written_as_a_bare_key(tmp_path: Path):
         (b"run: [a]\n---\nrun: [b]\n", "expected a single document"),
         (b"- run\n- seeds\n", "the top level is ['run', 'seeds']; expected keys and values"),
         (b"text\n", "the top level is 'text'; expected keys and values"),
-        (b"", "the top level lacks run; it must hold run, seeds, methods, benchmarks"),
+        (b"", "the top level lacks run; it must hold run, seeds, methods, bootstrap, against, benchmarks"),
     ],
 )
 def test_a_file_that_is_no_params_yaml_is_refused_in_one_line(tmp_path: Path, content: bytes, message: str):

@@ -207,7 +207,7 @@ def test_the_table_is_aligned_and_no_wider_than_150_characters(published: pd.Dat
         ]
     )
     below = beside_published(frame, published)
-    text = markdown(frame, below=below)
+    text = markdown(frame, below=[below])
     for name in TABLE_1:
         section = text.split(f"## {name}\n")[1].split("\n## ")[0]
         assert below[name] in section

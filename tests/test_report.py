@@ -14,7 +14,9 @@ from confidnet_core import report
 from confidnet_core.evaluation import evaluate, save_evaluation
 from confidnet_core.files import read_json, write_json
 from confidnet_core.metrics import METRICS
-from confidnet_core.params import Params
+from confidnet_core.metrics.bootstrap import bootstrap
+from confidnet_core.params import Bootstrap, Params
+from confidnet_core.places import save_replicates
 from confidnet_core.registry import find
 from confidnet_core.report import places, write_report
 from confidnet_core.run import Run
@@ -23,16 +25,19 @@ METHODS = {"mcp": {}, "margin": {}, "trust_score": {"samples_per_class": 20}, "t
 
 
 def params(methods: dict[str, dict] = METHODS, run: tuple[str, ...] = ("digits", "segmentation"), seeds: tuple[int, ...] = (0,)) -> Params:
-    return Params(run=run, seeds=seeds, methods=methods, benchmarks={}, raw={})
+    return Params(run, seeds, methods, Bootstrap(resamples=200, level=0.95, seed=0), against=("mcp", "entropy"), benchmarks={}, raw={})
 
 
 def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> None:
-    """What the evaluate stage does."""
+    """What the evaluate stage does, and the bootstrap stage."""
+    replicates = {}
     for method, settings in methods.items():
         function = find("scores", method)
         confidence, oracle = function(run, **settings), getattr(function, "oracle", False)
         one = evaluate(confidence, run.correct, benchmark=run.name, seed=run.seed, method=method, oracle=oracle)
         save_evaluation(root / "data/scores" / run.name / f"seed{run.seed}" / method, confidence, one, settings)
+        replicates[method] = bootstrap(confidence, run.correct, resamples=200, seed=0)
+    save_replicates(root / "data/bootstrap" / run.name / f"seed{run.seed}", replicates)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +106,9 @@ def test_a_former_report_is_replaced_as_a_whole(runs: dict[str, Run], tmp_path: 
     assert len(list((tmp_path / "figures").iterdir())) == 2
     write_report(params({"mcp": {}}, run=("digits",)), tmp_path)
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["digits_seed0.png"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["comparison.csv", "comparison.md", "curves", "figures", "summary.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["comparison.csv", "comparison.md", "curves", "differences.csv", "figures", "summary.json"]
+    )
 
 
 def test_summary_tables_and_figures_are_written(runs: dict[str, Run], written: tuple):
@@ -202,7 +209,7 @@ def test_a_benchmark_of_a_published_name_is_shown_beside_the_published_numbers(r
     assert list(ours) == ["mcp", "trust_score"]
     row = frame.set_index(["benchmark", "method"]).loc[("mnist_mlp", "mcp")]
     shown = [f"{100 * row[name]:.2f}" for name in ("fpr_at_95_tpr", "aupr_error", "aupr_success", "auroc", "accuracy")]
-    assert ours["mcp"] == [*shown, f"{row['errors']} among 300"]
+    assert [cell.partition(" [")[0] for cell in ours["mcp"]] == [*shown, f"{row['errors']} among 300"]
     assert set(read_json(tmp_path / "summary.json")["mnist_mlp"]) == {"accuracy", "errors", "auroc"}
 
 

@@ -34,9 +34,9 @@ def image_folder(*, folder: str, height: int, width: int, val: int | float = 0, 
 
     FOLDER is taken as it is if absolute, else looked for in $CONFIDNET_DATA or data/raw. The classes are the sorted folders of
     train. Where there are no images in val, val are VAL of the training images, a number or a share, drawn at random whatever
-    their class. An axis is reduced by area average, exact where the sizes divide and by Pillow's box filter elsewhere, and enlarged
-    linearly. Images are turned as their EXIF data says; what is transparent becomes white, 16 bits become 8. Mean and standard
-    deviation are those of the training images.
+    their class. An axis is reduced to the exact mean of the area that a pixel covers and enlarged linearly. Images are turned as
+    their EXIF data says; what is transparent becomes white, 16 bits become 8. Mean and standard deviation are those of the training
+    images.
     ValueError naming the setting, the folder, or the file that is out of place or damaged. Prints a warning where files of test
     are in train or val, too.
     """

@@ -7,12 +7,12 @@ import numpy as np
 _TABLE = np.array([math.fsum(1 / k for k in range(1, n + 1)) for n in range(65)])  # harmonic numbers H(0) ... H(64)
 
 
-def mean_risk_of_an_error(above: np.ndarray, tied: np.ndarray, total: int) -> np.ndarray:
+def mean_risk_of_an_error(above: np.ndarray, tied: np.ndarray, total: np.ndarray | int) -> np.ndarray:
     """What an error adds to the sum over k of the selective risk: sum of 1/k over k = its position ... total, meant over its positions.
 
     Its positions are above + 1 ... above + tied. The mean is H(total) - H(above + tied) + mean of j / (above + j) over j = 1 ... tied.
     """
-    below = _harmonic_between(above + tied, np.array([total]))
+    below = _harmonic_between(above + tied, np.asarray(total))
     within = 1 - above / tied * _harmonic_between(above, above + tied)
     centre = above + (tied + 1) / 2
     small = (tied * 256 < centre) | (tied == 1)
