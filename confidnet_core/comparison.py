@@ -109,6 +109,19 @@ def means_by_method(frame: pd.DataFrame) -> dict[str, dict[str, float | None]]:
     return {method: {name: None if np.isnan(value) else value for name, value in row.items()} for method, row in means.iterrows()}
 
 
+def conventions_table(found: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> str:
+    """METHOD -> PROJECT -> metric -> fraction, of `conventions`, as a Markdown table in the units of `markdown`."""
+    columns = [
+        column for column in COLUMNS if any(column.metric in metrics for by_project in found.values() for metrics in by_project.values())
+    ]
+    rows = [["method", "as printed by", *(column.heading for column in columns)]]
+    for method, by_project in found.items():
+        for project, metrics in by_project.items():
+            numbers = (np.nan if (value := metrics.get(column.metric)) is None else value * column.scale for column in columns)
+            rows.append([method, project, *map(shown, numbers)])
+    return "\n".join(aligned(rows, left=2))
+
+
 def aligned(rows: list[list[str]], left: int = 1) -> list[str]:
     """Header and rows as the lines of a Markdown table, the first LEFT columns to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -18,9 +18,9 @@ from stages._command import command
 
 def main(params: Params, name: str, seed: int) -> None:
     place, how, rows = Place(name, seed, tuple(params.methods)), params.bootstrap, {}
+    correct, sizes = place.outcomes()
 
     with stage_run(stage="bootstrap", benchmark=name, seed=seed, params=asdict(how)) as run:
-        correct, sizes = place.outcomes()
         for method in progress(place.methods, description=f"bootstrap {name}", unit="method"):
             rows[method] = bootstrap(place.confidence(method), correct, sizes=sizes, resamples=how.resamples, seed=how.seed)
 

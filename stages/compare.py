@@ -23,6 +23,7 @@ def main(params: Params) -> None:
         with stage_run(stage="compare", benchmark=benchmark, seed=None, params=listed) as run:
             run.log_metrics(flatten(means_by_method(rows)))
             run.log_artifact(reports / "comparison.md")
+            run.log_artifact(reports / "differences.csv")
             for picture in sorted((reports / "figures").glob(f"{benchmark}_seed*.png")):
                 run.log_artifact(picture, "figures")
     print(f"all scores side by side: {reports}/comparison.md, figures: {reports}/figures/")

@@ -20,3 +20,12 @@ def test_the_input_pipeline_is_timed_on_the_same_images_as_a_data_loader():
         for name, _, ratio, mean, deviation in loaders:
             assert name.startswith("DataLoader") and float(ratio) > 0
             assert [float(mean), float(deviation)] == pytest.approx([float(speed[2]), float(speed[3])], abs=0.05)
+
+
+@pytest.mark.slow
+def test_the_bootstrap_is_timed_against_measuring_each_resample():
+    command = [sys.executable, "-m", "benchmarks.bootstrap", "--samples", "300", "--resamples", "100", "--pixels", "50"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
+    ratios = re.findall(r"^  .*? +([\d.]+) s +([\d.]+)x$", printed, re.MULTILINE)
+    assert len(ratios) == 3 and ratios[0][1] == "1.0" and all(float(seconds) >= 0 for seconds, _ in ratios)
+    assert "100 resamples of 233 images, 11,650 pixels: " in printed

@@ -185,3 +185,11 @@ def test_the_summary_of_the_oracle_alone_has_no_method():
 def test_the_summary_takes_accuracy_over_all_seeds_even_where_the_first_method_lacks_one():
     frame = comparison.table([evaluation("late", 0, errors=60), evaluation("mcp", 0, errors=60), evaluation("mcp", 1, errors=90)])
     assert comparison.summary(frame)["digits"]["errors"] == 75
+
+
+def test_the_conventions_of_others_are_a_table_of_what_each_of_them_has():
+    found = {"mcp": {"crl": {"aurc": 0.01234, "fpr_at_95_tpr": None}, "fd_shifts": {"augrc": 0.5}}}
+    (rows,) = parsed(comparison.conventions_table(found) + "\n")
+    assert list(rows["mcp"]) == ["as printed by", "FPR@95%TPR ↓", "AURC ↓", "AUGRC ↓"]
+    assert comparison.conventions_table(found).count("| mcp ") == 2 and "12.34" in comparison.conventions_table(found)
+    assert list(rows["mcp"].values()) == ["fd_shifts", "–", "–", "500.00"]  # noqa: RUF001

@@ -14,6 +14,12 @@ from confidnet_core.params import load_params
     [
         (("seed",), [0], "the top level has seed, which nothing reads; did you mean seeds?"),
         (("run",), ABSENT, "the top level lacks run; it must hold run, seeds, methods, bootstrap, against, benchmarks"),
+        (("bootstrap", "level"), ABSENT, "bootstrap lacks level; it must hold resamples, level, seed"),
+        (("bootstrap", "level"), 95, "bootstrap.level is 95.0; expected a number between 0 and 1, as 0.95"),
+        (("bootstrap", "resamples"), 10, "bootstrap.resamples is 10; expected at least 100"),
+        (("bootstrap", "seed"), -1, "bootstrap.seed is -1; expected at least 0"),
+        (("against",), "mcp", "against is 'mcp'; expected a list of str"),
+        (("against",), ["mpc"], "against names mpc, but confidnet_core/scores/mpc.py does not exist; did you mean mcp?"),
         (("benchmarks", "small", "basline"), {}, "benchmarks.small has basline, which nothing reads; did you mean baseline?"),
         (("benchmarks", "small", "finetune"), ABSENT, "benchmarks.small lacks finetune; it must hold data, model, baseline"),
         ((*BASELINE, "lr"), 0.1, "benchmarks.small.baseline has lr, which nothing reads; known: epochs, batch_size"),

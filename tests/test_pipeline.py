@@ -50,12 +50,29 @@ def test_the_first_repro_leaves_a_table_with_every_method(project):
 
 def test_every_stage_has_its_row_in_mlflow(project):
     assert {run.data.tags["method"] for run in rows(project, stage="evaluate")} == set(METHODS)
-    for stage in ("prepare", "train_baseline", "train_confidnet", "finetune_confidnet", "predict", "compare"):
+    for stage in ("prepare", "train_baseline", "train_confidnet", "finetune_confidnet", "predict", "bootstrap", "compare"):
         (run,) = rows(project, stage=stage)
         assert run.info.status == "FINISHED" and run.data.tags["git_commit"]
     client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
     (training,) = rows(project, stage="train_baseline")
     assert len(client.get_metric_history(training.info.run_id, "val_accuracy")) == SMALL["benchmarks.digits.baseline.epochs"]
+
+
+def test_every_number_of_the_table_has_its_interval_and_every_score_its_verdict(project):
+    table = (project.folder / "reports/comparison.md").read_text()
+    lines = [line for line in table.split("### Differences")[0].splitlines() if line.startswith("| ")][2:]
+    assert len(lines) == len(METHODS) and all(line.count("[") == 7 for line in lines)
+    assert "- against mcp: " in table and "- against entropy: " in table
+    (run,) = rows(project, stage="bootstrap")
+    assert run.data.metrics["mcp.auroc_low"] < json.loads((project.folder / "reports/summary.json").read_text())["digits"]["auroc"]["mcp"]
+
+
+def test_another_level_of_the_intervals_evaluates_nothing_anew(project):
+    project.change(**{"bootstrap.level": 0.5})
+    assert project.stages_run("repro") == ["bootstrap@digits-0", "compare"]
+    assert "with 50 % intervals" in (project.folder / "reports/comparison.md").read_text()
+    project.git("checkout", "--quiet", ".")
+    assert project.stages_run("repro") in ([], ["compare"])
 
 
 def test_nothing_changed_means_nothing_runs(project):
@@ -75,7 +92,7 @@ def test_a_clone_without_a_cache_trains_again_to_the_same_files(project, tmp_pat
 
 def test_a_changed_setting_of_a_score_reruns_that_score_and_the_comparison_alone(project):
     project.change(**{"methods.mc_dropout.passes": 3})
-    assert project.stages_run("repro") == ["evaluate@digits-0-mc_dropout", "compare"]
+    assert project.stages_run("repro") == ["evaluate@digits-0-mc_dropout", "bootstrap@digits-0", "compare"]
 
 
 def test_a_new_score_is_one_file_and_one_line_and_trains_nothing(project):
@@ -83,7 +100,7 @@ def test_a_new_score_is_one_file_and_one_line_and_trains_nothing(project):
     code = f'"""Largest minus smallest logit."""\n\n\ndef logit_range(run):\n    return {formula}\n'
     (project.folder / "confidnet_core/scores/logit_range.py").write_text(code)
     project.change(**{"methods.logit_range": {}})
-    assert project.stages_run("repro") == ["evaluate@digits-0-logit_range", "compare"]
+    assert project.stages_run("repro") == ["evaluate@digits-0-logit_range", "bootstrap@digits-0", "compare"]
     assert "logit_range" in json.loads((project.folder / "reports/summary.json").read_text())["digits"]["auroc"]
 
 
@@ -137,7 +154,7 @@ def test_experiments_in_temporary_workspaces_reach_the_one_store(project):
     assert {"alone", "queued-5", "queued-6"} <= names
     for name in ("alone", "queued-5", "queued-6"):
         found = rows(project, dvc_exp_name=name)
-        assert {run.data.tags["stage"] for run in found} == {"evaluate", "compare"}, name
+        assert {run.data.tags["stage"] for run in found} == {"evaluate", "bootstrap", "compare"}, name
     assert not list(project.folder.glob(".dvc/tmp/exps/**/mlflow.db"))
     assert project.git("status", "--porcelain") == ""
 

@@ -1,0 +1,21 @@
+"""What other projects would print of the stored scores, to compare tables, by hand: python -m stages.conventions BENCHMARK SEED
+
+reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/scores/BENCHMARK/seedSEED/, params.yaml
+writes  nothing
+"""
+
+from confidnet_core.comparison import conventions_table
+from confidnet_core.metrics.conventions import conventions
+from confidnet_core.params import Params
+from confidnet_core.places import Place
+from stages._command import command
+
+
+def main(params: Params, name: str, seed: int) -> None:
+    place = Place(name, seed, tuple(params.methods))
+    correct, _ = place.outcomes()
+    print(conventions_table({method: conventions(place.confidence(method), correct) for method in place.methods}))
+
+
+if __name__ == "__main__":
+    command(main, benchmark=str, seed=int)
