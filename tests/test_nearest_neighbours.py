@@ -1,4 +1,4 @@
-"""Trust Score against its definition by brute force, and where its reference points come from."""
+"""Trust Score and the k-nearest-neighbour distance against their definitions by brute force, and where their reference points come from."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +11,8 @@ from small import CPU, trained_runs
 from confidnet_core.data import labelled
 from confidnet_core.inference import map_images
 from confidnet_core.run import Run
-from confidnet_core.scores import trust_score as module
+from confidnet_core.scores import _neighbours
+from confidnet_core.scores.knn import knn
 from confidnet_core.scores.trust_score import trust_score
 
 ALL = 10**6  # more than there are samples of a class
@@ -43,9 +44,16 @@ def features(run: Run, split: str) -> tuple[np.ndarray, np.ndarray]:
     return np.moveaxis(maps, 1, -1)[counted].astype(np.float64), labels[counted]
 
 
-def brute_force(run: Run, neighbour: int, every: int) -> np.ndarray:
-    """Jiang et al. 2018, for every EVERY-th place, with all training places as reference points."""
+def brute_force(run: Run, neighbour: int, every: int, alpha: float = 0, k: int = 0) -> np.ndarray:
+    """Jiang et al. 2018, for every EVERY-th place, with all training places as reference points but outliers."""
     (queries, _), (points, labels) = features(run, "test"), features(run, "train")
+    if alpha:
+        dense = np.zeros(len(points), bool)
+        for label in np.unique(labels):
+            own = points[labels == label]
+            radius = np.sort(cdist(own, own), axis=1)[:, k - 1]
+            dense[labels == label] = radius <= np.quantile(radius, 1 - alpha)
+        points, labels = points[dense], labels[dense]
     distances, predicted = cdist(queries[::every], points), run.predicted[::every]
     to_class = np.full((len(distances), len(run.dataset.classes)), np.inf)
     for label in np.unique(labels):
@@ -62,13 +70,61 @@ def test_trust_score_is_its_definition(runs: dict[str, Run], task: str, every: i
     assert got == pytest.approx(brute_force(runs[task], neighbour, every), rel=1e-3)
 
 
+@pytest.mark.parametrize(("alpha", "k"), [(0.1, 10), (0.5, 2), (0.9, 3)])
+@pytest.mark.parametrize(("task", "every"), [("digits", 1), ("segmentation", 8)])
+def test_outliers_of_a_class_are_left_out(runs: dict[str, Run], task: str, every: int, alpha: float, k: int):
+    got = trust_score(runs[task], samples_per_class=ALL, alpha=alpha, k=k)[::every]
+    assert got == pytest.approx(brute_force(runs[task], 1, every, alpha, k), rel=1e-3)
+    assert not np.allclose(got, trust_score(runs[task], samples_per_class=ALL)[::every])
+
+
+def test_a_class_smaller_than_k_or_of_one_sample_is_filtered_too(digits_run: Run):
+    got = trust_score(digits_run, samples_per_class=3, alpha=0.5, k=10)
+    assert np.isfinite(got).all() and len(np.unique(got)) > 100
+    np.testing.assert_array_equal(trust_score(digits_run, samples_per_class=1, alpha=0.5), trust_score(digits_run, samples_per_class=1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"), [({"alpha": 1.0}, "alpha is 1.0; expected"), ({"alpha": -0.1}, "alpha"), ({"k": 0}, "k is 0")]
+)
+def test_a_filter_that_is_none_is_refused(digits_run: Run, settings: dict, message: str):
+    with pytest.raises(ValueError, match=rf"methods\.trust_score\.{message}"):
+        trust_score(digits_run, **settings)
+
+
+@pytest.mark.parametrize("neighbour", [1, 3, 50])
+@pytest.mark.parametrize(("task", "every"), [("digits", 1), ("segmentation", 8)])
+def test_knn_is_minus_the_distance_to_the_kth_nearest_training_sample_of_length_one(
+    runs: dict[str, Run], task: str, every: int, neighbour: int
+):
+    both = (features(runs[task], name)[0] for name in ("test", "train"))
+    queries, points = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12) for rows in both)
+    expected = -np.sort(cdist(queries[::every], points), axis=1)[:, neighbour - 1]
+    assert knn(runs[task], neighbour=neighbour, samples_per_class=ALL)[::every] == pytest.approx(expected, abs=2e-5)
+
+
+def test_knn_looks_at_no_prediction_and_no_test_label(digits_run: Run):
+    labels = np.array(digits_run.dataset.labels)
+    labels[digits_run.dataset.splits["test"]] = 0
+    blind = replace(digits_run, dataset=replace(digits_run.dataset, labels=labels))
+    blind.__dict__["predicted_maps"] = None
+    assert np.array_equal(knn(blind, neighbour=5), knn(digits_run, neighbour=5))
+
+
+def test_a_neighbour_that_knn_has_not_is_refused(digits_run: Run):
+    samples = len(digits_run.dataset.splits["train"])
+    for neighbour in (0, samples + 1):
+        with pytest.raises(ValueError, match=rf"methods\.knn\.neighbour is {neighbour}; expected 1 to {samples}"):
+            knn(digits_run, neighbour=neighbour, samples_per_class=ALL)
+
+
 @pytest.mark.parametrize("pairs", [1, 1000, 10**5])
 @pytest.mark.parametrize("task", ["digits", "segmentation"])
 def test_the_number_of_distances_at_once_does_not_change_the_score(
     runs: dict[str, Run], task: str, pairs: int, monkeypatch: pytest.MonkeyPatch
 ):
     expected = trust_score(runs[task], samples_per_class=5)
-    monkeypatch.setattr(module, "PAIRS", pairs)
+    monkeypatch.setattr(_neighbours, "PAIRS", pairs)
     assert trust_score(runs[task], samples_per_class=5) == pytest.approx(expected, rel=1e-3)
 
 

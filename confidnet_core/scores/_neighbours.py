@@ -1,0 +1,65 @@
+"""Nearest training samples by the distance of penultimate features, in batched matrix products of bounded size.
+
+For segmentation the training samples are a fixed random sample of labelled pixels, the same for every score.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from confidnet_core.batches import batch_count, inference_batches
+from confidnet_core.data import labelled
+from confidnet_core.progress import progress
+from confidnet_core.run import Run
+
+PAIRS = 2**24  # distances in memory at once: 64 MiB
+
+
+def reference(run: Run, score: str, samples_per_class: int) -> list[Tensor]:
+    """Training features of each class, float32 (at most `samples_per_class`, d), on the device. ValueError for less than 1."""
+    if samples_per_class < 1:
+        raise ValueError(f"methods.{score}.samples_per_class is {samples_per_class}; expected at least 1")
+    images, labels = run.dataset.split("train")
+    chosen = _chosen(labels, labelled(labels, run.dataset.void), samples_per_class, run.seed)
+    parts, classes = [], []
+    batches = progress(inference_batches(images, run.dataset, run.device), batch_count(images), f"{score}: reference", "batch")
+    with torch.inference_mode():
+        for where, batch in batches:
+            picked = torch.from_numpy(chosen[where]).to(run.device)
+            parts.append(run.classifier.encode(batch).float().movedim(1, -1)[picked])
+            classes.append(torch.from_numpy(labels[where][chosen[where]]).long())
+    label = torch.cat(classes)
+    points = torch.cat(parts)[label.argsort(stable=True).to(run.device)]
+    return list(points.split(torch.bincount(label, minlength=len(run.dataset.classes)).tolist()))
+
+
+def over_places(score: Callable[..., Tensor], points: int, features: Tensor, *beside: Tensor) -> Tensor:
+    """score(queries (m, d), *beside (m,)) -> float64 (m,), over features (b, d, ...) and what stands beside them (b, ...), in parts
+    small enough for their distances to so many points."""
+    places = (len(features), *features.shape[2:])
+    flat = (features.movedim(1, -1).reshape(-1, features.shape[1]), *(values.reshape(-1) for values in beside))
+    step = max(1, PAIRS // points)
+    return torch.cat([score(*parts) for parts in zip(*(values.split(step) for values in flat), strict=True)]).reshape(places)
+
+
+def distance_to_neighbour(queries: Tensor, points: Tensor, neighbour: int) -> Tensor:
+    """Euclidean distance of queries (m, d) to the `neighbour`-th nearest of points (r, d): (m,). Infinite without points."""
+    if len(points) == 0:
+        return queries.new_full((len(queries),), torch.inf)
+    # |q|^2 is left out: it is the same for all points. The rest finds the point; as a distance it would cancel for close ones.
+    order = points.square().sum(1).addmm(queries, points.T, alpha=-2)
+    found = order.min(1).indices if neighbour == 1 else order.topk(neighbour, dim=1, largest=False).indices[:, -1]
+    return (queries - points[found]).norm(dim=1)
+
+
+def _chosen(labels: np.ndarray, counted: np.ndarray, samples_per_class: int, seed: int) -> np.ndarray:
+    """bool as labels: a random sample of at most `samples_per_class` counted places of each class."""
+    generator = np.random.default_rng(seed)
+    chosen = np.zeros(labels.size, bool)
+    flat = np.where(counted, labels, 255).ravel()
+    for label in np.unique(labels[counted]):
+        places = np.flatnonzero(flat == label)
+        chosen[generator.choice(places, min(samples_per_class, len(places)), replace=False)] = True
+    return chosen.reshape(labels.shape)

@@ -1,0 +1,25 @@
+"""Distance to the k-th nearest training sample, made to find foreign inputs: it need not find errors. Sun et al. 2022, arXiv:2204.06507."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from confidnet_core.run import Run
+from confidnet_core.scores._neighbours import distance_to_neighbour, over_places, reference
+
+
+def knn(run: Run, neighbour: int = 50, samples_per_class: int = 1000) -> np.ndarray:
+    """Minus the Euclidean distance between penultimate features of length 1, whatever the class, in [-2, 0].
+
+    neighbour: which nearest; samples_per_class: bounds the training samples of a class. ValueError for a `neighbour` below 1 or above
+    the number of training samples, and for `samples_per_class` below 1.
+    """
+    points = normalize(torch.cat(reference(run, "knn", samples_per_class)))
+    if not 1 <= neighbour <= len(points):
+        raise ValueError(f"methods.knn.neighbour is {neighbour}; expected 1 to {len(points)}, the training samples")
+
+    def of_places(queries: Tensor) -> Tensor:
+        return distance_to_neighbour(normalize(queries), points, neighbour).neg().cpu().double()
+
+    return run.over_images(lambda images: over_places(of_places, len(points), run.classifier.encode(images)))
