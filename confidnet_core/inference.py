@@ -62,11 +62,13 @@ def prediction_metrics(predictions: Predictions, labels: np.ndarray, dataset: Da
     return figures
 
 
-def save_predictions(folder: Path, predictions: Predictions, metrics: dict[str, Any]) -> None:
+def save_predictions(folder: Path, test: Predictions, metrics: dict[str, Any], validation: Predictions) -> None:
+    """logits.npy, predicted.npy and metrics.json of the test split, and in val/ the first two of the validation split; all or none."""
     with replacing(folder) as temporary:
-        temporary.mkdir()
-        np.save(temporary / "logits.npy", predictions.logits)
-        np.save(temporary / "predicted.npy", predictions.predicted)
+        for part, predictions in ((temporary, test), (temporary / "val", validation)):
+            part.mkdir()
+            np.save(part / "logits.npy", predictions.logits)
+            np.save(part / "predicted.npy", predictions.predicted)
         write_json(temporary / "metrics.json", metrics)
 
 

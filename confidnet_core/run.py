@@ -1,9 +1,10 @@
-"""What a confidence score may use: the test split, the classifier's stored answers on it, and the trained networks."""
+"""What a confidence score may use: a split, the classifier's stored answers on it, and the trained networks."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ CHUNK = 2**20  # places whose logits are handled at once
 
 @dataclass(frozen=True)
 class Run:
-    """One benchmark and seed. n is the number of test samples, or of labelled test pixels in row-major order.
+    """One benchmark and seed. n is the number of samples of the split, or of its labelled pixels in row-major order.
 
     Nothing is loaded or computed before a score asks for it.
     """
@@ -33,6 +34,12 @@ class Run:
     dataset: Dataset
     models: Path
     predictions: Path
+    split: Literal["test", "val"] = "test"
+
+    @property
+    def validation(self) -> "Run":
+        """The same networks on the validation split, for what a score has to fit."""
+        return replace(self, predictions=self.predictions / "val", split="val")
 
     @cached_property
     def device(self) -> torch.device:
@@ -41,7 +48,7 @@ class Run:
     @cached_property
     def images(self) -> np.ndarray:
         """uint8 (images, c, h, w)"""
-        return self.dataset.split("test")[0]
+        return self.dataset.split(self.split)[0]
 
     @cached_property
     def counted(self) -> np.ndarray:
@@ -50,7 +57,7 @@ class Run:
 
     @cached_property
     def _label_maps(self) -> np.ndarray:
-        return self.dataset.split("test")[1]
+        return self.dataset.split(self.split)[1]
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -90,19 +97,31 @@ class Run:
 
     def over_logits(self, score: Callable[[Tensor, Tensor], Tensor]) -> np.ndarray:
         """score(logits float64 (m, classes), labels int64 (m,)) -> (m,), over the stored logits: float64 (n,)."""
-        logits = np.load(self.predictions / "logits.npy", mmap_mode="r")
         out = np.empty(len(self.labels))
-        step, done = max(1, CHUNK // max(1, self._label_maps[0].size)), 0
-        for start in range(0, len(logits), step):
-            where = slice(start, start + step)
-            chunk = np.moveaxis(logits[where], 1, -1)[self.counted[where]]
-            ahead = slice(done, done + len(chunk))
-            out[ahead] = score(torch.from_numpy(chunk).double(), torch.from_numpy(self.labels[ahead]).long()).numpy()
-            done += len(chunk)
+        for where, logits, labels in self._stored():
+            out[where] = score(logits, labels).numpy()
         return out
 
+    def some_logits(self, most: int = CHUNK) -> tuple[Tensor, Tensor]:
+        """Logits float64 (m, classes) and labels int64 (m,) of every k-th place, with the least k for which m <= most."""
+        every = -(-len(self.labels) // most)
+        parts = [(logits[-where.start % every :: every], labels[-where.start % every :: every]) for where, logits, labels in self._stored()]
+        logits, labels = zip(*parts, strict=True)
+        return torch.cat(logits), torch.cat(labels)
+
+    def _stored(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Of all n places, some at a time: where they are among them, their logits float64 (m, classes) and labels int64 (m,)."""
+        logits = np.load(self.predictions / "logits.npy", mmap_mode="r")
+        step, done = max(1, CHUNK // max(1, self._label_maps[0].size)), 0
+        for start in range(0, len(logits), step):
+            part = slice(start, start + step)
+            chunk = np.moveaxis(logits[part], 1, -1)[self.counted[part]]
+            where = slice(done, done + len(chunk))
+            yield where, torch.from_numpy(chunk).double(), torch.from_numpy(self.labels[where]).long()
+            done = where.stop
+
     def over_images(self, forward: Callable[..., Tensor], *beside: np.ndarray) -> np.ndarray:
-        """forward(normalised images (b, c, h, w), *beside (b, ...)) -> (b, ...) one number a place, over the test images: (n,)."""
+        """forward(normalised images (b, c, h, w), *beside (b, ...)) -> (b, ...) one number a place, over the images: (n,)."""
         return map_images(forward, self.images, self.dataset, self.device, self.name, *beside)[self.counted]
 
 

@@ -112,9 +112,8 @@ def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "smal
     fit = finetune_confidnet(tuned, classifier, training(dataset, what.finetune, resume, "finetune_confidnet"))
     save_network(models / "finetuned", tuned.state_dict(), describe(what, dataset, **fit.best_metrics), fit.history)
 
-    images, labels = dataset.split("test")
-    answers = predict(classifier, images, dataset, CPU)
-    save_predictions(predictions, answers, prediction_metrics(answers, labels, dataset))
+    test, validation = (predict(classifier, dataset.split(split)[0], dataset, CPU) for split in ("test", "val"))
+    save_predictions(predictions, test, prediction_metrics(test, dataset.split("test")[1], dataset), validation)
     return Run(name, what, 0, dataset, models, predictions)
 
 
@@ -128,10 +127,11 @@ def trained_runs(root: Path) -> dict[str, Run]:
     }
 
 
-def answering(run: Run, logits: np.ndarray, folder: Path) -> Run:
-    """The same run with these logits (n, classes, ...) as the classifier's answers on the test split."""
-    answers = Predictions(logits.astype(np.float32), logits.argmax(1).astype(np.uint8))
-    save_predictions(folder, answers, prediction_metrics(answers, run.dataset.split("test")[1], run.dataset))
+def answering(run: Run, logits: np.ndarray, folder: Path, validation: np.ndarray | None = None) -> Run:
+    """The same run with these logits (n, classes, ...) as the classifier's answers on the test split, and on the validation split."""
+    stored = np.load(run.validation.predictions / "logits.npy") if validation is None else validation
+    test, other = (Predictions(part.astype(np.float32), part.argmax(1).astype(np.uint8)) for part in (logits, stored))
+    save_predictions(folder, test, prediction_metrics(test, run.dataset.split("test")[1], run.dataset), other)
     return replace(run, predictions=folder)
 
 

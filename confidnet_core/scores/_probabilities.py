@@ -10,3 +10,9 @@ def log_complements(log_probabilities: Tensor) -> Tensor:
     others = log_probabilities.scatter(1, likeliest, -torch.inf).logsumexp(1, keepdim=True)
     complements = torch.log1p(-log_probabilities.scatter(1, likeliest, -torch.inf).exp())
     return complements.scatter(1, likeliest, others)
+
+
+def log_odds_of_largest(logits: Tensor) -> Tensor:
+    """log(p / (1 - p)) of the largest softmax probability p, of logits (m, classes): (m,)."""
+    ordered = logits.sort(1, descending=True).values
+    return ordered[:, 0] - ordered[:, 1:].logsumexp(1)

@@ -9,10 +9,12 @@ from confidnet_core.run import Run
 from confidnet_core.scores._neighbours import distance_to_neighbour, over_places, reference
 
 
-def knn(run: Run, neighbour: int = 50, samples_per_class: int = 1000) -> np.ndarray:
+def knn(run: Run, neighbour: int = 1, samples_per_class: int = 1000) -> np.ndarray:
     """Minus the Euclidean distance between penultimate features of length 1, whatever the class, in [-2, 0].
 
-    neighbour: which nearest; samples_per_class: bounds the training samples of a class. ValueError for a `neighbour` below 1 or above
+    neighbour: which nearest; beyond the samples of a class it lies in another one, and the score says nothing
+    samples_per_class: bounds the training samples of a class
+    ValueError for a `neighbour` below 1 or above
     the number of training samples, and for `samples_per_class` below 1.
     """
     points = normalize(torch.cat(reference(run, "knn", samples_per_class)))

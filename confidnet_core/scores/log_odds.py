@@ -4,16 +4,11 @@ log(p / (1 - p)) of Hendrycks & Gimpel's p, arXiv:1610.02136; two predictions wi
 """
 
 import numpy as np
-from torch import Tensor
 
 from confidnet_core.run import Run
+from confidnet_core.scores._probabilities import log_odds_of_largest
 
 
 def log_odds(run: Run) -> np.ndarray:
     """In [-log(classes - 1), inf): the largest logit minus the log of the summed exponentials of the others."""
-    return run.over_logits(lambda logits, _: _ahead(logits))
-
-
-def _ahead(logits: Tensor) -> Tensor:
-    ordered = logits.sort(1, descending=True).values
-    return ordered[:, 0] - ordered[:, 1:].logsumexp(1)
+    return run.over_logits(lambda logits, _: log_odds_of_largest(logits))

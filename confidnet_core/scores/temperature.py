@@ -1,0 +1,29 @@
+"""Maximum class probability of logits divided by a temperature, which is fitted on validation data. Guo et al. 2017, arXiv:1706.04599."""
+
+import math
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from confidnet_core.run import Run
+from confidnet_core.scores._probabilities import log_odds_of_largest
+
+RANGE = (1 / 1000, 1000.0)  # temperatures; a classifier without an error on validation data has its optimum at 0
+
+
+def temperature(run: Run) -> np.ndarray:
+    """As log-odds, in [-log(classes - 1), inf), with the temperature of least cross-entropy on up to 2^20 validation samples or pixels."""
+    fitted = best_temperature(*run.validation.some_logits())
+    return run.over_logits(lambda logits, _: log_odds_of_largest(logits / fitted))
+
+
+def best_temperature(logits: Tensor, labels: Tensor) -> float:
+    """Of logits float64 (m, classes) and labels int64 (m,), in RANGE. The cross-entropy has one minimum over 1 / temperature."""
+
+    def loss(log_temperature: float) -> float:
+        return cross_entropy(logits / math.exp(log_temperature), labels).item()
+
+    bounds = tuple(math.log(end) for end in RANGE)
+    return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x)
