@@ -14,8 +14,7 @@ def knn(run: Run, neighbour: int = 1, samples_per_class: int = 1000) -> np.ndarr
 
     neighbour: which nearest; beyond the samples of a class it lies in another one, and the score says nothing
     samples_per_class: bounds the training samples of a class
-    ValueError for a `neighbour` below 1 or above
-    the number of training samples, and for `samples_per_class` below 1.
+    ValueError for a `neighbour` below 1 or above the number of training samples, and for `samples_per_class` below 1.
     """
     points = normalize(torch.cat(reference(run, "knn", samples_per_class)))
     if not 1 <= neighbour <= len(points):
