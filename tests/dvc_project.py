@@ -31,7 +31,7 @@ class Project:
 
     @classmethod
     def create(cls, folder: Path, **changes: object) -> "Project":
-        """A copy of the working tree's code. changes: params, as "a.b.c" -> value."""
+        """A copy of the working tree's code, with few resamples. changes: params, as "a.b.c" -> value."""
         folder.mkdir(parents=True)
         for name in CODE:
             source, target = ROOT / name, folder / name
@@ -45,7 +45,7 @@ class Project:
         (folder / "data").mkdir()
         project.git("init", "--quiet", "--initial-branch", "main")
         project.identify()
-        project.change(**changes)
+        project.change(**{"bootstrap.resamples": 500, **changes})
         project.commit("Start")
         return project
 

@@ -71,8 +71,7 @@ def test_another_level_of_the_intervals_evaluates_nothing_anew(project):
     project.change(**{"bootstrap.level": 0.5})
     assert project.stages_run("repro") == ["bootstrap@digits-0", "compare"]
     assert "with 50 % intervals" in (project.folder / "reports/comparison.md").read_text()
-    project.git("checkout", "--quiet", ".")
-    assert project.stages_run("repro") in ([], ["compare"])
+    project.commit("Another level")
 
 
 def test_nothing_changed_means_nothing_runs(project):
