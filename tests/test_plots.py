@@ -12,7 +12,7 @@ from dvc_render.vega import VegaRenderer
 from matplotlib import colors, pyplot
 from matplotlib.figure import Figure
 
-from confidnet_core import comparison, plots
+from confidnet_core import curves, plots
 
 TEMPLATES = Path(__file__).parents[1] / ".dvc" / "plots"
 COVERAGE = np.linspace(0.01, 1, 100)
@@ -205,9 +205,9 @@ def test_plots_never_import_pyplot():
     ("template", "x", "y"), [("methods", "coverage", "risk"), ("methods", "fpr", "tpr"), ("histogram", "confidence", "share")]
 )
 def test_dvc_fills_every_anchor_of_the_template_and_our_rows_have_every_field(outcomes, template, x, y):
-    rows = comparison.curve_rows("digits", 0, "mcp", COVERAGE, COVERAGE, (x, y))
+    rows = curves.curve_rows("digits", 0, "mcp", COVERAGE, COVERAGE, (x, y))
     if template == "histogram":
-        rows = comparison.histogram_rows("digits", 0, "mcp", *outcomes)
+        rows = curves.histogram_rows("digits", 0, "mcp", *outcomes)
     points = [row | {"rev": "workspace"} for row in rows.astype(str).to_dict("records")]
     renderer = VegaRenderer(points, "plot", template=template, template_dir=str(TEMPLATES), x=x, y=y, title="A title")
     content = json.loads(renderer.partial_html())
