@@ -1,23 +1,27 @@
-"""Seconds for all failure metrics against scikit-learn's separate calls, on the same data in the same run.
+"""Seconds for all failure metrics against those of other libraries, metric by metric, on the same data in the same run.
 
-OMP_NUM_THREADS=1 python benchmarks/failure_metrics.py
+OMP_NUM_THREADS=1 python -m benchmarks.failure_metrics [SIZE ...] [--rounds 3]
+Without sizes: 10 thousand, 1, 10 and 40 million samples; beyond 10 million only ours. Seconds are processor time of one thread: other
+work on the machine disturbs it little. All calls take turns, and the shortest of the rounds counts. Installed libraries are compared;
+`pip install -r benchmarks/requirements.txt` in an environment of its own brings the others.
 """
 
+import argparse
+import importlib.metadata
 import platform
-import sys
 import time
 import tracemalloc
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-import sklearn
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from confidnet_core.metrics import failure_metrics
+from benchmarks._alternatives import LIBRARIES, SKLEARN, Call, alternatives
+from confidnet_core.metrics import METRICS, failure_metrics
 
-LARGEST_FOR_SKLEARN = 10_000_000
+LARGEST_FOR_OTHERS = 10_000_000
+CLOSE = 1e-6
+INSTALL = "pip install -r benchmarks/requirements.txt"
 
 
 def saturated_scores(samples: int) -> tuple[np.ndarray, np.ndarray]:
@@ -29,13 +33,7 @@ def saturated_scores(samples: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def sklearn_metrics(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float]:
-    false_positive_rate, true_positive_rate, _ = roc_curve(correct, confidence, drop_intermediate=False)
-    return {
-        "fpr_at_95_tpr": float(false_positive_rate[np.argmax(true_positive_rate >= 0.95)]),
-        "aupr_error": average_precision_score(~correct, -confidence),
-        "aupr_success": average_precision_score(correct, confidence),
-        "auroc": roc_auc_score(correct, confidence),
-    }
+    return {name: function(confidence, correct) for name, function in SKLEARN.items()}
 
 
 def best_seconds(function: Callable[[], object], repeats: int) -> float:
@@ -47,6 +45,17 @@ def best_seconds(function: Callable[[], object], repeats: int) -> float:
     return min(seconds)
 
 
+def best_in_turns(functions: list[Callable[[], object]], rounds: int) -> np.ndarray:
+    """Seconds of processor time of each function, the shortest of `rounds`, in each of which every one runs once."""
+    seconds = np.empty((rounds, len(functions)))
+    for turn in seconds:
+        for place, function in enumerate(functions):
+            start = time.process_time()
+            function()
+            turn[place] = time.process_time() - start
+    return seconds.min(axis=0)
+
+
 def peak_megabytes(function: Callable[[], object]) -> float:
     """What NumPy holds at most beyond the arguments."""
     tracemalloc.start()
@@ -56,22 +65,54 @@ def peak_megabytes(function: Callable[[], object]) -> float:
     return peak / 1e6
 
 
+def print_alternatives(calls: list[Call], seconds: np.ndarray, ours: float, found: dict[str, float]) -> None:
+    """One line a call, then the two sums, of the fastest calls whatever their definition. seconds (calls,)."""
+    for call, taken in zip(calls, seconds, strict=True):
+        title = call.metrics[0] if len(call.metrics) == 1 else f"{len(call.metrics)} in one"
+        difference = max(abs(found[name] - value) for name, value in zip(call.metrics, call.values(), strict=True))
+        differs = f"differs by {difference:.0e}: {call.convention or 'of the same definition, so one is wrong'}"
+        print(f"  {title:22}{call.library:24}{taken:9.4f} s {taken / ours:6.1f}x  {'agrees' if difference <= CLOSE else differs}")
+
+    best = {}
+    for call, taken in zip(calls, seconds, strict=True):
+        if len(call.metrics) == 1:
+            best[call.metrics[0]] = min(taken, best.get(call.metrics[0], np.inf))
+    together = sum(best.values())
+    print(f"  best single calls together / ours, {len(best)} metrics: {together:.4f} s {together / ours:.1f}x")
+    bundles = [
+        (taken + sum(value for name, value in best.items() if name not in call.metrics), call.library)
+        for call, taken in zip(calls, seconds, strict=True)
+        if len(call.metrics) > 1
+    ]
+    if bundles:
+        taken, library = min(bundles)
+        print(f"  best bundle / ours, {library} and the best single calls for the rest: {taken:.4f} s {taken / ours:.1f}x")
+
+
 def main() -> None:
-    print(f"Python {platform.python_version()}, NumPy {np.__version__}, scikit-learn {sklearn.__version__}, float32, best of 3 to 5")
-    print(f"{'samples':>12} {'8 metrics (s)':>14} {'scikit-learn, 4 of them (s)':>28} {'ratio':>6}")
-    for samples in (10_000, 1_000_000, 10_000_000, 40_000_000):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sizes", type=int, nargs="*", default=[10_000, 1_000_000, 10_000_000, 40_000_000])
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+
+    torch.set_num_threads(1)
+    missing = alternatives(*saturated_scores(10))[1]
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("numpy", *LIBRARIES) if name not in missing]
+    print(f"Python {platform.python_version()}, {', '.join(versions)}; float32, 10 % errors, best of {given.rounds} rounds")
+    if missing:
+        print(f"not installed: {', '.join(missing)}; {INSTALL}")
+    for samples in given.sizes:
         confidence, correct = saturated_scores(samples)
-        ours = best_seconds(lambda c=confidence, ok=correct: failure_metrics(c, ok), 5)
-        if samples > LARGEST_FOR_SKLEARN:
-            print(f"{samples:12,} {ours:14.4f} {'-':>28} {'-':>6}")
-            continue
-        theirs = best_seconds(lambda c=confidence, ok=correct: sklearn_metrics(c, ok), 3 if samples < LARGEST_FOR_SKLEARN else 1)
-        print(f"{samples:12,} {ours:14.4f} {theirs:28.4f} {theirs / ours:5.0f}x")
-        reference = sklearn_metrics(confidence, correct)
-        found = failure_metrics(confidence, correct)
-        difference = max(abs(found[name] - value) for name, value in reference.items())
-        print(f"{'':12} largest difference {difference:.1e}")
-    print(f"peak memory at {samples:,} beyond the input: {peak_megabytes(lambda: failure_metrics(confidence, correct)):.0f} MB")
+        others = alternatives(confidence, correct)[0] if samples <= LARGEST_FOR_OTHERS else []
+        others = [call for call in others if set(call.metrics) <= set(METRICS)]
+
+        def measured(confidence: np.ndarray = confidence, correct: np.ndarray = correct) -> dict[str, float | None]:
+            return failure_metrics(confidence, correct)
+
+        ours, *theirs = best_in_turns([measured, *(call.values for call in others)], given.rounds)
+        print(f"{samples:,} samples: {len(METRICS)} metrics in {ours:.4f} s, at most {peak_megabytes(measured):.0f} MB beside the input")
+        if others:
+            print_alternatives(others, np.array(theirs), ours, measured())
 
 
 if __name__ == "__main__":

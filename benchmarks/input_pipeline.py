@@ -25,7 +25,7 @@ from torchvision.transforms.functional import hflip
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from confidnet_core.batches import TrainingBatches
 from confidnet_core.data import Dataset
-from confidnet_core.params import Augmentation
+from confidnet_core.recipes import Augmentation
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 WORKERS = (0, 2)

@@ -3,12 +3,13 @@
 A row imports only rows below it:
 
     scores       checkpoints     report          one confidence score a file; networks released elsewhere; everything side by side
-    run          training        published  differences  what a score may use; the three trainings; others' results; intervals
+    run          training        published  differences  usage  what a score may use; the trainings; others' results; intervals; in use
     artifacts    fitting         comparison  places  curves  networks on disk; the training loop; tables; what stages stored
-    inference    evaluation      plots           networks over a split; a score judged; figures from arrays
-    batches      tracking        resume          images as networks are fed; MLflow; interrupted trainings
-    datasets     models          losses  metrics  device  progress  _mlflow_store  flat_minima
+    inference    evaluation      plots  operating  networks over a split; a score judged; figures from arrays; a score in use
+    batches      tracking        resume  calibration  images as networks are fed; MLflow; interrupted trainings; scores as probabilities
+    datasets     models          losses  metrics  device  progress  _mlflow_store  flat_minima  splits
     params                                       params.yaml
-    data         _typed          revision        prepared images; checked values; which code this is
+    recipes                                      how networks are trained
+    data         _typed          revision  probabilities  prepared images; checked values; which code this is; softmax without rounding
     files        registry                        (registry looks the families up at run time)
 """

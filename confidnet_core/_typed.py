@@ -4,6 +4,7 @@ The types are the annotations of dataclasses and functions; a place is written a
 """
 
 import math
+import re
 import types
 import typing
 from contextlib import suppress
@@ -81,3 +82,22 @@ def mapping(place: str, value: Any) -> dict[str, Any]:
 def list_of(place: str, kind: type, value: Any) -> tuple:
     require(place, repr(value), isinstance(value, list) and all(type(item) is kind for item in value), f"a list of {kind.__name__}")
     return tuple(value)
+
+
+def selection(place: str, kind: type, value: Any) -> tuple:
+    """A list with at least one entry and none twice."""
+    chosen = list_of(place, kind, value)
+    require(place, value, bool(chosen), "at least one entry")
+    for item in chosen:
+        require(place, value, chosen.count(item) == 1, f"{item} once only")
+    return chosen
+
+
+def named(place: str, value: Any) -> dict[str, Any]:
+    """At least one entry, of a name that every tool reads as it stands."""
+    entries = mapping(place, value)
+    require(place, "empty", bool(entries), "at least one entry")
+    for name in entries:
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):  # DVC and MLflow read @ and . as their own
+            raise ValueError(f"{place} has the name {name!r}; rename it: text of letters, digits, _ and - only")
+    return entries

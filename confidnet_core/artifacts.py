@@ -14,9 +14,10 @@ from confidnet_core.data import Dataset
 from confidnet_core.files import read_json, replacing, write_json
 from confidnet_core.inference import classification_metrics
 from confidnet_core.models._classifier import Classifier
-from confidnet_core.models._confidnet import ConfidNet, freeze
-from confidnet_core.models._head import confidence_head
-from confidnet_core.params import Benchmark, Choice, Confidnet
+from confidnet_core.models._confidnet import ConfidNet, CorrectedMcp, freeze
+from confidnet_core.models._head import ConfidenceHead, confidence_head
+from confidnet_core.params import Benchmark, Choice
+from confidnet_core.recipes import Confidnet, Correction, Head
 from confidnet_core.registry import find
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -28,11 +29,20 @@ def build_classifier(model: Choice, dataset: Dataset) -> Classifier:
 
 def build_confidnet(classifier: Classifier, recipe: Confidnet, dataset: Dataset) -> ConfidNet:
     """A fresh head on the frozen classifier. ValueError for a kernel where there is no image to slide it over."""
+    return ConfidNet(classifier, _head(classifier.feature_channels, recipe, dataset, "confidnet"), dropout=recipe.dropout)
+
+
+def build_correction(classifier: Classifier, recipe: Correction, dataset: Dataset) -> CorrectedMcp:
+    """A head on the frozen classifier that adds nothing to MCP yet. ValueError as from build_confidnet."""
+    seen = classifier.feature_channels + len(dataset.classes) + 1  # logit_features
+    return CorrectedMcp(classifier, _head(seen, recipe, dataset, "correction"), dropout=recipe.dropout)
+
+
+def _head(features: int, recipe: Head, dataset: Dataset, section: str) -> ConfidenceHead:
     if recipe.kernel and not dataset.is_segmentation:
-        raise ValueError(f"confidnet.kernel is {recipe.kernel}, but {dataset.source} is no segmentation; remove the key")
+        raise ValueError(f"{section}.kernel is {recipe.kernel}, but {dataset.source} is no segmentation; remove the key")
     kernel = (recipe.kernel or 3) if dataset.is_segmentation else None
-    head = confidence_head(classifier.feature_channels, widths=recipe.widths, kernel=kernel)
-    return ConfidNet(classifier, head, dropout=recipe.dropout)
+    return confidence_head(features, widths=recipe.widths, kernel=kernel)
 
 
 def save_network(folder: Path, weights: dict[str, Tensor], facts: dict[str, Any], history: list[dict], **reports: Any) -> None:
@@ -84,6 +94,13 @@ def checked_classifier(folder: Path, benchmark: Benchmark, dataset: Dataset, dev
 def load_head(folder: Path, classifier: Classifier, recipe: Confidnet, dataset: Dataset) -> ConfidNet:
     """The classifier's own encoder with the trained head, in eval mode."""
     network = build_confidnet(classifier, recipe, dataset)
+    _load(network.head, folder)
+    return network.eval()
+
+
+def load_correction(folder: Path, classifier: Classifier, recipe: Correction, dataset: Dataset) -> CorrectedMcp:
+    """The classifier's own encoder with the head that corrects its MCP, in eval mode."""
+    network = build_correction(classifier, recipe, dataset)
     _load(network.head, folder)
     return network.eval()
 

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from confidnet_core.data import Dataset
-from confidnet_core.params import Augmentation
+from confidnet_core.recipes import Augmentation
 
 INFERENCE_PIXELS = 2**20  # in a batch: bounds memory whatever the image size
 

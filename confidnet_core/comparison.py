@@ -33,6 +33,11 @@ COLUMNS = (
     Column("e_aurc", "E-AURC", False, 1000),
     Column("augrc", "AUGRC", False, 1000),
 )
+WORKING_POINTS = (  # compared, but not among the columns of `markdown`
+    Column("risk_at_80_coverage", "Risk@80%", False, 100),
+    Column("coverage_at_1_risk", "Coverage@1%", True, 100),
+    Column("coverage_at_5_risk", "Coverage@5%", True, 100),
+)
 UNDEFINED = "–"  # noqa: RUF001
 
 

@@ -9,16 +9,17 @@ import numpy as np
 
 from confidnet_core.files import read_json, replacing, write_json
 
-SPLITS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")  # what a file of datasets/ gives
+PREPARED = (*SPLITS, "calibration")  # what the stages after `prepare` read
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a file of datasets/ returns.
+    """What a file of datasets/ returns; prepared, with "calibration" as a fourth split.
 
     images: uint8 (n, channels, height, width)
     labels: uint8 (n,) for classification, (n, height, width) for segmentation; class indices, or `void`
-    splits: int64 indices into the first axis under "train", "val", "test"; disjoint, none empty
+    splits: int64 indices into the first axis under "train", "val", "test", and "calibration" once prepared; disjoint, none empty
     classes: class names in index order
     mean, std: one number a channel, of pixel values scaled to [0, 1]; what networks are fed is (image / 255 - mean) / std
     void: the label that is never trained on, predicted or counted; None if there is none
@@ -46,10 +47,10 @@ class Dataset:
         n, channels, *size = self.images.shape
         if self.labels.shape not in ((n,), (n, *size)):
             yield f"expected labels ({n},), or {(n, *size)} for segmentation, got {self.labels.shape}"
-        if set(self.splits) != set(SPLITS) or any(len(self.splits[name]) == 0 for name in SPLITS):
-            sizes = {name: len(index) for name, index in self.splits.items()}
-            yield f"the splits train, val and test must all hold samples; got {sizes}"
-        chosen = np.concatenate([self.splits[name] for name in SPLITS])
+        sizes = {name: len(index) for name, index in self.splits.items()}
+        if set(self.splits) not in (set(SPLITS), set(PREPARED)) or 0 in sizes.values():
+            yield f"the splits train, val and test, and calibration if there is one, must all hold samples; got {sizes}"
+        chosen = np.concatenate(list(self.splits.values()))
         if chosen.dtype.kind not in "iu" or chosen.min() < 0 or chosen.max() >= n:
             yield f"the splits must hold whole numbers from 0 to {n - 1}; got {chosen.dtype}, {chosen.min()} to {chosen.max()}"
         if len(np.unique(chosen)) != len(chosen):
@@ -87,14 +88,14 @@ def save_dataset(dataset: Dataset, folder: Path) -> dict:
 
 
 def load_dataset(folder: Path) -> Dataset:
-    """Memory-mapped, read-only. ValueError where the folder is missing or incomplete."""
+    """Prepared data, memory-mapped, read-only. ValueError where the folder is missing, incomplete or of an older version."""
     folder = Path(folder)
     facts, splits = read_json(folder / "facts.json"), read_json(folder / "split.json")
     try:
         return Dataset(
             images=_mapped(folder / "images.npy"),
             labels=_mapped(folder / "labels.npy"),
-            splits={name: np.asarray(splits[name], dtype=np.int64) for name in SPLITS},
+            splits={name: np.asarray(splits[name], dtype=np.int64) for name in PREPARED},
             classes=tuple(facts["classes"]),
             mean=tuple(facts["mean"]),
             std=tuple(facts["std"]),
@@ -102,7 +103,8 @@ def load_dataset(folder: Path) -> Dataset:
             void=facts["void"],
         )
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{folder} is incomplete or of another version ({error!r}); delete it and run `dvc repro`") from None
+        problem = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{folder} is incomplete or of another version ({problem}); delete it and run `dvc repro`") from None
 
 
 def _mapped(path: Path) -> np.ndarray:
@@ -122,9 +124,10 @@ def _facts(dataset: Dataset) -> dict:
     for array in (dataset.images, dataset.labels):
         digest.update(str(array.shape).encode())
         digest.update(np.ascontiguousarray(array))
-    for name in SPLITS:
-        digest.update(f"{name} {len(dataset.splits[name])}".encode())
-        digest.update(dataset.splits[name].astype(np.int64).tobytes())
+    splits = {name: dataset.splits[name] for name in PREPARED if name in dataset.splits}
+    for name, index in splits.items():
+        digest.update(f"{name} {len(index)}".encode())
+        digest.update(index.astype(np.int64).tobytes())
     digest.update(repr((dataset.classes, dataset.mean, dataset.std, dataset.void)).encode())
     counts = _label_counts(dataset)
     return {
@@ -135,7 +138,7 @@ def _facts(dataset: Dataset) -> dict:
         "source": dataset.source,
         "task": "segmentation" if dataset.is_segmentation else "classification",
         "image_shape": list(dataset.image_shape),
-        "samples": {name: len(dataset.splits[name]) for name in SPLITS},
+        "samples": {name: len(index) for name, index in splits.items()},
         "labels": {name: count[: len(dataset.classes)].tolist() for name, count in counts.items()},
         "void_labels": {name: 0 if dataset.void is None else int(count[dataset.void]) for name, count in counts.items()},
         "sha256": digest.hexdigest(),
@@ -144,7 +147,7 @@ def _facts(dataset: Dataset) -> dict:
 
 def _label_counts(dataset: Dataset) -> dict[str, np.ndarray]:
     """How often each of the labels 0 to 255 stands in each split. ValueError for one that is neither a class nor void."""
-    counts = {name: np.bincount(dataset.labels[dataset.splits[name]].ravel(), minlength=256) for name in SPLITS}
+    counts = {name: np.bincount(dataset.labels[index].ravel(), minlength=256) for name, index in dataset.splits.items()}
     for name, count in counts.items():
         unknown = [label for label in np.flatnonzero(count).tolist() if label >= len(dataset.classes) and label != dataset.void]
         if unknown:

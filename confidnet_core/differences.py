@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from confidnet_core.comparison import COLUMNS, UNDEFINED, Column, aligned, mean_over_seeds
+from confidnet_core.comparison import COLUMNS, UNDEFINED, WORKING_POINTS, Column, aligned, mean_over_seeds
 from confidnet_core.metrics import METRICS
 
 SHOWN = tuple(column for column in COLUMNS if column.metric in ("fpr_at_95_tpr", "aupr_error", "auroc", "aurc"))
@@ -136,5 +136,5 @@ def _verdict(row: tuple, level: float) -> str | float:
         return np.nan
     if row.p_corrected >= 1 - level or row.difference == 0:
         return ALIKE
-    higher = next(column.higher_is_better for column in COLUMNS if column.metric == row.metric)
+    higher = next(column.higher_is_better for column in (*COLUMNS, *WORKING_POINTS) if column.metric == row.metric)
     return BETTER if (row.difference > 0) == higher else WORSE

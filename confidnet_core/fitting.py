@@ -15,8 +15,8 @@ from torch.optim.swa_utils import AveragedModel
 from confidnet_core.batches import TrainingBatches
 from confidnet_core.device import autocast
 from confidnet_core.flat_minima import fresh_statistics, sharpness_aware, take_average
-from confidnet_core.params import Recipe
 from confidnet_core.progress import epoch_line, progress
+from confidnet_core.recipes import Recipe
 from confidnet_core.resume import Resume
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -36,7 +36,8 @@ class Fit:
     @property
     def best_metrics(self) -> Metrics:
         """Of the best epoch, on validation data."""
-        return {key: value for key, value in self.history[self.best_epoch - 1].items() if key.startswith("val_")}
+        best = next(row for row in self.history if row["epoch"] == self.best_epoch)
+        return {key: value for key, value in best.items() if key.startswith("val_")}
 
 
 def fit(
@@ -47,6 +48,7 @@ def fit(
     batches: TrainingBatches,
     validate: Callable[[], Metrics],
     select: str,
+    untrained_competes: bool = False,
     recipe: Recipe,
     seed: int,
     resume: Resume,
@@ -58,6 +60,7 @@ def fit(
     `select` (an undefined one loses), then the lowest `val_loss`, then is the earliest. Every random draw of an epoch
     follows from (seed, stage, epoch), so that an interrupted training ends as an uninterrupted one.
 
+    With untrained_competes, a row of epoch 0 comes first: the network as given, which may be the best.
     With swa_epochs, one more row follows the epochs: the average of their weights, which is the result whatever its metrics.
     Every row then says in `averaged_epochs` how many epochs' weights it averages, 0 for those of one epoch alone.
     ValueError if the loss, or with sam_radius its gradient, stops being finite.
@@ -65,17 +68,21 @@ def fit(
     learner = _Learner(network, loss, recipe, len(batches))
     state = _restored(resume, learner)
     last = recipe.epochs + (recipe.swa_epochs > 0)
-    for epoch in range(len(state.history) + 1, last + 1):
+    first = 0 if untrained_competes else 1
+    for epoch in range(first + len(state.history), last + 1):
         started, is_average = time.perf_counter(), epoch > recipe.epochs
         one_pass = partial(_pass, network, batches, recipe, (stage, seed, epoch), f"{stage} {epoch}/{last}")
-        rate, train_loss = learner.average_pass(one_pass) if is_average else learner.epoch(epoch, one_pass)
+        if epoch == 0:
+            rate, train_loss = 0.0, None
+        else:
+            rate, train_loss = learner.average_pass(one_pass) if is_average else learner.epoch(epoch, one_pass)
         network.eval()
         # Plain numbers: the resume file is read with weights_only, which refuses NumPy's.
         metrics = {key: None if value is None else float(value) for key, value in validate().items()}
         averaged = {"averaged_epochs": recipe.swa_epochs if is_average else 0} if recipe.swa_epochs else {}
         state.history.append({"epoch": epoch, **averaged, "learning_rate": rate, "train_loss": train_loss, **metrics})
         rank = _rank(metrics, select)
-        if is_average or not state.best_epoch or rank > state.best_rank:
+        if is_average or not state.best_weights or rank > state.best_rank:
             state.best_epoch, state.best_rank, state.best_weights = epoch, rank, _weights(network)
         log(state.history[-1], epoch)
         resume.save({**vars(state), **learner.state_dict()})

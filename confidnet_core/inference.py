@@ -1,6 +1,6 @@
 """Networks over a split, once per image: the only place where images become maps of logits or confidences."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,13 @@ def prediction_metrics(predictions: Predictions, labels: np.ndarray, dataset: Da
     return figures
 
 
-def save_predictions(folder: Path, test: Predictions, metrics: dict[str, Any], validation: Predictions) -> None:
-    """logits.npy, predicted.npy and metrics.json of the test split, and in val/ the first two of the validation split; all or none."""
+def save_predictions(folder: Path, answers: Mapping[str, Predictions], metrics: dict[str, Any]) -> None:
+    """logits.npy, predicted.npy and metrics.json of the test split, and in SPLIT/ the first two of each other one; all or none."""
     with replacing(folder) as temporary:
-        for part, predictions in ((temporary, test), (temporary / "val", validation)):
-            part.mkdir()
+        temporary.mkdir()
+        for split, predictions in answers.items():
+            part = temporary if split == "test" else temporary / split
+            part.mkdir(exist_ok=True)
             np.save(part / "logits.npy", predictions.logits)
             np.save(part / "predicted.npy", predictions.predicted)
         write_json(temporary / "metrics.json", metrics)

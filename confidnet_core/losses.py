@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-Distance = Literal["mse", "bce"]
+Target = Literal["tcp", "normalised_tcp", "correctness"]
+Objective = Literal["mse", "bce", "weighted_bce", "focal", "ranking"]
+OF_CORRECTNESS = ("weighted_bce", "focal", "ranking")  # which tell errors from successes, and are for no target in between
+PAIRED = 1024  # errors and successes, at most, that are paired in a batch
 
 
 def true_class_probability(logits: Tensor, labels: Tensor) -> Tensor:
@@ -18,30 +21,73 @@ def true_class_probability(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.softmax(logits, dim=1).gather(1, labels.unsqueeze(1)).squeeze(1)
 
 
-def tcp_regression(
-    confidence_logits: Tensor, class_logits: Tensor, labels: Tensor, void: int | None = None, distance: Distance = "mse"
-) -> Tensor:
-    """Mean distance_to_tcp over the labelled places; 0 where none is labelled.
+def confidence_target(class_logits: Tensor, labels: Tensor, target: Target) -> Tensor:
+    """What a confidence is trained towards, in [0, 1]: class_logits (b, classes, ...), labels int64 (b, ...) in [0, classes) -> (b, ...).
 
-    confidence_logits (b, ...), class_logits (b, classes, ...), labels int64 (b, ...). No gradient reaches class_logits.
+    tcp             the softmax probability of the true class
+    normalised_tcp  that over the largest probability: 1 for every right prediction, and for no other (section 2.2 of the paper)
+    correctness     1 for a right prediction, 0 for an error
+    """
+    if target == "correctness":
+        return (class_logits.argmax(1) == labels).to(class_logits.dtype)
+    if target == "normalised_tcp":
+        true = class_logits.gather(1, labels.unsqueeze(1)).squeeze(1)
+        return (true - class_logits.amax(1)).exp()
+    return true_class_probability(class_logits, labels)
+
+
+def confidence_loss(
+    confidence_logits: Tensor,
+    class_logits: Tensor,
+    labels: Tensor,
+    void: int | None = None,
+    *,
+    target: Target = "tcp",
+    loss: Objective = "mse",
+) -> Tensor:
+    """objective() between confidence_logits (b, ...) and the target of class_logits (b, classes, ...) and labels int64 (b, ...).
+
+    Over the labelled places; 0 where none is labelled. No gradient reaches class_logits.
     """
     labelled = torch.ones_like(labels, dtype=torch.bool) if void is None else labels != void
-    # Void labels are no valid index: read class 0 there, then give these places no weight.
-    target = true_class_probability(class_logits.detach().float(), labels.where(labelled, 0))
-    error = distance_to_tcp(confidence_logits.float(), target, distance)
-    return (error * labelled).sum() / labelled.sum().clamp(min=1)
+    # Void labels are no valid index: read class 0 there, then leave these places out.
+    goal = confidence_target(class_logits.detach().float(), labels.where(labelled, 0), target)
+    return objective(confidence_logits.float()[labelled], goal[labelled], loss)
 
 
-def distance_to_tcp(confidence_logits: Tensor, tcp: Tensor, distance: Distance) -> Tensor:
-    """Of sigmoid(confidence_logits) from TCP, elementwise, both float of one shape. Both are least at the mean of TCP given the features.
+def objective(confidence_logits: Tensor, goal: Tensor, loss: Objective) -> Tensor:
+    """A scalar from sigmoid(confidence_logits) and the goal in [0, 1], float (n,) each; 0 for n = 0.
 
-    mse  the squared difference, as published. Its gradient vanishes where the sigmoid is near 0 or 1
-    bce  the binary cross-entropy with TCP as a soft target, whose gradient does not; its least value is not 0 (Gneiting & Raftery 2007,
-         "Strictly proper scoring rules, prediction, and estimation")
+    mse           mean squared difference, as published. Its gradient vanishes where the sigmoid is near 0 or 1
+    bce           mean binary cross-entropy with the goal as a soft target, whose gradient does not. As that of mse, its optimum is the mean
+                  of the goal given the features (Gneiting & Raftery 2007, "Strictly proper scoring rules, prediction, and estimation")
+    weighted_bce  bce in which an error weighs -log of the share of errors among the n (Lafon et al. 2025, "ViLU", arXiv:2507.07620)
+    focal         bce times (1 - the probability given to what is true) squared (Lin et al. 2017, arXiv:1708.02002)
+    ranking       mean of softplus(confidence of an error - confidence of a success) over pairs (Burges et al. 2005, "Learning to rank using
+                  gradient descent"): of up to PAIRED errors and as many successes, evenly spaced among the n; 0 without a pair
     """
-    if distance == "bce":
-        return functional.binary_cross_entropy_with_logits(confidence_logits, tcp, reduction="none")
-    return (confidence_logits.sigmoid() - tcp).square()
+    if loss == "ranking":
+        return _ranking(confidence_logits, goal)
+    if loss == "mse":
+        each = (confidence_logits.sigmoid() - goal).square()
+    else:
+        each = functional.binary_cross_entropy_with_logits(confidence_logits, goal, reduction="none")
+    if loss == "weighted_bce":
+        share = (1 - goal).sum() / max(len(goal), 1)
+        each = each * torch.where(goal == 0, -share.log(), 1)
+    if loss == "focal":
+        each = each * (1 - (-each).exp()).square()
+    return each.sum() / max(len(each), 1)
+
+
+def _ranking(confidence_logits: Tensor, goal: Tensor) -> Tensor:
+    errors, successes = (_thinned(confidence_logits[goal == outcome]) for outcome in (0, 1))
+    pairs = functional.softplus(errors.unsqueeze(1) - successes.unsqueeze(0))
+    return pairs.sum() / max(pairs.numel(), 1)
+
+
+def _thinned(values: Tensor) -> Tensor:
+    return values[:: max(1, -(-len(values) // PAIRED))]
 
 
 def cross_entropy(

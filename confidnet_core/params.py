@@ -1,97 +1,17 @@
 """params.yaml as frozen dataclasses. Unknown, missing and ill-typed keys are refused before anything is computed."""
 
 import inspect
-import math
-import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from confidnet_core._typed import build, check_keys, list_of, mapping, require, typed
+from confidnet_core._typed import build, check_keys, list_of, mapping, named, require, selection, typed
 from confidnet_core.files import read_yaml
+from confidnet_core.recipes import Baseline, Confidnet, Correction, Finetune
 from confidnet_core.registry import find, suggestion
 
 # What the pipeline gives to an entry of a registry family; the rest of its parameters are settings.
 GIVEN = {"datasets": (), "models": ("classes", "image_shape"), "scores": ("run",)}
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Applied to whole training batches on the device, in this order, before normalisation."""
-
-    flip: bool = False  # horizontal, probability 1/2
-    rotation: float = 0.0  # degrees; uniform in [-rotation, rotation], black fill
-    crop: int = 0  # pixels of black padding, then a random crop back to size
-
-    def __post_init__(self) -> None:
-        require("rotation", self.rotation, 0 <= self.rotation <= 180, "0 to 180 degrees")
-        require("crop", self.crop, self.crop >= 0, "at least 0 pixels")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float  # the peak of one_cycle, the start of the other schedules
-    optimizer: Literal["sgd", "adam"]
-    momentum: float = 0.9  # of sgd
-    weight_decay: float = 0.0
-    schedule: Literal["constant", "one_cycle", "multi_step", "cosine"] = "constant"  # cosine: from the rate to 0 over all epochs
-    milestones: tuple[int, ...] = ()  # epochs after which multi_step multiplies the rate by 0.1
-    precision: Literal["fp32", "bf16"] = "fp32"
-    sam_radius: float = 0.0  # of Sharpness-Aware Minimization, Foret et al. 2021: 0 is off; on, a step takes two passes
-    swa_epochs: int = 0  # Stochastic Weight Averaging, Izmailov et al. 2018: the last epochs whose weights are averaged; 0 is off
-    swa_learning_rate: float | None = None  # constant in those epochs; None: the schedule runs on
-    augmentation: Augmentation = Augmentation()
-
-    def __post_init__(self) -> None:
-        require("epochs", self.epochs, self.epochs >= 1, "at least 1")
-        require("batch_size", self.batch_size, self.batch_size >= 1, "at least 1")
-        require("learning_rate", self.learning_rate, 0 < self.learning_rate < math.inf, "a number above 0")
-        require("momentum", self.momentum, 0 <= self.momentum < 1, "at least 0 and below 1")
-        require("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "at least 0")
-        steps, epochs = self.schedule == "multi_step", list(self.milestones)
-        require("milestones", epochs, bool(epochs) == steps, f"{'epochs' if steps else 'none'} with schedule {self.schedule}")
-        require("milestones", epochs, [0, *epochs] == sorted({0, *epochs}), "rising epochs, from 1")
-        require("sam_radius", self.sam_radius, 0 <= self.sam_radius < math.inf, "at least 0")
-        require("swa_epochs", self.swa_epochs, 0 <= self.swa_epochs <= self.epochs, f"0 to {self.epochs}, the epochs")
-        if (rate := self.swa_learning_rate) is not None:
-            require("swa_learning_rate", rate, 0 < rate < math.inf, "a number above 0, or null")
-            require("swa_learning_rate", rate, self.swa_epochs > 0, "null with swa_epochs 0: no epoch has this rate")
-
-
-@dataclass(frozen=True)
-class Baseline(Recipe):
-    class_weights: Literal["none", "median_frequency"] = "none"
-    label_smoothing: float = 0.0  # share of the target spread over all classes; harms selective prediction (arXiv:2403.14715)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "at least 0 and below 1")
-
-
-@dataclass(frozen=True)
-class Regression(Recipe):
-    loss: Literal["mse", "bce"] = "mse"  # between confidence and TCP: see losses.distance_to_tcp
-
-
-@dataclass(frozen=True)
-class Confidnet(Regression):
-    dropout: bool = True  # in the frozen encoder while the head is trained, as published
-    widths: tuple[int, ...] | None = None  # hidden layers of the head; None: 400 x 4, or 400, 120, 64, 64 for segmentation
-    kernel: Literal[1, 3] | None = None  # of a segmentation head; None: 3, as in the published code
-    first_confidence: Literal["half", "mean_tcp"] = "half"  # where the head starts: near 1/2, as published, or at its target's mean
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require("widths", self.widths, all(width >= 1 for width in self.widths or ()), "at least 1 for each layer")
-
-
-@dataclass(frozen=True)
-class Finetune(Regression):
-    """Encoder copy and head, dropout off."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +29,21 @@ class Benchmark:
     baseline: Baseline
     confidnet: Confidnet
     finetune: Finetune
+    correction: Correction
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What is set aside of the validation data: see splits.with_calibration."""
+
+    share: float  # of "val"
+    gap: float  # of "val", for segmentation: what lies between the two parts and belongs to neither
+    seed: int  # of the draw, where "val" is in the order of its storage
+
+    def __post_init__(self) -> None:
+        require("share", self.share, 0 < self.share < 1, "a number between 0 and 1, as 0.3333")
+        require("gap", self.gap, 0 <= self.gap < 1 - self.share, f"at least 0 and below {1 - self.share:g}, what share leaves")
+        require("seed", self.seed, self.seed >= 0, "at least 0")
 
 
 @dataclass(frozen=True)
@@ -126,11 +61,25 @@ class Bootstrap:
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """Operating thresholds with a guarantee: see metrics.guarantee."""
+
+    risks: tuple[float, ...]  # that are not to be exceeded, a threshold each
+    delta: float  # probability that a threshold does exceed its risk
+
+    def __post_init__(self) -> None:
+        require("risks", list(self.risks), all(0 < risk < 1 for risk in self.risks), "numbers between 0 and 1, as 0.05 for 5 %")
+        require("delta", self.delta, 0 < self.delta < 1, "a number between 0 and 1, as 0.05")
+
+
+@dataclass(frozen=True)
 class Params:
     run: tuple[str, ...]
     seeds: tuple[int, ...]
     methods: dict[str, dict[str, Any]]
+    calibration: Calibration
     bootstrap: Bootstrap
+    thresholds: Thresholds
     against: tuple[str, ...]
     benchmarks: dict[str, Benchmark]
     raw: dict[str, Any]
@@ -156,9 +105,10 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
 
 def _params(raw: dict[str, Any]) -> Params:
-    check_keys("the top level", raw, required=("run", "seeds", "methods", "bootstrap", "against", "benchmarks"))
-    benchmarks, methods = _named("benchmarks", raw["benchmarks"]), _named("methods", raw["methods"])
-    run, seeds = _selection("run", raw["run"], str), _selection("seeds", raw["seeds"], int)
+    sections = ("run", "seeds", "methods", "calibration", "bootstrap", "thresholds", "against", "benchmarks")
+    check_keys("the top level", raw, required=sections)
+    benchmarks, methods = named("benchmarks", raw["benchmarks"]), named("methods", raw["methods"])
+    run, seeds = selection("run", str, raw["run"]), selection("seeds", int, raw["seeds"])
     for name in run:
         if name not in benchmarks:
             raise ValueError(f"run names {name}, which is not under benchmarks{suggestion(name, benchmarks)}")
@@ -169,7 +119,9 @@ def _params(raw: dict[str, Any]) -> Params:
         run=run,
         seeds=seeds,
         methods=settings,
+        calibration=build("calibration", Calibration, raw["calibration"]),
         bootstrap=build("bootstrap", Bootstrap, raw["bootstrap"]),
+        thresholds=build("thresholds", Thresholds, raw["thresholds"]),
         against=_against(raw["against"]),
         benchmarks=parsed,
         raw=raw,
@@ -187,15 +139,6 @@ def _against(value: Any) -> tuple[str, ...]:
     return chosen
 
 
-def _named(place: str, raw: Any) -> dict[str, Any]:
-    named = mapping(place, raw)
-    require(place, "empty", bool(named), "at least one entry")
-    for name in named:
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):  # DVC and MLflow read @ and . as their own
-            raise ValueError(f"{place} has the name {name!r}; rename it: text of letters, digits, _ and - only")
-    return named
-
-
 def _benchmark(place: str, raw: Any) -> Benchmark:
     raw = mapping(place, raw)
     check_keys(place, raw, required=tuple(field.name for field in fields(Benchmark)))
@@ -205,6 +148,7 @@ def _benchmark(place: str, raw: Any) -> Benchmark:
         baseline=build(f"{place}.baseline", Baseline, raw["baseline"]),
         confidnet=build(f"{place}.confidnet", Confidnet, raw["confidnet"]),
         finetune=build(f"{place}.finetune", Finetune, raw["finetune"]),
+        correction=build(f"{place}.correction", Correction, raw["correction"]),
     )
 
 
@@ -227,11 +171,3 @@ def _settings(place: str, family: str, name: str, raw: Any) -> dict[str, Any]:
     for key, value in settings.items():
         typed(f"{place}.{key}", known[key].annotation, value)
     return settings
-
-
-def _selection(place: str, value: Any, kind: type) -> tuple:
-    chosen = list_of(place, kind, value)
-    require(place, value, bool(chosen), "at least one entry")
-    for item in chosen:
-        require(place, value, chosen.count(item) == 1, f"{item} once only")
-    return chosen

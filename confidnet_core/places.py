@@ -26,23 +26,33 @@ class Place:
     def evaluation(self, method: str) -> Evaluation:
         return Evaluation.read(Path("data/scores") / self.folder / method / "metrics.json")
 
-    def confidence(self, method: str) -> np.ndarray:
-        return np.load(Path("data/scores") / self.folder / method / "confidence.npy", mmap_mode="r")
+    def results(self) -> list[str]:
+        """The methods but the oracle, which is none."""
+        return [method for method in self.methods if not self.evaluation(method).oracle]
+
+    def confidence(self, method: str, split: str = "test") -> np.ndarray:
+        name = "confidence" if split == "test" else split
+        return np.load(Path("data/scores") / self.folder / method / f"{name}.npy", mmap_mode="r")
 
     def replicates(self, method: str) -> np.ndarray:
         """float32 (resamples, metrics), of `bootstrap`"""
         return np.load(Path("data/bootstrap") / self.folder / f"{method}.npy")
 
-    def outcomes(self) -> tuple[np.ndarray, np.ndarray | None]:
+    def operating(self, method: str) -> Path:
+        """The folder of `operate`."""
+        return Path("data/operating") / self.folder / method
+
+    def outcomes(self, split: str = "test") -> tuple[np.ndarray, np.ndarray | None]:
         """Which predictions are right, bool (n,), and for segmentation how many of the n each image has."""
         dataset = load_dataset(Path("data/prepared") / self.benchmark)
-        labels = dataset.split("test")[1]
+        labels = dataset.split(split)[1]
         counted = labelled(labels, dataset.void)
         sizes = counted.reshape(len(counted), -1).sum(axis=1) if dataset.is_segmentation else None
-        return (self.predicted() == labels)[counted], sizes
+        return (self.predicted(split) == labels)[counted], sizes
 
-    def predicted(self) -> np.ndarray:
-        return np.load(Path("data/predictions") / self.folder / "predicted.npy", mmap_mode="r")
+    def predicted(self, split: str = "test") -> np.ndarray:
+        folder = Path("data/predictions") / self.folder
+        return np.load((folder if split == "test" else folder / split) / "predicted.npy", mmap_mode="r")
 
     def classifier(self) -> dict:
         return read_json(Path("data/predictions") / self.folder / "metrics.json")

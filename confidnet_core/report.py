@@ -16,6 +16,7 @@ from confidnet_core.params import Params
 from confidnet_core.places import Place
 from confidnet_core.plots import comparison_figure, save, segmentation_sheet
 from confidnet_core.published import beside_published, load_published
+from confidnet_core.usage import as_probabilities, probabilities, promises, ranks, with_guarantee, working_points
 
 SHEET_IMAGES = 4  # of a segmentation benchmark, spread evenly over the test split
 
@@ -25,11 +26,14 @@ def places(params: Params) -> list[Place]:
 
 
 def write_report(params: Params, folder: Path) -> pd.DataFrame:
-    """summary.json, comparison.csv and .md, differences.csv, curves/*.csv and figures/*.png in FOLDER; the table of all evaluations."""
+    """summary.json, comparison.md, {comparison,differences,calibration,thresholds}.csv, curves/*.csv and figures/*.png in FOLDER.
+
+    The table of all evaluations.
+    """
     everywhere, level = places(params), params.bootstrap.level
     frame = table(place.evaluation(method) for place in everywhere for method in place.methods)
     replicates = {(place.benchmark, place.seed, method): place.replicates(method) for place in everywhere for method in place.methods}
-    curves: dict[str, list[pd.DataFrame]] = {"risk_coverage": [], "roc": [], "outcomes": []}
+    curves: dict[str, list[pd.DataFrame]] = {"risk_coverage": [], "roc": [], "outcomes": [], "reliability": []}
     with replacing(folder / "figures") as figures:
         figures.mkdir()
         for place in everywhere:
@@ -47,8 +51,12 @@ def write_report(params: Params, folder: Path) -> pd.DataFrame:
     write_text(folder / "differences.csv", found.to_csv(index=False))
     overlaps = _mean_overlaps(everywhere)
     notes = {name: _overlap_note(overlap) for name, overlap in overlaps.items()}
-    below = [told_apart(found, frame, level), beside_published(frame, load_published(), ends)]
-    write_text(folder / "comparison.md", markdown(frame, ends, notes, below))
+    calibrated, promised = probabilities(everywhere, level), promises(everywhere)
+    write_text(folder / "calibration.csv", calibrated.to_csv(index=False))
+    write_text(folder / "thresholds.csv", promised.to_csv(index=False))
+    asked = [working_points(frame, ends), as_probabilities(calibrated), with_guarantee(promised)]
+    below = [told_apart(found, frame, level), *asked, beside_published(frame, load_published(), ends)]
+    write_text(folder / "comparison.md", "\n".join(part for part in (markdown(frame, ends, notes, below), ranks(frame)) if part))
     content = summary(frame)
     for name, overlap in overlaps.items():
         content[name]["mean_iou"] = round(overlap["mean_iou"], 5)
@@ -68,6 +76,11 @@ def _draw(place: Place, figures: Path) -> Iterator[tuple[str, pd.DataFrame]]:
         confidence, label = place.confidence(method), f"{method} (oracle)" if method == oracle else method
         risks[method], outcomes[method] = risk_coverage_curve(confidence, correct), (confidence, correct)
         yield "risk_coverage", curve_rows(place.benchmark, place.seed, label, *risks[method], names=("coverage", "risk"))
+        bins = pd.read_csv(place.operating(method) / "reliability.csv")
+        yield (
+            "reliability",
+            curve_rows(place.benchmark, place.seed, label, bins["probability"], bins["accuracy"], names=("probability", "accuracy")),
+        )
         yield "outcomes", histogram_rows(place.benchmark, place.seed, label, confidence, correct)
         curve = roc_curve(confidence, correct)
         yield "roc", curve_rows(place.benchmark, place.seed, label, *curve, names=("fpr", "tpr"))

@@ -1,24 +1,26 @@
 """What a confidence score may use: a split, the classifier's stored answers on it, and the trained networks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from confidnet_core.artifacts import load_classifier, load_finetuned, load_head
+from confidnet_core.artifacts import load_classifier, load_correction, load_finetuned, load_head
 from confidnet_core.data import Dataset, labelled, load_dataset
 from confidnet_core.device import device
 from confidnet_core.inference import map_images
 from confidnet_core.models._classifier import Classifier
-from confidnet_core.models._confidnet import ConfidNet
+from confidnet_core.models._confidnet import ConfidNet, CorrectedMcp
 from confidnet_core.params import Benchmark
 
 CHUNK = 2**20  # places whose logits are handled at once
+Split = Literal["test", "val", "calibration"]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,38 @@ class Run:
     dataset: Dataset
     models: Path
     predictions: Path
-    split: Literal["test", "val"] = "test"
+    split: Split = "test"
+
+    def on(self, split: Split) -> "Run":
+        """The same networks on another split; what was made `once` is there, too."""
+        stored = self.predictions if self.split == "test" else self.predictions.parent
+        other = replace(self, predictions=stored if split == "test" else stored / split, split=split)
+        other.__dict__["_made"] = self._made  # which `replace` alone, of data or models, must not hand on
+        return other
 
     @property
     def validation(self) -> "Run":
-        """The same networks on the validation split, for what a score has to fit."""
-        return replace(self, predictions=self.predictions / "val", split="val")
+        """For what a score has to fit."""
+        return self.on("val")
+
+    @property
+    def calibration(self) -> "Run":
+        """Nothing is fitted on this split: an operating threshold with a guarantee is chosen on it."""
+        return self.on("calibration")
+
+    def once(self, make: Callable[..., Made], *settings: Hashable) -> Made:
+        """make(run, *settings), kept for all splits: for what is fitted or loaded, and is the same whichever of them is scored.
+
+        make: a function of a module; a lambda would be another one each time
+        """
+        key = (make, *settings)
+        if key not in self._made:
+            self._made[key] = make(self, *settings)
+        return self._made[key]
+
+    @cached_property
+    def _made(self) -> dict[tuple, Any]:
+        return {}
 
     @cached_property
     def device(self) -> torch.device:
@@ -79,21 +107,22 @@ class Run:
         """bool (n,)"""
         return self.predicted == self.labels
 
-    @cached_property
+    @property
     def classifier(self) -> Classifier:
         """The frozen classifier, eval mode, on the device."""
-        network = load_classifier(self.models / "baseline", self.benchmark, self.dataset)
-        return network.to(self.device, memory_format=torch.channels_last)
+        return self.once(_classifier)
 
     def confidnet_head(self) -> ConfidNet:
         """The head on the classifier's own encoder, before fine-tuning."""
-        network = load_head(self.models / "confidnet", self.classifier, self.benchmark.confidnet, self.dataset)
-        return network.to(self.device, memory_format=torch.channels_last)
+        return self.once(_confidnet_head)
 
     def confidnet(self) -> ConfidNet:
         """The fine-tuned encoder copy and head."""
-        network = load_finetuned(self.models / "finetuned", self.classifier, self.benchmark.confidnet, self.dataset)
-        return network.to(self.device, memory_format=torch.channels_last)
+        return self.once(_confidnet)
+
+    def correction(self) -> CorrectedMcp:
+        """MCP with the head that corrects it."""
+        return self.once(_correction)
 
     def over_logits(self, score: Callable[[Tensor, Tensor], Tensor]) -> np.ndarray:
         """score(logits float64 (m, classes), labels int64 (m,)) -> (m,), over the stored logits: float64 (n,)."""
@@ -101,6 +130,12 @@ class Run:
         for where, logits, labels in self._stored():
             out[where] = score(logits, labels).numpy()
         return out
+
+    def over_logit_maps(self, score: Callable[[Tensor], Tensor]) -> np.ndarray:
+        """score(logits float64 (b, classes, h, w)) -> (b, h, w, ...), over the stored logits, void places included: (n, ...)."""
+        logits, step = np.load(self.predictions / "logits.npy", mmap_mode="r"), max(1, CHUNK // self._label_maps[0].size)
+        parts = (slice(start, start + step) for start in range(0, len(logits), step))
+        return np.concatenate([score(torch.from_numpy(logits[part].astype(np.float64))).numpy()[self.counted[part]] for part in parts])
 
     def some_logits(self, most: int = CHUNK) -> tuple[Tensor, Tensor]:
         """Logits float64 (m, classes) and labels int64 (m,) of every k-th place, with the least k for which m <= most."""
@@ -121,8 +156,29 @@ class Run:
             done = where.stop
 
     def over_images(self, forward: Callable[..., Tensor], *beside: np.ndarray) -> np.ndarray:
-        """forward(normalised images (b, c, h, w), *beside (b, ...)) -> (b, ...) one number a place, over the images: (n,)."""
+        """forward(normalised images (b, c, h, w), *beside (b, ...)) -> (b, ...) one number a place, over the images: (n,); of more
+        numbers a place, (n, numbers)."""
         return map_images(forward, self.images, self.dataset, self.device, self.name, *beside)[self.counted]
+
+
+def _classifier(run: Run) -> Classifier:
+    network = load_classifier(run.models / "baseline", run.benchmark, run.dataset)
+    return network.to(run.device, memory_format=torch.channels_last)
+
+
+def _confidnet_head(run: Run) -> ConfidNet:
+    network = load_head(run.models / "confidnet", run.classifier, run.benchmark.confidnet, run.dataset)
+    return network.to(run.device, memory_format=torch.channels_last)
+
+
+def _confidnet(run: Run) -> ConfidNet:
+    network = load_finetuned(run.models / "finetuned", run.classifier, run.benchmark.confidnet, run.dataset)
+    return network.to(run.device, memory_format=torch.channels_last)
+
+
+def _correction(run: Run) -> CorrectedMcp:
+    network = load_correction(run.models / "correction", run.classifier, run.benchmark.correction, run.dataset)
+    return network.to(run.device, memory_format=torch.channels_last)
 
 
 def load_run(name: str, benchmark: Benchmark, seed: int) -> Run:

@@ -1,4 +1,4 @@
-"""The three trainings: a classifier, a confidence head on it while it is frozen, and a fine-tuned copy of its encoder.
+"""The trainings: a classifier; ConfidNet, a head on it while it is frozen, then a tuned copy of its encoder; a correction of its MCP.
 
 Corbière et al. 2019, arXiv:1910.04851, section 2.2. Selection looks at validation data only.
 """
@@ -16,11 +16,11 @@ from confidnet_core.data import Dataset, labelled
 from confidnet_core.device import autocast
 from confidnet_core.fitting import EpochLog, Fit, Metrics, fit
 from confidnet_core.inference import classification_metrics
-from confidnet_core.losses import cross_entropy, distance_to_tcp, median_frequency_weights, tcp_regression, true_class_probability
+from confidnet_core.losses import Target, confidence_loss, confidence_target, cross_entropy, median_frequency_weights, objective
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.models._classifier import Classifier
-from confidnet_core.models._confidnet import ConfidNet
-from confidnet_core.params import Baseline, Recipe
+from confidnet_core.models._confidnet import ConfidNet, CorrectedMcp
+from confidnet_core.recipes import Baseline, Recipe
 from confidnet_core.resume import Resume
 
 
@@ -36,7 +36,14 @@ class Training:
     resume: Resume
     log: EpochLog
 
-    def fit(self, network: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], validate: Callable[[], Metrics], select: str) -> Fit:
+    def fit(
+        self,
+        network: nn.Module,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        validate: Callable[[], Metrics],
+        select: str,
+        untrained_competes: bool = False,
+    ) -> Fit:
         batches = TrainingBatches(self.dataset, self.recipe.batch_size, self.recipe.augmentation, self.device)
         return fit(
             network,
@@ -45,6 +52,7 @@ class Training:
             batches=batches,
             validate=validate,
             select=select,
+            untrained_competes=untrained_competes,
             recipe=self.recipe,
             seed=self.seed,
             resume=self.resume,
@@ -68,49 +76,65 @@ def train_classifier(classifier: Classifier, training: Training) -> Fit:
 
 
 def train_confidnet(confidnet: ConfidNet, training: Training) -> Fit:
-    """TCP regression of the head alone; target and features come from one pass of the frozen classifier."""
-    void = training.dataset.void
-
-    def loss(images: Tensor, labels: Tensor) -> Tensor:
-        confidence, logits = confidnet.forward_both(images)
-        return tcp_regression(confidence, logits, labels, void, training.recipe.loss)
-
-    return _fit_confidence(confidnet, confidnet.encoder, loss, training)
+    """The head alone learns the recipe's target; target and features come from one pass of the frozen classifier."""
+    return _fit_confidence(confidnet, confidnet.encoder, _loss_of_one_pass(confidnet, training), training)
 
 
 def finetune_confidnet(confidnet: ConfidNet, classifier: Classifier, training: Training) -> Fit:
-    """TCP regression of head and encoder copy; the target comes from the frozen classifier, dropout off in both."""
+    """Head and encoder copy learn the recipe's target, which comes from the frozen classifier; dropout is off in both."""
     classifier.to(training.device, memory_format=torch.channels_last).eval()
-    void = training.dataset.void
+    void, recipe = training.dataset.void, training.recipe
 
     def loss(images: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():
             logits = classifier(images)
-        return tcp_regression(confidnet(images), logits, labels, void, training.recipe.loss)
+        return confidence_loss(confidnet(images), logits, labels, void, target=recipe.target, loss=recipe.loss)
 
     return _fit_confidence(confidnet, classifier, loss, training)
 
 
-def _fit_confidence(confidnet: ConfidNet, classifier: Classifier, loss: Callable[[Tensor, Tensor], Tensor], training: Training) -> Fit:
+def train_correction(corrected: CorrectedMcp, training: Training) -> Fit:
+    """As train_confidnet; but the network before any training, which is MCP, is the result where no epoch is better."""
+    loss = _loss_of_one_pass(corrected, training)
+    return _fit_confidence(corrected, corrected.encoder, loss, training, untrained_competes=True)
+
+
+def _loss_of_one_pass(confidnet: ConfidNet, training: Training) -> Callable[[Tensor, Tensor], Tensor]:
+    void, recipe = training.dataset.void, training.recipe
+
+    def loss(images: Tensor, labels: Tensor) -> Tensor:
+        confidence, logits = confidnet.forward_both(images)
+        return confidence_loss(confidence, logits, labels, void, target=recipe.target, loss=recipe.loss)
+
+    return loss
+
+
+def _fit_confidence(
+    confidnet: ConfidNet,
+    classifier: Classifier,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    training: Training,
+    untrained_competes: bool = False,
+) -> Fit:
     """The best epoch by validation AUPR-Error. The classifier's own validation answers are computed once."""
-    dataset, device = training.dataset, training.device
+    dataset, device, recipe = training.dataset, training.device, training.recipe
     confidnet.to(device, memory_format=torch.channels_last)
     images, labels = dataset.split("val")
     counted = labelled(labels, dataset.void)
-    tcp, correct = _targets(classifier, images, labels, dataset, device)
+    goal, correct = _targets(classifier, images, labels, dataset, device, recipe.target)
 
     def validate() -> Metrics:
         confidence = np.empty(labels.shape, np.float32)
         with torch.inference_mode():
             for where, batch in inference_batches(images, dataset, device):
-                with autocast(device, training.recipe.precision):
+                with autocast(device, recipe.precision):
                     confidence[where] = confidnet(batch).float().cpu().numpy()
         logit = confidence[counted]
-        distance = distance_to_tcp(torch.from_numpy(logit), torch.from_numpy(tcp), training.recipe.loss)
+        val_loss = objective(torch.from_numpy(logit), torch.from_numpy(goal), recipe.loss).item()
         ranking = failure_metrics(logit, correct)
-        return {"val_loss": distance.mean().item(), **{f"val_{key}": ranking[key] for key in ("aupr_error", "auroc", "fpr_at_95_tpr")}}
+        return {"val_loss": val_loss, **{f"val_{key}": ranking[key] for key in ("aupr_error", "auroc", "fpr_at_95_tpr")}}
 
-    return training.fit(confidnet, loss, validate, "val_aupr_error")
+    return training.fit(confidnet, loss, validate, "val_aupr_error", untrained_competes)
 
 
 def class_weights(dataset: Dataset, recipe: Baseline, device: torch.device) -> Tensor | None:
@@ -121,23 +145,23 @@ def class_weights(dataset: Dataset, recipe: Baseline, device: torch.device) -> T
 
 
 def _targets(
-    classifier: Classifier, images: np.ndarray, labels: np.ndarray, dataset: Dataset, device: torch.device
+    classifier: Classifier, images: np.ndarray, labels: np.ndarray, dataset: Dataset, device: torch.device, target: Target
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(TCP float32, correct bool), each (counted places,), of the classifier in the mode it is in."""
-    tcp, correct = np.empty(labels.shape, np.float32), np.empty(labels.shape, bool)
+    """(target float32, correct bool), each (counted places,), of the classifier in the mode it is in."""
+    goal, correct = np.empty(labels.shape, np.float32), np.empty(labels.shape, bool)
     with torch.inference_mode():
         for where, batch in inference_batches(images, dataset, device):
             truth = torch.from_numpy(labels[where]).to(device).long()
             logits = classifier(batch).float()
             safe = truth if dataset.void is None else truth.where(truth != dataset.void, 0)
-            tcp[where] = true_class_probability(logits, safe).cpu().numpy()
+            goal[where] = confidence_target(logits, safe, target).cpu().numpy()
             correct[where] = (logits.argmax(1) == truth).cpu().numpy()
     counted = labelled(labels, dataset.void)
-    return tcp[counted], correct[counted]
+    return goal[counted], correct[counted]
 
 
 def training_target(confidnet: ConfidNet, dataset: Dataset, device: torch.device, bins: int = 20) -> dict:
-    """The TCP that the head will regress, over the training split: histogram, errors, quantiles, and whether it collapsed.
+    """The TCP on the training split, which the head as published will regress: histogram, errors, quantiles, and whether it collapsed.
 
     In the encoder's training mode, dropout on or off as the recipe says. A classifier that is nearly always sure and right
     on its own training data leaves nothing to learn: no error at all, or a standard deviation below 0.02.
@@ -146,7 +170,7 @@ def training_target(confidnet: ConfidNet, dataset: Dataset, device: torch.device
     images, labels = dataset.split("train")
     torch.manual_seed(0)
     confidnet.train()
-    tcp, correct = _targets(confidnet.encoder, images, labels, dataset, device)
+    tcp, correct = _targets(confidnet.encoder, images, labels, dataset, device, "tcp")
     confidnet.eval()
     counts, edges = np.histogram(tcp, bins=bins, range=(0, 1))
     errors, deviation = int(np.sum(~correct)), float(tcp.std())

@@ -7,7 +7,7 @@ from pathlib import Path
 from confidnet_core.data import Dataset
 from confidnet_core.device import device
 from confidnet_core.files import read_json, write_json
-from confidnet_core.params import Recipe
+from confidnet_core.recipes import Recipe
 from confidnet_core.resume import resumable
 from confidnet_core.revision import stage_code
 from confidnet_core.tracking import StageRun, stage_run

@@ -1,7 +1,7 @@
 """All scores of all benchmarks and seeds side by side: python -m stages.compare
 
-reads   data/prepared/, data/predictions/, data/scores/, data/bootstrap/, confidnet_core/published.csv, params.yaml
-writes  reports/{summary.json (DVC's metrics), comparison.csv, comparison.md, differences.csv, curves/*.csv, figures/*.png}
+reads   data/prepared/, data/predictions/, data/scores/, data/bootstrap/, data/operating/, confidnet_core/published.csv, params.yaml
+writes  reports/{summary.json, comparison.md, comparison.csv, differences.csv, calibration.csv, thresholds.csv, curves/*.csv, figures/*.png}
 """
 
 from pathlib import Path

@@ -1,11 +1,12 @@
-"""One confidence score on the test split: python -m stages.evaluate BENCHMARK SEED METHOD
+"""One confidence score on the test, the validation and the calibration split: python -m stages.evaluate BENCHMARK SEED METHOD
 
 reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, models/BENCHMARK/seedSEED/, params.yaml
-writes  data/scores/BENCHMARK/seedSEED/METHOD/{confidence.npy, metrics.json}
+writes  data/scores/BENCHMARK/seedSEED/METHOD/{confidence.npy (of the test split), val.npy, calibration.npy, metrics.json}
 """
 
 from pathlib import Path
 
+from confidnet_core.calibration import RANK
 from confidnet_core.evaluation import evaluate, save_evaluation
 from confidnet_core.params import Params
 from confidnet_core.registry import find
@@ -18,12 +19,18 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
     settings, run, score = params.method(method), load_run(name, params.benchmark(name), seed), find("scores", method)
 
     with stage_run(stage="evaluate", benchmark=name, seed=seed, method=method, params=settings) as tracked:
-        confidence, oracle = score(run, **settings), getattr(score, "oracle", False)
-        evaluation = evaluate(confidence, run.correct, benchmark=name, seed=seed, method=method, oracle=oracle)
+        confidence, found, facts = {}, {}, {"benchmark": name, "seed": seed, "method": method}
+        facts |= {"oracle": getattr(score, "oracle", False), "scale": getattr(score, "scale", RANK)}
+        for split in ("test", "val", "calibration"):
+            part = run.on(split)
+            confidence[split] = score(part, **settings)
+            found[split] = evaluate(confidence[split], part.correct, **facts)
 
-        save_evaluation(Path("data/scores") / name / f"seed{seed}" / method, confidence, evaluation, settings)
-        tracked.log_metrics({**evaluation.metrics, "samples": evaluation.samples, "errors": evaluation.errors})
-        tracked.set_tag("oracle", oracle)
+        test, val = found["test"], found["val"]
+        save_evaluation(Path("data/scores") / name / f"seed{seed}" / method, confidence, test, val, settings)
+        tracked.log_metrics({**test.metrics, "samples": test.samples, "errors": test.errors})
+        tracked.log_metrics({f"val_{key}": value for key, value in val.metrics.items()})
+        tracked.set_tag("oracle", facts["oracle"])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """A released checkpoint of the authors as a trained network: python -m stages.import_checkpoint BENCHMARK SEED KIND PATH
 
 KIND is baseline (a classifier), confidnet (a classifier with a head) or finetuned (a classifier and its fine-tuned copy with a head).
-The validation figures are fair for the authors' split alone: split_seed 42, with val 6000 for MNIST and 5000 for CIFAR-10.
+The validation figures are fair for the authors' split alone: split_seed 42, and 6000 images left in val for MNIST, 5000 for CIFAR-10,
+as params.yaml has it.
 
 reads   data/prepared/BENCHMARK/, models/BENCHMARK/seedSEED/baseline/ (but for a baseline), params.yaml, PATH
 writes  models/BENCHMARK/seedSEED/KIND/, as the training stage does; `dvc commit` then takes it for that stage's output

@@ -1,7 +1,7 @@
-"""The classifier's answers on the test and the validation split, once, for all scores: python -m stages.predict BENCHMARK SEED
+"""The classifier's answers on the test, validation and calibration split, once, for all scores: python -m stages.predict BENCHMARK SEED
 
 reads   data/prepared/BENCHMARK/, models/BENCHMARK/seedSEED/baseline/, params.yaml
-writes  data/predictions/BENCHMARK/seedSEED/{logits.npy, predicted.npy, metrics.json, val/}
+writes  data/predictions/BENCHMARK/seedSEED/{logits.npy, predicted.npy, metrics.json, val/, calibration/}
 """
 
 from pathlib import Path
@@ -20,10 +20,10 @@ def main(params: Params, name: str, seed: int) -> None:
 
     with stage_run(stage="predict", benchmark=name, seed=seed, params=stage_params(params, name, "model")) as run:
         classifier = load_classifier(Path("models") / name / f"seed{seed}" / "baseline", benchmark, dataset)
-        test, validation = (predict(classifier, dataset.split(split)[0], dataset, device()) for split in ("test", "val"))
-        metrics = prediction_metrics(test, dataset.split("test")[1], dataset)
+        answers = {split: predict(classifier, dataset.split(split)[0], dataset, device()) for split in ("test", "val", "calibration")}
+        metrics = prediction_metrics(answers["test"], dataset.split("test")[1], dataset)
 
-        save_predictions(Path("data/predictions") / name / f"seed{seed}", test, metrics, validation)
+        save_predictions(Path("data/predictions") / name / f"seed{seed}", answers, metrics)
         run.log_metrics({key: value for key, value in metrics.items() if key != "class_iou"})
         run.log_metrics({f"iou.{name}": value for name, value in metrics.get("class_iou", {}).items()})
 

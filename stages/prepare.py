@@ -4,20 +4,23 @@ reads   $CONFIDNET_DATA/NAME or data/raw/NAME (or downloads), params.yaml
 writes  data/prepared/BENCHMARK/{images.npy, labels.npy, split.json, facts.json}
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 from confidnet_core.data import save_dataset
 from confidnet_core.params import Params
 from confidnet_core.registry import find
+from confidnet_core.splits import with_calibration
 from confidnet_core.tracking import stage_run
 from stages._command import command, stage_params
 
 
 def main(params: Params, name: str) -> None:
-    data = params.benchmark(name).data
+    data, how = params.benchmark(name).data, params.calibration
+    inputs = stage_params(params, name, "data") | {"calibration": asdict(how)}
 
-    with stage_run(stage="prepare", benchmark=name, seed=None, params=stage_params(params, name, "data")) as run:
-        facts = save_dataset(find("datasets", data.name)(**data.settings), Path("data/prepared") / name)
+    with stage_run(stage="prepare", benchmark=name, seed=None, params=inputs) as run:
+        facts = save_dataset(with_calibration(find("datasets", data.name)(**data.settings), how), Path("data/prepared") / name)
 
         run.set_tag("data_source", facts["source"])
         run.set_tag("data_sha256", facts["sha256"])

@@ -98,7 +98,7 @@ def parameters(name: str) -> frozenset[str]:
             known_as = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
             if known_as == "benchmark" and node.attr in sections:
                 found.add(f"benchmarks.${{item.benchmark}}.{node.attr}")
-            elif known_as == "params" and node.attr in ("run", "seeds", "methods", "bootstrap", "against"):
+            elif known_as == "params" and node.attr in ("run", "seeds", "methods", "calibration", "bootstrap", "thresholds", "against"):
                 found.add(node.attr)
             elif known_as == "params" and node.attr == "method":
                 found.add("methods.${item.method}")

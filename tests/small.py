@@ -10,16 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from confidnet_core.artifacts import build_classifier, build_confidnet, describe, save_network
-from confidnet_core.data import Dataset, load_dataset, save_dataset
+from confidnet_core.artifacts import build_classifier, build_confidnet, build_correction, describe, save_network
+from confidnet_core.data import PREPARED, Dataset, load_dataset, save_dataset
 from confidnet_core.datasets.digits import digits
 from confidnet_core.fitting import Fit
 from confidnet_core.inference import Predictions, predict, prediction_metrics, save_predictions
 from confidnet_core.models._confidnet import freeze
-from confidnet_core.params import Baseline, Benchmark, Choice, Confidnet, Finetune, Recipe
+from confidnet_core.params import Benchmark, Calibration, Choice
+from confidnet_core.recipes import Baseline, Confidnet, Correction, Finetune, Recipe
 from confidnet_core.resume import Resume
 from confidnet_core.run import Run
-from confidnet_core.training import Training, finetune_confidnet, train_classifier, train_confidnet
+from confidnet_core.splits import with_calibration
+from confidnet_core.training import Training, finetune_confidnet, train_classifier, train_confidnet, train_correction
 
 CPU = torch.device("cpu")
 VOID = 3  # of the segmentation data, after its three classes
@@ -31,11 +33,12 @@ SEGNET = Choice("segnet", {"width": 1 / 8})
 BASELINE = Baseline(epochs=3, batch_size=32, learning_rate=0.01, optimizer="adam")
 CONFIDNET = Confidnet(epochs=3, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
 FINETUNE = Finetune(epochs=2, batch_size=32, learning_rate=0.001, optimizer="adam")
+CORRECTION = Correction(epochs=2, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
 
 
 def benchmark(model: Choice = MLP, **settings: object) -> Benchmark:
-    """settings: of all three recipes."""
-    return Benchmark(Choice("digits", {}), model, *(replace(recipe, **settings) for recipe in (BASELINE, CONFIDNET, FINETUNE)))
+    """settings: of all recipes."""
+    return Benchmark(Choice("digits", {}), model, *(replace(recipe, **settings) for recipe in (BASELINE, CONFIDNET, FINETUNE, CORRECTION)))
 
 
 def segmentation_benchmark() -> Benchmark:
@@ -45,21 +48,18 @@ def segmentation_benchmark() -> Benchmark:
 
 
 def small_digits(train: int = 300, val: int = 300, test: int = 300) -> Dataset:
-    return digits(train=train, val=val, test=test)
+    """With half as many for calibration as for validation."""
+    return with_calibration(digits(train=train, val=val + val // 2, test=test), Calibration(share=1 / 3, gap=0, seed=0))
 
 
 def small_segmentation() -> Dataset:
-    """12 noisy images 3x32x48 of 8x8 blocks in three colours; void on two columns at the left and on single pixels."""
+    """14 noisy images 3x32x48 of 8x8 blocks in three colours; void on two columns at the left and on single pixels."""
     rng = np.random.default_rng(0)
-    labels = rng.integers(0, 3, (12, 4, 6)).repeat(8, axis=1).repeat(8, axis=2).astype(np.uint8)
-    colours = np.array([[200, 60, 60], [60, 200, 60], [90, 160, 90]])
-    images = (colours[labels] + rng.normal(0, 60, (*labels.shape, 3))).clip(0, 255).astype(np.uint8)
-    labels[rng.random(labels.shape) < 0.05] = VOID
-    labels[:, :, :2] = VOID
+    images, labels = map(np.concatenate, zip(_blocks(rng, 12), _blocks(rng, 2), strict=True))
     return Dataset(
         images=np.ascontiguousarray(np.moveaxis(images, -1, 1)),
         labels=labels,
-        splits={"train": np.arange(6), "val": np.arange(6, 9), "test": np.arange(9, 12)},
+        splits=dict(zip(PREPARED, np.split(np.arange(14), [6, 9, 12]), strict=True)),
         classes=("wall", "lawn", "hedge"),
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
@@ -68,19 +68,28 @@ def small_segmentation() -> Dataset:
     )
 
 
+def _blocks(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    labels = rng.integers(0, 3, (count, 4, 6)).repeat(8, axis=1).repeat(8, axis=2).astype(np.uint8)
+    colours = np.array([[200, 60, 60], [60, 200, 60], [90, 160, 90]])
+    images = (colours[labels] + rng.normal(0, 60, (*labels.shape, 3))).clip(0, 255).astype(np.uint8)
+    labels[rng.random(labels.shape) < 0.05] = VOID
+    labels[:, :, :2] = VOID
+    return images, labels
+
+
 class Sealed(Dataset):
-    """Whoever asks for the test split fails."""
+    """Whoever asks for the test or the calibration split fails."""
 
     def split(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        if name == "test":
-            raise AssertionError("the test split was read")
+        if name in ("test", "calibration"):
+            raise AssertionError(f"the {name} split was read")
         return super().split(name)
 
 
 def without_test(dataset: Dataset) -> Sealed:
-    """Sealed, and with garbage where its test split was."""
+    """Sealed, and with garbage where its test and calibration splits were."""
     images, labels, rng = dataset.images.copy(), dataset.labels.copy(), np.random.default_rng(1)
-    test = dataset.splits["test"]
+    test = np.concatenate([dataset.splits[name] for name in ("test", "calibration")])
     images[test] = rng.integers(0, 256, images[test].shape)
     labels[test] = rng.integers(0, len(dataset.classes), labels[test].shape)
     return Sealed(**{**vars(dataset), "images": images, "labels": labels})
@@ -97,7 +106,7 @@ def trained_classifier(dataset: Dataset, what: Benchmark, folder: Path) -> tuple
 
 
 def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "small") -> Run:
-    """All three trainings, and everything that a score may read, in the folders that the stages write under ROOT."""
+    """All trainings, and everything that a score may read, in the folders that the stages write under ROOT."""
     models, predictions, resume = root / "models" / name / "seed0", root / "data/predictions" / name / "seed0", root / ".resume" / name
     save_dataset(dataset, root / "data/prepared" / name)
     dataset = load_dataset(root / "data/prepared" / name)
@@ -112,8 +121,12 @@ def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "smal
     fit = finetune_confidnet(tuned, classifier, training(dataset, what.finetune, resume, "finetune_confidnet"))
     save_network(models / "finetuned", tuned.state_dict(), describe(what, dataset, **fit.best_metrics), fit.history)
 
-    test, validation = (predict(classifier, dataset.split(split)[0], dataset, CPU) for split in ("test", "val"))
-    save_predictions(predictions, test, prediction_metrics(test, dataset.split("test")[1], dataset), validation)
+    corrected = build_correction(freeze(classifier), what.correction, dataset)
+    fit = train_correction(corrected, training(dataset, what.correction, resume, "train_correction"))
+    save_network(models / "correction", corrected.head.state_dict(), describe(what, dataset, **fit.best_metrics), fit.history)
+
+    answers = {split: predict(classifier, dataset.split(split)[0], dataset, CPU) for split in ("test", "val", "calibration")}
+    save_predictions(predictions, answers, prediction_metrics(answers["test"], dataset.split("test")[1], dataset))
     return Run(name, what, 0, dataset, models, predictions)
 
 
@@ -129,9 +142,10 @@ def trained_runs(root: Path) -> dict[str, Run]:
 
 def answering(run: Run, logits: np.ndarray, folder: Path, validation: np.ndarray | None = None) -> Run:
     """The same run with these logits (n, classes, ...) as the classifier's answers on the test split, and on the validation split."""
-    stored = np.load(run.validation.predictions / "logits.npy") if validation is None else validation
-    test, other = (Predictions(part.astype(np.float32), part.argmax(1).astype(np.uint8)) for part in (logits, stored))
-    save_predictions(folder, test, prediction_metrics(test, run.dataset.split("test")[1], run.dataset), other)
+    stored = {split: np.load(run.on(split).predictions / "logits.npy") for split in ("val", "calibration")}
+    parts = {"test": logits, **stored} | ({} if validation is None else {"val": validation})
+    answers = {split: Predictions(part.astype(np.float32), part.argmax(1).astype(np.uint8)) for split, part in parts.items()}
+    save_predictions(folder, answers, prediction_metrics(answers["test"], run.dataset.split("test")[1], run.dataset))
     return replace(run, predictions=folder)
 
 

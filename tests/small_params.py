@@ -1,4 +1,4 @@
-"""A short valid params.yaml, and variants of it with one value changed."""
+"""A short valid params.yaml, variants of it with one value changed, and data prepared by it."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -7,14 +7,18 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from confidnet_core.params import Params, load_params
+from confidnet_core.data import Dataset
+from confidnet_core.params import Calibration, Params, load_params
+from confidnet_core.splits import with_calibration
 
 RECIPE = {"epochs": 2, "batch_size": 32, "optimizer": "sgd", "learning_rate": 0.1}
 VALID = {
     "run": ["small"],
     "seeds": [0],
     "methods": {"mcp": {}, "mc_dropout": {"passes": 5}},
+    "calibration": {"share": 0.3333, "gap": 0.05, "seed": 0},
     "bootstrap": {"resamples": 200, "level": 0.95, "seed": 0},
+    "thresholds": {"risks": [0.05, 0.3], "delta": 0.1},
     "against": ["mcp", "entropy"],
     "benchmarks": {
         "small": {
@@ -23,6 +27,7 @@ VALID = {
             "baseline": dict(RECIPE),
             "confidnet": dict(RECIPE),
             "finetune": dict(RECIPE),
+            "correction": dict(RECIPE),
         }
     },
 }
@@ -57,3 +62,8 @@ def refusal(folder: Path, content: Any) -> str:
     file, found, message = str(caught.value).partition("params.yaml: ")
     assert found and Path(file) == folder and "\n" not in message
     return message
+
+
+def prepared(dataset: Dataset) -> Dataset:
+    """With the splits that the stage `prepare` stores."""
+    return with_calibration(dataset, Calibration(**VALID["calibration"]))

@@ -13,7 +13,7 @@ from torchvision.transforms.functional import rotate
 from confidnet_core import batches
 from confidnet_core.batches import TrainingBatches, augmented, batch_count, inference_batches, normalised
 from confidnet_core.data import Dataset
-from confidnet_core.params import Augmentation
+from confidnet_core.recipes import Augmentation
 
 PLAIN = Augmentation()
 ALL = Augmentation(flip=True, rotation=20.0, crop=3)

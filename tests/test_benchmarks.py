@@ -29,3 +29,14 @@ def test_the_bootstrap_is_timed_against_measuring_each_resample():
     ratios = re.findall(r"^  .*? +([\d.]+) s +([\d.]+)x$", printed, re.MULTILINE)
     assert len(ratios) == 3 and ratios[0][1] == "1.0" and all(float(seconds) >= 0 for seconds, _ in ratios)
     assert "100 resamples of 233 images, 11,650 pixels: " in printed
+
+
+@pytest.mark.slow
+def test_the_metrics_are_timed_and_compared_with_other_libraries_one_by_one():
+    command = [sys.executable, "-m", "benchmarks.failure_metrics", "3000", "500", "--rounds", "1"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
+    for part in re.split(r"^(?:3,000|500) samples: \d+ metrics in ", printed, flags=re.MULTILINE)[1:]:
+        lines = re.findall(r"^  (\w+) +scikit-learn +[\d.]+ s +[\d.]+x  (.+)$", part, re.MULTILINE)
+        assert dict(lines) == dict.fromkeys(("fpr_at_95_tpr", "aupr_error", "aupr_success", "auroc"), "agrees")
+        metrics, together = re.search(r"single calls together / ours, (\d+) metrics: [\d.]+ s ([\d.]+)x$", part, re.MULTILINE).groups()
+        assert int(metrics) >= 4 and float(together) > 0

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from confidnet_core.data import SPLITS, Dataset, labelled, load_dataset, save_dataset
+from confidnet_core.data import PREPARED, SPLITS, Dataset, labelled, load_dataset, save_dataset
 
 CLASSES = ("road", "sky", "tree")
 VOID = 7
 
 
 def dataset(segmentation: bool, seed: int = 0) -> Dataset:
-    """20 images (2, 6, 4); 8 for training, 5 for validation, 4 to test, 3 unused. Segmentation has void pixels."""
+    """20 images (2, 6, 4); 8 for training, 5 for validation, 4 to test, 2 for calibration, 1 unused. Segmentation has void pixels."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(20)
     labels = rng.integers(0, 3, (20, 6, 4) if segmentation else 20, dtype=np.uint8)
@@ -23,7 +23,7 @@ def dataset(segmentation: bool, seed: int = 0) -> Dataset:
     return Dataset(
         images=rng.integers(0, 256, (20, 2, 6, 4), dtype=np.uint8),
         labels=labels,
-        splits={"train": order[:8], "val": order[8:13], "test": order[13:17]},
+        splits={"train": order[:8], "val": order[8:13], "test": order[13:17], "calibration": order[17:19]},
         classes=CLASSES,
         mean=(0.1, 0.2),
         std=(0.3, 0.4),
@@ -45,7 +45,7 @@ def test_what_was_saved_comes_back_equal_and_memory_mapped(example: Dataset, tmp
         assert isinstance(found, np.memmap) and found.dtype == wanted.dtype and np.array_equal(found, wanted)
         with pytest.raises(ValueError, match="read-only"):
             found[0] = 0
-    assert all(np.array_equal(loaded.splits[name], example.splits[name]) and loaded.splits[name].dtype == np.int64 for name in SPLITS)
+    assert all(np.array_equal(loaded.splits[name], example.splits[name]) and loaded.splits[name].dtype == np.int64 for name in PREPARED)
     for name in ("classes", "mean", "std", "void", "source"):
         assert getattr(loaded, name) == getattr(example, name)
 
@@ -61,7 +61,8 @@ def test_a_split_is_its_images_and_labels_in_memory_in_the_order_of_its_indices(
 def test_facts_count_images_labels_and_void_of_each_split(tmp_path: Path):
     whole = dataset(segmentation=True)
     facts = save_dataset(whole, tmp_path / "data")
-    for name in SPLITS:
+    assert set(facts["samples"]) == set(PREPARED)
+    for name in PREPARED:
         _, labels = whole.split(name)
         assert facts["samples"][name] == len(labels)
         assert facts["labels"][name] == [int((labels == label).sum()) for label in range(3)]
@@ -75,8 +76,8 @@ def test_facts_of_a_classification_have_no_void_and_a_place_for_every_class(tmp_
     whole = dataset(segmentation=False)
     one = replace(whole, labels=np.zeros(20, np.uint8))
     facts = save_dataset(one, tmp_path / "data")
-    assert (facts["task"], facts["void"], facts["void_labels"]) == ("classification", None, dict.fromkeys(SPLITS, 0))
-    assert facts["labels"] == {"train": [8, 0, 0], "val": [5, 0, 0], "test": [4, 0, 0]}
+    assert (facts["task"], facts["void"], facts["void_labels"]) == ("classification", None, dict.fromkeys(PREPARED, 0))
+    assert facts["labels"] == {"train": [8, 0, 0], "val": [5, 0, 0], "test": [4, 0, 0], "calibration": [2, 0, 0]}
 
 
 def test_the_digest_depends_on_the_data_and_not_on_the_path(example: Dataset, tmp_path: Path):
@@ -98,7 +99,9 @@ def test_every_part_of_the_data_changes_the_digest(example: Dataset, tmp_path: P
         replace(example, **turned),
         replace(example, splits=splits | {"val": splits["test"], "test": splits["val"]}),
         # The same indices in the same order, with another border between training and validation.
-        replace(example, splits={"train": parts[:9], "val": parts[9:13], "test": parts[13:]}),
+        replace(example, splits=splits | {"train": parts[:9], "val": parts[9:13], "test": parts[13:]}),
+        replace(example, splits=splits | {"calibration": splits["calibration"][::-1]}),
+        replace(example, splits={name: splits[name] for name in SPLITS}),
         replace(example, mean=(0.1, 0.21)),
         replace(example, std=(0.3, 0.41)),
         replace(example, classes=("road", "sky", "bush")),
@@ -135,11 +138,15 @@ def test_arrays_of_another_type_or_shape_are_refused(example: Dataset):
 def test_splits_that_are_missing_empty_shared_or_outside_are_refused(example: Dataset):
     splits = example.splits
     missing = {name: splits[name] for name in ("train", "val")}
-    sizes = {"train": 0, "val": 5, "test": 4}
+    sizes = {"train": 0, "val": 5, "test": 4, "calibration": 2}
+    all_hold = "the splits train, val and test, and calibration if there is one, must all hold samples; got "
     message = "the splits must hold whole numbers from 0 to 19; got "
-    assert refused(example, splits=missing) == "the splits train, val and test must all hold samples; got {'train': 8, 'val': 5}"
-    assert refused(example, splits=splits | {"train": splits["train"][:0]}).endswith(f"must all hold samples; got {sizes}")
-    assert refused(example, splits=splits | {"extra": splits["val"]}).startswith("the splits train, val and test must all hold samples")
+    assert refused(example, splits=missing) == all_hold + "{'train': 8, 'val': 5}"
+    assert refused(example, splits=splits | {"train": splits["train"][:0]}) == f"{all_hold}{sizes}"
+    assert refused(example, splits=splits | {"extra": splits["val"]}).startswith(all_hold)
+    assert refused(example, splits=missing | {"calibration": splits["test"]}).startswith(all_hold)
+    assert refused(example, splits=splits | {"calibration": splits["test"][:0]}).startswith(all_hold)
+    assert refused(example, splits=splits | {"calibration": splits["val"][:1]}) == "the splits share samples"
     assert refused(example, splits=splits | {"val": splits["train"][:1]}) == "the splits share samples"
     assert refused(example, splits=splits | {"val": np.repeat(splits["val"], 2)}) == "the splits share samples"
     assert refused(example, splits=splits | {"val": np.array([20])}).startswith(message)
@@ -182,11 +189,11 @@ def test_an_incomplete_folder_is_refused_with_the_remedy(example: Dataset, tmp_p
         load_dataset(tmp_path / "data")
 
 
-@pytest.mark.parametrize(("file", "key"), [("facts.json", "classes"), ("split.json", "val")])
+@pytest.mark.parametrize(("file", "key"), [("facts.json", "classes"), ("split.json", "val"), ("split.json", "calibration")])
 def test_a_folder_of_another_version_is_refused_with_the_remedy(example: Dataset, tmp_path: Path, file: str, key: str):
     save_dataset(example, tmp_path / "data")
     content = json.loads((tmp_path / "data" / file).read_text())
     del content[key]
     (tmp_path / "data" / file).write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=rf"data is incomplete or of another version .*{key}.*; delete it and run `dvc repro`"):
+    with pytest.raises(ValueError, match=rf"data is incomplete or of another version \(it lacks '{key}'\); delete it and run `dvc repro`"):
         load_dataset(tmp_path / "data")

@@ -41,17 +41,17 @@ def test_an_interval_is_the_central_part_of_the_resamples_in_which_the_metric_is
 
 
 def test_replicates_are_averaged_over_seeds_and_undefined_where_one_is():
-    rows = {("digits", seed, "mcp"): np.full((3, 8), seed, np.float32) for seed in (1, 2)} | {("other", 0, "mcp"): np.ones((3, 8))}
+    rows = {("digits", seed, "mcp"): np.full((3, 11), seed, np.float32) for seed in (1, 2)} | {("other", 0, "mcp"): np.ones((3, 11))}
     rows["digits", 2, "mcp"][0, 0] = np.nan
     means = mean_replicates(rows)
     assert list(means) == [("digits", "mcp"), ("other", "mcp")]
-    assert np.isnan(means["digits", "mcp"][0, 0]) and means["digits", "mcp"][1].tolist() == [1.5] * 8
+    assert np.isnan(means["digits", "mcp"][0, 0]) and means["digits", "mcp"][1].tolist() == [1.5] * 11
 
 
 def test_a_clear_difference_is_told_either_way_and_what_is_the_same_is_not():
     found = compared({"mcp": 1.0, "good": 2.0, "bad": 0.3, "same": 1.0})
     verdicts = found["verdict"].unstack("metric").droplevel("against")
-    for metric in ("aupr_error", "auroc", "aurc", "augrc", "fpr_at_95_tpr"):
+    for metric in ("aupr_error", "auroc", "aurc", "augrc", "fpr_at_95_tpr", "risk_at_80_coverage", "coverage_at_5_risk"):
         assert verdicts[metric].to_dict() == {"good": "better", "bad": "worse", "same": "cannot be told apart"}
 
 
@@ -68,14 +68,14 @@ def test_the_difference_is_of_the_data_and_its_interval_is_paired():
 def test_the_p_value_counts_the_resamples_of_the_other_sign_twice():
     frame = table([evaluation("mcp", auroc=0.8), evaluation("late", auroc=0.85)])
     paired = np.r_[np.full(95, 0.05), np.full(4, -0.01)]
-    replicates = {("digits", "mcp"): np.zeros((99, 8)), ("digits", "late"): np.tile(paired[:, None], (1, 8))}
+    replicates = {("digits", "mcp"): np.zeros((99, 11)), ("digits", "late"): np.tile(paired[:, None], (1, 11))}
     found = differences(frame, replicates, ["mcp"], 0.95).set_index("metric")
     assert found["p"]["auroc"] == pytest.approx(2 * 5 / 100)
     assert found["verdict"]["auroc"] == "cannot be told apart"
 
 
 def test_two_scores_that_are_one_have_p_of_one():
-    frame, rows = table([evaluation("mcp"), evaluation("copy")]), np.random.default_rng(0).random((50, 8))
+    frame, rows = table([evaluation("mcp"), evaluation("copy")]), np.random.default_rng(0).random((50, 11))
     found = differences(frame, {("digits", "mcp"): rows, ("digits", "copy"): rows}, ["mcp"], 0.95)
     assert found["p"].eq(1).all() and found["verdict"].eq("cannot be told apart").all()
 
@@ -89,7 +89,7 @@ def test_each_pair_is_compared_once_and_never_with_the_oracle_or_what_is_not_the
 
 def test_nothing_to_compare_with_is_an_empty_table_and_no_text():
     frame = table([evaluation("mcp")])
-    found = differences(frame, {("digits", "mcp"): np.zeros((10, 8))}, ["mcp"], 0.95)
+    found = differences(frame, {("digits", "mcp"): np.zeros((10, 11))}, ["mcp"], 0.95)
     assert len(found) == 0 and "verdict" in found and told_apart(found, frame, 0.95) == {}
 
 
@@ -122,7 +122,7 @@ def test_scores_without_a_difference_are_rarely_told_apart():
 
 def test_an_undefined_difference_has_no_verdict_and_is_shown_as_undefined():
     frame = table([evaluation("mcp", auroc=None), evaluation("late")])
-    rows = np.random.default_rng(0).random((50, 8))
+    rows = np.random.default_rng(0).random((50, 11))
     found = differences(frame, {("digits", "mcp"): rows, ("digits", "late"): rows + 1}, ["mcp"], 0.95)
     assert np.isnan(found.set_index("metric")["verdict"]["auroc"])
     (cells,) = parsed(told_apart(found, frame, 0.95)["digits"])

@@ -22,25 +22,32 @@ def test_minus_zero_ties_with_zero():
     assert failure_metrics(zeros, correct) == failure_metrics(np.abs(zeros), correct)
 
 
+def test_minus_zeros_among_many_half_precision_confidences_change_nothing():
+    generator = np.random.default_rng(0)
+    confidence, correct = generator.normal(size=30_000).round().astype(np.float16), generator.random(30_000) < 0.9
+    assert failure_metrics(confidence, correct) == failure_metrics(confidence.astype(np.float64), correct)
+
+
 def test_the_arguments_are_left_as_they_were():
     confidence, correct = np.array([0.3, 0.1, 0.2]), np.array([True, False, True])
     failure_metrics(confidence, correct)
     assert confidence.tolist() == [0.3, 0.1, 0.2] and correct.tolist() == [True, False, True]
 
 
+ALTERNATING = (0.5, 0.5, 5 / 6, 5 / 6, 0.75, 1 / 3, 1 / 8, 3 / 16, 0.5, 0.25, 0.25)
 HAND = {
-    "constant score, error listed first": ([0.5] * 4, [0, 1, 1, 1], 0.75, 1, 0.25, 0.75, 0.5, 0.25, 0.1875, 0.125),
-    "constant score, error listed last": ([0.5] * 4, [1, 1, 1, 0], 0.75, 1, 0.25, 0.75, 0.5, 0.25, 0.1875, 0.125),
-    "signed scores far from [0, 1]": ([98.09, 99.1, 101.2, 103.5], [0, 1, 0, 1], 0.5, 0.5, 5 / 6, 5 / 6, 0.75, 1 / 3, 1 / 8, 3 / 16),
-    "all negative scores": ([-4.0, -3.0, -2.0, -1.0], [0, 1, 0, 1], 0.5, 0.5, 5 / 6, 5 / 6, 0.75, 1 / 3, 1 / 8, 3 / 16),
-    "no error": ([0.3, 0.9], [1, 1], 1, None, None, 1, None, 0, 0, 0),
-    "no success": ([0.3, 0.9], [0, 0], 0, None, 1, None, None, 1, 0, 0.5),
-    "one right sample": ([0.3], [1], 1, None, None, 1, None, 0, 0, 0),
-    "one wrong sample": ([0.3], [0], 0, None, 1, None, None, 1, 0, 0.5),
-    "perfect": ([0.9, 0.8, 0.7, 0.1], [1, 1, 0, 0], 0.5, 0, 1, 1, 1, 5 / 24, 0, 1 / 8),
-    "upside down": ([0.1, 0.2, 0.3, 0.9], [1, 1, 0, 0], 0.5, 1, 5 / 12, 5 / 12, 0, 19 / 24, 7 / 12, 3 / 8),
-    "hard scores": ([1, 1, 0, 0], [1, 0, 1, 0], 0.5, 1, 0.5, 0.5, 0.5, 0.5, 0.5 - 5 / 24, 0.25),
-    "true positive rate jumps from 8/9 to 1, error last": (range(10), [0] + [1] * 9, 0.9, 0, 1, 1, 1, 0.01, 0, 0.005),
+    "constant score, error listed first": ([0.5] * 4, [0, 1, 1, 1], 0.75, 1, 0.25, 0.75, 0.5, 0.25, 0.1875, 0.125, 0.25, 0, 0),
+    "constant score, error listed last": ([0.5] * 4, [1, 1, 1, 0], 0.75, 1, 0.25, 0.75, 0.5, 0.25, 0.1875, 0.125, 0.25, 0, 0),
+    "signed scores far from [0, 1]": ([98.09, 99.1, 101.2, 103.5], [0, 1, 0, 1], *ALTERNATING),
+    "all negative scores": ([-4.0, -3.0, -2.0, -1.0], [0, 1, 0, 1], *ALTERNATING),
+    "no error": ([0.3, 0.9], [1, 1], 1, None, None, 1, None, 0, 0, 0, 0, 1, 1),
+    "no success": ([0.3, 0.9], [0, 0], 0, None, 1, None, None, 1, 0, 0.5, 1, 0, 0),
+    "one right sample": ([0.3], [1], 1, None, None, 1, None, 0, 0, 0, 0, 1, 1),
+    "one wrong sample": ([0.3], [0], 0, None, 1, None, None, 1, 0, 0.5, 1, 0, 0),
+    "perfect": ([0.9, 0.8, 0.7, 0.1], [1, 1, 0, 0], 0.5, 0, 1, 1, 1, 5 / 24, 0, 1 / 8, 0.5, 0.5, 0.5),
+    "upside down": ([0.1, 0.2, 0.3, 0.9], [1, 1, 0, 0], 0.5, 1, 5 / 12, 5 / 12, 0, 19 / 24, 7 / 12, 3 / 8, 0.5, 0, 0),
+    "hard scores": ([1, 1, 0, 0], [1, 0, 1, 0], 0.5, 1, 0.5, 0.5, 0.5, 0.5, 0.5 - 5 / 24, 0.25, 0.5, 0, 0),
+    "true positive rate jumps from 8/9 to 1, error last": (range(10), [0] + [1] * 9, 0.9, 0, 1, 1, 1, 0.01, 0, 0.005, 0, 0.9, 0.9),
 }
 
 

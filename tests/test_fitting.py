@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from confidnet_core.batches import TrainingBatches
 from confidnet_core.fitting import Fit, Metrics, fit
 from confidnet_core.models.mlp import mlp
-from confidnet_core.params import Augmentation, Recipe
+from confidnet_core.recipes import Augmentation, Recipe
 from confidnet_core.resume import Resume
 
 DIGITS = small_digits()
@@ -89,6 +89,16 @@ def test_the_history_has_a_row_an_epoch_with_rate_training_loss_and_validation(t
     assert set(result.history[0]) == {"epoch", "learning_rate", "train_loss", "val_accuracy", "val_loss"}
     assert logged == list(enumerate(result.history, start=1))
     assert result.history[1]["train_loss"] < result.history[0]["train_loss"]
+
+
+@pytest.mark.parametrize(("accuracies", "best"), [([0.3, 0.2, 0.3], 0), ([0.1, 0.2, 0.3], 2)])
+def test_the_untrained_network_may_be_the_best(tmp_path: Path, accuracies: list[float], best: int):
+    trained = network()
+    validate, seen = scripted(trained, accuracies, [1.0] * 3)
+    result = fitted(tmp_path, trained, recipe(2), validate, untrained_competes=True)
+    assert same(seen[0], state(network())) and same(state(trained), seen[best])
+    assert [row["epoch"] for row in result.history] == [0, 1, 2] and result.history[0]["train_loss"] is None
+    assert (result.best_epoch, result.best_metrics["val_accuracy"]) == (best, accuracies[best])
 
 
 def test_the_training_loss_is_the_mean_over_samples_also_with_a_smaller_last_batch(tmp_path: Path):

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from confidnet_core.batches import TrainingBatches
 from confidnet_core.flat_minima import sharpness_aware
-from confidnet_core.params import Augmentation
+from confidnet_core.recipes import Augmentation
 
 
 def convnet(dropout: float = 0.3) -> nn.Module:

@@ -94,10 +94,10 @@ def test_it_is_a_benchmarks_data_and_is_prepared_like_any(val: float, without_va
     place = ("benchmarks", "small", "data")
     data = image_folder(**load(tmp_path, changed(place, settings | {"val": val, "grey": True})).benchmark("small").data.settings)
     done = start(tmp_path, "prepare", "small", CONFIDNET_DATA=str(tmp_path))
-    assert done.returncode == 0 and "{'train': 5, 'val': 2, 'test': 3} from image folder insects" in done.stdout, done.stderr
+    assert done.returncode == 0 and "'val': 1, 'test': 3, 'calibration': 1} from image folder insects" in done.stdout, done.stderr
     prepared = load_dataset(tmp_path / "data/prepared/small")
     np.testing.assert_array_equal(prepared.images, data.images)
-    np.testing.assert_array_equal(prepared.splits["val"], data.splits["val"])
+    assert sorted([*prepared.splits["val"], *prepared.splits["calibration"]]) == data.splits["val"].tolist()
     assert "data.val is '0.1'; expected int or a finite number" in refusal(tmp_path, changed(place, settings | {"val": "0.1"}))
 
 

@@ -1,4 +1,4 @@
-"""The losses: what TCP guarantees, where gradients go, and that void places count nowhere."""
+"""The losses of classifiers, and what TCP guarantees: where gradients go, and that void places count nowhere."""
 
 import numpy as np
 import pytest
@@ -10,11 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from confidnet_core.losses import (
-    Distance,
+    confidence_loss,
     cross_entropy,
-    distance_to_tcp,
     median_frequency_weights,
-    tcp_regression,
     true_class_probability,
 )
 
@@ -22,11 +20,6 @@ VOID = 4
 some_logits = st.integers(2, 7).flatmap(
     lambda classes: arrays(np.float64, st.tuples(st.integers(1, 20), st.just(classes)), elements=st.floats(-30, 30))
 )
-
-
-@pytest.fixture(params=["mse", "bce"])
-def distance(request: pytest.FixtureRequest) -> Distance:
-    return request.param
 
 
 @pytest.fixture
@@ -67,73 +60,6 @@ def test_tcp_of_maps_is_tcp_of_their_pixels(maps: tuple[Tensor, Tensor, Tensor])
     assert torch.allclose(true_class_probability(logits, labels).reshape(-1), pixels)
 
 
-def test_tcp_regression_is_least_when_the_head_already_says_tcp(distance: Distance):
-    logits, labels = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 5
-    tcp = true_class_probability(logits, labels)
-    confidence = tcp.logit().requires_grad_()
-    least = tcp_regression(confidence, logits, labels, distance=distance)
-    least.backward()
-    assert confidence.grad.abs().max() < 1e-7
-    entropy = torch.special.entr(tcp) + torch.special.entr(1 - tcp)
-    assert least.item() == pytest.approx({"mse": 0, "bce": entropy.mean().item()}[distance], abs=1e-6)
-
-
-@pytest.mark.parametrize("tcp", [0.3, 0.999])
-def test_of_one_confidence_for_many_targets_their_mean_is_best_at_either_distance(distance: Distance, tcp: float):
-    targets = torch.tensor([1.0, tcp, tcp / 2])
-    logits = torch.logit(targets.mean()) + torch.linspace(-0.3, 0.3, 601).unsqueeze(1).expand(601, 3)
-    assert distance_to_tcp(logits, targets.expand(601, 3), distance).double().mean(1).argmin() == pytest.approx(300, abs=2)
-
-
-def test_cross_entropy_still_teaches_a_head_that_is_sure_and_wrong_where_the_squared_difference_does_not():
-    gradients = {}
-    for distance in ("mse", "bce"):
-        confidence = torch.tensor([12.0], requires_grad=True)
-        distance_to_tcp(confidence, torch.tensor([0.0]), distance).sum().backward()
-        gradients[distance] = confidence.grad.item()
-    assert gradients["mse"] < 2e-5 and gradients["bce"] > 0.999
-
-
-def test_squared_tcp_regression_and_its_gradient_are_as_in_the_definition():
-    confidence = torch.tensor([0.0, 2.0, -1.0], requires_grad=True)
-    logits, labels = torch.tensor([[0.0, 0.0], [3.0, 0.0], [1.0, 2.0]]), torch.tensor([0, 0, 0])
-    loss = tcp_regression(confidence, logits, labels)
-    loss.backward()
-    target = np.array([0.5, 1 / (1 + np.exp(-3)), 1 / (1 + np.exp(1))])
-    said = 1 / (1 + np.exp(-np.array([0.0, 2.0, -1.0])))
-    assert loss.item() == pytest.approx(np.mean((said - target) ** 2), abs=1e-7)
-    assert confidence.grad.numpy() == pytest.approx(2 / 3 * (said - target) * said * (1 - said), abs=1e-7)
-
-
-def test_the_gradient_of_tcp_regression_never_reaches_the_class_logits(distance: Distance, maps: tuple[Tensor, Tensor, Tensor]):
-    confidence, logits, labels = maps
-    confidence.requires_grad_(), logits.requires_grad_()
-    tcp_regression(confidence, logits, labels, VOID, distance).backward()
-    assert logits.grad is None
-    assert confidence.grad[labels != VOID].abs().min() > 0
-
-
-def test_void_places_have_no_influence_on_tcp_regression_or_its_gradient(distance: Distance, maps: tuple[Tensor, Tensor, Tensor]):
-    confidence, logits, labels = maps
-    void = labels == VOID
-    other_confidence = confidence.masked_fill(void, 50.0).requires_grad_()
-    other_logits = logits.masked_fill(void.unsqueeze(1), -1e4)
-    confidence.requires_grad_()
-    first = tcp_regression(confidence, logits, labels, VOID, distance)
-    second = tcp_regression(other_confidence, other_logits, labels, VOID, distance)
-    first.backward(), second.backward()
-    assert torch.equal(first, second)
-    assert torch.equal(confidence.grad, other_confidence.grad)
-    assert (confidence.grad[void] == 0).all()
-
-
-def test_tcp_regression_of_maps_is_that_of_their_labelled_pixels(distance: Distance, maps: tuple[Tensor, Tensor, Tensor]):
-    confidence, logits, labels = maps
-    kept = labels != VOID
-    pixels = tcp_regression(confidence[kept], logits.movedim(1, -1)[kept], labels[kept], distance=distance)
-    assert tcp_regression(confidence, logits, labels, VOID, distance).item() == pytest.approx(pixels.item(), rel=1e-6)
-
-
 @pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 2.0, 0.0, 0.5])])
 def test_void_places_have_no_influence_on_cross_entropy_or_its_gradient(maps: tuple[Tensor, Tensor, Tensor], weights: Tensor | None):
     _, logits, labels = maps
@@ -165,7 +91,7 @@ def test_a_batch_that_is_void_throughout_costs_nothing_and_moves_nothing(weights
     labels = torch.full((2, 5, 6), VOID)
     for loss, moved in (
         (cross_entropy(logits, labels, VOID, weights, smoothing), logits),
-        (tcp_regression(confidence, logits, labels, VOID), confidence),
+        (confidence_loss(confidence, logits, labels, VOID), confidence),
     ):
         loss.backward()
         assert loss.item() == 0
@@ -226,7 +152,7 @@ def test_without_smoothing_cross_entropy_is_bit_for_bit_what_it_was(maps: tuple[
 def test_bfloat16_logits_are_compared_in_float32():
     logits, labels = torch.randn(8, 4).bfloat16(), torch.arange(8) % 4
     assert torch.equal(cross_entropy(logits, labels), cross_entropy(logits.float(), labels))
-    assert torch.equal(tcp_regression(logits[:, 0], logits, labels), tcp_regression(logits[:, 0].float(), logits.float(), labels))
+    assert torch.equal(confidence_loss(logits[:, 0], logits, labels), confidence_loss(logits[:, 0].float(), logits.float(), labels))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,18 @@ from confidnet_core.params import load_params
     ("place", "value", "message"),
     [
         (("seed",), [0], "the top level has seed, which nothing reads; did you mean seeds?"),
-        (("run",), ABSENT, "the top level lacks run; it must hold run, seeds, methods, bootstrap, against, benchmarks"),
+        (("run",), ABSENT, "the top level lacks run; it must hold run, seeds, methods, calibration, bootstrap, "),
+        (
+            ("calibration",),
+            ABSENT,
+            "the top level lacks calibration; it must hold run, seeds, methods, calibration, ",
+        ),
+        (("calibration", "gap"), ABSENT, "calibration lacks gap; it must hold share, gap, seed"),
+        (("calibration", "share"), 0, "calibration.share is 0.0; expected a number between 0 and 1, as 0.3333"),
+        (("calibration", "share"), 1, "calibration.share is 1.0; expected a number between 0 and 1, as 0.3333"),
+        (("calibration", "gap"), 0.7, "calibration.gap is 0.7; expected at least 0 and below 0.6667, what share leaves"),
+        (("calibration", "gap"), -0.1, "calibration.gap is -0.1; expected at least 0 and below 0.6667, what share leaves"),
+        (("calibration", "seed"), -1, "calibration.seed is -1; expected at least 0"),
         (("bootstrap", "level"), ABSENT, "bootstrap lacks level; it must hold resamples, level, seed"),
         (("bootstrap", "level"), 95, "bootstrap.level is 95.0; expected a number between 0 and 1, as 0.95"),
         (("bootstrap", "resamples"), 10, "bootstrap.resamples is 10; expected at least 100"),
@@ -110,7 +121,7 @@ def test_other_names_of_benchmarks_are_free(tmp_path: Path):
         ("methods", ["mcp"], "methods is ['mcp']; expected keys and values"),
         ("benchmarks", {}, "benchmarks is empty; expected at least one entry"),
         ("benchmarks", {"small": 1}, "benchmarks.small is 1; expected keys and values"),
-        ("benchmarks", {"small": None}, "benchmarks.small lacks data; it must hold data, model, baseline, confidnet, finetune"),
+        ("benchmarks", {"small": None}, "benchmarks.small lacks data; it must hold data, model, baseline, confidnet, finetune, correction"),
         ("methods", {"mcp": 3}, "methods.mcp is 3; expected keys and values"),
     ],
 )
@@ -133,7 +144,7 @@ def test_a_method_without_settings_may_be_written_as_a_bare_key(tmp_path: Path):
         (b"run: [a]\n---\nrun: [b]\n", "expected a single document"),
         (b"- run\n- seeds\n", "the top level is ['run', 'seeds']; expected keys and values"),
         (b"text\n", "the top level is 'text'; expected keys and values"),
-        (b"", "the top level lacks run; it must hold run, seeds, methods, bootstrap, against, benchmarks"),
+        (b"", "the top level lacks run; it must hold run, seeds, methods, calibration, bootstrap, thresholds, against, benchmarks"),
     ],
 )
 def test_a_file_that_is_no_params_yaml_is_refused_in_one_line(tmp_path: Path, content: bytes, message: str):

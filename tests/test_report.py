@@ -15,28 +15,37 @@ from confidnet_core.evaluation import evaluate, save_evaluation
 from confidnet_core.files import read_json, write_json
 from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.bootstrap import bootstrap
-from confidnet_core.params import Bootstrap, Params
+from confidnet_core.operating import Scored, reliability, save_operation, thresholds
+from confidnet_core.params import Bootstrap, Calibration, Params, Thresholds
 from confidnet_core.places import save_replicates
 from confidnet_core.registry import find
 from confidnet_core.report import places, write_report
 from confidnet_core.run import Run
 
+SPLITS = ("test", "val", "calibration")
 METHODS = {"mcp": {}, "margin": {}, "trust_score": {"samples_per_class": 20}, "tcp": {}}
 
 
 def params(methods: dict[str, dict] = METHODS, run: tuple[str, ...] = ("digits", "segmentation"), seeds: tuple[int, ...] = (0,)) -> Params:
-    return Params(run, seeds, methods, Bootstrap(resamples=200, level=0.95, seed=0), against=("mcp", "entropy"), benchmarks={}, raw={})
+    how = {"calibration": Calibration(share=0.3333, gap=0.05, seed=0), "bootstrap": Bootstrap(resamples=200, level=0.95, seed=0)}
+    how["thresholds"] = Thresholds(risks=(0.05, 0.5), delta=0.1)
+    return Params(run, seeds, methods, **how, against=("mcp", "entropy"), benchmarks={}, raw={})
 
 
 def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> None:
-    """What the evaluate stage does, and the bootstrap stage."""
-    replicates = {}
+    """What the stages evaluate, bootstrap and operate do."""
+    replicates, how, promised = {}, Bootstrap(resamples=200, level=0.95, seed=0), Thresholds(risks=(0.05, 0.5), delta=0.1)
     for method, settings in methods.items():
         function = find("scores", method)
-        confidence, oracle = function(run, **settings), getattr(function, "oracle", False)
-        one = evaluate(confidence, run.correct, benchmark=run.name, seed=run.seed, method=method, oracle=oracle)
-        save_evaluation(root / "data/scores" / run.name / f"seed{run.seed}" / method, confidence, one, settings)
-        replicates[method] = bootstrap(confidence, run.correct, resamples=200, seed=0)
+        splits = {split: Scored(function(part, **settings), part.correct) for split in SPLITS for part in (run.on(split),)}
+        test, val, calibration = splits.values()
+        facts = {"oracle": getattr(function, "oracle", False), "scale": getattr(function, "scale", "rank")}
+        one = evaluate(test.confidence, run.correct, benchmark=run.name, seed=run.seed, method=method, **facts)
+        confidence, place = {split: scored.confidence for split, scored in splits.items()}, f"{run.name}/seed{run.seed}/{method}"
+        save_evaluation(root / "data/scores" / place, confidence, one, one, settings)
+        promises = thresholds(val, calibration, test, promised)
+        save_operation(root / "data/operating" / place, reliability(val, test, one.scale, how), promises)
+        replicates[method] = bootstrap(test.confidence, run.correct, resamples=200, seed=0)
     save_replicates(root / "data/bootstrap" / run.name / f"seed{run.seed}", replicates)
 
 
@@ -107,7 +116,7 @@ def test_a_former_report_is_replaced_as_a_whole(runs: dict[str, Run], tmp_path: 
     write_report(params({"mcp": {}}, run=("digits",)), tmp_path)
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["digits_seed0.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        ["comparison.csv", "comparison.md", "curves", "differences.csv", "figures", "summary.json"]
+        ["calibration.csv", "comparison.csv", "comparison.md", "curves", "differences.csv", "figures", "summary.json", "thresholds.csv"]
     )
 
 
@@ -128,7 +137,7 @@ def test_summary_tables_and_figures_are_written(runs: dict[str, Run], written: t
     assert summary["segmentation"]["mean_iou"] == pytest.approx(mean_iou(runs["segmentation"]), abs=1e-5)
 
     text = (folder / "comparison.md").read_text()
-    assert [line for line in text.splitlines() if line.startswith("## ")] == ["## digits", "## segmentation"]
+    assert [line for line in text.splitlines() if line.startswith("## ")] == ["## digits", "## segmentation", "## Ranks"]
     figures = {path.name: Image.open(path).size[0] for path in (folder / "figures").iterdir()}
     assert figures == {"digits_seed0.png": 1200, "segmentation_seed0.png": 1200, "segmentation_seed0_maps.png": 2400}
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from confidnet_core import revision
 from confidnet_core.artifacts import build_classifier
 from confidnet_core.fitting import Fit
-from confidnet_core.params import Augmentation, Baseline
+from confidnet_core.recipes import Augmentation, Baseline
 from confidnet_core.resume import Resume, resumable
 from confidnet_core.training import Training, finetune_confidnet, train_classifier, train_confidnet
 
@@ -121,7 +121,7 @@ def test_the_trainings_of_the_confidence_go_on_as_well(tmp_path: Path, stage: st
             if epoch == stop_at:
                 raise KeyboardInterrupt
 
-        network, recipe = run.confidnet_head(), run.benchmark.confidnet
+        network, recipe = replace(run).confidnet_head(), run.benchmark.confidnet  # loaded anew
         if stage == "finetune_confidnet":
             network, recipe = network.finetuning(), run.benchmark.finetune
         how = replace(training(run.dataset, replace(recipe, epochs=3), tmp_path / folder, stage), log=log)

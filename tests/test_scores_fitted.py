@@ -121,11 +121,11 @@ def test_the_norm_mends_a_classifier_whose_mcp_ranks_badly_on_data_that_it_was_n
 
 
 @every_fitted_score
-def test_a_fitted_score_reads_no_test_label_and_follows_the_validation_labels(name: str, runs: dict[str, Run]):
+def test_a_fitted_score_reads_no_test_or_calibration_label_and_follows_the_validation_labels(name: str, runs: dict[str, Run]):
     score, run = find("scores", name), runs["digits"]
     before = score(run)
     labels = np.array(run.dataset.labels)
-    labels[run.dataset.splits["test"]] = 0
+    labels[run.dataset.splits["test"]] = labels[run.dataset.splits["calibration"]] = 0
     np.testing.assert_array_equal(score(replace(run, dataset=replace(run.dataset, labels=labels))), before)
     labels[run.dataset.splits["val"]] = np.random.default_rng(0).integers(10, size=len(run.dataset.splits["val"]))
     assert not np.allclose(score(replace(run, dataset=replace(run.dataset, labels=labels))), before)

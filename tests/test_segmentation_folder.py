@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from segmentation_files import BY_COLOUR, COLOURS, NAMES, STEMS, VOIDS, build, expected, lists, read, sample
-from small_params import changed, load, refusal
+from small_params import changed, load, prepared, refusal
 from test_stages import start
 
 from confidnet_core.data import SPLITS, Dataset, load_dataset, save_dataset
@@ -32,6 +32,11 @@ def check(data: Dataset, *splits: str) -> None:
     np.testing.assert_array_equal(data.images, images)
     np.testing.assert_array_equal(data.labels, labels)
     assert (data.classes, data.void) == (NAMES, 3)
+
+
+def without_val(folder: Path) -> None:
+    for part in ("images", "masks"):
+        shutil.rmtree(folder / part / "val")
 
 
 def by_params(folder: Path, settings: dict) -> dict:
@@ -140,11 +145,12 @@ def test_a_mask_of_two_values_has_0_and_255(folder: Path) -> None:
 
 def test_it_is_a_benchmarks_data_and_is_prepared_like_any(folder: Path, tmp_path: Path) -> None:
     build(folder, mask=lambda labels: COLOURS[labels])
-    settings = {"name": "segmentation_folder", "folder": "streets", "height": 3, "width": 4, "classes": BY_COLOUR, "void": VOIDS}
+    without_val(folder)
+    settings = {"name": "segmentation_folder", "folder": "streets", "height": 3, "width": 4, "classes": BY_COLOUR, "void": VOIDS, "val": 3}
     place = ("benchmarks", "small", "data")
-    data = segmentation_folder(**load(tmp_path, changed(place, settings)).benchmark("small").data.settings)
+    data = prepared(segmentation_folder(**load(tmp_path, changed(place, settings)).benchmark("small").data.settings))
     facts = save_dataset(data, tmp_path / "prepared")
-    assert facts["task"] == "segmentation" and facts["void_labels"]["train"] == (data.labels[:4] == 3).sum() > 0
+    assert facts["task"] == "segmentation" and facts["void_labels"]["train"] == (data.split("train")[1] == 3).sum() > 0
     np.testing.assert_array_equal(load_dataset(tmp_path / "prepared").labels, data.labels)
     load(tmp_path, changed(place, settings | {"classes": list(NAMES), "void": 255, "val": 0.2}))
     assert refusal(tmp_path, changed(place, settings | {"classes": "sky"})).endswith("classes is 'sky'; expected a list of str or dict")
@@ -164,8 +170,7 @@ def test_it_is_a_benchmarks_data_and_is_prepared_like_any(folder: Path, tmp_path
 def test_params_yaml_takes_every_form_of_classes_and_void(mask: Callable, settings: dict, folder: Path, tmp_path: Path) -> None:
     build(folder, mask=mask)
     if "val" in settings:
-        shutil.rmtree(folder / "images/val")
-        shutil.rmtree(folder / "masks/val")
+        without_val(folder)
     settings = {"folder": "streets", "height": 6, "width": 8} | settings
     data, direct = segmentation_folder(**by_params(tmp_path, settings)), segmentation_folder(**settings)
     np.testing.assert_array_equal(data.labels, direct.labels)
@@ -175,10 +180,11 @@ def test_params_yaml_takes_every_form_of_classes_and_void(mask: Callable, settin
 @pytest.mark.slow
 def test_the_prepare_stage_reads_it_from_params_yaml(folder: Path, tmp_path: Path) -> None:
     build(folder, mask=lambda labels: COLOURS[labels])
-    by_params(tmp_path, {"folder": "streets", "height": 6, "width": 8, "classes": BY_COLOUR, "void": VOIDS})
+    without_val(folder)
+    by_params(tmp_path, {"folder": "streets", "height": 6, "width": 8, "classes": BY_COLOUR, "void": VOIDS, "val": 3})
     done = start(tmp_path, "prepare", "small", CONFIDNET_DATA=str(tmp_path))
     assert done.returncode == 0, done.stderr
-    check(load_dataset(tmp_path / "data/prepared/small"))
+    check(load_dataset(tmp_path / "data/prepared/small"), "train", "test")
 
 
 @pytest.mark.skipif(not (SHARED / "camvid").is_dir(), reason="the real CamVid is not at hand (../shared/data/camvid)")

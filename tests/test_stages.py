@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
+from small import small_digits
 from small_params import VALID, changed
 
 from confidnet_core.data import save_dataset
-from confidnet_core.datasets.digits import digits
 from confidnet_core.params import Params
 from confidnet_core.registry import source_digest
 from stages._command import command
@@ -108,7 +108,7 @@ def test_a_score_whose_inputs_are_missing_is_refused_and_not_written(folder: Pat
 
 
 def test_a_training_without_its_classifier_names_the_missing_file(folder: Path):
-    save_dataset(digits(train=100), folder / "data/prepared/small")
+    save_dataset(small_digits(), folder / "data/prepared/small")
     message = refusal(folder, "train_confidnet", "small", "0")
     assert message.startswith("models/small/seed0/baseline/weights.pt does not exist; `dvc repro` makes ")
 

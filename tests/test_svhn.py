@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from cifar_files import unprivileged
 from scipy.io import savemat
+from small_params import prepared
 from test_raw_downloads import serve
 from torchvision.datasets import SVHN
 
-from confidnet_core.data import SPLITS, load_dataset, save_dataset
+from confidnet_core.data import PREPARED, load_dataset, save_dataset
 from confidnet_core.datasets.svhn import svhn
 
 NAMES = ("train_32x32.mat", "test_32x32.mat")
@@ -93,13 +94,13 @@ def test_the_split_depends_on_val_and_seed(folder: Path) -> None:
 
 
 def test_svhn_survives_being_saved_and_loaded(folder: Path, tmp_path: Path) -> None:
-    data = svhn(val=4)
+    data = prepared(svhn(val=4))
     facts = save_dataset(data, tmp_path / "prepared")
     loaded = load_dataset(tmp_path / "prepared")
     np.testing.assert_array_equal(loaded.images, data.images)
     np.testing.assert_array_equal(loaded.labels, data.labels)
-    assert facts["samples"] == {"train": TRAIN - 4, "val": 4, "test": TEST} and facts["image_shape"] == [3, 32, 32]
-    for name in SPLITS:
+    assert facts["samples"] == {"train": TRAIN - 4, "val": 3, "test": TEST, "calibration": 1} and facts["image_shape"] == [3, 32, 32]
+    for name in PREPARED:
         np.testing.assert_array_equal(loaded.splits[name], data.splits[name])
     assert (loaded.classes, loaded.mean, loaded.std, loaded.source) == (data.classes, data.mean, data.std, FOREIGN)
 

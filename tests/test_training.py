@@ -29,7 +29,8 @@ from confidnet_core.fitting import Fit
 from confidnet_core.inference import classification_metrics, predict
 from confidnet_core.models._classifier import Classifier
 from confidnet_core.models._confidnet import ConfidNet, freeze
-from confidnet_core.params import Baseline, Benchmark, Choice
+from confidnet_core.params import Benchmark, Choice
+from confidnet_core.recipes import Baseline
 from confidnet_core.training import class_weights, finetune_confidnet, train_confidnet, training_target, warn_collapsed
 
 DIGITS, DIGITS_WITH_BATCHNORM = (small_digits(), benchmark(MLP)), (small_digits(), benchmark(CONVNET))

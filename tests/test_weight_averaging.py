@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from confidnet_core.batches import TrainingBatches
 from confidnet_core.fitting import Fit, Metrics
 from confidnet_core.flat_minima import fresh_statistics
-from confidnet_core.params import Augmentation, Recipe
+from confidnet_core.recipes import Augmentation, Recipe
 from confidnet_core.resume import Resume
 
 PRECISIONS = pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -1,10 +1,35 @@
-"""The area under the risk-coverage curve as a sum over errors, in closed form. Geifman et al. 2019, arXiv:1805.08206 (AURC)."""
+"""Selective risk, the error rate of the surest samples: at a coverage, below a target, and on average in closed form.
+
+Geifman & El-Yaniv 2017, arXiv:1705.08500 (selective risk); Geifman et al. 2019, arXiv:1805.08206 (AURC).
+"""
 
 import math
 
 import numpy as np
 
+from confidnet_core.metrics._samples import count_above
+
+RISKS = (0.01, 0.05)  # of the working points in METRICS
 _TABLE = np.array([math.fsum(1 / k for k in range(1, n + 1)) for n in range(65)])  # harmonic numbers H(0) ... H(64)
+
+
+def risk_of_the_surest(ranked: np.ndarray, errors: np.ndarray, kept: np.ndarray | int) -> np.ndarray:
+    """Error rate of the KEPT surest samples, expected over the orders of equal confidences. RANKED, ERRORS: as of ranked_with_errors."""
+    value = ranked[len(ranked) - kept]
+    above, wrong_above = count_above(ranked, value, "right"), count_above(errors, value, "right")
+    tied, wrong_tied = count_above(ranked, value, "left") - above, count_above(errors, value, "left") - wrong_above
+    return (wrong_above + wrong_tied * ((kept - above) / tied)) / kept
+
+
+def most_kept(above: np.ndarray, wrong_above: np.ndarray, risk: float) -> np.ndarray:
+    """The most samples kept by a threshold with an error rate of at most RISK, along the last axis; 0 where there is none.
+
+    above, wrong_above: samples and errors above each threshold that has errors, and all of them. In between, the rate only falls with the
+    threshold, so that no other threshold keeps more.
+    """
+    # the quotient is the float nearest to the rate, and RISK the one nearest to its decimal, so that a rate of just 1 % is 0.01
+    reached = wrong_above / np.maximum(above, 1) <= risk
+    return np.where(reached, above, 0).max(axis=-1, initial=0)
 
 
 def mean_risk_of_an_error(above: np.ndarray, tied: np.ndarray, total: np.ndarray | int) -> np.ndarray:

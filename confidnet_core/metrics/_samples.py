@@ -1,18 +1,23 @@
-"""What metrics are asked about: one confidence and one outcome a sample, checked."""
+"""What metrics are asked about: one confidence and one outcome a sample, checked and ranked."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 
-def checked(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """confidence (n,) real, correct (n,) bool, n >= 1. ValueError for anything else; whether a confidence is finite is not looked at."""
-    confidence, correct = _array("confidence", confidence), _array("correct", correct)
+def checked(confidence: ArrayLike, correct: ArrayLike, name: str = "confidence") -> tuple[np.ndarray, np.ndarray]:
+    """confidence (n,) real, correct (n,) bool, n >= 1. ValueError for anything else; whether a confidence is finite is not looked at.
+
+    name: what error messages call the confidence
+    """
+    confidence, correct = _array(name, confidence), _array("correct", correct)
     if confidence.ndim != 1 or confidence.shape != correct.shape:
-        raise ValueError(f"confidence has shape {confidence.shape} and correct {correct.shape}; give one value a sample, both (n,)")
+        raise ValueError(f"{name} has shape {confidence.shape} and correct {correct.shape}; give one value a sample, both (n,)")
     if len(confidence) == 0:
-        raise ValueError("there are no samples: confidence is empty; check that the split holds samples")
+        raise ValueError(f"there are no samples: {name} is empty; check that the split holds samples")
     if confidence.dtype.kind not in "fiu":
-        raise ValueError(f"confidence is {confidence.dtype}; expected real numbers (are confidence and correct swapped?)")
+        raise ValueError(f"{name} is {confidence.dtype}; expected real numbers (are {name} and correct swapped?)")
+    if confidence.dtype.itemsize == 2 and confidence.dtype.kind == "f":
+        confidence = confidence.astype(np.float32)  # NumPy 2.4 missorts float16 that holds both zeros, with AVX-512
     return confidence, _boolean(correct)
 
 
@@ -24,6 +29,20 @@ def require_finite(confidence: np.ndarray) -> None:
             f"{bad.sum()} of {len(bad)} confidences are NaN or infinite, the first at index {bad.argmax()} ({confidence[bad.argmax()]}); "
             "a score must be finite to be ranked"
         )
+
+
+def ranked_with_errors(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """The confidences of all samples and those of the errors, each sorted from low to high. ValueError as `checked`, and if not finite."""
+    confidence, correct = checked(confidence, correct)
+    ranked = np.sort(confidence)
+    if not np.isfinite(ranked[[0, -1]]).all():  # -inf is sorted first, inf and then NaN last
+        require_finite(confidence)
+    return ranked, np.sort(confidence[~correct])
+
+
+def count_above(ranked: np.ndarray, value: np.ndarray, side: str) -> np.ndarray:
+    """How many of the sorted array are above each value (side "right"), or above or equal (side "left")."""
+    return len(ranked) - np.searchsorted(ranked, value, side)
 
 
 def _boolean(correct: np.ndarray) -> np.ndarray:

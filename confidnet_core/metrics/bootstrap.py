@@ -5,40 +5,37 @@ with all its pixels, since neighbouring pixels err together. The draws follow fr
 scores of the same predictions are judged on the same resamples, so that their differences are paired.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.metrics._risk import mean_risk_of_an_error
+from confidnet_core.metrics._draws import checked_sizes, draws
+from confidnet_core.metrics._risk import RISKS, mean_risk_of_an_error, most_kept
 from confidnet_core.metrics._samples import checked, require_finite
 
 CELLS = 4096  # of neighbouring confidences, into which pixels are counted
-_BLOCK = 1 << 18  # numbers in an array worked on at a time: they stay in cache
 
 
 def bootstrap(confidence: ArrayLike, correct: ArrayLike, *, resamples: int, seed: int, sizes: ArrayLike | None = None) -> np.ndarray:
-    """The metrics of METRICS of each resample: float64 (resamples, 8), NaN where one is undefined.
+    """The metrics of METRICS of each resample: float64 (resamples, metrics), NaN where one is undefined.
 
     confidence, correct: as for failure_metrics; without sizes a row is, up to rounding, failure_metrics of the resample
     sizes: (images,) how many of the values each image has, in their order. A resample is then one of images. Confidences are counted in
-    at most CELLS cells, within which they are equal, and all rows are shifted by what that changes in the metrics of the data itself.
+    at most CELLS cells, within which they are equal, and all rows are shifted by what that changes in the metrics of the data itself,
+    but not out of [0, 1].
     ValueError as from failure_metrics, for less than 1 resample, and for sizes that do not sum to n.
     """
     confidence, correct = checked(confidence, correct)
     require_finite(confidence)
-    if resamples < 1:
-        raise ValueError(f"resamples is {resamples}; expected at least 1")
     rng = np.random.default_rng(seed)
     if sizes is not None:
-        return _of_images(confidence, correct, _checked_sizes(sizes, len(correct)), resamples, rng)
+        return _of_images(confidence, correct, checked_sizes(sizes, len(correct)), resamples, rng)
     order = np.argsort(confidence)[::-1]
     starts = np.flatnonzero(np.append(True, np.diff(confidence[order]) != 0))
     wrong = np.flatnonzero(~correct[order])
     at, first = np.unique(np.searchsorted(starts, wrong, side="right") - 1, return_index=True)
     rows = []
-    for drawn in _draws(len(correct), len(correct), resamples, rng):
+    for drawn in draws(len(correct), len(correct), resamples, rng):
         drawn = drawn.take(order, axis=1)
         errors = drawn.take(wrong, axis=1)
         if len(starts) < len(order):
@@ -55,18 +52,10 @@ def _of_images(confidence: np.ndarray, correct: np.ndarray, sizes: np.ndarray, r
     counts, errors = counts.astype(float), errors[:, at].astype(float)  # products of floats are BLAS's; whole numbers stay exact
     shift = exact - _metrics(*(part.sum(axis=0, keepdims=True, dtype=np.int64) for part in (counts, errors)), at)[0]
     rows = []
-    for drawn in _draws(len(sizes), counts.shape[1], resamples, rng):
+    for drawn in draws(len(sizes), counts.shape[1], resamples, rng):
         weights = drawn.astype(float)
         rows.append(_metrics((weights @ counts).astype(np.int64), (weights @ errors).astype(np.int64), at))
-    return np.concatenate(rows) + np.nan_to_num(shift)
-
-
-def _checked_sizes(sizes: ArrayLike, samples: int) -> np.ndarray:
-    sizes = np.asarray(sizes)
-    if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or sizes.min(initial=0) < 0 or sizes.sum() != samples:
-        given = f"{sizes.dtype} {sizes.shape} with the sum {sizes.sum()}"
-        raise ValueError(f"sizes are {given}; expected how many of the {samples} values each image has, in their order")
-    return sizes.astype(np.int64)
+    return np.clip(np.concatenate(rows) + np.nan_to_num(shift), 0, 1)
 
 
 def _counted(confidence: np.ndarray, correct: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,18 +78,8 @@ def _quantiles(ranked: np.ndarray, number: int) -> np.ndarray:
     return ranked[np.linspace(0, len(ranked) - 1, min(number, len(ranked))).astype(np.int64)]
 
 
-def _draws(units: int, width: int, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """How often each of the units is drawn, int64 (some resamples, units), in blocks that keep arrays of that WIDTH small."""
-    at_once = max(1, _BLOCK // max(units, width))
-    for start in range(0, resamples, at_once):
-        rows = min(at_once, resamples - start)
-        drawn = rng.integers(units, size=(rows, units), dtype=np.int64)
-        drawn += np.arange(rows)[:, None] * units
-        yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units)
-
-
 def _metrics(counts: np.ndarray, errors: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """METRICS (b, 8) of b data sets from their samples (b, thresholds), from the surest on, and errors (b, e) at the thresholds AT (e,)."""
+    """METRICS (b, 11) of b sets from their samples (b, thresholds), from the surest on, and errors (b, e) at the thresholds AT (e,)."""
     kept, wrong_kept = counts.cumsum(axis=1), np.pad(errors.cumsum(axis=1), ((0, 0), (1, 0)))
     total, wrong = kept[:, -1:], wrong_kept[:, -1:]
     right = total - wrong
@@ -119,6 +98,9 @@ def _metrics(counts: np.ndarray, errors: np.ndarray, at: np.ndarray) -> np.ndarr
     risk = np.zeros(errors.shape)
     risk[drawn] = errors[drawn] * mean_risk_of_an_error(above[drawn], tied[drawn], np.broadcast_to(total, drawn.shape)[drawn])
     aurc = np.minimum(risk.sum(axis=1, keepdims=True) / total, 1)
+    surest = -(-4 * total // 5)
+    wrong_surest = (errors * np.clip((surest - above) / np.maximum(tied, 1), 0, 1)).sum(axis=1, keepdims=True)
+    ends = np.concatenate([above, total], axis=1)
     optimum = wrong * mean_risk_of_an_error(np.where(wrong > 0, right, 0), np.maximum(wrong, 1), total) / total
     both = np.where((right > 0) & (wrong > 0), 1, np.nan)
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, undefined
@@ -131,5 +113,7 @@ def _metrics(counts: np.ndarray, errors: np.ndarray, at: np.ndarray) -> np.ndarr
             aurc,
             np.where(discordant > 0, np.maximum(aurc - optimum, 0), 0),
             (discordant + wrong**2) / (2 * total**2),
+            wrong_surest / surest,
+            *(most_kept(ends, wrong_kept, risk)[:, None] / total for risk in RISKS),
         )
     return np.concatenate(columns, axis=1)

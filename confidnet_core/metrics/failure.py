@@ -1,7 +1,8 @@
 """Failure prediction: how well a confidence score ranks correct predictions above errors.
 
 Hendrycks & Gimpel 2017, arXiv:1610.02136 (AUROC, AUPR, FPR at 95 % TPR); Geifman et al. 2019, arXiv:1805.08206 (AURC, E-AURC);
-Traub et al. 2024, arXiv:2407.01032 (AUGRC). One sort of all samples and one of the errors serve every metric.
+Traub et al. 2024, arXiv:2407.01032 (AUGRC); Geifman & El-Yaniv 2017, arXiv:1705.08500 (selective risk at a coverage, coverage at a
+risk). One sort of all samples and one of the errors serve every metric.
 """
 
 from collections.abc import Iterator
@@ -9,10 +10,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from confidnet_core.metrics._risk import mean_risk_of_an_error
-from confidnet_core.metrics._samples import checked, require_finite
+from confidnet_core.metrics._risk import RISKS, mean_risk_of_an_error, most_kept, risk_of_the_surest
+from confidnet_core.metrics._samples import count_above, ranked_with_errors
 
-METRICS = ("accuracy", "fpr_at_95_tpr", "aupr_error", "aupr_success", "auroc", "aurc", "e_aurc", "augrc")
+METRICS = (
+    *("accuracy", "fpr_at_95_tpr", "aupr_error", "aupr_success", "auroc", "aurc", "e_aurc", "augrc"),
+    *("risk_at_80_coverage", "coverage_at_1_risk", "coverage_at_5_risk"),
+)
 
 _BLOCK = 1 << 17  # sorted samples worked on at a time: temporary arrays stay in cache and do not grow with the data
 
@@ -34,19 +38,25 @@ def failure_metrics(confidence: ArrayLike, correct: ArrayLike) -> dict[str, floa
     e_aurc         aurc minus the aurc of a ranking with every error last; 0 for such a ranking only
     augrc          (1 - auroc) * accuracy * r + r^2 / 2 with the error rate r; in [0, 1/2], lower is better
 
+    Selective prediction at a working point:
+
+    risk_at_80_coverage   error rate of the ceil(0.8 n) surest samples, expected over the orders of equal confidences; lower is better
+    coverage_at_1_risk    largest share of samples at or above a threshold whose error rate is at most 1 % (just 1 % counts), or 0
+    coverage_at_5_risk    the same for 5 %
+
     Where every sample has the same outcome:
 
-                 accuracy  fpr_at_95_tpr  aupr_error  aupr_success  auroc  aurc  e_aurc  augrc
-    no error     1         None           None        1             None   0     0       0
-    no success   0         None           1           None          None   1     0       1/2
+                 accuracy  fpr_at_95_tpr  aupr_error  aupr_success  auroc  aurc  e_aurc  augrc  risk_at_80_coverage  coverage_at_1, 5_risk
+    no error     1         None           None        1             None   0     0       0      0                    1
+    no success   0         None           1           None          None   1     0       1/2    1                    0
 
     ValueError for no samples, NaN or infinite confidence, unequal lengths, more than one axis, or other types.
     """
-    ranked, errors = _ranked(confidence, correct)
+    ranked, errors = ranked_with_errors(confidence, correct)
     if len(errors) == 0:
-        return dict(zip(METRICS, (1.0, None, None, 1.0, None, 0.0, 0.0, 0.0), strict=True))
+        return dict(zip(METRICS, (1.0, None, None, 1.0, None, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0), strict=True))
     if len(errors) == len(ranked):
-        return dict(zip(METRICS, (0.0, None, 1.0, None, None, 1.0, 0.0, 0.5), strict=True))
+        return dict(zip(METRICS, (0.0, None, 1.0, None, None, 1.0, 0.0, 0.5, 1.0, 0.0, 0.0), strict=True))
     return dict(zip(METRICS, _of_both_outcomes(ranked, errors), strict=True))
 
 
@@ -56,13 +66,10 @@ def risk_coverage_curve(confidence: ArrayLike, correct: ArrayLike, points: int =
     Within equal confidences the risk is the expected one over their orders, as in aurc. Arguments and errors as in failure_metrics.
     """
     _check_points(points, least=1)
-    ranked, errors = _ranked(confidence, correct)
+    ranked, errors = ranked_with_errors(confidence, correct)
     total, points = len(ranked), min(points, len(ranked))
     kept = -(-np.arange(1, points + 1) * total // points)  # rounded up
-    value = ranked[total - kept]
-    above, wrong_above = _count_above(ranked, value, "right"), _count_above(errors, value, "right")
-    tied, wrong_tied = _count_above(ranked, value, "left") - above, _count_above(errors, value, "left") - wrong_above
-    return kept / total, (wrong_above + wrong_tied * ((kept - above) / tied)) / kept
+    return kept / total, risk_of_the_surest(ranked, errors, kept)
 
 
 def roc_curve(confidence: ArrayLike, correct: ArrayLike, points: int = 200) -> tuple[np.ndarray, np.ndarray]:
@@ -73,13 +80,13 @@ def roc_curve(confidence: ArrayLike, correct: ArrayLike, points: int = 200) -> t
     same outcome, for which the curve is undefined. Arguments and errors as in failure_metrics.
     """
     _check_points(points, least=2)
-    ranked, errors = _ranked(confidence, correct)
+    ranked, errors = ranked_with_errors(confidence, correct)
     right = len(ranked) - len(errors)
     if right == 0 or len(errors) == 0:
         return np.empty(0), np.empty(0)
     value = _thinned_thresholds(ranked, errors, points - 1)
-    wrong_kept = np.append(0, _count_above(errors, value, "left"))
-    right_kept = np.append(0, _count_above(ranked, value, "left")) - wrong_kept
+    wrong_kept = np.append(0, count_above(errors, value, "left"))
+    right_kept = np.append(0, count_above(ranked, value, "left")) - wrong_kept
     return wrong_kept / len(errors), right_kept / right
 
 
@@ -90,6 +97,7 @@ def _of_both_outcomes(ranked: np.ndarray, errors: np.ndarray) -> tuple[float, ..
     kept = wrong_kept = 0  # totals of the blocks so far, from the surest sample on
     false_positives, discordant = None, 0  # discordant: twice the pairs of a surer error and a correct prediction, a tie once
     precision_of_errors = precision_of_successes = risk = 0.0
+    kept_at = [total if wrong / total <= target else 0 for target in RISKS]
     for sample_count, error_count in _thresholds(ranked, errors):
         success_count = sample_count - error_count
         kept_here, wrong_here = kept + np.cumsum(sample_count), wrong_kept + np.cumsum(error_count)
@@ -106,6 +114,7 @@ def _of_both_outcomes(ranked: np.ndarray, errors: np.ndarray) -> tuple[float, ..
         discordant += int(np.sum(error_count * (2 * (right - right_here[has_error]) + success_count)))
         precision_of_errors += float(np.sum(error_count * ((wrong - wrong_above) / (total - above))))
         risk += float(np.sum(error_count * mean_risk_of_an_error(above, sample_count, total)))
+        kept_at = [max(most, int(most_kept(above, wrong_above, target))) for most, target in zip(kept_at, RISKS, strict=True)]
 
     aurc = min(risk / total, 1.0)  # rounding
     optimum = wrong * float(mean_risk_of_an_error(np.array([right]), np.array([wrong]), total)[0]) / total
@@ -118,6 +127,8 @@ def _of_both_outcomes(ranked: np.ndarray, errors: np.ndarray) -> tuple[float, ..
         aurc,
         max(aurc - optimum, 0.0) if discordant else 0.0,
         (discordant + wrong**2) / (2 * total**2),
+        float(risk_of_the_surest(ranked, errors, -(-4 * total // 5))),
+        *(most / total for most in kept_at),
     )
 
 
@@ -140,11 +151,6 @@ def _distinct(ranked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return ranked[starts], np.diff(starts, append=len(ranked))
 
 
-def _count_above(ranked: np.ndarray, value: np.ndarray, side: str) -> np.ndarray:
-    """How many of the sorted array are above each value (side "right"), or above or equal (side "left")."""
-    return len(ranked) - np.searchsorted(ranked, value, side)
-
-
 def _thinned_thresholds(ranked: np.ndarray, errors: np.ndarray, points: int) -> np.ndarray:
     """At most `points` distinct confidences, from high to low, the lowest included; all of them where there are no more."""
     if 1 + np.count_nonzero(ranked[1:] != ranked[:-1]) <= points:
@@ -152,15 +158,6 @@ def _thinned_thresholds(ranked: np.ndarray, errors: np.ndarray, points: int) -> 
     from_all = ranked[np.linspace(0, len(ranked) - 1, points - points // 2).astype(np.int64)]
     from_errors = errors[np.linspace(0, len(errors) - 1, points // 2).astype(np.int64)]
     return np.unique(np.concatenate([from_all, from_errors]))[::-1]
-
-
-def _ranked(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """The confidences of all samples and those of the errors, each sorted from low to high."""
-    confidence, correct = checked(confidence, correct)
-    ranked = np.sort(confidence)
-    if not np.isfinite(ranked[[0, -1]]).all():  # -inf is sorted first, inf and then NaN last
-        require_finite(confidence)
-    return ranked, np.sort(confidence[~correct])
 
 
 def _check_points(points: int, least: int) -> None:

@@ -1,4 +1,4 @@
-"""ConfidNet: a confidence head on a classifier's encoder, which is frozen first and fine-tuned as a copy later.
+"""ConfidNet: a confidence head on a classifier's encoder, which is frozen first and fine-tuned as a copy later, or that corrects MCP.
 
 Corbière et al. 2019, arXiv:1910.04851, section 2.2; which layers are in which mode is as in the published code.
 """
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from confidnet_core.models._classifier import Classifier
+from confidnet_core.probabilities import log_odds_of_largest
 
 
 class ConfidNet(nn.Module):
@@ -55,6 +56,33 @@ class ConfidNet(nn.Module):
         tuned = type(self)(deepcopy(self.encoder), deepcopy(self.head), dropout=False, encoder_trainable=True)
         tuned.head.requires_grad_(True)
         return tuned
+
+
+class CorrectedMcp(ConfidNet):
+    """ConfidNet that starts from MCP: images -> log(p / (1 - p)) of the largest softmax probability p, plus what the head adds to it.
+
+    The head sees the features and `logit_features`. Its last layer starts at 0, so that before any training this is MCP.
+    """
+
+    def __init__(self, encoder: Classifier, head: nn.Module, *, dropout: bool = True) -> None:
+        super().__init__(encoder, head, dropout=dropout)
+        self.head.start_at_zero()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.forward_both(images)[0]
+
+    def forward_both(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.encoder.encode(images)
+        with torch.no_grad():
+            class_logits = self.encoder.classify(features)
+        seen = torch.cat([features, logit_features(class_logits).to(features.dtype)], dim=1)
+        return log_odds_of_largest(class_logits) + self.head(seen), class_logits
+
+
+def logit_features(class_logits: Tensor) -> Tensor:
+    """(b, classes, ...) -> (b, classes + 1, ...): log-probabilities, the largest first, and log-odds of MCP, cut at 20 and divided by 5."""
+    ordered = class_logits.log_softmax(1).sort(dim=1, descending=True).values
+    return torch.cat([ordered.clamp(min=-20), log_odds_of_largest(class_logits).unsqueeze(1).clamp(max=20)], dim=1) / 5
 
 
 def freeze(classifier: Classifier) -> Classifier:

@@ -32,6 +32,11 @@ class ConfidenceHead(nn.Module):
         with torch.no_grad():
             self.output.bias.fill_(torch.logit(torch.tensor(confidence), eps=1e-4))
 
+    def start_at_zero(self) -> None:
+        """Let a fresh head say 0 for everything, as what it adds to another score."""
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
 
 def confidence_head(features: int, *, widths: Sequence[int] | None = None, kernel: int | None = None) -> ConfidenceHead:
     """features: channels of the input. widths: of the layers with a ReLU; by default as published.

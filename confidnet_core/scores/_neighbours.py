@@ -36,12 +36,13 @@ def reference(run: Run, score: str, samples_per_class: int) -> list[Tensor]:
 
 
 def over_places(score: Callable[..., Tensor], points: int, features: Tensor, *beside: Tensor) -> Tensor:
-    """score(queries (m, d), *beside (m,)) -> float64 (m,), over features (b, d, ...) and what stands beside them (b, ...), in parts
-    small enough for their distances to so many points."""
+    """score(queries (m, d), *beside (m,)) -> float64 (m, ...), over features (b, d, h, w) and what stands beside them (b, h, w), in parts
+    small enough for their distances to so many points: (b, h, w, ...)."""
     places = (len(features), *features.shape[2:])
     flat = (features.movedim(1, -1).reshape(-1, features.shape[1]), *(values.reshape(-1) for values in beside))
     step = max(1, PAIRS // points)
-    return torch.cat([score(*parts) for parts in zip(*(values.split(step) for values in flat), strict=True)]).reshape(places)
+    scores = torch.cat([score(*parts) for parts in zip(*(values.split(step) for values in flat), strict=True)])
+    return scores.reshape(*places, *scores.shape[1:])
 
 
 def distance_to_neighbour(queries: Tensor, points: Tensor, neighbour: int) -> Tensor:

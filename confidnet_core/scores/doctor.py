@@ -3,8 +3,8 @@
 import numpy as np
 from torch import Tensor
 
+from confidnet_core.probabilities import log_complements
 from confidnet_core.run import Run
-from confidnet_core.scores._probabilities import log_complements
 
 
 def doctor(run: Run) -> np.ndarray:

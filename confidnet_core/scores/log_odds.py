@@ -5,10 +5,13 @@ log(p / (1 - p)) of Hendrycks & Gimpel's p, arXiv:1610.02136; two predictions wi
 
 import numpy as np
 
+from confidnet_core.probabilities import log_odds_of_largest
 from confidnet_core.run import Run
-from confidnet_core.scores._probabilities import log_odds_of_largest
 
 
 def log_odds(run: Run) -> np.ndarray:
     """In [-log(classes - 1), inf): the largest logit minus the log of the summed exponentials of the others."""
     return run.over_logits(lambda logits, _: log_odds_of_largest(logits))
+
+
+log_odds.scale = "log_odds"

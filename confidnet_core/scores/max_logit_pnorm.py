@@ -8,16 +8,20 @@ import numpy as np
 from torch import Tensor
 
 from confidnet_core.metrics import failure_metrics
+from confidnet_core.probabilities import log_odds_of_largest
 from confidnet_core.run import Run
-from confidnet_core.scores._probabilities import log_odds_of_largest
 
 ORDERS = tuple(range(1, 11))
 
 
 def max_logit_pnorm(run: Run) -> np.ndarray:
     """In [0, 1], or log-odds of MCP: whichever of ORDERS and MCP has the least AURC on up to 2^20 validation samples or pixels."""
-    order = best_order(*run.validation.some_logits())
+    order = run.once(_fitted)
     return run.over_logits(lambda logits, _: _normalised(logits, order))
+
+
+def _fitted(run: Run) -> int | None:
+    return best_order(*run.validation.some_logits())
 
 
 def best_order(logits: Tensor, labels: Tensor) -> int | None:

@@ -8,3 +8,6 @@ from confidnet_core.run import Run
 def mcp(run: Run) -> np.ndarray:
     """The largest softmax probability, in [1/classes, 1]; float64, since float32 saturates at exactly 1."""
     return run.over_logits(lambda logits, _: logits.softmax(1).amax(1))
+
+
+mcp.scale = "probability"

@@ -7,16 +7,23 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from confidnet_core.probabilities import log_odds_of_largest
 from confidnet_core.run import Run
-from confidnet_core.scores._probabilities import log_odds_of_largest
 
 RANGE = (1 / 1000, 1000.0)  # temperatures; a classifier without an error on validation data has its optimum at 0
 
 
 def temperature(run: Run) -> np.ndarray:
     """As log-odds, in [-log(classes - 1), inf), with the temperature of least cross-entropy on up to 2^20 validation samples or pixels."""
-    fitted = best_temperature(*run.validation.some_logits())
+    fitted = run.once(_fitted)
     return run.over_logits(lambda logits, _: log_odds_of_largest(logits / fitted))
+
+
+temperature.scale = "log_odds"
+
+
+def _fitted(run: Run) -> float:
+    return best_temperature(*run.validation.some_logits())
 
 
 def best_temperature(logits: Tensor, labels: Tensor) -> float:

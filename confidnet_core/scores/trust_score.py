@@ -1,6 +1,6 @@
 """Trust Score: distance to the nearest other class over distance to the predicted one. Jiang et al. 2018, arXiv:1805.11783.
 
-Every labelled test pixel of a segmentation is scored.
+Every labelled pixel of a segmentation is scored.
 """
 
 import numpy as np
@@ -25,9 +25,7 @@ def trust_score(run: Run, neighbour: int = 1, samples_per_class: int = 1000, alp
         raise ValueError(f"methods.trust_score.alpha is {alpha}; expected at least 0 and below 1")
     if k < 1:
         raise ValueError(f"methods.trust_score.k is {k}; expected at least 1")
-    classes = reference(run, "trust_score", samples_per_class)
-    if alpha:
-        classes = [_dense(points, alpha, k) for points in classes]
+    classes = run.once(_classes, samples_per_class, alpha, k)
     smallest = min(len(points) for points in classes if len(points))
     if not 1 <= neighbour <= smallest:
         raise ValueError(f"methods.trust_score.neighbour is {neighbour}; expected 1 to {smallest} (the smallest class)")
@@ -43,6 +41,12 @@ def trust_score(run: Run, neighbour: int = 1, samples_per_class: int = 1000, alp
     return run.over_images(
         lambda images, predicted: over_places(of_places, most, run.classifier.encode(images), predicted.long()), run.predicted_maps
     )
+
+
+def _classes(run: Run, samples_per_class: int, alpha: float, k: int) -> list[Tensor]:
+    """The reference points of each class, without outliers."""
+    classes = reference(run, "trust_score", samples_per_class)
+    return [_dense(points, alpha, k) for points in classes] if alpha else classes
 
 
 def _dense(points: Tensor, alpha: float, k: int) -> Tensor:

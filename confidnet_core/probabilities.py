@@ -13,6 +13,6 @@ def log_complements(log_probabilities: Tensor) -> Tensor:
 
 
 def log_odds_of_largest(logits: Tensor) -> Tensor:
-    """log(p / (1 - p)) of the largest softmax probability p, of logits (m, classes): (m,)."""
+    """log(p / (1 - p)) of the largest softmax probability p, of logits (b, classes, ...): (b, ...)."""
     ordered = logits.sort(1, descending=True).values
     return ordered[:, 0] - ordered[:, 1:].logsumexp(1)

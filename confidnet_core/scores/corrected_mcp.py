@@ -1,0 +1,16 @@
+"""MCP with a learned correction: ConfidNet that starts from MCP, and is MCP where no training was better on validation data.
+
+After Corbière et al. 2019, arXiv:1910.04851; the start from the log-odds of MCP and their input to the head are ours.
+"""
+
+import numpy as np
+
+from confidnet_core.run import Run
+
+
+def corrected_mcp(run: Run) -> np.ndarray:
+    """Log-odds of being right, any real number; float32."""
+    return run.over_images(run.correction())
+
+
+corrected_mcp.scale = "log_odds"

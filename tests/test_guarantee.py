@@ -1,0 +1,233 @@
+"""A threshold with a guarantee: it breaks its promise no more often than it says, is of use, and is none where none can be shown."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from confidnet_core.metrics.guarantee import Guarantee, threshold_with_guarantee
+
+
+def error_rate(confidence: np.ndarray) -> np.ndarray:
+    """Of samples whose confidence is uniform in [0, 1]: 10.6 % errors in all."""
+    return 0.006 + 0.5 * (1 - confidence) ** 4
+
+
+def true_risk(threshold: float) -> float:
+    """The mean of error_rate above the threshold."""
+    return 0.006 + 0.1 * (1 - max(threshold, 0)) ** 4
+
+
+def oracle(risk: float) -> float:
+    """The coverage at which true_risk is RISK: 0.81 for 5 %, 0.93 for 8 %."""
+    return ((risk - 0.006) / 0.1) ** (1 / 4)
+
+
+def most_broken(delta: float, repetitions: int) -> float:
+    """Three standard deviations above delta."""
+    return delta + 3 * np.sqrt(delta * (1 - delta) / repetitions)
+
+
+def samples(generator: np.random.Generator, n: int = 1000) -> Guarantee:
+    confidence = generator.random(n)
+    return threshold_with_guarantee(confidence, generator.random(n) >= error_rate(confidence), risk=0.05, delta=0.1)
+
+
+def images(generator: np.random.Generator, n: int = 101) -> Guarantee:
+    """Of different sizes, in the worse of which pixels are wrong three times as often at the same confidence."""
+    sizes = generator.integers(50, 150, size=n)
+    confidence = generator.random(sizes.sum())
+    rate = np.repeat(generator.choice([0.5, 1.5], size=n), sizes) * error_rate(confidence)
+    return threshold_with_guarantee(confidence, generator.random(len(rate)) >= rate, risk=0.08, delta=0.1, sizes=sizes)
+
+
+def samples_placed_elsewhere(generator: np.random.Generator, n: int = 300) -> Guarantee:
+    confidence, elsewhere = generator.random(n), generator.random(200)
+    correct = generator.random(n) >= error_rate(confidence)
+    return threshold_with_guarantee(confidence, correct, risk=0.05, delta=0.1, elsewhere=elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("found_of", "repetitions", "missed"), [(samples, 1000, 0.15), (samples_placed_elsewhere, 1000, 0.2), (images, 200, 0.15)]
+)
+def test_the_true_risk_is_above_the_target_no_more_often_than_delta_and_most_of_the_coverage_is_kept(
+    found_of, repetitions: int, missed: float
+):
+    generator = np.random.default_rng(0)
+    found = [found_of(generator) for _ in range(repetitions)]
+    thresholds = [1.0 if one.threshold is None else max(one.threshold, 0) for one in found]
+    broken = np.mean([threshold < 1 and true_risk(threshold) > found[0].risk for threshold in thresholds])
+    assert broken <= most_broken(0.1, repetitions)
+    best = oracle(found[0].risk)
+    assert best - missed < 1 - np.mean(thresholds) < best
+
+
+def test_where_every_threshold_is_just_too_risky_one_is_found_no_more_often_than_delta():
+    """The hardest case: a confidence that says nothing, and errors just above the target."""
+    generator = np.random.default_rng(1)
+    found = [threshold_with_guarantee(generator.random(1000), generator.random(1000) >= 0.0501, risk=0.05, delta=0.1) for _ in range(1000)]
+    broken = np.mean([one.threshold is not None for one in found])
+    assert 0.03 < broken <= most_broken(0.1, 1000)
+
+
+def test_few_tied_confidences_of_which_the_surest_are_the_worst_break_it_no_more_often_than_delta():
+    generator = np.random.default_rng(2)
+    rates = np.array([0.02, 0.09, 0.03, 0.075, 0.055])  # at the confidences 0 to 4, all as frequent
+    risks = np.cumsum(rates[::-1])[::-1] / np.arange(5, 0, -1)
+    broken = []
+    for _ in range(1000):
+        confidence = generator.integers(5, size=800)
+        correct = generator.random(800) >= rates[confidence]
+        found = threshold_with_guarantee(confidence, correct, risk=0.054, delta=0.1)
+        broken.append(found.threshold is not None and risks[int(np.ceil(max(found.threshold, 0)))] > 0.054)
+    assert np.mean(broken) <= most_broken(0.1, 1000)
+
+
+def test_images_that_err_as_a_whole_are_no_more_than_as_many_samples():
+    """The pixels of an image are equally sure and all right or all wrong. As independent samples they would promise too much."""
+    generator = np.random.default_rng(3)
+    broken = {"images": 0, "pixels": 0}
+    for _ in range(400):
+        correct = np.repeat(generator.random(100) >= 0.101, 20)
+        confidence = np.repeat(generator.random(100), 20)
+        for name, sizes in (("images", [20] * 100), ("pixels", None)):
+            broken[name] += threshold_with_guarantee(confidence, correct, risk=0.1, delta=0.1, sizes=sizes).threshold is not None
+    assert broken["images"] / 400 <= most_broken(0.1, 400)
+    assert broken["pixels"] / 400 > 0.3
+
+
+def not_held_out(values: np.ndarray) -> np.ndarray:
+    """Every 20th unit places the thresholds."""
+    return values[np.arange(len(values)) % 20 != 0]
+
+
+def test_the_bound_of_samples_is_clopper_and_pearsons():
+    generator = np.random.default_rng(4)
+    confidence = generator.random(1000)
+    correct = generator.random(1000) >= error_rate(confidence)
+    found = threshold_with_guarantee(confidence, correct, risk=0.05, delta=0.1)
+    accepted = not_held_out(confidence) >= found.threshold
+    assert binom.cdf(np.sum(~not_held_out(correct)[accepted]), accepted.sum(), found.bound) == pytest.approx(0.1)
+    assert 0 < found.bound <= 0.05
+
+
+def final_stake(accepted: list[float], wrong: list[float], risk: float, delta: float) -> float:
+    """The bets one image after the other."""
+    stake, seen = 1.0, []
+    for accepted_share, wrong_share in zip(accepted, wrong, strict=True):
+        mean = sum(seen) / max(len(seen), 1)
+        variance = (risk**2 + sum((excess - mean) ** 2 for excess in seen)) / (len(seen) + 1)
+        bet = min((2 * np.log(1 / delta) / (len(accepted) * variance)) ** 0.5, 1 / (1 - risk))
+        seen.append(wrong_share - risk * accepted_share)
+        stake *= 1 - bet * seen[-1]
+    return stake
+
+
+@pytest.mark.parametrize(("worst", "risk"), [(0.01, 0.08), (0.9, 0.8)])
+def test_the_bound_of_images_is_the_least_hundredth_of_the_target_at_which_bets_still_win(worst: float, risk: float):
+    """Where images are much alike, bets are as high as they may be; where they are not, lower."""
+    generator = np.random.default_rng(5)
+    sizes = generator.integers(5, 60, size=120)
+    confidence = generator.random(sizes.sum())
+    correct = generator.random(len(confidence)) >= np.repeat(generator.choice([0, worst], size=120), sizes)
+    found = threshold_with_guarantee(confidence, correct, risk=risk, delta=0.1, sizes=sizes)
+    images = [confidence >= found.threshold, (confidence >= found.threshold) & ~correct]
+    accepted, wrong = (not_held_out(np.array([part.mean() for part in np.split(values, np.cumsum(sizes)[:-1])])) for values in images)
+    hundredths = round(found.bound / risk * 100)
+    assert found.bound == pytest.approx(hundredths * risk / 100) and hundredths < 100
+    assert final_stake(list(accepted), list(wrong), hundredths * risk / 100, 0.1) >= 10
+    assert final_stake(list(accepted), list(wrong), (hundredths - 1) * risk / 100, 0.1) < 10
+
+
+LOWEST = np.finfo(np.float64).min
+
+
+def test_a_target_above_the_error_rate_accepts_everything():
+    generator = np.random.default_rng(6)
+    confidence, correct = generator.random(2000), generator.random(2000) >= 0.05
+    for sizes in (None, [10] * 200):
+        found = threshold_with_guarantee(confidence, correct, risk=0.2, delta=0.05, sizes=sizes)
+        assert (found.threshold, found.coverage, found.samples, found.errors) == (LOWEST, 1, 2000, np.sum(~correct))
+        assert np.mean(~correct) < found.bound < 0.2
+        assert found.units == (2000 if sizes is None else 200)
+
+
+@pytest.mark.parametrize("size", [None, 1, 7])
+def test_without_an_error_59_units_show_a_risk_of_5_percent_and_58_do_not(size: int | None):
+    """0.95^59 = 0.0485, 0.95^58 = 0.0510; of 63 units 4 are not tested, and of 62, 4."""
+    for units, threshold in ((63, LOWEST), (62, None)):
+        values = units * (size or 1)
+        sizes = None if size is None else [size] * units
+        found = threshold_with_guarantee(np.linspace(0, 1, values), np.ones(values, bool), risk=0.05, delta=0.05, sizes=sizes)
+        assert found.threshold == threshold
+
+
+@pytest.mark.parametrize("sizes", [None, [5] * 60])
+def test_where_all_are_wrong_no_threshold_is_feasible(sizes: list[int] | None):
+    found = threshold_with_guarantee(np.linspace(0, 1, 300), np.zeros(300, bool), risk=0.5, delta=0.1, sizes=sizes)
+    assert found == Guarantee(0.5, 0.1, None, 0.0, None, 300, 300, 300 if sizes is None else 60)
+
+
+@pytest.mark.parametrize("sizes", [None, [5] * 60])
+def test_equal_confidences_are_accepted_all_or_none(sizes: list[int] | None):
+    correct = np.arange(300) % 20 != 1
+    assert threshold_with_guarantee(np.full(300, 0.7), correct, risk=0.1, delta=0.1, sizes=sizes).coverage == 1
+    assert threshold_with_guarantee(np.full(300, 0.7), correct, risk=0.04, delta=0.1, sizes=sizes).coverage == 0
+
+
+@pytest.mark.parametrize("sizes", [None, [1]])
+def test_one_sample_shows_nothing(sizes: list[int] | None):
+    assert threshold_with_guarantee([0.5], [True], risk=0.5, delta=0.5, sizes=sizes) == Guarantee(0.5, 0.5, None, 0.0, None, 1, 0, 1)
+
+
+def test_images_without_a_pixel_do_not_count():
+    generator = np.random.default_rng(7)
+    confidence, correct = generator.random(600), generator.random(600) >= 0.05
+    whole = threshold_with_guarantee(confidence, correct, risk=0.2, delta=0.1, sizes=[10] * 60)
+    assert threshold_with_guarantee(confidence, correct, risk=0.2, delta=0.1, sizes=[0, *[10] * 30, 0, 0, *[10] * 30]) == whole
+    assert whole.units == 60
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_the_threshold_accepts_in_the_type_of_the_confidence_what_it_says_and_survives_json(dtype: type):
+    generator = np.random.default_rng(8)
+    confidence = (100 * generator.random(3000)).astype(dtype)
+    correct = generator.random(3000) >= error_rate(confidence.astype(float) / 100)
+    for risk in (0.03, 0.04, 0.05, 0.3):
+        found = threshold_with_guarantee(confidence, correct, risk=risk, delta=0.05)
+        threshold = json.loads(json.dumps(asdict(found), allow_nan=False))["threshold"]
+        assert np.mean(confidence >= threshold) == found.coverage > 0.5
+        assert dtype == np.int64 or float(dtype(threshold)) == threshold
+    assert found.coverage == 1
+
+
+def test_thresholds_lie_at_ranks_of_the_confidences_elsewhere():
+    confidence, elsewhere = np.linspace(0, 1, 400), np.array([0.25, 0.5, 0.75])
+    correct = confidence > 0.4
+    found = threshold_with_guarantee(confidence, correct, risk=0.1, delta=0.1, elsewhere=elsewhere)
+    allowed = np.quantile(elsewhere, np.arange(1, 100) / 100)
+    assert np.isclose(allowed, found.threshold).any() and 0.3 < found.threshold < 0.45
+    assert (found.samples, found.units) == (400, 400)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"risk": 0}, "risk is 0; give a share between 0 and 1"),
+        ({"risk": 1.0}, "risk is 1.0; give a share"),
+        ({"delta": float("nan")}, "delta is nan; give a share"),
+        ({"delta": 5}, "delta is 5; give a share"),
+        ({"confidence": [], "correct": []}, "there are no samples"),
+        ({"confidence": [0.1, np.inf]}, "1 of 2 confidences are NaN or infinite"),
+        ({"correct": [True]}, "give one value a sample"),
+        ({"elsewhere": []}, "there are no samples"),
+        ({"elsewhere": [0.3, np.nan]}, "1 of 2 confidences are NaN or infinite"),
+        ({"sizes": [3]}, r"sizes are int64 \(1,\) with the sum 3; expected how many of the 2 values each image has"),
+    ],
+)
+def test_what_cannot_be_guaranteed_is_refused(changes: dict, message: str):
+    arguments = {"confidence": [0.1, 0.2], "correct": [True, False], "risk": 0.1, "delta": 0.1} | changes
+    with pytest.raises(ValueError, match=message):
+        threshold_with_guarantee(arguments.pop("confidence"), arguments.pop("correct"), **arguments)

@@ -1,0 +1,129 @@
+"""The stack: what it sees, by brute force; that it is a logistic regression of it; and that it is MCP where it would be worse."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from small import CPU, trained_runs, without_test
+
+from confidnet_core.inference import map_images
+from confidnet_core.metrics import failure_metrics
+from confidnet_core.run import Run
+from confidnet_core.scores.log_odds import log_odds
+from confidnet_core.scores.stack import PARTS, best_regression, stack, stacked
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONFIDNET_DEVICE", "cpu")
+        yield trained_runs(tmp_path_factory.mktemp("trained"))
+
+
+def logits(run: Run) -> np.ndarray:
+    return np.load(run.predictions / "logits.npy").astype(np.float64)
+
+
+def odds(maps: np.ndarray) -> np.ndarray:
+    """log(p / (1 - p)) of the largest softmax probability over the second axis"""
+    ordered = np.sort(maps, axis=1)
+    return ordered[:, -1] - np.log(np.exp(ordered[:, :-1]).sum(axis=1))
+
+
+def distances(run: Run) -> np.ndarray:
+    """To the nearest training sample of the predicted and of another class, by brute force."""
+    images, labels = run.dataset.split("train")
+    points, queries = (map_images(run.classifier.encode, part, run.dataset, CPU, "") for part in (images, run.images))
+    pairs, same = cdist(queries.astype(float), points.astype(float)), run.predicted[:, None] == labels
+    return np.log(np.column_stack([np.where(same, pairs, np.inf).min(1), np.where(same, np.inf, pairs).min(1)]))
+
+
+def surroundings(run: Run, sizes: tuple[int, ...]) -> np.ndarray:
+    """Mean log-odds and share of the own prediction in squares, cut at the edges, by a loop over pixels."""
+    maps = logits(run)
+    sure, predicted = odds(maps).clip(max=20), maps.argmax(1)
+    found = np.empty((*predicted.shape, 2 * len(sizes)))
+    for image, y, x in np.ndindex(predicted.shape):
+        for place, size in enumerate(sizes):
+            square = (image, slice(max(y - size // 2, 0), y + size // 2 + 1), slice(max(x - size // 2, 0), x + size // 2 + 1))
+            found[image, y, x, place] = sure[square].mean()
+            found[image, y, x, place + len(sizes)] = (predicted[square] == predicted[image, y, x]).mean()
+    return found[run.counted]
+
+
+def by_hand(train: np.ndarray, correct: np.ndarray, test: np.ndarray) -> np.ndarray:
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(train, correct).decision_function(test)
+
+
+def by_brute_force(run: Run) -> np.ndarray:
+    around = surroundings(run, (3, 9)) if run.dataset.is_segmentation else distances(run)
+    return np.column_stack([odds(logits(run))[run.counted], around])
+
+
+@pytest.mark.parametrize("kind", ["digits", "segmentation"])
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_it_sees_mcp_and_what_stands_around(runs: dict[str, Run], kind: str, split: str):
+    run = runs[kind]
+    found = stacked(run, split, samples_per_class=10**6, windows=(0.09, 0.25))  # of 32 rows
+    assert np.abs(found - by_brute_force(run.on(split))).max() < 1e-4
+
+
+def test_it_is_a_logistic_regression_on_validation_data(runs: dict[str, Run]):
+    run = runs["digits"]
+    val, test = (by_brute_force(part) for part in (run.validation, run))
+    found = stack(run, samples_per_class=10**6)
+    assert not np.allclose(found, log_odds(run))  # it was better
+    assert np.abs(found - by_hand(val, run.validation.correct, test)).max() < 1e-3
+
+
+@pytest.mark.parametrize("kind", ["digits", "segmentation"])
+def test_it_is_fitted_without_the_test_and_the_calibration_labels(runs: dict[str, Run], kind: str):
+    run = runs[kind]
+    labels = run.dataset.labels.copy()
+    labels[run.dataset.splits["calibration"]] = 0
+    sealed = replace(run, dataset=replace(run.dataset, labels=labels))
+    assert np.array_equal(stack(replace(sealed, dataset=without_test(sealed.dataset)).validation), stack(run.validation))
+
+
+def simulated(informative: float, samples: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+    """Log-odds that are right about a success, and a second column that tells `informative` more."""
+    rng = np.random.default_rng(0)
+    log_odds, other = rng.normal(2, 1.5, samples), rng.normal(size=samples)
+    return np.column_stack([log_odds, other]), rng.random(samples) < 1 / (1 + np.exp(-log_odds - informative * other))
+
+
+def test_a_column_that_tells_more_is_used():
+    inputs, correct = simulated(informative=1.0)
+    found, mcp = (
+        failure_metrics(confidence, correct)["aupr_error"] for confidence in (best_regression(inputs, correct)(inputs), inputs[:, 0])
+    )
+    assert found > mcp + 0.05
+
+
+def test_one_that_harms_on_the_other_parts_leaves_mcp():
+    inputs, correct = simulated(informative=0.0)
+    part = np.arange(len(correct)) * PARTS // len(correct)
+    inputs[:, 1] = np.where(correct, 1.0, -1.0) * np.where(part % 2, 3, -3)  # what it says turns round from part to part
+    assert np.array_equal(best_regression(inputs, correct)(inputs), inputs[:, 0])
+
+
+@pytest.mark.parametrize("errors", [0, 1, 50])
+def test_too_few_errors_or_successes_to_fit_leave_mcp(errors: int):
+    inputs, correct = np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) >= errors
+    assert np.array_equal(best_regression(inputs, correct)(inputs), inputs[:, 0])
+
+
+@pytest.mark.parametrize("windows", [(0.0,), (0.04, 1.5)])
+def test_a_window_that_is_no_share_of_the_image_is_refused(runs: dict[str, Run], windows: tuple[float, ...]):
+    with pytest.raises(ValueError, match=r"methods.stack.windows is .*expected shares of the image's height"):
+        stack(runs["segmentation"], windows=windows)
+
+
+def test_samples_per_class_below_1_is_refused(runs: dict[str, Run]):
+    with pytest.raises(ValueError, match=r"methods.stack.samples_per_class is 0"):
+        stack(runs["digits"], samples_per_class=0)
