@@ -102,23 +102,34 @@ def _table(means: pd.DataFrame, columns: tuple[Column, ...], beside: list[str] |
 
 
 def _guarantees(group: pd.DataFrame) -> str:
-    rows = [["risk", "method", "threshold", "coverage", "test coverage", "test risk", "kept"]]
-    for (risk, method), seeds in group.groupby(["risk", "method"], sort=False):
-        feasible = seeds[seeds["threshold"].notna()]
-        threshold = shown_number(feasible["threshold"].mean()) if len(seeds) == 1 and len(feasible) else ("" if len(feasible) else "none")
-        numbers = (shown(100 * seeds[name].astype(float).mean()) for name in ("coverage", "test_coverage", "test_risk"))
-        kept = f"{int(feasible['test_kept'].fillna(False).sum())} of {len(feasible)}" if len(feasible) else UNDEFINED
-        rows.append([f"{100 * risk:g} %", method, threshold, *numbers, kept])
-    one = group.iloc[0]
-    unit = f"{one['units']} independent units with {group['errors'].iloc[0]} errors" if len(group) else ""
+    units, errors = (_range(group.groupby("seed")[name].first()) for name in ("units", "errors"))
     legend = (
-        f"With probability {1 - one['delta']:g}, for each line alone, the error rate among accepted predictions (confidence at or above "
-        f"the threshold) is at most the risk on new data like the calibration split, which has {unit}. Coverage is that of the calibration "
-        "split, both in percent; none: no threshold can be promised. For segmentation every image weighs the same."
+        f"A prediction is accepted if its confidence is at least the threshold. With probability {1 - group['delta'].iloc[0]:g}, for each "
+        "method and target alone, at most the target's share of the accepted predictions is wrong, on new data like the calibration "
+        f"split. That has {units} samples, or images for segmentation, with {errors} errors. Coverage: which share of it is accepted; then "
+        "the same of the test split, the risk there, and how often that was within the target; in percent. None: no threshold can be "
+        "promised. For segmentation every image weighs the same."
     )
-    return "\n\n".join(["### Thresholds with a guarantee", "\n".join(aligned(rows, left=2)), legend])
+    return "\n\n".join(["### Thresholds with a guarantee", *(_at_risk(*each) for each in group.groupby("risk")), legend])
 
 
-def shown_number(value: float) -> str:
-    """Six significant digits."""
-    return UNDEFINED if np.isnan(value) else f"{value:.6g}"
+def _at_risk(risk: float, lines: pd.DataFrame) -> str:
+    if lines["threshold"].isna().all():
+        return f"At most {100 * risk:g} % errors: no threshold can be promised, of no method."
+    rows = [["method", "threshold", "coverage", "test coverage", "test risk", "kept"]]
+    rows += [[method, *_guarantee(seeds)] for method, seeds in lines.groupby("method", sort=False)]
+    return "\n\n".join([f"At most {100 * risk:g} % errors:", "\n".join(aligned(rows))])
+
+
+def _guarantee(seeds: pd.DataFrame) -> list[str]:
+    """threshold, coverage, coverage and risk on the test split, kept; of a method and a target, means over seeds."""
+    feasible = seeds[seeds["threshold"].notna()]
+    if feasible.empty:
+        return ["none", *[UNDEFINED] * 4]
+    threshold = f"{feasible['threshold'].iloc[0]:.6g}" if len(seeds) == 1 else f"{len(feasible)} of {len(seeds)}"
+    numbers = (shown(100 * feasible[name].astype(float).mean()) for name in ("coverage", "test_coverage", "test_risk"))
+    return [threshold, *numbers, f"{int(feasible['test_kept'].eq(True).sum())} of {len(feasible)}"]
+
+
+def _range(values: pd.Series) -> str:
+    return f"{values.min()}" if values.min() == values.max() else f"{values.min()} to {values.max()}"

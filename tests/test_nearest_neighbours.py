@@ -100,7 +100,9 @@ def test_knn_is_minus_the_distance_to_the_kth_nearest_training_sample_of_length_
     both = (features(runs[task], name)[0] for name in ("test", "train"))
     queries, points = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12) for rows in both)
     expected = -np.sort(cdist(queries[::every], points), axis=1)[:, neighbour - 1]
-    assert knn(runs[task], neighbour=neighbour, samples_per_class=ALL)[::every] == pytest.approx(expected, abs=2e-5)
+    # Of two points that are closer to each other than float32 tells, either may be the one.
+    precision = 2 * np.sqrt(np.finfo(np.float32).eps)
+    assert knn(runs[task], neighbour=neighbour, samples_per_class=ALL)[::every] == pytest.approx(expected, abs=precision)
 
 
 def test_knn_looks_at_no_prediction_and_no_test_label(digits_run: Run):

@@ -13,13 +13,14 @@ from mlflow import MlflowClient
 
 pytestmark = pytest.mark.slow
 
-METHODS = ("mcp", "entropy", "margin", "mc_dropout", "trust_score", "confidnet_head", "confidnet", "tcp")
+METHODS = {"mcp": {}, "entropy": {}, "mc_dropout": {"passes": 2}, "confidnet": {}, "corrected_mcp": {}, "tcp": {}}
 SMALL = {
     "benchmarks.digits.model.width": 0.25,
     "benchmarks.digits.baseline.epochs": 4,
     "benchmarks.digits.confidnet.epochs": 3,
     "benchmarks.digits.finetune.epochs": 2,
-    "methods.mc_dropout.passes": 2,
+    "benchmarks.digits.correction.epochs": 2,
+    "methods": METHODS,
 }
 
 
@@ -50,7 +51,8 @@ def test_the_first_repro_leaves_a_table_with_every_method(project):
 
 def test_every_stage_has_its_row_in_mlflow(project):
     assert {run.data.tags["method"] for run in rows(project, stage="evaluate")} == set(METHODS)
-    for stage in ("prepare", "train_baseline", "train_confidnet", "finetune_confidnet", "predict", "bootstrap", "compare"):
+    trainings = ("train_baseline", "train_confidnet", "finetune_confidnet", "train_correction")
+    for stage in ("prepare", *trainings, "predict", "bootstrap", "operate", "compare"):
         (run,) = rows(project, stage=stage)
         assert run.info.status == "FINISHED" and run.data.tags["git_commit"]
     client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
@@ -69,7 +71,7 @@ def test_every_number_of_the_table_has_its_interval_and_every_score_its_verdict(
 
 def test_another_level_of_the_intervals_evaluates_nothing_anew(project):
     project.change(**{"bootstrap.level": 0.5})
-    assert project.stages_run("repro") == ["bootstrap@digits-0", "compare"]
+    assert project.stages_run("repro") == ["bootstrap@digits-0", "operate@digits-0", "compare"]
     assert "with 50 % intervals" in (project.folder / "reports/comparison.md").read_text()
     project.commit("Another level")
 
@@ -91,7 +93,7 @@ def test_a_clone_without_a_cache_trains_again_to_the_same_files(project, tmp_pat
 
 def test_a_changed_setting_of_a_score_reruns_that_score_and_the_comparison_alone(project):
     project.change(**{"methods.mc_dropout.passes": 3})
-    assert project.stages_run("repro") == ["evaluate@digits-0-mc_dropout", "bootstrap@digits-0", "compare"]
+    assert project.stages_run("repro") == ["evaluate@digits-0-mc_dropout", "bootstrap@digits-0", "operate@digits-0", "compare"]
 
 
 def test_a_new_score_is_one_file_and_one_line_and_trains_nothing(project):
@@ -99,7 +101,7 @@ def test_a_new_score_is_one_file_and_one_line_and_trains_nothing(project):
     code = f'"""Largest minus smallest logit."""\n\n\ndef logit_range(run):\n    return {formula}\n'
     (project.folder / "confidnet_core/scores/logit_range.py").write_text(code)
     project.change(**{"methods.logit_range": {}})
-    assert project.stages_run("repro") == ["evaluate@digits-0-logit_range", "bootstrap@digits-0", "compare"]
+    assert project.stages_run("repro") == ["evaluate@digits-0-logit_range", "bootstrap@digits-0", "operate@digits-0", "compare"]
     assert "logit_range" in json.loads((project.folder / "reports/summary.json").read_text())["digits"]["auroc"]
 
 
@@ -153,7 +155,7 @@ def test_experiments_in_temporary_workspaces_reach_the_one_store(project):
     assert {"alone", "queued-5", "queued-6"} <= names
     for name in ("alone", "queued-5", "queued-6"):
         found = rows(project, dvc_exp_name=name)
-        assert {run.data.tags["stage"] for run in found} == {"evaluate", "bootstrap", "compare"}, name
+        assert {run.data.tags["stage"] for run in found} == {"evaluate", "bootstrap", "operate", "compare"}, name
     assert not list(project.folder.glob(".dvc/tmp/exps/**/mlflow.db"))
     assert project.git("status", "--porcelain") == ""
 
