@@ -3,7 +3,7 @@
 import inspect
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from confidnet_core._typed import build, check_keys, list_of, mapping, named, require, selection, typed
 from confidnet_core.files import read_yaml
@@ -61,6 +61,19 @@ class Bootstrap:
 
 
 @dataclass(frozen=True)
+class McDropout:
+    """Passes of a classifier with dropout on: see sampling."""
+
+    passes: int  # for classification; 0 samples nothing
+    pixel_passes: int  # for segmentation; 0 samples nothing
+    precision: Literal["fp32", "bf16"]
+
+    def __post_init__(self) -> None:
+        for name in ("passes", "pixel_passes"):
+            require(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
+
+
+@dataclass(frozen=True)
 class Thresholds:
     """Operating thresholds with a guarantee: see metrics.guarantee."""
 
@@ -77,6 +90,7 @@ class Params:
     run: tuple[str, ...]
     seeds: tuple[int, ...]
     methods: dict[str, dict[str, Any]]
+    mc_dropout: McDropout
     calibration: Calibration
     bootstrap: Bootstrap
     thresholds: Thresholds
@@ -105,7 +119,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
 
 def _params(raw: dict[str, Any]) -> Params:
-    sections = ("run", "seeds", "methods", "calibration", "bootstrap", "thresholds", "against", "benchmarks")
+    sections = ("run", "seeds", "methods", "mc_dropout", "calibration", "bootstrap", "thresholds", "against", "benchmarks")
     check_keys("the top level", raw, required=sections)
     benchmarks, methods = named("benchmarks", raw["benchmarks"]), named("methods", raw["methods"])
     run, seeds = selection("run", str, raw["run"]), selection("seeds", int, raw["seeds"])
@@ -119,6 +133,7 @@ def _params(raw: dict[str, Any]) -> Params:
         run=run,
         seeds=seeds,
         methods=settings,
+        mc_dropout=build("mc_dropout", McDropout, raw["mc_dropout"]),
         calibration=build("calibration", Calibration, raw["calibration"]),
         bootstrap=build("bootstrap", Bootstrap, raw["bootstrap"]),
         thresholds=build("thresholds", Thresholds, raw["thresholds"]),

@@ -13,6 +13,7 @@ from torch import Tensor
 from confidnet_core.artifacts import load_classifier, load_correction, load_finetuned, load_head
 from confidnet_core.data import Dataset, labelled, load_dataset
 from confidnet_core.device import device
+from confidnet_core.files import read_json
 from confidnet_core.inference import map_images
 from confidnet_core.models._classifier import Classifier
 from confidnet_core.models._confidnet import ConfidNet, CorrectedMcp
@@ -37,6 +38,7 @@ class Run:
     models: Path
     predictions: Path
     split: Split = "test"
+    samples: Path = Path("data/samples")
 
     def on(self, split: Split) -> "Run":
         """The same networks on another split; what was made `once` is there, too."""
@@ -124,6 +126,15 @@ class Run:
         """MCP with the head that corrects it."""
         return self.once(_correction)
 
+    def sampled(self, quantity: str) -> np.ndarray:
+        """One of sampling.QUANTITIES over passes with dropout: float64 (n,). ValueError where the stage `sample` made none."""
+        facts = read_json(self.samples / "facts.json")
+        if not facts["dropout"]:
+            raise ValueError(f"{self.name}: the classifier has no dropout, so there is nothing to sample; remove the mc_dropout methods")
+        if not facts["passes"]:
+            raise ValueError(f"{self.name}: mc_dropout.passes of params.yaml are 0; remove the mc_dropout methods, or ask for passes")
+        return np.load(self.samples / self.split / f"{quantity}.npy")
+
     def over_logits(self, score: Callable[[Tensor, Tensor], Tensor]) -> np.ndarray:
         """score(logits float64 (m, classes), labels int64 (m,)) -> (m,), over the stored logits: float64 (n,)."""
         out = np.empty(len(self.labels))
@@ -185,4 +196,5 @@ def load_run(name: str, benchmark: Benchmark, seed: int) -> Run:
     """From the folders that the earlier stages wrote."""
     place = f"{name}/seed{seed}"
     dataset = load_dataset(Path("data/prepared") / name)
-    return Run(name, benchmark, seed, dataset, Path("models") / place, Path("data/predictions") / place)
+    models, predictions, samples = (Path(folder) / place for folder in ("models", "data/predictions", "data/samples"))
+    return Run(name, benchmark, seed, dataset, models, predictions, samples=samples)

@@ -84,6 +84,9 @@ def _stated(name: str, word: str) -> set[str]:
     return found
 
 
+SHARED = ("run", "seeds", "methods", "mc_dropout", "calibration", "bootstrap", "thresholds", "against")  # what several benchmarks share
+
+
 @cache
 def parameters(name: str) -> frozenset[str]:
     """The params entries that the stage's code reads; of a benchmark, whole sections."""
@@ -98,7 +101,7 @@ def parameters(name: str) -> frozenset[str]:
             known_as = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
             if known_as == "benchmark" and node.attr in sections:
                 found.add(f"benchmarks.${{item.benchmark}}.{node.attr}")
-            elif known_as == "params" and node.attr in ("run", "seeds", "methods", "calibration", "bootstrap", "thresholds", "against"):
+            elif known_as == "params" and node.attr in SHARED:
                 found.add(node.attr)
             elif known_as == "params" and node.attr == "method":
                 found.add("methods.${item.method}")

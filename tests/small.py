@@ -16,10 +16,11 @@ from confidnet_core.datasets.digits import digits
 from confidnet_core.fitting import Fit
 from confidnet_core.inference import Predictions, predict, prediction_metrics, save_predictions
 from confidnet_core.models._confidnet import freeze
-from confidnet_core.params import Benchmark, Calibration, Choice
+from confidnet_core.params import Benchmark, Calibration, Choice, McDropout
 from confidnet_core.recipes import Baseline, Confidnet, Correction, Finetune, Recipe
 from confidnet_core.resume import Resume
 from confidnet_core.run import Run
+from confidnet_core.sampling import sample, save_samples
 from confidnet_core.splits import with_calibration
 from confidnet_core.training import Training, finetune_confidnet, train_classifier, train_confidnet, train_correction
 
@@ -33,6 +34,7 @@ SEGNET = Choice("segnet", {"width": 1 / 8})
 BASELINE = Baseline(epochs=3, batch_size=32, learning_rate=0.01, optimizer="adam")
 CONFIDNET = Confidnet(epochs=3, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
 FINETUNE = Finetune(epochs=2, batch_size=32, learning_rate=0.001, optimizer="adam")
+MC_DROPOUT = McDropout(passes=3, pixel_passes=3, precision="fp32")
 CORRECTION = Correction(epochs=2, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
 
 
@@ -127,7 +129,9 @@ def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "smal
 
     answers = {split: predict(classifier, dataset.split(split)[0], dataset, CPU) for split in ("test", "val", "calibration")}
     save_predictions(predictions, answers, prediction_metrics(answers["test"], dataset.split("test")[1], dataset))
-    return Run(name, what, 0, dataset, models, predictions)
+    sampled = {split: sample(classifier, dataset, split, MC_DROPOUT, 0, CPU) for split in answers}
+    save_samples(root / "data/samples" / name / "seed0", sampled, 3, dropout=True)
+    return Run(name, what, 0, dataset, models, predictions, samples=root / "data/samples" / name / "seed0")
 
 
 def trained_runs(root: Path) -> dict[str, Run]:

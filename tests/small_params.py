@@ -15,7 +15,8 @@ RECIPE = {"epochs": 2, "batch_size": 32, "optimizer": "sgd", "learning_rate": 0.
 VALID = {
     "run": ["small"],
     "seeds": [0],
-    "methods": {"mcp": {}, "mc_dropout": {"passes": 5}},
+    "methods": {"mcp": {}, "trust_score": {"neighbour": 2}},
+    "mc_dropout": {"passes": 2, "pixel_passes": 2, "precision": "fp32"},
     "calibration": {"share": 0.3333, "gap": 0.05, "seed": 0},
     "bootstrap": {"resamples": 200, "level": 0.95, "seed": 0},
     "thresholds": {"risks": [0.05, 0.3], "delta": 0.1},

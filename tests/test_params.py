@@ -22,7 +22,7 @@ def test_the_projects_own_file_is_valid_and_compares_confidnet_with_the_baseline
 def test_values_come_as_they_stand_and_the_rest_by_default(tmp_path: Path):
     params = load(tmp_path, changed((*BASELINE, "augmentation"), {"flip": True, "crop": 4}))
     small = params.benchmark("small")
-    assert (params.run, params.seeds, params.method("mc_dropout")) == (("small",), (0,), {"passes": 5})
+    assert (params.run, params.seeds, params.method("trust_score")) == (("small",), (0,), {"neighbour": 2})
     assert (small.data, small.model) == (Choice("digits", {"train": 100}), Choice("mlp", {"hidden": 8}))
     assert small.baseline.augmentation == Augmentation(flip=True, rotation=0.0, crop=4)
     assert (small.baseline.learning_rate, small.baseline.momentum, small.baseline.weight_decay) == (0.1, 0.9, 0.0)

@@ -13,11 +13,11 @@ from confidnet_core.params import load_params
     ("place", "value", "message"),
     [
         (("seed",), [0], "the top level has seed, which nothing reads; did you mean seeds?"),
-        (("run",), ABSENT, "the top level lacks run; it must hold run, seeds, methods, calibration, bootstrap, "),
+        (("run",), ABSENT, "the top level lacks run; it must hold run, seeds, methods, mc_dropout, "),
         (
             ("calibration",),
             ABSENT,
-            "the top level lacks calibration; it must hold run, seeds, methods, calibration, ",
+            "the top level lacks calibration; it must hold run, seeds, methods, mc_dropout, ",
         ),
         (("calibration", "gap"), ABSENT, "calibration lacks gap; it must hold share, gap, seed"),
         (("calibration", "share"), 0, "calibration.share is 0.0; expected a number between 0 and 1, as 0.3333"),
@@ -50,7 +50,7 @@ from confidnet_core.params import load_params
         (("benchmarks", "small", "model", "hiden"), 8, "benchmarks.small.model has hiden, which nothing reads; did you mean hidden?"),
         (("benchmarks", "small", "model", "classes"), 3, "benchmarks.small.model has classes, which nothing reads"),
         (("benchmarks", "small", "data", "seed"), 3, "benchmarks.small.data has seed, which nothing reads"),
-        (("methods", "mc_dropout", "pases"), 3, "methods.mc_dropout has pases, which nothing reads; did you mean passes"),
+        (("methods", "trust_score", "neighbor"), 3, "methods.trust_score has neighbor, which nothing reads; did you mean neighbour"),
         (("methods", "mcp", "run"), 3, "methods.mcp has run, which nothing reads; known: none"),
     ],
 )
@@ -144,7 +144,10 @@ def test_a_method_without_settings_may_be_written_as_a_bare_key(tmp_path: Path):
         (b"run: [a]\n---\nrun: [b]\n", "expected a single document"),
         (b"- run\n- seeds\n", "the top level is ['run', 'seeds']; expected keys and values"),
         (b"text\n", "the top level is 'text'; expected keys and values"),
-        (b"", "the top level lacks run; it must hold run, seeds, methods, calibration, bootstrap, thresholds, against, benchmarks"),
+        (
+            b"",
+            "the top level lacks run; it must hold run, seeds, methods, mc_dropout, calibration, bootstrap, ",
+        ),
     ],
 )
 def test_a_file_that_is_no_params_yaml_is_refused_in_one_line(tmp_path: Path, content: bytes, message: str):

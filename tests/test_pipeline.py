@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 pytestmark = pytest.mark.slow
 
-METHODS = {"mcp": {}, "entropy": {}, "mc_dropout": {"passes": 2}, "confidnet": {}, "corrected_mcp": {}, "tcp": {}}
+METHODS = {"mcp": {}, "entropy": {}, "mc_dropout": {}, "confidnet": {}, "corrected_mcp": {}, "tcp": {}}
 SMALL = {
     "benchmarks.digits.model.width": 0.25,
     "benchmarks.digits.baseline.epochs": 4,
@@ -21,6 +21,7 @@ SMALL = {
     "benchmarks.digits.finetune.epochs": 2,
     "benchmarks.digits.correction.epochs": 2,
     "methods": METHODS,
+    "mc_dropout.passes": 2,
 }
 
 
@@ -91,9 +92,15 @@ def test_a_clone_without_a_cache_trains_again_to_the_same_files(project, tmp_pat
     assert clone.git("status", "--porcelain") == ""
 
 
-def test_a_changed_setting_of_a_score_reruns_that_score_and_the_comparison_alone(project):
-    project.change(**{"methods.mc_dropout.passes": 3})
-    assert project.stages_run("repro") == ["evaluate@digits-0-mc_dropout", "bootstrap@digits-0", "operate@digits-0", "compare"]
+def test_more_passes_of_dropout_train_nothing(project):
+    project.change(**{"mc_dropout.passes": 3})
+    assert project.stages_run("repro") == [
+        "sample@digits-0",
+        "evaluate@digits-0-mc_dropout",
+        "bootstrap@digits-0",
+        "operate@digits-0",
+        "compare",
+    ]
 
 
 def test_a_new_score_is_one_file_and_one_line_and_trains_nothing(project):
@@ -144,9 +151,9 @@ def wait_for_epoch(project: Project, epoch: int) -> Path:
 
 
 def test_experiments_in_temporary_workspaces_reach_the_one_store(project):
-    project.dvc("exp", "run", "--temp", "--name", "alone", "--set-param", "methods.mc_dropout.passes=4")
+    project.dvc("exp", "run", "--temp", "--name", "alone", "--set-param", "mc_dropout.passes=4")
     for passes in (5, 6):
-        project.dvc("exp", "run", "--queue", "--name", f"queued-{passes}", "--set-param", f"methods.mc_dropout.passes={passes}")
+        project.dvc("exp", "run", "--queue", "--name", f"queued-{passes}", "--set-param", f"mc_dropout.passes={passes}")
     with project.queue_workers(2):
         wait_for_queue(project)
 
@@ -155,7 +162,7 @@ def test_experiments_in_temporary_workspaces_reach_the_one_store(project):
     assert {"alone", "queued-5", "queued-6"} <= names
     for name in ("alone", "queued-5", "queued-6"):
         found = rows(project, dvc_exp_name=name)
-        assert {run.data.tags["stage"] for run in found} == {"evaluate", "bootstrap", "operate", "compare"}, name
+        assert {run.data.tags["stage"] for run in found} == {"sample", "evaluate", "bootstrap", "operate", "compare"}, name
     assert not list(project.folder.glob(".dvc/tmp/exps/**/mlflow.db"))
     assert project.git("status", "--porcelain") == ""
 

@@ -30,7 +30,7 @@ def test_real_camvid_in_a_temporary_workspace_gets_its_table(tmp_path):
             f"{recipe}.confidnet.epochs": 1,
             f"{recipe}.finetune.epochs": 1,
             f"{recipe}.correction.epochs": 1,
-            "methods.mc_dropout.pixel_passes": 2,
+            "mc_dropout.pixel_passes": 2,
             "methods.trust_score.samples_per_class": 100,
         },
     )
@@ -54,7 +54,7 @@ def test_real_mnist_ranks_errors_well_above_chance(tmp_path):
         tmp_path / "project",
         run=["mnist_convnet"],
         methods={"mcp": {}, "trust_score": {"samples_per_class": 500}, "confidnet": {}},
-        **{f"{recipe}.model.width": 0.25},
+        **{f"{recipe}.model.width": 0.25, "mc_dropout.passes": 0},
         **{f"{recipe}.{training}.epochs": 1 for training in ("baseline", "confidnet", "finetune", "correction")},
     )
     project.dvc("repro")

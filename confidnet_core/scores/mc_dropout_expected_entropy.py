@@ -1,0 +1,10 @@
+"""Monte-Carlo dropout: mean entropy of stochastic passes, what they are unsure of alike. Depeweg et al. 2018, arXiv:1710.07283."""
+
+import numpy as np
+
+from confidnet_core.run import Run
+
+
+def mc_dropout_expected_entropy(run: Run) -> np.ndarray:
+    """Minus the expected entropy, in nats, in [-log(classes), 0]."""
+    return -run.sampled("expected_entropy")

@@ -1,0 +1,32 @@
+"""Passes of the classifier with dropout on, once for all scores that need them: python -m stages.sample BENCHMARK SEED
+
+reads   data/prepared/BENCHMARK/, models/BENCHMARK/seedSEED/baseline/, params.yaml
+writes  data/samples/BENCHMARK/seedSEED/{facts.json, test/, val/, calibration/}
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from confidnet_core.artifacts import load_classifier
+from confidnet_core.data import load_dataset
+from confidnet_core.device import device
+from confidnet_core.params import Params
+from confidnet_core.sampling import has_dropout, passes_of, sample, save_samples
+from confidnet_core.tracking import stage_run
+from stages._command import command
+
+
+def main(params: Params, name: str, seed: int) -> None:
+    benchmark, dataset, how = params.benchmark(name), load_dataset(Path("data/prepared") / name), params.mc_dropout
+
+    with stage_run(stage="sample", benchmark=name, seed=seed, params=asdict(how)):
+        classifier = load_classifier(Path("models") / name / f"seed{seed}" / "baseline", benchmark, dataset)
+        passes, dropout = passes_of(how, dataset), has_dropout(classifier)
+        splits = ("test", "val", "calibration") if passes and dropout else ()
+        samples = {split: sample(classifier, dataset, split, how, seed, device()) for split in splits}
+
+        save_samples(Path("data/samples") / name / f"seed{seed}", samples, passes, dropout)
+
+
+if __name__ == "__main__":
+    command(main, benchmark=str, seed=int)
