@@ -48,14 +48,16 @@ def reliability(validation: Scored, test: Scored, scale: str, how: Bootstrap) ->
 def thresholds(validation: Scored, calibration: Scored, test: Scored, how: Thresholds) -> list[dict[str, Any]]:
     """For each target risk the guarantee that the calibration split gives, and under "test" what became of it on the test split.
 
-    The validation split says which thresholds are tried: of its confidences, at most MOST.
+    Coverage and risk are in the sense of the guarantee: of segmentation, every image with a pixel weighs the same. The validation split
+    says which thresholds are tried: of its confidences, at most MOST.
     """
     found, elsewhere = [], validation.confidence[:: -(-len(validation.confidence) // MOST)]
     for risk in how.risks:
         guarantee = threshold_with_guarantee(
             calibration.confidence, calibration.correct, risk=risk, delta=how.delta, sizes=calibration.sizes, elsewhere=elsewhere
         )
-        found.append({**asdict(guarantee), "test": _on_test(guarantee, test)})
+        coverage, _ = _selected(calibration, guarantee.threshold)
+        found.append({**asdict(guarantee), "coverage": coverage, "test": _on_test(guarantee, test)})
     return found
 
 
@@ -70,15 +72,18 @@ def save_operation(folder: Path, found: Reliability, promises: list[dict[str, An
 
 
 def _on_test(guarantee: Guarantee, test: Scored) -> Mapping[str, float | bool | None]:
-    """coverage and selective risk in the sense of the guarantee, and whether it was kept; None where nothing is accepted."""
-    if guarantee.threshold is None:
-        return {"coverage": 0.0, "risk": None, "kept": None}
-    accepted = test.confidence >= guarantee.threshold
-    if test.sizes is None:
-        weight = np.full(len(accepted), 1 / len(accepted))
-    else:  # an image weighs the same whatever its number of labelled pixels
-        sizes = test.sizes[test.sizes > 0]
-        weight = np.repeat(1 / (len(sizes) * sizes), sizes)
-    coverage = float(weight[accepted].sum())
-    risk = float(weight[accepted & ~test.correct].sum() / coverage) if accepted.any() else None
-    return {"coverage": coverage, "risk": risk, "kept": None if risk is None else risk <= guarantee.risk}
+    """coverage, risk, and whether the target was kept; None where nothing is accepted."""
+    coverage, risk = _selected(test, guarantee.threshold)
+    within = guarantee.risk * (1 + 1e-12)  # sums of shares are rounded: a risk that is the target has to count as kept
+    return {"coverage": coverage, "risk": risk, "kept": None if risk is None else risk <= within}
+
+
+def _selected(scored: Scored, threshold: float | None) -> tuple[float, float | None]:
+    """Coverage and selective risk of what is accepted; a sample is an image of one pixel."""
+    if threshold is None:
+        return 0.0, None
+    accepted = scored.confidence >= threshold
+    sizes = np.ones(len(accepted), np.int64) if scored.sizes is None else scored.sizes[scored.sizes > 0]
+    starts = np.cumsum(sizes) - sizes
+    shares, wrong = (np.add.reduceat(values, starts, dtype=np.int64) / sizes for values in (accepted, accepted & ~scored.correct))
+    return float(shares.mean()), float(wrong.sum() / shares.sum()) if accepted.any() else None
