@@ -4,7 +4,7 @@ A row imports only rows below it:
 
     scores       checkpoints     report          one confidence score a file; networks released elsewhere; everything side by side
     run          training        published  differences  usage  what a score may use; the trainings; others' results; intervals; in use
-    artifacts    fitting         comparison  places  curves  sampling  networks on disk; the training loop; tables; what is stored; dropout
+    artifacts    fitting         comparison  places  curves  sampling  ensembles  networks on disk; the loop; tables; what is stored
     inference    evaluation      plots  operating  networks over a split; a score judged; figures from arrays; a score in use
     batches      tracking        resume  calibration  images as networks are fed; MLflow; interrupted trainings; scores as probabilities
     datasets     models          losses  metrics  device  progress  _mlflow_store  flat_minima  splits

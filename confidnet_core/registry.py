@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 
 def names(family: str) -> list[str]:
@@ -24,6 +25,11 @@ def find(family: str, name: str) -> Callable:
     if not callable(entry):
         raise ValueError(f"confidnet_core/{family}/{name}.py has no function {name}; an entry's function bears the name of its file")
     return entry
+
+
+def marks(family: str, names: Iterable[str], attribute: str) -> dict[str, Any]:
+    """What each entry's function has as that attribute, which says what the pipeline is to make for it; None where it has none."""
+    return {name: getattr(find(family, name), attribute, None) for name in names}
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

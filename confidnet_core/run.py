@@ -39,6 +39,7 @@ class Run:
     predictions: Path
     split: Split = "test"
     samples: Path = Path("data/samples")
+    ensembles: Path = Path("data/ensembles")
 
     def on(self, split: Split) -> "Run":
         """The same networks on another split; what was made `once` is there, too."""
@@ -135,6 +136,18 @@ class Run:
             raise ValueError(f"{self.name}: mc_dropout.passes of params.yaml are 0; remove the mc_dropout methods, or ask for passes")
         return np.load(self.samples / self.split / f"{quantity}.npy")
 
+    def over_seeds(self, method: str) -> np.ndarray:
+        """What the stage `ensemble` stored for a score with the attribute `over_seeds`: float64 (n,). ValueError unless of two seeds or
+        more, this one among them."""
+        seeds = read_json(self.ensembles / method / "facts.json")["seeds"]
+        if len(seeds) < 2:
+            given = "dvc exp run -S 'seeds=[0,1,2,3,4]'"
+            raise ValueError(f"{self.name}: {method} needs two seeds or more, got {seeds}; try {given}, or remove methods.{method}")
+        if self.seed not in seeds:
+            raise ValueError(f"{self.name}: the ensemble is of the seeds {seeds}, without {self.seed}; add it to seeds of params.yaml")
+        values = np.load(self.ensembles / method / f"{self.split}.npy", mmap_mode="r")
+        return np.array(values if values.ndim == 1 else values[seeds.index(self.seed)])
+
     def over_logits(self, score: Callable[[Tensor, Tensor], Tensor]) -> np.ndarray:
         """score(logits float64 (m, classes), labels int64 (m,)) -> (m,), over the stored logits: float64 (n,)."""
         out = np.empty(len(self.labels))
@@ -197,4 +210,4 @@ def load_run(name: str, benchmark: Benchmark, seed: int) -> Run:
     place = f"{name}/seed{seed}"
     dataset = load_dataset(Path("data/prepared") / name)
     models, predictions, samples = (Path(folder) / place for folder in ("models", "data/predictions", "data/samples"))
-    return Run(name, benchmark, seed, dataset, models, predictions, samples=samples)
+    return Run(name, benchmark, seed, dataset, models, predictions, samples=samples, ensembles=Path("data/ensembles") / name)

@@ -1,7 +1,7 @@
 """One confidence score on the test, the validation and the calibration split: python -m stages.evaluate BENCHMARK SEED METHOD
 
 reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/samples/BENCHMARK/seedSEED/,
-        models/BENCHMARK/seedSEED/, params.yaml
+        data/ensembles/BENCHMARK/METHOD/, models/BENCHMARK/seedSEED/, params.yaml
 writes  data/scores/BENCHMARK/seedSEED/METHOD/{confidence.npy (of the test split), val.npy, calibration.npy, metrics.json}
 """
 

@@ -48,7 +48,7 @@ def code_dependencies(name: str) -> frozenset[str]:
     files = code_of(name)
     looked_up = {family for path in files for family in families(path)}
     named = {DIGEST.get(family, f"confidnet_core/{family}/${{item.method}}.py") for family in looked_up}
-    folders = {f"confidnet_core/{family}" for path in files for family in families(path, "source_digest")}
+    folders = {f"confidnet_core/{family}" for path in files for call in ("source_digest", "marks") for family in families(path, call)}
     tables = {table for path in files if (table := path.with_suffix(".csv")).exists()}  # a module's own data lie beside it
     return frozenset({relative(path) for path in files | tables} | named | folders)
 
@@ -59,9 +59,10 @@ def read_paths(name: str, stages: dict[str, Stage]) -> set[str]:
     for path in _stated(name, "reads"):
         inside = {out for stage in stages.values() for out in paths(stage, "outs") if out == path or out.startswith(f"{path}/")}
         own = {out for out in inside if set(re.findall(r"item\.(\w+)", out)) <= set(stages[name].get("matrix", {}))}
-        if not inside and not path.startswith(("data/raw", "confidnet_core/")):  # raw data comes from outside, code is code
+        part = any(path.startswith(f"{out}/") for stage in stages.values() for out in paths(stage, "outs"))  # one folder of an output
+        if not inside and not part and not path.startswith(("data/raw", "confidnet_core/")):  # raw data comes from outside, code is code
             raise ValueError(f"stages/{name}.py reads {path}, which no stage writes")
-        found |= own or ({path} if inside else set())
+        found |= own or ({path} if inside or part else set())
     return found
 
 

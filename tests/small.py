@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from confidnet_core.artifacts import build_classifier, build_confidnet, build_correction, describe, save_network
 from confidnet_core.data import PREPARED, Dataset, load_dataset, save_dataset
 from confidnet_core.datasets.digits import digits
+from confidnet_core.ensembles import save_ensembles
 from confidnet_core.fitting import Fit
 from confidnet_core.inference import Predictions, predict, prediction_metrics, save_predictions
 from confidnet_core.models._confidnet import freeze
 from confidnet_core.params import Benchmark, Calibration, Choice, McDropout
 from confidnet_core.recipes import Baseline, Confidnet, Correction, Finetune, Recipe
+from confidnet_core.registry import marks, names
 from confidnet_core.resume import Resume
 from confidnet_core.run import Run
 from confidnet_core.sampling import sample, save_samples
@@ -131,7 +133,14 @@ def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "smal
     save_predictions(predictions, answers, prediction_metrics(answers["test"], dataset.split("test")[1], dataset))
     sampled = {split: sample(classifier, dataset, split, MC_DROPOUT, 0, CPU) for split in answers}
     save_samples(root / "data/samples" / name / "seed0", sampled, 3, dropout=True)
-    return Run(name, what, 0, dataset, models, predictions, samples=root / "data/samples" / name / "seed0")
+
+    torch.manual_seed(1)  # a classifier of another seed, untrained
+    other = build_classifier(what.model, dataset)
+    answers = {split: predict(other, dataset.split(split)[0], dataset, CPU) for split in answers}
+    save_predictions(predictions.with_name("seed1"), answers, {})
+    ensembles = root / "data/ensembles" / name
+    save_ensembles(ensembles, marks("scores", names("scores"), "over_seeds"), [0, 1], predictions.parent, dataset)
+    return Run(name, what, 0, dataset, models, predictions, samples=root / "data/samples" / name / "seed0", ensembles=ensembles)
 
 
 def trained_runs(root: Path) -> dict[str, Run]:

@@ -11,7 +11,7 @@ from project_code import ROOT, entries, imports, relative, tree
 ROWS = [
     ["scores", "checkpoints", "report"],
     ["run", "training", "published", "differences", "usage"],
-    ["artifacts", "fitting", "comparison", "places", "curves", "sampling"],
+    ["artifacts", "fitting", "comparison", "places", "curves", "sampling", "ensembles"],
     ["inference", "evaluation", "plots", "operating"],
     ["batches", "tracking", "resume", "calibration"],
     ["datasets", "models", "losses", "metrics", "device", "progress", "_mlflow_store", "flat_minima", "splits"],

@@ -108,7 +108,13 @@ def test_a_new_score_is_one_file_and_one_line_and_trains_nothing(project):
     code = f'"""Largest minus smallest logit."""\n\n\ndef logit_range(run):\n    return {formula}\n'
     (project.folder / "confidnet_core/scores/logit_range.py").write_text(code)
     project.change(**{"methods.logit_range": {}})
-    assert project.stages_run("repro") == ["evaluate@digits-0-logit_range", "bootstrap@digits-0", "operate@digits-0", "compare"]
+    assert project.stages_run("repro") == [
+        "ensemble@digits",
+        "evaluate@digits-0-logit_range",
+        "bootstrap@digits-0",
+        "operate@digits-0",
+        "compare",
+    ]
     assert "logit_range" in json.loads((project.folder / "reports/summary.json").read_text())["digits"]["auroc"]
 
 

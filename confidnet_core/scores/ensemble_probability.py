@@ -1,0 +1,14 @@
+"""Deep ensemble: the mean softmax over all seeds, of the predicted class. Lakshminarayanan et al. 2017, arXiv:1612.01474."""
+
+import numpy as np
+
+from confidnet_core.run import Run
+
+
+def ensemble_probability(run: Run) -> np.ndarray:
+    """In [0, 1], of the class that the run's own classifier predicts: the ensemble's word on that very answer, whatever its own were."""
+    return run.over_seeds("ensemble_probability")
+
+
+ensemble_probability.over_seeds = "probability_of_predicted"
+ensemble_probability.scale = "probability"

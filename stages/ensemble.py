@@ -1,0 +1,28 @@
+"""The mean softmax over the classifiers of all seeds, as the scores ask that need it: python -m stages.ensemble BENCHMARK
+
+A folder a method, so that another seed evaluates those again that need the ensemble, and no other.
+
+reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/, params.yaml
+writes  data/ensembles/BENCHMARK/{METHOD/ with facts.json and, where the method needs them, test.npy, val.npy, calibration.npy}
+"""
+
+from pathlib import Path
+
+from confidnet_core.data import load_dataset
+from confidnet_core.ensembles import save_ensembles
+from confidnet_core.params import Params
+from confidnet_core.registry import marks
+from confidnet_core.tracking import stage_run
+from stages._command import command
+
+
+def main(params: Params, name: str) -> None:
+    params.benchmark(name)
+    dataset, seeds, asked = load_dataset(Path("data/prepared") / name), params.seeds, marks("scores", params.methods, "over_seeds")
+
+    with stage_run(stage="ensemble", benchmark=name, seed=None, params={"seeds": list(seeds)}):
+        save_ensembles(Path("data/ensembles") / name, asked, seeds, Path("data/predictions") / name, dataset)
+
+
+if __name__ == "__main__":
+    command(main, benchmark=str)
