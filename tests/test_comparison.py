@@ -26,15 +26,18 @@ def parsed(markdown):
 
 
 def test_an_evaluation_is_read_as_it_was_written(tmp_path):
-    content = {"benchmark": "digits", "seed": 3, "method": "mcp", "oracle": False, "samples": 900, "errors": 0, "settings": {"t": 1}}
+    content = {"benchmark": "digits", "seed": 3, "method": "mcp", "oracle": False, "samples": 900, "errors": 0}
+    content |= {"scale": "log_odds", "settings": {"t": 1}}
     metrics = {name: index / 10 for index, name in enumerate(METRICS)} | {"auroc": float("nan")}
     write_json(tmp_path / "metrics.json", content | {"metrics": metrics})
-    assert Evaluation.read(tmp_path / "metrics.json") == Evaluation("digits", 3, "mcp", False, 900, 0, metrics | {"auroc": None})
+    assert Evaluation.read(tmp_path / "metrics.json") == Evaluation(
+        "digits", 3, "mcp", False, 900, 0, metrics | {"auroc": None}, "log_odds"
+    )
 
 
-@pytest.mark.parametrize("key", ["seed", "metrics", "metrics.e_aurc"])
+@pytest.mark.parametrize("key", ["seed", "scale", "metrics", "metrics.e_aurc"])
 def test_a_missing_key_is_named_with_its_file(tmp_path, key):
-    content = {"benchmark": "digits", "seed": 0, "method": "mcp", "oracle": False, "samples": 9, "errors": 1}
+    content = {"benchmark": "digits", "seed": 0, "method": "mcp", "oracle": False, "samples": 9, "errors": 1, "scale": "rank"}
     content["metrics"] = dict.fromkeys(METRICS, 0.5)
     *parents, last = key.split(".")
     del (content[parents[0]] if parents else content)[last]

@@ -101,7 +101,7 @@ def test_knn_is_minus_the_distance_to_the_kth_nearest_training_sample_of_length_
     queries, points = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12) for rows in both)
     expected = -np.sort(cdist(queries[::every], points), axis=1)[:, neighbour - 1]
     # Of two points that are closer to each other than float32 tells, either may be the one.
-    precision = 2 * np.sqrt(np.finfo(np.float32).eps)
+    precision = 2 * float(np.finfo(np.float32).eps) ** 0.5
     assert knn(runs[task], neighbour=neighbour, samples_per_class=ALL)[::every] == pytest.approx(expected, abs=precision)
 
 

@@ -13,7 +13,16 @@ from mlflow import MlflowClient
 
 pytestmark = pytest.mark.slow
 
-METHODS = {"mcp": {}, "entropy": {}, "mc_dropout": {}, "confidnet": {}, "corrected_mcp": {}, "tcp": {}}
+AFTER_A_SCORE = ["bootstrap@digits-0", "operate@digits-0", "compare"]
+METHODS = {
+    "mcp": {},
+    "entropy": {},
+    "mc_dropout": {},
+    "trust_score": {"samples_per_class": 20},
+    "confidnet": {},
+    "corrected_mcp": {},
+    "tcp": {},
+}
 SMALL = {
     "benchmarks.digits.model.width": 0.25,
     "benchmarks.digits.baseline.epochs": 4,
@@ -72,7 +81,7 @@ def test_every_number_of_the_table_has_its_interval_and_every_score_its_verdict(
 
 def test_another_level_of_the_intervals_evaluates_nothing_anew(project):
     project.change(**{"bootstrap.level": 0.5})
-    assert project.stages_run("repro") == ["bootstrap@digits-0", "operate@digits-0", "compare"]
+    assert project.stages_run("repro") == AFTER_A_SCORE
     assert "with 50 % intervals" in (project.folder / "reports/comparison.md").read_text()
     project.commit("Another level")
 
@@ -92,15 +101,9 @@ def test_a_clone_without_a_cache_trains_again_to_the_same_files(project, tmp_pat
     assert clone.git("status", "--porcelain") == ""
 
 
-def test_more_passes_of_dropout_train_nothing(project):
-    project.change(**{"mc_dropout.passes": 3})
-    assert project.stages_run("repro") == [
-        "sample@digits-0",
-        "evaluate@digits-0-mc_dropout",
-        "bootstrap@digits-0",
-        "operate@digits-0",
-        "compare",
-    ]
+def test_a_changed_setting_of_a_score_reruns_that_score_and_the_comparison_alone(project):
+    project.change(**{"methods.trust_score.samples_per_class": 30})
+    assert project.stages_run("repro") == ["ensemble@digits", "evaluate@digits-0-trust_score", *AFTER_A_SCORE]
 
 
 def test_a_new_score_is_one_file_and_one_line_and_trains_nothing(project):
@@ -108,13 +111,7 @@ def test_a_new_score_is_one_file_and_one_line_and_trains_nothing(project):
     code = f'"""Largest minus smallest logit."""\n\n\ndef logit_range(run):\n    return {formula}\n'
     (project.folder / "confidnet_core/scores/logit_range.py").write_text(code)
     project.change(**{"methods.logit_range": {}})
-    assert project.stages_run("repro") == [
-        "ensemble@digits",
-        "evaluate@digits-0-logit_range",
-        "bootstrap@digits-0",
-        "operate@digits-0",
-        "compare",
-    ]
+    assert project.stages_run("repro") == ["ensemble@digits", "evaluate@digits-0-logit_range", *AFTER_A_SCORE]
     assert "logit_range" in json.loads((project.folder / "reports/summary.json").read_text())["digits"]["auroc"]
 
 
@@ -157,9 +154,11 @@ def wait_for_epoch(project: Project, epoch: int) -> Path:
 
 
 def test_experiments_in_temporary_workspaces_reach_the_one_store(project):
-    project.dvc("exp", "run", "--temp", "--name", "alone", "--set-param", "mc_dropout.passes=4")
-    for passes in (5, 6):
-        project.dvc("exp", "run", "--queue", "--name", f"queued-{passes}", "--set-param", f"mc_dropout.passes={passes}")
+    project.dvc("exp", "run", "--temp", "--name", "alone", "--set-param", "methods.trust_score.samples_per_class=4")
+    for samples in (5, 6):
+        project.dvc(
+            "exp", "run", "--queue", "--name", f"queued-{samples}", "--set-param", f"methods.trust_score.samples_per_class={samples}"
+        )
     with project.queue_workers(2):
         wait_for_queue(project)
 
@@ -168,7 +167,7 @@ def test_experiments_in_temporary_workspaces_reach_the_one_store(project):
     assert {"alone", "queued-5", "queued-6"} <= names
     for name in ("alone", "queued-5", "queued-6"):
         found = rows(project, dvc_exp_name=name)
-        assert {run.data.tags["stage"] for run in found} == {"sample", "evaluate", "bootstrap", "operate", "compare"}, name
+        assert {run.data.tags["stage"] for run in found} == {"ensemble", "evaluate", "bootstrap", "operate", "compare"}, name
     assert not list(project.folder.glob(".dvc/tmp/exps/**/mlflow.db"))
     assert project.git("status", "--porcelain") == ""
 
