@@ -16,7 +16,7 @@ class Call:
     convention: how its definition differs from ours; empty where it is the same
     """
 
-    library: str
+    package: str
     metrics: tuple[str, ...]
     values: Callable[[], tuple[float, ...]]
     convention: str = ""
@@ -102,8 +102,8 @@ def _pytorch_ood(confidence: np.ndarray, correct: np.ndarray) -> list[Call]:
     ]
 
 
-def _single(library: str, metric: str, value: Callable, convention: str = "") -> Call:
-    return Call(library, (metric,), lambda: (float(value()),), convention)
+def _single(package: str, metric: str, value: Callable, convention: str = "") -> Call:
+    return Call(package, (metric,), lambda: (float(value()),), convention)
 
 
 LIBRARIES = {

@@ -71,7 +71,7 @@ def print_alternatives(calls: list[Call], seconds: np.ndarray, ours: float, foun
         title = call.metrics[0] if len(call.metrics) == 1 else f"{len(call.metrics)} in one"
         difference = max(abs(found[name] - value) for name, value in zip(call.metrics, call.values(), strict=True))
         differs = f"differs by {difference:.0e}: {call.convention or 'of the same definition, so one is wrong'}"
-        print(f"  {title:22}{call.library:24}{taken:9.4f} s {taken / ours:6.1f}x  {'agrees' if difference <= CLOSE else differs}")
+        print(f"  {title:22}{call.package:24}{taken:9.4f} s {taken / ours:6.1f}x  {'agrees' if difference <= CLOSE else differs}")
 
     best = {}
     for call, taken in zip(calls, seconds, strict=True):
@@ -80,7 +80,7 @@ def print_alternatives(calls: list[Call], seconds: np.ndarray, ours: float, foun
     together = sum(best.values())
     print(f"  best single calls together / ours, {len(best)} metrics: {together:.4f} s {together / ours:.1f}x")
     bundles = [
-        (taken + sum(value for name, value in best.items() if name not in call.metrics), call.library)
+        (taken + sum(value for name, value in best.items() if name not in call.metrics), call.package)
         for call, taken in zip(calls, seconds, strict=True)
         if len(call.metrics) > 1
     ]
