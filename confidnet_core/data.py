@@ -11,6 +11,7 @@ from confidnet_core.files import read_json, replacing, write_json
 
 SPLITS = ("train", "val", "test")  # what a file of datasets/ gives
 PREPARED = (*SPLITS, "calibration")  # what the stages after `prepare` read
+SCORED = ("test", "val", "calibration")  # on which classifiers answer and scores are stored
 
 
 @dataclass(frozen=True)

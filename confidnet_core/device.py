@@ -4,6 +4,12 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import Tensor
+
+# On CUDA: the same sums in the same order each time, and products of float32 numbers as such. Other devices have no such switches.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once, when the first product is made
+torch.backends.cudnn.deterministic = True
+torch.backends.cudnn.allow_tf32 = False
 
 
 def device() -> torch.device:
@@ -18,6 +24,11 @@ def device() -> torch.device:
         reason = str(error).splitlines()[0]
         raise ValueError(f"CONFIDNET_DEVICE is {wanted}, which does not work here ({reason}); try cpu, or unset it") from None
     return chosen
+
+
+def double(values: Tensor) -> Tensor:
+    """float64, on the same device, or on the CPU where it has none, as MPS."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
 
 
 def autocast(where: torch.device, precision: str) -> AbstractContextManager:

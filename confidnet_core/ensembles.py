@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from confidnet_core.data import PREPARED, Dataset, labelled
+from confidnet_core.data import SCORED, Dataset, labelled
 from confidnet_core.files import replacing, write_json
 from confidnet_core.registry import suggestion
 
 CHUNK = 2**20  # places whose probabilities are in memory at once
-SPLITS = tuple(name for name in PREPARED if name != "train")
 
 # Of mean probabilities float64 (m, classes), and the classes that each seed's own classifier predicts, int64 (seeds, m).
 QUANTITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -43,7 +42,7 @@ def save_ensembles(folder: Path, asked: Mapping[str, str | None], seeds: Sequenc
             (temporary / method).mkdir(parents=True)
             write_json(temporary / method / "facts.json", {"seeds": seeds if method in wanted else []})
         if wanted and len(seeds) > 1:
-            for split in SPLITS:
+            for split in SCORED:
                 _save_split(temporary, wanted, _mean_softmax(seeds, predictions, dataset, split), split)
 
 

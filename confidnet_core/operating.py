@@ -56,8 +56,7 @@ def thresholds(validation: Scored, calibration: Scored, test: Scored, how: Thres
         guarantee = threshold_with_guarantee(
             calibration.confidence, calibration.correct, risk=risk, delta=how.delta, sizes=calibration.sizes, elsewhere=elsewhere
         )
-        coverage, _ = _selected(calibration, guarantee.threshold)
-        found.append({**asdict(guarantee), "coverage": coverage, "test": _on_test(guarantee, test)})
+        found.append({**asdict(guarantee), "test": _on_test(guarantee, test)})
     return found
 
 

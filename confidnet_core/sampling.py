@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from confidnet_core.data import Dataset, labelled
-from confidnet_core.device import autocast
+from confidnet_core.device import autocast, double
 from confidnet_core.files import replacing, write_json
 from confidnet_core.inference import map_images
 from confidnet_core.models._classifier import Classifier
@@ -54,7 +54,7 @@ def sample(classifier: Classifier, dataset: Dataset, split: str, how: McDropout,
             mean = probabilities + mean
             entropy = _entropy(probabilities) + entropy
         mean = mean.div_(count)
-        return torch.stack([_entropy(mean), entropy / count, mean.amax(1).cpu().double()], dim=-1)
+        return torch.stack([_entropy(mean), entropy / count, double(mean.amax(1))], dim=-1)
 
     set_dropout(network, True)
     try:
@@ -78,5 +78,4 @@ def save_samples(folder: Path, samples: Mapping[str, Mapping[str, np.ndarray]], 
 
 
 def _entropy(probabilities: Tensor) -> Tensor:
-    """On the CPU, since MPS has no float64."""
-    return torch.special.entr(probabilities.cpu().double()).sum(1)
+    return torch.special.entr(double(probabilities)).sum(1)

@@ -8,6 +8,7 @@ writes  data/scores/BENCHMARK/seedSEED/METHOD/{confidence.npy (of the test split
 from pathlib import Path
 
 from confidnet_core.calibration import RANK
+from confidnet_core.data import SCORED
 from confidnet_core.evaluation import evaluate, save_evaluation
 from confidnet_core.params import Params
 from confidnet_core.registry import find
@@ -22,7 +23,7 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
     with stage_run(stage="evaluate", benchmark=name, seed=seed, method=method, params=settings) as tracked:
         confidence, found, facts = {}, {}, {"benchmark": name, "seed": seed, "method": method}
         facts |= {"oracle": getattr(score, "oracle", False), "scale": getattr(score, "scale", RANK)}
-        for split in ("test", "val", "calibration"):
+        for split in SCORED:
             part = run.on(split)
             confidence[split] = score(part, **settings)
             found[split] = evaluate(confidence[split], part.correct, **facts)

@@ -6,6 +6,7 @@ writes  data/operating/BENCHMARK/seedSEED/{METHOD/ with calibration.json, replic
 
 from pathlib import Path
 
+from confidnet_core.data import SCORED
 from confidnet_core.files import replacing
 from confidnet_core.operating import Scored, reliability, save_operation, thresholds
 from confidnet_core.params import Params
@@ -17,7 +18,7 @@ from stages._command import command
 
 def main(params: Params, name: str, seed: int) -> None:
     place, how = Place(name, seed, tuple(params.methods)), params.thresholds
-    outcomes = {split: place.outcomes(split) for split in ("val", "calibration", "test")}
+    outcomes = {split: place.outcomes(split) for split in SCORED}
     settings = {"risks": list(how.risks), "delta": how.delta}
 
     with (

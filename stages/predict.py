@@ -7,7 +7,7 @@ writes  data/predictions/BENCHMARK/seedSEED/{logits.npy, predicted.npy, metrics.
 from pathlib import Path
 
 from confidnet_core.artifacts import load_classifier
-from confidnet_core.data import load_dataset
+from confidnet_core.data import SCORED, load_dataset
 from confidnet_core.device import device
 from confidnet_core.inference import predict, prediction_metrics, save_predictions
 from confidnet_core.params import Params
@@ -20,7 +20,7 @@ def main(params: Params, name: str, seed: int) -> None:
 
     with stage_run(stage="predict", benchmark=name, seed=seed, params=stage_params(params, name, "model")) as run:
         classifier = load_classifier(Path("models") / name / f"seed{seed}" / "baseline", benchmark, dataset)
-        answers = {split: predict(classifier, dataset.split(split)[0], dataset, device()) for split in ("test", "val", "calibration")}
+        answers = {split: predict(classifier, dataset.split(split)[0], dataset, device()) for split in SCORED}
         metrics = prediction_metrics(answers["test"], dataset.split("test")[1], dataset)
 
         save_predictions(Path("data/predictions") / name / f"seed{seed}", answers, metrics)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from confidnet_core.artifacts import load_classifier
-from confidnet_core.data import load_dataset
+from confidnet_core.data import SCORED, load_dataset
 from confidnet_core.device import device
 from confidnet_core.params import Params
 from confidnet_core.sampling import has_dropout, passes_of, sample, save_samples
@@ -22,7 +22,7 @@ def main(params: Params, name: str, seed: int) -> None:
     with stage_run(stage="sample", benchmark=name, seed=seed, params=asdict(how)):
         classifier = load_classifier(Path("models") / name / f"seed{seed}" / "baseline", benchmark, dataset)
         passes, dropout = passes_of(how, dataset), has_dropout(classifier)
-        splits = ("test", "val", "calibration") if passes and dropout else ()
+        splits = SCORED if passes and dropout else ()
         samples = {split: sample(classifier, dataset, split, how, seed, device()) for split in splits}
 
         save_samples(Path("data/samples") / name / f"seed{seed}", samples, passes, dropout)

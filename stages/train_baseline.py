@@ -4,33 +4,24 @@ reads   data/prepared/BENCHMARK/, params.yaml
 writes  models/BENCHMARK/seedSEED/baseline/{weights.pt, model.json, history.csv}
 """
 
-from pathlib import Path
-
 import torch
 
-from confidnet_core.artifacts import build_classifier, describe, save_network
-from confidnet_core.data import load_dataset
+from confidnet_core.artifacts import build_classifier
 from confidnet_core.params import Params
 from confidnet_core.training import classification_metrics, train_classifier
-from stages._command import command, stage_params
+from stages._command import command
 from stages._training import training_of
 
 
 def main(params: Params, name: str, seed: int) -> None:
-    benchmark, dataset = params.benchmark(name), load_dataset(Path("data/prepared") / name)
-    inputs = stage_params(params, name, "data", "model", "baseline")
-
-    with training_of("train_baseline", name, seed, dataset, benchmark.baseline, inputs) as (training, run, origin):
+    with training_of("train_baseline", params, name, seed, "baseline") as networks:
+        training = networks.training
         torch.manual_seed(seed)
-        classifier = build_classifier(benchmark.model, dataset)
+        classifier = build_classifier(networks.benchmark.model, training.dataset)
         fit = train_classifier(classifier, training)
-        figures = classification_metrics(classifier, dataset, training.device, "fp32")
+        figures = classification_metrics(classifier, training.dataset, training.device, "fp32")
 
-        folder = Path("models") / name / f"seed{seed}" / "baseline"
-        facts = describe(benchmark, dataset, **origin, best_epoch=fit.best_epoch, **figures)
-        save_network(folder, classifier.state_dict(), facts, fit.history)
-        run.log_metrics({f"best_{key}": value for key, value in figures.items()})
-        run.log_artifact(folder / "history.csv")
+        networks.save("baseline", classifier.state_dict(), fit, figures)
 
 
 if __name__ == "__main__":

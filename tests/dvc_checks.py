@@ -96,6 +96,8 @@ def parameters(name: str) -> frozenset[str]:
     sections, found = {field.name for field in fields(Benchmark)}, set()
     for path in code_of(name) - {ROOT / "confidnet_core/params.py"}:
         for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "training_of":
+                found.add(f"benchmarks.${{item.benchmark}}.{ast.literal_eval(node.args[4])}")  # its recipe
             if not isinstance(node, ast.Attribute):
                 continue
             owner = node.value.func if isinstance(node.value, ast.Call) else node.value

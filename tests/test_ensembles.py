@@ -13,8 +13,8 @@ from small import answering, small_digits, trained_runs
 from small_params import VALID, load
 
 from confidnet_core import ensembles
-from confidnet_core.data import save_dataset
-from confidnet_core.ensembles import SPLITS, save_ensembles
+from confidnet_core.data import SCORED, save_dataset
+from confidnet_core.ensembles import save_ensembles
 from confidnet_core.files import read_json
 from confidnet_core.registry import marks, names
 from confidnet_core.run import Run, load_run
@@ -54,7 +54,7 @@ def mean_softmax(runs: list[Run]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("chunk", [2**20, 1])
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", SCORED)
 @both_tasks
 def test_the_scores_are_those_of_the_mean_of_the_softmaxes(
     trained: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, split: str, chunk: int

@@ -10,7 +10,7 @@ import pytest
 from small import trained_runs
 from small_params import VALID, load
 
-from confidnet_core.data import labelled
+from confidnet_core.data import SCORED, labelled
 from confidnet_core.evaluation import Evaluation
 from confidnet_core.files import read_json, write_json
 from confidnet_core.metrics import failure_metrics
@@ -18,7 +18,6 @@ from confidnet_core.registry import find, names
 from confidnet_core.run import Run
 from stages import evaluate, predict
 
-SPLITS = ("test", "val", "calibration")
 FILES = {"test": "confidence.npy", "val": "val.npy", "calibration": "calibration.npy"}
 every_score = pytest.mark.parametrize("name", names("scores"))
 both_tasks = pytest.mark.parametrize("task", ["digits", "segmentation"])
@@ -89,7 +88,7 @@ def test_a_file_of_an_older_version_is_named_with_the_key_that_it_lacks(staged: 
         Evaluation.read(path, "val")
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", SCORED)
 def test_a_score_that_is_not_finite_on_any_split_is_refused_and_nothing_is_stored(
     staged: Path, runs: dict[str, Run], tmp_path: Path, split: str
 ):
@@ -107,8 +106,8 @@ def test_predictions_are_stored_of_each_split(runs: dict[str, Run], root: Path, 
     clean.setenv("CONFIDNET_DEVICE", "cpu")
     clean.chdir(tmp_path / "project")
     run = replace(runs["digits"], predictions=Path("data/predictions/digits/seed0"))
-    stored = {path: np.load(path) for split in SPLITS for path in run.on(split).predictions.glob("*.npy")}
-    assert len(stored) == 2 * len(SPLITS)
+    stored = {path: np.load(path) for split in SCORED for path in run.on(split).predictions.glob("*.npy")}
+    assert len(stored) == 2 * len(SCORED)
     shutil.rmtree("data/predictions")
     what = {run.name: run.benchmark}
     predict.main(replace(load(tmp_path, VALID), benchmarks=what, raw={"benchmarks": {run.name: {"model": {}}}}), run.name, 0)
@@ -132,8 +131,8 @@ def test_a_split_has_its_own_images_labels_and_predictions_wherever_it_is_asked_
 @every_score
 def test_a_score_is_the_same_on_whichever_split_it_was_before(runs: dict[str, Run], task: str, name: str):
     score, run = find("scores", name), runs[task]
-    alone = {split: score(replace(run).on(split)) for split in SPLITS}
-    for split in reversed(SPLITS):
+    alone = {split: score(replace(run).on(split)) for split in SCORED}
+    for split in reversed(SCORED):
         confidence = score(run.on(split))
         assert confidence.shape == run.on(split).correct.shape and np.isfinite(confidence).all()
         assert np.array_equal(confidence, alone[split])

@@ -25,7 +25,7 @@ class Guarantee:
     risk: float
     delta: float
     threshold: float | None  # None where no threshold is feasible; the lowest finite number accepts everything
-    coverage: float  # share of the calibration samples that it accepts; 0 without a threshold
+    coverage: float  # share of the calibration samples that it accepts, every image weighing the same; 0 without a threshold
     bound: float | None  # upper confidence bound, at level 1 - delta, of the selective risk at this threshold alone; at most `risk`
     samples: int  # for calibration
     errors: int  # among them
@@ -76,8 +76,12 @@ def threshold_with_guarantee(
     else:
         held_out, elsewhere = np.zeros(units, bool), _places(elsewhere, confidence.dtype)
     threshold, bound = lowest(confidence, correct, held_out, elsewhere, risk, delta)
-    coverage = 0.0 if threshold is None else float(np.mean(confidence >= threshold))
+    coverage = 0.0 if threshold is None else _coverage(confidence >= threshold, sizes)
     return Guarantee(risk, delta, threshold, coverage, bound, len(correct), int(np.count_nonzero(~correct)), units)
+
+
+def _coverage(accepted: np.ndarray, sizes: np.ndarray | None) -> float:
+    return float(np.mean(accepted if sizes is None else np.add.reduceat(accepted, np.cumsum(sizes) - sizes, dtype=np.int64) / sizes))
 
 
 def _places(elsewhere: ArrayLike, kind: np.dtype) -> np.ndarray:

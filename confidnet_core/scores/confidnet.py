@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from confidnet_core.device import double
 from confidnet_core.run import Run
 
 
@@ -11,4 +12,4 @@ def confidnet(run: Run) -> np.ndarray:
     On the CPU, since MPS has no float64.
     """
     network = run.confidnet()
-    return run.over_images(lambda images: network(images).cpu().double().sigmoid())
+    return run.over_images(lambda images: double(network(images)).sigmoid())

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from confidnet_core.device import double
 from confidnet_core.run import Run
 
 
 def confidnet_head(run: Run) -> np.ndarray:
     """The estimated TCP, in [0, 1]; float64."""
     network = run.confidnet_head()
-    return run.over_images(lambda images: network(images).cpu().double().sigmoid())
+    return run.over_images(lambda images: double(network(images)).sigmoid())

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from confidnet_core.device import double
 from confidnet_core.run import Run
 from confidnet_core.scores._neighbours import distance_to_neighbour, over_places, reference
 
@@ -21,7 +22,7 @@ def knn(run: Run, neighbour: int = 1, samples_per_class: int = 1000) -> np.ndarr
         raise ValueError(f"methods.knn.neighbour is {neighbour}; expected 1 to {len(points)}, the training samples")
 
     def of_places(queries: Tensor) -> Tensor:
-        return distance_to_neighbour(normalize(queries), points, neighbour).neg().cpu().double()
+        return double(distance_to_neighbour(normalize(queries), points, neighbour).neg())
 
     return run.over_images(lambda images: over_places(of_places, len(points), run.classifier.encode(images)))
 

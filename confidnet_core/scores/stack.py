@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, one_hot
 
+from confidnet_core.device import double
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.probabilities import log_odds_of_largest
 from confidnet_core.run import Run
@@ -84,7 +85,7 @@ def _distances(run: Run, samples_per_class: int) -> np.ndarray:
         distances = torch.stack([distance_to_neighbour(queries, points, 1) for points in classes], 1)
         own = distances.gather(1, predicted[:, None])
         other = distances.scatter(1, predicted[:, None], torch.inf).amin(1, keepdim=True)
-        return torch.cat([own, other], 1).cpu().double().log().clamp(*LOG_DISTANCES)
+        return double(torch.cat([own, other], 1)).log().clamp(*LOG_DISTANCES)
 
     def of_images(images: Tensor, predicted: Tensor) -> Tensor:
         return over_places(of_places, max(map(len, classes)), run.classifier.encode(images), predicted.long())

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from confidnet_core.device import double
 from confidnet_core.run import Run
 from confidnet_core.scores._neighbours import distance_to_neighbour, over_places, reference
 
@@ -34,7 +35,7 @@ def trust_score(run: Run, neighbour: int = 1, samples_per_class: int = 1000, alp
         distances = torch.stack([distance_to_neighbour(queries, points, neighbour) for points in classes], 1)
         own = distances.gather(1, predicted[:, None]).squeeze(1)
         other = distances.scatter(1, predicted[:, None], torch.inf).amin(1)
-        own, other = own.cpu().double(), other.cpu().double()  # on the CPU, since MPS has no float64
+        own, other = double(own), double(other)
         return torch.where(own.isinf(), 0.0, other / (own + 1e-12))
 
     most = max(map(len, classes))
