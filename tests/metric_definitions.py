@@ -55,6 +55,16 @@ def arrays(case: Case) -> tuple[np.ndarray, np.ndarray]:
     return confidence, np.concatenate([np.arange(size) >= errors for size, errors in case])
 
 
+def neighbours_of_zero(confidence: np.ndarray) -> np.ndarray:
+    """Of integers that float32 holds, denormal float32 of the same order without others between: they are counted, not sorted.
+
+    Both signs are among three or more, and both zeros.
+    """
+    steps = (confidence - (confidence.min() + confidence.max()) // 2).astype(np.float32)
+    steps[::2][steps[::2] == 0] = -0.0
+    return steps * np.float32(2**-149)
+
+
 def errors_by_orders(case: Case) -> list[Fraction]:
     """Errors among the k surest for k = 1 ... n, the mean over every order of each group's samples. Feasible for small groups."""
     each = [[[place in taken for place in range(size)] for taken in combinations(range(size), errors)] for size, errors in case]

@@ -1,5 +1,6 @@
 """failure_metrics on the cases that break other libraries: ties, one outcome, scales, precision, many samples, bad input."""
 
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from confidnet_core.metrics import METRICS, failure_metrics, risk_coverage_curve, roc_curve
+from confidnet_core.metrics._counts import counts_from_the_surest
 
 
 @pytest.mark.parametrize("close", [np.array([1 - 2e-13, 1 - 1e-13]), np.array([2**53, 2**53 + 1])])
@@ -96,6 +98,82 @@ def test_counts_beyond_what_float32_can_count_are_exact():
     assert found["aupr_success"] == pytest.approx((18_000_001 * (18_000_001 / top) + 500_000 * (right / n)) / right, rel=1e-14)
     assert found["aupr_error"] == pytest.approx((500_000 * 0.5 + 1_000_000 * (wrong / n)) / wrong, rel=1e-14)
     assert found["aurc"] == pytest.approx(risks / n, rel=1e-13)
+
+
+def are_counted(confidence, correct):
+    return counts_from_the_surest(confidence, correct).__name__ == "_by_counting"
+
+
+def near(value, steps):
+    """Float32 so many floats above VALUE, or below where negative; int32 steps."""
+    return (np.float32(value).view(np.int32) + steps).view(np.float32)
+
+
+def denormals(generator, n):
+    """Of both signs, and both zeros."""
+    return near(0, generator.integers(0, 99, n, dtype=np.int32)) * generator.choice(np.array([-1, 1], np.float32), n)
+
+
+RANDOM = {  # (confidences, whether they are few enough floats apart to be counted)
+    "ties": (lambda generator, n: near(0.5, generator.integers(0, 40, n, dtype=np.int32)), True),
+    "few ties": (lambda generator, n: near(0.5, generator.integers(0, n, n, dtype=np.int32)), True),
+    "across a power of two": (lambda generator, n: near(1, generator.integers(-n // 2, n // 2, n, dtype=np.int32)), True),
+    "negative": (lambda generator, n: -near(0.5, generator.integers(0, n, n, dtype=np.int32)), True),
+    "denormals of both signs": (denormals, True),
+    "both zeros alone": (lambda generator, n: np.where(generator.random(n) < 0.5, np.float32(-0.0), np.float32(0.0)), True),
+    "one value": (lambda generator, n: np.full(n, 0.3, np.float32), True),
+    "the largest floats": (lambda generator, n: near(3.4028235e38, generator.integers(-99, 1, n, dtype=np.int32)), True),
+    "saturated softmax": (lambda generator, n: near(1, -np.minimum(generator.geometric(1e-4, n), 99_999).astype(np.int32) // 9), True),
+    "both signs": (lambda generator, n: generator.normal(size=n).astype(np.float32), False),
+    "many exponents": (lambda generator, n: np.exp(generator.uniform(-90, 80, n)).astype(np.float32), False),
+    "both ends of float32": (lambda generator, n: np.array([-3.4028235e38, 3.4028235e38], np.float32)[generator.integers(0, 2, n)], False),
+}
+
+
+def whole(blocks):
+    return [np.concatenate(part) for part in zip(*blocks, strict=True)]
+
+
+@pytest.mark.parametrize("wrong", [1, 3, 0.1, 0.5])
+@pytest.mark.parametrize("case", RANDOM)
+def test_counting_and_sorting_find_the_same_thresholds_and_metrics(case, wrong):
+    generator = np.random.default_rng(0)
+    n = 300_000
+    drawn, counted = RANDOM[case]
+    confidence, correct = drawn(generator, n), generator.permutation(n) >= (n * wrong if wrong < 1 else wrong)
+    as_sorted = confidence.astype(np.float64), correct
+    assert are_counted(confidence, correct) == counted and not are_counted(*as_sorted)
+    counts, expected = map(whole, (counts_from_the_surest(confidence, correct), counts_from_the_surest(*as_sorted)))
+    for found, same in zip(counts, expected, strict=True):
+        assert found.dtype == np.int64 and np.array_equal(found, same)
+    assert failure_metrics(confidence, correct) == pytest.approx(failure_metrics(*as_sorted), rel=1e-12, abs=0)
+
+
+@pytest.mark.parametrize("n", [2, 255, 256, 65_535, 65_536])
+def test_a_count_holds_all_samples(n):
+    ((samples, errors),) = counts_from_the_surest(np.full(n, 0.5, np.float32), np.zeros(n, bool))
+    assert (samples.tolist(), errors.tolist()) == ([n], [n])
+
+
+@pytest.mark.parametrize(("widest", "counted"), [(2_999_999, True), (3_000_000, False)])
+def test_counting_takes_at_most_16_bytes_a_sample_where_it_stands_in_for_sorting(widest, counted):
+    confidence, correct = near(0.5, np.linspace(0, widest, 1_500_000).astype(np.int32)), np.arange(1_500_000) % 10 > 0
+    assert are_counted(confidence, correct) == counted
+    tracemalloc.start()
+    failure_metrics(confidence, correct)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 * 1_500_000 + 20e6
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("among", [0, 9])
+def test_what_is_not_finite_is_refused_where_it_would_be_counted(value, among):
+    confidence = np.append(np.full(among, np.float32(3.4028235e38)), np.float32(value))
+    message = rf"^1 of {among + 1} confidences are NaN or infinite, the first at index {among} \({value}\); a score must be finite"
+    for drawn in (confidence, confidence.astype(np.float64)):
+        with pytest.raises(ValueError, match=message):
+            failure_metrics(drawn, np.arange(among + 1) > 0)
 
 
 REFUSED = {

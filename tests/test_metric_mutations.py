@@ -3,13 +3,14 @@
 import sys
 from types import ModuleType
 
+import numpy as np
 import pytest
-from metric_definitions import LARGE, cases, disagreements, errors_by_linearity
+from metric_definitions import LARGE, cases, disagreements, errors_by_linearity, neighbours_of_zero
 from project_code import ROOT
 
 from confidnet_core.metrics import METRICS
 
-FILES = ("_samples", "_risk", "failure")  # each imports those before it
+FILES = ("_samples", "_risk", "_counts", "failure")  # each imports those before it
 SMALL = [case for n in range(1, 6) for case in cases(n)]
 
 # metric that changes -> (file, code, what stands there instead)
@@ -17,7 +18,7 @@ MUTATIONS = {
     "accuracy": [
         ("failure", "right / total,", "wrong / total,"),
         ("failure", "(1.0, None, None, 1.0,", "(0.0, None, None, 1.0,"),
-        ("_samples", "np.sort(confidence[~correct])", "np.sort(confidence[correct])"),
+        ("failure", "int(np.count_nonzero(correct))", "int(np.count_nonzero(confidence))"),
     ],
     "fpr_at_95_tpr": [
         ("failure", "20 * right_here[-1] >= 19 * right", "20 * right_here[-1] > 19 * right"),
@@ -45,6 +46,7 @@ MUTATIONS = {
         ("failure", "precision_of_successes / right", "precision_of_successes / total"),
         ("failure", "(1.0, None, None, 1.0,", "(1.0, None, None, None,"),
         ("failure", "int(kept_here[-1])", "int(kept_here[-1]) + 1"),
+        ("_counts", "error_counts[block][held]", "np.minimum(error_counts[block][held], 1)"),
     ],
     "auroc": [
         (
@@ -56,10 +58,16 @@ MUTATIONS = {
         ("failure", "discordant += int", "discordant = int"),
         ("failure", "2 * right * wrong - discordant", "right * wrong - discordant"),
         ("failure", "wrong_kept + np.cumsum(error_count)", "np.cumsum(error_count)"),
-        ("failure", "error_count[np.searchsorted(value, error_value)] = count", "error_count[np.searchsorted(value, error_value)] = 1"),
-        ("failure", "len(ranked) > 0, ranked[1:] != ranked[:-1]", "len(ranked) > 0, ranked[1:] >= ranked[:-1]"),
-        ("failure", "np.searchsorted(errors, first)", 'np.searchsorted(errors, first, "right")'),
-        ("failure", "error_count[::-1]", "error_count"),
+        ("_counts", "error_count[np.searchsorted(value, error_value)] = count", "error_count[np.searchsorted(value, error_value)] = 1"),
+        ("_counts", "len(ranked) > 0, ranked[1:] != ranked[:-1]", "len(ranked) > 0, ranked[1:] >= ranked[:-1]"),
+        ("_counts", "np.searchsorted(errors, first)", 'np.searchsorted(errors, first, "right")'),
+        ("_counts", "error_count[::-1]", "error_count"),
+        ("_counts", "np.sort(confidence[~correct])", "np.sort(confidence[correct])"),
+        ("_counts", "np.flatnonzero(sample_counts[block])[::-1]", "np.flatnonzero(sample_counts[block])"),
+        ("_counts", "place[~correct[block]]", "place[correct[block]]"),
+        ("_counts", "error_counts[block][held]", "error_counts[block][held[::-1]]"),
+        ("_counts", "(sign & 0x7FFFFFFF)) - sign", "(sign & 0x7FFFFFFF))"),
+        ("_counts", "bits >> 31", "bits >> 30"),
         ("failure", "(1.0, None, None, 1.0, None,", "(1.0, None, None, 1.0, 1.0,"),
     ],
     "aurc": [
@@ -101,6 +109,11 @@ MUTATIONS = {
         ("_risk", "(wrong_above + wrong_tied", "(wrong_tied"),
         ("_risk", "ranked[len(ranked) - kept]", "ranked[len(ranked) - kept - 1]"),
         ("_samples", "np.searchsorted(ranked, value, side)", 'np.searchsorted(ranked, value, "left")'),
+        ("failure", "kept < surest <= kept_here[-1]", "kept < surest < kept_here[-1]"),
+        ("failure", "kept < surest <= kept_here[-1]", "surest <= kept_here[-1]"),
+        ("failure", "np.searchsorted(kept_here, surest)", "np.searchsorted(kept_here, surest - 1)"),
+        ("failure", "kept_here[last] - tied", "kept_here[last]"),
+        ("failure", "wrong_here[last] - wrong_tied", "wrong_here[last]"),
     ],
     "coverage_at_1_risk": [
         ("_risk", "(0.01, 0.05)", "(0.0101, 0.05)"),
@@ -135,17 +148,26 @@ def mutated(file: str, code: str, instead: str, monkeypatch: pytest.MonkeyPatch)
 
 
 def noticed(module: ModuleType, *metrics: str) -> bool:
-    """Whether one of the metrics differs from its definition on a small or large case, in one block or several."""
-    large = list(LARGE.values())
+    """Whether one of the metrics differs from its definition on a small or large case, sorted or counted, in one block or several."""
+
+    def of_neighbours(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float | None]:
+        return module.failure_metrics(neighbours_of_zero(confidence), correct)
+
+    def of_curve(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float | None]:
+        risk = module.risk_coverage_curve(confidence, correct, points=len(correct))[1]
+        return {**module.failure_metrics(confidence, correct), "risk_at_80_coverage": risk[-(-4 * len(correct) // 5) - 1]}
+
+    counts, large = sys.modules["confidnet_core.metrics._counts"], list(LARGE.values())
     for block, *checked in (
-        (module._BLOCK, SMALL),
-        (module._BLOCK, large, errors_by_linearity),
+        (counts._BLOCK, SMALL),
+        (counts._BLOCK, large, errors_by_linearity),
         (2, SMALL),
         (4, large, errors_by_linearity),
     ):
-        module._BLOCK = block
-        if any(metric in metrics for metric, *_ in disagreements(module.failure_metrics, *checked)):
-            return True
+        counts._BLOCK = block
+        for function in (module.failure_metrics, of_neighbours, of_curve):
+            if any(metric in metrics for metric, *_ in disagreements(function, *checked)):
+                return True
     return False
 
 

@@ -1,11 +1,12 @@
 """failure_metrics and its curves on every small case: equal to the definitions, and unmoved by whatever must not matter."""
 
+from collections.abc import Callable
 from functools import cache, partial
 from itertools import product
 
 import numpy as np
 import pytest
-from metric_definitions import LARGE, Case, arrays, cases, disagreements, errors_by_linearity, errors_by_orders, singles
+from metric_definitions import LARGE, Case, arrays, cases, disagreements, errors_by_linearity, errors_by_orders, neighbours_of_zero, singles
 
 from confidnet_core.metrics import METRICS, failure_metrics, risk_coverage_curve, roc_curve
 from confidnet_core.metrics.selective import coverage_at_risk, risk_at_coverage
@@ -50,11 +51,16 @@ def test_the_errors_among_the_surest_are_meant_over_the_orders_of_ties():
     assert all(errors_by_orders(case) == errors_by_linearity(case) for n in range(1, 7) for case in cases(n))
 
 
-@pytest.mark.parametrize("block", [1, 2, 3])
-def test_blocks_of_sorted_samples_change_nothing(block: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("confidnet_core.metrics.failure._BLOCK", block)
-    assert next(disagreements(failure_metrics, [*SMALL, *cases(5)]), None) is None
-    assert next(disagreements(failure_metrics, list(LARGE.values()), errors_by_linearity), None) is None
+def of_neighbours(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float | None]:
+    return failure_metrics(neighbours_of_zero(confidence), correct)
+
+
+@pytest.mark.parametrize("metrics", [failure_metrics, of_neighbours], ids=["sorted", "counted"])
+@pytest.mark.parametrize("block", [1, 2, 3, 1 << 17])
+def test_blocks_of_sorted_or_counted_samples_change_nothing(block: int, metrics: Callable, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("confidnet_core.metrics._counts._BLOCK", block)
+    assert next(disagreements(metrics, [*SMALL, *cases(5)]), None) is None
+    assert next(disagreements(metrics, list(LARGE.values()), errors_by_linearity), None) is None
 
 
 def labelled(n: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -18,6 +18,16 @@ def risk_of_the_surest(ranked: np.ndarray, errors: np.ndarray, kept: np.ndarray 
     value = ranked[len(ranked) - kept]
     above, wrong_above = count_above(ranked, value, "right"), count_above(errors, value, "right")
     tied, wrong_tied = count_above(ranked, value, "left") - above, count_above(errors, value, "left") - wrong_above
+    return risk_within_tie(kept, above, tied, wrong_above, wrong_tied)
+
+
+def risk_within_tie(
+    kept: np.ndarray | int, above: np.ndarray, tied: np.ndarray, wrong_above: np.ndarray, wrong_tied: np.ndarray
+) -> np.ndarray:
+    """Error rate of the KEPT surest samples where the last of them are of equal confidence with others, expected over the orders of these.
+
+    above, wrong_above: samples and errors of higher confidence, tied, wrong_tied: of that confidence; above < kept <= above + tied
+    """
     return (wrong_above + wrong_tied * ((kept - above) / tied)) / kept
 
 

@@ -22,22 +22,21 @@ def checked(confidence: ArrayLike, correct: ArrayLike, name: str = "confidence")
 
 
 def require_finite(confidence: np.ndarray) -> None:
-    """ValueError with the first index."""
+    """ValueError with the first index, for samples of which one is NaN or infinite."""
+    if np.isfinite([confidence.min(), confidence.max()]).all():  # NaN is both, where there is one
+        return
     bad = ~np.isfinite(confidence)
-    if bad.any():
-        raise ValueError(
-            f"{bad.sum()} of {len(bad)} confidences are NaN or infinite, the first at index {bad.argmax()} ({confidence[bad.argmax()]}); "
-            "a score must be finite to be ranked"
-        )
+    raise ValueError(
+        f"{bad.sum()} of {len(bad)} confidences are NaN or infinite, the first at index {bad.argmax()} ({confidence[bad.argmax()]}); "
+        "a score must be finite to be ranked"
+    )
 
 
 def ranked_with_errors(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """The confidences of all samples and those of the errors, each sorted from low to high. ValueError as `checked`, and if not finite."""
     confidence, correct = checked(confidence, correct)
-    ranked = np.sort(confidence)
-    if not np.isfinite(ranked[[0, -1]]).all():  # -inf is sorted first, inf and then NaN last
-        require_finite(confidence)
-    return ranked, np.sort(confidence[~correct])
+    require_finite(confidence)
+    return np.sort(confidence), np.sort(confidence[~correct])
 
 
 def count_above(ranked: np.ndarray, value: np.ndarray, side: str) -> np.ndarray:

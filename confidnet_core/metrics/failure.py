@@ -2,23 +2,20 @@
 
 Hendrycks & Gimpel 2017, arXiv:1610.02136 (AUROC, AUPR, FPR at 95 % TPR); Geifman et al. 2019, arXiv:1805.08206 (AURC, E-AURC);
 Traub et al. 2024, arXiv:2407.01032 (AUGRC); Geifman & El-Yaniv 2017, arXiv:1705.08500 (selective risk at a coverage, coverage at a
-risk). One sort of all samples and one of the errors serve every metric.
+risk). One sort of all samples and one of the errors serve every metric; many float32 samples are counted instead, which is faster.
 """
-
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from confidnet_core.metrics._risk import RISKS, mean_risk_of_an_error, most_kept, risk_of_the_surest
-from confidnet_core.metrics._samples import count_above, ranked_with_errors
+from confidnet_core.metrics._counts import Counts, counts_from_the_surest, distinct
+from confidnet_core.metrics._risk import RISKS, mean_risk_of_an_error, most_kept, risk_of_the_surest, risk_within_tie
+from confidnet_core.metrics._samples import checked, count_above, ranked_with_errors, require_finite
 
 METRICS = (
     *("accuracy", "fpr_at_95_tpr", "aupr_error", "aupr_success", "auroc", "aurc", "e_aurc", "augrc"),
     *("risk_at_80_coverage", "coverage_at_1_risk", "coverage_at_5_risk"),
 )
-
-_BLOCK = 1 << 17  # sorted samples worked on at a time: temporary arrays stay in cache and do not grow with the data
 
 
 def failure_metrics(confidence: ArrayLike, correct: ArrayLike) -> dict[str, float | None]:
@@ -52,12 +49,14 @@ def failure_metrics(confidence: ArrayLike, correct: ArrayLike) -> dict[str, floa
 
     ValueError for no samples, NaN or infinite confidence, unequal lengths, more than one axis, or other types.
     """
-    ranked, errors = ranked_with_errors(confidence, correct)
-    if len(errors) == 0:
+    confidence, correct = checked(confidence, correct)
+    require_finite(confidence)
+    total, right = len(correct), int(np.count_nonzero(correct))
+    if right == total:
         return dict(zip(METRICS, (1.0, None, None, 1.0, None, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0), strict=True))
-    if len(errors) == len(ranked):
+    if right == 0:
         return dict(zip(METRICS, (0.0, None, 1.0, None, None, 1.0, 0.0, 0.5, 1.0, 0.0, 0.0), strict=True))
-    return dict(zip(METRICS, _of_both_outcomes(ranked, errors), strict=True))
+    return dict(zip(METRICS, _of_both_outcomes(total, right, counts_from_the_surest(confidence, correct)), strict=True))
 
 
 def risk_coverage_curve(confidence: ArrayLike, correct: ArrayLike, points: int = 200) -> tuple[np.ndarray, np.ndarray]:
@@ -90,21 +89,25 @@ def roc_curve(confidence: ArrayLike, correct: ArrayLike, points: int = 200) -> t
     return wrong_kept / len(errors), right_kept / right
 
 
-def _of_both_outcomes(ranked: np.ndarray, errors: np.ndarray) -> tuple[float, ...]:
+def _of_both_outcomes(total: int, right: int, counts: Counts) -> tuple[float, ...]:
     """The metrics in the order of METRICS, for at least one error and one success."""
-    total, wrong = len(ranked), len(errors)
-    right = total - wrong
+    wrong, surest = total - right, -(-4 * total // 5)
     kept = wrong_kept = 0  # totals of the blocks so far, from the surest sample on
-    false_positives, discordant = None, 0  # discordant: twice the pairs of a surer error and a correct prediction, a tie once
+    false_positives = surest_risk = None
+    discordant = 0  # twice the pairs of a surer error and a correct prediction, a tie once
     precision_of_errors = precision_of_successes = risk = 0.0
     kept_at = [total if wrong / total <= target else 0 for target in RISKS]
-    for sample_count, error_count in _thresholds(ranked, errors):
+    for sample_count, error_count in counts:
         success_count = sample_count - error_count
         kept_here, wrong_here = kept + np.cumsum(sample_count), wrong_kept + np.cumsum(error_count)
         right_here = kept_here - wrong_here
         precision_of_successes += float(np.sum(success_count * (right_here / kept_here)))
         if false_positives is None and 20 * right_here[-1] >= 19 * right:
             false_positives = int(wrong_here[np.argmax(20 * right_here >= 19 * right)])
+        if kept < surest <= kept_here[-1]:
+            last = np.searchsorted(kept_here, surest)  # the threshold that the least sure of them is at
+            tied, wrong_tied = sample_count[last], error_count[last]
+            surest_risk = float(risk_within_tie(surest, kept_here[last] - tied, tied, wrong_here[last] - wrong_tied, wrong_tied))
         kept, wrong_kept = int(kept_here[-1]), int(wrong_here[-1])
 
         # the sums over errors need only the thresholds that have one
@@ -127,34 +130,15 @@ def _of_both_outcomes(ranked: np.ndarray, errors: np.ndarray) -> tuple[float, ..
         aurc,
         max(aurc - optimum, 0.0) if discordant else 0.0,
         (discordant + wrong**2) / (2 * total**2),
-        float(risk_of_the_surest(ranked, errors, -(-4 * total // 5))),
+        surest_risk,
         *(most / total for most in kept_at),
     )
-
-
-def _thresholds(ranked: np.ndarray, errors: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """How many samples and errors have each distinct confidence, int64, from the highest on, a block of thresholds at a time."""
-    first = np.unique(ranked[::_BLOCK])
-    starts = np.append(np.searchsorted(ranked, first), len(ranked))
-    error_starts = np.append(np.searchsorted(errors, first), len(errors))
-    for block in range(len(first) - 1, -1, -1):
-        value, sample_count = _distinct(ranked[starts[block] : starts[block + 1]])
-        error_value, count = _distinct(errors[error_starts[block] : error_starts[block + 1]])
-        error_count = np.zeros_like(sample_count)
-        error_count[np.searchsorted(value, error_value)] = count
-        yield sample_count[::-1], error_count[::-1]
-
-
-def _distinct(ranked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct values of a sorted array and their counts; -0.0 is 0.0."""
-    starts = np.flatnonzero(np.append(len(ranked) > 0, ranked[1:] != ranked[:-1]))
-    return ranked[starts], np.diff(starts, append=len(ranked))
 
 
 def _thinned_thresholds(ranked: np.ndarray, errors: np.ndarray, points: int) -> np.ndarray:
     """At most `points` distinct confidences, from high to low, the lowest included; all of them where there are no more."""
     if 1 + np.count_nonzero(ranked[1:] != ranked[:-1]) <= points:
-        return _distinct(ranked)[0][::-1]
+        return distinct(ranked)[0][::-1]
     from_all = ranked[np.linspace(0, len(ranked) - 1, points - points // 2).astype(np.int64)]
     from_errors = errors[np.linspace(0, len(errors) - 1, points // 2).astype(np.int64)]
     return np.unique(np.concatenate([from_all, from_errors]))[::-1]
