@@ -6,17 +6,28 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-# On CUDA: the same sums in the same order each time, and products of float32 numbers as such. Other devices have no such switches.
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once, when the first product is made
-torch.backends.cudnn.deterministic = True
-torch.backends.cudnn.allow_tf32 = False
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, at its first product, and then repeats its sums
 
 
 def device() -> torch.device:
-    """ValueError for a CONFIDNET_DEVICE that this machine does not have."""
+    """CUDA is told to repeat its sums bit for bit, and to multiply float32 numbers as such.
+
+    ValueError for a CONFIDNET_DEVICE that this machine does not have.
+    """
     wanted = os.environ.get("CONFIDNET_DEVICE")
-    if not wanted:
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+    chosen = _named(wanted) if wanted else _best()
+    if chosen.type == "cuda":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # only for the search of mistakes
+        torch.backends.cudnn.allow_tf32 = False
+    return chosen
+
+
+def _best() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _named(wanted: str) -> torch.device:
     try:
         chosen = torch.device(wanted)
         torch.empty(1, device=chosen)

@@ -85,7 +85,7 @@ def classification_metrics(classifier: nn.Module, dataset: Dataset, device: torc
             with autocast(device, precision):
                 logits = classifier(batch).float()
             ignored = -100 if dataset.void is None else dataset.void
-            loss += functional.cross_entropy(logits, truth, ignore_index=ignored, reduction="sum").item()
+            loss += functional.cross_entropy(logits, truth, ignore_index=ignored, reduction="none").sum().item()
             confusion += confusion_matrix(labels[where], logits.argmax(1).cpu().numpy(), classes, dataset.void)
     samples = int(confusion.sum())
     figures: dict[str, float | None] = {"val_loss": loss / samples, "val_accuracy": int(np.trace(confusion)) / samples}

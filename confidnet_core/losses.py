@@ -99,9 +99,10 @@ def cross_entropy(
     classes, each with its own weight (Szegedy et al. 2016, arXiv:1512.00567, section 7).
     """
     ignored = -100 if void is None else void
-    total = functional.cross_entropy(
-        logits.float(), labels, weight=weights, ignore_index=ignored, reduction="sum", label_smoothing=label_smoothing
+    each = functional.cross_entropy(
+        logits.float(), labels, weight=weights, ignore_index=ignored, reduction="none", label_smoothing=label_smoothing
     )
+    total = each.sum()  # of label maps CUDA's own sum is another one each time
     counted = labels != ignored
     weight = counted.sum() if weights is None else (weights[labels.where(counted, 0)] * counted).sum()
     # PyTorch's own mean is NaN for a batch that is void throughout, and infinite for a smoothed one of classes without weight.
