@@ -16,7 +16,7 @@ repro: $(READY)
 	@echo "Next: dvc plots show, dvc metrics show, dvc exp show (after '. $(VENV)/bin/activate'), or make ui for MLflow."
 
 test: $(READY)
-	python -m pytest
+	python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY)
 	ruff check .

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize
 from scipy.special import expit
-from sklearn.isotonic import IsotonicRegression
 
 SCALES = PROBABILITY, LOG_ODDS, RANK = "probability", "log_odds", "rank"
 
@@ -91,6 +89,8 @@ def _fitted(confidence: np.ndarray, correct: np.ndarray) -> Calibrator:
 
 
 def _isotonic(confidence: np.ndarray, correct: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    from sklearn.isotonic import IsotonicRegression  # takes a second, which who only asks for a scale's name should not wait
+
     low, high = confidence.min(), confidence.max()
     confidence, correct = np.append(confidence, [low, low, high, high]), np.append(correct, [True, False, True, False])
     return IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(confidence, correct).predict
@@ -98,6 +98,8 @@ def _isotonic(confidence: np.ndarray, correct: np.ndarray) -> Callable[[np.ndarr
 
 def _platt(confidence: np.ndarray, correct: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Maximum likelihood; the slope is bounded, since a score that ranks the wrong way round is worth a constant and not its reverse."""
+    from scipy.optimize import minimize  # as above
+
     mean = confidence.mean()
     deviation = np.abs(confidence - mean).mean() or 1.0  # squares could overflow; 0 for a few smallest subnormals only
     standard = (confidence - mean) / deviation
