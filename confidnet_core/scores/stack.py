@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, one_hot
+from torch.nn.functional import one_hot, pad
 
 from confidnet_core.device import double
 from confidnet_core.metrics import failure_metrics
@@ -98,14 +98,37 @@ def _surroundings(run: Run, windows: tuple[float, ...]) -> np.ndarray:
     sizes = [1 + 2 * round(share * run.dataset.image_shape[1] / 2) for share in windows]
 
     def of_maps(logits: Tensor) -> Tensor:
-        log_odds = log_odds_of_largest(logits).unsqueeze(1).clamp(max=SUREST)
-        predicted = one_hot(logits.argmax(1), logits.shape[1]).movedim(-1, 1).double()
-        means = (_mean_around(log_odds, size) for size in sizes)
-        shares = ((_mean_around(predicted, size) * predicted).sum(1, keepdim=True) for size in sizes)
-        return torch.cat([*means, *shares], dim=1).movedim(1, -1)
+        predicted = logits.argmax(1)
+        log_odds = _sums(log_odds_of_largest(logits).unsqueeze(1).clamp(max=SUREST))
+        counts = _sums(one_hot(predicted, logits.shape[1]).movedim(-1, 1).int())
+        means = [_mean_around(log_odds, torch.zeros_like(predicted), size) for size in sizes]
+        return torch.stack([*means, *(_mean_around(counts, predicted, size) for size in sizes)], dim=-1)
 
     return run.over_logit_maps(of_maps)
 
 
-def _mean_around(maps: Tensor, size: int) -> Tensor:
-    return avg_pool2d(maps, size, stride=1, padding=size // 2, count_include_pad=False)
+def _sums(maps: Tensor) -> Tensor:
+    """Of all that is above and to the left of a corner: (b, channels, h, w) -> (b, channels, h + 1, w + 1), of the same type."""
+    return pad(maps.cumsum(3, dtype=maps.dtype).cumsum(2, dtype=maps.dtype), [1, 0, 1, 0])
+
+
+def _mean_around(sums: Tensor, channel: Tensor, size: int) -> Tensor:
+    """Of the part of a square of odd `size` around each pixel that lies inside, in the pixel's CHANNEL int64 (b, h, w): float64 (b, h, w).
+
+    SUMS as from _sums: four corners of a square give its sum, whatever its size.
+    """
+    height, width = channel.shape[1:]
+    (top, bottom), (left, right) = (_ends(length, size) for length in (height, width))
+
+    def corner(rows: Tensor, columns: Tensor) -> Tensor:
+        places = (channel * (height + 1) + rows[:, None]) * (width + 1) + columns
+        return sums.flatten(1).gather(1, places.flatten(1)).view(channel.shape)
+
+    total = corner(bottom, right) - corner(top, right) - corner(bottom, left) + corner(top, left)
+    return total.double() / ((bottom - top)[:, None] * (right - left))
+
+
+def _ends(length: int, size: int) -> tuple[Tensor, Tensor]:
+    """Where the squares around 0 ... length - 1 begin and end: int64 (length,) each."""
+    middle = torch.arange(length)
+    return (middle - size // 2).clamp(min=0), (middle + size // 2 + 1).clamp(max=length)
