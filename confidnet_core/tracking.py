@@ -105,9 +105,10 @@ class StageRun:
             except BaseException as error:
                 if not on_server():
                     raise
-                self._keep(reason(error))
+                stopped = not isinstance(error, Exception)  # by SIGTERM or Ctrl-C
+                self._keep("had not answered yet when the run was stopped" if stopped else reason(error))
                 self._record.append(entry)
-                if not isinstance(error, Exception):  # SIGTERM or Ctrl-C while the server was waited for
+                if stopped:
                     raise
                 return
             self._waited += max(0.0, time.monotonic() - began - 1)
