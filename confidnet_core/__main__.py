@@ -107,6 +107,7 @@ def send(address: str | None) -> None:
         meant = ", ".join(sorted({str(one.header()["meant_for"]) for one in waiting}))
         raise ValueError(f"MLFLOW_TRACKING_URI is not set; give --to URI ({len(waiting)} kept for {meant})")
     os.environ["MLFLOW_TRACKING_URI"] = address
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # MLflow's two lines for each run that ends
     left = 0
     for outcome in send_kept(root):
         what = f"{outcome.header.get('experiment', '?')}  {outcome.header.get('name', '?')}"
