@@ -2,14 +2,15 @@
 
 A row imports only rows below it:
 
-    scores       checkpoints     report          one confidence score a file; networks released elsewhere; everything side by side
+    __main__                                     the command line
+    scores       checkpoints     report  showing  one confidence score a file; networks released elsewhere; all side by side, in a terminal
     run          training        published  differences  usage  what a score may use; the trainings; others' results; intervals; in use
     artifacts    fitting         comparison  places  curves  sampling  ensembles  networks on disk; the loop; tables; what is stored
     inference    evaluation      plots  operating  networks over a split; a score judged; figures from arrays; a score in use
-    batches      tracking        resume  calibration  images as networks are fed; MLflow; interrupted trainings; scores as probabilities
-    datasets     models          losses  metrics  device  progress  _mlflow_store  flat_minima  splits
-    params                                       params.yaml
+    batches      tracking        sending  resume  calibration  images as fed; MLflow; kept runs; interrupted trainings; probabilities
+    datasets     models          losses  metrics  device  progress  _mlflow_run  flat_minima  splits
+    params       listing                         params.yaml; what it can name
     recipes                                      how networks are trained
-    data         _typed          revision  probabilities  prepared images; checked values; which code this is; softmax without rounding
-    files        registry                        (registry looks the families up at run time)
+    data         _typed          revision  probabilities  records  prepared images; checked values; which code; softmax; runs kept
+    files        registry        _mlflow_store   (registry looks the families up at run time)
 """

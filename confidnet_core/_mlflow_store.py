@@ -1,50 +1,84 @@
-"""Where MLflow keeps the rows and files of tracking.py: one store for the project, opened by one process at a time.
+"""Where MLflow keeps the rows and files of tracking.py: one store for the project, a database opened by one process at a time.
+
+StoreError   what the user must mend before any work: a URI that names no store, an experiment that was deleted, and whatever is wrong
+             with a database or a folder, which are the user's own
+ServerError  weather: whatever comes from a server (http, https) or of its absence, be it down, slow, or answering with 403 or 500
 
 MLflow 3.17 (mlflow.org/docs/latest/self-hosting/architecture/backend-store); SQLAlchemy's rules for sqlite URIs.
 """
 
+import logging
 import os
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, chdir, closing, contextmanager
+from contextlib import chdir, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from filelock import FileLock
 
 SERVERS = ("http://", "https://")
 DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
-DEFAULTS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_LOGGING_LEVEL": "WARNING"}
-# A missing server fails in seconds; MLflow's own 7 retries of 120 s each would hold a stage for minutes.
+DEFAULTS = {
+    # A server that stops answering holds a run for 20 s; MLflow's own 7 retries of 120 s each would hold it for minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
 WHILE_OPENING = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 
 
+class StoreError(ValueError):
+    """What the user must mend."""
+
+
+class ServerError(Exception):
+    """A server that does not take what it is sent, for now."""
+
+
 def open_store(experiment: str) -> tuple[Any, str]:
-    """A client, and the id of the experiment, which is made if need be. ValueError says what to do about a store that does not open."""
+    """A client, and the id of the experiment, which is made if need be. StoreError says what to do, ServerError what the server does."""
     os.environ.pop("MLFLOW_RUN_ID", None)  # left in a shell, it would draw every stage into one run
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
-    root = Path(os.environ.get("DVC_ROOT") or os.getcwd()).resolve()
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it reports each try; one warning is enough
+    root = project_root()
     uri = _store_uri(root)
     try:
-        with ExitStack() as stack:
-            lock = root / ".dvc" / "tmp" / "mlflow.lock"
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(FileLock(lock, timeout=600))  # two processes that make the database at once ruin it
-            stack.enter_context(chdir(root))  # MLflow places its Default experiment in the working directory
-            stack.enter_context(_environment(WHILE_OPENING))
-            stack.enter_context(_half_made_removed(root / "mlflow.db"))
+        with _environment(WHILE_OPENING), _database_of_its_own(root) if not on_server() else nullcontext():
             return _open_experiment(uri, experiment, root)
-    except ValueError:
+    except StoreError:
         raise
     except Exception as error:
-        message = f"the MLflow store {uri} does not open: {first_line(error)}. {_remedy(uri, root)}"
-        raise ValueError(re.sub(r"://[^/@\s]*@", "://", message)) from None  # without a password, which the cause repeats
+        if on_server():
+            raise ServerError(reason(error)) from None
+        raise StoreError(without_password(f"the MLflow store {uri} does not open: {first_line(error)}. {_remedy(root)}")) from None
+
+
+def project_root() -> Path:
+    """Also for a stage in one of DVC's temporary copies."""
+    return Path(os.environ.get("DVC_ROOT") or os.getcwd()).resolve()
+
+
+def on_server() -> bool:
+    return os.environ.get("MLFLOW_TRACKING_URI", "").strip().startswith(SERVERS)
+
+
+@contextmanager
+def _database_of_its_own(root: Path) -> Iterator[None]:
+    lock = root / ".dvc" / "tmp" / "mlflow.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    # Two processes that make the database at once ruin it. MLflow places its Default experiment in the working directory.
+    with FileLock(lock, timeout=600), chdir(root), _half_made_removed(root / "mlflow.db"):
+        yield
 
 
 def _open_experiment(uri: str, name: str, root: Path) -> tuple[Any, str]:
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
     client = MlflowClient(uri)  # makes or migrates a database
     artifacts = (root / "mlruns").as_uri()
@@ -53,9 +87,15 @@ def _open_experiment(uri: str, name: str, root: Path) -> tuple[Any, str]:
         # Servers and MLflow's store of plain files have their own place for artifacts; a database would use the working directory.
         location = artifacts if uri.startswith(DATABASES) else None
         # The tag says that this is an experiment of trained models, not of language model traces.
-        return client, client.create_experiment(name, location, {"mlflow.experimentKind": "custom_model_development"})
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        try:
+            return client, client.create_experiment(name, location, tags)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # made since by a stage beside this one, on the same server
+                raise
+            found = client.get_experiment_by_name(name)
     if found.lifecycle_stage != "active":
-        raise ValueError(
+        raise StoreError(
             f"experiment {name} was deleted; `mlflow experiments restore -x {found.experiment_id}` brings it back, `mlflow gc` removes it"
         )
     if uri == _default_uri(root) and found.artifact_location != artifacts:
@@ -82,7 +122,16 @@ def _store_uri(root: Path) -> str:
         return f"sqlite:///{path}?{query}" if "timeout=" in query else f"sqlite:///{path}?{f'{query}&' if query else ''}timeout=60"
     if re.match(r"[A-Za-z][\w+\-]+:|databricks$", uri) is None or re.match(r"file:[^/]", uri):
         return (root / uri.removeprefix("file:")).resolve().as_uri()
+    if uri.startswith(SERVERS) and not _has_host(uri):
+        raise StoreError(f"MLFLOW_TRACKING_URI is {without_password(uri)}; expected the address of a server, as http://127.0.0.1:5000")
     return uri
+
+
+def _has_host(uri: str) -> bool:
+    try:
+        return bool(urlsplit(uri).hostname) and urlsplit(uri).port != 0
+    except ValueError:  # the port is no number
+        return False
 
 
 def _default_uri(root: Path) -> str:
@@ -117,11 +166,28 @@ def _half_made_removed(database: Path) -> Iterator[None]:
         raise
 
 
-def _remedy(uri: str, root: Path) -> str:
+def _remedy(root: Path) -> str:
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         return f"If the process that first made it was killed, move {root / 'mlflow.db'} away and start again"
-    begin = "Start that server" if uri.startswith(SERVERS) else "Correct MLFLOW_TRACKING_URI"
-    return f"{begin}, or unset MLFLOW_TRACKING_URI to use {root / 'mlflow.db'}"
+    return f"Correct MLFLOW_TRACKING_URI, or unset MLFLOW_TRACKING_URI to use {root / 'mlflow.db'}"
+
+
+def reason(error: Exception) -> str:
+    """What a server does, in few words: MLflow's own are a chain of library errors."""
+    if isinstance(error, ServerError):
+        return str(error)
+    text = first_line(error)
+    if status := re.search(r"error code (\d{3})|too many (\d{3}) error|(\d{3}) (?:Client|Server) Error", text):
+        return f"answers with HTTP {next(filter(None, status.groups()))}"
+    if "timed out" in text:
+        return "does not answer in time"
+    if system := re.search(r"\[Errno -?\d+\] ([\w ]+)", text):
+        return f"is not reached ({system[1]})"
+    return f"fails ({without_password(text)[:200]})"
+
+
+def without_password(text: str) -> str:
+    return re.sub(r"://[^/@\s]*@", "://", text)
 
 
 def first_line(error: BaseException) -> str:

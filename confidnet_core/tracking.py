@@ -1,5 +1,9 @@
 """MLflow behind a few calls: one flat run for each executed stage, in one store for the whole project.
 
+What is a user's mistake stops a stage before its work: see _mlflow_store. A server that is down, hangs, rejects or dies does not: from
+its first failure on, the run is kept in .mlflow_kept/ID of the project (records.py), with one warning, and the server is not asked again
+until the run ends; `python -m confidnet_core send` sends it. A training that is interrupted then goes on with its kept record.
+
 MLflow 3.17 tracking API (mlflow.org/docs/latest/api_reference/python_api/mlflow.client.html); DVC sets the DVC_* variables of a stage.
 """
 
@@ -11,15 +15,21 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
-from confidnet_core._mlflow_store import first_line, open_store
+from confidnet_core._mlflow_run import deliver, open_run
+from confidnet_core._mlflow_store import StoreError, first_line, on_server, project_root, reason, without_password
+from confidnet_core.records import FOLDER, Record, record
 from confidnet_core.revision import git
 
 LONGEST_PARAM = 6000  # MLflow's own limit, in characters
-BATCH = 100  # params and tags that MLflow takes in one call
+PATIENCE = 30.0  # seconds that a run waits in all for a server's answers, the first second of each not counted
+BEING_SENT = 60.0  # seconds that a training waits while its record is sent
+UNDEFINED = "undefined_metrics"  # the tag that names them
 TERMINATED = 143  # 128 + SIGTERM, as a shell reports it
 GENERATED = ("dvc.lock", "reports")  # what the stages themselves rewrite: changed files there do not make the commit dirty
 
@@ -27,51 +37,107 @@ GENERATED = ("dvc.lock", "reports")  # what the stages themselves rewrite: chang
 class StageRun:
     """One row of the MLflow table, open for writing. `run_id` is what a resume folder keeps."""
 
-    def __init__(self, client: Any, run_id: str, undefined: set[str]) -> None:
+    def __init__(self, run_id: str, header: dict[str, Any], stack: ExitStack) -> None:
         self.run_id = run_id
-        self._client = client
-        self._undefined = undefined
+        self._header = header
+        self._stack = stack  # holds the record until the run has ended
+        self._client: Any = None
+        self._record: Record | None = None
+        self._waited = 0.0
+        self._undefined: set[str] = set()
 
     def log_metrics(self, metrics: dict[str, float | None], step: int | None = None) -> None:
-        """One call to the store for all of them; step is the epoch. None, NaN and infinity are not stored: their names go to the
-        tag undefined_metrics. ValueError for what is no number.
+        """step is the epoch. None, NaN and infinity are not stored: their names go to the tag undefined_metrics. ValueError for what is
+        no number.
         """
-        from mlflow.entities import Metric, RunTag
-
         now = int(time.time() * 1000)
         numbers = {_key(name): _number(name, value) for name, value in metrics.items()}
-        defined = [Metric(name, value, now, step or 0) for name, value in numbers.items() if math.isfinite(value)]
-        undefined = {name for name, value in numbers.items() if not math.isfinite(value)} - self._undefined
-        self._undefined |= undefined
-        tags = [RunTag("undefined_metrics", ", ".join(sorted(self._undefined)))] if undefined else []
-        for start in range(0, max(len(defined), 1), BATCH):
-            self._client.log_batch(self.run_id, metrics=defined[start : start + BATCH], tags=tags if start == 0 else [])
+        entry: dict[str, Any] = {"metrics": [[name, value, now, step or 0] for name, value in numbers.items() if math.isfinite(value)]}
+        if undefined := {name for name, value in numbers.items() if not math.isfinite(value)} - self._undefined:
+            self._undefined |= undefined
+            entry["tags"] = {UNDEFINED: ", ".join(sorted(self._undefined))}
+        self._log(entry)
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Store a file or a folder, under FOLDER of the run's artifacts. ValueError where it does not exist."""
         if not Path(path).exists():
             raise ValueError(f"{path} does not exist, so it cannot be stored with MLflow run {self.run_id}; write it before it is logged")
-        self._client.log_artifact(self.run_id, str(path), folder)
+        self._log({"artifact": str(path), "folder": folder})
 
     def log_figure(self, figure: Any, name: str) -> None:
         """Store a matplotlib figure as NAME; .png where the name has no ending."""
-        self._client.log_figure(self.run_id, figure, name if Path(name).suffix else f"{name}.png")
+        place = Path(name if Path(name).suffix else f"{name}.png")
+        with TemporaryDirectory() as folder:
+            figure.savefig(Path(folder) / place.name)
+            self._log({"artifact": f"{folder}/{place.name}", "folder": None if place.parent == Path() else place.parent.as_posix()})
 
     def set_tag(self, key: str, value: Any) -> None:
-        self._client.set_tag(self.run_id, key, str(value))
+        self._log({"tags": {key: str(value)}})
 
-    def _describe(self, params: dict[str, str], tags: dict[str, str]) -> None:
-        from mlflow.entities import Param, RunTag
+    def _open(self, resume_id: str | None) -> None:
+        """The row of RESUME_ID or a new one; its record, where the server does not take it."""
+        if resume_id and (found := record(project_root(), resume_id)).exists:
+            with ExitStack() as hold:
+                hold.enter_context(found.held(BEING_SENT))
+                if found.exists:  # still: another process may have sent it
+                    if all(found.header()[key] == self._header[key] for key in ("experiment", "params")):
+                        self._go_on(found)
+                        self._stack.enter_context(hold.pop_all())
+                        return
+                    resume_id = None  # the record of another run stays as it is
+        try:
+            self._client, run = open_run(self._header, resume_id, self.run_id if on_server() else None)
+            self.run_id = run.info.run_id
+            self._recall(run.data.tags)
+            if run.info.status != "RUNNING":
+                self._client.update_run(self.run_id, status="RUNNING")
+        except Exception as error:
+            if isinstance(error, StoreError) or not on_server():
+                raise
+            self.run_id = resume_id or self.run_id
+            self._keep(reason(error))
 
-        listed = [Param(name, value) for name, value in params.items()]
-        self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-        for start in range(0, len(listed), BATCH):
-            self._client.log_batch(self.run_id, params=listed[start : start + BATCH])
+    def _log(self, entry: dict[str, Any]) -> None:
+        if self._record is None:
+            began = time.monotonic()
+            try:
+                deliver(self._client, self.run_id, entry)
+            except BaseException as error:
+                if not on_server():
+                    raise
+                stopped = not isinstance(error, Exception)  # by SIGTERM or Ctrl-C
+                self._keep("had not answered yet when the run was stopped" if stopped else reason(error))
+                self._record.append(entry)
+                if stopped:
+                    raise
+                return
+            self._waited += max(0.0, time.monotonic() - began - 1)
+            if on_server() and self._waited > PATIENCE:
+                self._keep(f"is slow ({self._waited:.0f} s of waiting in this run)")
+        else:
+            self._record.append(entry)
+
+    def _keep(self, why: str) -> None:
+        """From now on in a record of this project, not on the server."""
+        self._record = record(project_root(), self.run_id)
+        self._stack.enter_context(self._record.held())
+        tags = {UNDEFINED: ", ".join(sorted(self._undefined))} if self._undefined else {}
+        self._record.begin({**self._header, "tags": self._header["tags"] | tags})
+        _warn(f"the MLflow server {self._header['meant_for']} {why}; this run is kept in {FOLDER}/{self.run_id}")
+
+    def _go_on(self, found: Record) -> None:
+        self._record, self.run_id = found, found.folder.name
+        for entry in [found.header(), *found.entries()]:
+            self._recall(entry.get("tags", {}))
+        _warn(f"this run goes on in {FOLDER}/{self.run_id}, where it is kept since its MLflow server failed")
+
+    def _recall(self, tags: dict[str, str]) -> None:
+        self._undefined |= set(filter(None, tags.get(UNDEFINED, "").split(", ")))
 
     def _end(self, status: str) -> None:
-        """Close the row. Finished work is kept, and an error shown, even if the store is no longer there."""
+        """Close the row. Finished work is kept, and an error shown, even if the project's own store is no longer there."""
         try:
-            self._client.set_terminated(self.run_id, status)
+            self._log({"status": status, "time": int(time.time() * 1000)})
         except Exception as error:
             print(f"MLflow run {self.run_id} could not be set to {status}: {first_line(error)}", file=sys.stderr)
 
@@ -85,16 +151,22 @@ def stage_run(
     The store is MLFLOW_TRACKING_URI, else ROOT/mlflow.db with artifacts in ROOT/mlruns; ROOT is $DVC_ROOT or the working directory,
     so experiments that DVC runs in temporary copies keep their rows. The row ends as FINISHED, as FAILED after an exception and as
     KILLED after Ctrl-C or SIGTERM (which leaves the block as SystemExit 143). After SIGKILL it stays RUNNING; its id given as
-    resume_id continues it, provided that it is of the same benchmark and params. ValueError where the store cannot be opened.
+    resume_id continues it, provided that it is of the same benchmark and params. ValueError where the store cannot be opened, unless
+    it is a server.
     """
-    texts = {_key(name): str(value)[:LONGEST_PARAM] for name, value in flatten(params).items()}
-    tags = _tags(stage=stage, benchmark=benchmark, seed=seed, method=method)
-    name = " ".join([method or stage, *([] if seed is None else [f"· seed {seed}"])])  # short: the table's column is narrow
-    with _sigterm_raises() as terminated:
-        client, experiment_id = open_store(f"confidnet/{benchmark}")
-        run = _continued(client, experiment_id, resume_id, texts) or _created(client, experiment_id, name)
+    header = {
+        "experiment": f"confidnet/{benchmark}",
+        "name": " ".join([method or stage, *([] if seed is None else [f"· seed {seed}"])]),  # short: the table's column is narrow
+        "start": int(time.time() * 1000),
+        "params": {_key(name): str(value)[:LONGEST_PARAM] for name, value in flatten(params).items()},
+        "tags": _tags(stage=stage, benchmark=benchmark, seed=seed, method=method),
+        "meant_for": without_password(os.environ.get("MLFLOW_TRACKING_URI", "").strip()),
+    }
+    with _sigterm_raises() as terminated, ExitStack() as stack:
+        run = StageRun(uuid4().hex, header, stack)
+        run._open(resume_id)
         try:
-            run._describe(texts, tags)
+            run._log({key: header[key] for key in ("tags", "params")})
             yield run
         except BaseException as error:
             run._end("KILLED" if terminated.is_set() else _status(error))
@@ -123,24 +195,8 @@ def _number(name: str, value: Any) -> float:
         raise ValueError(f"metric {name} is {value!r}; expected a number, or None where it is undefined") from None
 
 
-def _created(client: Any, experiment_id: str, name: str) -> StageRun:
-    return StageRun(client, client.create_run(experiment_id, run_name=name).info.run_id, set())
-
-
-def _continued(client: Any, experiment_id: str, run_id: str | None, params: dict[str, str]) -> StageRun | None:
-    """None where RUN_ID is no live run of this experiment, or has other params, which MLflow never changes."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        run = client.get_run(run_id) if run_id else None
-    except MlflowException:
-        return None
-    if run is None or run.info.experiment_id != experiment_id or run.info.lifecycle_stage != "active":
-        return None
-    if not run.data.params.items() <= params.items():  # fewer where the run was killed before all of them were stored
-        return None
-    client.update_run(run_id, status="RUNNING")
-    return StageRun(client, run_id, set(filter(None, run.data.tags.get("undefined_metrics", "").split(", "))))
+def _warn(message: str) -> None:
+    print(f"WARNING {message}; `python -m confidnet_core send` sends it", file=sys.stderr, flush=True)
 
 
 def _status(error: BaseException) -> str:

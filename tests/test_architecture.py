@@ -9,16 +9,17 @@ from project_code import ROOT, entries, imports, relative, tree
 
 # A row imports only rows below it; the same map stands in the docstring of confidnet_core/__init__.py.
 ROWS = [
-    ["scores", "checkpoints", "report"],
+    ["__main__"],
+    ["scores", "checkpoints", "report", "showing"],
     ["run", "training", "published", "differences", "usage"],
     ["artifacts", "fitting", "comparison", "places", "curves", "sampling", "ensembles"],
     ["inference", "evaluation", "plots", "operating"],
-    ["batches", "tracking", "resume", "calibration"],
-    ["datasets", "models", "losses", "metrics", "device", "progress", "_mlflow_store", "flat_minima", "splits"],
-    ["params"],
+    ["batches", "tracking", "sending", "resume", "calibration"],
+    ["datasets", "models", "losses", "metrics", "device", "progress", "_mlflow_run", "flat_minima", "splits"],
+    ["params", "listing"],
     ["recipes"],
-    ["data", "_typed", "revision", "probabilities"],
-    ["files", "registry"],
+    ["data", "_typed", "revision", "probabilities", "records"],
+    ["files", "registry", "_mlflow_store"],
 ]
 FAMILIES = ("datasets", "models", "scores")
 CORE = sorted((ROOT / "confidnet_core").rglob("*.py"))
@@ -89,7 +90,9 @@ def test_a_stage_imports_the_core_and_shared_files_of_the_stages(path: Path):
 @pytest.mark.parametrize(
     ("package", "users"),
     [
-        ("mlflow", {"tracking", "_mlflow_store"}),
+        ("mlflow", {"_mlflow_run", "_mlflow_store"}),
+        ("click", {"__main__"}),
+        ("rich", {"__main__", "showing"}),
         ("matplotlib", {"plots"}),
         ("sklearn", {"datasets", "calibration", "scores"}),
         ("dvc", set()),

@@ -1,16 +1,7 @@
-"""Where MLflow keeps rows and artifacts: the project's own database, another one, a server; shared, moved, stopped and unreachable."""
+"""Where MLflow keeps rows and artifacts: the project's own database, another one, a folder; shared, moved and stopped."""
 
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 from matplotlib.figure import Figure
@@ -96,32 +87,6 @@ def test_a_deleted_experiment_is_refused_with_the_remedy(root: Path) -> None:
         pass
 
 
-def test_a_server_that_is_not_there_is_named_before_any_work(root: Path, clean: pytest.MonkeyPatch) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{unused.getsockname()[1]}"
-    clean.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@{address}")
-    began = time.monotonic()
-    expected = rf"http://{address} does not open.*Start that server, or unset MLFLOW_TRACKING_URI"
-    with pytest.raises(ValueError, match=expected) as caught, stage_run(**TRAINING, params={}):
-        pytest.fail("the block was entered")
-    assert time.monotonic() - began < 5
-    assert "secret" not in str(caught.value)
-    assert caught.value.__cause__ is None
-
-
-@pytest.mark.slow
-def test_a_server_that_never_answers_is_given_up_in_time(root: Path, clean: pytest.MonkeyPatch) -> None:
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        clean.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        began = time.monotonic()
-        with pytest.raises(ValueError, match="Start that server"), stage_run(**TRAINING, params={}):
-            pass
-    assert time.monotonic() - began < 15
-
-
 @pytest.mark.slow
 def test_three_processes_may_make_the_store_at_once(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
     script = "with stage_run(stage='s', benchmark='digits', seed=0, params={}) as run:\n run.log_metrics({'loss': 1})"
@@ -148,49 +113,3 @@ def test_a_first_opening_that_is_stopped_midway_leaves_nothing_broken(clean: pyt
     with stage_run(**TRAINING, params={}) as run:
         pass
     assert rows(tmp_path) == [(run.run_id, "FINISHED")]
-
-
-@contextmanager
-def mlflow_server(folder: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--backend-store-uri",
-        f"sqlite:///{folder}/s.db",
-        "--artifacts-destination",
-        f"{folder}/kept",
-    ]
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(
-            [*command, "--port", str(port), "--workers", "1"], stdout=log, stderr=log, cwd=folder, start_new_session=True
-        )
-    try:
-        for _ in range(120):
-            try:
-                urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=30)
-
-
-@pytest.mark.slow
-def test_a_server_keeps_rows_and_artifacts(root: Path, clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    shutil.copy(root / "mlflow.db", tmp_path / "s.db")
-    with mlflow_server(tmp_path) as uri:
-        clean.setenv("MLFLOW_TRACKING_URI", uri)
-        with stage_run(**TRAINING | {"benchmark": "served"}, params={"lr": 0.1}) as run:
-            run.log_metrics({"loss": 0.5, "auroc": None}, step=1)
-            run.log_figure(Figure(), "figure")
-        found = run._client.get_run(run.run_id)
-    assert (found.info.status, found.data.params, found.data.metrics) == ("FINISHED", {"lr": "0.1"}, {"loss": 0.5})
-    assert len(list((tmp_path / "kept").rglob("figure.png"))) == 1
-    assert not (root / "mlruns" / run.run_id).exists()

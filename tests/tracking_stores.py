@@ -6,8 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Run
+
+from confidnet_core.tracking import stage_run
 
 TRAINING = {"stage": "train_baseline", "benchmark": "digits", "seed": 0}
 SOURCES = Path(__file__).parents[1]
@@ -25,11 +29,29 @@ def rows(root: Path, database: str = "mlflow.db", query: str = "SELECT run_uuid,
     return found
 
 
-def start(script: str, **environment: str) -> subprocess.Popen:
+def start(script: str, stdin: bool = False, **environment: str) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT + script],
+        stdin=subprocess.PIPE if stdin else None,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(SOURCES)} | environment,
     )
+
+
+def trained(benchmark: str, epochs: int = 3) -> str:
+    """The id of a run that tracks a training: metrics with steps, one of them undefined, a figure, a tag."""
+    with stage_run(**TRAINING | {"benchmark": benchmark}, params={"lr": 0.1}) as run:
+        for epoch in range(1, epochs + 1):
+            run.log_metrics({"loss": 1 / epoch, "auroc": None}, step=epoch)
+        run.log_figure(Figure(), "curves/loss")
+        run.set_tag("device", "cpu")
+    return run.run_id
+
+
+def warning(capsys: pytest.CaptureFixture) -> str:
+    """The one line on stderr."""
+    (found,) = capsys.readouterr().err.splitlines()
+    assert found.startswith("WARNING ") and found.endswith("; `python -m confidnet_core send` sends it")
+    return found

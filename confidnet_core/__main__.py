@@ -1,0 +1,137 @@
+"""The command line for daily use beside DVC: python -m confidnet_core COMMAND, or `confidnet` where the package is installed.
+
+DVC stays the engine: `dvc repro`, `dvc exp run`, `dvc push`. A user's mistake ends as one line and exit code 1.
+"""
+
+import json
+import os
+import sys
+import webbrowser
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from confidnet_core import listing
+
+KINDS = {kind.__name__: kind for kind in (listing.benchmarks, listing.methods, listing.models, listing.datasets)}
+REPORTS = Path("reports")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+def cli() -> None:
+    """What there is, what came out, and what is still to be sent. Run it from the project's root.
+
+    Experiments are run by DVC: `dvc repro`, `dvc exp run -S 'run=[mnist_mlp]'`.
+    """
+
+
+@cli.command("list")
+@click.argument("kind", type=click.Choice(list(KINDS)))
+@click.option("--json", "as_json", is_flag=True, help="For scripts: a JSON list of name, selected, description.")
+def list_command(kind: str, as_json: bool) -> None:
+    """Names that params.yaml can use, with a line about each.
+
+    A star marks what params.yaml runs.
+    """
+    found = KINDS[kind]()
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False))
+        return
+    console = _console()
+    if not console.is_terminal:
+        for one in found:
+            click.echo(f"{'*' if one.selected else ' '} {one.name}\t{one.description}")
+        return
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("", no_wrap=True)
+    table.add_column(kind[:-1], no_wrap=True)
+    table.add_column("description", overflow="fold")
+    for one in found:
+        table.add_row(Text("*" if one.selected else "", style="green"), Text(one.name, style="bold"), Text(one.description))
+    console.print(table)
+    if any(one.selected for one in found):
+        console.print(Text("* what params.yaml runs", style="dim"))
+
+
+def _completed(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    return [one.name for one in listing.benchmarks() if one.name.startswith(begun)]
+
+
+@cli.command()
+@click.argument("benchmarks", nargs=-1, shell_complete=_completed)
+@click.option("-m", "--metrics", help="Columns, as in reports/comparison.csv: aupr_error,auroc,risk_at_80_coverage; or all.")
+@click.option("--intervals/--no-intervals", default=None, help="Whether to show them; by default where they fit.")
+def show(benchmarks: tuple[str, ...], metrics: str | None, intervals: bool | None) -> None:
+    """The comparison as a table, with what is told apart from chance.
+
+    The best values are bold. From reports/comparison.csv and differences.csv: of the last `dvc repro`, or `dvc exp apply NAME`.
+    """
+    from confidnet_core import showing  # pandas takes a second
+
+    chosen = list(showing.EVERY) if metrics == "all" else [name.strip() for name in metrics.split(",")] if metrics else []
+    showing.show(_console(), REPORTS, benchmarks, chosen, intervals)
+
+
+@cli.command()
+def report() -> None:
+    """Open the report, reports/index.html, in the browser."""
+    page = REPORTS / "index.html"
+    if not page.is_file():
+        raise ValueError(f"{page} does not exist; `dvc repro` makes it")
+    click.echo(page)
+    if not webbrowser.open(page.resolve().as_uri()):
+        click.echo("no browser was found; open that file in one, or name one in BROWSER", err=True)
+
+
+@cli.command()
+@click.option("--to", "address", metavar="URI", envvar="MLFLOW_TRACKING_URI", show_envvar=True, help="The MLflow store.")
+def send(address: str | None) -> None:
+    """Send the runs that an MLflow server did not take.
+
+    They lie in .mlflow_kept/. What cannot be sent stays there, with the reason in its line, and the exit code is 1.
+    """
+    from confidnet_core._mlflow_store import project_root
+    from confidnet_core.records import kept
+    from confidnet_core.sending import send_kept
+
+    waiting = kept(root := project_root())
+    if not waiting:
+        click.echo("nothing is kept: all runs are in their MLflow store")
+        return
+    if not address:
+        meant = ", ".join(sorted({str(one.header()["meant_for"]) for one in waiting}))
+        raise ValueError(f"MLFLOW_TRACKING_URI is not set; give --to URI ({len(waiting)} kept for {meant})")
+    os.environ["MLFLOW_TRACKING_URI"] = address
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # MLflow's two lines for each run that ends
+    left = 0
+    for outcome in send_kept(root):
+        what = f"{outcome.header.get('experiment', '?')}  {outcome.header.get('name', '?')}"
+        left += outcome.left is not None
+        if outcome.left:
+            click.echo(f"left  {what}  {outcome.record}: {outcome.left}")
+        else:
+            click.echo(f"sent  {what}  {outcome.entries} entries to run {outcome.row} ({outcome.status})")
+    if left:
+        raise ValueError(f"{left} of {len(waiting)} left in {waiting[0].folder.parent}; nothing of them is lost, send again later")
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+def main() -> None:
+    try:
+        cli()
+    except ValueError as error:
+        if os.environ.get("CONFIDNET_DEBUG"):
+            raise
+        sys.exit(f"confidnet: {' '.join(str(error).split())}")
+
+
+if __name__ == "__main__":
+    main()
