@@ -3,6 +3,8 @@
 A row imports only rows below it:
 
     scores       checkpoints     report          one confidence score a file; networks released elsewhere; everything side by side
+    page                                         the comparison to open in a browser
+    verdicts     charts          failures  markup  in words; as charts; where classifiers fail; Markdown as HTML
     run          training        published  differences  usage  what a score may use; the trainings; others' results; intervals; in use
     artifacts    fitting         comparison  places  curves  sampling  ensembles  networks on disk; the loop; tables; what is stored
     inference    evaluation      plots  operating  networks over a split; a score judged; figures from arrays; a score in use
