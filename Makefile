@@ -12,7 +12,7 @@ repro: $(READY)
 	dvc repro
 	@cat reports/comparison.md
 	@echo
-	@echo "The table is reports/comparison.md, the pictures are in reports/figures/."
+	@echo "The table is reports/comparison.md, the page for a browser reports/index.html, the pictures are in reports/figures/."
 	@echo "Next: dvc plots show, dvc metrics show, dvc exp show (after '. $(VENV)/bin/activate'), or make ui for MLflow."
 
 test: $(READY)

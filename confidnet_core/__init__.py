@@ -4,6 +4,8 @@ A row imports only rows below it:
 
     __main__                                     the command line
     scores       checkpoints     report  showing  one confidence score a file; networks released elsewhere; all side by side, in a terminal
+    page                                         the comparison to open in a browser
+    verdicts     charts          failures  markup  in words; as charts; where classifiers fail; Markdown as HTML
     run          training        published  differences  usage  what a score may use; the trainings; others' results; intervals; in use
     artifacts    fitting         comparison  places  curves  sampling  ensembles  networks on disk; the loop; tables; what is stored
     inference    evaluation      plots  operating  networks over a split; a score judged; figures from arrays; a score in use

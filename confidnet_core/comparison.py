@@ -89,10 +89,27 @@ def markdown(
     """
     sections = []
     for benchmark, group in frame.groupby("benchmark", sort=False):
-        cells = "\n".join(aligned(_cells(group, intervals)))
-        parts = (_accuracy_line(group), (notes or {}).get(benchmark), cells, *(texts.get(benchmark) for texts in below))
+        parts = (table_text(group, intervals, (notes or {}).get(benchmark)), *(texts.get(benchmark) for texts in below))
         sections.append("\n\n".join([f"## {benchmark}", *(part for part in parts if part)]))
-    return "\n\n".join([*sections, "\n".join(_legend(frame, intervals is not None))]) + "\n"
+    return "\n\n".join([*sections, legend(frame, intervals is not None)]) + "\n"
+
+
+def table_text(group: pd.DataFrame, intervals: pd.DataFrame | None = None, note: str | None = None) -> str:
+    """One benchmark of a `table` in `markdown`: accuracy, note and the table itself."""
+    return "\n\n".join(part for part in (_accuracy_line(group), note, "\n".join(aligned(_cells(group, intervals)))) if part)
+
+
+def legend(frame: pd.DataFrame, intervals: bool) -> str:
+    """What stands below the tables of `markdown`."""
+    over_seeds = "; mean ± sample standard deviation over seeds" if frame["seed"].nunique() > 1 else ""
+    oracle = ", the oracle aside: it bounds what learning the true class probability can reach" if frame["oracle"].any() else ""
+    lines = [
+        f"FPR, AUPR and AUROC in percent, AURC, E-AURC and AUGRC times 1000{over_seeds}.",
+        f"↑ higher is better, ↓ lower is better. {UNDEFINED} undefined.",
+        f"Bold: best of its column{oracle}.",
+        *(["In brackets: intervals over resamples of the test set, by image for segmentation."] if intervals else []),
+    ]
+    return "\n".join(lines)
 
 
 def summary(frame: pd.DataFrame) -> dict:
@@ -186,17 +203,6 @@ def _accuracy_line(group: pd.DataFrame) -> str:
     seeds = group.drop_duplicates("seed")
     facts = [f"accuracy {shown(100 * row.accuracy)}%, {row.errors} errors among {row.samples}" for row in seeds.itertuples()]
     return facts[0] if len(facts) == 1 else "; ".join(f"seed {seed}: {fact}" for seed, fact in zip(seeds["seed"], facts, strict=True))
-
-
-def _legend(frame: pd.DataFrame, intervals: bool) -> list[str]:
-    over_seeds = "; mean ± sample standard deviation over seeds" if frame["seed"].nunique() > 1 else ""
-    oracle = ", the oracle aside: it bounds what learning the true class probability can reach" if frame["oracle"].any() else ""
-    return [
-        f"FPR, AUPR and AUROC in percent, AURC, E-AURC and AUGRC times 1000{over_seeds}.",
-        f"↑ higher is better, ↓ lower is better. {UNDEFINED} undefined.",
-        f"Bold: best of its column{oracle}.",
-        *(["In brackets: intervals over resamples of the test set, by image for segmentation."] if intervals else []),
-    ]
 
 
 def _rounded(value: float | None) -> float | None:

@@ -75,7 +75,7 @@ def told_apart(found: pd.DataFrame, frame: pd.DataFrame, level: float) -> dict[s
         errors = frame[frame["benchmark"] == benchmark].drop_duplicates("seed")["errors"]
         counted = " + ".join(map(str, errors)) if len(errors) <= 5 else f"{errors.sum()}"
         names = list(dict.fromkeys(rows["against"]))
-        words = "\n".join(f"- against {name}: {_in_words(rows[rows['against'] == name])}" for name in names)
+        words = "\n".join(f"- against {name}: {in_words(rows[rows['against'] == name])}" for name in names)
         comparisons = len(rows) // rows["metric"].nunique()
         legend = (
             f"Method minus the other, on the same resamples, with {100 * level:g} % intervals; better or worse: p below {1 - level:.2g} "
@@ -86,7 +86,8 @@ def told_apart(found: pd.DataFrame, frame: pd.DataFrame, level: float) -> dict[s
     return texts
 
 
-def _in_words(rows: pd.DataFrame) -> str:
+def in_words(rows: pd.DataFrame) -> str:
+    """Which methods are better, worse and not told apart by HEADLINE, of rows of `differences` against one other."""
     verdicts = rows[rows["metric"] == HEADLINE.metric].set_index("method")["verdict"]
     found = ((verdict, [method for method, one in verdicts.items() if one == verdict]) for verdict in (BETTER, WORSE, ALIKE))
     return "; ".join(f"{verdict}: {', '.join(methods)}" for verdict, methods in found if methods) or UNDEFINED

@@ -224,14 +224,14 @@ def _image_grid(panels: Mapping[str, np.ndarray]) -> Figure:
     for column, (name, pictures) in enumerate(panels.items()):
         for row, picture in enumerate(pictures):
             grid[row, column].imshow(picture, interpolation="nearest")
-            grid[row, column].set(xticks=[], yticks=[], title="" if row else name)
+            grid[row, column].set(xticks=[], yticks=[])
+        grid[0, column].set_title(name, fontsize=min(12, 230 / len(name)))  # long names stay above their own column
     return figure
 
 
 def _class_colours(classes: int) -> np.ndarray:
     further = [tuple(round(255 * part) for part in colour) for colour in colormaps["tab20"].colors]
-    palette = np.array([*CAMVID_COLOURS, *further], dtype=np.uint8)
-    return palette[np.arange(classes) % len(palette)]
+    return np.resize(np.array([*CAMVID_COLOURS, *further], dtype=np.uint8), (classes, 3))  # from the start again
 
 
 def _heat(confidence: np.ndarray) -> np.ndarray:

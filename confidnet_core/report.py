@@ -12,6 +12,7 @@ from confidnet_core.data import Dataset, labelled, load_dataset
 from confidnet_core.differences import differences, intervals, mean_replicates, told_apart
 from confidnet_core.files import replacing, write_json, write_text
 from confidnet_core.metrics import risk_coverage_curve, roc_curve
+from confidnet_core.page import Findings, write_page
 from confidnet_core.params import Params
 from confidnet_core.places import Place
 from confidnet_core.plots import comparison_figure, save, segmentation_sheet
@@ -26,7 +27,7 @@ def places(params: Params) -> list[Place]:
 
 
 def write_report(params: Params, folder: Path) -> pd.DataFrame:
-    """summary.json, comparison.md, {comparison,differences,calibration,thresholds}.csv, curves/*.csv and figures/*.png in FOLDER.
+    """summary.json, comparison.md, index.html, {comparison,differences,calibration,thresholds}.csv, curves/*.csv, figures/*.png in FOLDER.
 
     The table of all evaluations.
     """
@@ -39,10 +40,11 @@ def write_report(params: Params, folder: Path) -> pd.DataFrame:
         for place in everywhere:
             for name, rows in _draw(place, figures):
                 curves[name].append(rows)
+    drawn = {name: pd.concat(rows) for name, rows in curves.items()}
     with replacing(folder / "curves") as temporary:
         temporary.mkdir()
-        for name, rows in curves.items():
-            pd.concat(rows).to_csv(temporary / f"{name}.csv", index=False, float_format="%.6g")
+        for name, rows in drawn.items():
+            rows.to_csv(temporary / f"{name}.csv", index=False, float_format="%.6g")
     means = mean_replicates(replicates)
     ends = intervals(means, level, ["benchmark", "method"])
     found = differences(frame, means, params.against, level)
@@ -56,7 +58,9 @@ def write_report(params: Params, folder: Path) -> pd.DataFrame:
     write_text(folder / "thresholds.csv", promised.to_csv(index=False))
     asked = [working_points(frame, ends), as_probabilities(calibrated), with_guarantee(promised)]
     below = [told_apart(found, frame, level), *asked, beside_published(frame, load_published(), ends)]
-    write_text(folder / "comparison.md", "\n".join(part for part in (markdown(frame, ends, notes, below), ranks(frame)) if part))
+    ranked = ranks(frame)
+    write_text(folder / "comparison.md", "\n".join(part for part in (markdown(frame, ends, notes, below), ranked) if part))
+    write_page(folder / "index.html", params, everywhere, Findings(frame, ends, found, notes, below, ranked, drawn), folder / "figures")
     content = summary(frame)
     for name, overlap in overlaps.items():
         content[name]["mean_iou"] = round(overlap["mean_iou"], 5)

@@ -3,9 +3,11 @@
 A digest, not a commit: a network is trained again by the same code of another commit, and its files are then the same.
 """
 
+import platform
 import subprocess
 from collections.abc import Iterable
 from hashlib import sha256
+from importlib import metadata
 from pathlib import Path
 
 from confidnet_core.files import read_yaml
@@ -41,3 +43,15 @@ def git(*arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def commit(generated: Iterable[str] = ()) -> str | None:
+    """The commit of the working directory, short, with its date, and whether files differ from it; GENERATED ones may. None as of git."""
+    known = git("log", "-1", "--format=%h of %cs")
+    changed = git("status", "--porcelain", "--", ".", *(f":(exclude){path}" for path in generated))
+    return f"{known}, with changed files" if known and changed else known
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Of Python and of these packages, as installed."""
+    return {"Python": platform.python_version()} | {name: metadata.version(name) for name in packages}

@@ -1,7 +1,8 @@
 """All scores of all benchmarks and seeds side by side: python -m stages.compare
 
 reads   data/prepared/, data/predictions/, data/scores/, data/bootstrap/, data/operating/, confidnet_core/published.csv, params.yaml
-writes  reports/{summary.json, comparison.md, comparison.csv, differences.csv, calibration.csv, thresholds.csv, curves/*.csv, figures/*.png}
+writes  reports/{index.html, comparison.md, comparison.csv, differences.csv, calibration.csv, thresholds.csv, summary.json},
+        reports/{curves/*.csv, figures/*.png}
 """
 
 from pathlib import Path
@@ -22,11 +23,12 @@ def main(params: Params) -> None:
         listed = {"seeds": list(params.seeds), "methods": list(params.methods)}
         with stage_run(stage="compare", benchmark=benchmark, seed=None, params=listed) as run:
             run.log_metrics(flatten(means_by_method(rows)))
+            run.log_artifact(reports / "index.html")
             run.log_artifact(reports / "comparison.md")
             run.log_artifact(reports / "differences.csv")
             for picture in sorted((reports / "figures").glob(f"{benchmark}_seed*.png")):
                 run.log_artifact(picture, "figures")
-    print(f"all scores side by side: {reports}/comparison.md, figures: {reports}/figures/")
+    print(f"all scores side by side: {reports}/index.html, as text: {reports}/comparison.md, figures: {reports}/figures/")
 
 
 if __name__ == "__main__":

@@ -49,8 +49,9 @@ def code_dependencies(name: str) -> frozenset[str]:
     looked_up = {family for path in files for family in families(path)}
     named = {DIGEST.get(family, f"confidnet_core/{family}/${{item.method}}.py") for family in looked_up}
     folders = {f"confidnet_core/{family}" for path in files for call in ("source_digest", "marks") for family in families(path, call)}
-    tables = {table for path in files if (table := path.with_suffix(".csv")).exists()}  # a module's own data lie beside it
-    return frozenset({relative(path) for path in files | tables} | named | folders)
+    # A module's own data lie beside it.
+    beside = {own for path in files for own in (path.with_suffix(".csv"), path.with_name(f"{path.stem}_templates")) if own.exists()}
+    return frozenset({relative(path) for path in files | beside} | named | folders)
 
 
 def read_paths(name: str, stages: dict[str, Stage]) -> set[str]:
@@ -85,7 +86,8 @@ def _stated(name: str, word: str) -> set[str]:
     return found
 
 
-SHARED = ("run", "seeds", "methods", "mc_dropout", "calibration", "bootstrap", "thresholds", "against")  # what several benchmarks share
+# What several benchmarks share, and all of them.
+SHARED = ("run", "seeds", "methods", "mc_dropout", "calibration", "bootstrap", "thresholds", "against", "benchmarks")
 
 
 @cache

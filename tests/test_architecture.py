@@ -11,6 +11,8 @@ from project_code import ROOT, entries, imports, relative, tree
 ROWS = [
     ["__main__"],
     ["scores", "checkpoints", "report", "showing"],
+    ["page"],
+    ["verdicts", "charts", "failures", "markup"],
     ["run", "training", "published", "differences", "usage"],
     ["artifacts", "fitting", "comparison", "places", "curves", "sampling", "ensembles"],
     ["inference", "evaluation", "plots", "operating"],
@@ -25,6 +27,7 @@ FAMILIES = ("datasets", "models", "scores")
 CORE = sorted((ROOT / "confidnet_core").rglob("*.py"))
 STAGES = sorted((ROOT / "stages").glob("*.py"))
 TESTS = sorted((ROOT / "tests").glob("*.py"))
+TEMPLATES = sorted((ROOT / "confidnet_core").glob("*_templates/*"))
 SCRIPTS = [path for path in STAGES if not path.name.startswith("_")]
 
 
@@ -96,7 +99,10 @@ def test_a_stage_imports_the_core_and_shared_files_of_the_stages(path: Path):
         ("matplotlib", {"plots"}),
         ("sklearn", {"datasets", "calibration", "scores"}),
         ("dvc", set()),
-        ("importlib", {"registry"}),
+        ("importlib", {"registry", "revision"}),
+        ("plotly", {"charts"}),
+        ("jinja2", {"page"}),
+        ("markdown_it", {"markup"}),
     ],
 )
 def test_a_package_has_its_own_place(package: str, users: set[str]):
@@ -134,6 +140,12 @@ def test_a_file_says_its_job_in_a_docstring_and_has_at_most_250_lines(path: Path
     docstring = ast.get_docstring(tree(path))
     assert docstring and len(docstring.splitlines()[0]) > 20
     assert len(path.read_text().splitlines()) <= 250
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=relative)
+def test_a_template_is_as_short_and_as_narrow(path: Path):
+    lines = path.read_text().splitlines()
+    assert len(lines) <= 250 and max(map(len, lines)) <= 140
 
 
 @pytest.mark.parametrize("path", [*CORE, *STAGES], ids=relative)

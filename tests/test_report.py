@@ -117,7 +117,10 @@ def test_a_former_report_is_replaced_as_a_whole(runs: dict[str, Run], tmp_path: 
     write_report(params({"mcp": {}}, run=("digits",)), tmp_path)
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["digits_seed0.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        ["calibration.csv", "comparison.csv", "comparison.md", "curves", "differences.csv", "figures", "summary.json", "thresholds.csv"]
+        [
+            *("calibration.csv", "comparison.csv", "comparison.md", "curves", "differences.csv", "figures", "index.html"),
+            *("summary.json", "thresholds.csv"),
+        ]
     )
 
 

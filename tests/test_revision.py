@@ -1,14 +1,17 @@
 """Which code a network is of: the same wherever the same files lie, another where a file that computes is another."""
 
+import platform
+import re
 import shutil
 import subprocess
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from confidnet_core import registry, revision
-from confidnet_core.revision import VERSION, git, package_code, stage_code
+from confidnet_core.revision import VERSION, commit, git, package_code, stage_code, versions
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,3 +74,17 @@ def test_git_answers_of_the_working_directory_or_not_at_all(clean: pytest.Monkey
     assert git("status", "--porcelain") == "" and git("rev-parse", "HEAD") is None
     clean.setenv("PATH", str(tmp_path))
     assert git("status", "--porcelain") is None
+
+
+def test_a_commit_has_its_date_and_says_whether_files_differ_from_it(clean: pytest.MonkeyPatch):
+    assert commit() is None
+    person = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    subprocess.run(["git", "init", "-q"], check=True)
+    subprocess.run(["git", *person, "commit", "-q", "--allow-empty", "-m", "Start", "--date", "2026-01-02"], check=True)
+    assert re.fullmatch(r"[0-9a-f]{7,} of \d{4}-\d\d-\d\d", commit())
+    Path("result.txt").write_text("1")
+    assert commit().endswith(", with changed files") and commit(["result.txt"]) == commit().removesuffix(", with changed files")
+
+
+def test_versions_are_those_installed():
+    assert versions("numpy") == {"Python": platform.python_version(), "numpy": np.__version__}

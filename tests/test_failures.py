@@ -1,0 +1,62 @@
+"""Where a classifier fails: the samples that are shown and the classes that are counted."""
+
+import base64
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pages import CLASSES, METHODS, lay_out
+from PIL import Image
+
+from confidnet_core.comparison import UNDEFINED
+from confidnet_core.data import Dataset, load_dataset
+from confidnet_core.failures import by_class, least_sure_successes, surest_errors
+from confidnet_core.metrics import failure_metrics
+from confidnet_core.places import Place
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Letters to classify, streets to segment."""
+    with pytest.MonkeyPatch.context() as patch:
+        root = tmp_path_factory.mktemp("project")
+        patch.chdir(root)
+        draw = np.random.default_rng(0)
+        lay_out("letters", draw.integers(0, 3, 80), (0,))
+        lay_out("streets", draw.integers(0, 4, (80, 6, 8)), (0,), void=3)
+        yield root
+
+
+@pytest.fixture
+def place(project: Path) -> tuple[Place, Dataset]:
+    return Place("letters", 0, tuple(METHODS)), load_dataset(Path("data/prepared/letters"))
+
+
+def test_the_surest_errors_come_first_and_the_least_sure_successes_too(place: tuple[Place, Dataset]):
+    confidence, correct = place[0].confidence("mcp"), place[0].outcomes()[0]
+    errors, successes = surest_errors(*place, "mcp", count=3), least_sure_successes(*place, "mcp", count=3)
+    assert [sample.place for sample in errors] == sorted(np.flatnonzero(~correct), key=lambda at: -confidence[at])[:3]
+    assert [sample.place for sample in successes] == sorted(np.flatnonzero(correct), key=lambda at: confidence[at])[:3]
+    assert all(sample.truth == sample.predicted for sample in successes)
+    first, dataset = errors[0], place[1]
+    drawn = Image.open(BytesIO(base64.b64decode(first.picture.partition(",")[2]))).convert("L")
+    assert np.array_equal(np.asarray(drawn), dataset.split("test")[0][first.place, 0])
+
+
+def test_a_class_is_judged_on_its_own_samples(place: tuple[Place, Dataset]):
+    header, *rows = by_class(*place, ["mcp"])
+    assert header[1:] == ["samples", "errors", "error rate %", "mostly taken for", "mcp AUPR-Error ↑"]
+    labels, correct = place[1].split("test")[1], place[0].outcomes()[0]
+    for index, row in enumerate(rows):
+        own = labels == index
+        expected = failure_metrics(place[0].confidence("mcp")[own], correct[own])["aupr_error"]
+        assert row[:3] == [CLASSES[index], str(own.sum()), str((~correct[own]).sum())]
+        assert row[-1] == (UNDEFINED if expected is None else f"{100 * expected:.2f}")
+
+
+def test_pixels_of_void_are_of_no_class(project: Path):
+    dataset = load_dataset(Path("data/prepared/streets"))
+    rows = by_class(Place("streets", 0, tuple(METHODS)), dataset, ["mcp"])[1:]
+    assert sum(int(row[1].replace(",", "")) for row in rows) == (dataset.split("test")[1] != 3).sum()
