@@ -25,10 +25,10 @@ from confidnet_core.params import Params
 from confidnet_core.places import Place
 from confidnet_core.registry import marks
 from confidnet_core.revision import commit, versions
-from confidnet_core.tracking import GENERATED
 from confidnet_core.verdicts import Verdict, verdicts
 
 TEMPLATES = Path(__file__).with_name("page_templates")
+MADE_BY = ("confidnet_core", "stages", "dvc.yaml", "params.yaml")
 PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy")
 
 
@@ -164,7 +164,7 @@ def _what_ran(params: Params) -> dict[str, str]:
     return {
         "benchmarks": ", ".join(params.run),
         "seeds": ", ".join(map(str, params.seeds)),
-        "code": commit(GENERATED) or "of no git repository",
+        "code": commit(MADE_BY) or "of no git repository",
         "versions at the comparison": _words(versions(*PACKAGES)),
         "settings of scores": "; ".join(f"{name}: {_words(own)}" for name, own in params.methods.items() if own) or "none",
         "passes with dropout on, for the scores that read them": _words(asdict(params.mc_dropout)),

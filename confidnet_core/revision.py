@@ -45,11 +45,13 @@ def git(*arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def commit(generated: Iterable[str] = ()) -> str | None:
-    """The commit of the working directory, short, with its date, and whether files differ from it; GENERATED ones may. None as of git."""
-    known = git("log", "-1", "--format=%h of %cs")
-    changed = git("status", "--porcelain", "--", ".", *(f":(exclude){path}" for path in generated))
-    return f"{known}, with changed files" if known and changed else known
+def commit(paths: Iterable[str]) -> str | None:
+    """The last commit that changed one of the PATHS, short, with its date, and whether they differ from it now. None as of git, and
+    where none did: of the same files, whatever was committed since.
+    """
+    known = git("log", "-1", "--format=%h of %cs", "--", *paths)
+    changed = known and git("status", "--porcelain", "--", *paths)
+    return f"{known}, with changed files" if changed else known or None
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -76,14 +76,18 @@ def test_git_answers_of_the_working_directory_or_not_at_all(clean: pytest.Monkey
     assert git("status", "--porcelain") is None
 
 
-def test_a_commit_has_its_date_and_says_whether_files_differ_from_it(clean: pytest.MonkeyPatch):
-    assert commit() is None
+def test_the_commit_of_files_is_the_last_that_changed_one_and_says_whether_they_differ_now(clean: pytest.MonkeyPatch):
+    assert commit(["code.py"]) is None
     person = ("-c", "user.name=test", "-c", "user.email=test@localhost")
     subprocess.run(["git", "init", "-q"], check=True)
-    subprocess.run(["git", *person, "commit", "-q", "--allow-empty", "-m", "Start", "--date", "2026-01-02"], check=True)
-    assert re.fullmatch(r"[0-9a-f]{7,} of \d{4}-\d\d-\d\d", commit())
-    Path("result.txt").write_text("1")
-    assert commit().endswith(", with changed files") and commit(["result.txt"]) == commit().removesuffix(", with changed files")
+    for name in ("code.py", "result.txt"):
+        Path(name).write_text("1")
+        subprocess.run(["git", "add", name], check=True)
+        subprocess.run(["git", *person, "commit", "-q", "-m", name], check=True)
+    assert re.fullmatch(r"[0-9a-f]{7,} of \d{4}-\d\d-\d\d", commit(["code.py"]))
+    assert commit(["code.py"]).split()[0] == git("rev-parse", "--short", "HEAD~") and commit(["other.py"]) is None
+    Path("result.txt").write_text("2")
+    assert commit(["code.py", "result.txt"]).endswith(", with changed files") and "changed" not in commit(["code.py"])
 
 
 def test_versions_are_those_installed():
