@@ -51,6 +51,6 @@ def root(clean: pytest.MonkeyPatch, shared_root: Path) -> Path:
 def project(clean: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A project apart from the working directory, as for DVC's temporary copies; a client of servers that is soon out of patience."""
     clean.setenv("DVC_ROOT", str(tmp_path / "project"))
-    clean.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    clean.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     clean.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     return tmp_path / "project"

@@ -51,7 +51,7 @@ def test_a_server_that_never_answers_is_waited_for_once(project: Path, clean: py
         clean.setenv("MLFLOW_TRACKING_URI", uri)
         began = time.monotonic()
         trained("digits", epochs=30)
-    assert 5 < time.monotonic() - began < 20
+    assert 5 < time.monotonic() - began < 60
     assert "does not answer in time" in warning(capsys)
 
 

@@ -71,7 +71,7 @@ def test_a_server_that_dies_or_hangs_in_a_training_gets_the_rest_of_the_row_late
             for epoch in range(2, 20):
                 run.log_metrics({"loss": 1 / epoch}, step=epoch)
             run.log_figure(Figure(), "curves/loss")
-            assert time.monotonic() - began < 10  # one time-out of 1 s, not one for each epoch
+            assert time.monotonic() - began < 60  # one time-out of 5 s, not one for each epoch
         assert f"kept in .mlflow_kept/{run.run_id}" in warning(capsys)
         mend()
         (outcome,) = send(project, server.uri, clean)
@@ -143,20 +143,20 @@ def test_a_row_sent_before_its_training_ended_is_continued_on_the_server(project
 
 def test_what_cannot_be_sent_stays_with_the_reason_and_holds_nothing_up(project: Path, server: Mlflow, clean: pytest.MonkeyPatch) -> None:
     clean.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
-    for benchmark in ("deleted", "damaged", "fine"):
+    for benchmark in ("withdrawn", "damaged", "fine"):
         trained(benchmark, epochs=1)
     client = MlflowClient(server.uri)
-    client.delete_experiment(client.create_experiment("confidnet/deleted"))
+    client.delete_experiment(client.create_experiment("confidnet/withdrawn"))
     damaged = next(record for record in kept(project) if record.header()["experiment"] == "confidnet/damaged")
     lines = (damaged.folder / "entries.jsonl").read_text().splitlines(keepends=True)
     (damaged.folder / "entries.jsonl").write_text("".join([lines[0], "{\n", *lines[1:]]))
     left = {outcome.header["experiment"]: outcome.left or "" for outcome in send(project, server.uri, clean)}
-    assert "mlflow experiments restore" in left["confidnet/deleted"]
+    assert "mlflow experiments restore" in left["confidnet/withdrawn"]
     assert "entries.jsonl line 2 is damaged" in left["confidnet/damaged"]
     assert left["confidnet/fine"] == "" and len(kept(project)) == 2
     began = time.monotonic()
     assert ["is not reached" in each.left for each in send(project, f"http://127.0.0.1:{free_port()}", clean)] == [True, True]
-    assert time.monotonic() - began < 5 and len(kept(project)) == 2
+    assert time.monotonic() - began < 60 and len(kept(project)) == 2
 
 
 def test_a_slow_server_is_waited_for_only_so_long(project: Path, server: Mlflow, clean: pytest.MonkeyPatch, capsys) -> None:
