@@ -2,13 +2,12 @@
 
 import io
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tracking_stores import TRAINING, rows, start, stored
+from tracking_stores import TRAINING, commit_all, rows, start, stored
 
 from confidnet_core.progress import epoch_line, progress
 from confidnet_core.tracking import flatten, stage_run
@@ -117,9 +116,7 @@ def test_git_tags_name_the_commit_and_whether_sources_differ_from_it(root: Path,
     (repository / "reports").mkdir(parents=True)
     clean.chdir(repository)
     (repository / "params.yaml").write_text("seed: 0\n")
-    for command in ("init -q", "add .", "-c user.name=a -c user.email=a@b.c commit -qm first"):
-        subprocess.run(["git", *command.split()], check=True)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    commit = commit_all(repository)
 
     def tags() -> tuple[str, str]:
         with stage_run(**TRAINING, params={}) as run:

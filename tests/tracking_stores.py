@@ -18,8 +18,12 @@ SOURCES = Path(__file__).parents[1]
 SCRIPT = "from confidnet_core.tracking import stage_run\nimport os, signal, sys, threading, time\n"
 
 
-def stored(root: Path, run_id: str, database: str = "mlflow.db") -> Run:
-    return MlflowClient(f"sqlite:///{(root / database).as_posix().replace('%', '%25').replace('?', '%3F')}?timeout=60").get_run(run_id)
+def client(root: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{(root / 'mlflow.db').as_posix().replace('%', '%25').replace('?', '%3F')}?timeout=60")
+
+
+def stored(root: Path, run_id: str) -> Run:
+    return client(root).get_run(run_id)
 
 
 def rows(root: Path, database: str = "mlflow.db", query: str = "SELECT run_uuid, status FROM runs") -> list[tuple]:
@@ -27,6 +31,13 @@ def rows(root: Path, database: str = "mlflow.db", query: str = "SELECT run_uuid,
     found = connection.execute(query).fetchall()
     connection.close()
     return found
+
+
+def commit_all(folder: Path) -> str:
+    """The commit of a new repository with what lies in FOLDER."""
+    for command in ("init -q", "add .", "-c user.name=a -c user.email=a@b.c commit -q --allow-empty -m first"):
+        subprocess.run(["git", *command.split()], cwd=folder, check=True)
+    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def start(script: str, stdin: bool = False, **environment: str) -> subprocess.Popen:
