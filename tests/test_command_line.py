@@ -210,7 +210,7 @@ def test_kept_runs_are_sent_and_each_is_named(root: Path, clean: pytest.MonkeyPa
     stages = "SELECT run_uuid FROM tags WHERE key = 'role' AND value = 'stage'"
     before = len(rows(root, query=stages))
     out = shown("send", "--to", "sqlite:///mlflow.db")
-    assert re.fullmatch(r"sent  confidnet/digits  train_baseline · seed 0  7 entries to run [0-9a-f]{32} \(FINISHED\)\n", out)
+    assert re.fullmatch(r"sent  confidnet/digits  train_baseline · seed 0  8 entries to run [0-9a-f]{32} \(FINISHED\)\n", out)
     assert len(rows(root, query=stages)) == before + 1 and kept(root) == []
 
 

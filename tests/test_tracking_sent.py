@@ -13,6 +13,7 @@ from tracking_servers import Mlflow, free_port, line, mlflow_server
 from tracking_stores import TRAINING, start, trained, warning
 
 from confidnet_core import tracking
+from confidnet_core.files import write_json
 from confidnet_core.records import FOLDER, kept
 from confidnet_core.sending import Outcome, send_kept
 from confidnet_core.tracking import stage_run
@@ -87,9 +88,14 @@ def test_a_server_that_dies_or_hangs_in_a_training_gets_the_rest_of_the_row_late
 @pytest.mark.slow
 def test_sending_may_break_at_any_request_and_nothing_comes_twice(project: Path, server: Mlflow, clean: pytest.MonkeyPatch) -> None:
     clean.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    clean.setenv("DVC_EXP_NAME", "broken-line")
+    Path("params.yaml").write_text("seeds: [0]\n")
+    write_json(Path("data/prepared/broken/facts.json"), {"sha256": "0" * 64, "source": "made up", "samples": {"train": 1}})
     before = int(time.time() * 1000)
     record_id = trained("broken")
-    times = [each[2] for entry in kept(project)[0].entries() for each in entry.get("metrics", [])]
+    times = [each[2] for entry in kept(project)[0].entries() for each in entry.get("metrics", []) if each[0] == "loss"]
+    clean.delenv("DVC_EXP_NAME")  # nor is anything else of where it was logged there when it is sent
+    clean.chdir(project)
     breaks = 0
     with line(server.uri) as breaking:
         while kept(project):
@@ -105,6 +111,13 @@ def test_sending_may_break_at_any_request_and_nothing_comes_twice(project: Path,
     assert sorted(point.timestamp for point in MlflowClient(server.uri).get_metric_history(row, "loss")) == times
     assert before <= found.info.start_time <= times[0] <= found.info.end_time
     assert (found.data.tags["undefined_metrics"], found.data.tags["device"]) == ("auroc", "cpu")
+    (execution,) = rows_of(server.uri, "broken", role="pipeline")
+    parent = MlflowClient(server.uri).get_run(execution)
+    assert (found.data.tags["mlflow.parentRunId"], parent.info.run_name) == (execution, "broken-line")
+    assert (parent.info.status, parent.info.end_time, parent.data.params) == ("FINISHED", found.info.end_time, {"seeds": "[0]"})
+    assert (parent.data.metrics, parent.data.tags["undefined_metrics"]) == ({"mcp.auroc": 0.9}, "tcp.auroc")
+    for run, use in ((found, "train"), (parent, "train, test")):
+        assert [(each.dataset.digest, each.tags[0].value) for each in run.inputs.dataset_inputs] == [("0" * 36, use)]
 
 
 def test_a_process_killed_while_it_sends_loses_nothing(project: Path, server: Mlflow, clean: pytest.MonkeyPatch) -> None:
@@ -139,6 +152,7 @@ def test_a_row_sent_before_its_training_ended_is_continued_on_the_server(project
     with stage_run(**TRAINING | {"benchmark": "early"}, params={"lr": 0.1}, resume_id=run_id) as run:
         run.log_metrics({"loss": 0.25}, step=2)
     assert rows_of(server.uri, "early") == [run.run_id] == [outcome.row]
+    assert [MlflowClient(server.uri).get_run(each).info.status for each in (run.run_id, run._row.parent_id)] == ["FINISHED", "FINISHED"]
     assert losses(server.uri, run.run_id) == [(1, 0.5), (2, 0.25)]
 
 
