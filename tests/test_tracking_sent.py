@@ -4,7 +4,9 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from matplotlib.figure import Figure
@@ -53,6 +55,22 @@ def test_a_server_keeps_rows_and_artifacts(project: Path, server: Mlflow, clean:
     assert losses(server.uri, run_id) == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
     assert len(list((server.folder / "kept").rglob("curves/loss.png"))) == 1
     assert [path.relative_to(project).as_posix() for path in project.rglob("*") if path.is_file()] == [".dvc/tmp/mlflow.lock"]
+
+
+@pytest.mark.slow
+def test_stages_that_begin_at_once_make_one_row_of_their_execution_on_a_server(project: Path, server: Mlflow, clean) -> None:
+    clean.setenv("MLFLOW_TRACKING_URI", server.uri)
+    together = Barrier(4)
+
+    def stage(seed: int) -> None:
+        together.wait()
+        with stage_run(stage="evaluate", benchmark="together", seed=seed, params={}):
+            pass
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(stage, range(4)))
+    assert len(rows_of(server.uri, "together")) == 4
+    assert len(rows_of(server.uri, "together", role="pipeline")) == 1
 
 
 @pytest.mark.slow
