@@ -10,17 +10,19 @@ from project_code import ROOT, entries, imports, relative, tree
 # A row imports only rows below it; the same map stands in the docstring of confidnet_core/__init__.py.
 ROWS = [
     ["__main__"],
-    ["scores", "checkpoints", "report", "showing"],
+    ["registering"],
+    ["packing"],
+    ["scores", "checkpoints", "report", "showing", "serving"],
     ["page"],
     ["verdicts", "charts", "failures", "markup"],
     ["run", "training", "published", "differences", "usage"],
     ["artifacts", "fitting", "comparison", "places", "curves", "sampling", "ensembles"],
     ["inference", "evaluation", "plots", "operating"],
     ["batches", "tracking", "sending", "resume", "calibration"],
-    ["datasets", "models", "losses", "metrics", "device", "progress", "_mlflow_run", "flat_minima", "splits"],
+    ["datasets", "models", "losses", "metrics", "device", "progress", "_mlflow_run", "_mlflow_model", "flat_minima", "splits"],
     ["params", "listing"],
     ["recipes"],
-    ["data", "_typed", "revision", "probabilities", "records"],
+    ["data", "fitted", "_typed", "revision", "probabilities", "records"],
     ["files", "registry", "_mlflow_store"],
 ]
 FAMILIES = ("datasets", "models", "scores")
@@ -93,7 +95,7 @@ def test_a_stage_imports_the_core_and_shared_files_of_the_stages(path: Path):
 @pytest.mark.parametrize(
     ("package", "users"),
     [
-        ("mlflow", {"_mlflow_run", "_mlflow_store"}),
+        ("mlflow", {"_mlflow_model", "_mlflow_run", "_mlflow_store"}),
         ("click", {"__main__"}),
         ("rich", {"__main__", "showing"}),
         ("matplotlib", {"plots"}),
