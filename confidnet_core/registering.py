@@ -137,10 +137,11 @@ def _described(version: Any, found: Candidate) -> str:
 def _crowned(client: Any, version: Any, forced: bool) -> list[str]:
     """Give it the alias, if it may have it; says what became of it."""
     former = version_by_alias(client, version.name, ALIAS)
-    why = None if forced or former is None or former.version == version.version else _no_better(version.tags, former.tags)
+    if former is not None and former.version == version.version:
+        return [ALIAS]
+    why = None if forced or former is None else _no_better(version.tags, former.tags)
     if why is None:
-        if former is None or former.version != version.version:
-            client.set_registered_model_alias(version.name, ALIAS, version.version)
+        client.set_registered_model_alias(version.name, ALIAS, version.version)
         return [ALIAS]
     command = f"`python -m confidnet_core register {version.tags['benchmark']} --{ALIAS}` gives it the alias"
     return [f"{ALIAS} stays version {former.version}, {why}; {command}"]

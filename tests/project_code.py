@@ -40,6 +40,17 @@ def imports(path: Path) -> frozenset[Path]:
     return frozenset(found - {path})
 
 
+def foreign(path: Path) -> set[str]:
+    """The first names of all modules that PATH imports."""
+    found = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module.partition(".")[0])
+    return found
+
+
 def reached(*paths: Path, without: frozenset[str] | set[str] = frozenset()) -> set[Path]:
     """Project files that PATHS import, directly or through others, themselves included; not what only WITHOUT leads to."""
     seen, waiting = set(), list(paths)

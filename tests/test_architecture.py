@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from project_code import ROOT, entries, imports, relative, tree
+from project_code import ROOT, entries, foreign, imports, relative, tree
 
 # A row imports only rows below it; the same map stands in the docstring of confidnet_core/__init__.py.
 ROWS = [
@@ -110,17 +110,6 @@ def test_a_stage_imports_the_core_and_shared_files_of_the_stages(path: Path):
 def test_a_package_has_its_own_place(package: str, users: set[str]):
     assert {module(path) for path in CORE if package in foreign(path)} == users
     assert not [relative(path) for path in STAGES if package in foreign(path)]
-
-
-def foreign(path: Path) -> set[str]:
-    """The first names of all modules that PATH imports."""
-    found = set()
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found.add(node.module.partition(".")[0])
-    return found
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=relative)
