@@ -9,7 +9,7 @@ A row imports only rows below it:
     run          training        published  differences  usage  what a score may use; the trainings; others' results; intervals; in use
     artifacts    fitting         comparison  places  curves  histories  sheets  sampling  ensembles  networks on disk; stored results
     inference    evaluation      plots  operating  networks over a split; a score judged; figures from arrays; a score in use
-    batches      tracking        sending  resume  calibration  images as fed; MLflow; kept runs; interrupted trainings; probabilities
+    batches      tracking        sending  timings  resume  calibration  images as fed; MLflow; kept runs; seconds; interrupted trainings
     datasets     models          losses  metrics  device  progress  _mlflow_run  flat_minima  splits
     params       listing                         params.yaml; what it can name
     recipes                                      how networks are trained

@@ -6,12 +6,15 @@ Seconds differ from machine to machine, and would make the outputs of equal stud
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import pandas as pd
+
 from confidnet_core.comparison import aligned
 from confidnet_core.data import load_dataset
 from confidnet_core.params import Params
 from confidnet_core.places import Place
 from confidnet_core.registry import marks
 
+COLUMNS = ["benchmark", "method", "learned", "passes"]
 NOT_LEARNED = "no"
 # The attribute `learned` of a score's function, and what it means.
 LEARNED = {
@@ -46,20 +49,26 @@ def passes(methods: Iterable[str], params: Params, is_segmentation: bool) -> dic
     return found
 
 
-def cost_tables(everywhere: Iterable[Place], params: Params) -> dict[str, str]:
-    """BENCHMARK -> Markdown of both, the oracle left out."""
-    return {place.benchmark: _table(place, params) for place in everywhere}
+def cost_frame(everywhere: Iterable[Place], params: Params) -> pd.DataFrame:
+    """One row a benchmark and method but the oracle: benchmark, method, learned, passes."""
+    rows = []
+    for place in {place.benchmark: place for place in everywhere}.values():
+        methods, dataset = place.results(), load_dataset(Path("data/prepared") / place.benchmark)
+        words, counts = learned(methods), passes(methods, params, dataset.is_segmentation)
+        rows += [[place.benchmark, method, words[method], counts[method]] for method in methods]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _table(place: Place, params: Params) -> str:
-    methods = place.results()
-    words, dataset = learned(methods), load_dataset(Path("data/prepared") / place.benchmark)
-    counts = passes(methods, params, dataset.is_segmentation)
-    rows = [["method", "learned", "further passes"], *([method, words[method], str(counts[method])] for method in methods)]
-    meanings = [f"{word}: {meaning}." for word, meaning in LEARNED.items() if word in words.values()]
+def cost_tables(found: pd.DataFrame) -> dict[str, str]:
+    """BENCHMARK -> Markdown of a `cost_frame`."""
+    return {benchmark: _table(rows) for benchmark, rows in found.groupby("benchmark", sort=False)}
+
+
+def _table(found: pd.DataFrame) -> str:
+    rows = [["method", "learned", "further passes"], *([one.method, one.learned, str(one.passes)] for one in found.itertuples())]
     legend = [
         "Beside the one pass of the classifier that gives the prediction; its logits and features are free for every score.",
-        *meanings,
+        *(f"{word.capitalize()}: {meaning}." for word, meaning in LEARNED.items() if word in set(found["learned"])),
         "Further passes: of a network, for each image that is scored; those with dropout on begin at the first dropout layer.",
         "Seconds are no result, since they differ from machine to machine: `python -m confidnet_core show --cost` prints those that",
         "MLflow has of the last runs.",

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from confidnet_core.comparison import UNDEFINED, markdown, summary, table
-from confidnet_core.costs import cost_tables, learned
+from confidnet_core.costs import cost_frame, cost_tables, learned
 from confidnet_core.curves import curve_rows, histogram_rows
 from confidnet_core.data import Dataset, labelled, load_dataset
 from confidnet_core.differences import differences, intervals, mean_replicates, told_apart
@@ -33,7 +33,8 @@ def places(params: Params) -> list[Place]:
 
 
 def write_report(params: Params, folder: Path) -> pd.DataFrame:
-    """summary.json, comparison.md, index.html, {comparison,differences,calibration,thresholds}.csv, curves/*.csv, figures/*.png in FOLDER.
+    """summary.json, comparison.md, index.html, {comparison,differences,calibration,thresholds,costs}.csv, curves/*.csv and figures/*.png in
+    FOLDER.
 
     The table of all evaluations.
     """
@@ -65,7 +66,9 @@ def write_report(params: Params, folder: Path) -> pd.DataFrame:
     calibrated, promised = probabilities(everywhere, level), promises(everywhere)
     write_text(folder / "calibration.csv", calibrated.to_csv(index=False))
     write_text(folder / "thresholds.csv", promised.to_csv(index=False))
-    asked = [working_points(frame, ends), as_probabilities(calibrated), with_guarantee(promised), cost_tables(everywhere, params)]
+    costs = cost_frame(everywhere, params)
+    write_text(folder / "costs.csv", costs.to_csv(index=False))
+    asked = [working_points(frame, ends), as_probabilities(calibrated), with_guarantee(promised), cost_tables(costs)]
     below = [told_apart(found, frame, level), *asked, beside_published(frame, load_published(), ends)]
     ranked, made = ranks(frame), learned(params.methods)
     write_text(folder / "comparison.md", "\n".join(part for part in (markdown(frame, ends, notes, below, made), ranked) if part))

@@ -2,7 +2,7 @@
 
 reads   data/prepared/, data/predictions/, data/scores/, data/bootstrap/, data/operating/, models/,
         confidnet_core/published.csv, params.yaml
-writes  reports/{index.html, comparison.md, comparison.csv, differences.csv, calibration.csv, thresholds.csv, summary.json},
+writes  reports/{index.html, comparison.md, comparison.csv, differences.csv, calibration.csv, thresholds.csv, costs.csv, summary.json},
         reports/{curves/*.csv, figures/*.png}
 """
 

@@ -16,7 +16,7 @@ ROWS = [
     ["run", "training", "published", "differences", "usage"],
     ["artifacts", "fitting", "comparison", "places", "curves", "histories", "sheets", "sampling", "ensembles"],
     ["inference", "evaluation", "plots", "operating"],
-    ["batches", "tracking", "sending", "resume", "calibration"],
+    ["batches", "tracking", "sending", "timings", "resume", "calibration"],
     ["datasets", "models", "losses", "metrics", "device", "progress", "_mlflow_run", "flat_minima", "splits"],
     ["params", "listing"],
     ["recipes"],

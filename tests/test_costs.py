@@ -9,7 +9,7 @@ from pages import lay_out
 from test_report import params
 
 from confidnet_core import costs
-from confidnet_core.costs import LEARNED, NOT_LEARNED, cost_tables, learned, passes
+from confidnet_core.costs import LEARNED, NOT_LEARNED, cost_frame, cost_tables, learned, passes
 from confidnet_core.params import McDropout
 from confidnet_core.places import Place
 from confidnet_core.registry import find, names
@@ -56,6 +56,6 @@ def test_a_word_that_means_nothing_is_refused_with_the_known_ones(attribute: str
 def test_the_table_has_every_score_but_the_oracle_and_explains_the_words_it_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     lay_out("letters", np.arange(80) % 3, (0,))
-    text = cost_tables([Place("letters", 0, ("mcp", "tcp"))], PARAMS)["letters"]
+    text = cost_tables(cost_frame([Place("letters", 0, ("mcp", "tcp"))], PARAMS))["letters"]
     assert "| mcp    | no      |              0 |" in text and "| tcp " not in text
-    assert not any(f"{word}: " in text for word in LEARNED)
+    assert not any(f"{word.capitalize()}: " in text for word in LEARNED)

@@ -124,7 +124,7 @@ def test_a_former_report_is_replaced_as_a_whole(runs: dict[str, Run], tmp_path: 
     assert names_in(tmp_path / "figures") == ["digits_seed0.png", "digits_seed0_failures.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [
-            *("calibration.csv", "comparison.csv", "comparison.md", "curves", "differences.csv", "figures", "index.html"),
+            *("calibration.csv", "comparison.csv", "comparison.md", "costs.csv", "curves", "differences.csv", "figures", "index.html"),
             *("summary.json", "thresholds.csv"),
         ]
     )
