@@ -11,7 +11,7 @@ A row imports only rows below it:
     inference    evaluation      plots  operating  networks over a split; a score judged; figures from arrays; a score in use
     batches      tracking        sending  timings  resume  calibration  images as fed; MLflow; kept runs; seconds; interrupted trainings
     datasets     models          losses  metrics  device  progress  _mlflow_run  flat_minima  splits
-    params       listing                         params.yaml; what it can name
+    params       listing         offline         params.yaml; what it can name; a page for `dvc plots`
     recipes                                      how networks are trained
     data         _typed          revision  probabilities  records  prepared images; checked values; which code; softmax; runs kept
     files        registry        _mlflow_store   (registry looks the families up at run time)

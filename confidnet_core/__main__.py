@@ -105,6 +105,20 @@ def report() -> None:
 
 
 @cli.command()
+def offline() -> None:
+    """Write a page with which `dvc plots` draws without a network.
+
+    DVC's own page loads the drawing library from a server. Once written, `dvc config --local plots.html_template tmp/plots.html` makes
+    this page the one of `dvc plots show` and `dvc plots diff`.
+    """
+    from confidnet_core._mlflow_store import project_root
+    from confidnet_core.offline import write_template
+
+    path = write_template(project_root())
+    click.echo(f"{path}: dvc plots show --html-template {os.path.relpath(path)}")
+
+
+@cli.command()
 @click.option("--to", "address", metavar="URI", envvar="MLFLOW_TRACKING_URI", show_envvar=True, help="The MLflow store.")
 def send(address: str | None) -> None:
     """Send the runs that an MLflow server did not take.

@@ -18,7 +18,7 @@ ROWS = [
     ["inference", "evaluation", "plots", "operating"],
     ["batches", "tracking", "sending", "timings", "resume", "calibration"],
     ["datasets", "models", "losses", "metrics", "device", "progress", "_mlflow_run", "flat_minima", "splits"],
-    ["params", "listing"],
+    ["params", "listing", "offline"],
     ["recipes"],
     ["data", "_typed", "revision", "probabilities", "records"],
     ["files", "registry", "_mlflow_store"],
@@ -103,6 +103,7 @@ def test_a_stage_imports_the_core_and_shared_files_of_the_stages(path: Path):
         ("plotly", {"charts"}),
         ("jinja2", {"page"}),
         ("markdown_it", {"markup"}),
+        ("vl_convert", {"offline"}),
     ],
 )
 def test_a_package_has_its_own_place(package: str, users: set[str]):
