@@ -128,7 +128,7 @@ def test_every_training_shows_its_losses_and_validation_metrics_with_a_mark_at_t
 
 def test_what_is_learned_and_what_a_score_costs_is_told(page: Page):
     assert page.texts("th").count("learned") == 4 and page.texts("th").count("further passes") == 2
-    assert page.texts("h3").count("What a score costs") == 2 and not any("seconds:" in words for words in page.texts("p"))
+    assert page.texts("h3").count("What a score costs") == 2
 
 
 def test_classifications_show_samples_and_segmentations_show_maps(page: Page):

@@ -65,6 +65,7 @@ def test_every_stage_has_its_row_in_mlflow(project):
     for stage in ("prepare", *trainings, "predict", "bootstrap", "operate", "compare"):
         (run,) = rows(project, stage=stage)
         assert run.info.status == "FINISHED" and run.data.tags["git_commit"]
+    assert all(run.data.metrics["seconds"] > 0 for run in rows(project, stage="evaluate"))
     client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
     (training,) = rows(project, stage="train_baseline")
     assert len(client.get_metric_history(training.info.run_id, "val_accuracy")) == SMALL["benchmarks.digits.baseline.epochs"]
