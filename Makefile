@@ -29,9 +29,9 @@ plots: $(READY)
 	python -m confidnet_core offline > /dev/null
 	dvc plots show --html-template .dvc/tmp/plots.html
 
-# What changed, and of the metrics those that fit a terminal: no dates, no AUPR-Error of each single score.
+# What changed, in columns that fit a terminal; `dvc metrics diff EXP1 EXP2` has every score.
 experiments: $(READY)
-	@dvc exp show --no-pager --only-changed --drop 'Created|.*(csv|txt|py)$$|.*/.*|.*\.aupr_error\..*'
+	@dvc exp show --no-pager --only-changed --drop 'Created|.*(csv|txt|py)$$|.*/.*|.*\.(aupr_error\..*|best_score)'
 
 $(READY): requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
