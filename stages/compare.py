@@ -1,7 +1,8 @@
 """All scores of all benchmarks and seeds side by side: python -m stages.compare
 
-reads   data/prepared/, data/predictions/, data/scores/, data/bootstrap/, data/operating/, confidnet_core/published.csv, params.yaml
-writes  reports/{index.html, comparison.md, comparison.csv, differences.csv, calibration.csv, thresholds.csv, summary.json},
+reads   data/prepared/, data/predictions/, data/scores/, data/bootstrap/, data/operating/, models/,
+        confidnet_core/published.csv, params.yaml
+writes  reports/{index.html, comparison.md, comparison.csv, differences.csv, calibration.csv, thresholds.csv, costs.csv, summary.json},
         reports/{curves/*.csv, figures/*.png}
 """
 
