@@ -156,10 +156,10 @@ def test_results_figures_curves_and_maps_lie_with_the_execution(root: Path) -> N
     Path("params.yaml").write_text("seeds: [0]\n# of this test alone\n")
     compare.main(params(METHODS, run=("letters", "streets"), seeds=(0,)))
     summary = json.loads(Path("reports/summary.json").read_text())
-    for name, figures in (("letters", {""}), ("streets", {"", "_maps"})):
+    for name, figures in (("letters", {"", "_failures"}), ("streets", {"", "_maps"})):
         parent = parent_of(root, ran(name))
         for method in METHODS.keys() - {"tcp"}:
-            assert parent.data.metrics[f"{method}.auroc"] == pytest.approx(summary[name]["auroc"][method], abs=1e-4)
+            assert 100 * parent.data.metrics[f"{method}.aupr_error"] == pytest.approx(summary[name]["aupr_error"][method], abs=0.01)
         kept = root / "mlruns" / parent.info.run_id / "artifacts"
         assert {path.name for path in (kept / "figures").iterdir()} == {f"{name}_seed0{end}.png" for end in figures}
         assert (kept / "curves/risk_coverage.csv").exists() and (kept / "index.html").exists()
