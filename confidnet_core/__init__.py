@@ -11,8 +11,8 @@ A row imports only rows below it:
     inference    evaluation      plots  operating  networks over a split; a score judged; figures from arrays; a score in use
     batches      tracking        sending  timings  resume  calibration  images as fed; MLflow; kept runs; seconds; interrupted trainings
     datasets     models          losses  metrics  device  progress  _mlflow_run  flat_minima  splits
-    params       listing         offline         params.yaml; what it can name; a page for `dvc plots`
+    params       listing         offline  _mlflow_header  _dvc_outputs  params.yaml; what it can name; what MLflow and DVC know of a stage
     recipes                                      how networks are trained
-    data         _typed          revision  probabilities  records  prepared images; checked values; which code; softmax; runs kept
-    files        registry        _mlflow_store   (registry looks the families up at run time)
+    data         _typed          revision  probabilities  records  _mlflow_open  images; checked values; code; softmax; runs kept, open
+    files        registry        _mlflow_store  _mlflow_entries  _termination  (registry looks the families up at run time)
 """

@@ -18,10 +18,10 @@ ROWS = [
     ["inference", "evaluation", "plots", "operating"],
     ["batches", "tracking", "sending", "timings", "resume", "calibration"],
     ["datasets", "models", "losses", "metrics", "device", "progress", "_mlflow_run", "flat_minima", "splits"],
-    ["params", "listing", "offline"],
+    ["params", "listing", "offline", "_mlflow_header", "_dvc_outputs"],
     ["recipes"],
-    ["data", "_typed", "revision", "probabilities", "records"],
-    ["files", "registry", "_mlflow_store"],
+    ["data", "_typed", "revision", "probabilities", "records", "_mlflow_open"],
+    ["files", "registry", "_mlflow_store", "_mlflow_entries", "_termination"],
 ]
 FAMILIES = ("datasets", "models", "scores")
 CORE = sorted((ROOT / "confidnet_core").rglob("*.py"))
