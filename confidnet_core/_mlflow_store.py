@@ -28,6 +28,13 @@ DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
+# Columns that hold absolute paths of artifacts.
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+)
 WHILE_OPENING = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 
 
@@ -111,7 +118,7 @@ def _open_experiment(uri: str, name: str, root: Path) -> tuple[Any, str]:
 def _follow_move(database: Path, old: str, new: str) -> None:
     """MLflow keeps absolute paths: after a move of the project, artifacts would go to, and be sought in, the old folder."""
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
-        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+        for table, column in PLACES:
             where = f"WHERE {column} = ?2 OR substr({column}, 1, length(?2) + 1) = ?2 || '/'"
             connection.execute(f"UPDATE {table} SET {column} = ?1 || substr({column}, length(?2) + 1) {where}", (new, old))
 

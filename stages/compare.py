@@ -10,6 +10,7 @@ from pathlib import Path
 
 from confidnet_core.comparison import means_by_method
 from confidnet_core.params import Params
+from confidnet_core.registering import register_or_warn
 from confidnet_core.report import write_report
 from confidnet_core.tracking import flatten, stage_run
 from stages._command import command
@@ -29,6 +30,7 @@ def main(params: Params) -> None:
                 run.parent.log_artifact(reports / name)
             for picture in sorted((reports / "figures").glob(f"{benchmark}_seed*.png")):
                 run.parent.log_artifact(picture, "figures")
+            register_or_warn(params, benchmark, run.parent_id)
     print(f"all scores side by side: {reports}/index.html, as text: {reports}/comparison.md, figures: {reports}/figures/")
 
 
