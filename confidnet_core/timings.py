@@ -40,6 +40,8 @@ def _newest(client, experiment: str) -> list[Timing]:
         )
         for run in runs:
             stage, seed, method = (run.data.tags.get(key) for key in ("stage", "seed", "method"))
+            if stage is None:  # the row of a whole execution
+                continue
             took = run.data.metrics.get("seconds", (run.info.end_time - run.info.start_time) / 1000)
             found[stage, seed, method] = Timing(stage, seed, method, took)
         token = runs.token or ""
