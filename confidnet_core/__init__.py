@@ -13,8 +13,8 @@ A row imports only rows below it:
     inference    evaluation      plots  operating  networks over a split; a score judged; figures from arrays; a score in use
     batches      tracking        sending  resume  calibration  images as fed; MLflow; kept runs; interrupted trainings; probabilities
     datasets     models          losses  metrics  device  progress  _mlflow_run  _mlflow_model  flat_minima  splits
-    params       listing                         params.yaml; what it can name
+    params       listing         _mlflow_header  _dvc_outputs  params.yaml; what it can name; what MLflow and DVC know of a stage
     recipes                                      how networks are trained
-    data         fitted          _typed    revision  probabilities  records  images; what scores fitted; checked values; code; softmax
-    files        registry        _mlflow_store   (registry looks the families up at run time)
+    data         fitted          _typed  revision  probabilities  records  _mlflow_open  images; what scores fitted; values; code; runs
+    files        registry        _mlflow_store  _mlflow_entries  _termination  (registry looks the families up at run time)
 """

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from confidnet_core._mlflow_store import _environment
+from confidnet_core._mlflow_store import in_environment
 
 DIGEST = "digest"  # the tag by which a model is found again
 
@@ -65,7 +65,7 @@ def register_version(client: Any, name: str, packed: Packed, logged: Any) -> Any
     if found:
         return found[0]
     # MLflow's database store looks the logged model up in the store that the environment names, whatever the client's own is.
-    with _environment({"MLFLOW_TRACKING_URI": client.tracking_uri}):
+    with in_environment({"MLFLOW_TRACKING_URI": client.tracking_uri}):
         return client.create_model_version(name, f"models:/{logged.model_id}", logged.source_run_id, packed.tags, model_id=logged.model_id)
 
 

@@ -55,7 +55,7 @@ def open_store(experiment: str) -> tuple[Any, str]:
     root = project_root()
     uri = _store_uri(root)
     try:
-        with _environment(WHILE_OPENING), _database_of_its_own(root) if not on_server() else nullcontext():
+        with in_environment(WHILE_OPENING), _database_of_its_own(root) if not on_server() else nullcontext():
             return _open_experiment(uri, experiment, root)
     except StoreError:
         raise
@@ -74,12 +74,17 @@ def on_server() -> bool:
     return os.environ.get("MLFLOW_TRACKING_URI", "").strip().startswith(SERVERS)
 
 
-@contextmanager
-def _database_of_its_own(root: Path) -> Iterator[None]:
+def store_lock(root: Path) -> FileLock:
+    """For what only one process of the project may do at a time."""
     lock = root / ".dvc" / "tmp" / "mlflow.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(lock, timeout=600)
+
+
+@contextmanager
+def _database_of_its_own(root: Path) -> Iterator[None]:
     # Two processes that make the database at once ruin it. MLflow places its Default experiment in the working directory.
-    with FileLock(lock, timeout=600), chdir(root), _half_made_removed(root / "mlflow.db"):
+    with store_lock(root), chdir(root), _half_made_removed(root / "mlflow.db"):
         yield
 
 
@@ -151,7 +156,8 @@ def _escaped(path: Path) -> str:
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def in_environment(values: dict[str, str]) -> Iterator[None]:
+    """With these variables set for the length of a block."""
     old = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[1]
 REPORTING = {
     f"confidnet_core/{name}.py"
     for name in (
-        *("tracking", "_mlflow_run", "_mlflow_model", "_mlflow_store", "records", "sending"),
-        *("registering", "packing", "serving"),
+        *("tracking", "_mlflow_run", "_mlflow_entries", "_mlflow_header", "_mlflow_open", "_mlflow_store", "records", "sending"),
+        *("_mlflow_model", "registering", "packing", "serving", "_dvc_outputs", "_termination"),
         *("progress", "revision", "listing", "showing", "__main__"),
     )
 }

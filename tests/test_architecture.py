@@ -20,10 +20,10 @@ ROWS = [
     ["inference", "evaluation", "plots", "operating"],
     ["batches", "tracking", "sending", "resume", "calibration"],
     ["datasets", "models", "losses", "metrics", "device", "progress", "_mlflow_run", "_mlflow_model", "flat_minima", "splits"],
-    ["params", "listing"],
+    ["params", "listing", "_mlflow_header", "_dvc_outputs"],
     ["recipes"],
-    ["data", "fitted", "_typed", "revision", "probabilities", "records"],
-    ["files", "registry", "_mlflow_store"],
+    ["data", "fitted", "_typed", "revision", "probabilities", "records", "_mlflow_open"],
+    ["files", "registry", "_mlflow_store", "_mlflow_entries", "_termination"],
 ]
 FAMILIES = ("datasets", "models", "scores")
 CORE = sorted((ROOT / "confidnet_core").rglob("*.py"))
