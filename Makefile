@@ -6,14 +6,14 @@ READY := $(VENV)/.ready
 # DVC starts the stages with the `python` that it finds first.
 export PATH := $(BIN):$(PATH)
 
-.PHONY: repro test ui lint clean
+.PHONY: repro test ui plots experiments lint clean
 
 repro: $(READY)
 	dvc repro
 	@cat reports/comparison.md
 	@echo
 	@echo "The table is reports/comparison.md, the page for a browser reports/index.html, the pictures are in reports/figures/."
-	@echo "Next: dvc plots show, dvc metrics show, dvc exp show (after '. $(VENV)/bin/activate'), or make ui for MLflow."
+	@echo "Next: make plots, make experiments, make ui for MLflow; or dvc metrics show and others after '. $(VENV)/bin/activate'."
 
 test: $(READY)
 	python -m pytest -n auto --maxprocesses 4 --dist loadfile
@@ -23,6 +23,15 @@ lint: $(READY)
 
 ui: $(READY)
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+# A page that draws without a network.
+plots: $(READY)
+	python -m confidnet_core offline > /dev/null
+	dvc plots show --html-template .dvc/tmp/plots.html
+
+# What changed, in columns that fit a terminal; `dvc metrics diff EXP1 EXP2` has every score.
+experiments: $(READY)
+	@dvc exp show --no-pager --only-changed --drop 'Created|.*(csv|txt|py)$$|.*/.*|.*\.(aupr_error\..*|best_score)'
 
 $(READY): requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -37,26 +37,33 @@ def cli() -> None:
 def list_command(kind: str, as_json: bool) -> None:
     """Names that params.yaml can use, with a line about each.
 
-    A star marks what params.yaml runs.
+    A star marks what params.yaml runs. Of methods also: whether something is learned for them, and further passes of a network.
     """
     found = KINDS[kind]()
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False))
         return
-    console = _console()
+    console, costing = _console(), any(one.learned or one.passes for one in found)
     if not console.is_terminal:
         for one in found:
-            click.echo(f"{'*' if one.selected else ' '} {one.name}\t{one.description}")
+            click.echo("\t".join([f"{'*' if one.selected else ' '} {one.name}", one.description, *(_cost(one) if costing else ())]))
         return
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("", no_wrap=True)
     table.add_column(kind[:-1], no_wrap=True)
+    for title in ("learned", "passes") if costing else ():
+        table.add_column(title, no_wrap=True)
     table.add_column("description", overflow="fold")
     for one in found:
-        table.add_row(Text("*" if one.selected else "", style="green"), Text(one.name, style="bold"), Text(one.description))
+        star, name = Text("*" if one.selected else "", style="green"), Text(one.name, style="bold")
+        table.add_row(star, name, *(_cost(one) if costing else ()), Text(one.description))
     console.print(table)
     if any(one.selected for one in found):
         console.print(Text("* what params.yaml runs", style="dim"))
+
+
+def _cost(one: listing.Listed) -> tuple[str, str]:
+    return one.learned or "no", str(one.passes or 0)
 
 
 def _completed(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
@@ -67,13 +74,22 @@ def _completed(context: click.Context, parameter: click.Parameter, begun: str) -
 @click.argument("benchmarks", nargs=-1, shell_complete=_completed)
 @click.option("-m", "--metrics", help="Columns, as in reports/comparison.csv: aupr_error,auroc,risk_at_80_coverage; or all.")
 @click.option("--intervals/--no-intervals", default=None, help="Whether to show them; by default where they fit.")
-def show(benchmarks: tuple[str, ...], metrics: str | None, intervals: bool | None) -> None:
+@click.option("--cost", is_flag=True, help="What each score costs instead: what is learned for it, passes of networks, and seconds.")
+def show(benchmarks: tuple[str, ...], metrics: str | None, intervals: bool | None, cost: bool) -> None:
     """The comparison as a table, with what is told apart from chance.
 
-    The best values are bold. From reports/comparison.csv and differences.csv: of the last `dvc repro`, or `dvc exp apply NAME`.
+    The best values are bold. From reports/comparison.csv and differences.csv: of the last `dvc repro`, or `dvc exp apply NAME`. Seconds are
+    those that MLflow has of the newest runs on this machine or server.
     """
     from confidnet_core import showing  # pandas takes a second
 
+    if cost:
+        from confidnet_core.timings import timings
+
+        if metrics or intervals is not None:
+            raise ValueError("--cost shows no metrics and no intervals; leave the other options out")
+        showing.show_costs(_console(), REPORTS, benchmarks, timings)
+        return
     chosen = list(showing.EVERY) if metrics == "all" else [name.strip() for name in metrics.split(",")] if metrics else []
     showing.show(_console(), REPORTS, benchmarks, chosen, intervals)
 
@@ -87,6 +103,20 @@ def report() -> None:
     click.echo(page)
     if not webbrowser.open(page.resolve().as_uri()):
         click.echo("no browser was found; open that file in one, or name one in BROWSER", err=True)
+
+
+@cli.command()
+def offline() -> None:
+    """Write a page with which `dvc plots` draws without a network.
+
+    DVC's own page loads the drawing library from a server. Once written, `dvc config --local plots.html_template tmp/plots.html` makes
+    this page the one of `dvc plots show` and `dvc plots diff`.
+    """
+    from confidnet_core._mlflow_store import project_root
+    from confidnet_core.offline import write_template
+
+    path = write_template(project_root())
+    click.echo(f"{path}: dvc plots show --html-template {os.path.relpath(path)}")
 
 
 @cli.command()

@@ -109,6 +109,26 @@ def reliability(bins: pd.DataFrame) -> Markup:
     return _json(Figure([ideal, points]), layout)
 
 
+def history(rows: pd.DataFrame, title: str) -> Markup:
+    """A training over its epochs, a colour for each metric, a line for each seed, a mark at the kept epoch. rows: of `histories`"""
+    traces = []
+    for colour, (metric, own) in zip(PALETTE, rows.groupby("metric", sort=False), strict=False):
+        shared = {"meta": {"light": colour, "dark": DARK[colour]}, "legendgroup": metric, "name": metric}
+        for place, (seed, line) in enumerate(own.groupby("seed", sort=False)):
+            kept = line[line["kept"] == 1]
+            shown = f"epoch %{{x}}, seed {seed}: %{{y:.4g}} {metric}<extra></extra>"
+            curve = {"mode": "lines", "line": {"color": colour, "width": 1.5}, "showlegend": place == 0, "hovertemplate": shown}
+            mark = {"mode": "markers", "marker": {"color": colour, "size": 8}, "showlegend": False, "hovertemplate": f"kept: {shown}"}
+            traces.append(Scatter(x=_short(line["epoch"]), y=_short(line["value"]), **curve, **shared))
+            traces.append(Scatter(x=_short(kept["epoch"]), y=_short(kept["value"]), **mark, **shared))
+    layout = {
+        "xaxis": {"title": {"text": "epoch"}, "nticks": 6},
+        "yaxis": {"title": {"text": title}, "nticks": 5},
+        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+    }
+    return _json(Figure(traces), layout)
+
+
 def _short(values: pd.Series) -> np.ndarray:
     """Single precision, which plotly.js reads from base64: five characters a number."""
     return values.to_numpy(np.float32)

@@ -81,25 +81,29 @@ def markdown(
     intervals: pd.DataFrame | None = None,
     notes: Mapping[str, str] | None = None,
     below: Iterable[Mapping[str, str]] = (),
+    learned: Mapping[str, str] | None = None,
 ) -> str:
     """A `table` as one Markdown section a benchmark, aligned for reading as plain text, too.
 
     The best value of each column is bold; the oracle is last and never best. intervals: see mean_over_seeds. notes: BENCHMARK ->
-    what stands above its table; below: the same, in order, for what stands below.
+    what stands above its table; below: the same, in order, for what stands below; learned: METHOD -> a word for a second column.
     """
     sections = []
     for benchmark, group in frame.groupby("benchmark", sort=False):
-        parts = (table_text(group, intervals, (notes or {}).get(benchmark)), *(texts.get(benchmark) for texts in below))
+        parts = (table_text(group, intervals, (notes or {}).get(benchmark), learned), *(texts.get(benchmark) for texts in below))
         sections.append("\n\n".join([f"## {benchmark}", *(part for part in parts if part)]))
-    return "\n\n".join([*sections, legend(frame, intervals is not None)]) + "\n"
+    return "\n\n".join([*sections, legend(frame, intervals is not None, learned is not None)]) + "\n"
 
 
-def table_text(group: pd.DataFrame, intervals: pd.DataFrame | None = None, note: str | None = None) -> str:
+def table_text(
+    group: pd.DataFrame, intervals: pd.DataFrame | None = None, note: str | None = None, learned: Mapping[str, str] | None = None
+) -> str:
     """One benchmark of a `table` in `markdown`: accuracy, note and the table itself."""
-    return "\n\n".join(part for part in (_accuracy_line(group), note, "\n".join(aligned(_cells(group, intervals)))) if part)
+    lines = aligned(_cells(group, intervals, learned), left=1 if learned is None else 2)
+    return "\n\n".join(part for part in (_accuracy_line(group), note, "\n".join(lines)) if part)
 
 
-def legend(frame: pd.DataFrame, intervals: bool) -> str:
+def legend(frame: pd.DataFrame, intervals: bool, learned: bool = False) -> str:
     """What stands below the tables of `markdown`."""
     over_seeds = "; mean ± sample standard deviation over seeds" if frame["seed"].nunique() > 1 else ""
     oracle = ", the oracle aside: it bounds what learning the true class probability can reach" if frame["oracle"].any() else ""
@@ -108,20 +112,28 @@ def legend(frame: pd.DataFrame, intervals: bool) -> str:
         f"↑ higher is better, ↓ lower is better. {UNDEFINED} undefined.",
         f"Bold: best of its column{oracle}.",
         *(["In brackets: intervals over resamples of the test set, by image for segmentation."] if intervals else []),
+        *(["Learned: whether something had to be trained, fitted or kept for the score; no: it reads the classifier alone."] * learned),
     ]
     return "\n".join(lines)
 
 
 def summary(frame: pd.DataFrame) -> dict:
-    """A `table` in the few numbers that DVC shows as columns: accuracy, errors, and the AUROC of each score.
+    """A `table` in the few numbers that DVC shows as columns: accuracy, errors, AUPR-Error of each score, and the best of these.
 
-    Means over seeds to 5 decimals, None where undefined. The oracle is left out: it is no result.
+    In percent, means over seeds, two decimals, None where undefined. The oracle is left out: it is no result.
     """
     content = {}
     for benchmark, group in frame.groupby("benchmark", sort=False):
         seeds, results = group.drop_duplicates("seed"), means_by_method(group[~group["oracle"]])
-        facts = {name: _rounded(seeds[name].mean()) for name in ("accuracy", "errors")}
-        content[benchmark] = facts | {"auroc": {method: _rounded(means["auroc"]) for method, means in results.items()}}
+        found = {method: _percent(means["aupr_error"]) for method, means in results.items()}
+        best = max((method for method, value in found.items() if value is not None), key=found.get, default=None)
+        content[benchmark] = {
+            "accuracy": _percent(seeds["accuracy"].mean()),
+            "errors": round(float(seeds["errors"].mean()), 2),
+            "aupr_error": found,
+            "best_score": best,
+            "best": None if best is None else found[best],
+        }
     return content
 
 
@@ -177,11 +189,13 @@ def _named(frame: pd.DataFrame) -> str:
     return ", ".join(f"{row.benchmark} seed {row.seed} {row.method}" for row in frame.itertuples())
 
 
-def _cells(group: pd.DataFrame, intervals: pd.DataFrame | None) -> list[list[str]]:
+def _cells(group: pd.DataFrame, intervals: pd.DataFrame | None, learned: Mapping[str, str] | None) -> list[list[str]]:
     """Header and rows of one benchmark, the oracle last."""
     means = mean_over_seeds(group, intervals).sort_values("oracle", kind="stable")
     most = int(means["seeds"].max())
     columns = [["method", *(_label(row.method, bool(row.oracle), int(row.seeds), most) for row in means.itertuples())]]
+    if learned is not None:
+        columns.append(["learned", *(learned[method] for method in means["method"])])
     for column in COLUMNS:
         cells = zip(values(means, column), spans(means, column), _are_best(means, column), strict=True)
         columns.append([column.heading, *((f"**{value}**" if is_best else value) + span for value, span, is_best in cells)])
@@ -205,5 +219,5 @@ def _accuracy_line(group: pd.DataFrame) -> str:
     return facts[0] if len(facts) == 1 else "; ".join(f"seed {seed}: {fact}" for seed, fact in zip(seeds["seed"], facts, strict=True))
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), 5)
+def _percent(value: float | None) -> float | None:
+    return None if value is None else round(100 * float(value), 2)

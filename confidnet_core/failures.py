@@ -6,6 +6,7 @@ from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from confidnet_core.comparison import UNDEFINED, shown
@@ -19,11 +20,41 @@ EXACT = 64  # pixels up to which a picture is kept as it is, without loss
 
 
 class Sample(NamedTuple):
-    picture: str  # a data URI
+    pixels: np.ndarray  # uint8 (h, w, 3), or (h, w) in grey
     place: int  # in the test split
     truth: str
     predicted: str
     confidence: str
+
+    @property
+    def picture(self) -> str:
+        """A small WebP, as a data URI."""
+        image = Image.fromarray(self.pixels)
+        image.thumbnail((LONGEST, LONGEST))
+        return webp(image, lossless=max(image.size) <= EXACT)
+
+    @property
+    def caption(self) -> str:
+        taken = self.truth if self.truth == self.predicted else f"{self.truth}\ntaken for {self.predicted}"
+        return f"{taken}\n{self.confidence}, no. {self.place}"
+
+
+def shown_methods(place: Place, against: Sequence[str], frame: pd.DataFrame) -> list[str]:
+    """Two methods of which failures are shown: what others are compared with, and the best of these others. frame: a `table`"""
+    reference = [other for other in against if other in place.methods][:1]
+    others = frame[(frame["benchmark"] == place.benchmark) & ~frame["oracle"] & ~frame["method"].isin(against)]
+    means = others.groupby("method", sort=False)[HEADLINE.metric].mean()
+    return [*reference, *([means.idxmax()] if means.notna().any() else [])]
+
+
+def failure_rows(place: Place, dataset: Dataset, methods: Sequence[str]) -> dict[str, list[tuple[np.ndarray, str]]]:
+    """Of a classification, for sheets.picture_sheet: two rows for each method."""
+    rows = {}
+    for method in methods:
+        errors, successes = surest_errors(place, dataset, method), least_sure_successes(place, dataset, method)
+        rows[f"{method}: the errors it is surest of"] = [(one.pixels, one.caption) for one in errors]
+        rows[f"{method}: the successes it is least sure of"] = [(one.pixels, one.caption) for one in successes]
+    return rows
 
 
 def surest_errors(place: Place, dataset: Dataset, method: str, count: int = 8) -> list[Sample]:
@@ -72,7 +103,7 @@ def _samples(place: Place, dataset: Dataset, method: str, count: int, right: boo
     order = np.argsort(confidence[wanted] if right else -confidence[wanted], kind="stable")[:count]
     return [
         Sample(
-            _picture(dataset.images[index[at]]),
+            _pixels(dataset.images[index[at]]),
             int(at),
             dataset.classes[dataset.labels[index[at]]],
             dataset.classes[predicted[at]],
@@ -82,11 +113,9 @@ def _samples(place: Place, dataset: Dataset, method: str, count: int, right: boo
     ]
 
 
-def _picture(pixels: np.ndarray) -> str:
-    """uint8 (channels, height, width) as a small WebP; of channels that are not three, the first in grey."""
-    image = Image.fromarray(np.moveaxis(pixels, 0, -1) if len(pixels) == 3 else pixels[0])
-    image.thumbnail((LONGEST, LONGEST))
-    return webp(image, lossless=max(image.size) <= EXACT)
+def _pixels(image: np.ndarray) -> np.ndarray:
+    """Of uint8 (channels, height, width); of channels that are not three, the first in grey."""
+    return np.moveaxis(image, 0, -1) if len(image) == 3 else image[0]
 
 
 def webp(image: Image.Image, lossless: bool = False) -> str:

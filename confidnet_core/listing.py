@@ -18,6 +18,8 @@ class Listed:
     name: str
     selected: bool | None  # whether params.yaml runs it; None for what only a benchmark can name
     description: str
+    learned: str | None = None  # of a score, as the attributes of its function say: see costs; None where it does not say
+    passes: int | str | None = None
 
 
 def benchmarks(params: Path = Path("params.yaml")) -> list[Listed]:
@@ -31,7 +33,7 @@ def methods(params: Path = Path("params.yaml")) -> list[Listed]:
     """Those of params.yaml in its order, then the others."""
     selected = list(_section(params, "methods"))
     return [
-        Listed(name, name in selected, described("scores", name))
+        Listed(name, name in selected, described("scores", name), **{each: said("scores", name, each) for each in ("learned", "passes")})
         for name in [*selected, *(name for name in names("scores") if name not in selected)]
     ]
 
@@ -46,16 +48,32 @@ def datasets() -> list[Listed]:
 
 def described(family: str, name: str) -> str:
     """The first line of the docstring of confidnet_core/FAMILY/NAME.py; ValueError where there is none."""
+    path, module = _parsed(family, name)
+    if not (docstring := ast.get_docstring(module)):
+        raise ValueError(f"{path} has no docstring; its first line says what {name} is")
+    return docstring.splitlines()[0]
+
+
+def said(family: str, name: str, attribute: str) -> Any:
+    """The literal that confidnet_core/FAMILY/NAME.py sets as that attribute of its function; None where it sets none."""
+    path, module = _parsed(family, name)
+    for line in module.body:
+        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == f"{name}.{attribute}":
+            try:
+                return ast.literal_eval(line.value)
+            except ValueError:
+                raise ValueError(f"{path} line {line.lineno}: {attribute} is {ast.unparse(line.value)}; expected a literal") from None
+    return None
+
+
+def _parsed(family: str, name: str) -> tuple[Path, ast.Module]:
     path = Path(__file__).parent / family / f"{name}.py"
     try:
-        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        return path, ast.parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist, but params.yaml names {name}") from None
     except SyntaxError as error:
         raise ValueError(f"{path} line {error.lineno} is no Python: {error.msg}") from None
-    if not docstring:
-        raise ValueError(f"{path} has no docstring; its first line says what {name} is")
-    return docstring.splitlines()[0]
 
 
 def _recipe(place: str, raw: Any) -> str:

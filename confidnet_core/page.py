@@ -17,8 +17,7 @@ from PIL import Image
 from confidnet_core import charts
 from confidnet_core.comparison import legend, table_text
 from confidnet_core.data import Dataset, load_dataset
-from confidnet_core.differences import HEADLINE
-from confidnet_core.failures import by_class, least_sure_successes, surest_errors, webp
+from confidnet_core.failures import by_class, least_sure_successes, shown_methods, surest_errors, webp
 from confidnet_core.files import read_json, write_text
 from confidnet_core.markup import html
 from confidnet_core.params import Params
@@ -37,7 +36,8 @@ class Findings:
     """What `report` has worked out.
 
     frame: a `table`; ends: intervals of the means over seeds; found: of `differences`; notes, below: as `comparison.markdown` takes them;
-    ranks: Markdown or nothing; curves: "risk_coverage" and "outcomes" as rows of `curves`, with the oracle's label
+    ranks: Markdown or nothing; curves: "risk_coverage" and "outcomes" as rows of `curves`, with the oracle's label, and both of
+    `histories`; learned: METHOD -> of `costs`
     """
 
     frame: pd.DataFrame
@@ -47,6 +47,7 @@ class Findings:
     below: Sequence[Mapping[str, str]]
     ranks: str
     curves: Mapping[str, pd.DataFrame]
+    learned: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,19 @@ class Section:
     first_seed: int
     risk_coverage: Markup
     scores: list[dict[str, Any]]
+    trainings: list[dict[str, Any]]
     classes: list[list[str]]
     pictures: list[dict[str, Any]] = field(default_factory=list)
     maps: str | None = None  # a data URI
     tables: list[Markup] = field(default_factory=list)
 
-    parts = (("table", "metrics"), ("curves", "curves"), ("scores", "scores"), ("failures", "failures"))  # of an anchor and its name
+    parts = (
+        ("table", "metrics"),
+        ("curves", "curves"),
+        ("scores", "scores"),
+        ("failures", "failures"),
+        ("trainings", "trainings"),
+    )  # of an anchor and its name
 
 
 def write_page(path: Path, params: Params, everywhere: Sequence[Place], findings: Findings, figures: Path) -> None:
@@ -78,7 +86,7 @@ def write_page(path: Path, params: Params, everywhere: Sequence[Place], findings
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(), undefined=StrictUndefined)
     page = environment.get_template("page.html").render(
         sections=sections,
-        legend=html(legend(findings.frame, True)),
+        legend=html(legend(findings.frame, True, True)),
         level=params.bootstrap.level,
         ranks=html(findings.ranks),
         run=_what_ran(params),
@@ -94,30 +102,23 @@ def _section(place: Place, params: Params, findings: Findings, verdict: Verdict,
     own = frame[frame["benchmark"] == place.benchmark]
     curves = {name: rows[rows["benchmark"] == place.benchmark] for name, rows in findings.curves.items()}
     oracle = next((method for method in place.methods if place.evaluation(method).oracle), None)
-    shown = _shown(place, params.against, own)
+    shown = shown_methods(place, params.against, frame)
     maps = figures / f"{place.benchmark}_seed{place.seed}_maps.png"
     return Section(
         name=place.benchmark,
         verdict=verdict,
-        table=html(table_text(own, findings.ends, findings.notes.get(place.benchmark))),
+        table=html(table_text(own, findings.ends, findings.notes.get(place.benchmark), findings.learned)),
         facts=_facts(place.benchmark, params),
         seeds=own["seed"].nunique(),
         first_seed=place.seed,
         risk_coverage=charts.risk_coverage(curves["risk_coverage"], _label(oracle, oracle)),
         scores=_scores(place, curves["outcomes"], oracle),
+        trainings=_trainings(curves["losses"], curves["validation"]),
         classes=by_class(place, dataset, shown),
         pictures=[] if dataset.is_segmentation else [_pictures(place, dataset, method) for method in shown],
         maps=webp(Image.open(maps).convert("RGB")) if dataset.is_segmentation else None,
         tables=[html(texts[place.benchmark]) for texts in findings.below if place.benchmark in texts],
     )
-
-
-def _shown(place: Place, against: Sequence[str], frame: pd.DataFrame) -> list[str]:
-    """Two methods of which failures are shown: what others are compared with, and the best of these others."""
-    reference = [other for other in against if other in place.methods][:1]
-    others = frame[~frame["oracle"] & ~frame["method"].isin(against)]
-    means = others.groupby("method", sort=False)[HEADLINE.metric].mean()
-    return [*reference, *([means.idxmax()] if means.notna().any() else [])]
 
 
 def _label(method: str | None, oracle: str | None) -> str | None:
@@ -140,6 +141,15 @@ def _scores(place: Place, histograms: pd.DataFrame, oracle: str | None) -> list[
             }
         )
     return scores
+
+
+def _trainings(losses: pd.DataFrame, validation: pd.DataFrame) -> list[dict[str, Any]]:
+    """Of one benchmark, all seeds."""
+    parts = {name: [rows[rows["training"] == name] for rows in (losses, validation)] for name in dict.fromkeys(losses["training"])}
+    return [
+        {"name": name, "losses": charts.history(loss, "loss"), "validation": charts.history(ranking, "on validation data")}
+        for name, (loss, ranking) in parts.items()
+    ]
 
 
 def _pictures(place: Place, dataset: Dataset, method: str) -> dict[str, Any]:

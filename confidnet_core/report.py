@@ -1,24 +1,30 @@
 """Everything evaluated, side by side: the summary for DVC, tables, curves for `dvc plots`, and figures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from confidnet_core.comparison import UNDEFINED, markdown, summary, table
+from confidnet_core.costs import cost_frame, cost_tables, learned
 from confidnet_core.curves import curve_rows, histogram_rows
 from confidnet_core.data import Dataset, labelled, load_dataset
 from confidnet_core.differences import differences, intervals, mean_replicates, told_apart
+from confidnet_core.failures import failure_rows, shown_methods
 from confidnet_core.files import replacing, write_json, write_text
+from confidnet_core.histories import history_rows
 from confidnet_core.metrics import risk_coverage_curve, roc_curve
 from confidnet_core.page import Findings, write_page
 from confidnet_core.params import Params
 from confidnet_core.places import Place
 from confidnet_core.plots import comparison_figure, save, segmentation_sheet
 from confidnet_core.published import beside_published, load_published
+from confidnet_core.sheets import picture_sheet
 from confidnet_core.usage import as_probabilities, probabilities, promises, ranks, with_guarantee, working_points
 
+CURVES = ("risk_coverage", "roc", "outcomes", "reliability", "losses", "validation")
+RELIABILITY = ["benchmark", "seed", "method", "probability", "accuracy", "count"]
 SHEET_IMAGES = 4  # of a segmentation benchmark, spread evenly over the test split
 
 
@@ -27,18 +33,22 @@ def places(params: Params) -> list[Place]:
 
 
 def write_report(params: Params, folder: Path) -> pd.DataFrame:
-    """summary.json, comparison.md, index.html, {comparison,differences,calibration,thresholds}.csv, curves/*.csv, figures/*.png in FOLDER.
+    """summary.json, comparison.md, index.html, {comparison,differences,calibration,thresholds,costs}.csv, curves/*.csv and figures/*.png in
+    FOLDER.
 
     The table of all evaluations.
     """
     everywhere, level = places(params), params.bootstrap.level
     frame = table(place.evaluation(method) for place in everywhere for method in place.methods)
     replicates = {(place.benchmark, place.seed, method): place.replicates(method) for place in everywhere for method in place.methods}
-    curves: dict[str, list[pd.DataFrame]] = {"risk_coverage": [], "roc": [], "outcomes": [], "reliability": []}
+    curves: dict[str, list[pd.DataFrame]] = {name: [] for name in CURVES}
     with replacing(folder / "figures") as figures:
         figures.mkdir()
         for place in everywhere:
-            for name, rows in _draw(place, figures):
+            for name, rows in (
+                *_draw(place, figures, shown_methods(place, params.against, frame)),
+                *history_rows(place.benchmark, place.seed),
+            ):
                 curves[name].append(rows)
     drawn = {name: pd.concat(rows) for name, rows in curves.items()}
     with replacing(folder / "curves") as temporary:
@@ -56,20 +66,23 @@ def write_report(params: Params, folder: Path) -> pd.DataFrame:
     calibrated, promised = probabilities(everywhere, level), promises(everywhere)
     write_text(folder / "calibration.csv", calibrated.to_csv(index=False))
     write_text(folder / "thresholds.csv", promised.to_csv(index=False))
-    asked = [working_points(frame, ends), as_probabilities(calibrated), with_guarantee(promised)]
+    costs = cost_frame(everywhere, params)
+    write_text(folder / "costs.csv", costs.to_csv(index=False))
+    asked = [working_points(frame, ends), as_probabilities(calibrated), with_guarantee(promised), cost_tables(costs)]
     below = [told_apart(found, frame, level), *asked, beside_published(frame, load_published(), ends)]
-    ranked = ranks(frame)
-    write_text(folder / "comparison.md", "\n".join(part for part in (markdown(frame, ends, notes, below), ranked) if part))
-    write_page(folder / "index.html", params, everywhere, Findings(frame, ends, found, notes, below, ranked, drawn), folder / "figures")
+    ranked, made = ranks(frame), learned(params.methods)
+    write_text(folder / "comparison.md", "\n".join(part for part in (markdown(frame, ends, notes, below, made), ranked) if part))
+    findings = Findings(frame, ends, found, notes, below, ranked, drawn, made)
+    write_page(folder / "index.html", params, everywhere, findings, folder / "figures")
     content = summary(frame)
     for name, overlap in overlaps.items():
-        content[name]["mean_iou"] = round(overlap["mean_iou"], 5)
+        content[name]["mean_iou"] = round(100 * overlap["mean_iou"], 2)
     write_json(folder / "summary.json", content)
     return frame
 
 
-def _draw(place: Place, figures: Path) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The figures of a benchmark and seed; its rows of each curve."""
+def _draw(place: Place, figures: Path, shown: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The figures of a benchmark and seed, failures of the methods SHOWN; its rows of each curve but those of the trainings."""
     dataset = load_dataset(Path("data/prepared") / place.benchmark)
     images, labels = dataset.split("test")
     counted = labelled(labels, dataset.void)
@@ -83,7 +96,7 @@ def _draw(place: Place, figures: Path) -> Iterator[tuple[str, pd.DataFrame]]:
         bins = pd.read_csv(place.operating(method) / "reliability.csv")
         yield (
             "reliability",
-            curve_rows(place.benchmark, place.seed, label, bins["probability"], bins["accuracy"], names=("probability", "accuracy")),
+            bins[["probability", "accuracy", "count"]].assign(benchmark=place.benchmark, seed=place.seed, method=label)[RELIABILITY],
         )
         yield "outcomes", histogram_rows(place.benchmark, place.seed, label, confidence, correct)
         curve = roc_curve(confidence, correct)
@@ -94,6 +107,8 @@ def _draw(place: Place, figures: Path) -> Iterator[tuple[str, pd.DataFrame]]:
     save(comparison_figure(risks, rates, outcomes, oracle), figures / f"{name}.png")
     if dataset.is_segmentation:
         save(_sheet(place, dataset, images, labels, counted), figures / f"{name}_maps.png", width=2400)
+    else:
+        save(picture_sheet(failure_rows(place, dataset, shown)), figures / f"{name}_failures.png")
 
 
 def _sheet(place: Place, dataset: Dataset, images: np.ndarray, labels: np.ndarray, counted: np.ndarray):

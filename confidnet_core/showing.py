@@ -3,7 +3,7 @@
 Where the output is no terminal: the same as Markdown, of any width, as `compare` writes it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from confidnet_core.differences import ALIKE, BETTER, HEADLINE, SHOWN, WORSE
 from confidnet_core.evaluation import KEYS
 from confidnet_core.metrics import METRICS
 from confidnet_core.registry import suggestion
+from confidnet_core.timings import Timing
 
 EVERY = {column.metric: column for column in (*COLUMNS, *WORKING_POINTS)}
 PAIR = ["benchmark", "method", "against", "metric", "verdict"]
@@ -50,6 +51,45 @@ def show(console: Console, reports: Path, benchmarks: Iterable[str], metrics: It
     console.print(Text(_legend(frame), style="dim"), soft_wrap=not console.is_terminal)
 
 
+def show_costs(console: Console, reports: Path, benchmarks: Iterable[str], took: Callable[[str], Iterable[Timing]]) -> None:
+    """Print reports/costs.csv with the seconds that TOOK knows of a benchmark, means over seeds. ValueError as from `show`."""
+    frame = _read(reports / "costs.csv", ["benchmark", "method", "learned", "passes"])
+    chosen = _known("benchmark", benchmarks, frame["benchmark"].unique(), "costs.csv")
+    for benchmark, costs in frame[frame["benchmark"].isin(chosen or frame["benchmark"])].groupby("benchmark", sort=False):
+        found = pd.DataFrame(took(benchmark), columns=["stage", "seed", "method", "seconds"])
+        scored = found[found["method"].notna()].groupby("method")["seconds"].mean()
+        rows = [[one.method, one.learned, str(one.passes), _seconds(scored.get(one.method))] for one in costs.itertuples()]
+        stages = found[found["method"].isna()].groupby("stage", sort=False)["seconds"].mean()
+        console.print(Text(benchmark, style="bold"))
+        console.print()
+        _print_plain(console, [["method", "learned", "further passes", "seconds"], *rows], left=2)
+        _print_plain(console, [["stage", "seconds"], *([stage, _seconds(seconds)] for stage, seconds in stages.items())], left=1)
+    legend = (
+        "Seconds of the newest runs in MLflow, means over seeds; what DVC restored from its cache did not run. Of a score: the test, "
+        "validation and calibration splits with what it fits, from stored predictions. The passes with dropout on are made by the stage "
+        "sample, networks by the training stages."
+    )
+    console.print(Text(legend, style="dim"), soft_wrap=not console.is_terminal)
+
+
+def _seconds(value: float | None) -> str:
+    return UNDEFINED if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def _print_plain(console: Console, rows: list[list[str]], left: int) -> None:
+    """Header and rows, the first LEFT columns to the left, as a table or as Markdown."""
+    if console.is_terminal:
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0), header_style="bold")
+        for place, title in enumerate(rows[0]):
+            table.add_column(title, justify="left" if place < left else "right")
+        for row in rows[1:]:
+            table.add_row(*row)
+        console.print(table)
+        console.print()
+    else:
+        console.print("\n".join([*aligned(rows, left), ""]), soft_wrap=True, markup=False)
+
+
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path)
@@ -62,10 +102,10 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     return frame
 
 
-def _known(kind: str, chosen: Iterable[str], known: Iterable[str]) -> list[str]:
+def _known(kind: str, chosen: Iterable[str], known: Iterable[str], file: str = "comparison.csv") -> list[str]:
     for name in chosen:
         if name not in known:
-            raise ValueError(f"reports/comparison.csv has no {kind} {name}{suggestion(name, known)}")
+            raise ValueError(f"reports/{file} has no {kind} {name}{suggestion(name, known)}")
     return list(chosen)
 
 

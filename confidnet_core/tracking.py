@@ -42,6 +42,11 @@ class StageRun(Logger):
         self._record: Record | None = None
         self._waited = 0.0
 
+    @property
+    def parent_id(self) -> str | None:
+        """None where a record is kept: the store does not have the row yet."""
+        return self._row.parent_id if self._row and self._record is None else None
+
     def _open(self, resume_id: str | None) -> None:
         """The row of RESUME_ID or a new one; its record, where the server does not take it."""
         if resume_id and (found := record(project_root(), resume_id)).exists:

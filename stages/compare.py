@@ -1,7 +1,8 @@
 """All scores of all benchmarks and seeds side by side: python -m stages.compare
 
-reads   data/prepared/, data/predictions/, data/scores/, data/bootstrap/, data/operating/, confidnet_core/published.csv, params.yaml
-writes  reports/{index.html, comparison.md, comparison.csv, differences.csv, calibration.csv, thresholds.csv, summary.json},
+reads   data/prepared/, data/predictions/, data/scores/, data/bootstrap/, data/operating/, models/,
+        confidnet_core/published.csv, params.yaml
+writes  reports/{index.html, comparison.md, comparison.csv, differences.csv, calibration.csv, thresholds.csv, costs.csv, summary.json},
         reports/{curves/*.csv, figures/*.png}
 """
 
@@ -29,7 +30,7 @@ def main(params: Params) -> None:
                 run.parent.log_artifact(reports / name)
             for picture in sorted((reports / "figures").glob(f"{benchmark}_seed*.png")):
                 run.parent.log_artifact(picture, "figures")
-            register_or_warn(params, benchmark, run.run_id)
+            register_or_warn(params, benchmark, run.parent_id)
     print(f"all scores side by side: {reports}/index.html, as text: {reports}/comparison.md, figures: {reports}/figures/")
 
 

@@ -5,6 +5,7 @@ reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/sam
 writes  data/scores/BENCHMARK/seedSEED/METHOD/{confidence.npy (of the test split), val.npy, calibration.npy, metrics.json, fitted.pt}
 """
 
+import time
 from pathlib import Path
 
 from confidnet_core.calibration import RANK
@@ -21,17 +22,19 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
     settings, run, score = params.method(method), load_run(name, params.benchmark(name), seed), find("scores", method)
 
     with stage_run(stage="evaluate", benchmark=name, seed=seed, method=method, params=settings) as tracked:
-        confidence, found, facts = {}, {}, {"benchmark": name, "seed": seed, "method": method}
+        confidence, found, seconds, facts = {}, {}, 0.0, {"benchmark": name, "seed": seed, "method": method}
         facts |= {"oracle": getattr(score, "oracle", False), "scale": getattr(score, "scale", RANK)}
         for split in SCORED:
-            part = run.on(split)
+            part, began = run.on(split), time.perf_counter()
             confidence[split] = score(part, **settings)
+            seconds += time.perf_counter() - began
             found[split] = evaluate(confidence[split], part.correct, **facts)
 
         test, val = found["test"], found["val"]
         save_evaluation(Path("data/scores") / name / f"seed{seed}" / method, confidence, test, val, settings, run.save_fitted)
         tracked.log_metrics({**test.metrics, "samples": test.samples, "errors": test.errors})
         tracked.log_metrics({f"val_{key}": value for key, value in val.metrics.items()})
+        tracked.log_metrics({"seconds": seconds})  # MLflow alone has it: what DVC stores is the same wherever it is made
         tracked.set_tag("oracle", facts["oracle"])
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from confidnet_core.artifacts import save_network
 from confidnet_core.data import PREPARED, Dataset, save_dataset
 from confidnet_core.evaluation import evaluate, save_evaluation
+from confidnet_core.histories import TRAININGS
 from confidnet_core.inference import Predictions, save_predictions
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.operating import Scored, reliability, save_operation, thresholds
@@ -63,6 +65,11 @@ def lay_out(name: str, labels: np.ndarray, seeds: tuple[int, ...], blur: float =
             save_operation(Path("data/operating") / place, reliability(of["val"], test, "rank", HOW), promised)
             replicates[method] = bootstrap(test.confidence, test.correct, resamples=100, seed=0)
         save_replicates(Path(f"data/bootstrap/{name}/seed{seed}"), replicates)
+        for training in TRAININGS:
+            history = [{"epoch": epoch, "train_loss": 2 / epoch, "val_loss": 3 / epoch, "val_auroc": epoch / 9} for epoch in (1, 2, 3)]
+            save_network(
+                Path(f"models/{name}/seed{seed}/{training}"), {}, {"best_epoch": 2}, [{**row, "val_accuracy": 0.5} for row in history]
+            )
 
 
 class Page(HTMLParser):

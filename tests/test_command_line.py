@@ -20,7 +20,7 @@ from tracking_stores import rows, trained
 from confidnet_core.__main__ import main
 from confidnet_core.metrics import METRICS
 from confidnet_core.records import kept
-from confidnet_core.registry import names
+from confidnet_core.registry import marks, names
 
 ROOT = Path(__file__).parents[1]
 WORDS = [sys.executable, "-m", "confidnet_core"]
@@ -107,11 +107,17 @@ def test_every_entry_is_listed_with_the_first_line_of_its_docstring(folder: Path
 def test_benchmarks_and_methods_say_what_params_yaml_runs(folder: Path):
     methods = json.loads(shown("list", "methods", "--json"))
     assert [one["name"] for one in methods if one["selected"]] == list(VALID["methods"])
+    assert [one["name"] for one in methods if one["learned"] == "fitted"] == ["max_logit_pnorm", "stack", "temperature"]
+    assert {one["name"]: one["passes"] for one in methods if one["passes"]} == passes("scores")
     (benchmark,) = json.loads(shown("list", "benchmarks", "--json"))
     data, model = VALID["benchmarks"]["small"]["data"]["name"], VALID["benchmarks"]["small"]["model"]["name"]
     assert (benchmark["name"], benchmark["selected"]) == ("small", True)
     assert benchmark["description"].startswith(data) and f", {model}" in benchmark["description"]
     assert shown("list", "benchmarks").startswith(f"* small\t{data}")
+
+
+def passes(family: str) -> dict[str, int | str]:
+    return {name: count for name, count in marks(family, names(family), "passes").items() if count}
 
 
 def test_a_list_fits_its_terminal(folder: Path):

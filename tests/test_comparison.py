@@ -10,6 +10,8 @@ from confidnet_core import comparison
 from confidnet_core.evaluation import METRICS, Evaluation
 from confidnet_core.files import write_json
 
+ORACLE = "tcp (oracle: uses the labels)"
+
 
 def evaluation(method, seed=0, benchmark="digits", oracle=False, samples=900, errors=60, **metrics):
     values = dict.fromkeys(METRICS, 0.5) | {"accuracy": 1 - errors / samples} | metrics
@@ -166,23 +168,34 @@ def test_the_first_columns_of_a_table_are_to_the_left_and_the_others_to_the_righ
     ]
 
 
-def test_the_summary_is_strict_json_of_means_without_the_oracle():
+def test_the_summary_is_strict_json_of_means_in_percent_without_the_oracle():
     frame = comparison.table(
         [
-            evaluation("mcp", 0, auroc=0.8, aupr_error=0.1234567),
-            evaluation("mcp", 1, auroc=0.9, aupr_error=0.1234567, errors=61),
-            evaluation("tcp", 0, oracle=True),
-            evaluation("mcp", benchmark="other", errors=0, auroc=None),
+            evaluation("mcp", 0, aupr_error=0.1),
+            evaluation("mcp", 1, aupr_error=0.123456, errors=61),
+            evaluation("margin", 0, aupr_error=0.3),
+            evaluation("margin", 1, aupr_error=0.4, errors=61),
+            evaluation("tcp", 0, oracle=True, aupr_error=1.0),
+            evaluation("mcp", benchmark="other", errors=0, aupr_error=None),
         ]
     )
     content = json.loads(json.dumps(comparison.summary(frame), allow_nan=False))
-    assert content["digits"] == {"accuracy": round(1 - 60.5 / 900, 5), "errors": 60.5, "auroc": {"mcp": 0.85}}
-    assert content["other"] == {"accuracy": 1.0, "errors": 0.0, "auroc": {"mcp": None}}
+    best = {"best": 35.0, "best_score": "margin"}
+    assert content["digits"] == {"accuracy": 93.28, "errors": 60.5, "aupr_error": {"mcp": 11.17, "margin": 35.0}, **best}
+    assert content["other"] == {"accuracy": 100.0, "errors": 0.0, "aupr_error": {"mcp": None}, "best": None, "best_score": None}
 
 
 def test_the_summary_of_the_oracle_alone_has_no_method():
     content = comparison.summary(comparison.table([evaluation("tcp", oracle=True)]))
-    assert content["digits"]["auroc"] == {} and content["digits"]["errors"] == 60
+    assert content["digits"]["aupr_error"] == {} and content["digits"]["best"] is None and content["digits"]["errors"] == 60
+
+
+def test_what_is_learned_stands_in_a_column_of_its_own():
+    frame = comparison.table([evaluation("mcp"), evaluation("stack"), evaluation("tcp", oracle=True)])
+    text = comparison.markdown(frame, learned={"mcp": "no", "stack": "fitted", "tcp": "no"})
+    (rows,) = parsed(text)
+    assert {method: cells["learned"] for method, cells in rows.items()} == {"mcp": "no", "stack": "fitted", ORACLE: "no"}
+    assert "Learned: " in text and "earned" not in comparison.markdown(frame)
 
 
 def test_the_summary_takes_accuracy_over_all_seeds_even_where_the_first_method_lacks_one():

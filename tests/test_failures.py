@@ -10,11 +10,15 @@ import pytest
 from pages import CLASSES, METHODS, lay_out
 from PIL import Image
 
-from confidnet_core.comparison import UNDEFINED
+from confidnet_core.comparison import UNDEFINED, table
 from confidnet_core.data import Dataset, load_dataset
-from confidnet_core.failures import by_class, least_sure_successes, surest_errors
+from confidnet_core.failures import by_class, failure_rows, least_sure_successes, shown_methods, surest_errors
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.places import Place
+from confidnet_core.plots import save
+from confidnet_core.sheets import picture_sheet
+
+WORDS = ("errors it is surest", "successes it is least sure")
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +47,28 @@ def test_the_surest_errors_come_first_and_the_least_sure_successes_too(place: tu
     first, dataset = errors[0], place[1]
     drawn = Image.open(BytesIO(base64.b64decode(first.picture.partition(",")[2]))).convert("L")
     assert np.array_equal(np.asarray(drawn), dataset.split("test")[0][first.place, 0])
+
+
+def test_the_sheet_has_both_kinds_of_failures_of_each_method_with_their_captions(place: tuple[Place, Dataset], tmp_path: Path):
+    rows = failure_rows(*place, ["mcp", "margin"])
+    assert list(rows) == [f"{method}: the {what} of" for method in ("mcp", "margin") for what in WORDS]
+    first = surest_errors(*place, "mcp")[0]
+    assert rows["mcp: the errors it is surest of"][0][1].split("\n") == [
+        first.truth,
+        f"taken for {first.predicted}",
+        f"{first.confidence}, no. {first.place}",
+    ]
+    figure = picture_sheet({**rows, "nobody: nothing": []})
+    drawn = [picture for part in figure.subfigs for axes in part.axes for picture in axes.images]
+    assert np.array_equal(drawn[0].get_array(), first.pixels) and len(drawn) == sum(map(len, rows.values()))
+    save(figure, tmp_path / "sheet.png")
+    assert Image.open(tmp_path / "sheet.png").size[0] == 1200
+
+
+def test_failures_are_shown_of_the_reference_and_of_the_best_other_method(place: tuple[Place, Dataset]):
+    frame = table(place[0].evaluation(method) for method in METHODS)
+    assert shown_methods(place[0], ["entropy", "mcp"], frame) == ["entropy", "margin"]
+    assert shown_methods(place[0], ["energy"], frame)[0] in ("mcp", "entropy")
 
 
 def test_a_class_is_judged_on_its_own_samples(place: tuple[Place, Dataset]):

@@ -14,6 +14,7 @@ from plotly.offline import get_plotlyjs
 from test_report import params
 
 from confidnet_core.comparison import UNDEFINED
+from confidnet_core.histories import TRAININGS
 from confidnet_core.places import Place
 from confidnet_core.report import write_report
 
@@ -65,7 +66,8 @@ def test_every_benchmark_and_method_has_its_place(page: Page):
     assert [name for name in page.texts("h2") if name in ("letters", "streets")] == ["letters", "streets"]
     labels = ["mcp", "entropy", "margin", "tcp (oracle)"]
     assert [[trace["name"] for trace in chart["data"]] for chart in page.charts() if len(chart["data"]) == 4] == [labels, labels]
-    assert [element["text"].split("\n")[1] for element in page.all("article")] == [*labels, *labels]
+    cards = [*labels, *TRAININGS]
+    assert [element["text"].split("\n")[1] for element in page.all("article")] == [*cards, *cards]
     rows = page.texts("th")
     assert all(rows.count(method) > 4 for method in ("mcp", "entropy", "margin"))
     assert "Ranks" in page.texts("h2")
@@ -111,6 +113,22 @@ def test_histograms_and_reliability_are_counts_never_samples(folder: Path, page:
     correct = Place("letters", 0, tuple(METHODS)).outcomes()[0]
     assert [numbers(trace["customdata"]).sum() for trace in histograms[0]["data"]] == [correct.sum(), (~correct).sum()]
     assert max(len(numbers(trace["x"])) for chart in pairs for trace in chart["data"]) <= 40
+
+
+def test_every_training_shows_its_losses_and_validation_metrics_with_a_mark_at_the_kept_epoch(page: Page):
+    charts = [chart["data"] for chart in page.charts() if len(chart["data"]) == 8]  # of two metrics and two seeds, a line and a mark
+    assert len(charts) == 2 * 2 * len(TRAININGS)
+    assert [list(dict.fromkeys(trace["name"] for trace in chart)) for chart in charts[:2]] == [
+        ["train", "validation"],
+        ["auroc", "accuracy"],
+    ]
+    assert [numbers(trace["y"]).tolist() for trace in charts[0][:2]] == [pytest.approx([2, 1, 2 / 3]), [1]]
+    assert all(numbers(trace["x"]).tolist() == [2] for chart in charts for trace in chart[1::2])
+
+
+def test_what_is_learned_and_what_a_score_costs_is_told(page: Page):
+    assert page.texts("th").count("learned") == 4 and page.texts("th").count("further passes") == 2
+    assert page.texts("h3").count("What a score costs") == 2
 
 
 def test_classifications_show_samples_and_segmentations_show_maps(page: Page):

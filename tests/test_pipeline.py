@@ -53,10 +53,10 @@ def rows(project: Project, **tags: str) -> list:
 def test_the_first_repro_leaves_a_table_with_every_method(project):
     summary = json.loads((project.folder / "reports/summary.json").read_text())
     table = (project.folder / "reports/comparison.md").read_text()
-    assert set(summary["digits"]["auroc"]) == set(METHODS) - {"tcp"}
-    assert 0.5 < summary["digits"]["auroc"]["mcp"] <= 1
+    assert set(summary["digits"]["aupr_error"]) == set(METHODS) - {"tcp"}
+    assert 0 < summary["digits"]["aupr_error"]["mcp"] <= summary["digits"]["best"] <= 100
     assert all(f"| {method} " in table for method in METHODS) and "oracle: uses the labels" in table
-    assert "digits.auroc.mcp" in project.dvc("metrics", "show")
+    assert "digits.aupr_error.mcp" in project.dvc("metrics", "show")
 
 
 def test_every_stage_has_its_row_in_mlflow(project):
@@ -65,6 +65,7 @@ def test_every_stage_has_its_row_in_mlflow(project):
     for stage in ("prepare", *trainings, "predict", "bootstrap", "operate", "compare"):
         (run,) = rows(project, stage=stage)
         assert run.info.status == "FINISHED" and run.data.tags["git_commit"]
+    assert all(run.data.metrics["seconds"] > 0 for run in rows(project, stage="evaluate"))
     client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
     (training,) = rows(project, stage="train_baseline")
     assert training.data.tags["dvc.md5.models/digits/seed0/baseline"] == project.md5("train_baseline@digits-0")
@@ -79,7 +80,8 @@ def test_every_number_of_the_table_has_its_interval_and_every_score_its_verdict(
     assert len(lines) == len(METHODS) and all(line.count("[") == 7 for line in lines)
     assert "- against mcp: " in table and "- against entropy: " in table
     (run,) = rows(project, stage="bootstrap")
-    assert run.data.metrics["mcp.auroc_low"] < json.loads((project.folder / "reports/summary.json").read_text())["digits"]["auroc"]["mcp"]
+    summary = json.loads((project.folder / "reports/summary.json").read_text())
+    assert 100 * run.data.metrics["mcp.aupr_error_low"] < summary["digits"]["aupr_error"]["mcp"]
 
 
 def test_another_level_of_the_intervals_evaluates_nothing_anew(project):
@@ -115,7 +117,7 @@ def test_a_new_score_is_one_file_and_one_line_and_trains_nothing(project):
     (project.folder / "confidnet_core/scores/logit_range.py").write_text(code)
     project.change(**{"methods.logit_range": {}})
     assert project.stages_run("repro") == ["ensemble@digits", "evaluate@digits-0-logit_range", *AFTER_A_SCORE]
-    assert "logit_range" in json.loads((project.folder / "reports/summary.json").read_text())["digits"]["auroc"]
+    assert "logit_range" in json.loads((project.folder / "reports/summary.json").read_text())["digits"]["aupr_error"]
 
 
 def test_a_new_model_file_retrains_nothing(project):

@@ -84,12 +84,18 @@ def perfect(runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """A classifier without an error, in a project of its own."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "scores").mkdir(parents=True)
-    (tmp_path / "data" / "prepared").symlink_to(runs["digits"].models.parents[2] / "data" / "prepared")
+    root = runs["digits"].models.parents[2]
+    (tmp_path / "data" / "prepared").symlink_to(root / "data" / "prepared")
+    (tmp_path / "models").symlink_to(root / "models")
     logits = 5 * np.eye(10)[runs["digits"].labels] + np.random.default_rng(0).random((300, 10))
     run = answering(replace(runs["digits"]), logits, tmp_path / "data/predictions/digits/seed0")
     assert run.correct.all()
     score(run)
     return run
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_places_and_methods_are_those_of_params():
@@ -108,17 +114,17 @@ def test_what_earlier_runs_left_on_disk_is_not_reported(runs: dict[str, Run], tm
         assert set(rows["benchmark"]) == {"digits"}
     assert set(read_json(tmp_path / "reports" / "summary.json")) == {"digits"}
     assert "trust_score" not in (tmp_path / "reports" / "comparison.md").read_text()
-    assert [path.name for path in (tmp_path / "reports" / "figures").iterdir()] == ["digits_seed0.png"]
+    assert names_in(tmp_path / "reports" / "figures") == ["digits_seed0.png", "digits_seed0_failures.png"]
 
 
 def test_a_former_report_is_replaced_as_a_whole(runs: dict[str, Run], tmp_path: Path):
     write_report(params({"mcp": {}}, run=("segmentation",)), tmp_path)
     assert len(list((tmp_path / "figures").iterdir())) == 2
     write_report(params({"mcp": {}}, run=("digits",)), tmp_path)
-    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["digits_seed0.png"]
+    assert names_in(tmp_path / "figures") == ["digits_seed0.png", "digits_seed0_failures.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [
-            *("calibration.csv", "comparison.csv", "comparison.md", "curves", "differences.csv", "figures", "index.html"),
+            *("calibration.csv", "comparison.csv", "comparison.md", "costs.csv", "curves", "differences.csv", "figures", "index.html"),
             *("summary.json", "thresholds.csv"),
         ]
     )
@@ -134,16 +140,17 @@ def test_summary_tables_and_figures_are_written(runs: dict[str, Run], written: t
     assert frame["oracle"].tolist() == [False, False, False, True] * 2
 
     summary = read_json(folder / "summary.json")
-    assert summary["digits"]["accuracy"] == pytest.approx(runs["digits"].correct.mean(), abs=1e-5)
+    assert summary["digits"]["accuracy"] == pytest.approx(100 * runs["digits"].correct.mean(), abs=0.01)
     assert summary["digits"]["errors"] == np.sum(~runs["digits"].correct)
-    assert set(summary["digits"]["auroc"]) == set(METHODS) - {"tcp"}
+    assert set(summary["digits"]["aupr_error"]) == set(METHODS) - {"tcp"}
     assert "mean_iou" not in summary["digits"]
-    assert summary["segmentation"]["mean_iou"] == pytest.approx(mean_iou(runs["segmentation"]), abs=1e-5)
+    assert summary["segmentation"]["mean_iou"] == pytest.approx(100 * mean_iou(runs["segmentation"]), abs=0.01)
 
     text = (folder / "comparison.md").read_text()
     assert [line for line in text.splitlines() if line.startswith("## ")] == ["## digits", "## segmentation", "## Ranks"]
     figures = {path.name: Image.open(path).size[0] for path in (folder / "figures").iterdir()}
-    assert figures == {"digits_seed0.png": 1200, "segmentation_seed0.png": 1200, "segmentation_seed0_maps.png": 2400}
+    sheets = {"digits_seed0_failures.png": 1200, "segmentation_seed0_maps.png": 2400}
+    assert figures == {"digits_seed0.png": 1200, "segmentation_seed0.png": 1200, **sheets}
 
 
 def mean_iou(run: Run) -> float:
@@ -196,8 +203,8 @@ def test_a_classifier_without_errors_is_reported_with_undefined_metrics(perfect:
     assert (frame["errors"] == 0).all()
     assert frame[["auroc", "aupr_error", "fpr_at_95_tpr"]].isna().all(axis=None)
     summary = read_json(tmp_path / "reports" / "summary.json")
-    assert summary["digits"]["accuracy"] == 1
-    assert set(summary["digits"]["auroc"].values()) == {None}
+    assert summary["digits"]["accuracy"] == 100
+    assert set(summary["digits"]["aupr_error"].values()) == {None}
     roc = pd.read_csv(tmp_path / "reports" / "curves" / "roc.csv")
     assert list(roc.columns) == ["benchmark", "seed", "method", "fpr", "tpr"]
     assert len(roc) == 0
@@ -209,7 +216,7 @@ def test_a_classifier_without_errors_is_reported_with_undefined_metrics(perfect:
 def test_a_benchmark_of_a_published_name_is_shown_beside_the_published_numbers(runs: dict[str, Run], tmp_path: Path):
     """The digits run under the name of a published benchmark: same scores, other name."""
     named = replace(runs["digits"], name="mnist_mlp")
-    for folder in ("data/prepared", "data/predictions"):
+    for folder in ("data/prepared", "data/predictions", "models"):
         link = Path(folder) / "mnist_mlp"
         link.unlink(missing_ok=True)
         link.symlink_to("digits")
@@ -223,7 +230,7 @@ def test_a_benchmark_of_a_published_name_is_shown_beside_the_published_numbers(r
     row = frame.set_index(["benchmark", "method"]).loc[("mnist_mlp", "mcp")]
     shown = [f"{100 * row[name]:.2f}" for name in ("fpr_at_95_tpr", "aupr_error", "aupr_success", "auroc", "accuracy")]
     assert [cell.partition(" [")[0] for cell in ours["mcp"]] == [*shown, f"{row['errors']} among 300"]
-    assert set(read_json(tmp_path / "summary.json")["mnist_mlp"]) == {"accuracy", "errors", "auroc"}
+    assert set(read_json(tmp_path / "summary.json")["mnist_mlp"]) == {"accuracy", "errors", "aupr_error", "best", "best_score"}
 
 
 def test_a_missing_evaluation_is_named_and_the_former_report_stays(runs: dict[str, Run], tmp_path: Path):

@@ -13,3 +13,7 @@ def confidnet(run: Run) -> np.ndarray:
     """
     network = run.confidnet()
     return run.over_images(lambda images: double(network(images)).sigmoid())
+
+
+confidnet.learned = "trained"
+confidnet.passes = 1

@@ -10,3 +10,6 @@ def confidnet_head(run: Run) -> np.ndarray:
     """The estimated TCP, in [0, 1]; float64."""
     network = run.confidnet_head()
     return run.over_images(lambda images: double(network(images)).sigmoid())
+
+
+confidnet_head.learned = "trained"

@@ -14,3 +14,4 @@ def corrected_mcp(run: Run) -> np.ndarray:
 
 
 corrected_mcp.scale = "log_odds"
+corrected_mcp.learned = "trained"

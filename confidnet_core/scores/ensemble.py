@@ -11,3 +11,5 @@ def ensemble(run: Run) -> np.ndarray:
 
 
 ensemble.over_seeds = "predictive_entropy"
+ensemble.learned = "trained"
+ensemble.passes = "seeds"

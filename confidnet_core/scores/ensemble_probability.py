@@ -12,3 +12,5 @@ def ensemble_probability(run: Run) -> np.ndarray:
 
 ensemble_probability.over_seeds = "probability_of_predicted"
 ensemble_probability.scale = "probability"
+ensemble_probability.learned = "trained"
+ensemble_probability.passes = "seeds"

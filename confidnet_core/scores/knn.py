@@ -27,5 +27,8 @@ def knn(run: Run, neighbour: int = 1, samples_per_class: int = 1000) -> np.ndarr
     return run.over_images(lambda images: over_places(of_places, len(points), run.classifier.encode(images)))
 
 
+knn.learned = "neighbours"
+
+
 def _points(run: Run, samples_per_class: int) -> Tensor:
     return normalize(torch.cat(reference(run, "knn", samples_per_class)))

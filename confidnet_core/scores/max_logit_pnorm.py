@@ -20,6 +20,9 @@ def max_logit_pnorm(run: Run) -> np.ndarray:
     return run.over_logits(lambda logits, _: _normalised(logits, order))
 
 
+max_logit_pnorm.learned = "fitted"
+
+
 def _fitted(run: Run) -> int | None:
     return best_order(*run.validation.some_logits())
 

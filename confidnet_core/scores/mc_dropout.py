@@ -8,3 +8,6 @@ from confidnet_core.run import Run
 def mc_dropout(run: Run) -> np.ndarray:
     """Minus the predictive entropy, in nats, in [-log(classes), 0]. The predictions ranked stay those of the classifier without dropout."""
     return -run.sampled("predictive_entropy")
+
+
+mc_dropout.passes = "dropout"

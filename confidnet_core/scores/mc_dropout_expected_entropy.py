@@ -8,3 +8,6 @@ from confidnet_core.run import Run
 def mc_dropout_expected_entropy(run: Run) -> np.ndarray:
     """Minus the expected entropy, in nats, in [-log(classes), 0]."""
     return -run.sampled("expected_entropy")
+
+
+mc_dropout_expected_entropy.passes = "dropout"

@@ -8,3 +8,6 @@ from confidnet_core.run import Run
 def mc_dropout_mutual_information(run: Run) -> np.ndarray:
     """Minus the mutual information of prediction and weights, in nats: predictive less expected entropy; at most 0."""
     return -(run.sampled("predictive_entropy") - run.sampled("expected_entropy")).clip(min=0)  # rounding
+
+
+mc_dropout_mutual_information.passes = "dropout"

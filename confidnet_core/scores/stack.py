@@ -44,6 +44,7 @@ def stack(run: Run, samples_per_class: int = 1000, windows: tuple[float, ...] = 
 
 
 stack.scale = "log_odds"
+stack.learned = "fitted"
 
 
 def best_regression(inputs: Inputs, correct: np.ndarray) -> Regression | None:

@@ -20,6 +20,7 @@ def temperature(run: Run) -> np.ndarray:
 
 
 temperature.scale = "log_odds"
+temperature.learned = "fitted"
 
 
 def _fitted(run: Run) -> float:

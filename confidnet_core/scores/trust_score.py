@@ -44,6 +44,9 @@ def trust_score(run: Run, neighbour: int = 1, samples_per_class: int = 1000, alp
     )
 
 
+trust_score.learned = "neighbours"
+
+
 def _classes(run: Run, samples_per_class: int, alpha: float, k: int) -> list[Tensor]:
     """The reference points of each class, without outliers."""
     classes = reference(run, "trust_score", samples_per_class)

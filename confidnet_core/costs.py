@@ -1,0 +1,76 @@
+"""What a score costs beside the pass of the classifier that gives the prediction, as its function says by two attributes.
+
+Seconds differ from machine to machine, and would make the outputs of equal studies differ: MLflow has them, and `timings` reads them there.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from confidnet_core.comparison import aligned
+from confidnet_core.data import load_dataset
+from confidnet_core.params import Params
+from confidnet_core.places import Place
+from confidnet_core.registry import marks
+
+COLUMNS = ["benchmark", "method", "learned", "passes"]
+NOT_LEARNED = "no"
+# The attribute `learned` of a score's function, and what it means.
+LEARNED = {
+    "trained": "a network is trained for the score, or further classifiers",
+    "fitted": "few numbers are fitted on the validation split",
+    "neighbours": "features of training samples are kept, and the nearest searched",
+}
+# The attribute `passes` where params.yaml decides: what, and how many they are then, for a segmentation or not.
+PASSES: dict[str, Callable[[Params, bool], int]] = {
+    "dropout": lambda params, pixels: params.mc_dropout.pixel_passes if pixels else params.mc_dropout.passes,
+    "seeds": lambda params, _: len(params.seeds) - 1,
+}
+
+
+def learned(methods: Iterable[str]) -> dict[str, str]:
+    """METHOD -> a key of LEARNED, or NOT_LEARNED where the score does not say. ValueError for another word."""
+    found = {method: word or NOT_LEARNED for method, word in marks("scores", methods, "learned").items()}
+    for method, word in found.items():
+        if word not in (NOT_LEARNED, *LEARNED):
+            raise ValueError(f"scores/{method}.py has learned {word!r}; known: {', '.join(LEARNED)}; leave it out where nothing is")
+    return found
+
+
+def passes(methods: Iterable[str], params: Params, is_segmentation: bool) -> dict[str, int]:
+    """METHOD -> passes of a network for each image beside the classifier's own, 0 where the score does not say. ValueError for a word that
+    is not in PASSES."""
+    found = {}
+    for method, count in marks("scores", methods, "passes").items():
+        if isinstance(count, str) and count not in PASSES:
+            raise ValueError(f"scores/{method}.py has passes {count!r}; expected a number, or one of {', '.join(PASSES)}")
+        found[method] = PASSES[count](params, is_segmentation) if isinstance(count, str) else count or 0
+    return found
+
+
+def cost_frame(everywhere: Iterable[Place], params: Params) -> pd.DataFrame:
+    """One row a benchmark and method but the oracle: benchmark, method, learned, passes."""
+    rows = []
+    for place in {place.benchmark: place for place in everywhere}.values():
+        methods, dataset = place.results(), load_dataset(Path("data/prepared") / place.benchmark)
+        words, counts = learned(methods), passes(methods, params, dataset.is_segmentation)
+        rows += [[place.benchmark, method, words[method], counts[method]] for method in methods]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def cost_tables(found: pd.DataFrame) -> dict[str, str]:
+    """BENCHMARK -> Markdown of a `cost_frame`."""
+    return {benchmark: _table(rows) for benchmark, rows in found.groupby("benchmark", sort=False)}
+
+
+def _table(found: pd.DataFrame) -> str:
+    rows = [["method", "learned", "further passes"], *([one.method, one.learned, str(one.passes)] for one in found.itertuples())]
+    legend = [
+        "Beside the one pass of the classifier that gives the prediction; its logits and features are free for every score.",
+        *(f"{word.capitalize()}: {meaning}." for word, meaning in LEARNED.items() if word in set(found["learned"])),
+        "Further passes: of a network, for each image that is scored; those with dropout on begin at the first dropout layer.",
+        "Seconds are no result, since they differ from machine to machine: `python -m confidnet_core show --cost` prints those that",
+        "MLflow has of the last runs.",
+    ]
+    return "\n\n".join(["### What a score costs", "\n".join(aligned(rows, left=2)), " ".join(legend)])
