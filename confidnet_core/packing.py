@@ -17,7 +17,7 @@ from confidnet_core.files import read_json, write_json
 from confidnet_core.fitted import FILE
 from confidnet_core.params import Params
 from confidnet_core.places import Place
-from confidnet_core.serving import NETWORKS, NotServedError, SelectiveClassifier
+from confidnet_core.serving import CLASSIFIER, NETWORKS, NotServedError, SelectiveClassifier
 
 EXAMPLES, PIXELS = 16, 2**18  # validation images that a score is asked for, and at most so many pixels of them
 TOLERANCE = {"rtol": 1e-3, "atol": 1e-4}  # float32 sums depend on the batch and the device; what is not restored is far off
@@ -86,8 +86,8 @@ def pack(place: Place, method: str, params: Params, folder: Path, skipped: tuple
 
 
 def add_networks(candidate: Candidate) -> None:
-    """Those that the score asked for."""
-    for name in sorted(candidate.model.kept.networks):
+    """The classifier, and those that the score asked for."""
+    for name in sorted({CLASSIFIER, *candidate.model.kept.networks}):
         target = candidate.folder / NETWORKS / name
         target.mkdir(parents=True)
         for file in ("weights.pt", "model.json"):

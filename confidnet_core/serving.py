@@ -18,17 +18,20 @@ from typing import Any
 import numpy as np
 
 from confidnet_core._typed import build
+from confidnet_core.artifacts import load_classifier
 from confidnet_core.calibration import Calibrator, fit_calibrator
 from confidnet_core.data import Dataset
 from confidnet_core.device import device
 from confidnet_core.files import read_json
 from confidnet_core.fitted import load_fitted
-from confidnet_core.inference import Predictions, predict
+from confidnet_core.inference import predict
+from confidnet_core.models._classifier import Classifier
 from confidnet_core.params import Benchmark, Choice
 from confidnet_core.registry import find
 from confidnet_core.run import Kept, Run
 
 NETWORKS = "networks"
+CLASSIFIER = "baseline"  # its folder among them
 UNKNOWN = -100  # in the place of a label; no class, and no index either
 
 
@@ -49,24 +52,12 @@ class _Images(Dataset):
 
 
 class _Presented(Run):
-    """Answers on new images, for the scores."""
+    """The classifier's answers on new images, for the scores."""
 
     def on(self, split: str) -> Run:
         if split != self.split:
             raise NotServedError(f"it reads the {split} split, and not within Run.fitted")
         return self
-
-    @cached_property
-    def _answers(self) -> Predictions:
-        return predict(self.classifier, self.images, self.dataset, self.device)
-
-    @cached_property
-    def logits(self) -> np.ndarray:
-        return self._answers.logits
-
-    @cached_property
-    def predicted_maps(self) -> np.ndarray:
-        return self._answers.predicted
 
     @cached_property
     def correct(self) -> np.ndarray:
@@ -150,19 +141,31 @@ class SelectiveClassifier:
             raise ValueError(f"images are {images.dtype} {images.shape}; expected {expected}: resize them, or scale and round them")
         return images
 
-    def _presented(self, images: np.ndarray) -> Run:
+    @cached_property
+    def _benchmark(self) -> Benchmark:
+        """From dataclasses.asdict of it."""
+        parts = {field.name: (field.type, self.facts["recipes"][field.name]) for field in fields(Benchmark)}
+        return Benchmark(**{name: kind(**raw) if kind is Choice else build(name, kind, raw) for name, (kind, raw) in parts.items()})
+
+    @cached_property
+    def _answering(self) -> Classifier:
+        """The classifier as `predict` ran it: with its weights in another order in memory, as a Run has them, the last bits are others."""
+        return load_classifier(
+            self.models / CLASSIFIER, self._benchmark, self._dataset(np.zeros((1, *self.facts["image_shape"]), np.uint8))
+        )
+
+    def _dataset(self, images: np.ndarray) -> Dataset:
         labels = np.full((len(images), *images.shape[2:]) if self.facts["segmentation"] else len(images), UNKNOWN)
         given = {name: tuple(self.facts[name]) for name in ("classes", "mean", "std")}
-        dataset = _Images(images, labels, {}, source="images to predict", **given)
-        run = _Presented(self.facts["benchmark"], _benchmark(self.facts["recipes"]), self.facts["seed"], dataset, self.models, self.models)
-        run.__dict__["kept"] = replace(self.kept, made={})  # networks and fitted values stay; what is `made` belongs to these images
+        return _Images(images, labels, {}, source="images to predict", **given)
+
+    def _presented(self, images: np.ndarray) -> Run:
+        dataset = self._dataset(images)
+        run = _Presented(self.facts["benchmark"], self._benchmark, self.facts["seed"], dataset, self.models, self.models)
+        answers = predict(self._answering, images, dataset, run.device)
+        # Networks and fitted values stay; what is `made` belongs to these images.
+        run.__dict__.update(kept=replace(self.kept, made={}), logits=answers.logits, predicted_maps=answers.predicted)
         return run
-
-
-def _benchmark(recipes: dict[str, Any]) -> Benchmark:
-    """From dataclasses.asdict of it."""
-    parts = {field.name: (field.type, recipes[field.name]) for field in fields(Benchmark)}
-    return Benchmark(**{name: kind(**raw) if kind is Choice else build(name, kind, raw) for name, (kind, raw) in parts.items()})
 
 
 def _load_pyfunc(path: str) -> SelectiveClassifier:

@@ -5,11 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from small import CPU
 from small_params import VALID, load
 
+from confidnet_core.artifacts import load_classifier
 from confidnet_core.calibration import RANK
 from confidnet_core.data import SCORED
 from confidnet_core.evaluation import evaluate, save_evaluation
+from confidnet_core.inference import predict, prediction_metrics, save_predictions
 from confidnet_core.operating import Scored, save_operation, thresholds
 from confidnet_core.operating import reliability as calibrated
 from confidnet_core.params import Bootstrap, Params, Thresholds
@@ -25,6 +28,13 @@ def params_of(runs: Iterable[Run], methods: Iterable[str], folder: Path) -> Para
     found = load(folder, VALID | {"methods": {method: {} for method in methods}})
     benchmarks = {run.name: run.benchmark for run in runs}
     return replace(found, run=tuple(benchmarks), benchmarks=benchmarks, thresholds=Thresholds(risks=RISKS, delta=0.1))
+
+
+def answer(run: Run) -> None:
+    """What `predict` stores: of the classifier as it is loaded, whose weights may lie otherwise in memory than in the training."""
+    classifier, dataset = load_classifier(run.models / "baseline", run.benchmark, run.dataset), run.dataset
+    answers = {split: predict(classifier, dataset.split(split)[0], dataset, CPU) for split in SCORED}
+    save_predictions(run.predictions, answers, prediction_metrics(answers["test"], dataset.split("test")[1], dataset))
 
 
 def score(run: Run, methods: Iterable[str], root: Path) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
-from served import params_of, score
+from served import answer, params_of, score
 from small import MLP, benchmark, small_digits, trained_run
 from small_params import changed, load
 from tracking_servers import free_port, mlflow_server
@@ -47,6 +47,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pa
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONFIDNET_DEVICE", "cpu")
         run = trained_run(root, small_digits(), benchmark())
+        answer(run)
         score(run, METHODS, root)
         for folder in (*root.glob("data/*/small"), root / "models/small"):
             if (folder / "seed0").exists():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from project_code import ROOT, entries, foreign, reached
-from served import RISKS, params_of, place_of, score
+from served import RISKS, answer, params_of, place_of, score
 from small import trained_runs
 
 from confidnet_core import registry
@@ -40,6 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, di
         patch.setenv("CONFIDNET_DEVICE", "cpu")
         runs = trained_runs(root)
         for run in runs.values():
+            answer(run)
             score(run, names("scores"), root)
         yield root, runs, params_of(runs.values(), names("scores"), root)
 
@@ -128,6 +129,15 @@ def test_without_a_threshold_nothing_is_accepted(runs, params, tmp_path, monkeyp
     model = SelectiveClassifier.load(place.parent)
     assert model.target_risk == max(RISKS) and model.guarantee()["threshold"] is None
     assert not model.predict(images)["accepted"].any()
+
+
+@pytest.mark.parametrize("method", ["mcp", "corrected_mcp"])  # float64 and float32
+def test_a_confidence_that_is_the_threshold_is_accepted(runs, params, method, tmp_path, monkeypatch):
+    images, place = np.array(runs["digits"].images), tmp_path / "moved/threshold.json"
+    confidence = np.sort(served(runs["digits"], method, params, tmp_path, monkeypatch).predict(images)["confidence"])
+    write_json(place, {"thresholds": [{"risk": 0.5, "threshold": float(confidence[100])}]})
+    accepted = SelectiveClassifier.load(place.parent).predict(images)["accepted"]
+    assert accepted.sum() == (confidence >= confidence[100]).sum()
 
 
 def test_other_images_and_another_risk_are_refused(runs, params, tmp_path, monkeypatch):
