@@ -10,7 +10,7 @@ A row imports only rows below it:
     artifacts    fitting         comparison  places  curves  sampling  ensembles  networks on disk; the loop; tables; what is stored
     inference    evaluation      plots  operating  networks over a split; a score judged; figures from arrays; a score in use
     batches      tracking        sending  resume  calibration  images as fed; MLflow; kept runs; interrupted trainings; probabilities
-    datasets     models          losses  metrics  device  progress  _mlflow_run  flat_minima  splits
+    datasets     models          losses  metrics  device  progress  _mlflow_run  _workspace  flat_minima  splits
     params       listing                         params.yaml; what it can name
     recipes                                      how networks are trained
     data         _typed          revision  probabilities  records  prepared images; checked values; which code; softmax; runs kept

@@ -23,6 +23,7 @@ from uuid import uuid4
 
 from confidnet_core._mlflow_run import deliver, open_run
 from confidnet_core._mlflow_store import StoreError, first_line, on_server, project_root, reason, without_password
+from confidnet_core._workspace import check_workspace
 from confidnet_core.records import FOLDER, Record, record
 from confidnet_core.revision import git
 
@@ -152,8 +153,9 @@ def stage_run(
     so experiments that DVC runs in temporary copies keep their rows. The row ends as FINISHED, as FAILED after an exception and as
     KILLED after Ctrl-C or SIGTERM (which leaves the block as SystemExit 143). After SIGKILL it stays RUNNING; its id given as
     resume_id continues it, provided that it is of the same benchmark and params. ValueError where the store cannot be opened, unless
-    it is a server.
+    it is a server, and as of check_workspace.
     """
+    check_workspace()
     header = {
         "experiment": f"confidnet/{benchmark}",
         "name": " ".join([method or stage, *([] if seed is None else [f"· seed {seed}"])]),  # short: the table's column is narrow

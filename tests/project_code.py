@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 REPORTING = {
     f"confidnet_core/{name}.py"
     for name in (
-        *("tracking", "_mlflow_run", "_mlflow_store", "records", "sending"),
+        *("tracking", "_mlflow_run", "_mlflow_store", "_workspace", "records", "sending"),
         *("progress", "revision", "listing", "showing", "__main__"),
     )
 }

@@ -17,7 +17,7 @@ ROWS = [
     ["artifacts", "fitting", "comparison", "places", "curves", "sampling", "ensembles"],
     ["inference", "evaluation", "plots", "operating"],
     ["batches", "tracking", "sending", "resume", "calibration"],
-    ["datasets", "models", "losses", "metrics", "device", "progress", "_mlflow_run", "flat_minima", "splits"],
+    ["datasets", "models", "losses", "metrics", "device", "progress", "_mlflow_run", "_workspace", "flat_minima", "splits"],
     ["params", "listing"],
     ["recipes"],
     ["data", "_typed", "revision", "probabilities", "records"],
