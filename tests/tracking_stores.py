@@ -18,8 +18,12 @@ SOURCES = Path(__file__).parents[1]
 SCRIPT = "from confidnet_core.tracking import stage_run\nimport os, signal, sys, threading, time\n"
 
 
+def store_uri(root: Path, database: str = "mlflow.db") -> str:
+    return f"sqlite:///{(root / database).as_posix().replace('%', '%25').replace('?', '%3F')}?timeout=60"
+
+
 def stored(root: Path, run_id: str, database: str = "mlflow.db") -> Run:
-    return MlflowClient(f"sqlite:///{(root / database).as_posix().replace('%', '%25').replace('?', '%3F')}?timeout=60").get_run(run_id)
+    return MlflowClient(store_uri(root, database)).get_run(run_id)
 
 
 def rows(root: Path, database: str = "mlflow.db", query: str = "SELECT run_uuid, status FROM runs") -> list[tuple]:
