@@ -98,7 +98,7 @@ class Project:
 
     def wait_for_queue(self) -> None:
         """Until no task waits or runs; AssertionError with the tasks' output after some minutes."""
-        end = time.monotonic() + 240
+        end = time.monotonic() + 600
         while any(word in self.dvc("queue", "status") for word in ("Queued", "Running")):
             if time.monotonic() > end:
                 logs = [path.read_text()[-3000:] for path in self.folder.glob(".dvc/tmp/exps/celery/*.out")]

@@ -57,11 +57,11 @@ def rows(project: Project, **tags: str) -> list[Run]:
 
 def wait_for_epoch(project: Project, epoch: int) -> Path:
     """The saved state of the training under way, once that epoch is over."""
-    end = time.monotonic() + 240
+    end = time.monotonic() + 600
     while time.monotonic() < end:
         for row in project.folder.glob(".resume/train_confidnet-*/state.pt"):
             client_rows = rows(project, stage="train_confidnet")
             if any(run.info.status == "RUNNING" and run.data.metrics.get("epoch", 0) >= epoch for run in client_rows):
                 return row
         time.sleep(0.1)
-    raise AssertionError("no epoch was saved within four minutes")
+    raise AssertionError("no epoch was saved within ten minutes")
