@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from confidnet_core import listing
+from confidnet_core.params import load_params
 
 KINDS = {kind.__name__: kind for kind in (listing.benchmarks, listing.methods, listing.models, listing.datasets)}
 REPORTS = Path("reports")
@@ -118,6 +119,23 @@ def send(address: str | None) -> None:
             click.echo(f"sent  {what}  {outcome.entries} entries to run {outcome.row} ({outcome.status})")
     if left:
         raise ValueError(f"{left} of {len(waiting)} left in {waiting[0].folder.parent}; nothing of them is lost, send again later")
+
+
+@cli.command()
+@click.argument("benchmarks", nargs=-1, shell_complete=_completed)
+@click.option(
+    "--champion", is_flag=True, help="Give the alias champion to it, even if the present one is better or was judged on other data."
+)
+def register(benchmarks: tuple[str, ...], champion: bool) -> None:
+    """Register the best score's model as confidnet-BENCHMARK in MLflow.
+
+    `compare` does it, too. From the present outputs, of what params.yaml runs, or of BENCHMARKS; the same model is registered once.
+    """
+    from confidnet_core import registering  # torch takes seconds
+
+    params = load_params()
+    for benchmark in benchmarks or params.run:
+        click.echo(registering.register(params, benchmark, champion=champion))
 
 
 def _console() -> Console:

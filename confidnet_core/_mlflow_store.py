@@ -28,6 +28,13 @@ DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
+# Columns that hold absolute paths of artifacts.
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+)
 WHILE_OPENING = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 
 
@@ -48,7 +55,7 @@ def open_store(experiment: str) -> tuple[Any, str]:
     root = project_root()
     uri = _store_uri(root)
     try:
-        with _environment(WHILE_OPENING), _database_of_its_own(root) if not on_server() else nullcontext():
+        with in_environment(WHILE_OPENING), _database_of_its_own(root) if not on_server() else nullcontext():
             return _open_experiment(uri, experiment, root)
     except StoreError:
         raise
@@ -67,12 +74,17 @@ def on_server() -> bool:
     return os.environ.get("MLFLOW_TRACKING_URI", "").strip().startswith(SERVERS)
 
 
-@contextmanager
-def _database_of_its_own(root: Path) -> Iterator[None]:
+def store_lock(root: Path) -> FileLock:
+    """For what only one process of the project may do at a time."""
     lock = root / ".dvc" / "tmp" / "mlflow.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(lock, timeout=600)
+
+
+@contextmanager
+def _database_of_its_own(root: Path) -> Iterator[None]:
     # Two processes that make the database at once ruin it. MLflow places its Default experiment in the working directory.
-    with FileLock(lock, timeout=600), chdir(root), _half_made_removed(root / "mlflow.db"), _no_second_folder(root):
+    with store_lock(root), chdir(root), _half_made_removed(root / "mlflow.db"), _no_second_folder(root):
         yield
 
 
@@ -106,7 +118,7 @@ def _open_experiment(uri: str, name: str, root: Path) -> tuple[Any, str]:
 def _follow_move(database: Path, old: str, new: str) -> None:
     """MLflow keeps absolute paths: after a move of the project, artifacts would go to, and be sought in, the old folder."""
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
-        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+        for table, column in PLACES:
             where = f"WHERE {column} = ?2 OR substr({column}, 1, length(?2) + 1) = ?2 || '/'"
             connection.execute(f"UPDATE {table} SET {column} = ?1 || substr({column}, length(?2) + 1) {where}", (new, old))
 
@@ -144,7 +156,8 @@ def _escaped(path: Path) -> str:
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def in_environment(values: dict[str, str]) -> Iterator[None]:
+    """With these variables set for the length of a block."""
     old = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -1,6 +1,6 @@
 """A confidence score judged by the failure metrics, as it passes from the evaluate stage to the comparison."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -55,15 +55,21 @@ def evaluate(
 
 
 def save_evaluation(
-    folder: Path, confidence: Mapping[str, np.ndarray], test: Evaluation, val: Evaluation, settings: dict[str, Any]
+    folder: Path,
+    confidence: Mapping[str, np.ndarray],
+    test: Evaluation,
+    val: Evaluation,
+    settings: dict[str, Any],
+    save_fitted: Callable[[Path], None] = lambda folder: None,
 ) -> None:
-    """confidence.npy of the test split, SPLIT.npy of each other one, and metrics.json; all or none.
+    """confidence.npy of the test split, SPLIT.npy of each other one, metrics.json, and what SAVE_FITTED adds; all or none.
 
     metrics.json holds the evaluation on the test split, and under "val" its samples, errors and metrics on the validation split: by these
     a score may be chosen.
     """
     with replacing(folder) as temporary:
         temporary.mkdir()
+        save_fitted(temporary)
         for split, values in confidence.items():
             np.save(temporary / ("confidence.npy" if split == "test" else f"{split}.npy"), values)
         figures = {key: getattr(val, key) for key in OF_SPLIT}

@@ -1,6 +1,6 @@
 """Records of runs that an MLflow server did not take: a folder each in .mlflow_kept/ of the project, until they are sent.
 
-ID/record.json     what the run is: experiment, name, start, params, tags, the address that it was meant for; without it there is no record
+ID/record.json     what the run is, as _mlflow_header.py says; without it there is no record
 ID/entries.jsonl   what was logged since, a line each, in order and on the disk before the stage goes on; ID/artifacts/: copies of files
 ID/sent.json       while it is sent: how many entries which row of the server has
 ID.lock            held by the stage that writes the record, or by the process that sends it
@@ -61,7 +61,7 @@ class Record:
         write_json(self.folder / "record.json", header)
 
     def header(self) -> dict[str, Any]:
-        """HEADER. ValueError where it is damaged."""
+        """HEADER and what else is known: not all of it in records of older versions. ValueError where it is damaged."""
         path = self.folder / "record.json"
         header = read_json(path)
         if not isinstance(header, dict) or not header.keys() >= set(HEADER):
@@ -101,6 +101,10 @@ class Record:
 
     def mark_sent(self, row: str, entries: int) -> None:
         write_json(self.folder / "sent.json", {row: entries})
+
+    def last_written(self) -> int:
+        """Milliseconds."""
+        return int(max(path.stat().st_mtime for path in (self.folder / "record.json", self._entries) if path.exists()) * 1000)
 
     def remove(self) -> None:
         (self.folder / "record.json").unlink()  # first: half removed, it must not be sent again

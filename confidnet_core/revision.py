@@ -55,5 +55,6 @@ def commit(paths: Iterable[str]) -> str | None:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Of Python and of these packages, as installed."""
-    return {"Python": platform.python_version()} | {name: metadata.version(name) for name in packages}
+    """Of Python and of these packages, those that are installed."""
+    found = {name: next((each.version for each in metadata.distributions(name=name)), None) for name in packages}
+    return {"Python": platform.python_version()} | {name: version for name, version in found.items() if version}

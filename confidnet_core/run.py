@@ -1,19 +1,21 @@
 """What a confidence score may use: a split, the classifier's stored answers on it, and the trained networks."""
 
+import json
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from confidnet_core.artifacts import load_classifier, load_correction, load_finetuned, load_head
 from confidnet_core.data import Dataset, labelled, load_dataset
 from confidnet_core.device import device
 from confidnet_core.files import read_json
+from confidnet_core.fitted import checked, save_fitted
 from confidnet_core.inference import map_images
 from confidnet_core.models._classifier import Classifier
 from confidnet_core.models._confidnet import ConfidNet, CorrectedMcp
@@ -22,6 +24,15 @@ from confidnet_core.params import Benchmark
 CHUNK = 2**20  # places whose logits are handled at once
 Split = Literal["test", "val", "calibration"]
 Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the splits of a run share."""
+
+    networks: dict[str, Any] = field(default_factory=dict)  # those that were asked for, by their folder in Run.models
+    fitted: dict[str, Any] = field(default_factory=dict)  # by function and settings
+    made: dict[tuple, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,10 +53,10 @@ class Run:
     ensembles: Path = Path("data/ensembles")
 
     def on(self, split: Split) -> "Run":
-        """The same networks on another split; what was made `once` is there, too."""
+        """The same networks on another split; what was loaded, fitted and made `once` is there, too."""
         stored = self.predictions if self.split == "test" else self.predictions.parent
         other = replace(self, predictions=stored if split == "test" else stored / split, split=split)
-        other.__dict__["_made"] = self._made  # which `replace` alone, of data or models, must not hand on
+        other.__dict__["kept"] = self.kept  # which `replace` alone, of data or models, must not hand on
         return other
 
     @property
@@ -59,18 +70,33 @@ class Run:
         return self.on("calibration")
 
     def once(self, make: Callable[..., Made], *settings: Hashable) -> Made:
-        """make(run, *settings), kept for all splits: for what is fitted or loaded, and is the same whichever of them is scored.
+        """make(run, *settings), kept for all splits, for what would else be computed again.
 
         make: a function of a module; a lambda would be another one each time
         """
         key = (make, *settings)
-        if key not in self._made:
-            self._made[key] = make(self, *settings)
-        return self._made[key]
+        if key not in self.kept.made:
+            self.kept.made[key] = make(self, *settings)
+        return self.kept.made[key]
+
+    def fitted(self, fit: Callable[..., Made], *settings: Hashable) -> Made:
+        """fit(run, *settings), kept as by `once`, and stored with the score: all that a score takes from training or validation data. A
+        served model has these values, and no such data.
+
+        fit: a function of a module; its value is made of numbers, text, None, tensors, lists and tuples, or it is a ValueError
+        """
+        key = json.dumps([f"{fit.__module__}.{fit.__qualname__}", *settings])
+        if key not in self.kept.fitted:
+            self.kept.fitted[key] = checked(fit(self, *settings), f"{fit.__module__}.{fit.__qualname__}")
+        return self.kept.fitted[key]
+
+    def save_fitted(self, folder: Path) -> None:
+        """All that was `fitted`, for load_fitted."""
+        save_fitted(folder, self.kept.fitted)
 
     @cached_property
-    def _made(self) -> dict[tuple, Any]:
-        return {}
+    def kept(self) -> Kept:
+        return Kept()
 
     @cached_property
     def device(self) -> torch.device:
@@ -106,6 +132,11 @@ class Run:
         return np.load(self.predictions / "predicted.npy", mmap_mode="r")
 
     @cached_property
+    def logits(self) -> np.ndarray:
+        """float32 (images, classes, ...), void places included"""
+        return np.load(self.predictions / "logits.npy", mmap_mode="r")
+
+    @cached_property
     def correct(self) -> np.ndarray:
         """bool (n,)"""
         return self.predicted == self.labels
@@ -113,19 +144,24 @@ class Run:
     @property
     def classifier(self) -> Classifier:
         """The frozen classifier, eval mode, on the device."""
-        return self.once(_classifier)
+        return self._network("baseline", lambda folder: load_classifier(folder, self.benchmark, self.dataset))
 
     def confidnet_head(self) -> ConfidNet:
         """The head on the classifier's own encoder, before fine-tuning."""
-        return self.once(_confidnet_head)
+        return self._network("confidnet", lambda folder: load_head(folder, self.classifier, self.benchmark.confidnet, self.dataset))
 
     def confidnet(self) -> ConfidNet:
         """The fine-tuned encoder copy and head."""
-        return self.once(_confidnet)
+        return self._network("finetuned", lambda folder: load_finetuned(folder, self.classifier, self.benchmark.confidnet, self.dataset))
 
     def correction(self) -> CorrectedMcp:
         """MCP with the head that corrects it."""
-        return self.once(_correction)
+        return self._network("correction", lambda folder: load_correction(folder, self.classifier, self.benchmark.correction, self.dataset))
+
+    def _network(self, name: str, load: Callable[[Path], nn.Module]) -> Any:
+        if name not in self.kept.networks:
+            self.kept.networks[name] = load(self.models / name).to(self.device, memory_format=torch.channels_last)
+        return self.kept.networks[name]
 
     def sampled(self, quantity: str) -> np.ndarray:
         """One of sampling.QUANTITIES over passes with dropout: float64 (n,). ValueError where the stage `sample` made none."""
@@ -157,9 +193,9 @@ class Run:
 
     def over_logit_maps(self, score: Callable[[Tensor], Tensor]) -> np.ndarray:
         """score(logits float64 (b, classes, h, w)) -> (b, h, w, ...), over the stored logits, void places included: (n, ...)."""
-        logits, step = np.load(self.predictions / "logits.npy", mmap_mode="r"), max(1, CHUNK // self._label_maps[0].size)
-        parts = (slice(start, start + step) for start in range(0, len(logits), step))
-        return np.concatenate([score(torch.from_numpy(logits[part].astype(np.float64))).numpy()[self.counted[part]] for part in parts])
+        step = max(1, CHUNK // self._label_maps[0].size)
+        parts = (slice(start, start + step) for start in range(0, len(self.logits), step))
+        return np.concatenate([score(torch.from_numpy(self.logits[part].astype(np.float64))).numpy()[self.counted[part]] for part in parts])
 
     def some_logits(self, most: int = CHUNK) -> tuple[Tensor, Tensor]:
         """Logits float64 (m, classes) and labels int64 (m,) of every k-th place, with the least k for which m <= most."""
@@ -170,11 +206,10 @@ class Run:
 
     def _stored(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """Of all n places, some at a time: where they are among them, their logits float64 (m, classes) and labels int64 (m,)."""
-        logits = np.load(self.predictions / "logits.npy", mmap_mode="r")
         step, done = max(1, CHUNK // max(1, self._label_maps[0].size)), 0
-        for start in range(0, len(logits), step):
+        for start in range(0, len(self.logits), step):
             part = slice(start, start + step)
-            chunk = np.moveaxis(logits[part], 1, -1)[self.counted[part]]
+            chunk = np.moveaxis(self.logits[part], 1, -1)[self.counted[part]]
             where = slice(done, done + len(chunk))
             yield where, torch.from_numpy(chunk).double(), torch.from_numpy(self.labels[where]).long()
             done = where.stop
@@ -183,26 +218,6 @@ class Run:
         """forward(normalised images (b, c, h, w), *beside (b, ...)) -> (b, ...) one number a place, over the images: (n,); of more
         numbers a place, (n, numbers)."""
         return map_images(forward, self.images, self.dataset, self.device, self.name, *beside)[self.counted]
-
-
-def _classifier(run: Run) -> Classifier:
-    network = load_classifier(run.models / "baseline", run.benchmark, run.dataset)
-    return network.to(run.device, memory_format=torch.channels_last)
-
-
-def _confidnet_head(run: Run) -> ConfidNet:
-    network = load_head(run.models / "confidnet", run.classifier, run.benchmark.confidnet, run.dataset)
-    return network.to(run.device, memory_format=torch.channels_last)
-
-
-def _confidnet(run: Run) -> ConfidNet:
-    network = load_finetuned(run.models / "finetuned", run.classifier, run.benchmark.confidnet, run.dataset)
-    return network.to(run.device, memory_format=torch.channels_last)
-
-
-def _correction(run: Run) -> CorrectedMcp:
-    network = load_correction(run.models / "correction", run.classifier, run.benchmark.correction, run.dataset)
-    return network.to(run.device, memory_format=torch.channels_last)
 
 
 def load_run(name: str, benchmark: Benchmark, seed: int) -> Run:

@@ -22,7 +22,7 @@ class Outcome:
     header: dict[str, Any]  # of records.HEADER; empty where it is damaged
     row: str | None = None
     entries: int = 0  # that were sent now
-    status: str = "RUNNING"  # the row's, where it was sent
+    status: str | None = None  # the row's, where it was sent
     left: str | None = None
 
 
@@ -50,14 +50,16 @@ def send_kept(root: Path) -> Iterator[Outcome]:
 
 def _sent(record: Record, header: dict[str, Any]) -> Outcome:
     """Whatever MLflow raises, where the server does not take it."""
-    entries = record.entries()
-    client, run = open_run(header, record.folder.name, record.folder.name)
-    row = run.info.run_id
-    done = record.sent(row)
-    deliver(client, row, {key: header[key] for key in ("tags", "params")})
+    entries, last_written = record.entries(), record.last_written()
+    row = open_run(header, record.folder.name, record.folder.name)
+    done = record.sent(row.run_id)
+    deliver(row, {key: header.get(key, {}) for key in ("tags", "params", "dataset")})
     for number, entry in enumerate(entries[done:], start=done + 1):
-        deliver(client, row, entry)
-        record.mark_sent(row, number)
+        deliver(row, entry)
+        record.mark_sent(row.run_id, number)
+    status = entries[-1].get("status") if entries else None
+    if status is None:  # no process holds the record, so its stage was killed; a training that goes on opens the row again
+        status = "KILLED"
+        deliver(row, {"status": status, "time": last_written})
     record.remove()
-    status = next((entry["status"] for entry in reversed(entries) if "status" in entry), "RUNNING")
-    return Outcome(record.folder.name, header, row, len(entries) - done, status)
+    return Outcome(record.folder.name, header, row.run_id, len(entries) - done, status)

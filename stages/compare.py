@@ -9,6 +9,7 @@ from pathlib import Path
 
 from confidnet_core.comparison import means_by_method
 from confidnet_core.params import Params
+from confidnet_core.registering import register_or_warn
 from confidnet_core.report import write_report
 from confidnet_core.tracking import flatten, stage_run
 from stages._command import command
@@ -22,12 +23,13 @@ def main(params: Params) -> None:
     for benchmark, rows in frame.groupby("benchmark", sort=False):
         listed = {"seeds": list(params.seeds), "methods": list(params.methods)}
         with stage_run(stage="compare", benchmark=benchmark, seed=None, params=listed) as run:
-            run.log_metrics(flatten(means_by_method(rows)))
-            run.log_artifact(reports / "index.html")
-            run.log_artifact(reports / "comparison.md")
-            run.log_artifact(reports / "differences.csv")
+            # The results of the whole execution, where most of its other stages may have come from the cache.
+            run.parent.log_metrics(flatten(means_by_method(rows)))
+            for name in ("index.html", "comparison.md", "differences.csv", "curves"):
+                run.parent.log_artifact(reports / name)
             for picture in sorted((reports / "figures").glob(f"{benchmark}_seed*.png")):
-                run.log_artifact(picture, "figures")
+                run.parent.log_artifact(picture, "figures")
+            register_or_warn(params, benchmark, run.parent_id)
     print(f"all scores side by side: {reports}/index.html, as text: {reports}/comparison.md, figures: {reports}/figures/")
 
 

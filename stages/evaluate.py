@@ -2,7 +2,7 @@
 
 reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/samples/BENCHMARK/seedSEED/,
         data/ensembles/BENCHMARK/METHOD/, models/BENCHMARK/seedSEED/, params.yaml
-writes  data/scores/BENCHMARK/seedSEED/METHOD/{confidence.npy (of the test split), val.npy, calibration.npy, metrics.json}
+writes  data/scores/BENCHMARK/seedSEED/METHOD/{confidence.npy (of the test split), val.npy, calibration.npy, metrics.json, fitted.pt}
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
             found[split] = evaluate(confidence[split], part.correct, **facts)
 
         test, val = found["test"], found["val"]
-        save_evaluation(Path("data/scores") / name / f"seed{seed}" / method, confidence, test, val, settings)
+        save_evaluation(Path("data/scores") / name / f"seed{seed}" / method, confidence, test, val, settings, run.save_fitted)
         tracked.log_metrics({**test.metrics, "samples": test.samples, "errors": test.errors})
         tracked.log_metrics({f"val_{key}": value for key, value in val.metrics.items()})
         tracked.set_tag("oracle", facts["oracle"])

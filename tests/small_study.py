@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from dvc_project import Project
 from filelock import FileLock
-from mlflow import MlflowClient
 from mlflow.entities import Run
-from tracking_stores import store_uri
+from tracking_stores import client
 
 METHODS = {
     "mcp": {},
@@ -50,9 +49,9 @@ def small_study(factory: pytest.TempPathFactory, folder: Path) -> Project:
 
 def rows(project: Project, **tags: str) -> list[Run]:
     """MLflow runs with these tags."""
-    client = MlflowClient(store_uri(project.folder))
+    store = client(project.folder)
     wanted = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
-    return client.search_runs([experiment.experiment_id for experiment in client.search_experiments()], wanted, max_results=1000)
+    return store.search_runs([experiment.experiment_id for experiment in store.search_experiments()], wanted, max_results=1000)
 
 
 def wait_for_epoch(project: Project, epoch: int) -> Path:

@@ -207,10 +207,11 @@ def test_kept_runs_are_sent_and_each_is_named(root: Path, clean: pytest.MonkeyPa
     assert code == 1 and f"{record.folder.name}: the server is not reached" in out and "1 of 1 left in" in err
     clean.delenv("MLFLOW_TRACKING_URI")
     assert refused("send") == f"MLFLOW_TRACKING_URI is not set; give --to URI (1 kept for {address})"
-    before = len(rows(root))
+    stages = "SELECT run_uuid FROM tags WHERE key = 'role' AND value = 'stage'"
+    before = len(rows(root, query=stages))
     out = shown("send", "--to", "sqlite:///mlflow.db")
-    assert re.fullmatch(r"sent  confidnet/digits  train_baseline · seed 0  7 entries to run [0-9a-f]{32} \(FINISHED\)\n", out)
-    assert len(rows(root)) == before + 1 and kept(root) == []
+    assert re.fullmatch(r"sent  confidnet/digits  train_baseline · seed 0  8 entries to run [0-9a-f]{32} \(FINISHED\)\n", out)
+    assert len(rows(root, query=stages)) == before + 1 and kept(root) == []
 
 
 def test_a_shell_completes_commands_kinds_and_benchmarks(folder: Path):

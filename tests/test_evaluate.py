@@ -58,7 +58,7 @@ def start(run: Run, folder: Path, method: str) -> None:
 
 def test_the_stage_stores_the_score_of_each_split(staged: Path, runs: dict[str, Run]):
     for method in ("mcp", "temperature"):
-        assert sorted(path.name for path in (staged / method).iterdir()) == sorted([*FILES.values(), "metrics.json"])
+        assert sorted(path.name for path in (staged / method).iterdir()) == sorted([*FILES.values(), "fitted.pt", "metrics.json"])
         for split, file in FILES.items():
             np.testing.assert_array_equal(np.load(staged / method / file), find("scores", method)(runs["digits"].on(split)))
 

@@ -4,9 +4,8 @@ import json
 
 import pytest
 from dvc_project import Project
-from mlflow import MlflowClient
-from small_study import small_study
-from tracking_stores import rows, store_uri, stored
+from small_study import rows, small_study
+from tracking_stores import client
 
 pytestmark = pytest.mark.slow
 
@@ -23,28 +22,22 @@ def test_it_is_up_to_date(project: Project):
 
 
 def test_a_training_runs_there_with_its_row_its_artifacts_and_its_resume_folder(project: Project):
-    before = set(rows(project.folder))
     trained = project.md5("finetune_confidnet@digits-0")
     project.dvc("repro", "--force", "--single-item", "finetune_confidnet@digits-0")
-    ((run_id, status),) = set(rows(project.folder)) - before
-    assert status == "FINISHED"
-    assert (project.folder / "mlruns" / run_id / "artifacts/history.csv").exists()
+    assert [path.name for path in project.folder.parent.iterdir()] == [project.folder.name]  # MLflow would make one of an escaped name
+    run, first = rows(project, stage="finetune_confidnet")  # the newest first
+    assert run.info.status == "FINISHED" and run.info.start_time > first.info.start_time
+    assert (project.folder / "mlruns" / run.info.run_id / "artifacts/history.csv").exists()
     assert [path.suffix for path in (project.folder / ".resume").glob("finetune_confidnet-*")] == [".lock"]  # its state is gone
     assert project.md5("finetune_confidnet@digits-0") == trained
-    assert [path.name for path in project.folder.parent.iterdir()] == [project.folder.name]  # MLflow would make one of an escaped name
 
 
 def test_an_experiment_runs_there_with_its_page_and_its_row(project: Project):
-    before = set(rows(project.folder))
     project.dvc("exp", "run", "--name", "odd", "--set-param", "against=[entropy]")
     shown = json.loads(project.dvc("exp", "show", "--json"))
     assert "odd" in [experiment["name"] for baseline in shown for experiment in baseline["experiments"] or []]
-    ((run_id, status),) = set(rows(project.folder)) - before
-    assert status == "FINISHED"
-    kept = project.folder / "mlruns" / run_id / "artifacts/index.html"
-    assert kept.read_bytes() == (project.folder / "reports/index.html").read_bytes()
-    run = stored(project.folder, run_id)
-    assert run.data.tags["dvc_exp_name"] == "odd"
-    assert run.info.artifact_uri == (project.folder / "mlruns" / run_id / "artifacts").as_uri()
-    files = MlflowClient(store_uri(project.folder)).list_artifacts(run_id)
-    assert "index.html" in [file.path for file in files]
+    (execution,) = rows(project, dvc_exp_name="odd", role="pipeline")
+    artifacts = project.folder / "mlruns" / execution.info.run_id / "artifacts"
+    assert execution.info.status == "FINISHED" and execution.info.artifact_uri == artifacts.as_uri()
+    assert (artifacts / "index.html").read_bytes() == (project.folder / "reports/index.html").read_bytes()
+    assert "index.html" in [file.path for file in client(project.folder).list_artifacts(execution.info.run_id)]

@@ -38,6 +38,9 @@ def test_every_stage_has_its_row_in_mlflow(project):
         assert run.info.status == "FINISHED" and run.data.tags["git_commit"]
     client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
     (training,) = rows(project, stage="train_baseline")
+    assert training.data.tags["dvc.md5.models/digits/seed0/baseline"] == project.md5("train_baseline@digits-0")
+    (execution,) = rows(project, role="pipeline")
+    assert execution.info.status == "FINISHED" and "confidnet.auroc" in execution.data.metrics
     assert len(client.get_metric_history(training.info.run_id, "val_accuracy")) == SMALL["benchmarks.digits.baseline.epochs"]
 
 
@@ -126,7 +129,10 @@ def test_experiments_in_temporary_workspaces_reach_the_one_store(project):
     names = {experiment["name"] for baseline in shown for experiment in baseline.get("experiments") or []}
     assert {"alone", "queued-5", "queued-6"} <= names
     for name in ("alone", "queued-5", "queued-6"):
-        found = rows(project, dvc_exp_name=name)
+        (execution,) = rows(project, dvc_exp_name=name, role="pipeline")
+        assert (execution.info.run_name, execution.info.status) == (name, "FINISHED") and "mcp.auroc" in execution.data.metrics
+        found = rows(project, dvc_exp_name=name, role="stage")
+        assert {run.data.tags["mlflow.parentRunId"] for run in found} == {execution.info.run_id}
         assert {run.data.tags["stage"] for run in found} == {"ensemble", "evaluate", "bootstrap", "operate", "compare"}, name
     assert not list(project.folder.glob(".dvc/tmp/exps/**/mlflow.db"))
     assert project.git("status", "--porcelain") == ""

@@ -91,4 +91,4 @@ def test_the_commit_of_files_is_the_last_that_changed_one_and_says_whether_they_
 
 
 def test_versions_are_those_installed():
-    assert versions("numpy") == {"Python": platform.python_version(), "numpy": np.__version__}
+    assert versions("numpy", "no-such-package") == {"Python": platform.python_version(), "numpy": np.__version__}

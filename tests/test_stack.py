@@ -15,7 +15,7 @@ from confidnet_core.inference import map_images
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.run import Run
 from confidnet_core.scores.log_odds import log_odds
-from confidnet_core.scores.stack import PARTS, best_regression, stack, stacked
+from confidnet_core.scores.stack import PARTS, applied, best_regression, stack, stacked
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,8 @@ def simulated(informative: float, samples: int = 4000) -> tuple[np.ndarray, np.n
 def test_a_column_that_tells_more_is_used():
     inputs, correct = simulated(informative=1.0)
     found, mcp = (
-        failure_metrics(confidence, correct)["aupr_error"] for confidence in (best_regression(inputs, correct)(inputs), inputs[:, 0])
+        failure_metrics(confidence, correct)["aupr_error"]
+        for confidence in (applied(best_regression(inputs, correct), inputs), inputs[:, 0])
     )
     assert found > mcp + 0.05
 
@@ -109,13 +110,13 @@ def test_one_that_harms_on_the_other_parts_leaves_mcp():
     inputs, correct = simulated(informative=0.0)
     part = np.arange(len(correct)) * PARTS // len(correct)
     inputs[:, 1] = np.where(correct, 1.0, -1.0) * np.where(part % 2, 3, -3)  # what it says turns round from part to part
-    assert np.array_equal(best_regression(inputs, correct)(inputs), inputs[:, 0])
+    assert np.array_equal(applied(best_regression(inputs, correct), inputs), inputs[:, 0])
 
 
 @pytest.mark.parametrize("errors", [0, 1, 50])
 def test_too_few_errors_or_successes_to_fit_leave_mcp(errors: int):
     inputs, correct = np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) >= errors
-    assert np.array_equal(best_regression(inputs, correct)(inputs), inputs[:, 0])
+    assert np.array_equal(applied(best_regression(inputs, correct), inputs), inputs[:, 0])
 
 
 @pytest.mark.parametrize("windows", [(0.0,), (0.04, 1.5)])

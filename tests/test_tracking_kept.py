@@ -29,6 +29,7 @@ def test_a_server_that_is_not_there_costs_one_warning(project: Path, clean: pyte
         ["loss", 1, 1],
         ["loss", 0.5, 2],
         ["loss", 1 / 3, 3],
+        ["mcp.auroc", 0.9, 0],
     ]
     assert [entry["status"] for entry in entries if "status" in entry] == ["FINISHED"]
     assert "secret" not in "".join(path.read_text() for path in record.folder.glob("*.json*"))

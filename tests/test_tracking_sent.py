@@ -4,7 +4,9 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from matplotlib.figure import Figure
@@ -13,6 +15,7 @@ from tracking_servers import Mlflow, free_port, line, mlflow_server
 from tracking_stores import TRAINING, start, trained, warning
 
 from confidnet_core import tracking
+from confidnet_core.files import write_json
 from confidnet_core.records import FOLDER, kept
 from confidnet_core.sending import Outcome, send_kept
 from confidnet_core.tracking import stage_run
@@ -37,9 +40,10 @@ def losses(uri: str, run_id: str) -> list[tuple[int, float]]:
     return [(point.step, point.value) for point in MlflowClient(uri).get_metric_history(run_id, "loss")]
 
 
-def rows_of(uri: str, benchmark: str) -> list[str]:
+def rows_of(uri: str, benchmark: str, role: str = "stage") -> list[str]:
     client = MlflowClient(uri)
-    return [run.info.run_id for run in client.search_runs([client.get_experiment_by_name(f"confidnet/{benchmark}").experiment_id])]
+    experiment = client.get_experiment_by_name(f"confidnet/{benchmark}").experiment_id
+    return [run.info.run_id for run in client.search_runs([experiment], f"tags.role = '{role}'")]
 
 
 @pytest.mark.slow
@@ -50,7 +54,23 @@ def test_a_server_keeps_rows_and_artifacts(project: Path, server: Mlflow, clean:
     assert (found.info.status, found.data.params) == ("FINISHED", {"lr": "0.1"})
     assert losses(server.uri, run_id) == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
     assert len(list((server.folder / "kept").rglob("curves/loss.png"))) == 1
-    assert not project.exists()
+    assert [path.relative_to(project).as_posix() for path in project.rglob("*") if path.is_file()] == [".dvc/tmp/mlflow.lock"]
+
+
+@pytest.mark.slow
+def test_stages_that_begin_at_once_make_one_row_of_their_execution_on_a_server(project: Path, server: Mlflow, clean) -> None:
+    clean.setenv("MLFLOW_TRACKING_URI", server.uri)
+    together = Barrier(4)
+
+    def stage(seed: int) -> None:
+        together.wait()
+        with stage_run(stage="evaluate", benchmark="together", seed=seed, params={}):
+            pass
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(stage, range(4)))
+    assert len(rows_of(server.uri, "together")) == 4
+    assert len(rows_of(server.uri, "together", role="pipeline")) == 1
 
 
 @pytest.mark.slow
@@ -86,9 +106,14 @@ def test_a_server_that_dies_or_hangs_in_a_training_gets_the_rest_of_the_row_late
 @pytest.mark.slow
 def test_sending_may_break_at_any_request_and_nothing_comes_twice(project: Path, server: Mlflow, clean: pytest.MonkeyPatch) -> None:
     clean.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    clean.setenv("DVC_EXP_NAME", "broken-line")
+    Path("params.yaml").write_text("seeds: [0]\n")
+    write_json(Path("data/prepared/broken/facts.json"), {"sha256": "0" * 64, "source": "made up", "samples": {"train": 1}})
     before = int(time.time() * 1000)
     record_id = trained("broken")
-    times = [each[2] for entry in kept(project)[0].entries() for each in entry.get("metrics", [])]
+    times = [each[2] for entry in kept(project)[0].entries() for each in entry.get("metrics", []) if each[0] == "loss"]
+    clean.delenv("DVC_EXP_NAME")  # nor is anything else of where it was logged there when it is sent
+    clean.chdir(project)
     breaks = 0
     with line(server.uri) as breaking:
         while kept(project):
@@ -104,6 +129,13 @@ def test_sending_may_break_at_any_request_and_nothing_comes_twice(project: Path,
     assert sorted(point.timestamp for point in MlflowClient(server.uri).get_metric_history(row, "loss")) == times
     assert before <= found.info.start_time <= times[0] <= found.info.end_time
     assert (found.data.tags["undefined_metrics"], found.data.tags["device"]) == ("auroc", "cpu")
+    (execution,) = rows_of(server.uri, "broken", role="pipeline")
+    parent = MlflowClient(server.uri).get_run(execution)
+    assert (found.data.tags["mlflow.parentRunId"], parent.info.run_name) == (execution, "broken-line")
+    assert (parent.info.status, parent.info.end_time, parent.data.params) == ("FINISHED", found.info.end_time, {"seeds": "[0]"})
+    assert (parent.data.metrics, parent.data.tags["undefined_metrics"]) == ({"mcp.auroc": 0.9}, "tcp.auroc")
+    for run, use in ((found, "train"), (parent, "train, test")):
+        assert [(each.dataset.digest, each.tags[0].value) for each in run.inputs.dataset_inputs] == [("0" * 36, use)]
 
 
 def test_a_process_killed_while_it_sends_loses_nothing(project: Path, server: Mlflow, clean: pytest.MonkeyPatch) -> None:
@@ -134,10 +166,11 @@ def test_a_row_sent_before_its_training_ended_is_continued_on_the_server(project
     stage.kill()
     stage.wait()
     (outcome,) = send(project, server.uri, clean)
-    assert (outcome.status, outcome.left) == ("RUNNING", None)
+    assert (outcome.status, outcome.left) == ("KILLED", None)
     with stage_run(**TRAINING | {"benchmark": "early"}, params={"lr": 0.1}, resume_id=run_id) as run:
         run.log_metrics({"loss": 0.25}, step=2)
     assert rows_of(server.uri, "early") == [run.run_id] == [outcome.row]
+    assert [MlflowClient(server.uri).get_run(each).info.status for each in (run.run_id, run._row.parent_id)] == ["FINISHED", "FINISHED"]
     assert losses(server.uri, run.run_id) == [(1, 0.5), (2, 0.25)]
 
 

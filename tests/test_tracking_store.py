@@ -83,7 +83,7 @@ def test_a_relative_file_store_lies_in_the_project_or_is_refused_with_the_remedy
 
 def test_a_row_that_cannot_be_closed_does_not_fail_finished_work(root: Path, capsys: pytest.CaptureFixture) -> None:
     with stage_run(**TRAINING, params={}) as run:
-        run._client.delete_run(run.run_id)
+        run._row.client.delete_run(run.run_id)
     assert f"MLflow run {run.run_id} could not be set to FINISHED" in capsys.readouterr().err
 
 
@@ -91,7 +91,7 @@ def test_a_deleted_experiment_is_refused_with_the_remedy(root: Path) -> None:
     deleted = TRAINING | {"benchmark": "deleted"}
     with stage_run(**deleted, params={}) as run:
         pass
-    run._client.delete_experiment(run._client.get_run(run.run_id).info.experiment_id)
+    run._row.client.delete_experiment(run._row.client.get_run(run.run_id).info.experiment_id)
     with (
         pytest.raises(ValueError, match=r"confidnet/deleted was deleted; `mlflow experiments restore -x \d+`"),
         stage_run(**deleted, params={}),
@@ -100,12 +100,13 @@ def test_a_deleted_experiment_is_refused_with_the_remedy(root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_three_processes_may_make_the_store_at_once(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_three_processes_may_make_the_store_and_the_row_of_their_execution_at_once(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
     script = "with stage_run(stage='s', benchmark='digits', seed=0, params={}) as run:\n run.log_metrics({'loss': 1})"
     stages = [start(script, DVC_ROOT=str(tmp_path)) for _ in range(3)]
     errors = [stage.communicate(timeout=120)[1] for stage in stages]
     assert errors == ["", "", ""]  # also no word of MLflow's about its migrations
-    assert [status for _, status in rows(tmp_path)] == ["FINISHED"] * 3
+    assert [status for _, status in rows(tmp_path)] == ["FINISHED"] * 4
+    assert len(rows(tmp_path, query="SELECT DISTINCT value FROM tags WHERE key = 'mlflow.parentRunId'")) == 1
     places = dict(rows(tmp_path, query="SELECT name, artifact_location FROM experiments"))
     assert places == {"Default": str(tmp_path / "mlruns" / "0"), "confidnet/digits": (tmp_path / "mlruns").as_uri()}
 
@@ -124,4 +125,4 @@ def test_a_first_opening_that_is_stopped_midway_leaves_nothing_broken(clean: pyt
     clean.setenv("DVC_ROOT", str(tmp_path))
     with stage_run(**TRAINING, params={}) as run:
         pass
-    assert rows(tmp_path) == [(run.run_id, "FINISHED")]
+    assert set(rows(tmp_path)) == {(run_id, "FINISHED") for run_id in (run.run_id, run._row.parent_id)}

@@ -18,12 +18,12 @@ SOURCES = Path(__file__).parents[1]
 SCRIPT = "from confidnet_core.tracking import stage_run\nimport os, signal, sys, threading, time\n"
 
 
-def store_uri(root: Path, database: str = "mlflow.db") -> str:
-    return f"sqlite:///{(root / database).as_posix().replace('%', '%25').replace('?', '%3F')}?timeout=60"
+def client(root: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{(root / 'mlflow.db').as_posix().replace('%', '%25').replace('?', '%3F')}?timeout=60")
 
 
-def stored(root: Path, run_id: str, database: str = "mlflow.db") -> Run:
-    return MlflowClient(store_uri(root, database)).get_run(run_id)
+def stored(root: Path, run_id: str) -> Run:
+    return client(root).get_run(run_id)
 
 
 def rows(root: Path, database: str = "mlflow.db", query: str = "SELECT run_uuid, status FROM runs") -> list[tuple]:
@@ -31,6 +31,13 @@ def rows(root: Path, database: str = "mlflow.db", query: str = "SELECT run_uuid,
     found = connection.execute(query).fetchall()
     connection.close()
     return found
+
+
+def commit_all(folder: Path) -> str:
+    """The commit of a new repository with what lies in FOLDER."""
+    for command in ("init -q", "add .", "-c user.name=a -c user.email=a@b.c commit -q --allow-empty -m first"):
+        subprocess.run(["git", *command.split()], cwd=folder, check=True)
+    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def start(script: str, stdin: bool = False, **environment: str) -> subprocess.Popen:
@@ -45,12 +52,13 @@ def start(script: str, stdin: bool = False, **environment: str) -> subprocess.Po
 
 
 def trained(benchmark: str, epochs: int = 3) -> str:
-    """The id of a run that tracks a training: metrics with steps, one of them undefined, a figure, a tag."""
+    """The id of a run that tracks a training: metrics with steps, one of them undefined, a figure, a tag; a result of the execution."""
     with stage_run(**TRAINING | {"benchmark": benchmark}, params={"lr": 0.1}) as run:
         for epoch in range(1, epochs + 1):
             run.log_metrics({"loss": 1 / epoch, "auroc": None}, step=epoch)
         run.log_figure(Figure(), "curves/loss")
         run.set_tag("device", "cpu")
+        run.parent.log_metrics({"mcp.auroc": 0.9, "tcp.auroc": None})
     return run.run_id
 
 

@@ -17,7 +17,7 @@ def knn(run: Run, neighbour: int = 1, samples_per_class: int = 1000) -> np.ndarr
     samples_per_class: bounds the training samples of a class
     ValueError for a `neighbour` below 1 or above the number of training samples, and for `samples_per_class` below 1.
     """
-    points = run.once(_points, samples_per_class)
+    points = run.fitted(_points, samples_per_class)
     if not 1 <= neighbour <= len(points):
         raise ValueError(f"methods.knn.neighbour is {neighbour}; expected 1 to {len(points)}, the training samples")
 

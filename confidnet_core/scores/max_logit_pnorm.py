@@ -16,7 +16,7 @@ ORDERS = tuple(range(1, 11))
 
 def max_logit_pnorm(run: Run) -> np.ndarray:
     """In [0, 1], or log-odds of MCP: whichever of ORDERS and MCP has the least AURC on up to 2^20 validation samples or pixels."""
-    order = run.once(_fitted)
+    order = run.fitted(_fitted)
     return run.over_logits(lambda logits, _: _normalised(logits, order))
 
 

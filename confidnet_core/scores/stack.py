@@ -6,8 +6,6 @@ scenes unlike those of the validation data do no harm.
 - segmentation: how sure the neighbouring pixels are, and how many of them are predicted as the same class
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -27,6 +25,7 @@ LOG_DISTANCES = (-30, 30)  # of a sample that is in the training data, and of a 
 
 Inputs = np.ndarray  # float64 (n, columns), the first of which is the log-odds of MCP
 Settings = tuple[int, tuple[float, ...]]
+Regression = tuple[list[float], list[float], list[float], float]  # mean and deviation of the columns; coefficients; intercept
 
 
 def stack(run: Run, samples_per_class: int = 1000, windows: tuple[float, ...] = (0.04, 0.08)) -> np.ndarray:
@@ -41,33 +40,43 @@ def stack(run: Run, samples_per_class: int = 1000, windows: tuple[float, ...] = 
     if not all(0 < share <= 1 for share in windows):
         raise ValueError(f"methods.stack.windows is {list(windows)}; expected shares of the image's height, above 0 and at most 1")
     settings = (samples_per_class, tuple(windows))
-    return run.once(_regression, *settings)(run.once(stacked, run.split, *settings))
+    return applied(run.fitted(_regression, *settings), run.once(stacked, run.split, *settings))
 
 
 stack.scale = "log_odds"
 
 
-def best_regression(inputs: Inputs, correct: np.ndarray) -> Callable[[Inputs], np.ndarray]:
-    """Of correct, bool (n,), on inputs, in the order of the images; the first column where that is no better or cannot be fitted."""
+def best_regression(inputs: Inputs, correct: np.ndarray) -> Regression | None:
+    """Of correct, bool (n,), on inputs, in the order of the images; None where the first column is no worse or nothing can be fitted."""
     parts = np.arange(len(correct)) * PARTS // len(correct)
     if all(len(np.unique(correct[parts != part])) == 2 for part in range(PARTS)):
-        scored = np.concatenate([_fitted(inputs[parts != part], correct[parts != part])(inputs[parts == part]) for part in range(PARTS)])
+        scored = np.concatenate(
+            [applied(_fitted(inputs[parts != part], correct[parts != part]), inputs[parts == part]) for part in range(PARTS)]
+        )
         found, mcp = (failure_metrics(confidence, correct)["aupr_error"] for confidence in (scored, inputs[:, 0]))
         if found > mcp:
             return _fitted(inputs, correct)
-    return lambda inputs: inputs[:, 0]
+    return None
 
 
-def _regression(run: Run, *settings: Settings) -> Callable[[Inputs], np.ndarray]:
+def _regression(run: Run, *settings: Settings) -> Regression | None:
     validation = run.validation
     every = -(-len(validation.correct) // MOST)
     return best_regression(run.once(stacked, validation.split, *settings)[::every], validation.correct[::every])
 
 
-def _fitted(inputs: Inputs, correct: np.ndarray) -> Callable[[Inputs], np.ndarray]:
+def _fitted(inputs: Inputs, correct: np.ndarray) -> Regression:
     mean, deviation = inputs.mean(0), inputs.std(0) + 1e-12
-    regression = LogisticRegression(max_iter=1000).fit((inputs - mean) / deviation, correct)
-    return lambda inputs: (inputs - mean) / deviation @ regression.coef_[0] + regression.intercept_[0]
+    found = LogisticRegression(max_iter=1000).fit((inputs - mean) / deviation, correct)
+    return mean.tolist(), deviation.tolist(), found.coef_[0].tolist(), float(found.intercept_[0])
+
+
+def applied(regression: Regression | None, inputs: Inputs) -> np.ndarray:
+    """Log-odds float64 (n,): of a regression, or the first column."""
+    if regression is None:
+        return inputs[:, 0]
+    mean, deviation, coefficients, intercept = regression
+    return (inputs - np.array(mean)) / np.array(deviation) @ np.array(coefficients) + intercept
 
 
 def stacked(run: Run, split: str, samples_per_class: int, windows: tuple[float, ...]) -> Inputs:
@@ -79,7 +88,7 @@ def stacked(run: Run, split: str, samples_per_class: int, windows: tuple[float, 
 
 def _distances(run: Run, samples_per_class: int) -> np.ndarray:
     """Logs of the distances to the nearest training sample of the predicted class and of all others, (n, 2)."""
-    classes = run.once(reference, "stack", samples_per_class)
+    classes = run.fitted(reference, "stack", samples_per_class)
 
     def of_places(queries: Tensor, predicted: Tensor) -> Tensor:
         distances = torch.stack([distance_to_neighbour(queries, points, 1) for points in classes], 1)

@@ -15,7 +15,7 @@ RANGE = (1 / 1000, 1000.0)  # temperatures; a classifier without an error on val
 
 def temperature(run: Run) -> np.ndarray:
     """As log-odds, in [-log(classes - 1), inf), with the temperature of least cross-entropy on up to 2^20 validation samples or pixels."""
-    fitted = run.once(_fitted)
+    fitted = run.fitted(_fitted)
     return run.over_logits(lambda logits, _: log_odds_of_largest(logits / fitted))
 
 

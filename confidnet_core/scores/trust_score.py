@@ -26,7 +26,7 @@ def trust_score(run: Run, neighbour: int = 1, samples_per_class: int = 1000, alp
         raise ValueError(f"methods.trust_score.alpha is {alpha}; expected at least 0 and below 1")
     if k < 1:
         raise ValueError(f"methods.trust_score.k is {k}; expected at least 1")
-    classes = run.once(_classes, samples_per_class, alpha, k)
+    classes = run.fitted(_classes, samples_per_class, alpha, k)
     smallest = min(len(points) for points in classes if len(points))
     if not 1 <= neighbour <= smallest:
         raise ValueError(f"methods.trust_score.neighbour is {neighbour}; expected 1 to {smallest} (the smallest class)")

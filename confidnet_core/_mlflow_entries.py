@@ -1,0 +1,72 @@
+"""What is logged to a row, as the plain entries of _mlflow_run.py."""
+
+import math
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+LONGEST_PARAM = 6000  # MLflow's own limit, in characters
+UNDEFINED = "undefined_metrics"  # the tag that names them
+
+Entry = dict[str, Any]
+
+
+class Logger:
+    """Metrics, files, figures and tags of one row; each goes to `log` as one entry."""
+
+    def __init__(self, log: Callable[[Entry], None]) -> None:
+        self._log = log
+        self._undefined: set[str] = set()
+
+    def log_metrics(self, metrics: dict[str, float | None], step: int | None = None) -> None:
+        """step is the epoch. None, NaN and infinity are not stored: their names go to the tag undefined_metrics. ValueError for what is
+        no number.
+        """
+        now = int(time.time() * 1000)
+        numbers = {fitting_key(name): _number(name, value) for name, value in metrics.items()}
+        entry: Entry = {"metrics": [[name, value, now, step or 0] for name, value in numbers.items() if math.isfinite(value)]}
+        if undefined := {name for name, value in numbers.items() if not math.isfinite(value)} - self._undefined:
+            self._undefined |= undefined
+            entry["tags"] = self._undefined_tag()
+        self._log(entry)
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        """Store a file or a folder, under FOLDER of the run's artifacts. ValueError where it does not exist."""
+        if not Path(path).exists():
+            raise ValueError(f"{path} does not exist, so MLflow cannot store it; write it before it is logged")
+        self._log({"artifact": str(path), "folder": folder})
+
+    def log_figure(self, figure: Any, name: str) -> None:
+        """Store a matplotlib figure as NAME; .png where the name has no ending."""
+        place = Path(name if Path(name).suffix else f"{name}.png")
+        with TemporaryDirectory() as folder:
+            figure.savefig(Path(folder) / place.name)
+            self._log({"artifact": f"{folder}/{place.name}", "folder": None if place.parent == Path() else place.parent.as_posix()})
+
+    def set_tag(self, key: str, value: Any) -> None:
+        self._log({"tags": {key: str(value)}})
+
+    def _undefined_tag(self) -> dict[str, str]:
+        return {UNDEFINED: ", ".join(sorted(self._undefined))} if self._undefined else {}
+
+    def _recall(self, tags: dict[str, str]) -> None:
+        self._undefined |= set(filter(None, tags.get(UNDEFINED, "").split(", ")))
+
+
+def fitting_params(flat: dict[str, Any]) -> dict[str, str]:
+    return {fitting_key(name): str(value)[:LONGEST_PARAM] for name, value in flat.items()}
+
+
+def fitting_key(name: str) -> str:
+    """MLflow refuses names such as fpr@95 or iou (%)."""
+    return re.sub(r"[^\w./\- ]", "_", str(name))
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return math.nan if value is None else float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"metric {name} is {value!r}; expected a number, or None where it is undefined") from None

@@ -1,0 +1,52 @@
+"""What the stages store of trained networks, laid out for packing: scores on all splits, thresholds, params.yaml."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from small_params import VALID, load
+
+from confidnet_core.calibration import RANK
+from confidnet_core.data import SCORED
+from confidnet_core.evaluation import evaluate, save_evaluation
+from confidnet_core.operating import Scored, save_operation, thresholds
+from confidnet_core.operating import reliability as calibrated
+from confidnet_core.params import Bootstrap, Params, Thresholds
+from confidnet_core.places import Place
+from confidnet_core.registry import find
+from confidnet_core.run import Run
+
+RISKS = (0.05, 0.3, 0.9)
+
+
+def params_of(runs: Iterable[Run], methods: Iterable[str], folder: Path) -> Params:
+    """Of seed 0; target risks that small networks can keep."""
+    found = load(folder, VALID | {"methods": {method: {} for method in methods}})
+    benchmarks = {run.name: run.benchmark for run in runs}
+    return replace(found, run=tuple(benchmarks), benchmarks=benchmarks, thresholds=Thresholds(risks=RISKS, delta=0.1))
+
+
+def score(run: Run, methods: Iterable[str], root: Path) -> None:
+    """Into data/scores and data/operating under ROOT, what `evaluate` and `operate` store."""
+    for method in methods:
+        function, part = find("scores", method), replace(run)
+        facts = {"benchmark": run.name, "seed": run.seed, "method": method, "oracle": getattr(function, "oracle", False)}
+        facts["scale"] = getattr(function, "scale", RANK)
+        splits = {split: part.on(split) for split in SCORED}
+        confidence = {split: function(one) for split, one in splits.items()}
+        found = {split: evaluate(confidence[split], one.correct, **facts) for split, one in splits.items()}
+        place = f"{run.name}/seed{run.seed}/{method}"
+        save_evaluation(root / "data/scores" / place, confidence, found["test"], found["val"], {}, part.save_fitted)
+        scored = {split: Scored(confidence[split], one.correct, _sizes(one)) for split, one in splits.items()}
+        reliable = calibrated(scored["val"], scored["test"], facts["scale"], Bootstrap(resamples=100, level=0.95, seed=0))
+        promises = thresholds(scored["val"], scored["calibration"], scored["test"], Thresholds(risks=RISKS, delta=0.1))
+        save_operation(root / "data/operating" / place, reliable, promises)
+
+
+def place_of(run: Run, *methods: str) -> Place:
+    return Place(run.name, run.seed, methods)
+
+
+def _sizes(run: Run) -> np.ndarray | None:
+    return run.counted.reshape(len(run.counted), -1).sum(1) if run.dataset.is_segmentation else None
