@@ -12,7 +12,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import chdir, closing, contextmanager, nullcontext
+from contextlib import chdir, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -84,7 +84,7 @@ def store_lock(root: Path) -> FileLock:
 @contextmanager
 def _database_of_its_own(root: Path) -> Iterator[None]:
     # Two processes that make the database at once ruin it. MLflow places its Default experiment in the working directory.
-    with store_lock(root), chdir(root), _half_made_removed(root / "mlflow.db"):
+    with store_lock(root), chdir(root), _half_made_removed(root / "mlflow.db"), _no_second_folder(root):
         yield
 
 
@@ -177,6 +177,18 @@ def _half_made_removed(database: Path) -> Iterator[None]:
         for path in [] if there else [database, database.with_name(f"{database.name}-journal")]:
             path.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _no_second_folder(root: Path) -> Iterator[None]:
+    """MLflow makes the folder of a sqlite URI, but under its escaped name, in which nothing is ever stored."""
+    made = [folder for folder in (Path(_escaped(root)), *Path(_escaped(root)).parents) if not folder.exists()]
+    try:
+        yield
+    finally:
+        for folder in made:
+            with suppress(OSError):  # not there, or somebody's after all
+                folder.rmdir()
 
 
 def _remedy(root: Path) -> str:

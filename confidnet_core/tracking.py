@@ -22,6 +22,7 @@ from confidnet_core._mlflow_open import Mark, abandoned, marked
 from confidnet_core._mlflow_run import Row, close_killed, deliver, mark_running, open_run
 from confidnet_core._mlflow_store import StoreError, first_line, on_server, project_root, reason, store_lock
 from confidnet_core._termination import sigterm_raises
+from confidnet_core._workspace import check_workspace
 from confidnet_core.records import FOLDER, Record, record
 
 PATIENCE = 30.0  # seconds that a run waits in all for a server's answers, the first second of each not counted
@@ -149,8 +150,9 @@ def stage_run(
     so experiments that DVC runs in temporary copies keep their rows. The row ends as FINISHED, as FAILED after an exception and as
     KILLED after Ctrl-C or SIGTERM (which leaves the block as SystemExit 143). After SIGKILL it stays RUNNING until the project's next
     run, which closes it as KILLED; its id given as resume_id continues it, provided that it is of the same benchmark and params.
-    ValueError where the store cannot be opened, unless it is a server.
+    ValueError where the store cannot be opened, unless it is a server, and as of check_workspace.
     """
+    check_workspace()
     identity = {"stage": stage, "benchmark": benchmark, "seed": seed, "method": method}
     written, whole = outputs(**identity), fitting_params(flatten(settings(benchmark)))
     header = describe(identity, fitting_params(flatten(params)), whole, written)

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.prefix: tuple[str, ...] = ()  # of every command line: what runs it with other rights
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "CONFIDNET_", "GIT_"))},
             "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
@@ -94,6 +96,15 @@ class Project:
         finally:
             self.dvc("queue", "stop", "--kill")
 
+    def wait_for_queue(self) -> None:
+        """Until no task waits or runs; AssertionError with the tasks' output after some minutes."""
+        end = time.monotonic() + 600
+        while any(word in self.dvc("queue", "status") for word in ("Queued", "Running")):
+            if time.monotonic() > end:
+                logs = [path.read_text()[-3000:] for path in self.folder.glob(".dvc/tmp/exps/celery/*.out")]
+                raise AssertionError("\n".join([self.dvc("queue", "status"), *logs]))
+            time.sleep(1)
+
     def stages_run(self, *arguments: str) -> list[str]:
         """The stages that really ran, not those restored from the cache."""
         return [line.split("'")[1] for line in self.dvc(*arguments).splitlines() if line.startswith("Running stage")]
@@ -103,7 +114,7 @@ class Project:
         return YAML(typ="safe").load(self.folder / "dvc.lock")["stages"][stage]["outs"][0]["md5"]
 
     def _run(self, *command: str, fails: bool = False) -> str:
-        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=900)
+        done = subprocess.run([*self.prefix, *command], cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=900)
         output = done.stdout + done.stderr
         if (done.returncode != 0) != fails:
             raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{output[-4000:]}")

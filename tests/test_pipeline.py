@@ -4,50 +4,21 @@ import json
 import os
 import signal
 import subprocess
-import time
-from pathlib import Path
 
 import pytest
 from dvc_project import Project
 from mlflow import MlflowClient
+from small_study import METHODS, SMALL, rows, small_study, wait_for_epoch
 
 pytestmark = pytest.mark.slow
 
 AFTER_A_SCORE = ["bootstrap@digits-0", "operate@digits-0", "compare"]
-METHODS = {
-    "mcp": {},
-    "entropy": {},
-    "mc_dropout": {},
-    "trust_score": {"samples_per_class": 20},
-    "confidnet": {},
-    "corrected_mcp": {},
-    "tcp": {},
-}
-SMALL = {
-    "benchmarks.digits.model.width": 0.25,
-    "benchmarks.digits.baseline.epochs": 4,
-    "benchmarks.digits.confidnet.epochs": 3,
-    "benchmarks.digits.finetune.epochs": 2,
-    "benchmarks.digits.correction.epochs": 2,
-    "methods": METHODS,
-    "mc_dropout.passes": 2,
-}
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
     """After the first `dvc repro`. The tests of this file change it one after another."""
-    project = Project.create(tmp_path_factory.mktemp("study") / "project", **SMALL)
-    project.dvc("repro")
-    project.commit("Results")
-    return project
-
-
-def rows(project: Project, **tags: str) -> list:
-    """MLflow runs with these tags."""
-    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
-    wanted = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
-    return client.search_runs([experiment.experiment_id for experiment in client.search_experiments()], wanted, max_results=1000)
+    return small_study(tmp_path_factory, tmp_path_factory.mktemp("study") / "project")
 
 
 def test_the_first_repro_leaves_a_table_with_every_method(project):
@@ -147,17 +118,6 @@ def test_a_training_killed_in_the_middle_goes_on_to_the_same_weights(project):
     project.dvc("checkout")
 
 
-def wait_for_epoch(project: Project, epoch: int) -> Path:
-    """The saved state of the training under way, once that epoch is over."""
-    for _ in range(600):
-        for row in project.folder.glob(".resume/train_confidnet-*/state.pt"):
-            client_rows = rows(project, stage="train_confidnet")
-            if any(run.info.status == "RUNNING" and run.data.metrics.get("epoch", 0) >= epoch for run in client_rows):
-                return row
-        time.sleep(0.1)
-    raise AssertionError("no epoch was saved within a minute")
-
-
 def test_experiments_in_temporary_workspaces_reach_the_one_store(project):
     project.dvc("exp", "run", "--temp", "--name", "alone", "--set-param", "methods.trust_score.samples_per_class=4")
     for samples in (5, 6):
@@ -165,7 +125,7 @@ def test_experiments_in_temporary_workspaces_reach_the_one_store(project):
             "exp", "run", "--queue", "--name", f"queued-{samples}", "--set-param", f"methods.trust_score.samples_per_class={samples}"
         )
     with project.queue_workers(2):
-        wait_for_queue(project)
+        project.wait_for_queue()
 
     shown = json.loads(project.dvc("exp", "show", "--json"))
     names = {experiment["name"] for baseline in shown for experiment in baseline.get("experiments") or []}
@@ -178,15 +138,6 @@ def test_experiments_in_temporary_workspaces_reach_the_one_store(project):
         assert {run.data.tags["stage"] for run in found} == {"ensemble", "evaluate", "bootstrap", "operate", "compare"}, name
     assert not list(project.folder.glob(".dvc/tmp/exps/**/mlflow.db"))
     assert project.git("status", "--porcelain") == ""
-
-
-def wait_for_queue(project: Project) -> None:
-    end = time.monotonic() + 240
-    while any(word in project.dvc("queue", "status") for word in ("Queued", "Running")):
-        if time.monotonic() > end:
-            logs = [path.read_text()[-3000:] for path in project.folder.glob(".dvc/tmp/exps/celery/*.out")]
-            raise AssertionError("\n".join([project.dvc("queue", "status"), *logs]))
-        time.sleep(1)
 
 
 def test_a_clone_that_shares_the_cache_trains_nothing(project, tmp_path):

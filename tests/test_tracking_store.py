@@ -40,6 +40,18 @@ def test_artifacts_follow_a_project_that_was_moved(root: Path, clean: pytest.Mon
     assert stored(moved, old.run_id).info.artifact_uri == (moved / "mlruns" / old.run_id / "artifacts").as_uri()
 
 
+def test_a_name_that_a_uri_must_escape_gets_no_second_folder_beside_it(root: Path, clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    project = tmp_path / "projects" / "all 100%25?" / "mine?"
+    project.mkdir(parents=True)
+    shutil.copy(root / "mlflow.db", project)
+    clean.setenv("DVC_ROOT", str(project))
+    with stage_run(**TRAINING, params={}) as run:
+        pass
+    assert (run.run_id, "FINISHED") in rows(project)
+    assert [path.name for path in (tmp_path / "projects").iterdir()] == ["all 100%25?"]
+    assert [path.name for path in project.parent.iterdir()] == ["mine?"]
+
+
 def test_without_dvc_root_the_working_directory_is_the_root(root: Path, clean: pytest.MonkeyPatch) -> None:
     shutil.copy(root / "mlflow.db", "mlflow.db")
     clean.delenv("DVC_ROOT")

@@ -1,0 +1,27 @@
+"""Where DVC runs a stage: a temporary workspace whose results DVC would lose stops before any work.
+
+DVC 3.67 fetches an experiment of `--temp` and of the queue from a file:// URL of its workspace, and passes over every error of that fetch
+(dvc.repo.experiments.executor.base). It fails for a shallow clone, and for a name such as a%20b, which is unquoted and then not found.
+The experiment is gone, without a word and with exit code 0.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import unquote
+
+from confidnet_core.revision import git
+
+TEMPORARY = ".dvc/tmp/exps"
+
+
+def check_workspace() -> None:
+    """ValueError in a temporary workspace of a project whose folder's name, or whose git history, DVC cannot bring results back to."""
+    root = Path(os.environ.get("DVC_ROOT") or ".").resolve()
+    if not Path.cwd().is_relative_to(root / TEMPORARY):
+        return
+    if unquote(str(root)) != str(root):
+        raise ValueError(
+            f"DVC loses the results of --temp and --queue in {root}, whose name holds a %-code; rename it, or run without them"
+        )
+    if git("-C", str(root), "rev-parse", "--is-shallow-repository") == "true":
+        raise ValueError(f"DVC loses the results of --temp and --queue in {root}, a shallow clone; run `git fetch --unshallow` first")
