@@ -12,7 +12,8 @@ A row imports only rows below it:
     artifacts    fitting         comparison  places  curves  histories  sheets  sampling  ensembles  networks on disk; stored results
     inference    evaluation      plots  operating  networks over a split; a score judged; figures from arrays; a score in use
     batches      tracking        sending  timings  resume  calibration  images as fed; MLflow; kept runs; seconds; interrupted trainings
-    datasets     models          losses  metrics  device  progress  _mlflow_run  _mlflow_model  _workspace  flat_minima  splits
+    datasets     models          losses  metrics  device  progress  flat_minima  splits
+    _mlflow_run  _mlflow_model   _workspace      rows and models in MLflow; what DVC's temporary workspaces would lose
     params       listing         offline  _mlflow_header  _dvc_outputs  params.yaml; its names; a page for `dvc plots`; a stage's facts
     recipes                                      how networks are trained
     data         fitted          _typed  revision  probabilities  records  _mlflow_open  images; values; code; softmax; runs kept, open

@@ -19,21 +19,8 @@ ROWS = [
     ["artifacts", "fitting", "comparison", "places", "curves", "histories", "sheets", "sampling", "ensembles"],
     ["inference", "evaluation", "plots", "operating"],
     ["batches", "tracking", "sending", "timings", "resume", "calibration"],
-    [
-        *(
-            "datasets",
-            "models",
-            "losses",
-            "metrics",
-            "device",
-            "progress",
-            "flat_minima",
-            "splits",
-            "_mlflow_run",
-            "_mlflow_model",
-            "_workspace",
-        )
-    ],
+    ["datasets", "models", "losses", "metrics", "device", "progress", "flat_minima", "splits"],
+    ["_mlflow_run", "_mlflow_model", "_workspace"],
     ["params", "listing", "offline", "_mlflow_header", "_dvc_outputs"],
     ["recipes"],
     ["data", "fitted", "_typed", "revision", "probabilities", "records", "_mlflow_open"],
