@@ -33,6 +33,12 @@ class Logger:
             entry["tags"] = self._undefined_tag()
         self._log(entry)
 
+    def log_results(self, results: dict[str, float | str | None]) -> None:
+        """Numbers as metrics, words as tags."""
+        words = {name: value for name, value in results.items() if isinstance(value, str)}
+        self.log_metrics({name: value for name, value in results.items() if name not in words})
+        self._log({"tags": {fitting_key(name): value for name, value in words.items()}})
+
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Store a file or a folder, under FOLDER of the run's artifacts. ValueError where it does not exist."""
         if not Path(path).exists():

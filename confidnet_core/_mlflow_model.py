@@ -37,10 +37,10 @@ class Packed:
 
 
 def log_model(client: Any, experiment_id: str, name: str, packed: Packed, run_id: str | None) -> Any:
-    """MLflow's logged model of this content: the one that is there, or a new one."""
+    """MLflow's logged model of this content: the one that is there, or a new one; listed with the run."""
     found = client.search_logged_models([experiment_id], f"tags.{DIGEST} = '{packed.tags[DIGEST]}' AND name = '{name}'")
     if ready := [one for one in found if one.status == "READY"]:
-        return ready[0]
+        return _listed(client, ready[0], run_id)
     made = client.create_logged_model(experiment_id, name, run_id, tags=packed.tags, model_type="selective classifier")
     try:
         with TemporaryDirectory() as folder:
@@ -49,7 +49,7 @@ def log_model(client: Any, experiment_id: str, name: str, packed: Packed, run_id
     except BaseException:
         client.finalize_logged_model(made.model_id, "FAILED")
         raise
-    return client.finalize_logged_model(made.model_id, "READY")
+    return _listed(client, client.finalize_logged_model(made.model_id, "READY"), run_id)
 
 
 def register_version(client: Any, name: str, packed: Packed, logged: Any) -> Any:
@@ -78,6 +78,17 @@ def version_by_alias(client: Any, name: str, alias: str) -> Any | None:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
+
+
+def _listed(client: Any, logged: Any, run_id: str | None) -> Any:
+    """The model, now among the models of the run."""
+    from mlflow.entities import LoggedModelOutput
+
+    outputs = client.get_run(run_id).outputs if run_id else None
+    known = [one.model_id for one in outputs.model_outputs] if outputs else []
+    if run_id and logged.model_id not in known:
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    return logged
 
 
 def _save(path: Path, packed: Packed, logged: Any) -> None:

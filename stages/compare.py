@@ -9,6 +9,7 @@ writes  reports/{index.html, comparison.md, comparison.csv, differences.csv, cal
 from pathlib import Path
 
 from confidnet_core.comparison import means_by_method
+from confidnet_core.files import read_json
 from confidnet_core.params import Params
 from confidnet_core.registering import register_or_warn
 from confidnet_core.report import write_report
@@ -20,11 +21,14 @@ def main(params: Params) -> None:
     reports = Path("reports")
 
     frame = write_report(params, reports)
+    summary = read_json(reports / "summary.json")
 
     for benchmark, rows in frame.groupby("benchmark", sort=False):
         listed = {"seeds": list(params.seeds), "methods": list(params.methods)}
         with stage_run(stage="compare", benchmark=benchmark, seed=None, params=listed) as run:
-            # The results of the whole execution, where most of its other stages may have come from the cache.
+            # The results of the whole execution, where most of its other stages may have come from the cache: by the names and in the
+            # units of `dvc exp show`, and all metrics of all scores.
+            run.parent.log_results(flatten(summary[benchmark]))
             run.parent.log_metrics(flatten(means_by_method(rows)))
             for name in ("index.html", "comparison.md", "differences.csv", "curves"):
                 run.parent.log_artifact(reports / name)

@@ -121,6 +121,7 @@ def test_another_process_loads_the_champion_by_its_alias_and_gives_the_stored_co
         assert answers["label"].tolist() == [str(index) for index in answers["class_index"]]
     logged = client(project).get_logged_model(champion(project).source.removeprefix("models:/"))
     assert logged.source_run_id == run.run_id and logged.status == "READY"
+    assert logged.model_id in [one.model_id for one in client(project).get_run(run.run_id).outputs.model_outputs]
 
 
 def test_a_version_says_what_it_is(project: Path, params: Params):

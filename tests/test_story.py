@@ -3,16 +3,23 @@
 import json
 import os
 import signal
+from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from dvc_project import Project
+from mlflow import pyfunc
 from small_study import METHODS, rows, small_study, wait_for_epoch
+
+from confidnet_core.data import load_dataset
+from confidnet_core.tracking import flatten
 
 pytestmark = pytest.mark.slow
 
 FEWER = "methods.trust_score.samples_per_class=4"
 LONGER = ("--name", "longer", "--set-param", "benchmarks.digits.confidnet.epochs=100", "train_confidnet@digits-0")
+TRUST_SCORE = "digits.aupr_error.trust_score"
 QUEUED = {"entropy": "against=[entropy]", "mcp": "against=[mcp]", "bolder": "thresholds.delta=0.2"}
 
 
@@ -68,31 +75,41 @@ def test_the_killed_training_goes_on_in_its_row_when_it_is_run_again(project):
 def test_dvc_and_mlflow_hold_the_same_values_of_every_experiment(project):
     shown = metrics(project)
     assert set(shown) == {"main", "fewer", "longer", *QUEUED}
-    assert shown["fewer"]["auroc"].pop("trust_score") != shown["main"]["auroc"].pop("trust_score")
-    assert shown["fewer"] == shown["main"]
-    for name, summary in metrics(project).items():
+    assert shown["fewer"]["aupr_error"]["trust_score"] != shown["main"]["aupr_error"]["trust_score"]
+    for name, summary in shown.items():
         if name == "longer":  # the training alone
             continue
         (execution,) = [row for row in rows(project, role="pipeline") if row.data.tags.get("dvc_exp_name", "main") == name]
-        logged = execution.data.metrics
-        assert summary["accuracy"] == round(logged["mcp.accuracy"], 5)
-        assert summary["auroc"] == {method: round(logged[f"{method}.auroc"], 5) for method in METHODS if method != "tcp"}
-        assert summary["errors"] == round((1 - logged["mcp.accuracy"]) * 900)
+        logged = execution.data.metrics | execution.data.tags
+        assert set(summary["aupr_error"]) == set(METHODS) - {"tcp"}
+        assert {key: logged[key] for key in flatten(summary)} == flatten(summary)
 
 
 def test_dvc_compares_any_two_of_them(project):
     (diff,) = json.loads(project.dvc("metrics", "diff", "main", "fewer", "--json")).values()
-    assert list(diff) == ["digits.auroc.trust_score"]
+    assert TRUST_SCORE in diff and set(diff) <= {TRUST_SCORE, "digits.best", "digits.best_score"}
     params = json.loads(project.dvc("exp", "diff", "main", "bolder", "--json"))["params"]["params.yaml"]
     assert {name: (change["old"], change["new"]) for name, change in params.items()} == {"thresholds.delta": (0.05, 0.2)}
 
 
 def test_an_applied_experiment_is_the_workspace_and_needs_no_run(project):
     project.dvc("exp", "apply", "fewer")
-    assert list(json.loads(project.dvc("metrics", "diff", "--json"))["reports/summary.json"]) == ["digits.auroc.trust_score"]
+    assert TRUST_SCORE in json.loads(project.dvc("metrics", "diff", "--json"))["reports/summary.json"]
     assert "up to date" in project.dvc("repro")
     project.commit("Fewer samples for Trust Score")
     assert project.git("status", "--porcelain") == ""
+
+
+def test_the_champion_answers_as_the_pipeline_did(project, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.folder}/mlflow.db")
+    monkeypatch.chdir(project.folder)
+    model = pyfunc.load_model("models:/confidnet-digits@champion")
+    data, what = load_dataset(Path("data/prepared/digits")), model.metadata.metadata
+    answers = model.predict(data.split("test")[0])
+    np.testing.assert_array_equal(answers["class_index"], np.load("data/predictions/digits/seed0/predicted.npy"))
+    stored = np.load(f"data/scores/digits/seed0/{what['score']}/confidence.npy")
+    np.testing.assert_allclose(answers["confidence"], stored, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(answers["accepted"], answers["confidence"] >= float(what.get("threshold", "inf")))
 
 
 def test_a_second_clone_pulls_it_all_and_repeats_nothing(project, tmp_path):
