@@ -92,14 +92,6 @@ def test_dvc_compares_any_two_of_them(project):
     assert {name: (change["old"], change["new"]) for name, change in params.items()} == {"thresholds.delta": (0.05, 0.2)}
 
 
-def test_an_applied_experiment_is_the_workspace_and_needs_no_run(project):
-    project.dvc("exp", "apply", "fewer")
-    assert TRUST_SCORE in json.loads(project.dvc("metrics", "diff", "--json"))["reports/summary.json"]
-    assert "up to date" in project.dvc("repro")
-    project.commit("Fewer samples for Trust Score")
-    assert project.git("status", "--porcelain") == ""
-
-
 def test_the_champion_answers_as_the_pipeline_did(project, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.folder}/mlflow.db")
     monkeypatch.chdir(project.folder)
@@ -110,6 +102,14 @@ def test_the_champion_answers_as_the_pipeline_did(project, monkeypatch):
     stored = np.load(f"data/scores/digits/seed0/{what['score']}/confidence.npy")
     np.testing.assert_allclose(answers["confidence"], stored, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(answers["accepted"], answers["confidence"] >= float(what.get("threshold", "inf")))
+
+
+def test_an_applied_experiment_is_the_workspace_and_needs_no_run(project):
+    project.dvc("exp", "apply", "fewer")
+    assert TRUST_SCORE in json.loads(project.dvc("metrics", "diff", "--json"))["reports/summary.json"]
+    assert "up to date" in project.dvc("repro")
+    project.commit("Fewer samples for Trust Score")
+    assert project.git("status", "--porcelain") == ""
 
 
 def test_a_second_clone_pulls_it_all_and_repeats_nothing(project, tmp_path):

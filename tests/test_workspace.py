@@ -47,8 +47,7 @@ def test_a_shallow_clone_refuses_temporary_workspaces_until_it_has_its_history(o
     assert set(experiments(project)) == {"away", "here"}
 
 
-@pytest.mark.parametrize(("name", "reason"), [("é", "'ascii' codec"), ("a#b", "No git repository"), ("a?b", "No git repository")])
-def test_dvc_itself_refuses_temporary_workspaces_of_other_odd_names(origin: Project, tmp_path: Path, name: str, reason: str):
-    project = clone(origin, tmp_path / name)
-    assert reason in project.dvc(*AWAY, fails=True)
+def test_dvc_itself_refuses_temporary_workspaces_of_other_odd_names(origin: Project, tmp_path: Path):
+    project = clone(origin, tmp_path / "a#b")
+    assert "No git repository" in project.dvc(*AWAY, fails=True)
     assert not (project.folder / "data/sources").exists()
