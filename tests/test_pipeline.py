@@ -118,24 +118,14 @@ def test_a_training_killed_in_the_middle_goes_on_to_the_same_weights(project):
     project.dvc("checkout")
 
 
-def test_experiments_in_temporary_workspaces_reach_the_one_store(project):
+def test_an_experiment_in_a_temporary_workspace_reaches_the_one_store(project):
     project.dvc("exp", "run", "--temp", "--name", "alone", "--set-param", "methods.trust_score.samples_per_class=4")
-    for samples in (5, 6):
-        project.dvc(
-            "exp", "run", "--queue", "--name", f"queued-{samples}", "--set-param", f"methods.trust_score.samples_per_class={samples}"
-        )
-    with project.queue_workers(2):
-        project.wait_for_queue()
-
-    shown = json.loads(project.dvc("exp", "show", "--json"))
-    names = {experiment["name"] for baseline in shown for experiment in baseline.get("experiments") or []}
-    assert {"alone", "queued-5", "queued-6"} <= names
-    for name in ("alone", "queued-5", "queued-6"):
-        (execution,) = rows(project, dvc_exp_name=name, role="pipeline")
-        assert (execution.info.run_name, execution.info.status) == (name, "FINISHED") and "mcp.auroc" in execution.data.metrics
-        found = rows(project, dvc_exp_name=name, role="stage")
-        assert {run.data.tags["mlflow.parentRunId"] for run in found} == {execution.info.run_id}
-        assert {run.data.tags["stage"] for run in found} == {"ensemble", "evaluate", "bootstrap", "operate", "compare"}, name
+    assert "alone" in project.dvc("exp", "list", "--name-only")
+    (execution,) = rows(project, dvc_exp_name="alone", role="pipeline")
+    assert (execution.info.run_name, execution.info.status) == ("alone", "FINISHED") and "mcp.auroc" in execution.data.metrics
+    found = rows(project, dvc_exp_name="alone", role="stage")
+    assert {run.data.tags["mlflow.parentRunId"] for run in found} == {execution.info.run_id}
+    assert {run.data.tags["stage"] for run in found} == {"ensemble", "evaluate", "bootstrap", "operate", "compare"}
     assert not list(project.folder.glob(".dvc/tmp/exps/**/mlflow.db"))
     assert project.git("status", "--porcelain") == ""
 

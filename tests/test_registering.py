@@ -235,7 +235,7 @@ def served_answers(images: np.ndarray) -> dict[str, list]:
     try:
         body = json.dumps({"inputs": images.tolist(), "params": {"risk": 0.3}}).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
-        for _ in range(480):
+        for _ in range(1200):
             try:
                 with closing(urllib.request.urlopen(request, timeout=60)) as answer:
                     return json.load(answer)["predictions"]

@@ -4,6 +4,7 @@ Format: www.cs.toronto.edu/~kriz/cifar.html, "python version": pickles of arrays
 """
 
 import pickle
+import shutil
 import tarfile
 import zlib
 from contextlib import ExitStack
@@ -90,7 +91,8 @@ def _unpack(archive: Path, target: Path, names: list[str]) -> None:
             for member in tar:
                 name = PurePosixPath(member.name).name
                 if member.isfile() and name in names:
-                    tar.extract(member.replace(name=name, deep=False), temporary, set_attrs=False, filter="data")
+                    with tar.extractfile(member) as content, (temporary / name).open("wb") as file:
+                        shutil.copyfileobj(content, file)
             while stream.read(CHUNK):  # to its end, where gzip compares its checksum
                 pass
             for name in names:
