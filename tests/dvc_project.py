@@ -119,3 +119,11 @@ class Project:
         if (done.returncode != 0) != fails:
             raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{output[-4000:]}")
         return output
+
+
+def clone(project: Project, folder: Path, *options: str) -> Project:
+    """In FOLDER; options of `git clone`."""
+    project.git("clone", "--quiet", *options, project.folder.as_uri(), str(folder))
+    copy = Project(folder)
+    copy.identify()
+    return copy

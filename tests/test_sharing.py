@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
-from dvc_project import Project
+from dvc_project import Project, clone
 from small_study import small_study
 from tracking_servers import free_port
 from tracking_stores import rows
@@ -33,13 +33,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.commit("A remote")
     assert "files pushed" in project.dvc("push", "--run-cache")
     return project
-
-
-def clone(project: Project, folder: Path, *options: str) -> Project:
-    project.git("clone", "--quiet", *options, project.folder.as_uri(), str(folder))
-    copy = Project(folder)
-    copy.identify()
-    return copy
 
 
 def archive(project: Project, folder: Path) -> Project:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from dvc_project import Project
+from dvc_project import Project, clone
 
 pytestmark = pytest.mark.slow
 
@@ -16,13 +16,6 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project.create(tmp_path_factory.mktemp("origin") / "project")
     project.change(seeds=[1])
     project.commit("Another seed")
-    return project
-
-
-def clone(origin: Project, folder: Path, *options: str) -> Project:
-    origin.git("clone", "--quiet", *options, origin.folder.as_uri(), str(folder))
-    project = Project(folder)
-    project.identify()
     return project
 
 
