@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from time import sleep
 from typing import Any
+from urllib.error import HTTPError
 
 import numpy as np
 import pytest
@@ -215,6 +216,9 @@ def test_the_command_registers_what_params_yaml_runs_and_moves_the_alias(project
 
 @pytest.mark.slow
 def test_a_server_takes_the_models_and_serves_them(project: Path, params: Params, clean: pytest.MonkeyPatch, tmp_path: Path):
+    clean.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT")  # the server that has just started may be slow to send a model
+    clean.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
+    clean.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # mlflow starts uvicorn by name
     (tmp_path / "server").mkdir()
     shutil.copy(project / "mlflow.db", tmp_path / "server/s.db")
     with mlflow_server(tmp_path / "server") as server:
@@ -231,7 +235,9 @@ def served_answers(images: np.ndarray) -> dict[str, list]:
     """Of `mlflow models serve`, asked over HTTP."""
     port = free_port()
     words = ["-m", "mlflow", "models", "serve", "-m", "models:/confidnet-small@champion", "--env-manager", "local", "-p", str(port)]
-    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    log = Path("served.txt")
+    with log.open("w") as stream:
+        process = subprocess.Popen([sys.executable, *words], stdout=stream, stderr=stream)
     try:
         body = json.dumps({"inputs": images.tolist(), "params": {"risk": 0.3}}).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
@@ -239,9 +245,12 @@ def served_answers(images: np.ndarray) -> dict[str, list]:
             try:
                 with closing(urllib.request.urlopen(request, timeout=60)) as answer:
                     return json.load(answer)["predictions"]
+            except HTTPError as error:
+                raise AssertionError(f"{error}: {error.read().decode()}\n{log.read_text()}") from error
             except OSError:
+                assert process.poll() is None, log.read_text()
                 sleep(0.25)
-        raise TimeoutError("the model is not served")
+        raise TimeoutError(f"the model is not served:\n{log.read_text()}")
     finally:
         process.terminate()
         process.wait(timeout=60)
