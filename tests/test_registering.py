@@ -216,8 +216,6 @@ def test_the_command_registers_what_params_yaml_runs_and_moves_the_alias(project
 
 @pytest.mark.slow
 def test_a_server_takes_the_models_and_serves_them(project: Path, params: Params, clean: pytest.MonkeyPatch, tmp_path: Path):
-    clean.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT")  # the server that has just started may be slow to send a model
-    clean.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
     clean.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # mlflow starts uvicorn by name
     (tmp_path / "server").mkdir()
     shutil.copy(project / "mlflow.db", tmp_path / "server/s.db")
