@@ -1,6 +1,7 @@
 """The code under test is this checkout's, whatever folder pytest was started in; and a project whose MLflow store is ready."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -27,7 +28,14 @@ def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("DVC_ROOT", str(root))
         with stage_run(stage="train_baseline", benchmark="digits", seed=0, params={}):
             pass
+    shutil.copy(root / "mlflow.db", root.parent)
     return root
+
+
+@pytest.fixture(scope="session")
+def first_store(shared_root: Path) -> Path:
+    """A database that knows nothing of any test: an experiment keeps the folder of its first run."""
+    return shared_root.parent / "mlflow.db"
 
 
 @pytest.fixture

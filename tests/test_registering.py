@@ -1,18 +1,13 @@
 """The best model in a real MLflow store: found by its alias in another process, registered once, and never worse than before."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from time import sleep
 from typing import Any
-from urllib.error import HTTPError
 
 import numpy as np
 import pytest
@@ -21,7 +16,7 @@ from mlflow import MlflowClient
 from served import answer, params_of, score
 from small import MLP, benchmark, small_digits, trained_run
 from small_params import changed, load
-from tracking_servers import free_port, mlflow_server
+from tracking_servers import free_port, mlflow_server, served_answers
 from tracking_stores import rows
 
 from confidnet_core.__main__ import cli
@@ -57,11 +52,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pa
 
 
 @pytest.fixture
-def project(trained: tuple[Path, Params], shared_root: Path, clean: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def project(trained: tuple[Path, Params], first_store: Path, clean: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The working directory, with a store that is ready."""
     folder = tmp_path / "my project"
     shutil.copytree(trained[0], folder)
-    shutil.copy(shared_root / "mlflow.db", folder)
+    shutil.copy(first_store, folder)
     clean.setenv("DVC_ROOT", str(folder))
     clean.setenv("CONFIDNET_DEVICE", "cpu")
     clean.chdir(folder)
@@ -224,31 +219,6 @@ def test_a_server_takes_the_models_and_serves_them(project: Path, params: Params
         register(params, "small")
         found = MlflowClient(server.uri).get_model_version_by_alias("confidnet-small", "champion")
         assert found.tags["score"] == "stack"
-        answers = served_answers(np.load("data/prepared/small/images.npy")[:3])
+        answers = served_answers("confidnet-small", np.load("data/prepared/small/images.npy")[:3], tmp_path / "log")
     assert {len(values) for values in answers.values()} == {3}
     assert set(answers) == {"label", "class_index", "confidence", "probability", "accepted"}
-
-
-def served_answers(images: np.ndarray) -> dict[str, list]:
-    """Of `mlflow models serve`, asked over HTTP."""
-    port = free_port()
-    words = ["-m", "mlflow", "models", "serve", "-m", "models:/confidnet-small@champion", "--env-manager", "local", "-p", str(port)]
-    log = Path("served.txt")
-    with log.open("w") as stream:
-        process = subprocess.Popen([sys.executable, *words], stdout=stream, stderr=stream)
-    try:
-        body = json.dumps({"inputs": images.tolist(), "params": {"risk": 0.3}}).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
-        for _ in range(1200):
-            try:
-                with closing(urllib.request.urlopen(request, timeout=60)) as answer:
-                    return json.load(answer)["predictions"]
-            except HTTPError as error:
-                raise AssertionError(f"{error}: {error.read().decode()}\n{log.read_text()}") from error
-            except OSError:
-                assert process.poll() is None, log.read_text()
-                sleep(0.25)
-        raise TimeoutError(f"the model is not served:\n{log.read_text()}")
-    finally:
-        process.terminate()
-        process.wait(timeout=60)

@@ -1,6 +1,7 @@
 """MLflow's own server, alive, dying, hanging, slow: what a training leaves there, and what is sent later, each entry once."""
 
 import re
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -24,9 +25,9 @@ STAGE = "with stage_run(stage='train_baseline', benchmark='digits', seed=0, para
 
 
 @pytest.fixture(scope="module")
-def server(shared_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mlflow]:
+def server(first_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mlflow]:
     folder = tmp_path_factory.mktemp("server")
-    (folder / "s.db").write_bytes((shared_root / "mlflow.db").read_bytes())
+    shutil.copy(first_store, folder / "s.db")
     with mlflow_server(folder) as running:
         yield running
 
