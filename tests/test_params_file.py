@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.utils.hydra import apply_overrides
+from project_code import ROOT
 from small_params import ABSENT, BASELINE, VALID, changed, load, refusal
 
 from confidnet_core.params import load_params
@@ -174,3 +176,17 @@ def test_a_missing_file_is_named_with_the_remedy(tmp_path: Path, monkeypatch: py
 def test_a_folder_in_its_place_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match=r"cannot be read .*; expected a file"):
         load_params(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change", ["methods.trust_score.neighbour=2", "thresholds.delta=0.2", "benchmarks.digits.confidnet.learning_rate=1e-4"]
+)
+def test_what_set_param_writes_is_one_line_and_read_as_a_number(tmp_path: Path, change: str):
+    before = (ROOT / "params.yaml").read_text()
+    path = tmp_path / "params.yaml"
+    path.write_text(before)
+    apply_overrides(path, [change])  # as `dvc exp run --set-param`
+    (line,) = [new for old, new in zip(before.splitlines(), path.read_text().splitlines(), strict=True) if old != new]
+    assert change.split("=")[0].split(".")[-1] in line
+    params = load_params(path)
+    assert params.benchmarks["digits"].confidnet.learning_rate == (0.0001 if "1e-4" in change else 0.001)

@@ -104,6 +104,18 @@ def test_the_champion_answers_as_the_pipeline_did(project, monkeypatch):
     np.testing.assert_array_equal(answers["accepted"], answers["confidence"] >= float(what.get("threshold", "inf")))
 
 
+def test_experiments_become_branches_are_saved_by_hand_and_go_without_their_rows(project):
+    project.dvc("exp", "branch", "bolder", "bold")
+    assert "delta: 0.2" in project.git("show", "bold:params.yaml")
+    (project.folder / "notes.txt").write_text("What was tried.")
+    project.dvc("exp", "save", "--name", "noted", "--include-untracked", "notes.txt")
+    project.dvc("exp", "remove", "bolder", "mcp")
+    assert set(metrics(project)) == {"main", "fewer", "longer", "entropy", "noted"}
+    assert {"bolder", "mcp"} <= {row.data.tags.get("dvc_exp_name") for row in rows(project, role="pipeline")}
+    (project.folder / "notes.txt").unlink()
+    assert project.git("status", "--porcelain") == ""
+
+
 def test_an_applied_experiment_is_the_workspace_and_needs_no_run(project):
     project.dvc("exp", "apply", "fewer")
     assert TRUST_SCORE in json.loads(project.dvc("metrics", "diff", "--json"))["reports/summary.json"]
