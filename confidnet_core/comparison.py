@@ -185,6 +185,11 @@ def shown(value: float, sign: str = "") -> str:
     return UNDEFINED if np.isnan(value) else f"{value:{sign}.2f}"
 
 
+def counted(value: float) -> str:
+    """Thousands apart; of a mean over seeds that is no whole number, one decimal."""
+    return f"{value:,.1f}".removesuffix(".0")
+
+
 def _named(frame: pd.DataFrame) -> str:
     return ", ".join(f"{row.benchmark} seed {row.seed} {row.method}" for row in frame.itertuples())
 
@@ -215,7 +220,7 @@ def _are_best(means: pd.DataFrame, column: Column) -> list[bool]:
 
 def _accuracy_line(group: pd.DataFrame) -> str:
     seeds = group.drop_duplicates("seed")
-    facts = [f"accuracy {shown(100 * row.accuracy)}%, {row.errors} errors among {row.samples}" for row in seeds.itertuples()]
+    facts = [f"accuracy {shown(100 * row.accuracy)}%, {row.errors:,} errors among {row.samples:,}" for row in seeds.itertuples()]
     return facts[0] if len(facts) == 1 else "; ".join(f"seed {seed}: {fact}" for seed, fact in zip(seeds["seed"], facts, strict=True))
 
 

@@ -73,7 +73,7 @@ def told_apart(found: pd.DataFrame, frame: pd.DataFrame, level: float) -> dict[s
     texts = {}
     for benchmark, rows in found.groupby("benchmark", sort=False):
         errors = frame[frame["benchmark"] == benchmark].drop_duplicates("seed")["errors"]
-        counted = " + ".join(map(str, errors)) if len(errors) <= 5 else f"{errors.sum()}"
+        counted = " + ".join(f"{count:,}" for count in errors) if len(errors) <= 5 else f"{errors.sum():,}"
         names = list(dict.fromkeys(rows["against"]))
         words = "\n".join(f"- against {name}: {in_words(rows[rows['against'] == name])}" for name in names)
         comparisons = len(rows) // rows["metric"].nunique()

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from confidnet_core.comparison import COLUMNS, UNDEFINED, Column, aligned, mean_over_seeds, shown, spans, values
+from confidnet_core.comparison import COLUMNS, UNDEFINED, Column, aligned, counted, mean_over_seeds, shown, spans, values
 from confidnet_core.registry import names, suggestion
 
 FILE = Path(__file__).with_suffix(".csv")
@@ -85,11 +85,7 @@ def _column(means: pd.DataFrame, theirs: pd.DataFrame, column: Column) -> list[t
 
 def _errors(frame: pd.DataFrame) -> list[str]:
     counts = zip(frame["errors"], frame["samples"], strict=True)
-    return [UNDEFINED if np.isnan(errors) else f"{_whole(errors)} among {_whole(samples)}" for errors, samples in counts]
-
-
-def _whole(count: float) -> str:
-    return f"{count:.1f}".removesuffix(".0")
+    return [UNDEFINED if np.isnan(errors) else f"{counted(errors)} among {counted(samples)}" for errors, samples in counts]
 
 
 def _problems(frame: pd.DataFrame) -> Iterator[str]:

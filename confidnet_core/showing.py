@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from confidnet_core.comparison import COLUMNS, UNDEFINED, WORKING_POINTS, Column, aligned, mean_over_seeds, shown, spans, values
+from confidnet_core.comparison import COLUMNS, UNDEFINED, WORKING_POINTS, Column, aligned, counted, mean_over_seeds, shown, spans, values
 from confidnet_core.differences import ALIKE, BETTER, HEADLINE, SHOWN, WORSE
 from confidnet_core.evaluation import KEYS
 from confidnet_core.metrics import METRICS
@@ -112,8 +112,8 @@ def _known(kind: str, chosen: Iterable[str], known: Iterable[str], file: str = "
 def _facts(group: pd.DataFrame) -> str:
     seeds = group.drop_duplicates("seed")
     errors, samples = seeds["errors"].mean(), seeds["samples"].mean()
-    counted = f"{errors:.6g} errors among {samples:.9g}, accuracy {shown(100 * seeds['accuracy'].mean())} %"
-    return counted if len(seeds) == 1 else f"{counted}, means over {len(seeds)} seeds"
+    text = f"{counted(errors)} errors among {counted(samples)}, accuracy {shown(100 * seeds['accuracy'].mean())} %"
+    return text if len(seeds) == 1 else f"{text}, means over {len(seeds)} seeds"
 
 
 def _means(group: pd.DataFrame) -> pd.DataFrame:

@@ -159,4 +159,4 @@ def _guarantee(seeds: pd.DataFrame) -> list[str]:
 
 
 def _range(values: pd.Series) -> str:
-    return f"{values.min()}" if values.min() == values.max() else f"{values.min()} to {values.max()}"
+    return f"{values.min():,}" if values.min() == values.max() else f"{values.min():,} to {values.max():,}"

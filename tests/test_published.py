@@ -150,13 +150,13 @@ def test_ours_theirs_and_the_difference_stand_under_each_other(published: pd.Dat
     assert header == ["method", "", "FPR@95%TPR ↓", "AUPR-Error ↑", "AUPR-Success ↑", "AUROC ↑", "accuracy ↑", "errors"]
     nothing = UNDEFINED
     assert rows == [
-        ["mcp", "ours", "10.00", "50.00", "50.00", "98.00", "99.20", "80 among 10000"],
-        ["", "published", "5.56", "35.05", "99.99", "98.63", "99.10", "90 among 10000 (derived)"],
+        ["mcp", "ours", "10.00", "50.00", "50.00", "98.00", "99.20", "80 among 10,000"],
+        ["", "published", "5.56", "35.05", "99.99", "98.63", "99.10", "90 among 10,000 (derived)"],
         ["", "difference", "+4.44", "+14.95", "-49.99", "-0.63", "+0.10", ""],
-        ["confidnet", "ours", "50.00", nothing, "99.98", "50.00", "99.20", "80 among 10000"],
-        ["", "published", "3.33", "45.89", "99.99", "98.82", "99.10", "90 among 10000 (derived)"],
+        ["confidnet", "ours", "50.00", nothing, "99.98", "50.00", "99.20", "80 among 10,000"],
+        ["", "published", "3.33", "45.89", "99.99", "98.82", "99.10", "90 among 10,000 (derived)"],
         ["", "difference", "+46.67", nothing, "-0.01", "-48.82", "+0.10", ""],
-        ["confidnet_head", "ours", "50.00", "40.00", "50.00", "50.00", "99.20", "80 among 10000"],
+        ["confidnet_head", "ours", "50.00", "40.00", "50.00", "50.00", "99.20", "80 among 10,000"],
         ["", "published", nothing, "43.94", nothing, nothing, nothing, nothing],
         ["", "difference", nothing, "-3.94", nothing, nothing, nothing, ""],
     ]
@@ -194,7 +194,7 @@ def test_several_seeds_are_compared_by_their_mean(published: pd.DataFrame):
     ]
     (_, _, ours, theirs, difference) = lines(beside_published(table(seeds), published)["cifar10_vgg16"])
     assert (ours[5], theirs[5], difference[5]) == ("91.00 ± 1.41", "91.53", "-0.53")
-    assert ours[7] == "700.5 among 10000"
+    assert ours[7] == "700.5 among 10,000"
 
 
 def test_the_table_is_aligned_and_no_wider_than_150_characters(published: pd.DataFrame):

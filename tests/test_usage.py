@@ -178,7 +178,7 @@ def test_where_seeds_differ_in_errors_the_legend_says_from_where_to_where():
 
 def test_of_segmentation_the_legend_counts_images_and_pixels():
     _, legend = guarantees(promise("mcp", 0.5, 0.8, 0.7, 0.02, units=33, samples=5000, errors=700))
-    assert "has 33 images with 5000 labelled pixels, of which 700 are predicted wrongly" in legend
+    assert "has 33 images with 5,000 labelled pixels, of which 700 are predicted wrongly" in legend
     assert "every image weighs the same" in legend
 
 
