@@ -6,7 +6,7 @@ A row imports only rows below it:
     registering                                  models in MLflow's registry
     packing                                      what a served model needs
     scores       checkpoints     report  showing  serving  a confidence score a file; released networks; all side by side; scores in use
-    page                                         the comparison to open in a browser
+    page         timed_page                      the comparison to open in a browser; a copy of it with seconds
     verdicts     charts          failures  markup  costs  in words; as charts; where classifiers fail; Markdown as HTML; what a score costs
     run          training        published  differences  usage  what a score may use; the trainings; others' results; intervals; in use
     artifacts    fitting         comparison  places  curves  histories  sheets  sampling  ensembles  networks on disk; stored results

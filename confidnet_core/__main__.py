@@ -96,11 +96,19 @@ def show(benchmarks: tuple[str, ...], metrics: str | None, intervals: bool | Non
 
 @cli.command()
 def report() -> None:
-    """Open the report, reports/index.html, in the browser."""
+    """Open the report, reports/index.html, in the browser, with the seconds that MLflow has."""
+    from confidnet_core._mlflow_store import project_root
+    from confidnet_core.timed_page import write_timed_page
+    from confidnet_core.timings import timings
+
     page = REPORTS / "index.html"
     if not page.is_file():
         raise ValueError(f"{page} does not exist; `dvc repro` makes it")
     click.echo(page)
+    try:
+        page = write_timed_page(page, project_root(), timings)
+    except ValueError as error:
+        click.echo(f"without seconds: {error}", err=True)
     if not webbrowser.open(page.resolve().as_uri()):
         click.echo("no browser was found; open that file in one, or name one in BROWSER", err=True)
 

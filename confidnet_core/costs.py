@@ -71,6 +71,6 @@ def _table(found: pd.DataFrame) -> str:
         *(f"{word.capitalize()}: {meaning}." for word, meaning in LEARNED.items() if word in set(found["learned"])),
         "Further passes: of a network, for each image that is scored; those with dropout on begin at the first dropout layer.",
         "Seconds are no result, since they differ from machine to machine: `python -m confidnet_core show --cost` prints those that",
-        "MLflow has of the last runs.",
+        "MLflow has of the last runs, `python -m confidnet_core report` shows them on the page.",
     ]
     return "\n\n".join(["### What a score costs", "\n".join(aligned(rows, left=2)), " ".join(legend)])

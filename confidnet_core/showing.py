@@ -19,7 +19,7 @@ from confidnet_core.differences import ALIKE, BETTER, HEADLINE, SHOWN, WORSE
 from confidnet_core.evaluation import KEYS
 from confidnet_core.metrics import METRICS
 from confidnet_core.registry import suggestion
-from confidnet_core.timings import Timing
+from confidnet_core.timings import LEGEND, Timing, of_scores, of_stages
 
 EVERY = {column.metric: column for column in (*COLUMNS, *WORKING_POINTS)}
 PAIR = ["benchmark", "method", "against", "metric", "verdict"]
@@ -56,24 +56,13 @@ def show_costs(console: Console, reports: Path, benchmarks: Iterable[str], took:
     frame = _read(reports / "costs.csv", ["benchmark", "method", "learned", "passes"])
     chosen = _known("benchmark", benchmarks, frame["benchmark"].unique(), "costs.csv")
     for benchmark, costs in frame[frame["benchmark"].isin(chosen or frame["benchmark"])].groupby("benchmark", sort=False):
-        found = pd.DataFrame(took(benchmark), columns=["stage", "seed", "method", "seconds"])
-        scored = found[found["method"].notna()].groupby("method")["seconds"].mean()
-        rows = [[one.method, one.learned, str(one.passes), _seconds(scored.get(one.method))] for one in costs.itertuples()]
-        stages = found[found["method"].isna()].groupby("stage", sort=False)["seconds"].mean()
+        scored, stages = of_scores(found := list(took(benchmark))), of_stages(found)
+        rows = [[one.method, one.learned, str(one.passes), scored.get(one.method, UNDEFINED)] for one in costs.itertuples()]
         console.print(Text(benchmark, style="bold"))
         console.print()
         _print_plain(console, [["method", "learned", "further passes", "seconds"], *rows], left=2)
-        _print_plain(console, [["stage", "seconds"], *([stage, _seconds(seconds)] for stage, seconds in stages.items())], left=1)
-    legend = (
-        "Seconds of the newest runs in MLflow, means over seeds; what DVC restored from its cache did not run. Of a score: the test, "
-        "validation and calibration splits with what it fits, from stored predictions. The passes with dropout on are made by the stage "
-        "sample, networks by the training stages."
-    )
-    console.print(Text(legend, style="dim"), soft_wrap=not console.is_terminal)
-
-
-def _seconds(value: float | None) -> str:
-    return UNDEFINED if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
+        _print_plain(console, [["stage", "seconds"], *map(list, stages.items())], left=1)
+    console.print(Text(LEGEND, style="dim"), soft_wrap=not console.is_terminal)
 
 
 def _print_plain(console: Console, rows: list[list[str]], left: int) -> None:

@@ -1,11 +1,18 @@
 """Seconds that stages and scores took, of their newest finished runs in MLflow: no result of a study, since machines differ."""
 
 import os
+from collections.abc import Iterable
+from statistics import mean
 from typing import NamedTuple
 
 from confidnet_core._mlflow_store import StoreError, on_server, open_store, project_root, reason
 
 PAGE = 1000  # runs in one answer of MLflow's
+LEGEND = (
+    "Seconds of the newest runs in MLflow, means over seeds; what DVC restored from its cache did not run. Of a score: the test, "
+    "validation and calibration splits with what it fits, from stored predictions. The passes with dropout on are made by the stage "
+    "sample, networks by the training stages."
+)
 
 
 class Timing(NamedTuple):
@@ -30,6 +37,23 @@ def timings(benchmark: str) -> list[Timing]:
         if not on_server():
             raise
         raise ValueError(f"the MLflow server {reason(error)}; the seconds are there alone") from None
+
+
+def of_scores(found: Iterable[Timing]) -> dict[str, str]:
+    """METHOD -> seconds as shown."""
+    return _means((one.method, one.seconds) for one in found if one.method is not None)
+
+
+def of_stages(found: Iterable[Timing]) -> dict[str, str]:
+    """STAGE -> seconds as shown, of those that are no score's."""
+    return _means((one.stage, one.seconds) for one in found if one.method is None)
+
+
+def _means(pairs: Iterable[tuple[str, float]]) -> dict[str, str]:
+    lists: dict[str, list[float]] = {}
+    for name, seconds in pairs:
+        lists.setdefault(name, []).append(seconds)
+    return {name: f"{value:.3g}" if (value := mean(values)) < 100 else f"{value:.0f}" for name, values in lists.items()}
 
 
 def _newest(client, experiment: str) -> list[Timing]:

@@ -11,7 +11,7 @@ REPORTING = {
     f"confidnet_core/{name}.py"
     for name in (
         *("tracking", "_mlflow_run", "_mlflow_entries", "_mlflow_header", "_mlflow_open", "_mlflow_store", "records", "sending"),
-        *("_dvc_outputs", "_termination", "_workspace", "_mlflow_model", "registering", "packing", "serving", "timings"),
+        *("_dvc_outputs", "_termination", "_workspace", "_mlflow_model", "registering", "packing", "serving", "timings", "timed_page"),
         *("progress", "revision", "listing", "showing", "__main__"),
     )
 }

@@ -13,7 +13,7 @@ ROWS = [
     ["registering"],
     ["packing"],
     ["scores", "checkpoints", "report", "showing", "serving"],
-    ["page"],
+    ["page", "timed_page"],
     ["verdicts", "charts", "failures", "markup", "costs"],
     ["run", "training", "published", "differences", "usage"],
     ["artifacts", "fitting", "comparison", "places", "curves", "histories", "sheets", "sampling", "ensembles"],

@@ -17,6 +17,7 @@ from confidnet_core.comparison import UNDEFINED
 from confidnet_core.histories import TRAININGS
 from confidnet_core.places import Place
 from confidnet_core.report import write_report
+from confidnet_core.timed_page import PLACE
 
 
 def numbers(values: dict | list) -> np.ndarray:
@@ -129,6 +130,10 @@ def test_every_training_shows_its_losses_and_validation_metrics_with_a_mark_at_t
 def test_what_is_learned_and_what_a_score_costs_is_told(page: Page):
     assert page.texts("th").count("learned") == 4 and page.texts("th").count("further passes") == 2
     assert page.texts("h3").count("What a score costs") == 2
+
+
+def test_each_benchmark_has_a_place_for_the_seconds_of_a_copy(text: str):
+    assert PLACE.findall(text) == ["letters", "streets"]
 
 
 def test_classifications_show_samples_and_segmentations_show_maps(page: Page):

@@ -1,5 +1,6 @@
 """What scores and stages cost on this machine: from MLflow's newest runs, beside what the comparison says of passes."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pytest
 from test_command_line import on_terminal, plain, refused, shown
 from tracking_servers import free_port
 
+from confidnet_core.timed_page import write_timed_page
 from confidnet_core.timings import timings
 from confidnet_core.tracking import stage_run
 
@@ -54,6 +56,16 @@ def test_costs_are_shown_with_mean_seconds_over_seeds_and_the_stages_below(compa
     assert "| confidnet | trained |              1 |     2.5 |" in lines
     assert "| energy    | no      |              0 |       – |" in lines  # noqa: RUF001
     assert any(line.startswith("| compare | ") for line in lines) and lines[-1].startswith("Seconds of the newest runs in MLflow")
+
+
+def test_a_copy_of_the_page_has_them_and_the_page_stays_as_it_is(compared: Path):
+    page = Path("reports/index.html")
+    page.write_text("<main><!-- seconds of timed --><hr><!-- seconds of never_run --></main>")
+    first, second = write_timed_page(page, compared, timings).read_text().split("<hr>")
+    assert re.search(r'<th scope="row">mcp</th>\s*<td [^>]*>0.375</td>', first)
+    assert '<th scope="row">compare</th>' in first and "Seconds of the newest runs" in first
+    assert second == "</main>"
+    assert page.read_text().count("<!--") == 2
 
 
 @pytest.mark.slow
