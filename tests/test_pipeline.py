@@ -73,21 +73,17 @@ def test_a_clone_without_a_cache_trains_again_to_the_same_files(project, tmp_pat
     clone.identify()
     (clone.folder / "README.md").write_text("The same code, another commit.\n")
     clone.commit("Words")
-    assert "train_baseline@digits-0" in clone.stages_run("repro", "evaluate@digits-0-confidnet")
+    assert "train_baseline@digits-0" in clone.stages_run("repro", "finetune_confidnet@digits-0", "predict@digits-0")
     assert clone.git("status", "--porcelain") == ""
 
 
-def test_a_changed_setting_of_a_score_reruns_that_score_and_the_comparison_alone(project):
-    project.change(**{"methods.trust_score.samples_per_class": 30})
-    assert project.stages_run("repro") == ["ensemble@digits", "evaluate@digits-0-trust_score", *AFTER_A_SCORE]
-
-
-def test_a_new_score_is_one_file_and_one_line_and_trains_nothing(project):
+def test_a_changed_setting_and_a_new_score_of_one_file_and_one_line_rerun_these_scores_and_the_comparison_alone(project):
     formula = "run.over_logits(lambda logits, _: logits.amax(1) - logits.amin(1))"
     code = f'"""Largest minus smallest logit."""\n\n\ndef logit_range(run):\n    return {formula}\n'
     (project.folder / "confidnet_core/scores/logit_range.py").write_text(code)
-    project.change(**{"methods.logit_range": {}})
-    assert project.stages_run("repro") == ["ensemble@digits", "evaluate@digits-0-logit_range", *AFTER_A_SCORE]
+    project.change(**{"methods.trust_score.samples_per_class": 30, "methods.logit_range": {}})
+    scored = [f"evaluate@digits-0-{method}" for method in ("trust_score", "logit_range")]
+    assert project.stages_run("repro") == ["ensemble@digits", *scored, *AFTER_A_SCORE]
     assert "logit_range" in json.loads((project.folder / "reports/summary.json").read_text())["digits"]["aupr_error"]
 
 

@@ -8,6 +8,7 @@ from dvc_project import Project
 
 pytestmark = pytest.mark.slow
 
+STACK = {"samples_per_class": 100, "windows": [0.04, 0.08]}
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -31,7 +32,8 @@ def test_real_camvid_in_a_temporary_workspace_gets_its_table(tmp_path):
             f"{recipe}.finetune.epochs": 1,
             f"{recipe}.correction.epochs": 1,
             "mc_dropout.pixel_passes": 2,
-            "methods.trust_score.samples_per_class": 100,
+            "methods": {"mcp": {}, "mc_dropout": {}, "trust_score": {"samples_per_class": 100}, "confidnet": {}, "stack": STACK},
+            "against": ["mcp"],
         },
     )
     project.dvc("exp", "run", "--temp", "--name", "camvid", "--set-param", "run=[camvid_segnet]")
@@ -49,15 +51,16 @@ def test_real_camvid_in_a_temporary_workspace_gets_its_table(tmp_path):
 
 @pytest.mark.skipif(not (DATA / "mnist").is_dir(), reason="real MNIST is not in ../shared/data/mnist")
 def test_real_mnist_ranks_errors_well_above_chance(tmp_path):
-    recipe = "benchmarks.mnist_convnet"
+    recipe = "benchmarks.mnist_mlp"
     project = study(
         tmp_path / "project",
-        run=["mnist_convnet"],
+        run=["mnist_mlp"],
+        against=["mcp"],
         methods={"mcp": {}, "trust_score": {"samples_per_class": 500}, "confidnet": {}},
-        **{f"{recipe}.model.width": 0.25, "mc_dropout.passes": 0},
-        **{f"{recipe}.{training}.epochs": 1 for training in ("baseline", "confidnet", "finetune", "correction")},
+        **{f"{recipe}.model.hidden": 200, f"{recipe}.baseline.epochs": 3, "mc_dropout.passes": 0},
+        **{f"{recipe}.{training}.epochs": 1 for training in ("confidnet", "finetune", "correction")},
     )
     project.dvc("repro")
-    summary = json.loads((project.folder / "reports/summary.json").read_text())["mnist_convnet"]
+    summary = json.loads((project.folder / "reports/summary.json").read_text())["mnist_mlp"]
     assert summary["accuracy"] > 95 and summary["errors"] == round((100 - summary["accuracy"]) * 100)
     assert summary["aupr_error"]["mcp"] > 10 and summary["aupr_error"]["trust_score"] > 5
