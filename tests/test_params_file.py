@@ -179,7 +179,7 @@ def test_a_folder_in_its_place_is_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "change", ["methods.trust_score.neighbour=2", "thresholds.delta=0.2", "benchmarks.digits.confidnet.learning_rate=1e-4"]
+    "change", ["methods.trust_score.neighbour=2", "thresholds.delta=0.2", "benchmarks.digits.confidnet.learning_rate=1e-7"]
 )
 def test_what_set_param_writes_is_one_line_and_read_as_a_number(tmp_path: Path, change: str):
     before = (ROOT / "params.yaml").read_text()
@@ -189,4 +189,4 @@ def test_what_set_param_writes_is_one_line_and_read_as_a_number(tmp_path: Path, 
     (line,) = [new for old, new in zip(before.splitlines(), path.read_text().splitlines(), strict=True) if old != new]
     assert change.split("=")[0].split(".")[-1] in line
     params = load_params(path)
-    assert params.benchmarks["digits"].confidnet.learning_rate == (0.0001 if "1e-4" in change else 0.001)
+    assert params.benchmarks["digits"].confidnet.learning_rate == (1e-7 if "1e-7" in change else 0.001)
