@@ -107,7 +107,7 @@ def report() -> None:
     click.echo(page)
     try:
         page = write_timed_page(page, project_root(), timings)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         click.echo(f"without seconds: {error}", err=True)
     if not webbrowser.open(page.resolve().as_uri()):
         click.echo("no browser was found; open that file in one, or name one in BROWSER", err=True)
