@@ -28,7 +28,7 @@ DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}  # matplotlib
 PERCENT = {"tickformat": ".0%"}
 
 
-def library() -> str:
+def plotly_zipped() -> str:
     """plotly.js, zipped and in base64: 2 MB instead of 5."""
     return b64encode(compress(get_plotlyjs().encode(), mtime=0)).decode()
 

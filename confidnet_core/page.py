@@ -90,7 +90,7 @@ def write_page(path: Path, params: Params, everywhere: Sequence[Place], findings
         level=params.bootstrap.level,
         ranks=html(findings.ranks),
         run=_what_ran(params),
-        library=charts.library(),
+        library=charts.plotly_zipped(),
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "charts.js").read_text(encoding="utf-8")),
     )
