@@ -24,7 +24,7 @@ _BLOCK = 1 << 17  # confidences mapped at a time: temporary arrays do not grow w
 class Calibrator:
     """Confidence -> probability of being right, never falling where the confidence rises.
 
-    how: where the probability comes from, as a table says it: "isotonic on 5000 validation samples"
+    how: where the probability comes from, as a table says it: "isotonic on 5,000 validation samples"
     mapping: float64 (m,) -> float64 (m,)
     """
 
@@ -82,10 +82,10 @@ def _fitted(confidence: np.ndarray, correct: np.ndarray) -> Calibrator:
     fewer = min(right, samples - right)
     if fewer == 0 or confidence.min() == confidence.max():
         share = (right + 1) / (samples + 2)
-        return Calibrator(f"constant on {samples} validation samples", lambda values: np.full(len(values), share))
+        return Calibrator(f"constant on {samples:,} validation samples", lambda values: np.full(len(values), share))
     if fewer < FEWEST:
-        return Calibrator(f"Platt on {samples} validation samples", _platt(confidence, correct))
-    return Calibrator(f"isotonic on {samples} validation samples", _isotonic(confidence, correct))
+        return Calibrator(f"Platt on {samples:,} validation samples", _platt(confidence, correct))
+    return Calibrator(f"isotonic on {samples:,} validation samples", _isotonic(confidence, correct))
 
 
 def _isotonic(confidence: np.ndarray, correct: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

@@ -4,6 +4,7 @@ Seconds differ from machine to machine, and would make the outputs of equal stud
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -22,11 +23,32 @@ LEARNED = {
     "fitted": "few numbers are fitted on the validation split",
     "neighbours": "features of training samples are kept, and the nearest searched",
 }
-# The attribute `passes` where params.yaml decides: what, and how many they are then, for a segmentation or not.
-PASSES: dict[str, Callable[[Params, bool], int]] = {
-    "dropout": lambda params, pixels: params.mc_dropout.pixel_passes if pixels else params.mc_dropout.passes,
-    "seeds": lambda params, _: len(params.seeds) - 1,
-}
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """A method on a benchmark."""
+
+    method: str
+    benchmark: str
+    params: Params
+    is_segmentation: bool
+
+    def dropout(self) -> int:
+        passes = self.params.mc_dropout
+        return passes.pixel_passes if self.is_segmentation else passes.passes
+
+    def seeds(self) -> int:
+        return len(self.params.seeds) - 1
+
+    def views(self) -> int:
+        """Of scores/_views.py: moved in four directions unless the setting `shift` is 0, and mirrored."""
+        moved = 4 if self.params.methods[self.method].get("shift", True) else 0
+        return moved + self.params.benchmarks[self.benchmark].baseline.augmentation.flip
+
+
+# The attribute `passes` where params.yaml decides, and how many they are then.
+PASSES: dict[str, Callable[[Scoring], int]] = {"dropout": Scoring.dropout, "seeds": Scoring.seeds, "views": Scoring.views}
 
 
 def learned(methods: Iterable[str]) -> dict[str, str]:
@@ -38,14 +60,14 @@ def learned(methods: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def passes(methods: Iterable[str], params: Params, is_segmentation: bool) -> dict[str, int]:
+def passes(methods: Iterable[str], benchmark: str, params: Params, is_segmentation: bool) -> dict[str, int]:
     """METHOD -> passes of a network for each image beside the classifier's own, 0 where the score does not say. ValueError for a word that
     is not in PASSES."""
     found = {}
     for method, count in marks("scores", methods, "passes").items():
         if isinstance(count, str) and count not in PASSES:
             raise ValueError(f"scores/{method}.py has passes {count!r}; expected a number, or one of {', '.join(PASSES)}")
-        found[method] = PASSES[count](params, is_segmentation) if isinstance(count, str) else count or 0
+        found[method] = PASSES[count](Scoring(method, benchmark, params, is_segmentation)) if isinstance(count, str) else count or 0
     return found
 
 
@@ -54,7 +76,7 @@ def cost_frame(everywhere: Iterable[Place], params: Params) -> pd.DataFrame:
     rows = []
     for place in {place.benchmark: place for place in everywhere}.values():
         methods, dataset = place.results(), load_dataset(Path("data/prepared") / place.benchmark)
-        words, counts = learned(methods), passes(methods, params, dataset.is_segmentation)
+        words, counts = learned(methods), passes(methods, place.benchmark, params, dataset.is_segmentation)
         rows += [[place.benchmark, method, words[method], counts[method]] for method in methods]
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -104,7 +104,7 @@ def test_a_score_that_ranks_the_wrong_way_round_is_worth_a_constant():
 @pytest.mark.parametrize(("right", "n", "expected"), [(8, 8, 9 / 10), (0, 8, 1 / 10), (1, 1, 2 / 3), (0, 1, 1 / 3)])
 def test_a_single_outcome_has_the_probability_of_the_rule_of_succession(right: int, n: int, expected: float):
     calibrator = fit_calibrator(np.arange(n), np.arange(n) < right, "rank")
-    assert calibrator.how == f"constant on {n} validation samples"
+    assert calibrator.how == f"constant on {n:,} validation samples"
     np.testing.assert_array_equal(calibrator([-5, 0, 99]), [expected] * 3)
 
 
@@ -142,7 +142,7 @@ def test_many_samples_are_thinned_evenly():
     n = 3 * MOST + 5
     confidence = np.arange(n, dtype=np.float32)  # sorted: a part from either end would have one outcome
     calibrator = fit_calibrator(confidence, confidence >= n / 2, "rank")
-    assert calibrator.how == f"isotonic on {MOST} validation samples"
+    assert calibrator.how == f"isotonic on {MOST:,} validation samples"
     np.testing.assert_allclose(calibrator([0, n / 2 - 9, n / 2 + 9, n]), [0, 0, 1, 1], atol=1e-5)
 
 

@@ -6,13 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pages import lay_out
+from small import benchmark, small_digits
 from test_report import params
 
 from confidnet_core import costs
 from confidnet_core.costs import LEARNED, NOT_LEARNED, cost_frame, cost_tables, learned, passes
 from confidnet_core.params import McDropout
 from confidnet_core.places import Place
+from confidnet_core.recipes import Augmentation
 from confidnet_core.registry import find, names
+from confidnet_core.run import Run
+from confidnet_core.scores._views import views
 
 PARAMS = replace(params(seeds=(0, 1, 2)), mc_dropout=McDropout(passes=50, pixel_passes=20, precision="fp32"))
 
@@ -35,22 +39,33 @@ def test_scores_that_read_trained_networks_or_training_data_say_so():
 
 def test_passes_are_counted_beside_the_classifiers_own():
     scores = ["mcp", "confidnet_head", "confidnet", "mc_dropout", "mc_dropout_mutual_information", "ensemble"]
-    assert list(passes(scores, PARAMS, is_segmentation=False).values()) == [0, 0, 1, 50, 50, 2]
-    assert list(passes(scores, PARAMS, is_segmentation=True).values()) == [0, 0, 1, 20, 20, 2]
+    assert list(passes(scores, "small", PARAMS, is_segmentation=False).values()) == [0, 0, 1, 50, 50, 2]
+    assert list(passes(scores, "small", PARAMS, is_segmentation=True).values()) == [0, 0, 1, 20, 20, 2]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("settings", [{}, {"shift": 0.1}, {"shift": 0.0}])
+def test_passes_over_views_are_as_many_as_there_are_views(flip: bool, settings: dict[str, float]):
+    what = benchmark()
+    what = replace(what, baseline=replace(what.baseline, augmentation=Augmentation(flip=flip)))
+    run = Run("small", what, 0, small_digits(), Path(), Path())
+    asked = replace(PARAMS, methods={"tta": settings}, benchmarks={"small": what})
+    count = len(views(run, "tta", **{"shift": 0.04, **settings}))
+    assert passes(["tta"], "small", asked, is_segmentation=False) == {"tta": count}
 
 
 @pytest.mark.parametrize(
     ("attribute", "word", "message"),
     [
         ("learned", "free", r"scores/mcp\.py has learned 'free'; known: trained, fitted, neighbours; leave it out where nothing is"),
-        ("passes", "many", r"scores/mcp\.py has passes 'many'; expected a number, or one of dropout, seeds"),
+        ("passes", "many", r"scores/mcp\.py has passes 'many'; expected a number, or one of dropout, seeds, views"),
     ],
 )
 def test_a_word_that_means_nothing_is_refused_with_the_known_ones(attribute: str, word: str, message: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(find("scores", "mcp"), attribute, word, raising=False)
     with pytest.raises(ValueError, match=message):
         learned(["mcp"])
-        passes(["mcp"], PARAMS, is_segmentation=False)
+        passes(["mcp"], "small", PARAMS, is_segmentation=False)
 
 
 def test_the_table_has_every_score_but_the_oracle_and_explains_the_words_it_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

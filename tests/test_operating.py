@@ -56,7 +56,7 @@ def test_any_other_scale_is_learned_on_validation_data_alone():
     val, test = scored(0, samples=5000), scored(1)
     far_off = Scored(val.confidence**20, val.correct), Scored(test.confidence**20, test.correct)
     found = reliability(*far_off, "rank", HOW)
-    assert found.how == "isotonic on 5000 validation samples"
+    assert found.how == "isotonic on 5,000 validation samples"
     assert found.metrics["ece"] < 0.06 < 0.3 < calibration_metrics(far_off[1].confidence, test.correct)["ece"]
     turned = reliability(far_off[0], Scored(far_off[1].confidence, ~test.correct), "rank", HOW)
     assert turned.curve[["probability", "count"]].equals(found.curve[["probability", "count"]])
@@ -206,7 +206,7 @@ def test_the_stage_counts_images_as_units_and_void_never(root: Path, clean: pyte
     operate.main(params, "small", 0)
     folder = Path("data/operating/small/seed0/margin")
     counted = {split: int(np.sum(dataset.split(split)[1] != VOID)) for split in answers}
-    assert read_json(folder / "calibration.json")["how"] == f"isotonic on {counted['val']} validation samples"
+    assert read_json(folder / "calibration.json")["how"] == f"isotonic on {counted['val']:,} validation samples"
     assert pd.read_csv(folder / "reliability.csv")["count"].sum() == counted["test"]
     images, labels = len(dataset.splits["calibration"]), dataset.split("calibration")[1]
     wrong = int(np.sum((answers["calibration"].predicted != labels) & (labels != VOID)))

@@ -8,7 +8,7 @@ from dvc_project import Project
 
 pytestmark = pytest.mark.slow
 
-STACK = {"samples_per_class": 100, "windows": [0.04, 0.08]}
+STACK = {"samples_per_class": 100, "shift": 0.04}
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
 

@@ -16,6 +16,7 @@ from confidnet_core.metrics import failure_metrics
 from confidnet_core.run import Run
 from confidnet_core.scores.log_odds import log_odds
 from confidnet_core.scores.stack import PARTS, applied, best_regression, stack, stacked
+from confidnet_core.scores.tta import tta
 
 
 @pytest.fixture(scope="module")
@@ -43,33 +44,20 @@ def distances(run: Run) -> np.ndarray:
     return np.log(np.column_stack([np.where(same, pairs, np.inf).min(1), np.where(same, np.inf, pairs).min(1)]))
 
 
-def surroundings(run: Run, sizes: tuple[int, ...]) -> np.ndarray:
-    """Mean log-odds and share of the own prediction in squares, cut at the edges, by a loop over pixels."""
-    maps = logits(run)
-    sure, predicted = odds(maps).clip(max=20), maps.argmax(1)
-    found = np.empty((*predicted.shape, 2 * len(sizes)))
-    for image, y, x in np.ndindex(predicted.shape):
-        for place, size in enumerate(sizes):
-            square = (image, slice(max(y - size // 2, 0), y + size // 2 + 1), slice(max(x - size // 2, 0), x + size // 2 + 1))
-            found[image, y, x, place] = sure[square].mean()
-            found[image, y, x, place + len(sizes)] = (predicted[square] == predicted[image, y, x]).mean()
-    return found[run.counted]
-
-
 def by_hand(train: np.ndarray, correct: np.ndarray, test: np.ndarray) -> np.ndarray:
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(train, correct).decision_function(test)
 
 
 def by_brute_force(run: Run) -> np.ndarray:
-    around = surroundings(run, (3, 9)) if run.dataset.is_segmentation else distances(run)
-    return np.column_stack([odds(logits(run))[run.counted], around])
+    columns = [odds(logits(run))[run.counted], tta(run)]
+    return np.column_stack(columns if run.dataset.is_segmentation else [*columns, distances(run)])
 
 
 @pytest.mark.parametrize("kind", ["digits", "segmentation"])
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_it_sees_mcp_and_what_stands_around(runs: dict[str, Run], kind: str, split: str):
+def test_it_sees_mcp_other_views_and_for_classes_the_distances_to_training_samples(runs: dict[str, Run], kind: str, split: str):
     run = runs[kind]
-    found = stacked(run, split, samples_per_class=10**6, windows=(0.09, 0.25))  # of 32 rows
+    found = stacked(run, split, samples_per_class=10**6, shift=0.04)
     assert np.abs(found - by_brute_force(run.on(split))).max() < 1e-4
 
 
@@ -117,12 +105,6 @@ def test_one_that_harms_on_the_other_parts_leaves_mcp():
 def test_too_few_errors_or_successes_to_fit_leave_mcp(errors: int):
     inputs, correct = np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) >= errors
     assert np.array_equal(applied(best_regression(inputs, correct), inputs), inputs[:, 0])
-
-
-@pytest.mark.parametrize("windows", [(0.0,), (0.04, 1.5)])
-def test_a_window_that_is_no_share_of_the_image_is_refused(runs: dict[str, Run], windows: tuple[float, ...]):
-    with pytest.raises(ValueError, match=r"methods.stack.windows is .*expected shares of the image's height"):
-        stack(runs["segmentation"], windows=windows)
 
 
 def test_samples_per_class_below_1_is_refused(runs: dict[str, Run]):

@@ -1,50 +1,46 @@
-"""A stack of cheap scores: logistic regression, on validation data, of the log-odds of MCP and of what stands around a prediction.
+"""A stack of cheap scores: logistic regression, on validation data, of the log-odds of MCP and of few numbers that tell more.
 
-Wolpert 1992, "Stacked generalization". Few numbers that mean the same for every class are stacked: a hundred errors are enough, and
-scenes unlike those of the validation data do no harm.
+Wolpert 1992, "Stacked generalization". They mean the same for every class: a hundred errors are enough, and scenes unlike those of the
+validation data do no harm.
+- the log-odds that the classifier gives on average to other views of the image: the score `tta`
 - classification: distances to training samples, those of Trust Score (Jiang et al. 2018, arXiv:1805.11783) before their division
-- segmentation: how sure the neighbouring pixels are, and how many of them are predicted as the same class
 """
 
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
-from torch.nn.functional import one_hot, pad
 
 from confidnet_core.device import double
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.probabilities import log_odds_of_largest
 from confidnet_core.run import Run
 from confidnet_core.scores._neighbours import distance_to_neighbour, over_places, reference
+from confidnet_core.scores._views import mean_log_odds
 
 PARTS = 5  # of the validation data: each is scored by a regression on the others
 MOST = 2**20  # validation pixels that are fitted to
-SUREST = 20  # log-odds above it are cut before they are averaged: one pixel must not outweigh its neighbours
 LOG_DISTANCES = (-30, 30)  # of a sample that is in the training data, and of a class that is not
 
 Inputs = np.ndarray  # float64 (n, columns), the first of which is the log-odds of MCP
-Settings = tuple[int, tuple[float, ...]]
 Regression = tuple[list[float], list[float], list[float], float]  # mean and deviation of the columns; coefficients; intercept
 
 
-def stack(run: Run, samples_per_class: int = 1000, windows: tuple[float, ...] = (0.04, 0.08)) -> np.ndarray:
+def stack(run: Run, samples_per_class: int = 1000, shift: float = 0.04) -> np.ndarray:
     """Log-odds of being right, any real number; those of MCP where the stack is no better.
 
     Better: a higher AUPR-Error on validation data, each part of which is scored by a regression on the others; a part is a stretch of
     images, since the pixels of an image err together.
     samples_per_class: bounds the training samples of a class, whose nearest counts
-    windows: squares around a pixel, as shares of the image's height
-    ValueError for samples_per_class below 1 and for windows outside (0, 1].
+    shift: of the views, as a share of the image's height
+    ValueError for samples_per_class below 1 and for a shift outside [0, 1).
     """
-    if not all(0 < share <= 1 for share in windows):
-        raise ValueError(f"methods.stack.windows is {list(windows)}; expected shares of the image's height, above 0 and at most 1")
-    settings = (samples_per_class, tuple(windows))
-    return applied(run.fitted(_regression, *settings), run.once(stacked, run.split, *settings))
+    return applied(run.fitted(_regression, samples_per_class, shift), run.once(stacked, run.split, samples_per_class, shift))
 
 
 stack.scale = "log_odds"
 stack.learned = "fitted"
+stack.passes = "views"
 
 
 def best_regression(inputs: Inputs, correct: np.ndarray) -> Regression | None:
@@ -60,10 +56,10 @@ def best_regression(inputs: Inputs, correct: np.ndarray) -> Regression | None:
     return None
 
 
-def _regression(run: Run, *settings: Settings) -> Regression | None:
+def _regression(run: Run, samples_per_class: int, shift: float) -> Regression | None:
     validation = run.validation
     every = -(-len(validation.correct) // MOST)
-    return best_regression(run.once(stacked, validation.split, *settings)[::every], validation.correct[::every])
+    return best_regression(run.once(stacked, validation.split, samples_per_class, shift)[::every], validation.correct[::every])
 
 
 def _fitted(inputs: Inputs, correct: np.ndarray) -> Regression:
@@ -80,11 +76,11 @@ def applied(regression: Regression | None, inputs: Inputs) -> np.ndarray:
     return (inputs - np.array(mean)) / np.array(deviation) @ np.array(coefficients) + intercept
 
 
-def stacked(run: Run, split: str, samples_per_class: int, windows: tuple[float, ...]) -> Inputs:
+def stacked(run: Run, split: str, samples_per_class: int, shift: float) -> Inputs:
     """What is stacked, of a split."""
     run = run.on(split)
-    log_odds = run.over_logits(lambda logits, _: log_odds_of_largest(logits))
-    return np.column_stack([log_odds, _surroundings(run, windows) if run.dataset.is_segmentation else _distances(run, samples_per_class)])
+    columns = [run.over_logits(lambda logits, _: log_odds_of_largest(logits)), mean_log_odds(run, "stack", shift)]
+    return np.column_stack(columns if run.dataset.is_segmentation else [*columns, _distances(run, samples_per_class)])
 
 
 def _distances(run: Run, samples_per_class: int) -> np.ndarray:
@@ -101,44 +97,3 @@ def _distances(run: Run, samples_per_class: int) -> np.ndarray:
         return over_places(of_places, max(map(len, classes)), run.classifier.encode(images), predicted.long())
 
     return run.over_images(of_images, run.predicted_maps)
-
-
-def _surroundings(run: Run, windows: tuple[float, ...]) -> np.ndarray:
-    """Of each window the mean log-odds, and the share of pixels that are predicted as the one in its middle: (n, 2 windows)."""
-    sizes = [1 + 2 * round(share * run.dataset.image_shape[1] / 2) for share in windows]
-
-    def of_maps(logits: Tensor) -> Tensor:
-        predicted = logits.argmax(1)
-        log_odds = _sums(log_odds_of_largest(logits).unsqueeze(1).clamp(max=SUREST))
-        counts = _sums(one_hot(predicted, logits.shape[1]).movedim(-1, 1).int())
-        means = [_mean_around(log_odds, torch.zeros_like(predicted), size) for size in sizes]
-        return torch.stack([*means, *(_mean_around(counts, predicted, size) for size in sizes)], dim=-1)
-
-    return run.over_logit_maps(of_maps)
-
-
-def _sums(maps: Tensor) -> Tensor:
-    """Of all that is above and to the left of a corner: (b, channels, h, w) -> (b, channels, h + 1, w + 1), of the same type."""
-    return pad(maps.cumsum(3, dtype=maps.dtype).cumsum(2, dtype=maps.dtype), [1, 0, 1, 0])
-
-
-def _mean_around(sums: Tensor, channel: Tensor, size: int) -> Tensor:
-    """Of the part of a square of odd `size` around each pixel that lies inside, in the pixel's CHANNEL int64 (b, h, w): float64 (b, h, w).
-
-    SUMS as from _sums: four corners of a square give its sum, whatever its size.
-    """
-    height, width = channel.shape[1:]
-    (top, bottom), (left, right) = (_ends(length, size) for length in (height, width))
-
-    def corner(rows: Tensor, columns: Tensor) -> Tensor:
-        places = (channel * (height + 1) + rows[:, None]) * (width + 1) + columns
-        return sums.flatten(1).gather(1, places.flatten(1)).view(channel.shape)
-
-    total = corner(bottom, right) - corner(top, right) - corner(bottom, left) + corner(top, left)
-    return total.double() / ((bottom - top)[:, None] * (right - left))
-
-
-def _ends(length: int, size: int) -> tuple[Tensor, Tensor]:
-    """Where the squares around 0 ... length - 1 begin and end: int64 (length,) each."""
-    middle = torch.arange(length)
-    return (middle - size // 2).clamp(min=0), (middle + size // 2 + 1).clamp(max=length)
