@@ -1,4 +1,4 @@
-"""The stack: what it sees, by brute force; that it is a logistic regression of it; and that it is MCP where it would be worse."""
+"""The stack: what it sees, by brute force; that it is a logistic regression of it; and what it is where that would be worse."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +15,7 @@ from confidnet_core.inference import map_images
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.run import Run
 from confidnet_core.scores.log_odds import log_odds
-from confidnet_core.scores.stack import PARTS, applied, best_regression, stack, stacked
+from confidnet_core.scores.stack import LOG_ODDS, PARTS, applied, best, stack, stacked
 from confidnet_core.scores.tta import tta
 
 
@@ -79,32 +79,37 @@ def test_it_is_fitted_without_the_test_and_the_calibration_labels(runs: dict[str
 
 
 def simulated(informative: float, samples: int = 4000) -> tuple[np.ndarray, np.ndarray]:
-    """Log-odds that are right about a success, and a second column that tells `informative` more."""
+    """Log-odds that are right about a success, the same with noise, and a third column that tells `informative` more."""
     rng = np.random.default_rng(0)
-    log_odds, other = rng.normal(2, 1.5, samples), rng.normal(size=samples)
-    return np.column_stack([log_odds, other]), rng.random(samples) < 1 / (1 + np.exp(-log_odds - informative * other))
+    log_odds, noise, other = rng.normal(2, 1.5, samples), rng.normal(0, 0.5, samples), rng.normal(size=samples)
+    inputs = np.column_stack([log_odds, log_odds + noise, other])
+    return inputs, rng.random(samples) < 1 / (1 + np.exp(-log_odds - informative * other))
+
+
+def quality(confidence: np.ndarray, correct: np.ndarray) -> float:
+    return failure_metrics(confidence, correct)["aupr_error"]
 
 
 def test_a_column_that_tells_more_is_used():
     inputs, correct = simulated(informative=1.0)
-    found, mcp = (
-        failure_metrics(confidence, correct)["aupr_error"]
-        for confidence in (applied(best_regression(inputs, correct), inputs), inputs[:, 0])
-    )
-    assert found > mcp + 0.05
+    assert quality(applied(best(inputs, correct), inputs), correct) > quality(inputs[:, 0], correct) + 0.05
 
 
-def test_one_that_harms_on_the_other_parts_leaves_mcp():
+@pytest.mark.parametrize("column", LOG_ODDS)
+def test_one_that_harms_on_the_other_parts_leaves_the_better_log_odds(column: int):
     inputs, correct = simulated(informative=0.0)
     part = np.arange(len(correct)) * PARTS // len(correct)
-    inputs[:, 1] = np.where(correct, 1.0, -1.0) * np.where(part % 2, 3, -3)  # what it says turns round from part to part
-    assert np.array_equal(applied(best_regression(inputs, correct), inputs), inputs[:, 0])
+    inputs[:, 2] = np.where(correct, 1.0, -1.0) * np.where(part % 2, 3, -3)  # what it says turns round from part to part
+    inputs[:, :2] = inputs[:, [column, 1 - column]]
+    assert quality(inputs[:, column], correct) > quality(inputs[:, 1 - column], correct)
+    assert np.array_equal(applied(best(inputs, correct), inputs), inputs[:, column])
 
 
 @pytest.mark.parametrize("errors", [0, 1, 50])
-def test_too_few_errors_or_successes_to_fit_leave_mcp(errors: int):
-    inputs, correct = np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) >= errors
-    assert np.array_equal(applied(best_regression(inputs, correct), inputs), inputs[:, 0])
+def test_too_few_errors_or_successes_to_fit_leave_the_better_log_odds(errors: int):
+    inputs, correct = np.random.default_rng(0).normal(size=(50, 4)), np.arange(50) >= errors
+    better = max(LOG_ODDS, key=lambda column: quality(inputs[:, column], correct) or 0.0)
+    assert np.array_equal(applied(best(inputs, correct), inputs), inputs[:, better])
 
 
 def test_samples_per_class_below_1_is_refused(runs: dict[str, Run]):

@@ -22,12 +22,13 @@ PARTS = 5  # of the validation data: each is scored by a regression on the other
 MOST = 2**20  # validation pixels that are fitted to
 LOG_DISTANCES = (-30, 30)  # of a sample that is in the training data, and of a class that is not
 
-Inputs = np.ndarray  # float64 (n, columns), the first of which is the log-odds of MCP
+Inputs = np.ndarray  # float64 (n, columns): log-odds of MCP, their mean over views, and for classification two logs of distances
+LOG_ODDS = (0, 1)  # the columns that are a score by themselves
 Regression = tuple[list[float], list[float], list[float], float]  # mean and deviation of the columns; coefficients; intercept
 
 
 def stack(run: Run, samples_per_class: int = 1000, shift: float = 0.04) -> np.ndarray:
-    """Log-odds of being right, any real number; those of MCP where the stack is no better.
+    """Log-odds of being right, any real number: of the regression, or where that is no better, the score `tta` or those of MCP.
 
     Better: a higher AUPR-Error on validation data, each part of which is scored by a regression on the others; a part is a stretch of
     images, since the pixels of an image err together.
@@ -35,7 +36,7 @@ def stack(run: Run, samples_per_class: int = 1000, shift: float = 0.04) -> np.nd
     shift: of the views, as a share of the image's height
     ValueError for samples_per_class below 1 and for a shift outside [0, 1).
     """
-    return applied(run.fitted(_regression, samples_per_class, shift), run.once(stacked, run.split, samples_per_class, shift))
+    return applied(run.fitted(_best, samples_per_class, shift), run.once(stacked, run.split, samples_per_class, shift))
 
 
 stack.scale = "log_odds"
@@ -43,23 +44,24 @@ stack.learned = "fitted"
 stack.passes = "views"
 
 
-def best_regression(inputs: Inputs, correct: np.ndarray) -> Regression | None:
-    """Of correct, bool (n,), on inputs, in the order of the images; None where the first column is no worse or nothing can be fitted."""
+def best(inputs: Inputs, correct: np.ndarray) -> Regression | int:
+    """The regression of correct, bool (n,), on inputs, in the order of the images; or the one of LOG_ODDS that is no worse, and where
+    nothing can be fitted."""
+    found = {column: inputs[:, column] for column in LOG_ODDS}
+    quality = {column: failure_metrics(confidence, correct)["aupr_error"] or 0.0 for column, confidence in found.items()}
+    column = max(quality, key=quality.__getitem__)
     parts = np.arange(len(correct)) * PARTS // len(correct)
     if all(len(np.unique(correct[parts != part])) == 2 for part in range(PARTS)):
-        scored = np.concatenate(
-            [applied(_fitted(inputs[parts != part], correct[parts != part]), inputs[parts == part]) for part in range(PARTS)]
-        )
-        found, mcp = (failure_metrics(confidence, correct)["aupr_error"] for confidence in (scored, inputs[:, 0]))
-        if found > mcp:
+        scored = [applied(_fitted(inputs[parts != part], correct[parts != part]), inputs[parts == part]) for part in range(PARTS)]
+        if failure_metrics(np.concatenate(scored), correct)["aupr_error"] > quality[column]:
             return _fitted(inputs, correct)
-    return None
+    return column
 
 
-def _regression(run: Run, samples_per_class: int, shift: float) -> Regression | None:
+def _best(run: Run, samples_per_class: int, shift: float) -> Regression | int:
     validation = run.validation
     every = -(-len(validation.correct) // MOST)
-    return best_regression(run.once(stacked, validation.split, samples_per_class, shift)[::every], validation.correct[::every])
+    return best(run.once(stacked, validation.split, samples_per_class, shift)[::every], validation.correct[::every])
 
 
 def _fitted(inputs: Inputs, correct: np.ndarray) -> Regression:
@@ -68,10 +70,10 @@ def _fitted(inputs: Inputs, correct: np.ndarray) -> Regression:
     return mean.tolist(), deviation.tolist(), found.coef_[0].tolist(), float(found.intercept_[0])
 
 
-def applied(regression: Regression | None, inputs: Inputs) -> np.ndarray:
-    """Log-odds float64 (n,): of a regression, or the first column."""
-    if regression is None:
-        return inputs[:, 0]
+def applied(regression: Regression | int, inputs: Inputs) -> np.ndarray:
+    """Log-odds float64 (n,): of a regression, or a column."""
+    if isinstance(regression, int):
+        return inputs[:, regression]
     mean, deviation, coefficients, intercept = regression
     return (inputs - np.array(mean)) / np.array(deviation) @ np.array(coefficients) + intercept
 
