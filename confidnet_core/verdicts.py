@@ -11,7 +11,7 @@ from confidnet_core.differences import BETTER, HEADLINE, WORSE, in_words
 
 
 class Verdict(NamedTuple):
-    best: str | None  # None where nothing ranks
+    best: tuple[str, ...]  # several where their values are equal, none where nothing ranks
     short: str
     details: tuple[str, ...]
 
@@ -30,18 +30,24 @@ def verdicts(frame: pd.DataFrame, found: pd.DataFrame, ends: pd.DataFrame) -> di
 def _verdict(group: pd.DataFrame, found: pd.DataFrame, means: pd.DataFrame) -> Verdict:
     results, counted = means[~means["oracle"]], _counted(group)
     if results.empty:
-        return Verdict(None, f"There is no score to judge but the oracle, {counted}.", ())
+        return Verdict((), f"There is no score to judge but the oracle, {counted}.", ())
     if results["auroc"].isna().all():  # all right or all wrong, in one seed at least
-        return Verdict(None, f"Nothing to rank: {counted}. A score is judged by how it parts errors from successes.", ())
+        return Verdict((), f"Nothing to rank: {counted}. A score is judged by how it parts errors from successes.", ())
     ranked = results.sort_values(HEADLINE.metric, ascending=not HEADLINE.higher_is_better, kind="stable").reset_index(drop=True)
-    best = ranked["method"][0]
+    best = tuple(ranked["method"][ranked[HEADLINE.metric] == ranked[HEADLINE.metric][0]])
     against = list(dict.fromkeys(found["against"]))
-    compared = {other: row for other in against if other != best and (row := _pair(found, best, other)) is not None}
-    lead = f"{best} has the highest {HEADLINE.title}, {_value(ranked, 0)}, {counted}"
+    compared = {other: row for other in against if other not in best and (row := _pair(found, best[0], other)) is not None}
+    lead = f"{' and '.join(best)} {'has' if len(best) == 1 else 'have'} the highest {HEADLINE.title}, {_value(ranked, 0)}, {counted}"
     clauses = [_clause(other, *row) for other, row in compared.items()]
-    first = " It is itself a score that all others are compared with." if best in against else ""
+    first = "".join(f" {name} is itself a score that all others are compared with." for name in best if name in against)
     short = f"{lead}: {'; '.join(clauses)}.{first}" if clauses else f"{lead}.{first}"
-    details = [*_against(found, against), *_elsewhere(results, best), *_chosen(ranked, against), *_bound(means), *_spread(group, means)]
+    details = [
+        *_against(found, against),
+        *_elsewhere(results, best),
+        *_chosen(ranked, best, against),
+        *_bound(means),
+        *_spread(group, means),
+    ]
     return Verdict(best, short, tuple(details))
 
 
@@ -73,14 +79,15 @@ def _against(found: pd.DataFrame, against: list[str]) -> Iterator[str]:
         yield f"Against {other}: {in_words(found[found['against'] == other])}."
 
 
-def _elsewhere(results: pd.DataFrame, best: str) -> Iterator[str]:
+def _elsewhere(results: pd.DataFrame, best: tuple[str, ...]) -> Iterator[str]:
     """Which scores the other metrics put first."""
     winners: dict[str, list[str]] = {}
     for column in COLUMNS:
         if column != HEADLINE and results[column.metric].notna().any():
             winners.setdefault(" and ".join(_firsts(results, column)), []).append(column.title)
-    if set(winners) == {best}:
-        yield f"By every other metric of the table {best} is first, too."
+    names = " and ".join(name for name in results["method"] if name in best)
+    if set(winners) == {names}:
+        yield f"By every other metric of the table {names} {'is' if len(best) == 1 else 'are'} first, too."
     elif winners:
         yield "By the other metrics the first is " + "; ".join(f"{names} by {', '.join(titles)}" for names, titles in winners.items()) + "."
 
@@ -90,15 +97,16 @@ def _firsts(results: pd.DataFrame, column: Column) -> list[str]:
     return results["method"][printed == (printed.max() if column.higher_is_better else printed.min())].tolist()
 
 
-def _chosen(ranked: pd.DataFrame, against: list[str]) -> Iterator[str]:
+def _chosen(ranked: pd.DataFrame, best: tuple[str, ...], against: list[str]) -> Iterator[str]:
     """That a maximum flatters, and what was not tested."""
     ranked = ranked[ranked[HEADLINE.metric].notna()]
     if len(ranked) < 2:
         return
-    best, second = ranked["method"][:2]
     caution = f"The best of {len(ranked)} scores is named after a look at these very errors, which flatters it a little."
-    if not {best, second} & set(against):
-        caution += f" Second is {second} with {_value(ranked, 1)}; {best} was not tested against it."
+    second = len(best)
+    if second < len(ranked) and not {*best, ranked["method"][second]} & set(against):
+        tested = f"{' and '.join(best)} {'was' if second == 1 else 'were'} not tested against it."
+        caution += f" Next is {ranked['method'][second]} with {_value(ranked, second)}; {tested}"
     yield caution
 
 

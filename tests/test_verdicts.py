@@ -29,7 +29,7 @@ def verdict(values: dict[str, float], against: tuple[str, ...] = ("mcp",), noise
 
 def test_a_score_that_is_told_apart_is_better_by_its_points_on_so_many_errors():
     best, short, details = verdict({"mcp": 0.4, "entropy": 0.3, "margin": 0.5}, ("mcp", "entropy"))
-    assert best == "margin"
+    assert best == ("margin",)
     assert short == (
         "margin has the highest AUPR-Error, 50.00 [50.00, 50.00], on 7 errors among 1,200 test predictions: "
         "better than mcp, by +10.00 points [+10.00, +10.00]; better than entropy, by +20.00 points [+20.00, +20.00]."
@@ -49,28 +49,43 @@ def test_a_lead_that_only_the_correction_for_comparisons_takes_away_is_called_so
 
 def test_what_others_are_compared_with_can_be_best_and_differences_are_seen_from_it():
     best, short, _ = verdict({"mcp": 0.6, "entropy": 0.5, "margin": 0.4}, ("mcp", "entropy"))
-    assert best == "mcp"
-    assert "better than entropy, by +10.00 points" in short and short.endswith("It is itself a score that all others are compared with.")
+    assert best == ("mcp",)
+    assert "better than entropy, by +10.00 points" in short and short.endswith("mcp is itself a score that all others are compared with.")
 
 
 def test_the_oracle_is_a_bound_and_never_best():
     best, short, details = verdict({"mcp": 0.4, "margin": 0.5, "tcp": 0.9})
-    assert best == "margin" and "tcp" not in short
+    assert best == ("margin",) and "tcp" not in short
     assert "tcp is an oracle, which reads the labels: 90.00 [90.00, 90.00] is a bound, no result." in details
-    assert verdict({"tcp": 0.9}).best is None
+    assert verdict({"tcp": 0.9}).best == ()
+
+
+def test_scores_with_equal_values_are_best_together():
+    best, short, details = verdict({"mcp": 0.4, "entropy": 0.3, "tta": 0.5, "stack": 0.5})
+    assert best == ("tta", "stack")
+    assert short.startswith("tta and stack have the highest AUPR-Error, 50.00 [50.00, 50.00], on 7 errors")
+    assert short.endswith(": better than mcp, by +10.00 points [+10.00, +10.00].")
+    assert "flatters it a little." in (chosen := details[-1]) and "Next is" not in chosen
+    details = " ".join(verdict({"mcp": 0.3, "entropy": 0.4, "tta": 0.5, "stack": 0.5}).details)
+    assert "Next is entropy with 40.00 [40.00, 40.00]; tta and stack were not tested against it." in details
+    short = verdict({"mcp": 0.5, "margin": 0.5}).short
+    assert short.startswith("mcp and margin have the highest") and short.endswith(
+        "mcp is itself a score that all others are compared with."
+    )
+    assert "Next is" not in " ".join(verdict({"mcp": 0.5, "margin": 0.5}).details)
 
 
 @pytest.mark.parametrize("errors", [0, 1200])
 def test_where_all_predictions_end_alike_nothing_is_best(errors: int):
     best, short, details = verdict({"mcp": np.nan if errors == 0 else 1.0, "margin": 1.0}, errors=errors)
-    assert best is None and details == ()
+    assert best == () and details == ()
     assert short.startswith(f"Nothing to rank: on {errors:,} errors among 1,200 test predictions.")
 
 
 def test_what_was_not_tested_is_not_claimed():
     details = " ".join(verdict({"mcp": 0.4, "entropy": 0.5, "margin": 0.6}).details)
     assert "The best of 3 scores is named after a look at these very errors" in details
-    assert "Second is entropy with 50.00 [50.00, 50.00]; margin was not tested against it." in details
+    assert "Next is entropy with 50.00 [50.00, 50.00]; margin was not tested against it." in details
     assert "was not tested" not in " ".join(verdict({"mcp": 0.5, "margin": 0.6}).details)
 
 
