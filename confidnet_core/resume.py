@@ -1,7 +1,7 @@
 """Interrupted trainings go on: the state after each epoch, kept outside the workspace under a fingerprint of its inputs.
 
 The folder is .resume/ of the project, also for DVC's temporary workspaces, so that a killed experiment is found again.
-Other parameters, data, weights or code give another fingerprint, hence a fresh start: never another run's weights.
+Other inputs, the code among them, give another fingerprint, hence a fresh start: never another run's weights.
 """
 
 import json
@@ -20,7 +20,6 @@ import torch
 from filelock import FileLock, Timeout
 
 from confidnet_core.files import replacing
-from confidnet_core.revision import package_code
 
 
 @dataclass(frozen=True)
@@ -49,10 +48,10 @@ class Resume:
 def resumable(stage: str, inputs: Any) -> Iterator[Resume]:
     """One training at a time for the same inputs; its folder goes when the block ends well, after the outputs are written.
 
-    inputs: anything JSON-like that decides the result. ValueError if another process is at this training.
+    inputs: anything JSON-like that decides the result: parameters, data, weights, code. ValueError if another process is at this training.
     """
     root = Path(os.environ.get("DVC_ROOT") or ".").resolve() / ".resume"
-    fingerprint = sha256(json.dumps([inputs, package_code()], sort_keys=True, default=str).encode()).hexdigest()[:16]
+    fingerprint = sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
     folder = root / f"{stage}-{fingerprint}"
     root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(root / f"{folder.name}.lock", timeout=0)

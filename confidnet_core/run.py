@@ -191,12 +191,6 @@ class Run:
             out[where] = score(logits, labels).numpy()
         return out
 
-    def over_logit_maps(self, score: Callable[[Tensor], Tensor]) -> np.ndarray:
-        """score(logits float64 (b, classes, h, w)) -> (b, h, w, ...), over the stored logits, void places included: (n, ...)."""
-        step = max(1, CHUNK // self._label_maps[0].size)
-        parts = (slice(start, start + step) for start in range(0, len(self.logits), step))
-        return np.concatenate([score(torch.from_numpy(self.logits[part].astype(np.float64))).numpy()[self.counted[part]] for part in parts])
-
     def some_logits(self, most: int = CHUNK) -> tuple[Tensor, Tensor]:
         """Logits float64 (m, classes) and labels int64 (m,) of every k-th place, with the least k for which m <= most."""
         every = -(-len(self.labels) // most)

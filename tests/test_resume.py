@@ -1,6 +1,7 @@
 """KeyboardInterrupt trainings: killed at any moment, started again, they end bit for bit as if nothing had happened."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,17 +14,20 @@ import filelock
 import pytest
 import torch
 from small import BASELINE, CPU, MLP, benchmark, same, small_digits, state, trained_run, training
+from small_params import changed, load
 from torch import Tensor
 
 from confidnet_core import revision
 from confidnet_core.artifacts import build_classifier
+from confidnet_core.data import save_dataset
 from confidnet_core.fitting import Fit
 from confidnet_core.recipes import Augmentation, Baseline
 from confidnet_core.resume import Resume, resumable
 from confidnet_core.training import Training, finetune_confidnet, train_classifier, train_confidnet
+from stages._training import training_of
 
 ROOT = Path(__file__).parents[1]
-INPUTS = {"params": {"epochs": 5, "rate": 0.01}, "seed": 0, "data": "0123", "device": "cpu"}
+INPUTS = {"params": {"epochs": 5, "rate": 0.01}, "seed": 0, "data": "0123", "device": "cpu", "code": "4567"}
 RECIPE = replace(BASELINE, epochs=5, augmentation=Augmentation(flip=True, crop=1))
 
 
@@ -136,7 +140,7 @@ def test_the_trainings_of_the_confidence_go_on_as_well(tmp_path: Path, stage: st
     assert history == expected
 
 
-@pytest.mark.parametrize("key", ["params", "seed", "data", "device"])
+@pytest.mark.parametrize("key", ["params", "seed", "data", "device", "code"])
 def test_other_inputs_are_another_training_and_start_afresh(key: str):
     with pytest.raises(KeyboardInterrupt), resumable("train_baseline", INPUTS) as resume:
         train(resume, stop_at=3)
@@ -148,17 +152,25 @@ def test_other_inputs_are_another_training_and_start_afresh(key: str):
         assert len(resume.load()["history"]) == 2
 
 
-def test_other_code_is_another_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    package = tmp_path / "confidnet_core"
-    (package / "models").mkdir(parents=True)
-    monkeypatch.setattr(revision, "ROOT", tmp_path)
-    seen = []
-    for name, text in (("fitting.py", "1"), ("fitting.py", "2"), ("models/new.py", "1"), ("notes.txt", "1")):
-        (package / name).write_text(text)
-        with resumable("train_baseline", INPUTS) as resume:
-            seen.append(resume.folder)
-    assert len(set(seen)) == 3
-    assert seen[2] == seen[3]  # what is no code has no say
+def test_a_stages_other_code_is_another_training_and_what_only_reports_is_not(root: Path, clean: pytest.MonkeyPatch, tmp_path: Path):
+    clean.setenv("CONFIDNET_DEVICE", "cpu")
+    checkout = tmp_path / "checkout"
+    for name in ("confidnet_core", "stages"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "dvc.yaml", checkout)
+    clean.setattr(revision, "ROOT", checkout)
+    params = load(tmp_path, changed(("seeds",), [0]))
+    save_dataset(small_digits(), Path("data/prepared/small"))
+    found = []
+    for edited in ("README.md", "confidnet_core/page.py", "stages/_training.py"):
+        with (checkout / edited).open("a") as file:
+            file.write("# edited\n")
+        started = training_of("train_baseline", params, "small", 77, "baseline")  # a seed of no other test, since what is left stays
+        with pytest.raises(KeyboardInterrupt), started as networks:
+            found.append(networks.training.resume.load())
+            networks.training.resume.save({"epoch": 1})
+            raise KeyboardInterrupt
+    assert found == [None, {"epoch": 1}, None]
 
 
 def test_the_folder_stays_after_a_failure_and_goes_after_success(project: Path):
