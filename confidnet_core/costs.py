@@ -5,12 +5,10 @@ Seconds differ from machine to machine, and would make the outputs of equal stud
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
 from confidnet_core.comparison import aligned
-from confidnet_core.data import load_dataset
 from confidnet_core.params import Params
 from confidnet_core.places import Place
 from confidnet_core.registry import marks
@@ -32,11 +30,9 @@ class Scoring:
     method: str
     benchmark: str
     params: Params
-    is_segmentation: bool
 
     def dropout(self) -> int:
-        passes = self.params.mc_dropout
-        return passes.pixel_passes if self.is_segmentation else passes.passes
+        return self.params.benchmarks[self.benchmark].mc_dropout.passes
 
     def seeds(self) -> int:
         return len(self.params.seeds) - 1
@@ -60,14 +56,14 @@ def learned(methods: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def passes(methods: Iterable[str], benchmark: str, params: Params, is_segmentation: bool) -> dict[str, int]:
+def passes(methods: Iterable[str], benchmark: str, params: Params) -> dict[str, int]:
     """METHOD -> passes of a network for each image beside the classifier's own, 0 where the score does not say. ValueError for a word that
     is not in PASSES."""
     found = {}
     for method, count in marks("scores", methods, "passes").items():
         if isinstance(count, str) and count not in PASSES:
             raise ValueError(f"scores/{method}.py has passes {count!r}; expected a number, or one of {', '.join(PASSES)}")
-        found[method] = PASSES[count](Scoring(method, benchmark, params, is_segmentation)) if isinstance(count, str) else count or 0
+        found[method] = PASSES[count](Scoring(method, benchmark, params)) if isinstance(count, str) else count or 0
     return found
 
 
@@ -75,8 +71,8 @@ def cost_frame(everywhere: Iterable[Place], params: Params) -> pd.DataFrame:
     """One row a benchmark and method but the oracle: benchmark, method, learned, passes."""
     rows = []
     for place in {place.benchmark: place for place in everywhere}.values():
-        methods, dataset = place.results(), load_dataset(Path("data/prepared") / place.benchmark)
-        words, counts = learned(methods), passes(methods, place.benchmark, params, dataset.is_segmentation)
+        methods = place.results()
+        words, counts = learned(methods), passes(methods, place.benchmark, params)
         rows += [[place.benchmark, method, words[method], counts[method]] for method in methods]
     return pd.DataFrame(rows, columns=COLUMNS)
 

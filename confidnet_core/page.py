@@ -177,7 +177,6 @@ def _what_ran(params: Params) -> dict[str, str]:
         "code": commit(MADE_BY) or "of no git repository",
         "versions at the comparison": _words(versions(*PACKAGES)),
         "settings of scores": "; ".join(f"{name}: {_words(own)}" for name, own in params.methods.items() if own) or "none",
-        "passes with dropout on, for the scores that read them": _words(asdict(params.mc_dropout)),
         "calibration split": _words(asdict(params.calibration)),
         "resamples": _words(asdict(params.bootstrap)),
         "thresholds": _words(asdict(params.thresholds)),

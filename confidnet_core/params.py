@@ -23,6 +23,17 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class McDropout:
+    """Passes of a classifier with dropout on: see sampling."""
+
+    passes: int  # 0 samples nothing
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    def __post_init__(self) -> None:
+        require("passes", self.passes, self.passes >= 0, "at least 0")
+
+
+@dataclass(frozen=True)
 class Benchmark:
     data: Choice
     model: Choice
@@ -30,6 +41,7 @@ class Benchmark:
     confidnet: Confidnet
     finetune: Finetune
     correction: Correction
+    mc_dropout: McDropout
 
 
 @dataclass(frozen=True)
@@ -61,19 +73,6 @@ class Bootstrap:
 
 
 @dataclass(frozen=True)
-class McDropout:
-    """Passes of a classifier with dropout on: see sampling."""
-
-    passes: int  # for classification; 0 samples nothing
-    pixel_passes: int  # for segmentation; 0 samples nothing
-    precision: Literal["fp32", "bf16"]
-
-    def __post_init__(self) -> None:
-        for name in ("passes", "pixel_passes"):
-            require(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
-
-
-@dataclass(frozen=True)
 class Thresholds:
     """Operating thresholds with a guarantee: see metrics.guarantee."""
 
@@ -90,7 +89,6 @@ class Params:
     run: tuple[str, ...]
     seeds: tuple[int, ...]
     methods: dict[str, dict[str, Any]]
-    mc_dropout: McDropout
     calibration: Calibration
     bootstrap: Bootstrap
     thresholds: Thresholds
@@ -119,7 +117,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
 
 def _params(raw: dict[str, Any]) -> Params:
-    sections = ("run", "seeds", "methods", "mc_dropout", "calibration", "bootstrap", "thresholds", "against", "benchmarks")
+    sections = ("run", "seeds", "methods", "calibration", "bootstrap", "thresholds", "against", "benchmarks")
     check_keys("the top level", raw, required=sections)
     benchmarks, methods = named("benchmarks", raw["benchmarks"]), named("methods", raw["methods"])
     run, seeds = selection("run", str, raw["run"]), selection("seeds", int, raw["seeds"])
@@ -133,7 +131,6 @@ def _params(raw: dict[str, Any]) -> Params:
         run=run,
         seeds=seeds,
         methods=settings,
-        mc_dropout=build("mc_dropout", McDropout, raw["mc_dropout"]),
         calibration=build("calibration", Calibration, raw["calibration"]),
         bootstrap=build("bootstrap", Bootstrap, raw["bootstrap"]),
         thresholds=build("thresholds", Thresholds, raw["thresholds"]),
@@ -164,6 +161,7 @@ def _benchmark(place: str, raw: Any) -> Benchmark:
         confidnet=build(f"{place}.confidnet", Confidnet, raw["confidnet"]),
         finetune=build(f"{place}.finetune", Finetune, raw["finetune"]),
         correction=build(f"{place}.correction", Correction, raw["correction"]),
+        mc_dropout=build(f"{place}.mc_dropout", McDropout, raw["mc_dropout"]),
     )
 
 

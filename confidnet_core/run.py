@@ -169,7 +169,7 @@ class Run:
         if not facts["dropout"]:
             raise ValueError(f"{self.name}: the classifier has no dropout, so there is nothing to sample; remove the mc_dropout methods")
         if not facts["passes"]:
-            raise ValueError(f"{self.name}: mc_dropout.passes of params.yaml are 0; remove the mc_dropout methods, or ask for passes")
+            raise ValueError(f"{self.name}: its mc_dropout.passes in params.yaml are 0; remove the mc_dropout methods, or ask for passes")
         return np.load(self.samples / self.split / f"{quantity}.npy")
 
     def over_seeds(self, method: str) -> np.ndarray:

@@ -22,10 +22,6 @@ from confidnet_core.params import McDropout
 QUANTITIES = ("predictive_entropy", "expected_entropy", "largest_mean_probability")
 
 
-def passes_of(how: McDropout, dataset: Dataset) -> int:
-    return how.pixel_passes if dataset.is_segmentation else how.passes
-
-
 def has_dropout(classifier: Classifier) -> bool:
     """Whether dropout with a rate above 0 can be switched on; it is left off."""
     return set_dropout(classifier, False) > 0
@@ -41,20 +37,20 @@ def sample(classifier: Classifier, dataset: Dataset, split: str, how: McDropout,
     All draws follow from the seed; the generator is left as it was, and dropout is left off.
     """
     images, labels = dataset.split(split)
-    count, network = passes_of(how, dataset), classifier.to(where, memory_format=torch.channels_last).eval()
+    network = classifier.to(where, memory_format=torch.channels_last).eval()
     before, after = network.split_at_dropout()
 
     def quantities(batch: Tensor) -> Tensor:
-        mean, entropy = 0.0, 0.0  # running sums: one map of probabilities in memory, not `count`
+        mean, entropy = 0.0, 0.0  # running sums: one map of probabilities in memory, not one a pass
         with autocast(where, how.precision):
             shared = before(batch)
-        for _ in range(count):
+        for _ in range(how.passes):
             with autocast(where, how.precision):
                 probabilities = after(shared).float().softmax(1)
             mean = probabilities + mean
             entropy = _entropy(probabilities) + entropy
-        mean = mean.div_(count)
-        return torch.stack([_entropy(mean), entropy / count, double(mean.amax(1))], dim=-1)
+        mean = mean.div_(how.passes)
+        return torch.stack([_entropy(mean), entropy / how.passes, double(mean.amax(1))], dim=-1)
 
     set_dropout(network, True)
     try:

@@ -11,21 +11,22 @@ from confidnet_core.artifacts import load_classifier
 from confidnet_core.data import SCORED, load_dataset
 from confidnet_core.device import device
 from confidnet_core.params import Params
-from confidnet_core.sampling import has_dropout, passes_of, sample, save_samples
+from confidnet_core.sampling import has_dropout, sample, save_samples
 from confidnet_core.tracking import stage_run
 from stages._command import command
 
 
 def main(params: Params, name: str, seed: int) -> None:
-    benchmark, dataset, how = params.benchmark(name), load_dataset(Path("data/prepared") / name), params.mc_dropout
+    benchmark, dataset = params.benchmark(name), load_dataset(Path("data/prepared") / name)
+    how = benchmark.mc_dropout
 
     with stage_run(stage="sample", benchmark=name, seed=seed, params=asdict(how)):
         classifier = load_classifier(Path("models") / name / f"seed{seed}" / "baseline", benchmark, dataset)
-        passes, dropout = passes_of(how, dataset), has_dropout(classifier)
-        splits = SCORED if passes and dropout else ()
+        dropout = has_dropout(classifier)
+        splits = SCORED if how.passes and dropout else ()
         samples = {split: sample(classifier, dataset, split, how, seed, device()) for split in splits}
 
-        save_samples(Path("data/samples") / name / f"seed{seed}", samples, passes, dropout)
+        save_samples(Path("data/samples") / name / f"seed{seed}", samples, how.passes, dropout)
 
 
 if __name__ == "__main__":

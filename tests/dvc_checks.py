@@ -87,7 +87,7 @@ def _stated(name: str, word: str) -> set[str]:
 
 
 # What several benchmarks share, and all of them.
-SHARED = ("run", "seeds", "methods", "mc_dropout", "calibration", "bootstrap", "thresholds", "against", "benchmarks")
+SHARED = ("run", "seeds", "methods", "calibration", "bootstrap", "thresholds", "against", "benchmarks")
 
 
 @cache

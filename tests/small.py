@@ -36,13 +36,14 @@ SEGNET = Choice("segnet", {"width": 1 / 8})
 BASELINE = Baseline(epochs=3, batch_size=32, learning_rate=0.01, optimizer="adam")
 CONFIDNET = Confidnet(epochs=3, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
 FINETUNE = Finetune(epochs=2, batch_size=32, learning_rate=0.001, optimizer="adam")
-MC_DROPOUT = McDropout(passes=3, pixel_passes=3, precision="fp32")
+MC_DROPOUT = McDropout(passes=3)
 CORRECTION = Correction(epochs=2, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
 
 
 def benchmark(model: Choice = MLP, **settings: object) -> Benchmark:
     """settings: of all recipes."""
-    return Benchmark(Choice("digits", {}), model, *(replace(recipe, **settings) for recipe in (BASELINE, CONFIDNET, FINETUNE, CORRECTION)))
+    recipes = (replace(recipe, **settings) for recipe in (BASELINE, CONFIDNET, FINETUNE, CORRECTION))
+    return Benchmark(Choice("digits", {}), model, *recipes, MC_DROPOUT)
 
 
 def segmentation_benchmark() -> Benchmark:

@@ -16,7 +16,6 @@ VALID = {
     "run": ["small"],
     "seeds": [0],
     "methods": {"mcp": {}, "trust_score": {"neighbour": 2}},
-    "mc_dropout": {"passes": 2, "pixel_passes": 2, "precision": "fp32"},
     "calibration": {"share": 0.3333, "gap": 0.05, "seed": 0},
     "bootstrap": {"resamples": 200, "level": 0.95, "seed": 0},
     "thresholds": {"risks": [0.05, 0.3], "delta": 0.1},
@@ -29,6 +28,7 @@ VALID = {
             "confidnet": dict(RECIPE),
             "finetune": dict(RECIPE),
             "correction": dict(RECIPE),
+            "mc_dropout": {"passes": 2},
         }
     },
 }

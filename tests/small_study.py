@@ -27,7 +27,7 @@ SMALL = {
     "benchmarks.digits.finetune.epochs": 2,
     "benchmarks.digits.correction.epochs": 2,
     "methods": METHODS,
-    "mc_dropout.passes": 2,
+    "benchmarks.digits.mc_dropout.passes": 2,
 }
 
 

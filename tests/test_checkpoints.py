@@ -159,7 +159,9 @@ def test_an_import_of_a_trained_network_notes_what_its_training_noted(tmp_path: 
 def test_later_stages_go_on_from_what_was_imported(tmp_path: Path):
     """Real DVC: the trainings that `dvc commit` takes as done never run."""
     project = Project.create(
-        tmp_path / "project", **{"mc_dropout.passes": 2, **{f"benchmarks.digits.{head}.epochs": 1 for head in ("confidnet", "correction")}}
+        tmp_path / "project",
+        **{"benchmarks.digits.mc_dropout.passes": 2},
+        **{f"benchmarks.digits.{head}.epochs": 1 for head in ("confidnet", "correction")},
     )
     project.dvc("repro", "prepare@digits")
     torch.manual_seed(0)

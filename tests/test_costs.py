@@ -18,7 +18,8 @@ from confidnet_core.registry import find, names
 from confidnet_core.run import Run
 from confidnet_core.scores._views import views
 
-PARAMS = replace(params(seeds=(0, 1, 2)), mc_dropout=McDropout(passes=50, pixel_passes=20, precision="fp32"))
+SMALL = replace(benchmark(), mc_dropout=McDropout(passes=50))
+PARAMS = replace(params(seeds=(0, 1, 2)), benchmarks={"small": SMALL, "letters": replace(SMALL, mc_dropout=McDropout(passes=20))})
 
 
 def test_what_has_to_be_made_for_a_score_is_told_in_a_word():
@@ -39,8 +40,8 @@ def test_scores_that_read_trained_networks_or_training_data_say_so():
 
 def test_passes_are_counted_beside_the_classifiers_own():
     scores = ["mcp", "confidnet_head", "confidnet", "mc_dropout", "mc_dropout_mutual_information", "ensemble"]
-    assert list(passes(scores, "small", PARAMS, is_segmentation=False).values()) == [0, 0, 1, 50, 50, 2]
-    assert list(passes(scores, "small", PARAMS, is_segmentation=True).values()) == [0, 0, 1, 20, 20, 2]
+    assert list(passes(scores, "small", PARAMS).values()) == [0, 0, 1, 50, 50, 2]
+    assert list(passes(scores, "letters", PARAMS).values()) == [0, 0, 1, 20, 20, 2]
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -51,7 +52,7 @@ def test_passes_over_views_are_as_many_as_there_are_views(flip: bool, settings: 
     run = Run("small", what, 0, small_digits(), Path(), Path())
     asked = replace(PARAMS, methods={"tta": settings}, benchmarks={"small": what})
     count = len(views(run, "tta", **{"shift": 0.04, **settings}))
-    assert passes(["tta"], "small", asked, is_segmentation=False) == {"tta": count}
+    assert passes(["tta"], "small", asked) == {"tta": count}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_a_word_that_means_nothing_is_refused_with_the_known_ones(attribute: str
     monkeypatch.setattr(find("scores", "mcp"), attribute, word, raising=False)
     with pytest.raises(ValueError, match=message):
         learned(["mcp"])
-        passes(["mcp"], "small", PARAMS, is_segmentation=False)
+        passes(["mcp"], "small", PARAMS)
 
 
 def test_the_table_has_every_score_but_the_oracle_and_explains_the_words_it_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

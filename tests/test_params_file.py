@@ -15,11 +15,11 @@ from confidnet_core.params import load_params
     ("place", "value", "message"),
     [
         (("seed",), [0], "the top level has seed, which nothing reads; did you mean seeds?"),
-        (("run",), ABSENT, "the top level lacks run; it must hold run, seeds, methods, mc_dropout, "),
+        (("run",), ABSENT, "the top level lacks run; it must hold run, seeds, methods, "),
         (
             ("calibration",),
             ABSENT,
-            "the top level lacks calibration; it must hold run, seeds, methods, mc_dropout, ",
+            "the top level lacks calibration; it must hold run, seeds, methods, ",
         ),
         (("calibration", "gap"), ABSENT, "calibration lacks gap; it must hold share, gap, seed"),
         (("calibration", "share"), 0, "calibration.share is 0.0; expected a number between 0 and 1, as 0.3333"),
@@ -123,7 +123,11 @@ def test_other_names_of_benchmarks_are_free(tmp_path: Path):
         ("methods", ["mcp"], "methods is ['mcp']; expected keys and values"),
         ("benchmarks", {}, "benchmarks is empty; expected at least one entry"),
         ("benchmarks", {"small": 1}, "benchmarks.small is 1; expected keys and values"),
-        ("benchmarks", {"small": None}, "benchmarks.small lacks data; it must hold data, model, baseline, confidnet, finetune, correction"),
+        (
+            "benchmarks",
+            {"small": None},
+            "benchmarks.small lacks data; it must hold data, model, baseline, confidnet, finetune, correction, mc_dropout",
+        ),
         ("methods", {"mcp": 3}, "methods.mcp is 3; expected keys and values"),
     ],
 )
@@ -148,7 +152,7 @@ def test_a_method_without_settings_may_be_written_as_a_bare_key(tmp_path: Path):
         (b"text\n", "the top level is 'text'; expected keys and values"),
         (
             b"",
-            "the top level lacks run; it must hold run, seeds, methods, mc_dropout, calibration, bootstrap, ",
+            "the top level lacks run; it must hold run, seeds, methods, calibration, bootstrap, ",
         ),
     ],
 )

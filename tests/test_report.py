@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from small import MC_DROPOUT, VOID, answering, trained_runs
+from small import VOID, answering, trained_runs
 
 from confidnet_core import report
 from confidnet_core.evaluation import evaluate, save_evaluation
@@ -28,7 +28,6 @@ METHODS = {"mcp": {}, "margin": {}, "trust_score": {"samples_per_class": 20}, "t
 
 def params(methods: dict[str, dict] = METHODS, run: tuple[str, ...] = ("digits", "segmentation"), seeds: tuple[int, ...] = (0,)) -> Params:
     how = {"calibration": Calibration(share=0.3333, gap=0.05, seed=0), "bootstrap": Bootstrap(resamples=200, level=0.95, seed=0)}
-    how["mc_dropout"] = MC_DROPOUT
     how["thresholds"] = Thresholds(risks=(0.05, 0.5), delta=0.1)
     return Params(run, seeds, methods, **how, against=("mcp", "entropy"), benchmarks={}, raw={})
 
