@@ -4,7 +4,6 @@ Alpaydin & Kaynak 1998, UCI "Optical Recognition of Handwritten Digits", its tes
 """
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from confidnet_core.data import Dataset
 from confidnet_core.datasets._raw import check_whole
@@ -15,6 +14,8 @@ def digits(*, train: int = 300, val: int = 597, test: int = 900, split_seed: int
 
     The mean and standard deviation are those of the training images. ValueError for a size below 1 or a sum above 1,797.
     """
+    from sklearn.datasets import load_digits  # here, because it takes a second and every stage reads the list of data sets
+
     check_whole("digits", 1, train=train, val=val, test=test)
     check_whole("digits", 0, split_seed=split_seed)
     pixels, labels = load_digits(return_X_y=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import VGG16_Weights
 
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # positions in the `features` of torchvision's vgg16
 CHANNELS = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
@@ -43,6 +42,8 @@ def _check_shapes(convs: list[nn.Conv2d]) -> None:
 
 
 def _download() -> dict[str, Tensor]:
+    from torchvision.models import VGG16_Weights  # here, because it takes seconds and every stage reads the list of models
+
     weights = VGG16_Weights.IMAGENET1K_V1
     try:
         return weights.get_state_dict(progress=True, check_hash=True)

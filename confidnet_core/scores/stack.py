@@ -8,7 +8,6 @@ validation data do no harm.
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from confidnet_core.device import double
@@ -65,6 +64,8 @@ def _best(run: Run, samples_per_class: int, shift: float) -> Regression | int:
 
 
 def _fitted(inputs: Inputs, correct: np.ndarray) -> Regression:
+    from sklearn.linear_model import LogisticRegression  # here, because it takes a second and every stage reads the list of scores
+
     mean, deviation = inputs.mean(0), inputs.std(0) + 1e-12
     found = LogisticRegression(max_iter=1000).fit((inputs - mean) / deviation, correct)
     return mean.tolist(), deviation.tolist(), found.coef_[0].tolist(), float(found.intercept_[0])
