@@ -1,5 +1,7 @@
 """params.yaml as a whole: its keys and names, what is selected, and files that cannot be read."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +196,10 @@ def test_what_set_param_writes_is_one_line_and_read_as_a_number(tmp_path: Path, 
     assert change.split("=")[0].split(".")[-1] in line
     params = load_params(path)
     assert params.benchmarks["digits"].confidnet.learning_rate == (1e-7 if "1e-7" in change else 0.001)
+
+
+@pytest.mark.parametrize("library", ["sklearn", "torchvision", "mlflow", "matplotlib"])
+def test_reading_it_does_not_load_a_library_that_few_entries_need(library: str):
+    """Every stage reads it first, and such a library takes a second."""
+    code = f"import sys; from confidnet_core.params import load_params; load_params(); sys.exit({library!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, timeout=120).returncode == 0
