@@ -23,9 +23,9 @@ from torchvision.transforms import Compose, Normalize, RandomCrop, RandomHorizon
 from torchvision.transforms.functional import hflip
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from confidnet_core.batches import TrainingBatches
+from confidnet_core.config.recipes import Augmentation
 from confidnet_core.data import Dataset
-from confidnet_core.recipes import Augmentation
+from confidnet_core.networks.batches import TrainingBatches
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 WORKERS = (0, 2)

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from confidnet_core import listing
-from confidnet_core.params import load_params
+from confidnet_core.cli import listing
+from confidnet_core.config.params import load_params
 
 KINDS = {kind.__name__: kind for kind in (listing.benchmarks, listing.methods, listing.models, listing.datasets)}
 REPORTS = Path("reports")
@@ -81,10 +81,10 @@ def show(benchmarks: tuple[str, ...], metrics: str | None, intervals: bool | Non
     The best values are bold. From reports/comparison.csv and differences.csv: of the last `dvc repro`, or `dvc exp apply NAME`. Seconds are
     those that MLflow has of the newest runs on this machine or server.
     """
-    from confidnet_core import showing  # pandas takes a second
+    from confidnet_core.cli import showing  # pandas takes a second
 
     if cost:
-        from confidnet_core.timings import timings
+        from confidnet_core.tracking.timings import timings
 
         if metrics or intervals is not None:
             raise ValueError("--cost shows no metrics and no intervals; leave the other options out")
@@ -97,9 +97,9 @@ def show(benchmarks: tuple[str, ...], metrics: str | None, intervals: bool | Non
 @cli.command()
 def report() -> None:
     """Open the report, reports/index.html, in the browser, with the seconds that MLflow has."""
-    from confidnet_core._mlflow_store import project_root
-    from confidnet_core.timed_page import write_timed_page
-    from confidnet_core.timings import timings
+    from confidnet_core.cli.timed_page import write_timed_page
+    from confidnet_core.tracking.store import project_root
+    from confidnet_core.tracking.timings import timings
 
     page = REPORTS / "index.html"
     if not page.is_file():
@@ -120,8 +120,8 @@ def offline() -> None:
     DVC's own page loads the drawing library from a server. Once written, `dvc config --local plots.html_template tmp/plots.html` makes
     this page the one of `dvc plots show` and `dvc plots diff`.
     """
-    from confidnet_core._mlflow_store import project_root
-    from confidnet_core.offline import write_template
+    from confidnet_core.cli.offline import write_template
+    from confidnet_core.tracking.store import project_root
 
     path = write_template(project_root())
     click.echo(f"{path}: dvc plots show --html-template {os.path.relpath(path)}")
@@ -134,9 +134,9 @@ def send(address: str | None) -> None:
 
     They lie in .mlflow_kept/. What cannot be sent stays there, with the reason in its line, and the exit code is 1.
     """
-    from confidnet_core._mlflow_store import project_root
-    from confidnet_core.records import kept
-    from confidnet_core.sending import send_kept
+    from confidnet_core.tracking.records import kept
+    from confidnet_core.tracking.sending import send_kept
+    from confidnet_core.tracking.store import project_root
 
     waiting = kept(root := project_root())
     if not waiting:
@@ -169,7 +169,7 @@ def register(benchmarks: tuple[str, ...], champion: bool) -> None:
 
     `compare` does it, too. From the present outputs, of what params.yaml runs, or of BENCHMARKS; the same model is registered once.
     """
-    from confidnet_core import registering  # torch takes seconds
+    from confidnet_core.serving.selective_classifier import registering  # torch takes seconds
 
     params = load_params()
     for benchmark in benchmarks or params.run:

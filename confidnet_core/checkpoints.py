@@ -17,16 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from confidnet_core.artifacts import build_classifier, build_confidnet, checked_classifier, describe, save_network, weights_digest
+from confidnet_core.config.params import Benchmark, Choice
+from confidnet_core.config.registry import suggestion
 from confidnet_core.data import Dataset
-from confidnet_core.inference import classification_metrics, map_images
-from confidnet_core.losses import true_class_probability
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.models._classifier import Classifier
-from confidnet_core.models._confidnet import ConfidNet
-from confidnet_core.params import Benchmark, Choice
-from confidnet_core.registry import suggestion
-from confidnet_core.training import training_target
+from confidnet_core.networks.artifacts import build_classifier, build_confidnet, checked_classifier, describe, save_network, weights_digest
+from confidnet_core.networks.classifier import Classifier
+from confidnet_core.networks.confidnet import ConfidNet
+from confidnet_core.networks.inference import classification_metrics, map_images
+from confidnet_core.networks.probabilities import true_class_probability
+from confidnet_core.training.trainings import training_target
 
 State = dict[str, Tensor]
 

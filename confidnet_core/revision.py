@@ -10,24 +10,29 @@ from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 
+from confidnet_core.config.registry import source_digest
 from confidnet_core.files import read_yaml
-from confidnet_core.registry import source_digest
 
 VERSION = "0.1.0"  # also in pyproject.toml
 ROOT = Path(__file__).parents[1]
 
 
 def stage_code(stage: str, model: str) -> dict[str, str]:
-    """version; sha256 of what STAGE computes with: the Python files that dvc.yaml says it depends on, and those of the MODEL."""
+    """version; sha256 of what STAGE computes with: the Python files and folders that dvc.yaml says it depends on, and the files
+    of the MODEL."""
     deps = read_yaml(ROOT / "dvc.yaml")["stages"][stage]["deps"]
-    files = sorted(path for path in deps if path.endswith(".py"))
-    return {"version": VERSION, "sha256": _digest(files, source_digest("models", model))}
+    code = [ROOT / path for path in deps if path.startswith(("confidnet_core", "stages"))]
+    files = {file for path in code for file in (path.rglob("*.py") if path.is_dir() else [path])}
+    return {"version": VERSION, "sha256": _digest(sorted(map(_relative, files)), source_digest("models", model))}
 
 
 def package_code() -> dict[str, str]:
     """version; sha256 of all Python files of the package."""
-    files = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "confidnet_core").rglob("*.py"))
-    return {"version": VERSION, "sha256": _digest(files)}
+    return {"version": VERSION, "sha256": _digest(sorted(map(_relative, (ROOT / "confidnet_core").rglob("*.py"))))}
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
 
 
 def _digest(files: Iterable[str], *more: str) -> str:

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from confidnet_core.config.params import Calibration
 from confidnet_core.data import Dataset
-from confidnet_core.params import Calibration
 
 
 def with_calibration(dataset: Dataset, how: Calibration) -> Dataset:

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from confidnet_core.params import Params, load_params
+from confidnet_core.config.params import Params, load_params
 
 
 def command(main: Callable[..., None], **kinds: Callable[[str], object]) -> None:

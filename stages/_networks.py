@@ -6,12 +6,12 @@ from typing import Any
 
 from torch import Tensor
 
-from confidnet_core.artifacts import checked_classifier, describe, save_network
-from confidnet_core.fitting import Fit
-from confidnet_core.models._classifier import Classifier
-from confidnet_core.params import Benchmark
-from confidnet_core.tracking import StageRun
-from confidnet_core.training import Training
+from confidnet_core.config.params import Benchmark
+from confidnet_core.networks.artifacts import checked_classifier, describe, save_network
+from confidnet_core.networks.classifier import Classifier
+from confidnet_core.tracking.stage_run import StageRun
+from confidnet_core.training.loop import Fit
+from confidnet_core.training.trainings import Training
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from confidnet_core.artifacts import weights_digest
+from confidnet_core.config.params import Params
 from confidnet_core.data import load_dataset
-from confidnet_core.device import device
 from confidnet_core.files import read_json, write_json
-from confidnet_core.params import Params
-from confidnet_core.resume import resumable
+from confidnet_core.networks.artifacts import weights_digest
+from confidnet_core.networks.device import device
 from confidnet_core.revision import stage_code
-from confidnet_core.tracking import stage_run
-from confidnet_core.training import Training
+from confidnet_core.tracking.stage_run import stage_run
+from confidnet_core.training.resume import resumable
+from confidnet_core.training.trainings import Training
 from stages._command import stage_params
 from stages._networks import Networks
 

@@ -7,12 +7,12 @@ writes  data/bootstrap/BENCHMARK/seedSEED/{METHOD.npy}
 from dataclasses import asdict
 from pathlib import Path
 
-from confidnet_core.differences import intervals
+from confidnet_core.config.params import Params
+from confidnet_core.evaluation.intervals import intervals
+from confidnet_core.evaluation.stored import Place, save_replicates
 from confidnet_core.metrics.bootstrap import bootstrap
-from confidnet_core.params import Params
-from confidnet_core.places import Place, save_replicates
 from confidnet_core.progress import progress
-from confidnet_core.tracking import stage_run
+from confidnet_core.tracking.stage_run import stage_run
 from stages._command import command
 
 

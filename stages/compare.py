@@ -1,19 +1,19 @@
 """All scores of all benchmarks and seeds side by side: python -m stages.compare
 
 reads   data/prepared/, data/predictions/, data/scores/, data/bootstrap/, data/operating/, models/,
-        confidnet_core/published.csv, params.yaml
+        confidnet_core/comparison/published.csv, params.yaml
 writes  reports/{index.html, comparison.md, comparison.csv, differences.csv, calibration.csv, thresholds.csv, costs.csv, summary.json},
         reports/{curves/*.csv, figures/*.png}
 """
 
 from pathlib import Path
 
-from confidnet_core.comparison import means_by_method
+from confidnet_core.comparison.table import means_by_method
+from confidnet_core.config.params import Params
 from confidnet_core.files import read_json
-from confidnet_core.params import Params
-from confidnet_core.registering import register_or_warn
-from confidnet_core.report import write_report
-from confidnet_core.tracking import flatten, stage_run
+from confidnet_core.reporting.report import write_report
+from confidnet_core.serving.registering import register_or_warn
+from confidnet_core.tracking.stage_run import flatten, stage_run
 from stages._command import command
 
 

@@ -4,10 +4,10 @@ reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/sco
 writes  nothing
 """
 
-from confidnet_core.comparison import conventions_table
+from confidnet_core.comparison.table import conventions_table
+from confidnet_core.config.params import Params
+from confidnet_core.evaluation.stored import Place
 from confidnet_core.metrics.conventions import conventions
-from confidnet_core.params import Params
-from confidnet_core.places import Place
 from stages._command import command
 
 

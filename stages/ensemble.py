@@ -8,11 +8,11 @@ writes  data/ensembles/BENCHMARK/{METHOD/ with facts.json and, where the method 
 
 from pathlib import Path
 
+from confidnet_core.config.params import Params
+from confidnet_core.config.registry import marks
 from confidnet_core.data import load_dataset
-from confidnet_core.ensembles import save_ensembles
-from confidnet_core.params import Params
-from confidnet_core.registry import marks
-from confidnet_core.tracking import stage_run
+from confidnet_core.scoring.ensembles import save_ensembles
+from confidnet_core.tracking.stage_run import stage_run
 from stages._command import command
 
 

@@ -8,13 +8,12 @@ writes  data/scores/BENCHMARK/seedSEED/METHOD/{confidence.npy (of the test split
 import time
 from pathlib import Path
 
-from confidnet_core.calibration import RANK
+from confidnet_core.config.params import Params
+from confidnet_core.config.registry import find
 from confidnet_core.data import SCORED
-from confidnet_core.evaluation import evaluate, save_evaluation
-from confidnet_core.params import Params
-from confidnet_core.registry import find
-from confidnet_core.run import load_run
-from confidnet_core.tracking import stage_run
+from confidnet_core.evaluation.result import RANK, evaluate, save_evaluation
+from confidnet_core.scoring.run import load_run
+from confidnet_core.tracking.stage_run import stage_run
 from stages._command import command
 
 

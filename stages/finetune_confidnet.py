@@ -4,9 +4,9 @@ reads   data/prepared/BENCHMARK/, models/BENCHMARK/seedSEED/{baseline,confidnet}
 writes  models/BENCHMARK/seedSEED/finetuned/{weights.pt (encoder and head), model.json, history.csv}
 """
 
-from confidnet_core.artifacts import load_head
-from confidnet_core.params import Params
-from confidnet_core.training import finetune_confidnet
+from confidnet_core.config.params import Params
+from confidnet_core.networks.artifacts import load_head
+from confidnet_core.training.trainings import finetune_confidnet
 from stages._command import command
 from stages._training import training_of
 

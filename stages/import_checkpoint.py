@@ -11,10 +11,10 @@ writes  models/BENCHMARK/seedSEED/KIND/, as the training stage does; `dvc commit
 from pathlib import Path
 
 from confidnet_core.checkpoints import Kind, import_checkpoint
+from confidnet_core.config.params import Params
 from confidnet_core.data import load_dataset
-from confidnet_core.device import device
 from confidnet_core.files import read_json
-from confidnet_core.params import Params
+from confidnet_core.networks.device import device
 from confidnet_core.revision import package_code
 from stages._command import command, stage_params
 

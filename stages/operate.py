@@ -6,13 +6,13 @@ writes  data/operating/BENCHMARK/seedSEED/{METHOD/ with calibration.json, replic
 
 from pathlib import Path
 
+from confidnet_core.config.params import Params
 from confidnet_core.data import SCORED
+from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.thresholds import Scored, reliability, save_operation, thresholds
 from confidnet_core.files import replacing
-from confidnet_core.operating import Scored, reliability, save_operation, thresholds
-from confidnet_core.params import Params
-from confidnet_core.places import Place
 from confidnet_core.progress import progress
-from confidnet_core.tracking import stage_run
+from confidnet_core.tracking.stage_run import stage_run
 from stages._command import command
 
 

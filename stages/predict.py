@@ -6,12 +6,12 @@ writes  data/predictions/BENCHMARK/seedSEED/{logits.npy, predicted.npy, metrics.
 
 from pathlib import Path
 
-from confidnet_core.artifacts import load_classifier
+from confidnet_core.config.params import Params
 from confidnet_core.data import SCORED, load_dataset
-from confidnet_core.device import device
-from confidnet_core.inference import predict, prediction_metrics, save_predictions
-from confidnet_core.params import Params
-from confidnet_core.tracking import stage_run
+from confidnet_core.networks.artifacts import load_classifier
+from confidnet_core.networks.device import device
+from confidnet_core.networks.inference import predict, prediction_metrics, save_predictions
+from confidnet_core.tracking.stage_run import stage_run
 from stages._command import command, stage_params
 
 

@@ -7,11 +7,11 @@ writes  data/prepared/BENCHMARK/{images.npy, labels.npy, split.json, facts.json}
 from dataclasses import asdict
 from pathlib import Path
 
+from confidnet_core.config.params import Params
+from confidnet_core.config.registry import find
 from confidnet_core.data import save_dataset
-from confidnet_core.params import Params
-from confidnet_core.registry import find
 from confidnet_core.splits import with_calibration
-from confidnet_core.tracking import stage_run
+from confidnet_core.tracking.stage_run import stage_run
 from stages._command import command, stage_params
 
 

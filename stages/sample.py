@@ -7,12 +7,12 @@ writes  data/samples/BENCHMARK/seedSEED/{facts.json, test/, val/, calibration/}
 from dataclasses import asdict
 from pathlib import Path
 
-from confidnet_core.artifacts import load_classifier
+from confidnet_core.config.params import Params
 from confidnet_core.data import SCORED, load_dataset
-from confidnet_core.device import device
-from confidnet_core.params import Params
-from confidnet_core.sampling import has_dropout, sample, save_samples
-from confidnet_core.tracking import stage_run
+from confidnet_core.networks.artifacts import load_classifier
+from confidnet_core.networks.device import device
+from confidnet_core.scoring.mc_dropout import has_dropout, sample, save_samples
+from confidnet_core.tracking.stage_run import stage_run
 from stages._command import command
 
 

@@ -9,9 +9,9 @@ folders reruns this stage in a second, changes neither file, and so retrains not
 
 from pathlib import Path
 
+from confidnet_core.config.params import Params
+from confidnet_core.config.registry import source_digest
 from confidnet_core.files import replacing
-from confidnet_core.params import Params
-from confidnet_core.registry import source_digest
 from stages._command import command
 
 

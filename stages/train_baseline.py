@@ -6,9 +6,9 @@ writes  models/BENCHMARK/seedSEED/baseline/{weights.pt, model.json, history.csv}
 
 import torch
 
-from confidnet_core.artifacts import build_classifier
-from confidnet_core.params import Params
-from confidnet_core.training import classification_metrics, train_classifier
+from confidnet_core.config.params import Params
+from confidnet_core.networks.artifacts import build_classifier
+from confidnet_core.training.trainings import classification_metrics, train_classifier
 from stages._command import command
 from stages._training import training_of
 

@@ -6,10 +6,10 @@ writes  models/BENCHMARK/seedSEED/confidnet/{weights.pt (head), model.json, hist
 
 import torch
 
-from confidnet_core.artifacts import build_confidnet
-from confidnet_core.params import Params
-from confidnet_core.plots import target_histogram
-from confidnet_core.training import train_confidnet, training_target, warn_collapsed
+from confidnet_core.config.params import Params
+from confidnet_core.networks.artifacts import build_confidnet
+from confidnet_core.reporting.plots import target_histogram
+from confidnet_core.training.trainings import train_confidnet, training_target, warn_collapsed
 from stages._command import command
 from stages._training import training_of
 

@@ -6,9 +6,9 @@ writes  models/BENCHMARK/seedSEED/correction/{weights.pt (head), model.json, his
 
 import torch
 
-from confidnet_core.artifacts import build_correction
-from confidnet_core.params import Params
-from confidnet_core.training import train_correction
+from confidnet_core.config.params import Params
+from confidnet_core.networks.artifacts import build_correction
+from confidnet_core.training.trainings import train_correction
 from stages._command import command
 from stages._training import training_of
 

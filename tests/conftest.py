@@ -19,7 +19,7 @@ settings.load_profile("untimed")
 @pytest.fixture(scope="session")
 def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project folder with every character that has a meaning in a URI; its store is made once."""
-    from confidnet_core.tracking import stage_run
+    from confidnet_core.tracking.stage_run import stage_run
 
     root = tmp_path_factory.mktemp("projects") / "my 5%20 project? é#"
     root.mkdir()

@@ -2,14 +2,15 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from project_code import REPORTING, ROOT, entries, families, reached, relative, tree
+from project_code import FAMILIES, REPORTING, ROOT, entries, families, has_code, reached, relative, tree
 
-from confidnet_core.params import Benchmark
+from confidnet_core.config.params import Benchmark
 
 Stage = dict[str, Any]
 MATRIX = {"benchmark": "${run}", "seed": "${seeds}", "method": "${methods}"}
@@ -30,7 +31,7 @@ def paths(stage: Stage, *kinds: str) -> list[str]:
 def code_of(name: str) -> frozenset[Path]:
     """Project files that a stage computes with, the entries of registry families excepted."""
     # A figure is what the comparison makes; the training stages only show one of their data.
-    reporting = REPORTING if name == "compare" else REPORTING | {"confidnet_core/plots.py"}
+    reporting = REPORTING if name == "compare" else REPORTING | {"confidnet_core/reporting/plots.py"}
     files, looked_up = reached(script(name), without=reporting), set()
     while new := {family for path in files for family in families(path)} - looked_up:
         looked_up |= new
@@ -49,9 +50,30 @@ def code_dependencies(name: str) -> frozenset[str]:
     looked_up = {family for path in files for family in families(path)}
     named = {DIGEST.get(family, f"confidnet_core/{family}/${{item.method}}.py") for family in looked_up}
     folders = {f"confidnet_core/{family}" for path in files for call in ("source_digest", "marks") for family in families(path, call)}
-    # A module's own data lie beside it.
-    beside = {own for path in files for own in (path.with_suffix(".csv"), path.with_name(f"{path.stem}_templates")) if own.exists()}
-    return frozenset({relative(path) for path in files | beside} | named | folders)
+    return frozenset(folded(files) | named | folders)
+
+
+def folded(files: frozenset[Path] | set[Path]) -> set[str]:
+    """FILES as dvc.yaml is to list them: a folder of the core in place of its files where the stage computes with all of them."""
+    found, inside = set(), set()
+    for folder in sorted({parent for path in files for parent in path.parents if _is_package(parent)}):
+        if set(_code(folder)) <= files and not any(folder.is_relative_to(other) for other in inside):
+            inside.add(folder)
+            found.add(relative(folder))
+    lone = {path for path in files if not any(path.is_relative_to(folder) for folder in inside)}
+    # The data of a module that is listed by itself lie beside it.
+    return found | {relative(path) for path in lone} | {relative(own) for path in lone if (own := path.with_suffix(".csv")).exists()}
+
+
+def _is_package(folder: Path) -> bool:
+    """Of the core, below its root and outside the families, whose entries params.yaml names."""
+    core = ROOT / "confidnet_core"
+    return folder.is_relative_to(core) and folder != core and folder.relative_to(core).parts[0] not in FAMILIES
+
+
+def _code(folder: Path) -> Iterator[Path]:
+    """Python files below a folder that hold more than a docstring."""
+    return (path for path in folder.rglob("*.py") if has_code(path))
 
 
 def read_paths(name: str, stages: dict[str, Stage]) -> set[str]:
@@ -96,7 +118,7 @@ def parameters(name: str) -> frozenset[str]:
     if name == "sources":  # the first stage checks all of params.yaml, and fails before DVC misses a benchmark's keys
         return frozenset({"run", "benchmarks"})
     sections, found = {field.name for field in fields(Benchmark)}, set()
-    for path in code_of(name) - {ROOT / "confidnet_core/params.py"}:
+    for path in code_of(name) - {ROOT / "confidnet_core/config/params.py"}:
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "training_of":
                 found.add(f"benchmarks.${{item.benchmark}}.{ast.literal_eval(node.args[4])}")  # its recipe

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from confidnet_core.artifacts import save_network
+from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.data import PREPARED, Dataset, save_dataset
-from confidnet_core.evaluation import evaluate, save_evaluation
-from confidnet_core.histories import TRAININGS
-from confidnet_core.inference import Predictions, save_predictions
+from confidnet_core.evaluation.result import evaluate, save_evaluation
+from confidnet_core.evaluation.stored import save_replicates
+from confidnet_core.evaluation.thresholds import Scored, reliability, save_operation, thresholds
 from confidnet_core.metrics.bootstrap import bootstrap
-from confidnet_core.operating import Scored, reliability, save_operation, thresholds
-from confidnet_core.params import Bootstrap, Thresholds
-from confidnet_core.places import save_replicates
+from confidnet_core.networks.artifacts import save_network
+from confidnet_core.networks.inference import Predictions, save_predictions
+from confidnet_core.reporting.histories import TRAININGS
 
 CLASSES = ("ant", '<b>&"', "cat")
 METHODS = {"mcp": {}, "entropy": {}, "margin": {}, "tcp": {}}

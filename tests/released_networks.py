@@ -13,12 +13,12 @@ from small import CPU, benchmark, small_digits
 from torch import Tensor, nn
 from torch.nn import functional
 
-from confidnet_core.artifacts import checked_classifier
-from confidnet_core.batches import normalised
 from confidnet_core.checkpoints import Imported, import_checkpoint
+from confidnet_core.config.params import Benchmark, Choice
 from confidnet_core.data import Dataset
-from confidnet_core.models._classifier import Classifier
-from confidnet_core.params import Benchmark, Choice
+from confidnet_core.networks.artifacts import checked_classifier
+from confidnet_core.networks.batches import normalised
+from confidnet_core.networks.classifier import Classifier
 
 WIDTH = 20  # of the heads
 

@@ -8,17 +8,16 @@ import numpy as np
 from small import CPU
 from small_params import VALID, load
 
-from confidnet_core.artifacts import load_classifier
-from confidnet_core.calibration import RANK
+from confidnet_core.config.params import Bootstrap, Params, Thresholds
+from confidnet_core.config.registry import find
 from confidnet_core.data import SCORED
-from confidnet_core.evaluation import evaluate, save_evaluation
-from confidnet_core.inference import predict, prediction_metrics, save_predictions
-from confidnet_core.operating import Scored, save_operation, thresholds
-from confidnet_core.operating import reliability as calibrated
-from confidnet_core.params import Bootstrap, Params, Thresholds
-from confidnet_core.places import Place
-from confidnet_core.registry import find
-from confidnet_core.run import Run
+from confidnet_core.evaluation.result import RANK, evaluate, save_evaluation
+from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.thresholds import Scored, save_operation, thresholds
+from confidnet_core.evaluation.thresholds import reliability as calibrated
+from confidnet_core.networks.artifacts import load_classifier
+from confidnet_core.networks.inference import predict, prediction_metrics, save_predictions
+from confidnet_core.scoring.run import Run
 
 RISKS = (0.05, 0.3, 0.9)
 

@@ -10,21 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from confidnet_core.artifacts import build_classifier, build_confidnet, build_correction, describe, save_network
+from confidnet_core.config.params import Benchmark, Calibration, Choice, McDropout
+from confidnet_core.config.recipes import Baseline, Confidnet, Correction, Finetune, Recipe
+from confidnet_core.config.registry import marks, names
 from confidnet_core.data import PREPARED, Dataset, load_dataset, save_dataset
 from confidnet_core.datasets.digits import digits
-from confidnet_core.ensembles import save_ensembles
-from confidnet_core.fitting import Fit
-from confidnet_core.inference import Predictions, predict, prediction_metrics, save_predictions
-from confidnet_core.models._confidnet import freeze
-from confidnet_core.params import Benchmark, Calibration, Choice, McDropout
-from confidnet_core.recipes import Baseline, Confidnet, Correction, Finetune, Recipe
-from confidnet_core.registry import marks, names
-from confidnet_core.resume import Resume
-from confidnet_core.run import Run
-from confidnet_core.sampling import sample, save_samples
+from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_correction, describe, save_network
+from confidnet_core.networks.confidnet import freeze
+from confidnet_core.networks.inference import Predictions, predict, prediction_metrics, save_predictions
+from confidnet_core.scoring.ensembles import save_ensembles
+from confidnet_core.scoring.mc_dropout import sample, save_samples
+from confidnet_core.scoring.run import Run
 from confidnet_core.splits import with_calibration
-from confidnet_core.training import Training, finetune_confidnet, train_classifier, train_confidnet, train_correction
+from confidnet_core.training.loop import Fit
+from confidnet_core.training.resume import Resume
+from confidnet_core.training.trainings import Training, finetune_confidnet, train_classifier, train_confidnet, train_correction
 
 CPU = torch.device("cpu")
 VOID = 3  # of the segmentation data, after its three classes

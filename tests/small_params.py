@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from confidnet_core.config.params import Calibration, Params, load_params
 from confidnet_core.data import Dataset
-from confidnet_core.params import Calibration, Params, load_params
 from confidnet_core.splits import with_calibration
 
 RECIPE = {"epochs": 2, "batch_size": 32, "optimizer": "sgd", "learning_rate": 0.1}

@@ -23,7 +23,10 @@ from small import (
 from small_params import RECIPE, changed, load
 from torch import nn
 
-from confidnet_core.artifacts import (
+from confidnet_core.config.params import Choice
+from confidnet_core.data import Dataset, save_dataset
+from confidnet_core.files import read_json, write_json
+from confidnet_core.networks.artifacts import (
     build_classifier,
     build_confidnet,
     checked_classifier,
@@ -34,13 +37,10 @@ from confidnet_core.artifacts import (
     save_network,
     weights_digest,
 )
-from confidnet_core.data import Dataset, save_dataset
-from confidnet_core.files import read_json, write_json
-from confidnet_core.inference import map_images
-from confidnet_core.models._confidnet import freeze
-from confidnet_core.params import Choice
+from confidnet_core.networks.confidnet import freeze
+from confidnet_core.networks.inference import map_images
 from confidnet_core.revision import stage_code
-from confidnet_core.run import Run
+from confidnet_core.scoring.run import Run
 from stages import finetune_confidnet, train_baseline, train_confidnet
 
 WHAT = benchmark(CONVNET)  # with BatchNorm

@@ -10,10 +10,10 @@ from torch import Generator, Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import rotate
 
-from confidnet_core import batches
-from confidnet_core.batches import TrainingBatches, augmented, batch_count, inference_batches, normalised
+from confidnet_core.config.recipes import Augmentation
 from confidnet_core.data import Dataset
-from confidnet_core.recipes import Augmentation
+from confidnet_core.networks import batches
+from confidnet_core.networks.batches import TrainingBatches, augmented, batch_count, inference_batches, normalised
 
 PLAIN = Augmentation()
 ALL = Augmentation(flip=True, rotation=20.0, crop=3)

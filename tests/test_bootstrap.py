@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from confidnet_core.differences import intervals
+from confidnet_core.evaluation.intervals import intervals
 from confidnet_core.metrics import METRICS, failure_metrics
 from confidnet_core.metrics.bootstrap import bootstrap
 

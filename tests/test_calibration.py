@@ -6,7 +6,8 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from confidnet_core.calibration import FEWEST, MOST, SCALES, fit_calibrator
+from confidnet_core.evaluation.calibrators import FEWEST, MOST, fit_calibrator
+from confidnet_core.evaluation.result import SCALES
 from confidnet_core.metrics.calibration import calibration_metrics
 
 
@@ -150,7 +151,7 @@ def test_mapping_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch):
     confidence, correct = synthetic(300)
     calibrator = fit_calibrator(confidence, correct, "rank")
     whole = calibrator(confidence)
-    monkeypatch.setattr("confidnet_core.calibration._BLOCK", 7)
+    monkeypatch.setattr("confidnet_core.evaluation.calibrators._BLOCK", 7)
     np.testing.assert_array_equal(calibrator(confidence), whole)
     assert calibrator([]).shape == (0,)
 

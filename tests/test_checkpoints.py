@@ -18,11 +18,11 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from small import CPU, benchmark, same, small_digits, trained_run
 from torch import Tensor
 
-from confidnet_core.artifacts import build_classifier, build_confidnet, load_classifier, load_finetuned, load_head
 from confidnet_core.checkpoints import import_checkpoint, match
+from confidnet_core.config.params import Choice
 from confidnet_core.data import load_dataset
 from confidnet_core.files import read_json
-from confidnet_core.params import Choice
+from confidnet_core.networks.artifacts import build_classifier, build_confidnet, load_classifier, load_finetuned, load_head
 from confidnet_core.revision import package_code
 
 EVERY = pytest.mark.parametrize("name", MODELS)

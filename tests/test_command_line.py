@@ -18,9 +18,9 @@ from tracking_servers import free_port
 from tracking_stores import rows, trained
 
 from confidnet_core.__main__ import main
+from confidnet_core.config.registry import marks, names
 from confidnet_core.metrics import METRICS
-from confidnet_core.records import kept
-from confidnet_core.registry import marks, names
+from confidnet_core.tracking.records import kept
 
 ROOT = Path(__file__).parents[1]
 WORDS = [sys.executable, "-m", "confidnet_core"]
@@ -129,7 +129,7 @@ def test_a_list_fits_its_terminal(folder: Path):
 
 def test_names_are_listed_without_importing_torch_or_mlflow(folder: Path):
     done = process("list", "methods", PYTHONPROFILEIMPORTTIME="1")
-    assert done.returncode == 0 and "| confidnet_core.listing\n" in done.stderr.replace("|     ", "| ")
+    assert done.returncode == 0 and "| confidnet_core.cli.listing\n" in done.stderr.replace("|     ", "| ")
     assert not re.search(r"\| +(torch|mlflow|pandas)$", done.stderr, re.MULTILINE)
 
 

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from confidnet_core import comparison
-from confidnet_core.evaluation import METRICS, Evaluation
+from confidnet_core.comparison import table as comparison
+from confidnet_core.evaluation.result import METRICS, Evaluation
 from confidnet_core.files import write_json
 
 ORACLE = "tcp (oracle: uses the labels)"

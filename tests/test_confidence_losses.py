@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from confidnet_core.losses import PAIRED, Objective, Target, confidence_loss, confidence_target, objective, true_class_probability
+from confidnet_core.networks.probabilities import true_class_probability
+from confidnet_core.training.losses import PAIRED, Objective, Target, confidence_loss, confidence_target, objective
 
 VOID = 4
 targets = pytest.mark.parametrize("target", get_args(Target))

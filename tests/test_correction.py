@@ -23,17 +23,17 @@ from small import (
 from small_params import RECIPE, changed, load
 from torch import nn
 
-from confidnet_core.artifacts import build_correction, load_classifier, load_correction, save_network
-from confidnet_core.batches import inference_batches
+from confidnet_core.config.params import Benchmark
 from confidnet_core.data import Dataset, labelled, load_dataset, save_dataset
 from confidnet_core.files import read_json
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.models._confidnet import CorrectedMcp, freeze, logit_features
-from confidnet_core.params import Benchmark
-from confidnet_core.run import Run
+from confidnet_core.networks.artifacts import build_correction, load_classifier, load_correction, save_network
+from confidnet_core.networks.batches import inference_batches
+from confidnet_core.networks.confidnet import CorrectedMcp, freeze, logit_features
 from confidnet_core.scores.corrected_mcp import corrected_mcp
 from confidnet_core.scores.log_odds import log_odds
-from confidnet_core.training import train_correction
+from confidnet_core.scoring.run import Run
+from confidnet_core.training.trainings import train_correction
 from stages import train_baseline
 from stages import train_correction as stage
 

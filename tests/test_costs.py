@@ -9,14 +9,13 @@ from pages import lay_out
 from small import benchmark, small_digits
 from test_report import params
 
-from confidnet_core import costs
-from confidnet_core.costs import LEARNED, NOT_LEARNED, cost_frame, cost_tables, learned, passes
-from confidnet_core.params import McDropout
-from confidnet_core.places import Place
-from confidnet_core.recipes import Augmentation
-from confidnet_core.registry import find, names
-from confidnet_core.run import Run
+from confidnet_core.comparison.costs import LEARNED, NOT_LEARNED, cost_frame, cost_tables, learned, passes
+from confidnet_core.config.params import McDropout
+from confidnet_core.config.recipes import Augmentation
+from confidnet_core.config.registry import PACKAGE, find, names
+from confidnet_core.evaluation.stored import Place
 from confidnet_core.scores._views import views
+from confidnet_core.scoring.run import Run
 
 SMALL = replace(benchmark(), mc_dropout=McDropout(passes=50))
 PARAMS = replace(params(seeds=(0, 1, 2)), benchmarks={"small": SMALL, "letters": replace(SMALL, mc_dropout=McDropout(passes=20))})
@@ -33,7 +32,7 @@ def test_scores_that_read_trained_networks_or_training_data_say_so():
     asking = {"trained": ("run.confidnet", "run.correction", "run.over_seeds"), "fitted": ("run.validation", ".validation")}
     asking["neighbours"] = ("reference(",)
     for name, word in learned(names("scores")).items():
-        code = Path(costs.__file__).with_name("scores").joinpath(f"{name}.py").read_text()
+        code = (PACKAGE / "scores" / f"{name}.py").read_text()
         asked = [kind for kind, words in asking.items() if any(one in code for one in words)]
         assert word in (asked or [NOT_LEARNED]), name
 

@@ -10,18 +10,18 @@ import torch
 from small import CONVNET, CPU, MC_DROPOUT, MLP, SEGNET, benchmark, same, small_digits, small_segmentation, state, trained_runs, training
 from torch import Tensor
 
-from confidnet_core.artifacts import build_classifier, build_confidnet, build_correction
+from confidnet_core.config.params import Choice
+from confidnet_core.config.recipes import Augmentation
+from confidnet_core.config.registry import find, names
 from confidnet_core.data import SCORED, Dataset
-from confidnet_core.device import device
-from confidnet_core.inference import predict
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.models._confidnet import freeze
-from confidnet_core.params import Choice
-from confidnet_core.recipes import Augmentation
-from confidnet_core.registry import find, names
-from confidnet_core.run import Run
-from confidnet_core.sampling import sample
-from confidnet_core.training import finetune_confidnet, train_classifier, train_confidnet, train_correction
+from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_correction
+from confidnet_core.networks.confidnet import freeze
+from confidnet_core.networks.device import device
+from confidnet_core.networks.inference import predict
+from confidnet_core.scoring.mc_dropout import sample
+from confidnet_core.scoring.run import Run
+from confidnet_core.training.trainings import finetune_confidnet, train_classifier, train_confidnet, train_correction
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA is not available")
 CUDA = torch.device("cuda")

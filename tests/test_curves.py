@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from confidnet_core.curves import curve_rows, histogram_rows
+from confidnet_core.reporting.curves import curve_rows, histogram_rows
 
 
 def test_curve_rows_are_thinned_with_both_ends_and_without_undefined_points():

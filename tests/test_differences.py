@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from test_comparison import evaluation, parsed
 
-from confidnet_core.comparison import table
-from confidnet_core.differences import differences, holm, intervals, mean_replicates, told_apart
-from confidnet_core.evaluation import Evaluation, evaluate
+from confidnet_core.comparison.differences import differences, holm, mean_replicates, told_apart
+from confidnet_core.comparison.table import table
+from confidnet_core.evaluation.intervals import intervals
+from confidnet_core.evaluation.result import Evaluation, evaluate
 from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.bootstrap import bootstrap
 

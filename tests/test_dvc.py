@@ -67,7 +67,7 @@ def test_a_line_that_is_taken_away_is_missed(name: str):
 
 @EVERY
 @pytest.mark.parametrize(
-    "line", ["confidnet_core/_mlflow_store.py", "confidnet_core/scores/mcp.py", "data/scores/${item.benchmark}", "dvc.yaml"]
+    "line", ["confidnet_core/tracking/store.py", "confidnet_core/scores/mcp.py", "data/scores/${item.benchmark}", "dvc.yaml"]
 )
 def test_a_dependency_too_many_is_seen(name: str, line: str):
     changed = deepcopy(STAGES)
@@ -88,14 +88,14 @@ def test_a_parameter_too_many_and_another_command_are_seen(name: str):
 @EVERY
 def test_what_only_reports_is_no_dependency(name: str):
     assert not REPORTING & set(paths(STAGES[name], "deps"))
-    assert ("confidnet_core/plots.py" in paths(STAGES[name], "deps")) == (name == "compare")
+    assert ("confidnet_core/reporting/plots.py" in paths(STAGES[name], "deps")) == (name == "compare")
 
 
 def test_what_the_entries_of_a_family_need_is_needed_by_the_stages_that_call_them():
     needed = {relative(path) for entry in entries("scores") for path in reached(entry, without=REPORTING)} - {
         relative(entry) for entry in entries("scores")
     }
-    assert {"confidnet_core/losses.py", "confidnet_core/run.py"} <= needed <= code_dependencies("evaluate")
+    assert {"confidnet_core/training/losses.py", "confidnet_core/scoring/run.py"} <= needed <= code_dependencies("evaluate")
     assert "confidnet_core/scores/${item.method}.py" in code_dependencies("evaluate")
     assert "data/sources/${item.benchmark}/dataset.txt" in code_dependencies("prepare")
     for name in ("train_baseline", "train_confidnet", "finetune_confidnet", "predict", "evaluate"):

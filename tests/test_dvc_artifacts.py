@@ -10,9 +10,9 @@ from gto.constants import check_string_is_valid
 from project_code import ROOT
 from ruamel.yaml import YAML
 
-from confidnet_core.artifacts import checked_classifier
+from confidnet_core.config.params import load_params
 from confidnet_core.data import load_dataset
-from confidnet_core.params import load_params
+from confidnet_core.networks.artifacts import checked_classifier
 
 DVC = YAML(typ="safe").load(ROOT / "dvc.yaml")
 PARAMS = YAML(typ="safe").load(ROOT / "params.yaml")

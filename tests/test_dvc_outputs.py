@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from confidnet_core._dvc_outputs import dvc_md5, outputs
-from confidnet_core.tracking import stage_run
+from confidnet_core.tracking.dvc_outputs import dvc_md5, outputs
+from confidnet_core.tracking.stage_run import stage_run
 
 SCRIPT = """
 from pathlib import Path

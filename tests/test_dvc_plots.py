@@ -14,8 +14,8 @@ from PIL import Image
 from ruamel.yaml import YAML
 from test_report import params
 
-from confidnet_core.offline import write_template
-from confidnet_core.report import write_report
+from confidnet_core.cli.offline import write_template
+from confidnet_core.reporting.report import write_report
 
 ROOT = Path(__file__).parents[1]
 PLOTS = {name: what for plot in YAML(typ="safe").load(ROOT / "dvc.yaml")["plots"] for name, what in plot.items()}

@@ -12,16 +12,16 @@ from scipy.stats import entropy as scipy_entropy
 from small import answering, small_digits, trained_runs
 from small_params import VALID, load
 
-from confidnet_core import ensembles
+from confidnet_core.config.registry import marks, names
 from confidnet_core.data import SCORED, save_dataset
-from confidnet_core.ensembles import save_ensembles
 from confidnet_core.files import read_json
-from confidnet_core.registry import marks, names
-from confidnet_core.run import Run, load_run
 from confidnet_core.scores.ensemble import ensemble
 from confidnet_core.scores.ensemble_probability import ensemble_probability
 from confidnet_core.scores.entropy import entropy
 from confidnet_core.scores.mcp import mcp
+from confidnet_core.scoring import ensembles
+from confidnet_core.scoring.ensembles import save_ensembles
+from confidnet_core.scoring.run import Run, load_run
 from stages import ensemble as stage
 
 ASKED = {"mcp": None, "ensemble": "predictive_entropy", "ensemble_probability": "probability_of_predicted"}

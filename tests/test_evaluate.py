@@ -10,12 +10,12 @@ import pytest
 from small import trained_runs
 from small_params import VALID, load
 
+from confidnet_core.config.registry import find, names
 from confidnet_core.data import SCORED, labelled
-from confidnet_core.evaluation import Evaluation
+from confidnet_core.evaluation.result import Evaluation
 from confidnet_core.files import read_json, write_json
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.registry import find, names
-from confidnet_core.run import Run
+from confidnet_core.scoring.run import Run
 from stages import evaluate, predict
 
 FILES = {"test": "confidence.npy", "val": "val.npy", "calibration": "calibration.npy"}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from confidnet_core.metrics import METRICS, failure_metrics, risk_coverage_curve, roc_curve
-from confidnet_core.metrics._counts import counts_from_the_surest
+from confidnet_core.metrics._ranking.counts import counts_from_the_surest
 
 
 @pytest.mark.parametrize("close", [np.array([1 - 2e-13, 1 - 1e-13]), np.array([2**53, 2**53 + 1])])

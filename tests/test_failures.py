@@ -10,13 +10,13 @@ import pytest
 from pages import CLASSES, METHODS, lay_out
 from PIL import Image
 
-from confidnet_core.comparison import UNDEFINED, table
+from confidnet_core.comparison.table import UNDEFINED, table
 from confidnet_core.data import Dataset, load_dataset
-from confidnet_core.failures import by_class, failure_rows, least_sure_successes, shown_methods, surest_errors
+from confidnet_core.evaluation.stored import Place
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.places import Place
-from confidnet_core.plots import save
-from confidnet_core.sheets import picture_sheet
+from confidnet_core.reporting.failures import by_class, failure_rows, least_sure_successes, shown_methods, surest_errors
+from confidnet_core.reporting.plots import save
+from confidnet_core.reporting.sheets import picture_sheet
 
 WORDS = ("errors it is surest", "successes it is least sure")
 

@@ -12,11 +12,11 @@ from small import CPU, same, small_digits, state
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from confidnet_core.batches import TrainingBatches
-from confidnet_core.fitting import Fit, Metrics, fit
+from confidnet_core.config.recipes import Augmentation, Recipe
 from confidnet_core.models.mlp import mlp
-from confidnet_core.recipes import Augmentation, Recipe
-from confidnet_core.resume import Resume
+from confidnet_core.networks.batches import TrainingBatches
+from confidnet_core.training.loop import Fit, Metrics, fit
+from confidnet_core.training.resume import Resume
 
 DIGITS = small_digits()
 

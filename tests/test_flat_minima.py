@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from confidnet_core.batches import TrainingBatches
-from confidnet_core.flat_minima import sharpness_aware
-from confidnet_core.recipes import Augmentation
+from confidnet_core.config.recipes import Augmentation
+from confidnet_core.networks.batches import TrainingBatches
+from confidnet_core.training.flat_minima import sharpness_aware
 
 
 def convnet(dropout: float = 0.3) -> nn.Module:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from confidnet_core.artifacts import save_network
-from confidnet_core.histories import COLUMNS, TRAININGS, history_rows
+from confidnet_core.networks.artifacts import save_network
+from confidnet_core.reporting.histories import COLUMNS, TRAININGS, history_rows
 
 RANKED = {"val_aupr_error": 0.25, "val_auroc": 0.5}
 

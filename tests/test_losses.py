@@ -9,11 +9,11 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor
 from torch.nn import functional
 
-from confidnet_core.losses import (
+from confidnet_core.networks.probabilities import true_class_probability
+from confidnet_core.training.losses import (
     confidence_loss,
     cross_entropy,
     median_frequency_weights,
-    true_class_probability,
 )
 
 VOID = 4

@@ -2,7 +2,7 @@
 
 from pages import Page
 
-from confidnet_core.markup import html
+from confidnet_core.reporting.markup import html
 
 
 def test_markdown_becomes_tables_with_headers_and_its_names_stay_text():

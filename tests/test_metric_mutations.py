@@ -157,7 +157,7 @@ def noticed(module: ModuleType, *metrics: str) -> bool:
         risk = module.risk_coverage_curve(confidence, correct, points=len(correct))[1]
         return {**module.failure_metrics(confidence, correct), "risk_at_80_coverage": risk[-(-4 * len(correct) // 5) - 1]}
 
-    counts, large = sys.modules["confidnet_core.metrics._counts"], list(LARGE.values())
+    counts, large = sys.modules["confidnet_core.metrics._ranking.counts"], list(LARGE.values())
     for block, *checked in (
         (counts._BLOCK, SMALL),
         (counts._BLOCK, large, errors_by_linearity),

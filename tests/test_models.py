@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from confidnet_core.models._classifier import Classifier
-from confidnet_core.models._confidnet import set_dropout
-from confidnet_core.registry import find, names
+from confidnet_core.config.registry import find, names
+from confidnet_core.networks.classifier import Classifier
+from confidnet_core.networks.confidnet import set_dropout
 
 CLASSES = 5
 SHAPE = (3, 32, 32)

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from confidnet_core.models._classifier import Classifier
-from confidnet_core.models._confidnet import ConfidNet, freeze, set_dropout
-from confidnet_core.models._head import confidence_head
-from confidnet_core.registry import find, names
+from confidnet_core.config.registry import find, names
+from confidnet_core.networks.classifier import Classifier
+from confidnet_core.networks.confidnet import ConfidNet, freeze, set_dropout
+from confidnet_core.networks.head import confidence_head
 
 CLASSES = 5
 SHAPE = (3, 32, 32)

@@ -9,11 +9,11 @@ from scipy.spatial.distance import cdist
 from small import CPU, trained_runs
 
 from confidnet_core.data import labelled
-from confidnet_core.inference import map_images
-from confidnet_core.run import Run
+from confidnet_core.networks.inference import map_images
 from confidnet_core.scores import _neighbours
 from confidnet_core.scores.knn import knn
 from confidnet_core.scores.trust_score import trust_score
+from confidnet_core.scoring.run import Run
 
 ALL = 10**6  # more than there are samples of a class
 

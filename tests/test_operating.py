@@ -10,13 +10,13 @@ import pytest
 from small import VOID, benchmark, small_digits, small_segmentation, trained_run
 from small_params import changed, load
 
+from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.data import save_dataset
+from confidnet_core.evaluation.thresholds import Scored, reliability, save_operation, thresholds
 from confidnet_core.files import read_json
-from confidnet_core.inference import Predictions, save_predictions
 from confidnet_core.metrics.calibration import bootstrap_calibration, calibration_metrics
 from confidnet_core.metrics.guarantee import threshold_with_guarantee
-from confidnet_core.operating import Scored, reliability, save_operation, thresholds
-from confidnet_core.params import Bootstrap, Thresholds
+from confidnet_core.networks.inference import Predictions, save_predictions
 from stages import evaluate, operate
 
 HOW = Bootstrap(resamples=100, level=0.95, seed=3)

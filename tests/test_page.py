@@ -13,11 +13,11 @@ from pages import METHODS, Page, lay_out
 from plotly.offline import get_plotlyjs
 from test_report import params
 
-from confidnet_core.comparison import UNDEFINED
-from confidnet_core.histories import TRAININGS
-from confidnet_core.places import Place
-from confidnet_core.report import write_report
-from confidnet_core.timed_page import PLACE
+from confidnet_core.cli.timed_page import PLACE
+from confidnet_core.comparison.table import UNDEFINED
+from confidnet_core.evaluation.stored import Place
+from confidnet_core.reporting.histories import TRAININGS
+from confidnet_core.reporting.report import write_report
 
 
 def numbers(values: dict | list) -> np.ndarray:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from small_params import BASELINE, RECIPE, changed, load, refusal
 
-from confidnet_core.params import Benchmark, Choice, load_params
-from confidnet_core.recipes import Augmentation, Baseline, Recipe
+from confidnet_core.config.params import Benchmark, Choice, load_params
+from confidnet_core.config.recipes import Augmentation, Baseline, Recipe
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,7 +10,7 @@ from dvc.utils.hydra import apply_overrides
 from project_code import ROOT
 from small_params import ABSENT, BASELINE, VALID, changed, load, refusal
 
-from confidnet_core.params import load_params
+from confidnet_core.config.params import load_params
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_an_unknown_or_missing_key_is_named_with_the_nearest_known(tmp_path: Pat
         (("methods", "margn"), {}, "methods.margn names margn, but confidnet_core/scores/margn.py does not exist; did you mean margin?"),
         (("benchmarks", "small", "model", "name"), "mpl", "names mpl, but confidnet_core/models/mpl.py does not exist; did you mean mlp?"),
         (("benchmarks", "small", "model", "name"), 3, "names 3, but confidnet_core/models/3.py does not exist; known: mlp, "),
-        (("benchmarks", "small", "model", "name"), "_head", "names _head, but confidnet_core/models/_head.py does not exist"),
+        (("benchmarks", "small", "model", "name"), "_head", "names _head, but confidnet_core/networks/head.py does not exist"),
         (
             ("benchmarks", "small", "data", "name"),
             "digit",
@@ -201,5 +201,5 @@ def test_what_set_param_writes_is_one_line_and_read_as_a_number(tmp_path: Path, 
 @pytest.mark.parametrize("library", ["sklearn", "torchvision", "mlflow", "matplotlib"])
 def test_reading_it_does_not_load_a_library_that_few_entries_need(library: str):
     """Every stage reads it first, and such a library takes a second."""
-    code = f"import sys; from confidnet_core.params import load_params; load_params(); sys.exit({library!r} in sys.modules)"
+    code = f"import sys; from confidnet_core.config.params import load_params; load_params(); sys.exit({library!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, timeout=120).returncode == 0

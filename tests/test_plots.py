@@ -12,7 +12,7 @@ from dvc_render.vega import VegaRenderer
 from matplotlib import colors, pyplot
 from matplotlib.figure import Figure
 
-from confidnet_core import curves, plots
+from confidnet_core.reporting import curves, plots
 
 TEMPLATES = Path(__file__).parents[1] / ".dvc" / "plots"
 COVERAGE = np.linspace(0.01, 1, 100)
@@ -197,7 +197,7 @@ def test_a_figure_is_not_saved_under_a_name_that_is_no_image(tmp_path):
 
 
 def test_plots_never_import_pyplot():
-    code = "import sys, confidnet_core.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, confidnet_core.reporting.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=TEMPLATES.parents[1], check=False).returncode == 0
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from test_comparison import evaluation
 
-from confidnet_core.comparison import UNDEFINED, markdown, table
-from confidnet_core.published import FILE, beside_published, load_published
+from confidnet_core.comparison.published import FILE, beside_published, load_published
+from confidnet_core.comparison.table import UNDEFINED, markdown, table
 
 ROOT = Path(__file__).parents[1]
 NAN = math.nan
@@ -224,4 +224,4 @@ def test_the_numbers_are_installed_with_the_package(tmp_path: Path):
     code = "import setuptools; setuptools.setup()"
     command = [sys.executable, "-c", code, "--quiet", "build_py", "--build-lib", "built"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
-    assert (tmp_path / "built/confidnet_core/published.csv").read_bytes() == FILE.read_bytes()
+    assert (tmp_path / "built/confidnet_core/comparison/published.csv").read_bytes() == FILE.read_bytes()

@@ -20,10 +20,10 @@ from tracking_servers import free_port, mlflow_server, served_answers
 from tracking_stores import rows
 
 from confidnet_core.__main__ import cli
+from confidnet_core.config.params import Params
 from confidnet_core.files import read_json, write_json
-from confidnet_core.params import Params
-from confidnet_core.registering import register, register_or_warn
-from confidnet_core.tracking import stage_run
+from confidnet_core.serving.registering import register, register_or_warn
+from confidnet_core.tracking.stage_run import stage_run
 
 METHODS = ("mcp", "stack", "mc_dropout", "tcp")
 PREDICT = """

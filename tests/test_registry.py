@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from confidnet_core import registry
-from confidnet_core.registry import find, names, source_digest, suggestion
+from confidnet_core.config import registry
+from confidnet_core.config.registry import find, names, source_digest, suggestion
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = ("datasets", "models", "scores")
@@ -21,7 +21,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in sys.modules if name.partition(".")[0] == "confidnet_core"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(registry, "__file__", str(folder / "registry.py"))
+    monkeypatch.setattr(registry, "PACKAGE", folder)
     return folder
 
 

@@ -10,17 +10,17 @@ import pytest
 from PIL import Image
 from small import VOID, answering, trained_runs
 
-from confidnet_core import report
-from confidnet_core.evaluation import evaluate, save_evaluation
+from confidnet_core.config.params import Bootstrap, Calibration, Params, Thresholds
+from confidnet_core.config.registry import find
+from confidnet_core.evaluation.result import evaluate, save_evaluation
+from confidnet_core.evaluation.stored import save_replicates
+from confidnet_core.evaluation.thresholds import Scored, reliability, save_operation, thresholds
 from confidnet_core.files import read_json, write_json
 from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.bootstrap import bootstrap
-from confidnet_core.operating import Scored, reliability, save_operation, thresholds
-from confidnet_core.params import Bootstrap, Calibration, Params, Thresholds
-from confidnet_core.places import save_replicates
-from confidnet_core.registry import find
-from confidnet_core.report import places, write_report
-from confidnet_core.run import Run
+from confidnet_core.reporting import report
+from confidnet_core.reporting.report import places, write_report
+from confidnet_core.scoring.run import Run
 
 SPLITS = ("test", "val", "calibration")
 METHODS = {"mcp": {}, "margin": {}, "trust_score": {"samples_per_class": 20}, "tcp": {}}

@@ -18,12 +18,12 @@ from small_params import changed, load
 from torch import Tensor
 
 from confidnet_core import revision
-from confidnet_core.artifacts import build_classifier
+from confidnet_core.config.recipes import Augmentation, Baseline
 from confidnet_core.data import save_dataset
-from confidnet_core.fitting import Fit
-from confidnet_core.recipes import Augmentation, Baseline
-from confidnet_core.resume import Resume, resumable
-from confidnet_core.training import Training, finetune_confidnet, train_classifier, train_confidnet
+from confidnet_core.networks.artifacts import build_classifier
+from confidnet_core.training.loop import Fit
+from confidnet_core.training.resume import Resume, resumable
+from confidnet_core.training.trainings import Training, finetune_confidnet, train_classifier, train_confidnet
 from stages._training import training_of
 
 ROOT = Path(__file__).parents[1]
@@ -162,7 +162,7 @@ def test_a_stages_other_code_is_another_training_and_what_only_reports_is_not(ro
     params = load(tmp_path, changed(("seeds",), [0]))
     save_dataset(small_digits(), Path("data/prepared/small"))
     found = []
-    for edited in ("README.md", "confidnet_core/page.py", "stages/_training.py"):
+    for edited in ("README.md", "confidnet_core/reporting/page.py", "stages/_training.py"):
         with (checkout / edited).open("a") as file:
             file.write("# edited\n")
         started = training_of("train_baseline", params, "small", 77, "baseline")  # a seed of no other test, since what is left stays

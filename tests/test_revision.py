@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from confidnet_core import registry, revision
+from confidnet_core import revision
+from confidnet_core.config import registry
 from confidnet_core.revision import VERSION, commit, git, package_code, stage_code, versions
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +25,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "dvc.yaml", folder)
     monkeypatch.setattr(revision, "ROOT", folder)
-    monkeypatch.setattr(registry, "__file__", str(folder / "confidnet_core/registry.py"))
+    monkeypatch.setattr(registry, "__file__", str(folder / "confidnet_core/config/registry.py"))
     return folder
 
 
@@ -48,14 +49,14 @@ def test_each_stage_and_each_model_has_code_of_its_own():
 @pytest.mark.parametrize(
     ("name", "same_stage", "same_package"),
     [
-        ("confidnet_core/losses.py", False, False),
+        ("confidnet_core/training/losses.py", False, False),
         ("confidnet_core/metrics/failure.py", False, False),
         ("confidnet_core/models/mlp.py", False, False),
-        ("confidnet_core/models/_head.py", False, False),
+        ("confidnet_core/networks/head.py", False, False),
         ("stages/_training.py", False, True),
         ("confidnet_core/models/vgg16.py", True, False),
         ("confidnet_core/scores/mcp.py", True, False),
-        ("confidnet_core/tracking.py", True, False),
+        ("confidnet_core/tracking/stage_run.py", True, False),
         ("stages/compare.py", True, True),
     ],
 )

@@ -12,14 +12,14 @@ from small import CPU, MC_DROPOUT, small_digits, state, trained_runs
 from small_params import changed, load
 from torch.nn.modules.dropout import _DropoutNd
 
+from confidnet_core.config.params import McDropout
+from confidnet_core.config.registry import find
 from confidnet_core.data import save_dataset
 from confidnet_core.files import read_json
-from confidnet_core.models._confidnet import set_dropout
-from confidnet_core.params import McDropout
-from confidnet_core.registry import find
-from confidnet_core.run import Run, load_run
-from confidnet_core.sampling import QUANTITIES, sample, save_samples
+from confidnet_core.networks.confidnet import set_dropout
 from confidnet_core.scores.entropy import entropy
+from confidnet_core.scoring.mc_dropout import QUANTITIES, sample, save_samples
+from confidnet_core.scoring.run import Run, load_run
 from stages import sample as stage
 from stages import train_baseline
 

@@ -11,17 +11,17 @@ from scipy.stats import entropy as scipy_entropy
 from scipy.stats import rankdata
 from small import answering, same, state, trained_runs
 
-from confidnet_core import run as run_module
-from confidnet_core.artifacts import save_network
+from confidnet_core.config.registry import find, names
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.registry import find, names
-from confidnet_core.run import Run, load_run
+from confidnet_core.networks.artifacts import save_network
 from confidnet_core.scores.confidnet import confidnet
 from confidnet_core.scores.confidnet_head import confidnet_head
 from confidnet_core.scores.entropy import entropy
 from confidnet_core.scores.margin import margin
 from confidnet_core.scores.mcp import mcp
 from confidnet_core.scores.tcp import tcp
+from confidnet_core.scoring import run as run_module
+from confidnet_core.scoring.run import Run, load_run
 
 every_score = pytest.mark.parametrize("name", names("scores"))
 both_tasks = pytest.mark.parametrize("task", ["digits", "segmentation"])

@@ -9,13 +9,13 @@ import pytest
 import torch
 from small import answering, trained_runs
 
-from confidnet_core import run as run_module
+from confidnet_core.config.registry import find
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.registry import find
-from confidnet_core.run import Run
 from confidnet_core.scores.log_odds import log_odds
 from confidnet_core.scores.max_logit_pnorm import best_order, max_logit_pnorm
 from confidnet_core.scores.temperature import RANGE, best_temperature, temperature
+from confidnet_core.scoring import run as run_module
+from confidnet_core.scoring.run import Run
 
 every_fitted_score = pytest.mark.parametrize("name", ["temperature", "max_logit_pnorm"])
 

@@ -9,14 +9,14 @@ from mpmath import exp, fsum, log, mpf, workdps
 from scipy.stats import rankdata
 from small import answering, benchmark, small_digits, trained_run
 
-from confidnet_core.registry import find
-from confidnet_core.run import Run
+from confidnet_core.config.registry import find
 from confidnet_core.scores.doctor import doctor
 from confidnet_core.scores.energy import energy
 from confidnet_core.scores.gen import gen
 from confidnet_core.scores.log_odds import log_odds
 from confidnet_core.scores.max_logit import max_logit
 from confidnet_core.scores.mcp import mcp
+from confidnet_core.scoring.run import Run
 
 Probabilities = list[mpf]
 FREE = ("mcp", "log_odds", "entropy", "margin", "doctor", "gen", "energy", "max_logit")

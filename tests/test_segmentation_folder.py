@@ -12,10 +12,10 @@ from segmentation_files import BY_COLOUR, COLOURS, NAMES, STEMS, VOIDS, build, e
 from small_params import changed, load, prepared, refusal
 from test_stages import start
 
+from confidnet_core.config.params import load_params
 from confidnet_core.data import SPLITS, Dataset, load_dataset, save_dataset
 from confidnet_core.datasets.camvid import CLASSES, VOID, camvid
 from confidnet_core.datasets.segmentation_folder import segmentation_folder
-from confidnet_core.params import load_params
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

@@ -14,16 +14,17 @@ from project_code import ROOT, entries, foreign, reached
 from served import RISKS, answer, params_of, place_of, score
 from small import trained_runs
 
-from confidnet_core import registry
-from confidnet_core.calibration import RANK, fit_calibrator
+from confidnet_core.config import registry
+from confidnet_core.config.params import Params
+from confidnet_core.config.registry import marks, names
+from confidnet_core.evaluation.calibrators import fit_calibrator
+from confidnet_core.evaluation.result import RANK
 from confidnet_core.files import read_json, write_json
-from confidnet_core.fitted import checked, load_fitted, save_fitted
-from confidnet_core.packing import add_networks, best_score, pack
-from confidnet_core.params import Params
-from confidnet_core.registering import REQUIREMENTS
-from confidnet_core.registry import marks, names
-from confidnet_core.run import Run
-from confidnet_core.serving import NotServedError, SelectiveClassifier
+from confidnet_core.scoring.fitted import checked, load_fitted, save_fitted
+from confidnet_core.scoring.run import Run
+from confidnet_core.serving.packing import add_networks, best_score, pack
+from confidnet_core.serving.registering import REQUIREMENTS
+from confidnet_core.serving.selective_classifier import NotServedError, SelectiveClassifier
 
 # What a served model does not have: the draws of a whole split, the classifiers of other seeds, the labels.
 ELSEWHERE = {name for name in names("scores") if name.startswith("mc_dropout")}
@@ -236,7 +237,9 @@ def test_a_damaged_file_of_fitted_values_is_named(tmp_path):
 
 
 def test_the_requirements_are_all_that_the_code_of_a_served_model_imports():
-    code = reached(ROOT / "confidnet_core/serving.py", *(path for kind in ("models", "scores") for path in entries(kind)))
+    code = reached(
+        ROOT / "confidnet_core/serving/selective_classifier.py", *(path for kind in ("models", "scores") for path in entries(kind))
+    )
     packages = {"ruamel": "ruamel.yaml", "sklearn": "scikit-learn"}
     outside = {name for path in code for name in foreign(path)} - set(sys.stdlib_module_names) - {"confidnet_core", "torchvision"}
     assert {packages.get(name, name) for name in outside} | {"mlflow"} == set(REQUIREMENTS)  # torchvision: for pretrained encoders only

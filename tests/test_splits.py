@@ -7,10 +7,10 @@ import pytest
 from project_code import ROOT
 from small import small_segmentation
 
+from confidnet_core.config.params import Calibration, load_params
 from confidnet_core.data import PREPARED, SPLITS, Dataset
 from confidnet_core.datasets._raw import draw_split
 from confidnet_core.datasets.digits import digits
-from confidnet_core.params import Calibration, load_params
 from confidnet_core.splits import with_calibration
 
 THIRD = Calibration(share=0.3333, gap=0.05, seed=0)

@@ -11,12 +11,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from small import CPU, trained_runs, without_test
 
-from confidnet_core.inference import map_images
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.run import Run
+from confidnet_core.networks.inference import map_images
 from confidnet_core.scores.log_odds import log_odds
 from confidnet_core.scores.stack import LOG_ODDS, PARTS, applied, best, stack, stacked
 from confidnet_core.scores.tta import tta
+from confidnet_core.scoring.run import Run
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from ruamel.yaml import YAML
 from small import small_digits
 from small_params import VALID, changed
 
+from confidnet_core.config.params import Params
+from confidnet_core.config.registry import source_digest
 from confidnet_core.data import save_dataset
-from confidnet_core.params import Params
-from confidnet_core.registry import source_digest
 from stages._command import command
 
 ROOT = Path(__file__).parents[1]

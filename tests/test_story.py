@@ -13,7 +13,7 @@ from mlflow import pyfunc
 from small_study import METHODS, rows, small_study, wait_for_epoch
 
 from confidnet_core.data import load_dataset
-from confidnet_core.tracking import flatten
+from confidnet_core.tracking.stage_run import flatten
 
 pytestmark = pytest.mark.slow
 

@@ -8,9 +8,9 @@ import pytest
 from test_command_line import on_terminal, plain, refused, shown
 from tracking_servers import free_port
 
-from confidnet_core.timed_page import write_timed_page
-from confidnet_core.timings import timings
-from confidnet_core.tracking import stage_run
+from confidnet_core.cli.timed_page import write_timed_page
+from confidnet_core.tracking.stage_run import stage_run
+from confidnet_core.tracking.timings import timings
 
 COSTS = [("timed", "mcp", "no", 0), ("timed", "confidnet", "trained", 1), ("timed", "energy", "no", 0)]
 

@@ -10,7 +10,7 @@ import pytest
 from tracking_stores import TRAINING, commit_all, rows, start, stored
 
 from confidnet_core.progress import epoch_line, progress
-from confidnet_core.tracking import flatten, stage_run
+from confidnet_core.tracking.stage_run import flatten, stage_run
 
 
 def test_a_finished_stage_leaves_its_name_tags_params_and_metrics(root: Path, clean: pytest.MonkeyPatch) -> None:

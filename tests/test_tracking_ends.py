@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tracking_stores import TRAINING, start, stored
 
-from confidnet_core.tracking import stage_run
+from confidnet_core.tracking.stage_run import stage_run
 
 
 @pytest.mark.parametrize(

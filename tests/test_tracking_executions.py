@@ -12,9 +12,9 @@ from pages import METHODS, lay_out
 from test_report import params
 from tracking_stores import SOURCES, TRAINING, client, commit_all, rows, start, stored
 
-from confidnet_core._mlflow_open import FOLDER
-from confidnet_core.params import load_params
-from confidnet_core.tracking import StageRun, stage_run
+from confidnet_core.config.params import load_params
+from confidnet_core.tracking.open_rows import FOLDER
+from confidnet_core.tracking.stage_run import StageRun, stage_run
 from stages import compare, prepare
 
 SLEEPING = (

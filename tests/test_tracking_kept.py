@@ -8,8 +8,8 @@ import pytest
 from tracking_servers import free_port, line, silent_server
 from tracking_stores import TRAINING, start, trained, warning
 
-from confidnet_core.records import FOLDER, Record, kept
-from confidnet_core.tracking import stage_run
+from confidnet_core.tracking.records import FOLDER, Record, kept
+from confidnet_core.tracking.stage_run import stage_run
 
 STAGE = "with stage_run(stage='train_baseline', benchmark='digits', seed=0, params={'lr': 0.1}) as run:\n "
 

@@ -15,11 +15,11 @@ from mlflow import MlflowClient
 from tracking_servers import Mlflow, free_port, line, mlflow_server
 from tracking_stores import TRAINING, start, trained, warning
 
-from confidnet_core import tracking
 from confidnet_core.files import write_json
-from confidnet_core.records import FOLDER, kept
-from confidnet_core.sending import Outcome, send_kept
-from confidnet_core.tracking import stage_run
+from confidnet_core.tracking import stage_run as tracking
+from confidnet_core.tracking.records import FOLDER, kept
+from confidnet_core.tracking.sending import Outcome, send_kept
+from confidnet_core.tracking.stage_run import stage_run
 
 STAGE = "with stage_run(stage='train_baseline', benchmark='digits', seed=0, params={'lr': 0.1}) as run:\n "
 
@@ -144,7 +144,7 @@ def test_a_process_killed_while_it_sends_loses_nothing(project: Path, server: Ml
     trained("killed")
     with line(server.uri, delay=0.1) as slow:
         sender = start(
-            f"os.environ['MLFLOW_TRACKING_URI'] = {slow.uri!r}\nfrom confidnet_core.sending import send_kept\n"
+            f"os.environ['MLFLOW_TRACKING_URI'] = {slow.uri!r}\nfrom confidnet_core.tracking.sending import send_kept\n"
             f"list(send_kept(__import__('pathlib').Path({str(project)!r})))"
         )
         while slow.seen < 6:

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from tracking_stores import TRAINING, rows, start, stored
 
-from confidnet_core.tracking import stage_run
+from confidnet_core.tracking.stage_run import stage_run
 
 
 def test_artifacts_lie_in_the_projects_mlruns_wherever_the_stage_runs(root: Path, tmp_path: Path) -> None:

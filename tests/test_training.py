@@ -23,15 +23,15 @@ from small import (
 )
 from torch import Tensor, nn
 
-from confidnet_core.artifacts import build_confidnet
+from confidnet_core.config.params import Benchmark, Choice
+from confidnet_core.config.recipes import Baseline
 from confidnet_core.data import Dataset
-from confidnet_core.fitting import Fit
-from confidnet_core.inference import classification_metrics, predict
-from confidnet_core.models._classifier import Classifier
-from confidnet_core.models._confidnet import ConfidNet, freeze
-from confidnet_core.params import Benchmark, Choice
-from confidnet_core.recipes import Baseline
-from confidnet_core.training import class_weights, finetune_confidnet, train_confidnet, training_target, warn_collapsed
+from confidnet_core.networks.artifacts import build_confidnet
+from confidnet_core.networks.classifier import Classifier
+from confidnet_core.networks.confidnet import ConfidNet, freeze
+from confidnet_core.networks.inference import classification_metrics, predict
+from confidnet_core.training.loop import Fit
+from confidnet_core.training.trainings import class_weights, finetune_confidnet, train_confidnet, training_target, warn_collapsed
 
 DIGITS, DIGITS_WITH_BATCHNORM = (small_digits(), benchmark(MLP)), (small_digits(), benchmark(CONVNET))
 SEGMENTATION = (small_segmentation(), segmentation_benchmark())

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from confidnet_core.comparison import UNDEFINED
-from confidnet_core.evaluation import evaluate, save_evaluation
+from confidnet_core.comparison.sections import as_probabilities, probabilities, promises, ranks, with_guarantee, working_points
+from confidnet_core.comparison.table import UNDEFINED
+from confidnet_core.config.params import Bootstrap, Thresholds
+from confidnet_core.evaluation.result import evaluate, save_evaluation
+from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.thresholds import Scored, reliability, save_operation, thresholds
 from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.calibration import CALIBRATION
-from confidnet_core.operating import Scored, reliability, save_operation, thresholds
-from confidnet_core.params import Bootstrap, Thresholds
-from confidnet_core.places import Place
-from confidnet_core.usage import as_probabilities, probabilities, promises, ranks, with_guarantee, working_points
 
 
 def scored(seed: int, samples: int) -> Scored:

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from confidnet_core.differences import differences, intervals
+from confidnet_core.comparison.differences import differences
+from confidnet_core.comparison.verdicts import Verdict, verdicts
+from confidnet_core.evaluation.intervals import intervals
 from confidnet_core.metrics import METRICS
-from confidnet_core.verdicts import Verdict, verdicts
 
 AUPR = METRICS.index("aupr_error")
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from small import CPU, trained_runs
 
-from confidnet_core.inference import map_images
-from confidnet_core.recipes import Augmentation
-from confidnet_core.run import Run
+from confidnet_core.config.recipes import Augmentation
+from confidnet_core.networks.inference import map_images
 from confidnet_core.scores._views import View, views
 from confidnet_core.scores.log_odds import log_odds
 from confidnet_core.scores.tta import tta
+from confidnet_core.scoring.run import Run
 
 IMAGE = torch.arange(12.0).reshape(1, 1, 3, 4)
 

@@ -12,11 +12,11 @@ from test_flat_minima import convnet
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from confidnet_core.batches import TrainingBatches
-from confidnet_core.fitting import Fit, Metrics
-from confidnet_core.flat_minima import fresh_statistics
-from confidnet_core.recipes import Augmentation, Recipe
-from confidnet_core.resume import Resume
+from confidnet_core.config.recipes import Augmentation, Recipe
+from confidnet_core.networks.batches import TrainingBatches
+from confidnet_core.training.flat_minima import fresh_statistics
+from confidnet_core.training.loop import Fit, Metrics
+from confidnet_core.training.resume import Resume
 
 PRECISIONS = pytest.mark.parametrize("precision", ["fp32", "bf16"])
 

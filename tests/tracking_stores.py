@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from confidnet_core.tracking import stage_run
+from confidnet_core.tracking.stage_run import stage_run
 
 TRAINING = {"stage": "train_baseline", "benchmark": "digits", "seed": 0}
 SOURCES = Path(__file__).parents[1]
-SCRIPT = "from confidnet_core.tracking import stage_run\nimport os, signal, sys, threading, time\n"
+SCRIPT = "from confidnet_core.tracking.stage_run import stage_run\nimport os, signal, sys, threading, time\n"
 
 
 def client(root: Path) -> MlflowClient:

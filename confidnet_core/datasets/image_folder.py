@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from confidnet_core.config.registry import suggestion
 from confidnet_core.data import SPLITS, Dataset
 from confidnet_core.datasets._images import (
     DIGEST,
@@ -23,7 +24,6 @@ from confidnet_core.datasets._images import (
     warn_of_leaks,
 )
 from confidnet_core.datasets._raw import check_whole
-from confidnet_core.registry import suggestion
 
 NAME = "image_folder"
 LARGEST = 255  # number of classes, since labels have 8 bits

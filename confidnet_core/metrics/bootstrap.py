@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.metrics._draws import checked_sizes, draws
-from confidnet_core.metrics._risk import RISKS, mean_risk_of_an_error, most_kept
-from confidnet_core.metrics._samples import checked, require_finite
+from confidnet_core.metrics._ranking.risk import RISKS, mean_risk_of_an_error, most_kept
+from confidnet_core.metrics._ranking.samples import checked, require_finite
 
 CELLS = 4096  # of neighbouring confidences, into which pixels are counted
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from confidnet_core.metrics._draws import checked_sizes, draws
-from confidnet_core.metrics._samples import checked
+from confidnet_core.metrics._ranking.samples import checked
 
 CALIBRATION = ("ece", "adaptive_ece", "brier", "nll")
 
@@ -146,6 +146,6 @@ def _checked(probability: ArrayLike, correct: ArrayLike, bins: int) -> tuple[np.
         bad = ~((probability >= 0) & (probability <= 1))
         raise ValueError(
             f"{bad.sum()} of {len(bad)} probabilities are outside [0, 1] or NaN, the first at index {bad.argmax()} "
-            f"({probability[bad.argmax()]}); map a score of another scale to probabilities first, as confidnet_core.calibration does"
+            f"({probability[bad.argmax()]}); map a score of another scale to probabilities first, as evaluation/calibrators.py does"
         )
     return probability, correct

@@ -7,7 +7,7 @@ fd-shifts (Jaeger et al. 2023, Traub et al. 2024), torch-uncertainty 0.13. Ours 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from confidnet_core.metrics._samples import checked, require_finite
+from confidnet_core.metrics._ranking.samples import checked, require_finite
 
 _THRESHOLDS = 10_000  # of ConfidNet's scan
 

@@ -8,9 +8,9 @@ risk). One sort of all samples and one of the errors serve every metric; many fl
 import numpy as np
 from numpy.typing import ArrayLike
 
-from confidnet_core.metrics._counts import Counts, counts_from_the_surest, distinct
-from confidnet_core.metrics._risk import RISKS, mean_risk_of_an_error, most_kept, risk_of_the_surest, risk_within_tie
-from confidnet_core.metrics._samples import checked, count_above, ranked_with_errors, require_finite
+from confidnet_core.metrics._ranking.counts import Counts, counts_from_the_surest, distinct
+from confidnet_core.metrics._ranking.risk import RISKS, mean_risk_of_an_error, most_kept, risk_of_the_surest, risk_within_tie
+from confidnet_core.metrics._ranking.samples import checked, count_above, ranked_with_errors, require_finite
 
 METRICS = (
     *("accuracy", "fpr_at_95_tpr", "aupr_error", "aupr_success", "auroc", "aurc", "e_aurc", "augrc"),

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.special import betaincinv
 
 from confidnet_core.metrics._draws import checked_sizes
-from confidnet_core.metrics._samples import checked, count_above, require_finite
+from confidnet_core.metrics._ranking.samples import checked, count_above, require_finite
 
 _HELD_OUT = 20  # every 20th unit places the thresholds and is not tested
 _BOUNDS = np.arange(100, 0, -1) / 100  # of the target, at which the bound for images is sought

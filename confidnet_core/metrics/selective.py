@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import ArrayLike
 
-from confidnet_core.metrics._risk import most_kept, risk_of_the_surest
-from confidnet_core.metrics._samples import count_above, ranked_with_errors
+from confidnet_core.metrics._ranking.risk import most_kept, risk_of_the_surest
+from confidnet_core.metrics._ranking.samples import count_above, ranked_with_errors
 
 
 def risk_at_coverage(confidence: ArrayLike, correct: ArrayLike, coverage: float) -> float:

@@ -7,7 +7,7 @@ import math
 
 from torch import nn
 
-from confidnet_core.models._classifier import Classifier, DenseClassifier
+from confidnet_core.networks.classifier import Classifier, DenseClassifier
 
 
 def mlp(*, classes: int, image_shape: tuple[int, int, int], hidden: int = 1000, dropout: float = 0.3) -> Classifier:

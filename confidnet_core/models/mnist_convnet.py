@@ -5,7 +5,7 @@ Corbière et al. 2019, arXiv:1910.04851, section 4.1; sizes and dropout as publi
 
 from torch import nn
 
-from confidnet_core.models._classifier import Classifier, DenseClassifier, require_size, scaled
+from confidnet_core.networks.classifier import Classifier, DenseClassifier, require_size, scaled
 
 
 def mnist_convnet(

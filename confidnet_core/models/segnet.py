@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, max_unpool2d
 
-from confidnet_core.models._classifier import Classifier, in_float32, require_size, scaled
+from confidnet_core.config.registry import suggestion
 from confidnet_core.models._vgg_weights import load_imagenet_encoder
-from confidnet_core.registry import suggestion
+from confidnet_core.networks.classifier import Classifier, in_float32, require_size, scaled
 
 # Channels of the convolutions of each stage, and the dropout after it; 0 is none.
 DOWN = (((64, 64), 0.0), ((128, 128), 0.0), ((256, 256, 256), 0.5), ((512, 512, 512), 0.5), ((512, 512, 512), 0.5))

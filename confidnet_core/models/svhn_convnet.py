@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from confidnet_core.models._classifier import Classifier, DenseClassifier, require_size, scaled
+from confidnet_core.networks.classifier import Classifier, DenseClassifier, require_size, scaled
 
 
 def svhn_convnet(

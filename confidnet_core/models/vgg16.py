@@ -5,8 +5,8 @@ Simonyan and Zisserman 2015, arXiv:1409.1556, configuration D; dropout as publis
 
 from torch import nn
 
-from confidnet_core.models._classifier import Classifier, DenseClassifier, scaled
 from confidnet_core.models._vgg_weights import load_imagenet_encoder
+from confidnet_core.networks.classifier import Classifier, DenseClassifier, scaled
 
 # Channels of each convolution and the dropout after it; 0 is none. A stage ends with pooling.
 STAGES = (

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from confidnet_core.batches import batch_count, inference_batches
 from confidnet_core.data import labelled
+from confidnet_core.networks.batches import batch_count, inference_batches
 from confidnet_core.progress import progress
-from confidnet_core.run import Run
+from confidnet_core.scoring.run import Run
 
 PAIRS = 2**24  # distances in memory at once: 64 MiB
 

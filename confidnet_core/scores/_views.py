@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from confidnet_core.device import double
-from confidnet_core.probabilities import log_odds_of_largest
-from confidnet_core.run import Run
+from confidnet_core.networks.device import double
+from confidnet_core.networks.probabilities import log_odds_of_largest
+from confidnet_core.scoring.run import Run
 
 MOVES = ((1, 0), (-1, 0), (0, 1), (0, -1))  # down, up, to the right, to the left
 

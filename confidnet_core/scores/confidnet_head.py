@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from confidnet_core.device import double
-from confidnet_core.run import Run
+from confidnet_core.networks.device import double
+from confidnet_core.scoring.run import Run
 
 
 def confidnet_head(run: Run) -> np.ndarray:

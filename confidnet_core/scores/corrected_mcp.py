@@ -5,7 +5,7 @@ After Corbière et al. 2019, arXiv:1910.04851; the start from the log-odds of MC
 
 import numpy as np
 
-from confidnet_core.run import Run
+from confidnet_core.scoring.run import Run
 
 
 def corrected_mcp(run: Run) -> np.ndarray:

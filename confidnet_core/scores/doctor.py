@@ -3,8 +3,8 @@
 import numpy as np
 from torch import Tensor
 
-from confidnet_core.probabilities import log_complements
-from confidnet_core.run import Run
+from confidnet_core.networks.probabilities import log_complements
+from confidnet_core.scoring.run import Run
 
 
 def doctor(run: Run) -> np.ndarray:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from confidnet_core.run import Run
+from confidnet_core.scoring.run import Run
 
 
 def energy(run: Run, temperature: float = 1.0) -> np.ndarray:

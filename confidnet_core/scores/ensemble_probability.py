@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from confidnet_core.run import Run
+from confidnet_core.scoring.run import Run
 
 
 def ensemble_probability(run: Run) -> np.ndarray:

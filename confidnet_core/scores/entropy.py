@@ -3,7 +3,7 @@
 import numpy as np
 from torch import Tensor
 
-from confidnet_core.run import Run
+from confidnet_core.scoring.run import Run
 
 
 def entropy(run: Run) -> np.ndarray:

@@ -6,8 +6,8 @@ Liu, Lochman & Zach 2023, "GEN: Pushing the limits of softmax-based out-of-distr
 import numpy as np
 from torch import Tensor
 
-from confidnet_core.probabilities import log_complements
-from confidnet_core.run import Run
+from confidnet_core.networks.probabilities import log_complements
+from confidnet_core.scoring.run import Run
 
 
 def gen(run: Run, gamma: float = 0.1, classes: int = 100) -> np.ndarray:

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from confidnet_core.device import double
-from confidnet_core.run import Run
+from confidnet_core.networks.device import double
 from confidnet_core.scores._neighbours import distance_to_neighbour, over_places, reference
+from confidnet_core.scoring.run import Run
 
 
 def knn(run: Run, neighbour: int = 1, samples_per_class: int = 1000) -> np.ndarray:

@@ -5,8 +5,8 @@ log(p / (1 - p)) of Hendrycks & Gimpel's p, arXiv:1610.02136; two predictions wi
 
 import numpy as np
 
-from confidnet_core.probabilities import log_odds_of_largest
-from confidnet_core.run import Run
+from confidnet_core.networks.probabilities import log_odds_of_largest
+from confidnet_core.scoring.run import Run
 
 
 def log_odds(run: Run) -> np.ndarray:

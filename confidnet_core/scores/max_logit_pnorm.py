@@ -8,8 +8,8 @@ import numpy as np
 from torch import Tensor
 
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.probabilities import log_odds_of_largest
-from confidnet_core.run import Run
+from confidnet_core.networks.probabilities import log_odds_of_largest
+from confidnet_core.scoring.run import Run
 
 ORDERS = tuple(range(1, 11))
 

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from confidnet_core.device import double
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.probabilities import log_odds_of_largest
-from confidnet_core.run import Run
+from confidnet_core.networks.device import double
+from confidnet_core.networks.probabilities import log_odds_of_largest
 from confidnet_core.scores._neighbours import distance_to_neighbour, over_places, reference
 from confidnet_core.scores._views import mean_log_odds
+from confidnet_core.scoring.run import Run
 
 PARTS = 5  # of the validation data: each is scored by a regression on the others
 MOST = 2**20  # validation pixels that are fitted to

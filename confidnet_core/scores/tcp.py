@@ -5,8 +5,8 @@ It reads the labels. It bounds what a learned confidence could reach and is neve
 
 import numpy as np
 
-from confidnet_core.losses import true_class_probability
-from confidnet_core.run import Run
+from confidnet_core.networks.probabilities import true_class_probability
+from confidnet_core.scoring.run import Run
 
 
 def tcp(run: Run) -> np.ndarray:

@@ -7,8 +7,8 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from confidnet_core.probabilities import log_odds_of_largest
-from confidnet_core.run import Run
+from confidnet_core.networks.probabilities import log_odds_of_largest
+from confidnet_core.scoring.run import Run
 
 RANGE = (1 / 1000, 1000.0)  # temperatures; a classifier without an error on validation data has its optimum at 0
 

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from confidnet_core.device import double
-from confidnet_core.run import Run
+from confidnet_core.networks.device import double
 from confidnet_core.scores._neighbours import distance_to_neighbour, over_places, reference
+from confidnet_core.scoring.run import Run
 
 
 def trust_score(run: Run, neighbour: int = 1, samples_per_class: int = 1000, alpha: float = 0.0, k: int = 10) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from confidnet_core.run import Run
 from confidnet_core.scores._views import mean_log_odds
+from confidnet_core.scoring.run import Run
 
 
 def tta(run: Run, shift: float = 0.04) -> np.ndarray:

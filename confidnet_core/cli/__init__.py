@@ -1,0 +1,1 @@
+"""Behind `python -m confidnet_core`: what its commands print and write."""

@@ -1,0 +1,1 @@
+"""Scores side by side: tables, differences with significance, costs, and published numbers."""

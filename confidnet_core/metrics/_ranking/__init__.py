@@ -1,0 +1,1 @@
+"""What the failure metrics share: checked samples, counts of each confidence, and risks at a coverage."""

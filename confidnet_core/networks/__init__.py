@@ -1,0 +1,1 @@
+"""What runs networks: classifiers, confidence heads, batches, devices, and networks on disk."""

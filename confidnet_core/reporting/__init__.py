@@ -1,0 +1,1 @@
+"""What a person looks at: the page, charts, pictures, and the curves for `dvc plots`."""

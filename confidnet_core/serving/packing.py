@@ -1,0 +1,123 @@
+"""From what the stages stored to the folder that serving.py loads: of one score, or of the best one that can be served.
+
+Nothing says of a score whether it can: it is asked for the confidence of a few validation images, without the data, and what it says must
+be what `evaluate` stored.
+"""
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from confidnet_core.config.params import Params
+from confidnet_core.data import Dataset, labelled, load_dataset
+from confidnet_core.evaluation.calibrators import MOST
+from confidnet_core.evaluation.result import RANK, Evaluation
+from confidnet_core.evaluation.stored import Place
+from confidnet_core.files import read_json, write_json
+from confidnet_core.scoring.fitted import FILE
+from confidnet_core.serving.selective_classifier import CLASSIFIER, NETWORKS, NotServedError, SelectiveClassifier
+
+EXAMPLES, PIXELS = 16, 2**18  # validation images that a score is asked for, and at most so many pixels of them
+TOLERANCE = {"rtol": 1e-3, "atol": 1e-4}  # float32 sums depend on the batch and the device; what is not restored is far off
+MOST_EQUAL = 0.9  # not all: of an image that is in the training data, rounding decides a distance of nearly 0, and so its logarithm
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A score that can be served. skipped: scores that are better on validation data and cannot, and why."""
+
+    folder: Path
+    place: Place
+    model: SelectiveClassifier
+    validation: Evaluation
+    skipped: tuple[str, ...] = ()
+
+
+def best_score(place: Place, params: Params, folder: Path) -> Candidate:
+    """Of one classifier, the score of the highest AUPR-Error on validation data; no label of the test or calibration split is asked.
+
+    ValueError where none can be served, or where a file is missing.
+    """
+    skipped: list[str] = []
+    for found in sorted((_on_validation(place, method) for method in place.results()), key=_aupr_error, reverse=True):
+        try:
+            return pack(place, found.method, params, folder / found.method, tuple(skipped))
+        except NotServedError as error:
+            skipped.append(f"{found.method} ({error})")
+    raise ValueError(f"{place.folder}: none of the scores can be served: {'; '.join(skipped) or 'there is none but the oracle'}")
+
+
+def pack(place: Place, method: str, params: Params, folder: Path, skipped: tuple[str, ...] = ()) -> Candidate:
+    """Everything but the networks, into FOLDER. NotServedError where the score cannot be served; ValueError for a file that is missing."""
+    stored, dataset = Path("data/scores") / place.folder / method, load_dataset(Path("data/prepared") / place.benchmark)
+    evaluation = place.evaluation(method)
+    if not params.thresholds.risks:
+        raise ValueError("thresholds.risks of params.yaml is empty, so that nothing could be accepted; give a target risk, as 0.05")
+    folder.mkdir(parents=True)
+    facts = {
+        "benchmark": place.benchmark,
+        "seed": place.seed,
+        "method": method,
+        "settings": read_json(stored / "metrics.json")["settings"],
+        "scale": evaluation.scale,
+        "classes": dataset.classes,
+        "image_shape": dataset.image_shape,
+        "mean": dataset.mean,
+        "std": dataset.std,
+        "segmentation": dataset.is_segmentation,
+        "data": read_json(Path("data/prepared") / place.benchmark / "facts.json")["sha256"],
+        "recipes": asdict(params.benchmark(place.benchmark)),
+    }
+    write_json(folder / "model.json", facts)
+    for path in (stored / FILE, place.operating(method) / "threshold.json"):
+        if not path.exists():
+            raise ValueError(f"{path} does not exist; `dvc repro` makes it")
+        shutil.copyfile(path, folder / path.name)
+    confidence, correct = place.confidence(method, "val"), place.outcomes("val")[0]
+    # The probabilities of another scale are its own: one sample shows of which type.
+    kept = np.linspace(0, len(correct) - 1, min(len(correct), MOST)).astype(np.int64) if evaluation.scale == RANK else slice(1)
+    np.savez(folder / "validation.npz", confidence=confidence[kept], correct=correct[kept])
+
+    model = SelectiveClassifier.load(folder, Path("models") / place.folder)
+    _check(model, dataset, confidence)
+    return Candidate(folder, place, model, _on_validation(place, method), skipped)
+
+
+def add_networks(candidate: Candidate) -> None:
+    """The classifier, and those that the score asked for."""
+    for name in sorted({CLASSIFIER, *candidate.model.kept.networks}):
+        target = candidate.folder / NETWORKS / name
+        target.mkdir(parents=True)
+        for file in ("weights.pt", "model.json"):
+            shutil.copyfile(candidate.model.models / name / file, target / file)
+
+
+def examples(dataset: Dataset) -> np.ndarray:
+    """The first images of the validation split, uint8 (b, c, h, w)."""
+    count = max(1, min(EXAMPLES, PIXELS // (dataset.image_shape[1] * dataset.image_shape[2])))
+    return np.array(dataset.images[dataset.splits["val"][:count]])
+
+
+def _check(model: SelectiveClassifier, dataset: Dataset, stored: np.ndarray) -> None:
+    images = examples(dataset)
+    counted = labelled(dataset.labels[dataset.splits["val"][: len(images)]], dataset.void)
+    try:
+        served = model.predict(images)["confidence"][counted]
+    except NotServedError:
+        raise
+    except Exception as error:  # whatever a score does that reads what is not there
+        raise NotServedError(f"it fails on new images: {type(error).__name__}, {error}") from error
+    equal = np.isclose(served, stored[: len(served)], **TOLERANCE)
+    if equal.mean() < MOST_EQUAL:
+        raise NotServedError(f"it gives other confidences than those stored for {np.count_nonzero(~equal)} of {len(equal)} predictions")
+
+
+def _on_validation(place: Place, method: str) -> Evaluation:
+    return Evaluation.read(Path("data/scores") / place.folder / method / "metrics.json", "val")
+
+
+def _aupr_error(evaluation: Evaluation) -> float:
+    found = evaluation.metrics["aupr_error"]
+    return -1.0 if found is None else found

@@ -1,0 +1,1 @@
+"""What trains networks: the loop, its losses, and trainings that go on after an interruption."""
