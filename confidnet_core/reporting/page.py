@@ -33,6 +33,7 @@ from confidnet_core.revision import commit, versions
 
 TEMPLATES = Path(__file__).with_name("templates")
 MADE_BY = ("confidnet_core", "stages", "dvc.yaml", "params.yaml")
+MAPS_WIDTH = 1600  # pixels
 PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy")
 
 
@@ -140,9 +141,16 @@ def _section(place: Place, params: Params, findings: Findings, verdict: Verdict,
         trainings=_trainings(curves["losses"], curves["validation"]),
         classes=by_class(place, dataset, shown),
         pictures=[] if dataset.is_segmentation else [_pictures(place, dataset, *names) for names in shown.items()],
-        maps=webp(Image.open(maps).convert("RGB")) if dataset.is_segmentation else None,
+        maps=_maps(maps) if dataset.is_segmentation else None,
         folds=[_fold(texts[place.benchmark]) for texts in findings.below if place.benchmark in texts],
     )
+
+
+def _maps(path: Path) -> str:
+    """The sheet as a data URI, no wider than a page shows it on a sharp screen."""
+    image = Image.open(path).convert("RGB")
+    image.thumbnail((MAPS_WIDTH, image.height))
+    return webp(image)
 
 
 def _fold(markdown: str) -> Fold:
