@@ -16,7 +16,7 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PROGRAM = next(filter(None, map(shutil.which, PROGRAMS)), None)
 OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--remote-debugging-pipe", "about:blank"),
+    *("--disable-component-update", "--disable-sync", "--no-zygote", "--remote-debugging-pipe", "about:blank"),
 )
 PATIENCE_S = 120
 
