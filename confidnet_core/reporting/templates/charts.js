@@ -55,7 +55,7 @@ function layout(given, small, page) {
     plot_bgcolor: "rgba(0,0,0,0)",
     modebar: { bgcolor: "rgba(0,0,0,0)", color: page.quiet, activecolor: page.accent },
     margin: { l: 10, r: 18, t: small ? 26 : 10, b: 10 },
-    hoverlabel: { bgcolor: page.panel, bordercolor: page.line, font: { color: page.text } },
+    hoverlabel: { bgcolor: page.panel, bordercolor: page.line, font: { color: page.text, family: page.font } },
     hovermode: "closest",
     dragmode: narrow.matches ? false : "zoom",
     uirevision: "kept", // where a reader has zoomed to, and which lines are hidden
