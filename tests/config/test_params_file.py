@@ -68,7 +68,7 @@ def test_an_unknown_or_missing_key_is_named_with_the_nearest_known(tmp_path: Pat
         (("methods", "margn"), {}, "methods.margn names margn, but confidnet_core/scores/margn.py does not exist; did you mean margin?"),
         (("benchmarks", "small", "model", "name"), "mpl", "names mpl, but confidnet_core/models/mpl.py does not exist; did you mean mlp?"),
         (("benchmarks", "small", "model", "name"), 3, "names 3, but confidnet_core/models/3.py does not exist; known: mlp, "),
-        (("benchmarks", "small", "model", "name"), "_head", "names _head, but confidnet_core/networks/head.py does not exist"),
+        (("benchmarks", "small", "model", "name"), "_head", "names _head, but confidnet_core/models/_head.py does not exist"),
         (
             ("benchmarks", "small", "data", "name"),
             "digit",
@@ -128,7 +128,7 @@ def test_other_names_of_benchmarks_are_free(tmp_path: Path):
         (
             "benchmarks",
             {"small": None},
-            "benchmarks.small lacks data; it must hold data, model, baseline, confidnet, finetune, correction, mc_dropout",
+            "benchmarks.small lacks data; it must hold data, model, baseline, confidnet, finetune, corrected_mcp, mc_dropout",
         ),
         ("methods", {"mcp": 3}, "methods.mcp is 3; expected keys and values"),
     ],

@@ -133,6 +133,6 @@ def test_the_stage_samples_all_splits_once_or_says_why_not(
     assert read_json(folder / "facts.json") == {"passes": passes, "dropout": rate > 0}
     assert sorted(path.name for path in folder.iterdir()) == sorted(["facts.json", *(["calibration", "test", "val"] if made else [])])
     if made:
-        run = load_run("small", params.benchmark("small"), 0)
+        run = load_run("small", params.benchmark("small"), 0, "mc_dropout", ("samples",))
         direct = sample(run.classifier, run.dataset, "val", run.benchmark.mc_dropout, 0, CPU)
         assert np.array_equal(run.on("val").sampled("expected_entropy"), direct["expected_entropy"])
