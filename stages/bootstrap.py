@@ -4,7 +4,6 @@ reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/sco
 writes  data/bootstrap/BENCHMARK/seedSEED/{METHOD.npy}
 """
 
-from dataclasses import asdict
 from pathlib import Path
 
 from confidnet_core.config.params import Params
@@ -20,7 +19,7 @@ def main(params: Params, name: str, seed: int) -> None:
     place, how, rows = Place(name, seed, tuple(params.methods)), params.bootstrap, {}
     correct, sizes = place.outcomes()
 
-    with stage_run(stage="bootstrap", benchmark=name, seed=seed, params=asdict(how)) as run:
+    with stage_run(stage="bootstrap", benchmark=name, seed=seed, params=dict(how)) as run:
         for method in progress(place.methods, description=f"bootstrap {name}", unit="method"):
             rows[method] = bootstrap(place.confidence(method), correct, sizes=sizes, resamples=how.resamples, seed=how.seed)
 

@@ -4,7 +4,6 @@ reads   data/prepared/BENCHMARK/, models/BENCHMARK/seedSEED/baseline/, params.ya
 writes  data/samples/BENCHMARK/seedSEED/{facts.json, test/, val/, calibration/}
 """
 
-from dataclasses import asdict
 from pathlib import Path
 
 from confidnet_core.config.params import Params
@@ -20,7 +19,7 @@ def main(params: Params, name: str, seed: int) -> None:
     benchmark, dataset = params.benchmark(name), load_dataset(Path("data/prepared") / name)
     how = benchmark.mc_dropout
 
-    with stage_run(stage="sample", benchmark=name, seed=seed, params=asdict(how)):
+    with stage_run(stage="sample", benchmark=name, seed=seed, params=dict(how)):
         classifier = load_classifier(Path("models") / name / f"seed{seed}" / "baseline", benchmark, dataset)
         dropout = has_dropout(classifier)
         splits = SCORED if how.passes and dropout else ()

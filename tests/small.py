@@ -3,14 +3,14 @@
 Everything runs on the CPU, where equal trainings end bit-equal.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from small_params import replace
 from torch import Tensor, nn
 
-from confidnet_core.config.params import Benchmark, Calibration, Choice, McDropout
+from confidnet_core.config.params import Benchmark, CalibrationSplit, Choice, McDropout
 from confidnet_core.config.recipes import Baseline, Confidnet, Correction, Finetune, Recipe
 from confidnet_core.config.registry import marks, names
 from confidnet_core.data import PREPARED, Dataset, load_dataset, save_dataset
@@ -42,8 +42,9 @@ CORRECTION = Correction(epochs=2, batch_size=32, learning_rate=0.002, optimizer=
 
 def benchmark(model: Choice = MLP, **settings: object) -> Benchmark:
     """settings: of all recipes."""
-    recipes = (replace(recipe, **settings) for recipe in (BASELINE, CONFIDNET, FINETUNE, CORRECTION))
-    return Benchmark(Choice("digits", {}), model, *recipes, MC_DROPOUT)
+    recipes = {"baseline": BASELINE, "confidnet": CONFIDNET, "finetune": FINETUNE, "correction": CORRECTION}
+    recipes = {name: replace(recipe, **settings) for name, recipe in recipes.items()}
+    return Benchmark(data=Choice("digits", {}), model=model, **recipes, mc_dropout=MC_DROPOUT)
 
 
 def segmentation_benchmark() -> Benchmark:
@@ -54,7 +55,7 @@ def segmentation_benchmark() -> Benchmark:
 
 def small_digits(train: int = 300, val: int = 300, test: int = 300) -> Dataset:
     """With half as many for calibration as for validation."""
-    return with_calibration(digits(train=train, val=val + val // 2, test=test), Calibration(share=1 / 3, gap=0, seed=0))
+    return with_calibration(digits(train=train, val=val + val // 2, test=test), CalibrationSplit(share=1 / 3, gap=0, seed=0))
 
 
 def small_segmentation() -> Dataset:

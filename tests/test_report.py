@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from small import VOID, answering, trained_runs
 
-from confidnet_core.config.params import Bootstrap, Calibration, Params, Thresholds
+from confidnet_core.config.params import Bootstrap, CalibrationSplit, Params, Thresholds
 from confidnet_core.config.registry import find
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import save_replicates
@@ -27,9 +27,9 @@ METHODS = {"mcp": {}, "margin": {}, "trust_score": {"samples_per_class": 20}, "t
 
 
 def params(methods: dict[str, dict] = METHODS, run: tuple[str, ...] = ("digits", "segmentation"), seeds: tuple[int, ...] = (0,)) -> Params:
-    how = {"calibration": Calibration(share=0.3333, gap=0.05, seed=0), "bootstrap": Bootstrap(resamples=200, level=0.95, seed=0)}
+    how = {"calibration_split": CalibrationSplit(share=0.3333, gap=0.05, seed=0), "bootstrap": Bootstrap(resamples=200, level=0.95, seed=0)}
     how["thresholds"] = Thresholds(risks=(0.05, 0.5), delta=0.1)
-    return Params(run, seeds, methods, **how, against=("mcp", "entropy"), benchmarks={}, raw={})
+    return Params.model_construct(run=run, seeds=seeds, methods=methods, **how, against=("mcp", "entropy"), benchmarks={})
 
 
 def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> None:
