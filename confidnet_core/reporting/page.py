@@ -5,7 +5,7 @@ Its tables are those of comparison.md; verdicts, charts, class tables and pictur
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -178,16 +178,17 @@ def _what_ran(params: Params) -> dict[str, str]:
         "code": commit(MADE_BY) or "of no git repository",
         "versions at the comparison": _words(versions(*PACKAGES)),
         "settings of scores": "; ".join(f"{name}: {_words(own)}" for name, own in params.methods.items() if own) or "none",
-        "calibration split": _words(asdict(params.calibration)),
-        "resamples": _words(asdict(params.bootstrap)),
-        "thresholds": _words(asdict(params.thresholds)),
+        "calibration split": _words(dict(params.calibration_split)),
+        "resamples": _words(dict(params.bootstrap)),
+        "thresholds": _words(dict(params.thresholds)),
         "compared with": ", ".join(params.against) or "none",
     }
 
 
 def _set(settings: Any) -> dict[str, Any]:
-    """What a dataclass says beyond its defaults."""
-    return {one.name: value for one in fields(settings) if (value := getattr(settings, one.name)) != one.default}
+    """What a choice or a recipe says beyond its defaults."""
+    defaults = {name: field.default for name, field in getattr(type(settings), "model_fields", {}).items()}
+    return {name: value for name, value in vars(settings).items() if name not in defaults or value != defaults[name]}
 
 
 def _words(settings: Mapping[str, Any]) -> str:
