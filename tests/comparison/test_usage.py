@@ -35,7 +35,7 @@ def everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Place]:
             save_evaluation(Path(f"data/scores/toy/seed{seed}/{method}"), {"test": test.confidence}, one, one, {})
             found = reliability(val, test, scale, Bootstrap(resamples=100, level=0.9, seed=0))
             promised = thresholds(val, calibration, test, Thresholds(risks=(0.001, 0.3), delta=0.1))
-            save_operation(Path(f"data/operating/toy/seed{seed}/{method}"), found, promised)
+            save_operation(Path(f"data/thresholds/toy/seed{seed}/{method}"), found, promised)
     return [Place("toy", seed, ("mcp", "margin", "tcp")) for seed in (0, 1)]
 
 
@@ -54,7 +54,7 @@ def test_probabilities_have_a_row_a_seed_and_method_but_the_oracle_with_quantile
         [1, "mcp", "as it is"],
         [1, "margin", "isotonic on 400 validation samples"],
     ]
-    replicates = np.load("data/operating/toy/seed1/margin/replicates.npy")
+    replicates = np.load("data/thresholds/toy/seed1/margin/replicates.npy")
     ends = found.iloc[3][["brier_low", "brier_high"]].tolist()
     assert ends == pytest.approx(np.quantile(replicates[:, 2], [0.1, 0.9]).tolist())
 

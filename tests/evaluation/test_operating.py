@@ -180,7 +180,7 @@ def test_the_stage_writes_a_folder_for_each_method(root: Path, clean: pytest.Mon
     for method in ("mcp", "margin"):
         evaluate.main(params, "small", 0, method)
     operate.main(params, "small", 0)
-    folder = Path("data/operating/small/seed0")
+    folder = Path("data/thresholds/small/seed0")
     assert sorted(path.name for path in folder.iterdir()) == ["margin", "mcp"]
     assert read_json(folder / "mcp/calibration.json")["how"] == "as it is"
     assert read_json(folder / "margin/calibration.json")["how"].endswith("on 300 validation samples")
@@ -204,7 +204,7 @@ def test_the_stage_counts_images_as_units_and_void_never(root: Path, clean: pyte
     save_predictions(Path("data/predictions/small/seed0"), answers, {})
     evaluate.main(params, "small", 0, "margin")
     operate.main(params, "small", 0)
-    folder = Path("data/operating/small/seed0/margin")
+    folder = Path("data/thresholds/small/seed0/margin")
     counted = {split: int(np.sum(dataset.split(split)[1] != VOID)) for split in answers}
     assert read_json(folder / "calibration.json")["how"] == f"isotonic on {counted['val']:,} validation samples"
     assert pd.read_csv(folder / "reliability.csv")["count"].sum() == counted["test"]

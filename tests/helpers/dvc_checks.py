@@ -98,7 +98,7 @@ def _stated(name: str, word: str) -> set[str]:
     """Project paths in a section of the docstring, with DVC's placeholders and every {a,b} written out."""
     section = re.search(rf"\n{word}\s+(.*?)(?=\n\w+\s\s|\n\n|$)", ast.get_docstring(tree(script(name))), re.DOTALL).group(1)
     found = set()
-    for start, inner in re.findall(r"(?<![\w/$])((?:data|models|reports|confidnet_core)/[\w/]*)(?:\{(.*?)\})?", section):
+    for start, inner in re.findall(r"(?<![\w/$])((?:data|models|reports|confidnet_core)/[\w/]*(?:\.\w+)?)(?:\{(.*?)\})?", section):
         # A folder of a benchmark is one output, whatever is in it; of reports/, each thing is one.
         alone = word == "writes" and not start.startswith("reports/")
         parts = [""] if alone or not inner else [re.split(r"[/ ]", part.strip())[0] for part in inner.split(",")]

@@ -62,7 +62,7 @@ def lay_out(name: str, labels: np.ndarray, seeds: tuple[int, ...], blur: float =
             one = evaluate(test.confidence, test.correct, **facts)
             save_evaluation(Path("data/scores") / place, {split: of[split].confidence for split in SCORED}, one, one, {})
             promised = thresholds(of["val"], of["calibration"], test, Thresholds(risks=(0.3,), delta=0.1))
-            save_operation(Path("data/operating") / place, reliability(of["val"], test, "rank", HOW), promised)
+            save_operation(Path("data/thresholds") / place, reliability(of["val"], test, "rank", HOW), promised)
             replicates[method] = bootstrap(test.confidence, test.correct, resamples=100, seed=0)
         save_replicates(Path(f"data/bootstrap/{name}/seed{seed}"), replicates)
         for training in TRAININGS:

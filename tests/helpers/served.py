@@ -37,7 +37,7 @@ def answer(run: Run) -> None:
 
 
 def score(run: Run, methods: Iterable[str], root: Path) -> None:
-    """Into data/scores and data/operating under ROOT, what `evaluate` and `operate` store."""
+    """Into data/scores and data/thresholds under ROOT, what `evaluate` and `operate` store."""
     for method in methods:
         function, part = find("scores", method), replace(run)
         facts = {"benchmark": run.name, "seed": run.seed, "method": method, "oracle": getattr(function, "oracle", False)}
@@ -50,7 +50,7 @@ def score(run: Run, methods: Iterable[str], root: Path) -> None:
         scored = {split: Scored(confidence[split], one.correct, _sizes(one)) for split, one in splits.items()}
         reliable = calibrated(scored["val"], scored["test"], facts["scale"], Bootstrap(resamples=100, level=0.95, seed=0))
         promises = thresholds(scored["val"], scored["calibration"], scored["test"], Thresholds(risks=RISKS, delta=0.1))
-        save_operation(root / "data/operating" / place, reliable, promises)
+        save_operation(root / "data/thresholds" / place, reliable, promises)
 
 
 def place_of(run: Run, *methods: str) -> Place:

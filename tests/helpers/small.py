@@ -15,16 +15,16 @@ from confidnet_core.config.recipes import Baseline, Confidnet, Correction, Finet
 from confidnet_core.config.registry import marks, names
 from confidnet_core.data import PREPARED, Dataset, load_dataset, save_dataset
 from confidnet_core.datasets.digits import digits
-from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_correction, describe, save_network
+from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp, describe, save_network
 from confidnet_core.networks.confidnet import freeze
 from confidnet_core.networks.inference import Predictions, predict, prediction_metrics, save_predictions
 from confidnet_core.scoring.ensembles import save_ensembles
 from confidnet_core.scoring.mc_dropout import sample, save_samples
 from confidnet_core.scoring.run import Run
 from confidnet_core.splits import with_calibration
-from confidnet_core.training.loop import Fit
+from confidnet_core.training.loop import Training, TrainingState
 from confidnet_core.training.resume import Resume
-from confidnet_core.training.trainings import Training, finetune_confidnet, train_classifier, train_confidnet, train_correction
+from confidnet_core.training.trainings import finetune_confidnet, train_classifier, train_confidnet, train_corrected_mcp
 
 CPU = torch.device("cpu")
 VOID = 3  # of the segmentation data, after its three classes
@@ -104,7 +104,7 @@ def training(dataset: Dataset, recipe: Recipe, folder: Path, stage: str = "train
     return Training(stage, dataset, recipe, seed, CPU, Resume(folder / stage), lambda metrics, epoch: None)
 
 
-def trained_classifier(dataset: Dataset, what: Benchmark, folder: Path) -> tuple[nn.Module, Fit]:
+def trained_classifier(dataset: Dataset, what: Benchmark, folder: Path) -> tuple[nn.Module, TrainingState]:
     torch.manual_seed(0)
     classifier = build_classifier(what.model, dataset)
     return classifier, train_classifier(classifier, training(dataset, what.baseline, folder))
@@ -123,12 +123,12 @@ def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "smal
     save_network(models / "confidnet", confidnet.head.state_dict(), describe(what, dataset, **fit.best_metrics), fit.history)
 
     tuned = confidnet.finetuning()
-    fit = finetune_confidnet(tuned, classifier, training(dataset, what.finetune, resume, "finetune_confidnet"))
-    save_network(models / "finetuned", tuned.state_dict(), describe(what, dataset, **fit.best_metrics), fit.history)
+    fit = finetune_confidnet(tuned, classifier, training(dataset, what.finetune, resume, "finetune"))
+    save_network(models / "finetune", tuned.state_dict(), describe(what, dataset, **fit.best_metrics), fit.history)
 
-    corrected = build_correction(freeze(classifier), what.correction, dataset)
-    fit = train_correction(corrected, training(dataset, what.correction, resume, "train_correction"))
-    save_network(models / "correction", corrected.head.state_dict(), describe(what, dataset, **fit.best_metrics), fit.history)
+    corrected = build_corrected_mcp(freeze(classifier), what.corrected_mcp, dataset)
+    fit = train_corrected_mcp(corrected, training(dataset, what.corrected_mcp, resume, "train_corrected_mcp"))
+    save_network(models / "corrected_mcp", corrected.head.state_dict(), describe(what, dataset, **fit.best_metrics), fit.history)
 
     answers = {split: predict(classifier, dataset.split(split)[0], dataset, CPU) for split in ("test", "val", "calibration")}
     save_predictions(predictions, answers, prediction_metrics(answers["test"], dataset.split("test")[1], dataset))

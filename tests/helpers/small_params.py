@@ -27,7 +27,7 @@ VALID = {
             "baseline": dict(RECIPE),
             "confidnet": dict(RECIPE),
             "finetune": dict(RECIPE),
-            "correction": dict(RECIPE),
+            "corrected_mcp": dict(RECIPE),
             "mc_dropout": {"passes": 2},
         }
     },

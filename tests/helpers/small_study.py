@@ -25,7 +25,7 @@ SMALL = {
     "benchmarks.digits.baseline.epochs": 4,
     "benchmarks.digits.confidnet.epochs": 3,
     "benchmarks.digits.finetune.epochs": 2,
-    "benchmarks.digits.correction.epochs": 2,
+    "benchmarks.digits.corrected_mcp.epochs": 2,
     "methods": METHODS,
     "benchmarks.digits.mc_dropout.passes": 2,
 }

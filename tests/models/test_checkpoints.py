@@ -71,9 +71,9 @@ def test_a_head_gives_the_confidence_of_the_released_one(name: str, case: Case):
 @EVERY
 def test_a_fine_tuned_copy_gives_the_confidence_of_the_released_one(name: str, case: Case):
     case.take("baseline", case.classifier)
-    case.take("finetuned", case.clone)
+    case.take("finetune", case.clone)
     images, _ = case.split("test")
-    tuned = load_finetuned(case.models / "finetuned", case.own(), case.benchmark.confidnet, case.dataset)
+    tuned = load_finetuned(case.models / "finetune", case.own(), case.benchmark.confidnet, case.dataset)
     with torch.no_grad():
         close(tuned(images), released.confidence(case.clone["uncertainty_network"], images))
     assert torch.equal(tuned.encoder.output.weight, case.classifier.fc2.weight)  # the copy's own has one class and no use
@@ -83,7 +83,7 @@ def test_the_folders_hold_what_the_training_stages_write(convnet: Case):
     for kind, network, files in (
         ("baseline", convnet.classifier, []),
         ("confidnet", convnet.classic, ["target.json"]),
-        ("finetuned", convnet.clone, []),
+        ("finetune", convnet.clone, []),
     ):
         imported = convnet.take(kind, network)
         folder = convnet.models / kind
@@ -100,7 +100,7 @@ def test_the_folders_hold_what_the_training_stages_write(convnet: Case):
 
 def test_the_figures_of_a_confidence_are_measured_on_validation_data(convnet: Case):
     convnet.take("baseline", convnet.classifier)
-    figures = convnet.take("finetuned", convnet.clone).figures
+    figures = convnet.take("finetune", convnet.clone).figures
     images, labels = convnet.split("val")
     answers, sure = released.logits(convnet.classifier, images), released.confidence(convnet.clone["uncertainty_network"], images)
     correct = answers.argmax(1).numpy() == labels
@@ -133,14 +133,14 @@ def test_networks_of_the_published_size_fit_our_defaults(choice: str, network: t
 def test_an_import_of_a_trained_network_notes_what_its_training_noted(tmp_path: Path):
     """Our own trained networks under other names, as a checkpoint: the same weights and figures come back."""
     run = trained_run(tmp_path, small_digits(), benchmark(MODELS["mlp"][0]))
-    own = {kind: torch.load(run.models / kind / "weights.pt") for kind in ("baseline", "confidnet", "finetuned")}
-    copy = {name.removeprefix("encoder."): value for name, value in own["finetuned"].items() if name.startswith("encoder.")}
-    tuned_head = {name: value for name, value in own["finetuned"].items() if name.startswith("head.")}
+    own = {kind: torch.load(run.models / kind / "weights.pt") for kind in ("baseline", "confidnet", "finetune")}
+    copy = {name.removeprefix("encoder."): value for name, value in own["finetune"].items() if name.startswith("encoder.")}
+    tuned_head = {name: value for name, value in own["finetune"].items() if name.startswith("head.")}
     one_class = copy | {name: value[:1] for name, value in copy.items() if name.startswith("output.")}
     checkpoints = {
         "baseline": own["baseline"],
         "confidnet": own["baseline"] | {f"uncertainty.{name}": value for name, value in own["confidnet"].items()},
-        "finetuned": {f"pred_network.{name}": value for name, value in own["baseline"].items()}
+        "finetune": {f"pred_network.{name}": value for name, value in own["baseline"].items()}
         | {f"uncertainty_network.{name}": value for name, value in one_class.items()}
         | {f"uncertainty_network.uncertainty.{name}": value for name, value in tuned_head.items()},
     }
@@ -161,14 +161,14 @@ def test_later_stages_go_on_from_what_was_imported(tmp_path: Path):
     project = Project.create(
         tmp_path / "project",
         **{"benchmarks.digits.mc_dropout.passes": 2},
-        **{f"benchmarks.digits.{head}.epochs": 1 for head in ("confidnet", "correction")},
+        **{f"benchmarks.digits.{head}.epochs": 1 for head in ("confidnet", "corrected_mcp")},
     )
     project.dvc("repro", "prepare@digits")
     torch.manual_seed(0)
     classifier = Convnet(10, (16, 32), 4)
     stated = YAML(typ="safe").load(project.folder / "params.yaml")["benchmarks"]["digits"]
     clone = released.cloning(classifier, with_head(Convnet(1, (16, 32), 4)))
-    for kind, stage, network in (("baseline", "train_baseline", classifier), ("finetuned", "finetune_confidnet", clone)):
+    for kind, stage, network in (("baseline", "train_baseline", classifier), ("finetune", "finetune", clone)):
         path = released.save(network, tmp_path / f"{kind}.ckpt")
         words = [sys.executable, "-m", "stages.import_checkpoint", "digits", "0", kind, str(path)]
         done = subprocess.run(words, cwd=project.folder, env=project.environment, capture_output=True, text=True, timeout=120)
@@ -185,7 +185,7 @@ def test_later_stages_go_on_from_what_was_imported(tmp_path: Path):
         project.dvc("commit", "-f", f"{stage}@digits-0")
         if kind == "baseline":
             assert project.stages_run("repro", "train_confidnet@digits-0") == ["train_confidnet@digits-0"]
-    others = ["train_correction@digits-0", "sample@digits-0", "predict@digits-0", "ensemble@digits"]
+    others = ["train_corrected_mcp@digits-0", "sample@digits-0", "predict@digits-0", "ensemble@digits"]
     assert sorted(project.stages_run("repro", "evaluate@digits-0-confidnet")) == sorted([*others, "evaluate@digits-0-confidnet"])
     dataset = load_dataset(project.folder / "data/prepared/digits")
     images = torch.from_numpy(dataset.split("test")[0]).float() / 255

@@ -194,25 +194,25 @@ def test_a_head_without_its_baseline_and_a_checkpoint_of_another_kind_are_refuse
     case.take("baseline", case.classifier)
     assert "head: linear layer: 0 in the file (none), 5 in the network" in case.refusal("confidnet", case.classifier)
     assert "copy: linear layer: 2 in the file (uncertainty_network.fc1, " in case.refusal("confidnet", case.clone)
-    message = case.refusal("finetuned", case.classic)
+    message = case.refusal("finetune", case.classic)
     assert "copy: convolution: 0 in the file (none), 2 in the network" in message and "head: " not in message
 
 
-@pytest.mark.parametrize("kind", ["confidnet", "finetuned"])
+@pytest.mark.parametrize("kind", ["confidnet", "finetune"])
 def test_a_classifier_other_than_the_baseline_is_refused_with_its_difference(case: Case, kind: str):
     case.take("baseline", case.classifier)
     with torch.no_grad():
         for network in (case.classic, case.clone["pred_network"]):
             network.fc1.bias[3] += 0.5
-    message = case.refusal(kind, {"confidnet": case.classic, "finetuned": case.clone}[kind])
+    message = case.refusal(kind, {"confidnet": case.classic, "finetune": case.clone}[kind])
     assert re.search(r"differs from the baseline in 1 of 8 tensors, most in features\.7\.bias, by 0\.5; import the baseline", message)
 
 
-@pytest.mark.parametrize("kind", ["confidnet", "finetuned"])
+@pytest.mark.parametrize("kind", ["confidnet", "finetune"])
 def test_other_statistics_of_batchnorm_are_noted_and_the_baselines_stay(vgg: Case, kind: str):
     before = (vgg.models / "baseline/weights.pt").read_bytes()
-    network = {"confidnet": vgg.classic, "finetuned": vgg.clone}[kind]
-    statistics = network.get_buffer({"confidnet": "conv2.bn.running_mean", "finetuned": "pred_network.conv2.bn.running_mean"}[kind])
+    network = {"confidnet": vgg.classic, "finetune": vgg.clone}[kind]
+    statistics = network.get_buffer({"confidnet": "conv2.bn.running_mean", "finetune": "pred_network.conv2.bn.running_mean"}[kind])
     statistics[0] += 0.25
     (note,) = vgg.take(kind, network).notes
     assert re.search(r"in 1 of 82 tensors, most in features\.6\.running_mean, by 0\.25: BatchNorm's statistics alone", note)

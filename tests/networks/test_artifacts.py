@@ -83,9 +83,9 @@ def test_what_is_loaded_answers_bit_for_bit_as_what_was_saved(kind: str, request
 
     tuned = confidnet.finetuning()
     nn.init.normal_(next(tuned.encoder.parameters()))  # an encoder other than the classifier's
-    save_network(tmp_path / "finetuned", tuned.state_dict(), {}, [])
+    save_network(tmp_path / "finetune", tuned.state_dict(), {}, [])
     before = state(loaded)
-    loaded_tuned = load_finetuned(tmp_path / "finetuned", loaded, run.benchmark.confidnet, run.dataset)
+    loaded_tuned = load_finetuned(tmp_path / "finetune", loaded, run.benchmark.confidnet, run.dataset)
     assert np.array_equal(answers(loaded_tuned, run.dataset), answers(tuned, run.dataset))
     assert not np.array_equal(answers(loaded_tuned, run.dataset), answers(confidnet, run.dataset))
     assert same(state(loaded), before)
@@ -94,13 +94,13 @@ def test_what_is_loaded_answers_bit_for_bit_as_what_was_saved(kind: str, request
 def test_equal_trainings_write_equal_files(tmp_path: Path):
     dataset = small_digits()
     first, second = (trained_run(tmp_path / name, dataset, WHAT) for name in ("first", "second"))
-    for part in ("baseline", "confidnet", "finetuned"):
+    for part in ("baseline", "confidnet", "finetune"):
         files = sorted(path.name for path in (first.models / part).iterdir())
         assert files == ["history.csv", "model.json", "weights.pt"]
         for name in files:
             assert (first.models / part / name).read_bytes() == (second.models / part / name).read_bytes()
         assert weights_digest(first.models / part) == weights_digest(second.models / part)
-    digests = {weights_digest(first.models / part) for part in ("baseline", "confidnet", "finetuned")}
+    digests = {weights_digest(first.models / part) for part in ("baseline", "confidnet", "finetune")}
     assert len(digests) == 3
 
 
@@ -118,8 +118,8 @@ def test_a_network_says_what_it_was_trained_with_and_a_second_training_says_the_
     for command in ("init -q", "-c user.name=a -c user.email=a@b.c commit -q --allow-empty -m first"):
         subprocess.run(["git", *command.split()], check=True)
     assert len(once) == 10 and trained() == once  # whatever commit the same code is of
-    sections = {"train_baseline": "baseline", "train_confidnet": "confidnet", "finetune_confidnet": "finetune"}
-    for (stage, section), part in zip(sections.items(), ("baseline", "confidnet", "finetuned"), strict=True):
+    sections = {"train_baseline": "baseline", "train_confidnet": "confidnet", "finetune": "finetune"}
+    for (stage, section), part in zip(sections.items(), ("baseline", "confidnet", "finetune"), strict=True):
         facts, given = read_json(Path("models/small/seed3") / part / "model.json"), content["benchmarks"]["small"]
         assert facts["params"] == {key: given[key] for key in ("data", "model", section)}
         assert (facts["seed"], facts["data_sha256"], facts["data_source"]) == (3, sha256, dataset.source)
@@ -205,7 +205,7 @@ def test_weights_that_do_not_fit_are_refused(digits_run: Run, folder: Path, tmp_
     with pytest.raises(ValueError, match=r"confidnet.weights\.pt does not fit"):
         load_head(digits_run.models / "confidnet", digits_run.classifier, wider, digits_run.dataset)
     with pytest.raises(ValueError, match=r"finetuned.weights\.pt does not fit"):
-        load_finetuned(digits_run.models / "finetuned", digits_run.classifier, wider, digits_run.dataset)
+        load_finetuned(digits_run.models / "finetune", digits_run.classifier, wider, digits_run.dataset)
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights\n", b"PK\x03\x04 cut"])

@@ -22,14 +22,14 @@ def test_it_is_up_to_date(project: Project):
 
 
 def test_a_training_runs_there_with_its_row_its_artifacts_and_its_resume_folder(project: Project):
-    trained = project.md5("finetune_confidnet@digits-0")
-    project.dvc("repro", "--force", "--single-item", "finetune_confidnet@digits-0")
+    trained = project.md5("finetune@digits-0")
+    project.dvc("repro", "--force", "--single-item", "finetune@digits-0")
     assert [path.name for path in project.folder.parent.iterdir()] == [project.folder.name]  # MLflow would make one of an escaped name
-    run, first = rows(project, stage="finetune_confidnet")  # the newest first
+    run, first = rows(project, stage="finetune")  # the newest first
     assert run.info.status == "FINISHED" and run.info.start_time > first.info.start_time
     assert (project.folder / "mlruns" / run.info.run_id / "artifacts/history.csv").exists()
     assert {path.suffix for path in (project.folder / ".resume").glob("finetune_confidnet-*")} == {".lock"}  # its state is gone
-    assert project.md5("finetune_confidnet@digits-0") == trained
+    assert project.md5("finetune@digits-0") == trained
 
 
 def test_an_experiment_runs_there_with_its_page_and_its_row(project: Project):

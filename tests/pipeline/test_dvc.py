@@ -98,14 +98,14 @@ def test_what_the_entries_of_a_family_need_is_needed_by_the_stages_that_call_the
     assert {"confidnet_core/training/losses.py", "confidnet_core/scoring/run.py"} <= needed <= code_dependencies("evaluate")
     assert "confidnet_core/scores/${item.method}.py" in code_dependencies("evaluate")
     assert "data/sources/${item.benchmark}/dataset.txt" in code_dependencies("prepare")
-    for name in ("train_baseline", "train_confidnet", "finetune_confidnet", "predict", "evaluate"):
+    for name in ("train_baseline", "train_confidnet", "finetune", "predict", "evaluate"):
         assert "data/sources/${item.benchmark}/model.txt" in code_dependencies(name)
     assert {"confidnet_core/datasets", "confidnet_core/models"} <= code_dependencies("sources")
 
 
 def test_the_sections_that_a_stage_reads_are_found_in_its_code():
     sections = ("model", "confidnet", "finetune")
-    assert parameters("finetune_confidnet") == {f"benchmarks.${{item.benchmark}}.{section}" for section in sections}
+    assert parameters("finetune") == {f"benchmarks.${{item.benchmark}}.{section}" for section in sections}
     shared = {"run", "seeds", "methods", "calibration", "bootstrap", "thresholds", "against", "benchmarks"}
     assert parameters("compare") == shared
 

@@ -28,7 +28,7 @@ def outputs() -> set[str]:
 
 
 def test_the_trained_models_of_a_benchmark_are_outputs_that_an_artifact_may_name():
-    assert {f"models/digits/seed0/{network}" for network in ("baseline", "confidnet", "finetuned")} <= outputs()
+    assert {f"models/digits/seed0/{network}" for network in ("baseline", "confidnet", "finetune")} <= outputs()
 
 
 @pytest.mark.parametrize("name", ARTIFACTS)

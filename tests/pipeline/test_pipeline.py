@@ -12,7 +12,7 @@ from small_study import METHODS, SMALL, rows, small_study, wait_for_epoch
 
 pytestmark = pytest.mark.slow
 
-AFTER_A_SCORE = ["bootstrap@digits-0", "operate@digits-0", "compare"]
+AFTER_A_SCORE = ["bootstrap@digits-0", "thresholds@digits-0", "compare"]
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +32,8 @@ def test_the_first_repro_leaves_a_table_with_every_method(project):
 
 def test_every_stage_has_its_row_in_mlflow(project):
     assert {run.data.tags["method"] for run in rows(project, stage="evaluate")} == set(METHODS)
-    trainings = ("train_baseline", "train_confidnet", "finetune_confidnet", "train_correction")
-    for stage in ("prepare", *trainings, "predict", "bootstrap", "operate", "compare"):
+    trainings = ("train_baseline", "train_confidnet", "finetune", "train_corrected_mcp")
+    for stage in ("prepare", *trainings, "predict", "bootstrap", "thresholds", "compare"):
         (run,) = rows(project, stage=stage)
         assert run.info.status == "FINISHED" and run.data.tags["git_commit"]
     assert all(run.data.metrics["seconds"] > 0 for run in rows(project, stage="evaluate"))
@@ -73,7 +73,7 @@ def test_a_clone_without_a_cache_trains_again_to_the_same_files(project, tmp_pat
     clone.identify()
     (clone.folder / "README.md").write_text("The same code, another commit.\n")
     clone.commit("Words")
-    assert "train_baseline@digits-0" in clone.stages_run("repro", "finetune_confidnet@digits-0", "predict@digits-0")
+    assert "train_baseline@digits-0" in clone.stages_run("repro", "finetune@digits-0", "predict@digits-0")
     assert clone.git("status", "--porcelain") == ""
 
 
@@ -121,7 +121,7 @@ def test_an_experiment_in_a_temporary_workspace_reaches_the_one_store(project):
     assert (execution.info.run_name, execution.info.status) == ("alone", "FINISHED") and "mcp.auroc" in execution.data.metrics
     found = rows(project, dvc_exp_name="alone", role="stage")
     assert {run.data.tags["mlflow.parentRunId"] for run in found} == {execution.info.run_id}
-    assert {run.data.tags["stage"] for run in found} == {"ensemble", "evaluate", "bootstrap", "operate", "compare"}
+    assert {run.data.tags["stage"] for run in found} == {"ensemble", "evaluate", "bootstrap", "thresholds", "compare"}
     assert not list(project.folder.glob(".dvc/tmp/exps/**/mlflow.db"))
     assert project.git("status", "--porcelain") == ""
 
@@ -131,8 +131,8 @@ def test_a_clone_that_shares_the_cache_trains_nothing(project, tmp_path):
     clone = Project(tmp_path / "clone")
     clone.dvc("cache", "dir", "--local", str(project.folder / ".dvc/cache"))
     assert clone.stages_run("repro") in ([], ["compare"])
-    assert (clone.folder / "models/digits/seed0/finetuned/weights.pt").exists()
-    assert clone.md5("finetune_confidnet@digits-0") == project.md5("finetune_confidnet@digits-0")
+    assert (clone.folder / "models/digits/seed0/finetune/weights.pt").exists()
+    assert clone.md5("finetune@digits-0") == project.md5("finetune@digits-0")
 
 
 def test_a_mistake_in_the_parameters_stops_before_any_training(project):

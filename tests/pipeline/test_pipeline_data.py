@@ -31,7 +31,7 @@ def test_real_camvid_in_a_temporary_workspace_gets_its_table(tmp_path):
             f"{recipe}.baseline.epochs": 3,
             f"{recipe}.confidnet.epochs": 1,
             f"{recipe}.finetune.epochs": 1,
-            f"{recipe}.correction.epochs": 1,
+            f"{recipe}.corrected_mcp.epochs": 1,
             f"{recipe}.mc_dropout.passes": 2,
             "methods": {"mcp": {}, "mc_dropout": {}, "trust_score": {"samples_per_class": 100}, "confidnet": {}, "stack": STACK},
             "against": ["mcp"],
@@ -60,7 +60,7 @@ def test_real_mnist_ranks_errors_well_above_chance(tmp_path):
         against=["mcp"],
         methods={"mcp": {}, "trust_score": {"samples_per_class": 500}, "confidnet": {}},
         **{f"{recipe}.model.hidden": 200, f"{recipe}.baseline.epochs": 3, f"{recipe}.mc_dropout.passes": 0},
-        **{f"{recipe}.{training}.epochs": 1 for training in ("confidnet", "finetune", "correction")},
+        **{f"{recipe}.{training}.epochs": 1 for training in ("confidnet", "finetune", "corrected_mcp")},
     )
     project.dvc("repro")
     summary = json.loads((project.folder / "reports/summary.json").read_text())["mnist_mlp"]

@@ -53,7 +53,7 @@ def test_a_clone_pulls_from_a_folder_and_repeats_nothing(project: Project, tmp_p
     copy = clone(project, tmp_path / "clone")
     copy.dvc("pull", "--run-cache")
     assert nothing_is_left_to_do(copy)
-    for path in ("models/digits/seed0/finetuned/weights.pt", "reports/index.html"):
+    for path in ("models/digits/seed0/finetune/weights.pt", "reports/index.html"):
         assert (copy.folder / path).read_bytes() == (project.folder / path).read_bytes()
 
 

@@ -37,7 +37,7 @@ def metrics(project: Project) -> dict[str, dict]:
 
 
 def test_an_override_is_an_experiment_and_runs_what_it_concerns(project):
-    stages = ["ensemble@digits", "evaluate@digits-0-trust_score", "bootstrap@digits-0", "operate@digits-0", "compare"]
+    stages = ["ensemble@digits", "evaluate@digits-0-trust_score", "bootstrap@digits-0", "thresholds@digits-0", "compare"]
     assert project.stages_run("exp", "run", "--name", "fewer", "--set-param", FEWER) == stages
     project.git("reset", "--quiet", "--hard")
     project.dvc("checkout")

@@ -15,7 +15,7 @@ ROWS = [
     ["comparison", "tracking", "scoring", "training", "models"],
     ["datasets", "evaluation", "networks", "splits", "revision"],
     ["data", "config"],
-    ["metrics", "files", "progress"],
+    ["metrics", "files", "paths", "progress"],
 ]
 CORE = sorted((ROOT / "confidnet_core").rglob("*.py"))
 STAGES = sorted((ROOT / "stages").glob("*.py"))

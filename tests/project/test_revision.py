@@ -40,7 +40,7 @@ def test_two_checkouts_of_the_same_files_hold_the_same_code(checkout: Path, monk
 
 
 def test_each_stage_and_each_model_has_code_of_its_own():
-    stages, models = ("train_baseline", "train_confidnet", "finetune_confidnet"), ("mlp", "vgg16")
+    stages, models = ("train_baseline", "train_confidnet", "finetune"), ("mlp", "vgg16")
     digests = [stage_code(stage, model)["sha256"] for stage in stages for model in models]
     assert len(set(digests)) == 6 and all(len(digest) == 64 for digest in digests)
 

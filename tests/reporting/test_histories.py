@@ -40,9 +40,9 @@ def test_each_training_has_its_losses_and_its_validation_metrics():
 
 
 def test_what_is_undefined_and_what_is_no_metric_is_left_out():
-    store("correction", [{"epoch": 0, "averaged_epochs": 0, "train_loss": None, "val_loss": 1.0, **RANKED}], best_epoch=0)
-    assert rows("correction", "losses")["metric"].tolist() == ["validation"]
-    assert rows("correction", "validation")["metric"].tolist() == ["aupr_error", "auroc"]
+    store("corrected_mcp", [{"epoch": 0, "averaged_epochs": 0, "train_loss": None, "val_loss": 1.0, **RANKED}], best_epoch=0)
+    assert rows("corrected_mcp", "losses")["metric"].tolist() == ["validation"]
+    assert rows("corrected_mcp", "validation")["metric"].tolist() == ["aupr_error", "auroc"]
 
 
 def test_a_long_training_is_thinned_with_its_ends_and_the_kept_epoch():
@@ -55,9 +55,9 @@ def test_a_long_training_is_thinned_with_its_ends_and_the_kept_epoch():
 
 
 def test_an_imported_network_has_what_its_row_says_and_no_kept_epoch():
-    store("finetuned", [{"epoch": 11, **RANKED}])
-    assert rows("finetuned", "validation")["kept"].tolist() == [0, 0]
-    assert all(len(each) == 0 for name, each in history_rows("small", 3) if name == "losses" and "finetuned" in set(each["training"]))
+    store("finetune", [{"epoch": 11, **RANKED}])
+    assert rows("finetune", "validation")["kept"].tolist() == [0, 0]
+    assert all(len(each) == 0 for name, each in history_rows("small", 3) if name == "losses" and "finetune" in set(each["training"]))
 
 
 def test_a_missing_history_is_named():

@@ -38,7 +38,7 @@ def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> 
         confidence, place = {split: scored.confidence for split, scored in splits.items()}, f"{run.name}/seed{run.seed}/{method}"
         save_evaluation(root / "data/scores" / place, confidence, one, one, settings)
         promises = thresholds(val, calibration, test, promised)
-        save_operation(root / "data/operating" / place, reliability(val, test, one.scale, how), promises)
+        save_operation(root / "data/thresholds" / place, reliability(val, test, one.scale, how), promises)
         replicates[method] = bootstrap(test.confidence, run.correct, resamples=200, seed=0)
     save_replicates(root / "data/bootstrap" / run.name / f"seed{run.seed}", replicates)
 

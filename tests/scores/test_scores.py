@@ -140,7 +140,7 @@ def test_before_and_after_fine_tuning_agree_where_it_changed_nothing(runs: dict[
         for part in ("baseline", "confidnet"):
             (tmp_path / task).mkdir(exist_ok=True)
             (tmp_path / task / part).symlink_to(run.models / part)
-        save_network(tmp_path / task / "finetuned", untouched.state_dict(), {}, [])
+        save_network(tmp_path / task / "finetune", untouched.state_dict(), {}, [])
         again = replace(run, models=tmp_path / task)
         assert np.array_equal(confidnet(again), confidnet_head(again))
         assert not np.array_equal(confidnet(run), confidnet_head(run))

@@ -84,7 +84,7 @@ def judge(aurc: float, seed: int = 0, method: str = "stack") -> None:
     """Let a score have this AURC on validation data, and be another model by it: its target risks get another delta."""
     for path, change in {
         f"data/scores/small/seed{seed}/{method}/metrics.json": lambda content: content["val"]["metrics"].update(aurc=aurc),
-        f"data/operating/small/seed{seed}/{method}/threshold.json": lambda content: [
+        f"data/thresholds/small/seed{seed}/{method}/threshold.json": lambda content: [
             one.update(delta=aurc / 10) for one in content["thresholds"]
         ],
     }.items():
@@ -123,7 +123,7 @@ def test_another_process_loads_the_champion_by_its_alias_and_gives_the_stored_co
 def test_a_version_says_what_it_is(project: Path, params: Params):
     register(params, "small")
     tags, metrics = champion(project).tags, read_json(Path("data/scores/small/seed0/stack/metrics.json"))["val"]["metrics"]
-    promise = next(one for one in read_json(Path("data/operating/small/seed0/stack/threshold.json"))["thresholds"] if one["threshold"])
+    promise = next(one for one in read_json(Path("data/thresholds/small/seed0/stack/threshold.json"))["thresholds"] if one["threshold"])
     assert (tags["score"], tags["seed"], tags["benchmark"]) == ("stack", "0", "small")
     assert [float(tags[key]) for key in ("val_aupr_error", "val_aurc")] == [metrics["aupr_error"], metrics["aurc"]]
     assert [float(tags[key]) for key in ("target_risk", "threshold", "delta")] == [promise[key] for key in ("risk", "threshold", "delta")]

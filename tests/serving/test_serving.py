@@ -95,7 +95,7 @@ def test_a_score_that_needs_more_than_new_images_is_found_out(runs, params, meth
 
 
 def test_only_the_networks_that_a_score_uses_are_packed(runs, params, tmp_path):
-    for method, networks in {"mcp": ["baseline"], "confidnet": ["baseline", "finetuned"], "stack": ["baseline"]}.items():
+    for method, networks in {"mcp": ["baseline"], "confidnet": ["baseline", "finetune"], "stack": ["baseline"]}.items():
         add_networks(pack(place_of(runs["digits"], method), method, params, tmp_path / method))
         assert sorted(path.name for path in (tmp_path / method / "networks").iterdir()) == networks
 
@@ -105,7 +105,7 @@ def test_labels_probabilities_and_decisions_go_with_the_confidence(runs, params,
     run = runs[task]
     validation, images, classes = run.validation, np.array(run.images), run.dataset.classes
     calibrate = fit_calibrator(np.load(f"data/scores/{task}/seed0/entropy/val.npy"), validation.correct, RANK)
-    promises = read_json(Path(f"data/operating/{task}/seed0/entropy/threshold.json"))["thresholds"]
+    promises = read_json(Path(f"data/thresholds/{task}/seed0/entropy/threshold.json"))["thresholds"]
     model = served(run, "entropy", params, tmp_path, monkeypatch)
     answers = model.predict(images)
     places = images.shape[:1] if task == "digits" else (len(images), *images.shape[2:])

@@ -27,15 +27,15 @@ from confidnet_core.config.params import Benchmark
 from confidnet_core.data import Dataset, labelled, load_dataset, save_dataset
 from confidnet_core.files import read_json
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.networks.artifacts import build_correction, load_classifier, load_correction, save_network
+from confidnet_core.networks.artifacts import build_corrected_mcp, load_classifier, load_corrected_mcp, save_network
 from confidnet_core.networks.batches import inference_batches
 from confidnet_core.networks.confidnet import CorrectedMcp, freeze, logit_features
 from confidnet_core.scores.corrected_mcp import corrected_mcp
 from confidnet_core.scores.log_odds import log_odds
 from confidnet_core.scoring.run import Run
-from confidnet_core.training.trainings import train_correction
+from confidnet_core.training.trainings import train_corrected_mcp
 from stages import train_baseline
-from stages import train_correction as stage
+from stages import train_corrected_mcp as stage
 
 DIGITS, SEGMENTATION = (small_digits(), benchmark(CONVNET)), (small_segmentation(), segmentation_benchmark())
 both_tasks = pytest.mark.parametrize(("dataset", "what"), [DIGITS, SEGMENTATION], ids=["digits", "segmentation"])
@@ -43,7 +43,7 @@ both_tasks = pytest.mark.parametrize(("dataset", "what"), [DIGITS, SEGMENTATION]
 
 def corrected(dataset: Dataset, what: Benchmark, folder: Path) -> CorrectedMcp:
     classifier, _ = trained_classifier(dataset, what, folder)
-    return build_correction(freeze(classifier), what.correction, dataset)
+    return build_corrected_mcp(freeze(classifier), what.corrected_mcp, dataset)
 
 
 def answers(network: nn.Module, dataset: Dataset, split: str = "val") -> np.ndarray:
@@ -78,17 +78,17 @@ def test_training_it_leaves_the_classifier_bit_for_bit_as_it_is_and_never_reads_
 ):
     network = corrected(dataset, what, tmp_path)
     before, head = state(network.encoder), state(network.head)
-    fit = train_correction(network, training(without_test(dataset), what.correction, tmp_path, "train_correction"))
+    fit = train_corrected_mcp(network, training(without_test(dataset), what.corrected_mcp, tmp_path, "train_corrected_mcp"))
     assert same(state(network.encoder), before)
-    assert [row["epoch"] for row in fit.history] == list(range(what.correction.epochs + 1))
+    assert [row["epoch"] for row in fit.history] == list(range(what.corrected_mcp.epochs + 1))
     assert same(state(network.head), head) == (fit.best_epoch == 0)
 
 
 @both_tasks
 def test_the_result_is_never_worse_than_mcp_on_validation_data(dataset: Dataset, what: Benchmark, tmp_path: Path):
-    network = corrected(dataset, replace(what, correction=replace(what.correction, epochs=4)), tmp_path)
+    network = corrected(dataset, replace(what, correction=replace(what.corrected_mcp, epochs=4)), tmp_path)
     mcp = validation_aupr_error(answers(network, dataset), network.encoder, dataset)
-    fit = train_correction(network, training(dataset, what.correction, tmp_path, "train_correction"))
+    fit = train_corrected_mcp(network, training(dataset, what.corrected_mcp, tmp_path, "train_corrected_mcp"))
     found = validation_aupr_error(answers(network, dataset), network.encoder, dataset)
     assert found == fit.best_metrics["val_aupr_error"] == max(row["val_aupr_error"] for row in fit.history) >= mcp
     assert fit.history[0]["val_aupr_error"] == mcp
@@ -98,8 +98,8 @@ def test_a_training_that_only_harms_leaves_mcp(tmp_path: Path):
     dataset, what = DIGITS
     network = corrected(dataset, what, tmp_path)
     before = state(network.head)
-    harmful = replace(what.correction, epochs=1, learning_rate=50.0, optimizer="sgd", batch_size=300, loss="mse")
-    fit = train_correction(network, training(dataset, harmful, tmp_path, "train_correction"))
+    harmful = replace(what.corrected_mcp, epochs=1, learning_rate=50.0, optimizer="sgd", batch_size=300, loss="mse")
+    fit = train_corrected_mcp(network, training(dataset, harmful, tmp_path, "train_corrected_mcp"))
     assert fit.history[1]["val_aupr_error"] < fit.history[0]["val_aupr_error"]
     assert fit.best_epoch == 0 and same(state(network.head), before)
 
@@ -114,9 +114,9 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path: Path):
 
         classifier, _ = trained_classifier(dataset, what, tmp_path / folder)
         torch.manual_seed(1)
-        network = build_correction(freeze(classifier), what.correction, dataset)
-        how = replace(training(dataset, replace(what.correction, epochs=3), tmp_path / folder, "train_correction"), log=log)
-        return {**state(network), "epochs": torch.tensor([row["epoch"] for row in train_correction(network, how).history])}
+        network = build_corrected_mcp(freeze(classifier), what.corrected_mcp, dataset)
+        how = replace(training(dataset, replace(what.corrected_mcp, epochs=3), tmp_path / folder, "train_corrected_mcp"), log=log)
+        return {**state(network), "epochs": torch.tensor([row["epoch"] for row in train_corrected_mcp(network, how).history])}
 
     for stop_at in (0, 2):
         with pytest.raises(KeyboardInterrupt):
@@ -126,20 +126,20 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return trained_run(tmp_path_factory.mktemp("correction"), *DIGITS)
+    return trained_run(tmp_path_factory.mktemp("corrected_mcp"), *DIGITS)
 
 
 def test_the_score_is_the_loaded_network_on_the_split(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CONFIDNET_DEVICE", "cpu")
-    network = load_correction(run.models / "correction", run.classifier, run.benchmark.correction, run.dataset)
+    network = load_corrected_mcp(run.models / "corrected_mcp", run.classifier, run.benchmark.corrected_mcp, run.dataset)
     assert np.array_equal(corrected_mcp(run), answers(network, run.dataset, "test"))
     assert np.array_equal(corrected_mcp(run.validation), answers(network, run.dataset, "val"))
 
 
 def test_a_head_that_adds_nothing_scores_as_mcp_does(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CONFIDNET_DEVICE", "cpu")
-    untrained = build_correction(run.classifier, run.benchmark.correction, run.dataset)
-    save_network(tmp_path / "correction", untrained.head.state_dict(), {}, [])
+    untrained = build_corrected_mcp(run.classifier, run.benchmark.corrected_mcp, run.dataset)
+    save_network(tmp_path / "corrected_mcp", untrained.head.state_dict(), {}, [])
     other = replace(run, models=tmp_path)
     save_network(tmp_path / "baseline", run.classifier.state_dict(), read_json(run.models / "baseline/model.json"), [])
     assert np.allclose(corrected_mcp(other), log_odds(run), atol=1e-4)
@@ -147,19 +147,19 @@ def test_a_head_that_adds_nothing_scores_as_mcp_does(run: Run, tmp_path: Path, m
 
 def test_the_stage_writes_the_head_its_history_and_where_it_comes_from(root: Path, clean: pytest.MonkeyPatch, tmp_path: Path):
     clean.setenv("CONFIDNET_DEVICE", "cpu")
-    params = load(tmp_path, changed(("benchmarks", "small", "correction"), RECIPE | {"widths": [8]}))
+    params = load(tmp_path, changed(("benchmarks", "small", "corrected_mcp"), RECIPE | {"widths": [8]}))
     save_dataset(small_digits(), Path("data/prepared/small"))
     train_baseline.main(params, "small", 0)
     stage.main(params, "small", 0)
     folder, dataset, what = Path("models/small/seed0"), load_dataset(Path("data/prepared/small")), params.benchmark("small")
-    assert sorted(path.name for path in (folder / "correction").iterdir()) == ["history.csv", "model.json", "weights.pt"]
+    assert sorted(path.name for path in (folder / "corrected_mcp").iterdir()) == ["history.csv", "model.json", "weights.pt"]
     facts = read_json(folder / "correction/model.json")
-    assert set(facts["params"]) == {"data", "model", "correction"} and list(facts["upstream_sha256"]) == ["baseline"]
-    network = load_correction(folder / "correction", load_classifier(folder / "baseline", what, dataset), what.correction, dataset)
+    assert set(facts["params"]) == {"data", "model", "corrected_mcp"} and list(facts["upstream_sha256"]) == ["baseline"]
+    network = load_corrected_mcp(folder / "corrected_mcp", load_classifier(folder / "baseline", what, dataset), what.corrected_mcp, dataset)
     assert validation_aupr_error(answers(network, dataset), network.encoder, dataset) == pytest.approx(facts["val_aupr_error"])
 
 
 def test_a_kernel_without_an_image_to_slide_it_over_is_refused(tmp_path: Path):
     dataset, what = small_digits(), benchmark(MLP)
     with pytest.raises(ValueError, match=r"correction.kernel is 3, but .* is no segmentation; remove the key"):
-        corrected(dataset, replace(what, correction=replace(what.correction, kernel=3)), tmp_path)
+        corrected(dataset, replace(what, correction=replace(what.corrected_mcp, kernel=3)), tmp_path)

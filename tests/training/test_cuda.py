@@ -15,18 +15,18 @@ from confidnet_core.config.recipes import Augmentation
 from confidnet_core.config.registry import find, names
 from confidnet_core.data import SCORED, Dataset
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_correction
+from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp
 from confidnet_core.networks.confidnet import freeze
 from confidnet_core.networks.device import device
 from confidnet_core.networks.inference import predict
 from confidnet_core.scoring.mc_dropout import sample
 from confidnet_core.scoring.run import Run
-from confidnet_core.training.trainings import finetune_confidnet, train_classifier, train_confidnet, train_correction
+from confidnet_core.training.trainings import finetune_confidnet, train_classifier, train_confidnet, train_corrected_mcp
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA is not available")
 CUDA = torch.device("cuda")
 both_tasks = pytest.mark.parametrize("task", ["digits", "segmentation"])
-every_training = pytest.mark.parametrize("stage", ["train_baseline", "train_confidnet", "finetune_confidnet", "train_correction"])
+every_training = pytest.mark.parametrize("stage", ["train_baseline", "train_confidnet", "finetune", "train_corrected_mcp"])
 every_model = pytest.mark.parametrize("model", [MLP, CONVNET, SEGNET], ids=lambda model: model.name)
 
 
@@ -63,12 +63,12 @@ def train(stage: str, model: Choice, folder: Path, stop_at: int | None = None, *
     elif stage == "train_confidnet":
         network = build_confidnet(freeze(classifier), what.confidnet, dataset)
         fit = train_confidnet(network, replace(how, recipe=what.confidnet))
-    elif stage == "finetune_confidnet":
+    elif stage == "finetune":
         network = build_confidnet(freeze(classifier), what.confidnet, dataset).finetuning()
         fit = finetune_confidnet(network, classifier, replace(how, recipe=what.finetune))
     else:
-        network = build_correction(freeze(classifier), what.correction, dataset)
-        fit = train_correction(network, replace(how, recipe=what.correction))
+        network = build_corrected_mcp(freeze(classifier), what.corrected_mcp, dataset)
+        fit = train_corrected_mcp(network, replace(how, recipe=what.corrected_mcp))
     return state(network), fit.history
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from confidnet_core.config.recipes import Augmentation, Recipe
 from confidnet_core.models.mlp import mlp
 from confidnet_core.networks.batches import TrainingBatches
-from confidnet_core.training.loop import Fit, Metrics, fit
+from confidnet_core.training.loop import Metrics, Training, TrainingState, fit
 from confidnet_core.training.resume import Resume
 
 DIGITS = small_digits()
@@ -30,17 +31,14 @@ def network() -> nn.Module:
     return mlp(classes=10, image_shape=(1, 8, 8), hidden=16)
 
 
-def fitted(folder: Path, trained: nn.Module, how: Recipe, validate: Callable[[], Metrics], **given: object) -> Fit:
-    settings = {
-        "stage": "test",
-        "loss": lambda images, labels: cross_entropy(trained(images), labels),
-        "batches": TrainingBatches(DIGITS, how.batch_size, how.augmentation, CPU),
-        "select": "val_accuracy",
-        "seed": 0,
-        "resume": Resume(folder),
-        "log": lambda metrics, epoch: None,
-    }
-    return fit(trained, validate=validate, recipe=how, **settings | given)
+def fitted(folder: Path, trained: nn.Module, how: Recipe, validate: Callable[[], Metrics], **given: object) -> TrainingState:
+    def loss(images: Tensor, labels: Tensor) -> Tensor:
+        return cross_entropy(trained(images), labels)
+
+    own = {field.name for field in fields(Training)} & set(given)
+    training = Training("test", DIGITS, how, 0, CPU, Resume(folder), lambda metrics, epoch: None)
+    training = replace(training, **{name: given.pop(name) for name in own})
+    return fit(trained, training, validate=validate, **{"loss": loss, "select": "val_accuracy"} | given)
 
 
 def scripted(trained: nn.Module, accuracies: list[float | None], losses: list[float]) -> tuple[Callable[[], Metrics], list[dict]]:

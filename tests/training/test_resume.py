@@ -22,9 +22,9 @@ from confidnet_core import revision
 from confidnet_core.config.recipes import Augmentation, Baseline
 from confidnet_core.data import save_dataset
 from confidnet_core.networks.artifacts import build_classifier
-from confidnet_core.training.loop import Fit
+from confidnet_core.training.loop import Training, TrainingState
 from confidnet_core.training.resume import Resume, resumable
-from confidnet_core.training.trainings import Training, finetune_confidnet, train_classifier, train_confidnet
+from confidnet_core.training.trainings import finetune_confidnet, train_classifier, train_confidnet
 from stages._training import training_of
 
 INPUTS = {"params": {"epochs": 5, "rate": 0.01}, "seed": 0, "data": "0123", "device": "cpu", "code": "4567"}
@@ -37,7 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def train(resume: Resume, recipe: Baseline = RECIPE, stop_at: int | None = None) -> tuple[dict[str, Tensor], Fit]:
+def train(resume: Resume, recipe: Baseline = RECIPE, stop_at: int | None = None) -> tuple[dict[str, Tensor], TrainingState]:
     """A perceptron on digits, from the same initial weights each time."""
 
     def log(metrics: dict, epoch: int) -> None:
@@ -115,7 +115,7 @@ def test_a_training_that_was_killed_after_its_last_epoch_is_not_trained_again(tm
     assert fit_again.history == fit.history
 
 
-@pytest.mark.parametrize("stage", ["train_confidnet", "finetune_confidnet"])
+@pytest.mark.parametrize("stage", ["train_confidnet", "finetune"])
 def test_the_trainings_of_the_confidence_go_on_as_well(tmp_path: Path, stage: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CONFIDNET_DEVICE", "cpu")
     run = trained_run(tmp_path, small_digits(), benchmark())
@@ -126,7 +126,7 @@ def test_the_trainings_of_the_confidence_go_on_as_well(tmp_path: Path, stage: st
                 raise KeyboardInterrupt
 
         network, recipe = replace(run).confidnet_head(), run.benchmark.confidnet  # loaded anew
-        if stage == "finetune_confidnet":
+        if stage == "finetune":
             network, recipe = network.finetuning(), run.benchmark.finetune
         how = replace(training(run.dataset, replace(recipe, epochs=3), tmp_path / folder, stage), log=log)
         fit = train_confidnet(network, how) if stage == "train_confidnet" else finetune_confidnet(network, run.classifier, how)

@@ -30,7 +30,7 @@ from confidnet_core.networks.artifacts import build_confidnet
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, freeze
 from confidnet_core.networks.inference import classification_metrics, predict
-from confidnet_core.training.loop import Fit
+from confidnet_core.training.loop import TrainingState
 from confidnet_core.training.trainings import class_weights, finetune_confidnet, train_confidnet, training_target, warn_collapsed
 
 DIGITS, DIGITS_WITH_BATCHNORM = (small_digits(), benchmark(MLP)), (small_digits(), benchmark(CONVNET))
@@ -39,7 +39,7 @@ both_tasks = pytest.mark.parametrize(("dataset", "what"), [DIGITS_WITH_BATCHNORM
 CONFIDENCE_METRICS = {"val_loss", "val_aupr_error", "val_auroc", "val_fpr_at_95_tpr"}
 
 
-def with_head(dataset: Dataset, what: Benchmark, folder: Path) -> tuple[Classifier, ConfidNet, Fit]:
+def with_head(dataset: Dataset, what: Benchmark, folder: Path) -> tuple[Classifier, ConfidNet, TrainingState]:
     classifier, _ = trained_classifier(dataset, what, folder)
     confidnet = build_confidnet(freeze(classifier), what.confidnet, dataset)
     return classifier, confidnet, train_confidnet(confidnet, training(dataset, what.confidnet, folder, "train_confidnet"))
@@ -97,7 +97,7 @@ def test_head_and_fine_tuning_leave_the_classifier_bit_for_bit_as_it_is(dataset:
     assert np.array_equal(logits(classifier, dataset), answers)
 
     tuned, head = confidnet.finetuning(), state(confidnet.head)
-    finetune_confidnet(tuned, classifier, training(dataset, what.finetune, tmp_path, "finetune_confidnet"))
+    finetune_confidnet(tuned, classifier, training(dataset, what.finetune, tmp_path, "finetune"))
     assert same(state(classifier), before)
     assert same(state(confidnet.head), head)
     assert np.array_equal(logits(classifier, dataset), answers)
@@ -116,7 +116,7 @@ def test_segmentation_runs_through_all_three_trainings(tmp_path: Path):
     fit = train_confidnet(confidnet, training(dataset, what.confidnet, tmp_path, "train_confidnet"))
     assert set(fit.best_metrics) == CONFIDENCE_METRICS
     tuned = confidnet.finetuning()
-    assert finetune_confidnet(tuned, classifier, training(dataset, what.finetune, tmp_path, "finetune_confidnet")).best_epoch == 1
+    assert finetune_confidnet(tuned, classifier, training(dataset, what.finetune, tmp_path, "finetune")).best_epoch == 1
 
 
 @both_tasks
@@ -126,7 +126,7 @@ def test_no_training_reads_the_test_split(dataset: Dataset, what: Benchmark, tmp
         classifier, confidnet, _ = with_head(given, what, tmp_path / name)
         training_target(confidnet, given, CPU)
         tuned = confidnet.finetuning()
-        finetune_confidnet(tuned, classifier, training(given, what.finetune, tmp_path / name, "finetune_confidnet"))
+        finetune_confidnet(tuned, classifier, training(given, what.finetune, tmp_path / name, "finetune"))
         ends.append(state(nn.ModuleList([classifier, confidnet.head, tuned])))
     assert same(*ends)
     with pytest.raises(AssertionError, match="the test split was read"):

@@ -15,13 +15,13 @@ from torch.nn.functional import cross_entropy
 from confidnet_core.config.recipes import Augmentation, Recipe
 from confidnet_core.networks.batches import TrainingBatches
 from confidnet_core.training.flat_minima import fresh_statistics
-from confidnet_core.training.loop import Fit, Metrics
+from confidnet_core.training.loop import Metrics, TrainingState
 from confidnet_core.training.resume import Resume
 
 PRECISIONS = pytest.mark.parametrize("precision", ["fp32", "bf16"])
 
 
-def averaged(folder: Path, how: Recipe, **given: object) -> tuple[nn.Module, Fit, list[dict[str, Tensor]]]:
+def averaged(folder: Path, how: Recipe, **given: object) -> tuple[nn.Module, TrainingState, list[dict[str, Tensor]]]:
     """The network, its fit, and the states that validation saw."""
     trained = convnet()
     validate, seen = scripted(trained, [0.5] * how.epochs + [0.1], [1.0] * how.epochs + [2.0])
@@ -121,7 +121,7 @@ def test_an_error_in_between_leaves_the_momentum_as_it_was():
     assert (network[1].momentum, network[6].momentum) == (0.1, 0.3)
 
 
-def really_trained(folder: Path, how: Recipe, stop_at: int | str | None = None) -> tuple[dict[str, Tensor], Fit]:
+def really_trained(folder: Path, how: Recipe, stop_at: int | str | None = None) -> tuple[dict[str, Tensor], TrainingState]:
     """Validated on real data. stop_at: an epoch, before it is saved; or in the second batch of the pass for BatchNorm."""
     trained, passes = convnet(), []
     images, labels = (torch.from_numpy(part) for part in DIGITS.split("val"))
