@@ -7,6 +7,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from confidnet_core.config.ranges import Count, ListOf, NonNegative, Positive, Share, Whole, whole
 from confidnet_core.config.section import Section, require
 
+Epoch = Annotated[Count, Field(description="rising epochs, from 1")]
+
 
 class Augmentation(Section):
     """Applied to whole training batches on the device, in this order, before normalisation."""
@@ -26,7 +28,7 @@ class Recipe(Section):
     momentum: Share = 0.9  # of sgd
     weight_decay: NonNegative = 0.0
     schedule: Literal["constant", "one_cycle", "multi_step", "cosine"] = "constant"  # cosine: from the rate to 0 over all epochs
-    milestones: ListOf[int] = ()  # epochs after which multi_step multiplies the rate by 0.1
+    milestones: ListOf[Epoch] = ()  # epochs after which multi_step multiplies the rate by 0.1
     precision: Literal["fp32", "bf16"] = "fp32"
     sam_radius: NonNegative = 0.0  # of Sharpness-Aware Minimization, Foret et al. 2021: 0 is off; on, a step takes two passes
     swa_epochs: Whole = 0  # Stochastic Weight Averaging, Izmailov et al. 2018: the last epochs whose weights are averaged; 0 is off

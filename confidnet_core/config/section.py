@@ -128,7 +128,8 @@ def _limit(field: FieldInfo, error: ErrorDetails) -> str | None:
 
 
 def _descriptions(kind: Any) -> Iterator[str]:
-    for part in typing.get_args(kind):
+    """Those of the parts of an annotation; of one that narrows another, its own first."""
+    for part in reversed(typing.get_args(kind)):
         if isinstance(part, FieldInfo):
             yield from [part.description] * bool(part.description)
         else:

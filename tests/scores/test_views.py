@@ -95,9 +95,3 @@ def test_the_score_is_the_mean_log_odds_of_the_prediction_over_the_image_and_its
 
 def test_without_views_it_is_mcp(runs: dict[str, Run]):
     assert np.array_equal(tta(runs["digits"], shift=0), log_odds(runs["digits"]))
-
-
-@pytest.mark.parametrize("shift", [-0.1, 1.0, float("nan")])
-def test_a_shift_that_is_no_share_is_refused(runs: dict[str, Run], shift: float):
-    with pytest.raises(ValueError, match=r"methods\.tta\.shift is .*expected a share of the image's height, at least 0 and below 1"):
-        tta(runs["digits"], shift=shift)
