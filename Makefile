@@ -15,7 +15,7 @@ repro: $(READY)
 	@echo "The table is reports/comparison.md, the page for a browser reports/index.html, the pictures are in reports/figures/."
 	@echo "Next: make plots, make experiments, make ui for MLflow; or dvc metrics show and others after '. $(VENV)/bin/activate'."
 
-# In the order of the files: sorted by number of tests, the few long ones would all come last, side by side with nothing.
+# In the order of tests/conftest.py, the long files first: by number of tests, they would come last, side by side with nothing.
 test: $(READY)
 	python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 

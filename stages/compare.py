@@ -1,6 +1,6 @@
 """All scores of all benchmarks and seeds side by side: python -m stages.compare
 
-reads   data/prepared/, data/predictions/, data/scores/, data/bootstrap/, data/operating/, models/,
+reads   data/prepared/, data/predictions/, data/scores/, data/bootstrap/, data/thresholds/, data/histories/,
         confidnet_core/comparison/published.csv, params.yaml
 writes  reports/{index.html, comparison.md, comparison.csv, differences.csv, calibration.csv, thresholds.csv, costs.csv, summary.json},
         reports/{curves/*.csv, figures/*.png}

@@ -1,12 +1,12 @@
-"""Passes of the classifier with dropout on, once for all scores that need them: python -m stages.sample BENCHMARK SEED
+"""Stochastic forward passes of the classifier, dropout on, once for all scores that need them: python -m stages.sample BENCHMARK SEED
 
-reads   data/prepared/BENCHMARK/, models/BENCHMARK/seedSEED/baseline/, params.yaml
+reads   data/prepared/BENCHMARK/, models/BENCHMARK/seedSEED/baseline/{weights.pt, model.json}, params.yaml
 writes  data/samples/BENCHMARK/seedSEED/{facts.json, test/, val/, calibration/}
 """
 
 from dataclasses import asdict
-from pathlib import Path
 
+from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.data import SCORED, load_dataset
 from confidnet_core.networks.artifacts import load_classifier
@@ -17,16 +17,16 @@ from stages._command import command
 
 
 def main(params: Params, name: str, seed: int) -> None:
-    benchmark, dataset = params.benchmark(name), load_dataset(Path("data/prepared") / name)
-    how = benchmark.mc_dropout
+    benchmark, dataset = params.benchmark(name), load_dataset(paths.prepared(name))
+    settings = benchmark.mc_dropout
 
-    with stage_run(stage="sample", benchmark=name, seed=seed, params=asdict(how)):
-        classifier = load_classifier(Path("models") / name / f"seed{seed}" / "baseline", benchmark, dataset)
+    with stage_run(stage="sample", benchmark=name, seed=seed, params=asdict(settings)):
+        classifier = load_classifier(paths.network(name, seed, "baseline"), benchmark, dataset)
         dropout = has_dropout(classifier)
-        splits = SCORED if how.passes and dropout else ()
-        samples = {split: sample(classifier, dataset, split, how, seed, device()) for split in splits}
+        splits = SCORED if settings.passes and dropout else ()
+        samples = {split: sample(classifier, dataset, split, settings, seed, device()) for split in splits}
 
-        save_samples(Path("data/samples") / name / f"seed{seed}", samples, how.passes, dropout)
+        save_samples(paths.samples(name, seed), samples, settings.passes, dropout)
 
 
 if __name__ == "__main__":

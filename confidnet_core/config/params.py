@@ -40,7 +40,7 @@ class Benchmark:
     baseline: Baseline
     confidnet: Confidnet
     finetune: Finetune
-    correction: Correction
+    corrected_mcp: Correction
     mc_dropout: McDropout
 
 
@@ -160,7 +160,7 @@ def _benchmark(place: str, raw: Any) -> Benchmark:
         baseline=build(f"{place}.baseline", Baseline, raw["baseline"]),
         confidnet=build(f"{place}.confidnet", Confidnet, raw["confidnet"]),
         finetune=build(f"{place}.finetune", Finetune, raw["finetune"]),
-        correction=build(f"{place}.correction", Correction, raw["correction"]),
+        correction=build(f"{place}.corrected_mcp", Correction, raw["corrected_mcp"]),
         mc_dropout=build(f"{place}.mc_dropout", McDropout, raw["mc_dropout"]),
     )
 

@@ -60,14 +60,14 @@ def thresholds(validation: Scored, calibration: Scored, test: Scored, how: Thres
     return found
 
 
-def save_operation(folder: Path, found: Reliability, promises: list[dict[str, Any]]) -> None:
+def save_thresholds(folder: Path, found: Reliability, guarantees: list[dict[str, Any]]) -> None:
     """calibration.json, replicates.npy (float32), reliability.csv and threshold.json; all or none."""
     with replacing(folder) as temporary:
         temporary.mkdir(parents=True)
         write_json(temporary / "calibration.json", {"how": found.how, "metrics": found.metrics})
         np.save(temporary / "replicates.npy", found.replicates.astype(np.float32))
         found.curve.to_csv(temporary / "reliability.csv", index=False)
-        write_json(temporary / "threshold.json", {"thresholds": promises})
+        write_json(temporary / "threshold.json", {"thresholds": guarantees})
 
 
 def _on_test(guarantee: Guarantee, test: Scored) -> Mapping[str, float | bool | None]:

@@ -4,7 +4,7 @@ Corbière et al. 2019, arXiv:1910.04851, section 2.2; widths as published. For s
 kernels where the paper says 1 x 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -52,6 +52,15 @@ def confidence_head(features: int, *, widths: Sequence[int] | None = None, kerne
         raise ValueError(f"the confidence head's widths are {list(widths)}, but a layer has at least 1 channel")
     hidden = [layer for before, after in pairwise([features, *widths]) for layer in (_linear(before, after, kernel), nn.ReLU(inplace=True))]
     return ConfidenceHead(nn.Sequential(*hidden), _linear([features, *widths][-1], 1, kernel))
+
+
+def head_of(weights: Mapping[str, Tensor]) -> ConfidenceHead:
+    """A fresh head of the shape of these weights, the state_dict of one. ValueError where they are of something else."""
+    layers = [value for name, value in weights.items() if name.endswith(".weight")]
+    if "output.weight" not in weights or any(layer.ndim not in (2, 4) for layer in layers):
+        raise ValueError(f"the weights {', '.join(weights) or '(none)'} are not of a confidence head")
+    kernel = layers[0].shape[-1] if layers[0].ndim == 4 else None
+    return confidence_head(layers[0].shape[1], widths=[len(layer) for layer in layers[:-1]], kernel=kernel)
 
 
 def _linear(before: int, after: int, kernel: int | None) -> nn.Linear | nn.Conv2d:

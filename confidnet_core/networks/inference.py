@@ -63,14 +63,13 @@ def prediction_metrics(predictions: Predictions, labels: np.ndarray, dataset: Da
 
 
 def save_predictions(folder: Path, answers: Mapping[str, Predictions], metrics: dict[str, Any]) -> None:
-    """logits.npy, predicted.npy and metrics.json of the test split, and in SPLIT/ the first two of each other one; all or none."""
+    """SPLIT/ with logits.npy and predicted.npy each, and metrics.json of the test split; all or none."""
     with replacing(folder) as temporary:
         temporary.mkdir()
         for split, predictions in answers.items():
-            part = temporary if split == "test" else temporary / split
-            part.mkdir(exist_ok=True)
-            np.save(part / "logits.npy", predictions.logits)
-            np.save(part / "predicted.npy", predictions.predicted)
+            (temporary / split).mkdir()
+            np.save(temporary / split / "logits.npy", predictions.logits)
+            np.save(temporary / split / "predicted.npy", predictions.predicted)
         write_json(temporary / "metrics.json", metrics)
 
 

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup
 from PIL import Image
 
+from confidnet_core import paths
 from confidnet_core.comparison.table import legend, table_text
 from confidnet_core.comparison.verdicts import Verdict, verdicts
 from confidnet_core.config.params import Params
@@ -98,7 +99,7 @@ def write_page(path: Path, params: Params, everywhere: Sequence[Place], findings
 
 
 def _section(place: Place, params: Params, findings: Findings, verdict: Verdict, figures: Path) -> Section:
-    dataset, frame = load_dataset(Path("data/prepared") / place.benchmark), findings.frame
+    dataset, frame = load_dataset(paths.prepared(place.benchmark)), findings.frame
     own = frame[frame["benchmark"] == place.benchmark]
     curves = {name: rows[rows["benchmark"] == place.benchmark] for name, rows in findings.curves.items()}
     oracle = next((method for method in place.methods if place.evaluation(method).oracle), None)
@@ -159,7 +160,7 @@ def _pictures(place: Place, dataset: Dataset, method: str) -> dict[str, Any]:
 
 def _facts(benchmark: str, params: Params) -> dict[str, str]:
     """Of the data, and the recipes of the networks."""
-    facts = read_json(Path("data/prepared") / benchmark / "facts.json")
+    facts = read_json(paths.prepared(benchmark) / "facts.json")
     rows = {
         "data": facts["source"],
         "SHA-256 of the prepared data": facts["sha256"],

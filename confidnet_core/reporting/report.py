@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from confidnet_core import paths
 from confidnet_core.comparison.costs import cost_frame, cost_tables, learned
 from confidnet_core.comparison.differences import differences, mean_replicates, told_apart
 from confidnet_core.comparison.published import beside_published, load_published
@@ -84,7 +85,7 @@ def write_report(params: Params, folder: Path) -> pd.DataFrame:
 
 def _draw(place: Place, figures: Path, shown: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
     """The figures of a benchmark and seed, failures of the methods SHOWN; its rows of each curve but those of the trainings."""
-    dataset = load_dataset(Path("data/prepared") / place.benchmark)
+    dataset = load_dataset(paths.prepared(place.benchmark))
     images, labels = dataset.split("test")
     counted = labelled(labels, dataset.void)
     correct = (place.predicted() == labels)[counted]

@@ -17,3 +17,4 @@ def confidnet(run: Run) -> np.ndarray:
 
 confidnet.learned = "trained"
 confidnet.passes = 1
+confidnet.reads = ("finetune",)

@@ -13,3 +13,4 @@ def confidnet_head(run: Run) -> np.ndarray:
 
 
 confidnet_head.learned = "trained"
+confidnet_head.reads = ("confidnet",)

@@ -10,8 +10,9 @@ from confidnet_core.scoring.run import Run
 
 def corrected_mcp(run: Run) -> np.ndarray:
     """Log-odds of being right, any real number; float32."""
-    return run.over_images(run.correction())
+    return run.over_images(run.corrected_mcp())
 
 
 corrected_mcp.scale = "log_odds"
 corrected_mcp.learned = "trained"
+corrected_mcp.reads = ("corrected_mcp",)

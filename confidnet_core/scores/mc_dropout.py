@@ -11,3 +11,4 @@ def mc_dropout(run: Run) -> np.ndarray:
 
 
 mc_dropout.passes = "dropout"
+mc_dropout.reads = ("samples",)

@@ -11,3 +11,4 @@ def mc_dropout_expected_entropy(run: Run) -> np.ndarray:
 
 
 mc_dropout_expected_entropy.passes = "dropout"
+mc_dropout_expected_entropy.reads = ("samples",)

@@ -12,3 +12,4 @@ def mc_dropout_mcp(run: Run) -> np.ndarray:
 
 mc_dropout_mcp.scale = "probability"
 mc_dropout_mcp.passes = "dropout"
+mc_dropout_mcp.reads = ("samples",)

@@ -11,3 +11,4 @@ def mc_dropout_mutual_information(run: Run) -> np.ndarray:
 
 
 mc_dropout_mutual_information.passes = "dropout"
+mc_dropout_mutual_information.reads = ("samples",)

@@ -60,7 +60,7 @@ def _save_split(folder: Path, wanted: Mapping[str, str], chunks: Iterator[tuple[
 
 def _mean_softmax(seeds: Sequence[int], predictions: Path, dataset: Dataset, split: str) -> Iterator[tuple[int, slice, Tensor, Tensor]]:
     """Of the n places that count, some at a time: n, where they are among them, and what QUANTITIES are computed of."""
-    folders = [predictions / f"seed{seed}" / ("" if split == "test" else split) for seed in seeds]
+    folders = [predictions / f"seed{seed}" / split for seed in seeds]
     logits, classes = ([np.load(folder / name, mmap_mode="r") for folder in folders] for name in ("logits.npy", "predicted.npy"))
     counted = labelled(dataset.split(split)[1], dataset.void)
     count, step, done = int(counted.sum()), max(1, CHUNK // counted[0].size), 0

@@ -1,7 +1,7 @@
 """What a confidence score may use: a split, the classifier's stored answers on it, and the trained networks."""
 
 import json
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,15 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from confidnet_core import paths
 from confidnet_core.config.params import Benchmark
 from confidnet_core.data import Dataset, labelled, load_dataset
 from confidnet_core.files import read_json
-from confidnet_core.networks.artifacts import load_classifier, load_correction, load_finetuned, load_head
+from confidnet_core.networks.artifacts import load_classifier, load_corrected_mcp, load_finetuned, load_head
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp
 from confidnet_core.networks.device import device
 from confidnet_core.networks.inference import map_images
 from confidnet_core.scoring.fitted import checked, save_fitted
+from confidnet_core.scoring.reads import NETWORKS, READABLE, SAMPLES, check_read
 
 CHUNK = 2**20  # places whose logits are handled at once
 Split = Literal["test", "val", "calibration"]
@@ -49,13 +51,14 @@ class Run:
     models: Path
     predictions: Path
     split: Split = "test"
-    samples: Path = Path("data/samples")
-    ensembles: Path = Path("data/ensembles")
+    samples: Path = paths.SAMPLES
+    ensembles: Path = paths.ENSEMBLES
+    method: str = ""
+    reads: tuple[str, ...] = READABLE  # what the method declares that it reads
 
     def on(self, split: Split) -> "Run":
         """The same networks on another split; what was loaded, fitted and made `once` is there, too."""
-        stored = self.predictions if self.split == "test" else self.predictions.parent
-        other = replace(self, predictions=stored if split == "test" else stored / split, split=split)
+        other = replace(self, split=split)
         other.__dict__["kept"] = self.kept  # which `replace` alone, of data or models, must not hand on
         return other
 
@@ -129,12 +132,12 @@ class Run:
     @cached_property
     def predicted_maps(self) -> np.ndarray:
         """uint8 (images, ...), void places included"""
-        return np.load(self.predictions / "predicted.npy", mmap_mode="r")
+        return np.load(self.predictions / self.split / "predicted.npy", mmap_mode="r")
 
     @cached_property
     def logits(self) -> np.ndarray:
         """float32 (images, classes, ...), void places included"""
-        return np.load(self.predictions / "logits.npy", mmap_mode="r")
+        return np.load(self.predictions / self.split / "logits.npy", mmap_mode="r")
 
     @cached_property
     def correct(self) -> np.ndarray:
@@ -148,23 +151,26 @@ class Run:
 
     def confidnet_head(self) -> ConfidNet:
         """The head on the classifier's own encoder, before fine-tuning."""
-        return self._network("confidnet", lambda folder: load_head(folder, self.classifier, self.benchmark.confidnet, self.dataset))
+        return self._network("confidnet", lambda folder: load_head(folder, self.classifier))
 
     def confidnet(self) -> ConfidNet:
         """The fine-tuned encoder copy and head."""
-        return self._network("finetuned", lambda folder: load_finetuned(folder, self.classifier, self.benchmark.confidnet, self.dataset))
+        return self._network("finetune", lambda folder: load_finetuned(folder, self.classifier))
 
-    def correction(self) -> CorrectedMcp:
+    def corrected_mcp(self) -> CorrectedMcp:
         """MCP with the head that corrects it."""
-        return self._network("correction", lambda folder: load_correction(folder, self.classifier, self.benchmark.correction, self.dataset))
+        return self._network("corrected_mcp", lambda folder: load_corrected_mcp(folder, self.classifier))
 
     def _network(self, name: str, load: Callable[[Path], nn.Module]) -> Any:
+        if name in NETWORKS:
+            check_read(self.method, self.reads, name)
         if name not in self.kept.networks:
             self.kept.networks[name] = load(self.models / name).to(self.device, memory_format=torch.channels_last)
         return self.kept.networks[name]
 
     def sampled(self, quantity: str) -> np.ndarray:
         """One of sampling.QUANTITIES over passes with dropout: float64 (n,). ValueError where the stage `sample` made none."""
+        check_read(self.method, self.reads, SAMPLES)
         facts = read_json(self.samples / "facts.json")
         if not facts["dropout"]:
             raise ValueError(f"{self.name}: the classifier has no dropout, so there is nothing to sample; remove the mc_dropout methods")
@@ -214,9 +220,9 @@ class Run:
         return map_images(forward, self.images, self.dataset, self.device, self.name, *beside)[self.counted]
 
 
-def load_run(name: str, benchmark: Benchmark, seed: int) -> Run:
-    """From the folders that the earlier stages wrote."""
-    place = f"{name}/seed{seed}"
-    dataset = load_dataset(Path("data/prepared") / name)
-    models, predictions, samples = (Path(folder) / place for folder in ("models", "data/predictions", "data/samples"))
-    return Run(name, benchmark, seed, dataset, models, predictions, samples=samples, ensembles=Path("data/ensembles") / name)
+def load_run(name: str, benchmark: Benchmark, seed: int, method: str, reads: Iterable[str]) -> Run:
+    """From the folders that the earlier stages wrote, for a score that declares what it reads."""
+    dataset = load_dataset(paths.prepared(name))
+    models, predictions = paths.of_seed(paths.MODELS, name, seed), paths.predictions(name, seed)
+    samples, ensembles = paths.samples(name, seed), paths.ENSEMBLES / name
+    return Run(name, benchmark, seed, dataset, models, predictions, samples=samples, ensembles=ensembles, method=method, reads=tuple(reads))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.data import Dataset, labelled, load_dataset
 from confidnet_core.evaluation.calibrators import MOST
@@ -51,7 +52,7 @@ def best_score(place: Place, params: Params, folder: Path) -> Candidate:
 
 def pack(place: Place, method: str, params: Params, folder: Path, skipped: tuple[str, ...] = ()) -> Candidate:
     """Everything but the networks, into FOLDER. NotServedError where the score cannot be served; ValueError for a file that is missing."""
-    stored, dataset = Path("data/scores") / place.folder / method, load_dataset(Path("data/prepared") / place.benchmark)
+    stored, dataset = paths.score(place.benchmark, place.seed, method), load_dataset(paths.prepared(place.benchmark))
     evaluation = place.evaluation(method)
     if not params.thresholds.risks:
         raise ValueError("thresholds.risks of params.yaml is empty, so that nothing could be accepted; give a target risk, as 0.05")
@@ -67,7 +68,7 @@ def pack(place: Place, method: str, params: Params, folder: Path, skipped: tuple
         "mean": dataset.mean,
         "std": dataset.std,
         "segmentation": dataset.is_segmentation,
-        "data": read_json(Path("data/prepared") / place.benchmark / "facts.json")["sha256"],
+        "data": read_json(paths.prepared(place.benchmark) / "facts.json")["sha256"],
         "recipes": asdict(params.benchmark(place.benchmark)),
     }
     write_json(folder / "model.json", facts)
@@ -80,7 +81,7 @@ def pack(place: Place, method: str, params: Params, folder: Path, skipped: tuple
     kept = np.linspace(0, len(correct) - 1, min(len(correct), MOST)).astype(np.int64) if evaluation.scale == RANK else slice(1)
     np.savez(folder / "validation.npz", confidence=confidence[kept], correct=correct[kept])
 
-    model = SelectiveClassifier.load(folder, Path("models") / place.folder)
+    model = SelectiveClassifier.load(folder, paths.of_seed(paths.MODELS, place.benchmark, place.seed))
     _check(model, dataset, confidence)
     return Candidate(folder, place, model, _on_validation(place, method), skipped)
 
@@ -115,7 +116,7 @@ def _check(model: SelectiveClassifier, dataset: Dataset, stored: np.ndarray) -> 
 
 
 def _on_validation(place: Place, method: str) -> Evaluation:
-    return Evaluation.read(Path("data/scores") / place.folder / method / "metrics.json", "val")
+    return Evaluation.read(paths.score(place.benchmark, place.seed, method) / "metrics.json", "val")
 
 
 def _aupr_error(evaluation: Evaluation) -> float:

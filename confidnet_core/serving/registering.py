@@ -15,6 +15,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import PACKAGE
 from confidnet_core.data import load_dataset
@@ -108,7 +109,7 @@ def _packed(candidate: Candidate) -> Packed:
         loader=serving.__name__,
         code=PACKAGE,
         requirements=[f"{name}=={version.partition('+')[0]}" for name, version in versions(*REQUIREMENTS).items() if name != "Python"],
-        images=examples(load_dataset(Path("data/prepared") / facts["benchmark"])),
+        images=examples(load_dataset(paths.prepared(facts["benchmark"]))),
         maps=facts["segmentation"],
         risk=promise["risk"],
         tags={key: str(value) for key, value in tags.items() if value not in (None, "")},

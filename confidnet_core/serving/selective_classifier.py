@@ -4,7 +4,7 @@ model.json       what it is of: benchmark, seed, score and its settings, classes
 networks/NAME/   weights.pt and model.json of each network that the score uses, as under models/
 fitted.pt        what the score fitted on training and validation data: see Run.fitted
 validation.npz   the score on validation data, and which predictions there were right, for the probabilities
-threshold.json   thresholds with a guarantee, as `operate` wrote them
+threshold.json   thresholds with a guarantee, as the stage `thresholds` wrote them
 
 The scores are the very functions of scores/. One that needs more than new images, networks and what it fitted raises NotServedError.
 MLflow loads the folder by _load_pyfunc (mlflow.org/docs/latest/api_reference/python_api/mlflow.pyfunc.html, loader_module).

@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from confidnet_core import paths
 from confidnet_core.files import read_json, read_yaml
 from confidnet_core.revision import VERSION, git, package_code, versions
 from confidnet_core.tracking.store import project_root, without_password
@@ -35,7 +36,7 @@ def describe(identity: dict[str, Any], params: dict[str, str], whole: dict[str, 
     source = "mlflow.source.name"  # a column of MLflow's own
     tags = shared | identity | {ROLE: "stage", source: f"stages/{stage}.py", "dvc_stage": os.environ.get("DVC_STAGE")}
     # What `prepare` writes is not there yet, or of an earlier run.
-    data = None if f"data/prepared/{benchmark}" in outputs else dataset(benchmark, outputs)
+    data = None if paths.prepared(benchmark).as_posix() in outputs else dataset(benchmark, outputs)
     return {
         "experiment": f"confidnet/{benchmark}",
         "name": " ".join([method or stage, *([] if seed is None else [f"· seed {seed}"])]),  # short: the table's column is narrow
@@ -56,7 +57,7 @@ def describe(identity: dict[str, Any], params: dict[str, str], whole: dict[str, 
 
 def dataset(benchmark: str, outputs: list[str]) -> dict[str, Any] | None:
     """name, digest, source, samples (of each split) and context (of its use) of the prepared data; None where there is none."""
-    facts = Path("data/prepared") / benchmark / "facts.json"
+    facts = paths.prepared(benchmark) / "facts.json"
     try:
         found = read_json(facts)
         known = {"name": benchmark, "digest": found["sha256"][:LONGEST_DIGEST], "source": found["source"], "samples": found["samples"]}

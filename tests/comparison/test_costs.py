@@ -1,0 +1,76 @@
+"""What a score costs: said in its own file, counted from params.yaml, told beside the results, and never in seconds there."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pages import lay_out
+from report_params import params
+from small import benchmark, small_digits
+
+from confidnet_core.comparison.costs import LEARNED, NOT_LEARNED, cost_frame, cost_tables, learned, passes
+from confidnet_core.config.params import McDropout
+from confidnet_core.config.recipes import Augmentation
+from confidnet_core.config.registry import PACKAGE, find, names
+from confidnet_core.evaluation.stored import Place
+from confidnet_core.scores._views import views
+from confidnet_core.scoring.run import Run
+
+SMALL = replace(benchmark(), mc_dropout=McDropout(passes=50))
+PARAMS = replace(params(seeds=(0, 1, 2)), benchmarks={"small": SMALL, "letters": replace(SMALL, mc_dropout=McDropout(passes=20))})
+
+
+def test_what_has_to_be_made_for_a_score_is_told_in_a_word():
+    found = learned(["mcp", "confidnet", "stack", "trust_score"])
+    assert found == {"mcp": NOT_LEARNED, "confidnet": "trained", "stack": "fitted", "trust_score": "neighbours"}
+    assert set(learned(names("scores")).values()) == {NOT_LEARNED, *LEARNED}
+
+
+def test_scores_that_read_trained_networks_or_training_data_say_so():
+    """Whatever their code asks of a Run beyond the classifier's answers."""
+    asking = {"trained": ("run.confidnet", "run.corrected_mcp", "run.over_seeds"), "fitted": ("run.validation", ".validation")}
+    asking["neighbours"] = ("reference(",)
+    for name, word in learned(names("scores")).items():
+        code = (PACKAGE / "scores" / f"{name}.py").read_text()
+        asked = [kind for kind, words in asking.items() if any(one in code for one in words)]
+        assert word in (asked or [NOT_LEARNED]), name
+
+
+def test_passes_are_counted_beside_the_classifiers_own():
+    scores = ["mcp", "confidnet_head", "confidnet", "mc_dropout", "mc_dropout_mutual_information", "ensemble"]
+    assert list(passes(scores, "small", PARAMS).values()) == [0, 0, 1, 50, 50, 2]
+    assert list(passes(scores, "letters", PARAMS).values()) == [0, 0, 1, 20, 20, 2]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("settings", [{}, {"shift": 0.1}, {"shift": 0.0}])
+def test_passes_over_views_are_as_many_as_there_are_views(flip: bool, settings: dict[str, float]):
+    what = benchmark()
+    what = replace(what, baseline=replace(what.baseline, augmentation=Augmentation(flip=flip)))
+    run = Run("small", what, 0, small_digits(), Path(), Path())
+    asked = replace(PARAMS, methods={"tta": settings}, benchmarks={"small": what})
+    count = len(views(run, "tta", **{"shift": 0.04, **settings}))
+    assert passes(["tta"], "small", asked) == {"tta": count}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "word", "message"),
+    [
+        ("learned", "free", r"scores/mcp\.py has learned 'free'; known: trained, fitted, neighbours; leave it out where nothing is"),
+        ("passes", "many", r"scores/mcp\.py has passes 'many'; expected a number, or one of dropout, seeds, views"),
+    ],
+)
+def test_a_word_that_means_nothing_is_refused_with_the_known_ones(attribute: str, word: str, message: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(find("scores", "mcp"), attribute, word, raising=False)
+    with pytest.raises(ValueError, match=message):
+        learned(["mcp"])
+        passes(["mcp"], "small", PARAMS)
+
+
+def test_the_table_has_every_score_but_the_oracle_and_explains_the_words_it_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    lay_out("letters", np.arange(80) % 3, (0,))
+    text = cost_tables(cost_frame([Place("letters", 0, ("mcp", "tcp"))], PARAMS))["letters"]
+    assert "| mcp    | no      |              0 |" in text and "| tcp " not in text
+    assert not any(f"{word.capitalize()}: " in text for word in LEARNED)
