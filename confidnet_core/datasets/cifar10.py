@@ -1,4 +1,4 @@
-"""Photographs of 32x32 pixels in 10 classes, from the published pickles or their archive: CIFAR-10.
+"""CIFAR-10: photographs of 32x32 pixels in 10 classes. From the published pickles or their archive.
 
 Krizhevsky 2009, "Learning multiple layers of features from tiny images"; www.cs.toronto.edu/~kriz/cifar.html.
 """

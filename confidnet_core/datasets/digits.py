@@ -1,4 +1,4 @@
-"""Handwritten digits of 8x8 pixels, bundled with scikit-learn: the data set that needs no download.
+"""Handwritten digits of 8x8 pixels. Bundled with scikit-learn: the data set that needs no download.
 
 Alpaydin & Kaynak 1998, UCI "Optical Recognition of Handwritten Digits", its test part of 1,797 images.
 """

@@ -1,4 +1,4 @@
-"""Handwritten digits of 28x28 pixels, from the four idx files, plain or gzip.
+"""MNIST: handwritten digits of 28x28 pixels. From the four idx files, plain or gzip.
 
 LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document recognition".
 """

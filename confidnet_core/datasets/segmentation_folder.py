@@ -1,4 +1,4 @@
-"""A user's own images with a mask each, in a folder or a .zip, in one of four layouts.
+"""Your own images with a mask each. In a folder or a .zip, in one of four layouts.
 
     train/ trainannot/    images/train/ masks/train/    train/images/ train/masks/    and the same for test and, if there is one, val
     images/ masks/        with the lists train.txt, test.txt and perhaps val.txt, which the other layouts may have, too

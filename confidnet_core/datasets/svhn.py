@@ -1,4 +1,4 @@
-"""House numbers' digits in colour, 32x32 pixels, from the two files of MATLAB's format: SVHN.
+"""SVHN: digits of house numbers in colour, 32x32 pixels. From the two files of MATLAB's format.
 
 Netzer, Wang, Coates, Bissacco, Wu & Ng 2011, "Reading digits in natural images with unsupervised feature learning".
 Format: MathWorks, "MAT-File Format", version 5.

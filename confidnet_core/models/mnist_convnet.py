@@ -1,4 +1,4 @@
-"""The small convolutional network for MNIST: two convolutions, two dense layers, no BatchNorm.
+"""The small convolutional network for MNIST. It has two convolutions and two dense layers, no BatchNorm.
 
 Corbière et al. 2019, arXiv:1910.04851, section 4.1; sizes and dropout as published.
 """

@@ -1,4 +1,4 @@
-"""SegNet: VGG16's convolutions, and a mirrored decoder that unpools to where the maxima were.
+"""SegNet, for segmentation. It has VGG16's convolutions, and a mirrored decoder that unpools to where the maxima were.
 
 Badrinarayanan et al. 2017, arXiv:1511.00561; dropout as in Kendall et al. 2017, arXiv:1511.02680, with the rates published
 with Corbière et al. 2019, arXiv:1910.04851.

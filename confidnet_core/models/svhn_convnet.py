@@ -1,4 +1,4 @@
-"""The small convolutional network for SVHN: three blocks of two convolutions, with BatchNorm after the ReLU.
+"""The small convolutional network for SVHN. It has three blocks of two convolutions, with BatchNorm after the ReLU.
 
 Corbière et al. 2019, arXiv:1910.04851, section 4.1; sizes, reflection padding and dropout as published.
 """

@@ -1,4 +1,4 @@
-"""VGG16 for small images, with BatchNorm after the ReLU, reflection padding and much dropout, as for CIFAR-10 and CIFAR-100.
+"""VGG16 for small images, as for CIFAR-10 and CIFAR-100. It has BatchNorm after the ReLU, reflection padding and much dropout.
 
 Simonyan and Zisserman 2015, arXiv:1409.1556, configuration D; dropout as published with Corbière et al. 2019, arXiv:1910.04851.
 """

@@ -1,4 +1,4 @@
-"""ConfidNet after fine-tuning: the encoder copy and its head. Corbière et al. 2019, arXiv:1910.04851."""
+"""ConfidNet after fine-tuning. It is the encoder copy and its head. Corbière et al. 2019, arXiv:1910.04851."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Free energy of the logits, negated, a score made to find foreign inputs: it need not find errors. Liu et al. 2020, arXiv:2010.03759."""
+"""Free energy of the logits, negated. Made to find foreign inputs: it need not find errors. Liu et al. 2020, arXiv:2010.03759."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Generalised entropy of the likeliest classes, negated: small probabilities weigh more than in Shannon's.
+"""Generalised entropy of top classes, negated. Small probabilities weigh more than in Shannon's.
 
 Liu, Lochman & Zach 2023, "GEN: Pushing the limits of softmax-based out-of-distribution detection", CVPR.
 """

@@ -1,4 +1,4 @@
-"""Distance to the k-th nearest training sample, made to find foreign inputs: it need not find errors. Sun et al. 2022, arXiv:2204.06507."""
+"""Distance to the k-th nearest training sample. Made to find foreign inputs: it need not find errors. Sun et al. 2022, arXiv:2204.06507."""
 
 import numpy as np
 import torch

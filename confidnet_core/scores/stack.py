@@ -1,4 +1,4 @@
-"""A stack of cheap scores: logistic regression, on validation data, of the log-odds of MCP and of few numbers that tell more.
+"""Logistic regression on several cheap scores. Fitted on validation data to the log-odds of MCP and few numbers that tell more.
 
 Wolpert 1992, "Stacked generalization". They mean the same for every class: a hundred errors are enough, and scenes unlike those of the
 validation data do no harm.

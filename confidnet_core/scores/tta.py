@@ -1,4 +1,4 @@
-"""Test-time augmentation: what the classifier says of a few other views of an image. Bahat & Shakhnarovich 2020, arXiv:2006.16705."""
+"""Test-time augmentation: mean log-odds of views. The views show the same image. Bahat & Shakhnarovich 2020, arXiv:2006.16705."""
 
 import numpy as np
 
