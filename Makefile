@@ -6,13 +6,13 @@ READY := $(VENV)/.ready
 # DVC starts the stages with the `python` that it finds first.
 export PATH := $(BIN):$(PATH)
 
-.PHONY: repro test ui plots experiments lint clean
+.PHONY: repro test ui plots experiments docs lint clean
 
 repro: $(READY)
 	dvc repro
-	@cat reports/comparison.md
+	@python -m confidnet_core show -m fpr_at_95_tpr,aupr_error,auroc,aurc --no-intervals
 	@echo
-	@echo "The table is reports/comparison.md, the page for a browser reports/index.html, the pictures are in reports/figures/."
+	@echo "All tables are in reports/comparison.md, the page for a browser reports/index.html, the pictures are in reports/figures/."
 	@echo "Next: make plots, make experiments, make ui for MLflow; or dvc metrics show and others after '. $(VENV)/bin/activate'."
 
 # In the order of tests/conftest.py, the long files first: by number of tests, they would come last, side by side with nothing.
@@ -33,6 +33,10 @@ plots: $(READY)
 # What changed, in columns that fit a terminal; `dvc metrics diff EXP1 EXP2` has every score.
 experiments: $(READY)
 	@dvc exp show --no-pager --only-changed --drop 'Created|.*(csv|txt|py)$$|.*/.*|.*\.(aupr_error\..*|best_score)'
+
+# The tables of results in README.md and docs/, from the CSV files under reports/.
+docs: $(READY)
+	python docs/tables.py
 
 $(READY): requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

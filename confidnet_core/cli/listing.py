@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confidnet_core.config._typed import mapping, named
 from confidnet_core.config.registry import PACKAGE, names
+from confidnet_core.config.section import mapping, named
 from confidnet_core.files import read_yaml
 
 

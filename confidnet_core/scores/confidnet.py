@@ -15,6 +15,7 @@ def confidnet(run: Run) -> np.ndarray:
     return run.over_images(lambda images: double(network(images)).sigmoid())
 
 
+confidnet.highlighted = True  # in the charts of a comparison
 confidnet.learned = "trained"
 confidnet.passes = 1
 confidnet.reads = ("finetune",)

@@ -3,16 +3,16 @@
 Everything runs on the CPU, where equal trainings end bit-equal.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from small_params import replace
 from torch import Tensor, nn
 
-from confidnet_core.config.params import Benchmark, Calibration, Choice, McDropout
-from confidnet_core.config.recipes import Baseline, Confidnet, Correction, Finetune, Recipe
+from confidnet_core.config.params import Benchmark, CalibrationSplit, Choice, McDropout
+from confidnet_core.config.recipes import Baseline, Confidnet, CorrectedMcpRecipe, Finetune, Recipe
 from confidnet_core.config.registry import marks, names
 from confidnet_core.data import PREPARED, Dataset, load_dataset, save_dataset
 from confidnet_core.datasets.digits import digits
@@ -38,13 +38,14 @@ BASELINE = Baseline(epochs=3, batch_size=32, learning_rate=0.01, optimizer="adam
 CONFIDNET = Confidnet(epochs=3, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
 FINETUNE = Finetune(epochs=2, batch_size=32, learning_rate=0.001, optimizer="adam")
 MC_DROPOUT = McDropout(passes=3)
-CORRECTION = Correction(epochs=2, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
+CORRECTED_MCP = CorrectedMcpRecipe(epochs=2, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
 
 
 def benchmark(model: Choice = MLP, **settings: object) -> Benchmark:
     """settings: of all recipes."""
-    recipes = (replace(recipe, **settings) for recipe in (BASELINE, CONFIDNET, FINETUNE, CORRECTION))
-    return Benchmark(Choice("digits", {}), model, *recipes, MC_DROPOUT)
+    recipes = {"baseline": BASELINE, "confidnet": CONFIDNET, "finetune": FINETUNE, "corrected_mcp": CORRECTED_MCP}
+    recipes = {name: replace(recipe, **settings) for name, recipe in recipes.items()}
+    return Benchmark(data=Choice("digits", {}), model=model, **recipes, mc_dropout=MC_DROPOUT)
 
 
 def segmentation_benchmark() -> Benchmark:
@@ -55,7 +56,7 @@ def segmentation_benchmark() -> Benchmark:
 
 def small_digits(train: int = 300, val: int = 300, test: int = 300) -> Dataset:
     """With half as many for calibration as for validation."""
-    return with_calibration(digits(train=train, val=val + val // 2, test=test), Calibration(share=1 / 3, gap=0, seed=0))
+    return with_calibration(digits(train=train, val=val + val // 2, test=test), CalibrationSplit(share=1 / 3, gap=0, seed=0))
 
 
 def small_segmentation() -> Dataset:
