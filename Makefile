@@ -32,7 +32,7 @@ plots: $(READY)
 
 # What changed, in columns that fit a terminal; `dvc metrics diff EXP1 EXP2` has every score.
 experiments: $(READY)
-	@dvc exp show --no-pager --only-changed --drop 'Created|.*(csv|txt|py)$$|.*/.*|.*\.(aupr_error\..*|best_score)'
+	@python -m confidnet_core experiments
 
 # The tables of results in README.md and docs/, from the CSV files under reports/.
 docs: $(READY)
