@@ -24,6 +24,7 @@ def main(params: Params) -> None:
     summary = read_json(reports / "summary.json")
 
     for benchmark, rows in frame.groupby("benchmark", sort=False):
+        benchmark = str(benchmark)
         listed = {"seeds": list(params.seeds), "methods": list(params.methods)}
         with stage_run(stage="compare", benchmark=benchmark, seed=None, params=listed) as run:
             # The results of the whole execution, where most of its other stages may have come from the cache: by the names and in the

@@ -31,7 +31,7 @@ def best_order(logits: Tensor, labels: Tensor) -> int | None:
     """The p of least AURC, of logits float64 (m, classes) and labels int64 (m,); None for MCP."""
     correct = (logits.argmax(1) == labels).numpy()
     candidates = (None, *ORDERS)  # of equal ones the first
-    return min(candidates, key=lambda order: failure_metrics(_normalised(logits, order).numpy(), correct)["aurc"])
+    return min(candidates, key=lambda order: failure_metrics(_normalised(logits, order).numpy(), correct)["aurc"] or 0.0)
 
 
 def _normalised(logits: Tensor, order: int | None) -> Tensor:

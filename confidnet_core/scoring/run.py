@@ -18,7 +18,7 @@ from confidnet_core.files import read_json
 from confidnet_core.networks.artifacts import load_classifier, load_corrected_mcp, load_finetuned, load_head
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp
-from confidnet_core.networks.device import device
+from confidnet_core.networks.device import device, moved
 from confidnet_core.networks.inference import map_images
 from confidnet_core.scoring.fitted import checked, save_fitted
 from confidnet_core.scoring.reads import NETWORKS, READABLE, SAMPLES, check_read
@@ -165,7 +165,7 @@ class Run:
         if name in NETWORKS:
             check_read(self.method, self.reads, name)
         if name not in self.kept.networks:
-            self.kept.networks[name] = load(self.models / name).to(self.device, memory_format=torch.channels_last)
+            self.kept.networks[name] = moved(load(self.models / name), self.device)
         return self.kept.networks[name]
 
     def sampled(self, quantity: str) -> np.ndarray:
