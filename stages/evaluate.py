@@ -5,7 +5,6 @@ reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/sam
 writes  data/scores/BENCHMARK/seedSEED/METHOD/{confidence.npy (of the test split), val.npy, calibration.npy, metrics.json, fitted.pt}
 """
 
-import time
 from pathlib import Path
 
 from confidnet_core.config.params import Params
@@ -14,6 +13,7 @@ from confidnet_core.data import SCORED
 from confidnet_core.evaluation.result import RANK, evaluate, save_evaluation
 from confidnet_core.scoring.run import load_run
 from confidnet_core.tracking.stage_run import stage_run
+from confidnet_core.tracking.stopwatch import Stopwatch
 from stages._command import command
 
 
@@ -21,19 +21,21 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
     settings, run, score = params.method(method), load_run(name, params.benchmark(name), seed), find("scores", method)
 
     with stage_run(stage="evaluate", benchmark=name, seed=seed, method=method, params=settings) as tracked:
-        confidence, found, seconds, facts = {}, {}, 0.0, {"benchmark": name, "seed": seed, "method": method}
+        confidence, found, stopwatch, facts = {}, {}, Stopwatch(), {"benchmark": name, "seed": seed, "method": method}
         facts |= {"oracle": getattr(score, "oracle", False), "scale": getattr(score, "scale", RANK)}
         for split in SCORED:
-            part, began = run.on(split), time.perf_counter()
-            confidence[split] = score(part, **settings)
-            seconds += time.perf_counter() - began
+            part = run.on(split)
+            with stopwatch.of(len(part.images)):
+                confidence[split] = score(part, **settings)
             found[split] = evaluate(confidence[split], part.correct, **facts)
 
         test, val = found["test"], found["val"]
         save_evaluation(Path("data/scores") / name / f"seed{seed}" / method, confidence, test, val, settings, run.save_fitted)
         tracked.log_metrics({**test.metrics, "samples": test.samples, "errors": test.errors})
         tracked.log_metrics({f"val_{key}": value for key, value in val.metrics.items()})
-        tracked.log_metrics({"seconds": seconds})  # MLflow alone has it: what DVC stores is the same wherever it is made
+        tracked.log_metrics(
+            stopwatch.metrics() | {"fit_seconds": sum(run.kept.fit_seconds.values())}
+        )  # MLflow alone has it: what DVC stores is the same wherever it is made
         tracked.set_tag("oracle", facts["oracle"])
 
 

@@ -12,6 +12,7 @@ from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.device import device
 from confidnet_core.networks.inference import predict, prediction_metrics, save_predictions
 from confidnet_core.tracking.stage_run import stage_run
+from confidnet_core.tracking.stopwatch import Stopwatch
 from stages._command import command, stage_params
 
 
@@ -20,11 +21,15 @@ def main(params: Params, name: str, seed: int) -> None:
 
     with stage_run(stage="predict", benchmark=name, seed=seed, params=stage_params(params, name, "model")) as run:
         classifier = load_classifier(Path("models") / name / f"seed{seed}" / "baseline", benchmark, dataset)
-        answers = {split: predict(classifier, dataset.split(split)[0], dataset, device()) for split in SCORED}
+        answers, stopwatch = {}, Stopwatch()
+        for split in SCORED:
+            with stopwatch.of(len(dataset.splits[split])):
+                answers[split] = predict(classifier, dataset.split(split)[0], dataset, device())
         metrics = prediction_metrics(answers["test"], dataset.split("test")[1], dataset)
 
         save_predictions(Path("data/predictions") / name / f"seed{seed}", answers, metrics)
         run.log_metrics({key: value for key, value in metrics.items() if key != "class_iou"})
+        run.log_metrics(stopwatch.metrics())
         run.log_metrics({f"iou.{name}": value for name, value in metrics.get("class_iou", {}).items()})
 
 

@@ -13,6 +13,7 @@ from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.device import device
 from confidnet_core.scoring.mc_dropout import has_dropout, sample, save_samples
 from confidnet_core.tracking.stage_run import stage_run
+from confidnet_core.tracking.stopwatch import Stopwatch
 from stages._command import command
 
 
@@ -20,13 +21,17 @@ def main(params: Params, name: str, seed: int) -> None:
     benchmark, dataset = params.benchmark(name), load_dataset(Path("data/prepared") / name)
     how = benchmark.mc_dropout
 
-    with stage_run(stage="sample", benchmark=name, seed=seed, params=asdict(how)):
+    with stage_run(stage="sample", benchmark=name, seed=seed, params=asdict(how)) as run:
         classifier = load_classifier(Path("models") / name / f"seed{seed}" / "baseline", benchmark, dataset)
         dropout = has_dropout(classifier)
         splits = SCORED if how.passes and dropout else ()
-        samples = {split: sample(classifier, dataset, split, how, seed, device()) for split in splits}
+        samples, stopwatch = {}, Stopwatch()
+        for split in splits:
+            with stopwatch.of(len(dataset.splits[split])):
+                samples[split] = sample(classifier, dataset, split, how, seed, device())
 
         save_samples(Path("data/samples") / name / f"seed{seed}", samples, how.passes, dropout)
+        run.log_metrics(stopwatch.metrics())
 
 
 if __name__ == "__main__":

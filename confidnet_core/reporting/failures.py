@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from confidnet_core.comparison.differences import HEADLINE
-from confidnet_core.comparison.table import UNDEFINED, shown
+from confidnet_core.comparison.frames import HEADLINE
+from confidnet_core.comparison.tables import UNDEFINED, format_value
 from confidnet_core.data import Dataset, labelled
 from confidnet_core.evaluation.stored import Place
 from confidnet_core.metrics import confusion_matrix, failure_metrics
@@ -40,20 +40,34 @@ class Sample(NamedTuple):
 
 
 def shown_methods(place: Place, against: Sequence[str], frame: pd.DataFrame) -> list[str]:
-    """Two methods of which failures are shown: what others are compared with, and the best of these others. frame: a `table`"""
+    """Two methods of which failures are shown: what others are compared with, and the best of these others. frame: a `comparison_frame`"""
     reference = [other for other in against if other in place.methods][:1]
     others = frame[(frame["benchmark"] == place.benchmark) & ~frame["oracle"] & ~frame["method"].isin(against)]
-    means = others.groupby("method", sort=False)[HEADLINE.metric].mean()
+    means = others.groupby("method", sort=False)[HEADLINE.key].mean()
     return [*reference, *([means.idxmax()] if means.notna().any() else [])]
 
 
-def failure_rows(place: Place, dataset: Dataset, methods: Sequence[str]) -> dict[str, list[tuple[np.ndarray, str]]]:
-    """Of a classification, for sheets.picture_sheet: two rows for each method."""
+class Failures(NamedTuple):
+    """Of a classification, what one method fails to see."""
+
+    method: str
+    errors: list[Sample]  # those with the highest confidence
+    successes: list[Sample]  # correct predictions with the lowest
+
+
+def picked_failures(place: Place, dataset: Dataset, methods: Sequence[str]) -> list[Failures]:
+    """Picked once for the picture sheet and for the page; nothing of a segmentation."""
+    if dataset.is_segmentation:
+        return []
+    return [Failures(method, surest_errors(place, dataset, method), least_sure_successes(place, dataset, method)) for method in methods]
+
+
+def failure_rows(picked: Sequence[Failures]) -> dict[str, list[tuple[np.ndarray, str]]]:
+    """For sheets.picture_sheet: two rows for each method."""
     rows = {}
-    for method in methods:
-        errors, successes = surest_errors(place, dataset, method), least_sure_successes(place, dataset, method)
-        rows[f"{method}: the errors it is surest of"] = [(one.pixels, one.caption) for one in errors]
-        rows[f"{method}: the successes it is least sure of"] = [(one.pixels, one.caption) for one in successes]
+    for method, errors, successes in picked:
+        rows[f"{method}: most confident errors"] = [(one.pixels, one.caption) for one in errors]
+        rows[f"{method}: least confident correct predictions"] = [(one.pixels, one.caption) for one in successes]
     return rows
 
 
@@ -84,7 +98,9 @@ def by_class(place: Place, dataset: Dataset, methods: Sequence[str]) -> list[lis
         if total:
             taken = f"{dataset.classes[wrong.argmax()]} ({wrong.max():,})" if wrong.any() else UNDEFINED
             errors = int(wrong.sum())
-            rows.append([name, f"{total:,}", f"{errors:,}", shown(100 * errors / total), taken, *(column[index] for column in numbers)])
+            rows.append(
+                [name, f"{total:,}", f"{errors:,}", format_value(100 * errors / total), taken, *(column[index] for column in numbers)]
+            )
     return rows
 
 
@@ -92,8 +108,8 @@ def _within(confidence: np.ndarray, correct: np.ndarray, labels: np.ndarray, cla
     cells = []
     for index in range(classes):
         own = labels == index
-        value = failure_metrics(confidence[own], correct[own])[HEADLINE.metric] if own.any() else None
-        cells.append(UNDEFINED if value is None else shown(HEADLINE.scale * value))
+        value = failure_metrics(confidence[own], correct[own])[HEADLINE.key] if own.any() else None
+        cells.append(UNDEFINED if value is None else HEADLINE.printed(value))
     return cells
 
 

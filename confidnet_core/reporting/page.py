@@ -5,7 +5,7 @@ Its tables are those of comparison.md; verdicts, charts, class tables and pictur
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup
 from PIL import Image
 
-from confidnet_core.comparison.table import legend, table_text
+from confidnet_core.comparison.main_table import accuracy_line
+from confidnet_core.comparison.rendering import html
+from confidnet_core.comparison.tables import Table
 from confidnet_core.comparison.verdicts import Verdict, verdicts
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import marks
-from confidnet_core.data import Dataset, load_dataset
+from confidnet_core.data import load_dataset
 from confidnet_core.evaluation.stored import Place
 from confidnet_core.files import read_json, write_text
 from confidnet_core.reporting import charts
-from confidnet_core.reporting.failures import by_class, least_sure_successes, shown_methods, surest_errors, webp
-from confidnet_core.reporting.markup import html
+from confidnet_core.reporting.failures import Failures, by_class, shown_methods, webp
 from confidnet_core.revision import commit, versions
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -35,19 +36,21 @@ PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy")
 class Findings:
     """What `report` has worked out.
 
-    frame: a `table`; ends: intervals of the means over seeds; found: of `differences`; notes, below: as `comparison.markdown` takes them;
-    ranks: Markdown or nothing; curves: "risk_coverage" and "outcomes" as rows of `curves`, with the oracle's label, and both of
-    `histories`; learned: METHOD -> of `costs`
+    frame: a `comparison_frame`; ends: intervals of the means over seeds; compared: of `differences`; tables: BENCHMARK -> its `main_table`;
+    notes: BENCHMARK -> a line above it; below: the tables after it, BENCHMARK -> tables each; ranks: a `rank_table` or nothing;
+    curves: "risk_coverage" and "outcomes" as rows of `curves`, with the oracle's label, and both of `histories`; failures: (benchmark,
+    seed) -> of `picked_failures`
     """
 
     frame: pd.DataFrame
     ends: pd.DataFrame
-    found: pd.DataFrame
+    compared: pd.DataFrame
+    tables: Mapping[str, Table]
     notes: Mapping[str, str]
-    below: Sequence[Mapping[str, str]]
-    ranks: str
+    below: Sequence[Mapping[str, Sequence[Table]]]
+    ranks: Table | None
     curves: Mapping[str, pd.DataFrame]
-    learned: Mapping[str, str]
+    failures: Mapping[tuple[str, int], Sequence[Failures]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Section:
     scores: list[dict[str, Any]]
     trainings: list[dict[str, Any]]
     classes: list[list[str]]
-    pictures: list[dict[str, Any]] = field(default_factory=list)
+    pictures: Sequence[Failures] = ()
     maps: str | None = None  # a data URI
     tables: list[Markup] = field(default_factory=list)
 
@@ -80,15 +83,14 @@ class Section:
 def write_page(path: Path, params: Params, everywhere: Sequence[Place], findings: Findings, figures: Path) -> None:
     """figures: the folder in which segmentation benchmarks have their sheet of maps. Of several seeds, pictures, histograms and class
     tables are those of the first."""
-    words = verdicts(findings.frame, findings.found, findings.ends)
+    words = verdicts(findings.frame, findings.compared, findings.ends)
     firsts = {place.benchmark: place for place in reversed(everywhere)}
     sections = [_section(firsts[name], params, findings, words[name], figures) for name in params.run]
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(), undefined=StrictUndefined)
     page = environment.get_template("page.html").render(
         sections=sections,
-        legend=html(legend(findings.frame, True, True)),
         level=params.bootstrap.level,
-        ranks=html(findings.ranks),
+        ranks=html(findings.ranks, heading=2) if findings.ranks else "",
         run=_what_ran(params),
         library=charts.plotly_zipped(),
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
@@ -103,11 +105,12 @@ def _section(place: Place, params: Params, findings: Findings, verdict: Verdict,
     curves = {name: rows[rows["benchmark"] == place.benchmark] for name, rows in findings.curves.items()}
     oracle = next((method for method in place.methods if place.evaluation(method).oracle), None)
     shown = shown_methods(place, params.against, frame)
+    notes = tuple(note for note in (accuracy_line(own), findings.notes.get(place.benchmark)) if note)
     maps = figures / f"{place.benchmark}_seed{place.seed}_maps.png"
     return Section(
         name=place.benchmark,
         verdict=verdict,
-        table=html(table_text(own, findings.ends, findings.notes.get(place.benchmark), findings.learned)),
+        table=html(replace(findings.tables[place.benchmark], notes=notes), heading=None),
         facts=_facts(place.benchmark, params),
         seeds=own["seed"].nunique(),
         first_seed=place.seed,
@@ -115,9 +118,9 @@ def _section(place: Place, params: Params, findings: Findings, verdict: Verdict,
         scores=_scores(place, curves["outcomes"], oracle),
         trainings=_trainings(curves["losses"], curves["validation"]),
         classes=by_class(place, dataset, shown),
-        pictures=[] if dataset.is_segmentation else [_pictures(place, dataset, method) for method in shown],
+        pictures=findings.failures[place.benchmark, place.seed],
         maps=webp(Image.open(maps).convert("RGB")) if dataset.is_segmentation else None,
-        tables=[html(texts[place.benchmark]) for texts in findings.below if place.benchmark in texts],
+        tables=[Markup("").join(map(html, part[place.benchmark])) for part in findings.below if place.benchmark in part],
     )
 
 
@@ -150,11 +153,6 @@ def _trainings(losses: pd.DataFrame, validation: pd.DataFrame) -> list[dict[str,
         {"name": name, "losses": charts.history(loss, "loss"), "validation": charts.history(ranking, "on validation data")}
         for name, (loss, ranking) in parts.items()
     ]
-
-
-def _pictures(place: Place, dataset: Dataset, method: str) -> dict[str, Any]:
-    errors, successes = surest_errors(place, dataset, method), least_sure_successes(place, dataset, method)
-    return {"method": method, "errors": errors, "successes": successes}
 
 
 def _facts(benchmark: str, params: Params) -> dict[str, str]:

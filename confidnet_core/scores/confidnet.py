@@ -15,5 +15,7 @@ def confidnet(run: Run) -> np.ndarray:
     return run.over_images(lambda images: double(network(images)).sigmoid())
 
 
+confidnet.display_name = "ConfidNet"
 confidnet.learned = "trained"
+confidnet.trainings = ("train_confidnet", "finetune")
 confidnet.passes = 1

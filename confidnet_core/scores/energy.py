@@ -12,3 +12,6 @@ def energy(run: Run, temperature: float = 1.0) -> np.ndarray:
     if not 0 < temperature < math.inf:
         raise ValueError(f"methods.energy.temperature is {temperature}; expected a number above 0")
     return run.over_logits(lambda logits, _: temperature * (logits / temperature).logsumexp(1))
+
+
+energy.display_name = "Energy"

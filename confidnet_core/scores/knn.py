@@ -27,6 +27,7 @@ def knn(run: Run, neighbour: int = 1, samples_per_class: int = 1000) -> np.ndarr
     return run.over_images(lambda images: over_places(of_places, len(points), run.classifier.encode(images)))
 
 
+knn.display_name = "k-NN distance"
 knn.learned = "neighbours"
 
 

@@ -10,5 +10,6 @@ def mc_dropout_mcp(run: Run) -> np.ndarray:
     return run.sampled("largest_mean_probability")
 
 
+mc_dropout_mcp.display_name = "MC-dropout (MCP)"
 mc_dropout_mcp.scale = "probability"
 mc_dropout_mcp.passes = "dropout"

@@ -44,6 +44,7 @@ def trust_score(run: Run, neighbour: int = 1, samples_per_class: int = 1000, alp
     )
 
 
+trust_score.display_name = "Trust Score"
 trust_score.learned = "neighbours"
 
 

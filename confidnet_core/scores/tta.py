@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from confidnet_core.scores._views import mean_log_odds
+from confidnet_core.scores._views import count_views, mean_log_odds
 from confidnet_core.scoring.run import Run
 
 
@@ -16,5 +16,7 @@ def tta(run: Run, shift: float = 0.04) -> np.ndarray:
     return mean_log_odds(run, "tta", shift)
 
 
+tta.display_name = "TTA"
 tta.scale = "log_odds"
 tta.passes = "views"
+tta.count_views = count_views
