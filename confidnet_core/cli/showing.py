@@ -11,17 +11,17 @@ import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
+from confidnet_core.cli.latex import latex
 from confidnet_core.cli.revisions import experiments, read_at, resolve
+from confidnet_core.cli.side_by_side import Study, side_by_side
 from confidnet_core.cli.terminal import print_lines, print_table
 from confidnet_core.cli.timed_costs import timed_costs
 from confidnet_core.comparison.costs import COLUMNS as COST_COLUMNS
 from confidnet_core.comparison.differences import by_verdict, sentence_of
 from confidnet_core.comparison.frames import BY_METRIC, HEADLINE, SHOWN
-from confidnet_core.comparison.latex import latex
 from confidnet_core.comparison.main_table import errors_line, main_table
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.rendering import as_csv, as_frame, as_json, markdown
-from confidnet_core.comparison.side_by_side import Study, side_by_side
 from confidnet_core.comparison.tables import BETTER, Column, Table
 from confidnet_core.config.registry import suggestion
 from confidnet_core.evaluation.result import KEYS

@@ -1,6 +1,6 @@
 """A table of results, whatever it is drawn as: typed cells below columns, and the sentences that explain them.
 
-`rendering` and `latex` draw it for files and the page, cli/terminal.py for a terminal.
+`rendering` draws it for files and the page, cli/latex.py for a paper, cli/terminal.py for a terminal.
 """
 
 from collections.abc import Iterable, Sequence

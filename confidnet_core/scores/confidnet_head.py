@@ -15,3 +15,4 @@ def confidnet_head(run: Run) -> np.ndarray:
 confidnet_head.display_name = "ConfidNet (head only)"
 confidnet_head.learned = "trained"
 confidnet_head.reads = ("confidnet",)
+confidnet_head.trainings = ("train_confidnet",)

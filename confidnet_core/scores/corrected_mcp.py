@@ -17,3 +17,4 @@ corrected_mcp.display_name = "Corrected MCP"
 corrected_mcp.scale = "log_odds"
 corrected_mcp.learned = "trained"
 corrected_mcp.reads = ("corrected_mcp",)
+corrected_mcp.trainings = ("train_corrected_mcp",)
