@@ -13,20 +13,20 @@ PYTEST := python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadsco
 QUICK := tests/project tests/metrics tests/config tests/comparison tests/scores tests/evaluation
 
 .DEFAULT_GOAL := help
-.PHONY: help repro quick test lint types format hooks ui plots experiments clean
+.PHONY: help repro quick test lint types format hooks docs ui plots experiments clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 repro: $(READY) ## the whole study: what has changed is computed again, and its table printed
 	dvc repro
-	@cat reports/comparison.md
+	@python -m confidnet_core show -m fpr_at_95_tpr,aupr_error,auroc,aurc --no-intervals
 	@echo
-	@echo "The table is reports/comparison.md, the page for a browser reports/index.html, the pictures are in reports/figures/."
+	@echo "All tables are in reports/comparison.md, the page for a browser reports/index.html, the pictures are in reports/figures/."
 	@echo "Next: make plots, make experiments, make ui for MLflow; or dvc metrics show and others after '. $(VENV)/bin/activate'."
 
 experiments: $(READY) ## experiments side by side: what changed, and what came of it
-	@dvc exp show --no-pager --only-changed --drop 'Created|.*(csv|txt|py)$$|.*/.*|.*\.(aupr_error\..*|best_score)'
+	@python -m confidnet_core experiments
 
 plots: $(READY) ## a page with what `dvc plots` draws, which needs no network
 	python -m confidnet_core offline > /dev/null
@@ -62,6 +62,9 @@ format: $(READY) ## style put right, by ruff
 
 hooks: $(READY) ## style and types checked before each git commit
 	pre-commit install
+
+docs: $(READY) ## the tables of results in README.md and docs/, from the CSV files under reports/
+	python docs/tables.py
 
 $(READY): requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -3,18 +3,14 @@
 DVC stays the engine: `dvc repro`, `dvc exp run`, `dvc push`. A user's mistake ends as one line and exit code 1.
 """
 
-import json
 import os
 import sys
 import webbrowser
-from dataclasses import asdict
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from confidnet_core.cli import listing
 from confidnet_core.config.params import load_params
@@ -23,7 +19,19 @@ KINDS = {kind.__name__: kind for kind in (listing.benchmarks, listing.methods, l
 REPORTS = Path("reports")
 
 
+def _print_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    if not asked or context.resilient_parsing:
+        return
+    from confidnet_core.revision import ROOT, VERSION, git
+
+    commit = git("-C", str(ROOT), "log", "-1", "--format=commit %h of %cs", "--", "confidnet_core")
+    changed = commit and git("-C", str(ROOT), "status", "--porcelain", "--", "confidnet_core")
+    click.echo(", ".join([f"confidnet {VERSION}", *([commit] if commit else []), *(["with changed files"] if changed else [])]))
+    context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print version and commit.")
 def cli() -> None:
     """What there is, what came out, and what is still to be sent. Run it from the project's root.
 
@@ -33,37 +41,16 @@ def cli() -> None:
 
 @cli.command("list")
 @click.argument("kind", type=click.Choice(list(KINDS)))
-@click.option("--json", "as_json", is_flag=True, help="For scripts: a JSON list of name, selected, description.")
-def list_command(kind: str, as_json: bool) -> None:
+@click.option("-v", "--verbose", is_flag=True, help="References of scores and what they need; settings of benchmarks.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts: a JSON list of name, selected, description and others.")
+def list_command(kind: str, verbose: bool, as_json: bool) -> None:
     """Names that params.yaml can use, with a line about each.
 
-    A star marks what params.yaml runs. Of methods also: whether something is learned for them, and further passes of a network.
+    A star marks what params.yaml runs. In a pipe: all that is known, with a tab between columns.
     """
-    found = KINDS[kind]()
-    if as_json:
-        click.echo(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False))
-        return
-    console, costing = _console(), any(one.learned or one.passes for one in found)
-    if not console.is_terminal:
-        for one in found:
-            click.echo("\t".join([f"{'*' if one.selected else ' '} {one.name}", one.description, *(_cost(one) if costing else ())]))
-        return
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("", no_wrap=True)
-    table.add_column(kind[:-1], no_wrap=True)
-    for title in ("learned", "passes") if costing else ():
-        table.add_column(title, no_wrap=True)
-    table.add_column("description", overflow="fold")
-    for one in found:
-        star, name = Text("*" if one.selected else "", style="green"), Text(one.name, style="bold")
-        table.add_row(star, name, *(_cost(one) if costing else ()), Text(one.description))
-    console.print(table)
-    if any(one.selected for one in found):
-        console.print(Text("* what params.yaml runs", style="dim"))
+    from confidnet_core.cli import listing_table
 
-
-def _cost(one: listing.Listed) -> tuple[str, str]:
-    return one.learned or "no", str(one.passes or 0)
+    listing_table.show(_console(), kind, KINDS[kind](), verbose, as_json)
 
 
 def _completed(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
@@ -92,6 +79,35 @@ def show(benchmarks: tuple[str, ...], metrics: str | None, intervals: bool | Non
         return
     chosen = list(showing.EVERY) if metrics == "all" else [name.strip() for name in metrics.split(",")] if metrics else []
     showing.show(_console(), REPORTS, benchmarks, chosen, intervals)
+
+
+@cli.command()
+@click.option("--sort", "key", metavar="KEY", help="name, status, created, accuracy, errors, best, a score, or a changed parameter.")
+@click.option("--reverse", is_flag=True, help="The other way round: by default the best results come first, the lowest of all else.")
+@click.option("--scores", help="The scores to show instead of those that moved: mcp,confidnet; or all.")
+@click.option("--all", "all_commits", is_flag=True, help="Experiments of earlier commits, too, each below its own.")
+@click.option("--csv", "as_csv", is_flag=True, help="A line for each experiment and benchmark, with all scores and changed parameters.")
+@click.option("--md", "as_markdown", is_flag=True, help="Markdown, as where the output is no terminal.")
+def experiments(key: str | None, reverse: bool, scores: str | None, all_commits: bool, as_csv: bool, as_markdown: bool) -> None:
+    """Experiments of DVC: status, what each changed, and its results.
+
+    Of the present commit: its experiments (queued, running, finished, failed), the commit itself and the workspace. Results are accuracy
+    and the AUPR-Error of the scores that moved, in percent, with their differences to the commit that an experiment started from.
+    """
+    from confidnet_core.cli import experiments_table
+    from confidnet_core.cli.experiments import NO_EXPERIMENTS, load
+    from confidnet_core.cli.experiments_order import sort
+
+    if as_csv and as_markdown:
+        raise ValueError("--csv and --md exclude each other; leave one out")
+    messages = Console(stderr=True)
+    with messages.status("dvc exp show") if messages.is_terminal else nullcontext():  # it takes some seconds
+        found = load(all_commits)
+    experiments_table.show(
+        _console(), sort(found, key, reverse) if key else found, scores, "csv" if as_csv else "md" if as_markdown else ""
+    )
+    if not any(each.is_experiment for each in found):
+        click.echo(NO_EXPERIMENTS, err=True)
 
 
 @cli.command()

@@ -4,8 +4,6 @@ reads   data/prepared/BENCHMARK/, models/BENCHMARK/seedSEED/baseline/{weights.pt
 writes  data/samples/BENCHMARK/seedSEED/{facts.json, test/, val/, calibration/}
 """
 
-from dataclasses import asdict
-
 from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.data import SCORED, load_dataset
@@ -20,7 +18,7 @@ def main(params: Params, name: str, seed: int) -> None:
     benchmark, dataset = params.benchmark(name), load_dataset(paths.prepared(name))
     settings = benchmark.mc_dropout
 
-    with stage_run(stage="sample", benchmark=name, seed=seed, params=asdict(settings)):
+    with stage_run(stage="sample", benchmark=name, seed=seed, params=dict(settings)):
         classifier = load_classifier(paths.network(name, seed, "baseline"), benchmark, dataset)
         dropout = has_dropout(classifier)
         splits = SCORED if settings.passes and dropout else ()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from confidnet_core.config.params import Benchmark, Choice
-from confidnet_core.config.recipes import Confidnet, Correction, Head
+from confidnet_core.config.recipes import Confidnet, CorrectedMcpRecipe, Head
 from confidnet_core.config.registry import find
 from confidnet_core.data import Dataset
 from confidnet_core.files import read_json, replacing, write_json, write_text
@@ -37,7 +37,7 @@ def build_confidnet(classifier: Classifier, recipe: Confidnet, dataset: Dataset)
     return ConfidNet(classifier, _head(classifier.feature_channels, recipe, dataset, "confidnet"), dropout=recipe.dropout)
 
 
-def build_corrected_mcp(classifier: Classifier, recipe: Correction, dataset: Dataset) -> CorrectedMcp:
+def build_corrected_mcp(classifier: Classifier, recipe: CorrectedMcpRecipe, dataset: Dataset) -> CorrectedMcp:
     """A head on the frozen classifier that adds nothing to MCP yet. ValueError as from build_confidnet."""
     seen = classifier.feature_channels + len(dataset.classes) + 1  # logit_features
     return CorrectedMcp(classifier, _head(seen, recipe, dataset, "corrected_mcp"), dropout=recipe.dropout)

@@ -1,6 +1,6 @@
 """Everything evaluated, side by side: the summary for DVC, tables, curves for `dvc plots`, and figures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,14 @@ from confidnet_core.evaluation.intervals import intervals
 from confidnet_core.evaluation.stored import Place
 from confidnet_core.files import replacing, write_json, write_text
 from confidnet_core.metrics import risk_coverage_curve, roc_curve
-from confidnet_core.reporting.curves import curve_rows, histogram_rows
+from confidnet_core.reporting.curves import curve_rows, histogram_rows, reliability_rows
 from confidnet_core.reporting.failures import failure_rows, shown_methods
+from confidnet_core.reporting.highlights import report_styles
 from confidnet_core.reporting.histories import history_rows
+from confidnet_core.reporting.maps import segmentation_sheet
 from confidnet_core.reporting.page import Findings, write_page
-from confidnet_core.reporting.plots import comparison_figure, save, segmentation_sheet
+from confidnet_core.reporting.palette import Style
+from confidnet_core.reporting.plots import comparison_figure, save
 from confidnet_core.reporting.sheets import picture_sheet
 
 CURVES = ("risk_coverage", "roc", "outcomes", "reliability", "losses", "validation")
@@ -44,11 +47,12 @@ def write_report(params: Params, folder: Path) -> pd.DataFrame:
     frame = table(place.evaluation(method) for place in everywhere for method in place.methods)
     replicates = {(place.benchmark, place.seed, method): place.replicates(method) for place in everywhere for method in place.methods}
     curves: dict[str, list[pd.DataFrame]] = {name: [] for name in CURVES}
+    styles = report_styles(frame, params.against)
     with replacing(folder / "figures") as figures:
         figures.mkdir()
         for place in everywhere:
             for name, rows in (
-                *_draw(place, figures, shown_methods(place, params.against, frame)),
+                *_draw(place, figures, shown_methods(place, params.against, frame), styles),
                 *history_rows(place.benchmark, place.seed),
             ):
                 curves[name].append(rows)
@@ -83,45 +87,47 @@ def write_report(params: Params, folder: Path) -> pd.DataFrame:
     return frame
 
 
-def _draw(place: Place, figures: Path, shown: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The figures of a benchmark and seed, failures of the methods SHOWN; its rows of each curve but those of the trainings."""
+def _draw(place: Place, figures: Path, shown: Sequence[str], styles: Mapping[str, Style]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The figures of a benchmark and seed, failures of the methods SHOWN; its rows of each curve but those of the trainings.
+
+    Rows are in the order of the styles: `dvc plots` gives out its colours in that order.
+    """
     dataset = load_dataset(paths.prepared(place.benchmark))
     images, labels = dataset.split("test")
     counted = labelled(labels, dataset.void)
     correct = (place.predicted() == labels)[counted]
-    oracle = next((method for method in place.methods if place.evaluation(method).oracle), None)
     risks, rates, outcomes = {}, {}, {}
-    for method in place.methods:
-        confidence, label = place.confidence(method), f"{method} (oracle)" if method == oracle else method
+    for method, style in styles.items():
+        confidence, label = place.confidence(method), style.series
         risks[method], outcomes[method] = risk_coverage_curve(confidence, correct), (confidence, correct)
         yield "risk_coverage", curve_rows(place.benchmark, place.seed, label, *risks[method], names=("coverage", "risk"))
-        bins = pd.read_csv(place.operating(method) / "reliability.csv")
-        yield (
-            "reliability",
-            bins[["probability", "accuracy", "count"]].assign(benchmark=place.benchmark, seed=place.seed, method=label)[RELIABILITY],
-        )
+        bins = reliability_rows(pd.read_csv(place.operating(method) / "reliability.csv"))
+        yield "reliability", bins.assign(benchmark=place.benchmark, seed=place.seed, method=label)[RELIABILITY]
         yield "outcomes", histogram_rows(place.benchmark, place.seed, label, confidence, correct)
         curve = roc_curve(confidence, correct)
         yield "roc", curve_rows(place.benchmark, place.seed, label, *curve, names=("fpr", "tpr"))
         if len(curve[0]):  # empty where every prediction is right, or every one wrong
             rates[method] = curve
     name = f"{place.benchmark}_seed{place.seed}"
-    save(comparison_figure(risks, rates, outcomes, oracle), figures / f"{name}.png")
+    save(comparison_figure(risks, rates, outcomes, styles, place.benchmark), figures / f"{name}.png")
     if dataset.is_segmentation:
-        save(_sheet(place, dataset, images, labels, counted), figures / f"{name}_maps.png", width=2400)
+        save(_sheet(place, dataset, images, labels, counted, styles), figures / f"{name}_maps.png", width=2400)
     else:
-        save(picture_sheet(failure_rows(place, dataset, shown)), figures / f"{name}_failures.png")
+        save(
+            picture_sheet(failure_rows(place, dataset, {method: styles[method].label for method in shown})),
+            figures / f"{name}_failures.png",
+        )
 
 
-def _sheet(place: Place, dataset: Dataset, images: np.ndarray, labels: np.ndarray, counted: np.ndarray):
+def _sheet(place: Place, dataset: Dataset, images: np.ndarray, labels: np.ndarray, counted: np.ndarray, styles: Mapping[str, Style]):
     shown = np.unique(np.linspace(0, len(images) - 1, SHEET_IMAGES).round().astype(int))
     starts = np.concatenate([[0], np.cumsum(counted.reshape(len(counted), -1).sum(1))])
     maps = {}
-    for method in place.methods:
+    for method, style in styles.items():
         confidence, drawn = place.confidence(method), np.full((len(shown), *labels.shape[1:]), np.nan)
         for row, image in enumerate(shown):
             drawn[row][counted[image]] = confidence[starts[image] : starts[image + 1]]
-        maps[method] = drawn
+        maps[style.label] = drawn
     pictures = np.moveaxis(images[shown], 1, -1)
     return segmentation_sheet(pictures, labels[shown], np.asarray(place.predicted()[shown]), maps, dataset.void, dataset.classes)
 

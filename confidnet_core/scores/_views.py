@@ -33,20 +33,18 @@ class View:
         return maps.flip(-1) if self.mirrored else maps
 
 
-def views(run: Run, score: str, shift: float) -> list[View]:
+def views(run: Run, shift: float) -> list[View]:
     """The image moved by `shift` of its height, by a pixel at least, in four directions; 0 does not move it. If the classifier was trained
-    on mirrored images, these are mirrored, and one is only that. ValueError for a shift outside [0, 1)."""
-    if not 0 <= shift < 1:
-        raise ValueError(f"methods.{score}.shift is {shift}; expected a share of the image's height, at least 0 and below 1")
+    on mirrored images, these are mirrored, and one is only that."""
     mirrored = run.benchmark.baseline.augmentation.flip
     pixels = max(1, round(shift * run.dataset.image_shape[1])) if shift else 0
     moved = [View(mirrored, pixels * down, pixels * right) for down, right in MOVES] if pixels else []
     return [View(mirrored=True), *moved] if mirrored else moved
 
 
-def mean_log_odds(run: Run, score: str, shift: float) -> np.ndarray:
-    """Log-odds of the predicted class, the mean over the image and its `views`: any real number, float64 (n,). ValueError as of `views`."""
-    seen = views(run, score, shift)
+def mean_log_odds(run: Run, shift: float) -> np.ndarray:
+    """Log-odds of the predicted class, the mean over the image and its `views`: any real number, float64 (n,)."""
+    seen = views(run, shift)
     own = run.over_logits(lambda logits, _: log_odds_of_largest(logits))
     if not seen:
         return own

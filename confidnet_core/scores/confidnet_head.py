@@ -1,4 +1,4 @@
-"""ConfidNet before fine-tuning: the head on the frozen classifier's own features. Corbière et al. 2019, arXiv:1910.04851."""
+"""ConfidNet before fine-tuning. The head reads the frozen classifier's own features. Corbière et al. 2019, arXiv:1910.04851."""
 
 import numpy as np
 

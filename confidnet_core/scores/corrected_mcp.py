@@ -1,4 +1,4 @@
-"""MCP with a learned correction: ConfidNet that starts from MCP, and is MCP where no training was better on validation data.
+"""MCP with a learned correction. A ConfidNet that starts from MCP, and is MCP where no training was better on validation data.
 
 After Corbière et al. 2019, arXiv:1910.04851; the start from the log-odds of MCP and their input to the head are ours.
 """

@@ -1,4 +1,4 @@
-"""DOCTOR, alpha: the odds that a label drawn from the softmax would be the right one. Granese et al. 2021, arXiv:2106.02395."""
+"""DOCTOR: odds of a label drawn from the softmax. The odds (alpha) that it is the correct one. Granese et al. 2021, arXiv:2106.02395."""
 
 import numpy as np
 from torch import Tensor

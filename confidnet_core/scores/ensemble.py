@@ -1,4 +1,4 @@
-"""Deep ensemble: entropy of the mean softmax over the classifiers of all seeds. Lakshminarayanan et al. 2017, arXiv:1612.01474."""
+"""Deep ensemble: entropy of the mean softmax. The mean is over all seeds. Lakshminarayanan et al. 2017, arXiv:1612.01474."""
 
 import numpy as np
 

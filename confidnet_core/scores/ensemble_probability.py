@@ -1,4 +1,4 @@
-"""Deep ensemble: the mean softmax over all seeds, of the predicted class. Lakshminarayanan et al. 2017, arXiv:1612.01474."""
+"""Deep ensemble: mean softmax of the prediction. The mean is over all seeds. Lakshminarayanan et al. 2017, arXiv:1612.01474."""
 
 import numpy as np
 

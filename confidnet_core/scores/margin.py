@@ -1,4 +1,4 @@
-"""Probability margin between the two likeliest classes. Scheffer et al. 2001, "Active hidden Markov models"."""
+"""Margin between the two largest probabilities. Scheffer et al. 2001, "Active hidden Markov models"."""
 
 import numpy as np
 from torch import Tensor

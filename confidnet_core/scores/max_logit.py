@@ -1,4 +1,4 @@
-"""Maximum logit, a score made to find foreign inputs: it need not find errors. Hendrycks et al. 2022, arXiv:1911.11132."""
+"""Maximum logit. Made to find foreign inputs: it need not find errors. Hendrycks et al. 2022, arXiv:1911.11132."""
 
 import numpy as np
 

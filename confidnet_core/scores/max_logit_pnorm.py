@@ -1,4 +1,4 @@
-"""Maximum of centred logits over their p-norm, with p chosen on validation data: it mends classifiers whose MCP ranks badly.
+"""Maximum of centred logits over their p-norm. p is chosen on validation data: it mends classifiers whose MCP ranks badly.
 
 Cattelan & Silva 2024, "How to fix a broken confidence estimator: evaluating post-hoc methods for selective classification with deep
 neural networks", UAI, arXiv:2305.15508. MCP stays where no p is better.

@@ -1,4 +1,4 @@
-"""Monte-Carlo dropout: the largest probability of the mean softmax over stochastic passes. Gal & Ghahramani 2016, arXiv:1506.02142."""
+"""MC dropout: maximum of the mean softmax. The mean is over stochastic forward passes. Gal & Ghahramani 2016, arXiv:1506.02142."""
 
 import numpy as np
 

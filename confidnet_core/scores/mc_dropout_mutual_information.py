@@ -1,4 +1,4 @@
-"""Monte-Carlo dropout: how far stochastic passes disagree, BALD. Houlsby et al. 2011, arXiv:1112.5745."""
+"""MC dropout: mutual information (BALD). It measures how far stochastic forward passes disagree. Houlsby et al. 2011, arXiv:1112.5745."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Maximum class probability of logits divided by a temperature, which is fitted on validation data. Guo et al. 2017, arXiv:1706.04599."""
+"""MCP after temperature scaling. The temperature is fitted on validation data. Guo et al. 2017, arXiv:1706.04599."""
 
 import math
 

@@ -1,6 +1,5 @@
 """What a score costs: said in its own file, counted from params.yaml, told beside the results, and never in seconds there."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 from pages import lay_out
 from report_params import params
 from small import benchmark, small_digits
+from small_params import replace
 
 from confidnet_core.comparison.costs import LEARNED, NOT_LEARNED, cost_frame, cost_tables, learned, passes
 from confidnet_core.config.params import McDropout
@@ -50,7 +50,7 @@ def test_passes_over_views_are_as_many_as_there_are_views(flip: bool, settings: 
     what = replace(what, baseline=replace(what.baseline, augmentation=Augmentation(flip=flip)))
     run = Run("small", what, 0, small_digits(), Path(), Path())
     asked = replace(PARAMS, methods={"tta": settings}, benchmarks={"small": what})
-    count = len(views(run, "tta", **{"shift": 0.04, **settings}))
+    count = len(views(run, **{"shift": 0.04, **settings}))
     assert passes(["tta"], "small", asked) == {"tta": count}
 
 

@@ -12,7 +12,7 @@ from confidnet_core.comparison.table import UNDEFINED
 from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import Place
-from confidnet_core.evaluation.thresholds import Scored, reliability, save_operation, thresholds
+from confidnet_core.evaluation.thresholds import Scored, reliability, save_thresholds, thresholds
 from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.calibration import CALIBRATION
 
@@ -35,7 +35,7 @@ def everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Place]:
             save_evaluation(Path(f"data/scores/toy/seed{seed}/{method}"), {"test": test.confidence}, one, one, {})
             found = reliability(val, test, scale, Bootstrap(resamples=100, level=0.9, seed=0))
             promised = thresholds(val, calibration, test, Thresholds(risks=(0.001, 0.3), delta=0.1))
-            save_operation(Path(f"data/thresholds/toy/seed{seed}/{method}"), found, promised)
+            save_thresholds(Path(f"data/thresholds/toy/seed{seed}/{method}"), found, promised)
     return [Place("toy", seed, ("mcp", "margin", "tcp")) for seed in (0, 1)]
 
 

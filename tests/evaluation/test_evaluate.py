@@ -2,13 +2,12 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from small import trained_runs
-from small_params import VALID, load
+from small_params import VALID, load, replace
 
 from confidnet_core.config.registry import find, names
 from confidnet_core.data import SCORED, labelled
@@ -18,7 +17,7 @@ from confidnet_core.metrics import failure_metrics
 from confidnet_core.scoring.run import Run
 from stages import evaluate, predict
 
-FILES = {"test": "confidence.npy", "val": "val.npy", "calibration": "calibration.npy"}
+FILES = {split: f"{split}.npy" for split in SCORED}
 every_score = pytest.mark.parametrize("name", names("scores"))
 both_tasks = pytest.mark.parametrize("task", ["digits", "segmentation"])
 
@@ -92,7 +91,7 @@ def test_a_file_of_an_older_version_is_named_with_the_key_that_it_lacks(staged: 
 def test_a_score_that_is_not_finite_on_any_split_is_refused_and_nothing_is_stored(
     staged: Path, runs: dict[str, Run], tmp_path: Path, split: str
 ):
-    path = runs["digits"].on(split).predictions / "logits.npy"
+    path = runs["digits"].predictions / split / "logits.npy"
     logits = np.load(path)
     logits[0] = np.nan
     np.save(path, logits)
@@ -123,8 +122,7 @@ def test_a_split_has_its_own_images_labels_and_predictions_wherever_it_is_asked_
         images, labels = run.dataset.split(split)
         counted = labelled(labels, run.dataset.void)
         assert np.array_equal(found.images, images) and np.array_equal(found.labels, labels[counted])
-        folder = run.predictions if split == "test" else run.predictions / split
-        assert np.array_equal(found.predicted, np.load(folder / "predicted.npy")[counted])
+        assert np.array_equal(found.predicted, np.load(run.predictions / split / "predicted.npy")[counted])
 
 
 @both_tasks

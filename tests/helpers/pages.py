@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from confidnet_core import paths
 from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.data import PREPARED, Dataset, save_dataset
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import save_replicates
-from confidnet_core.evaluation.thresholds import Scored, reliability, save_operation, thresholds
+from confidnet_core.evaluation.thresholds import Scored, reliability, save_thresholds, thresholds
 from confidnet_core.metrics.bootstrap import bootstrap
-from confidnet_core.networks.artifacts import save_network
+from confidnet_core.networks.artifacts import save_history
 from confidnet_core.networks.inference import Predictions, save_predictions
 from confidnet_core.reporting.histories import TRAININGS
 
@@ -55,21 +56,17 @@ def lay_out(name: str, labels: np.ndarray, seeds: tuple[int, ...], blur: float =
             for method, confidence in scores(np.moveaxis(logits, 1, -1)[counted], own[counted]).items():
                 scored.setdefault(method, {})[split] = Scored(confidence, correct, sizes)
         save_predictions(Path(f"data/predictions/{name}/seed{seed}"), stored, {"mean_iou": 0.5, "class_iou": dict.fromkeys(CLASSES, 0.5)})
-        replicates = {}
         for method, of in scored.items():
             facts = {"benchmark": name, "seed": seed, "method": method, "oracle": method == "tcp", "scale": "rank"}
             test, place = of["test"], f"{name}/seed{seed}/{method}"
             one = evaluate(test.confidence, test.correct, **facts)
             save_evaluation(Path("data/scores") / place, {split: of[split].confidence for split in SCORED}, one, one, {})
             promised = thresholds(of["val"], of["calibration"], test, Thresholds(risks=(0.3,), delta=0.1))
-            save_operation(Path("data/thresholds") / place, reliability(of["val"], test, "rank", HOW), promised)
-            replicates[method] = bootstrap(test.confidence, test.correct, resamples=100, seed=0)
-        save_replicates(Path(f"data/bootstrap/{name}/seed{seed}"), replicates)
+            save_thresholds(Path("data/thresholds") / place, reliability(of["val"], test, "rank", HOW), promised)
+            save_replicates(paths.replicates(name, seed, method), bootstrap(test.confidence, test.correct, resamples=100, seed=0))
         for training in TRAININGS:
             history = [{"epoch": epoch, "train_loss": 2 / epoch, "val_loss": 3 / epoch, "val_auroc": epoch / 9} for epoch in (1, 2, 3)]
-            save_network(
-                Path(f"models/{name}/seed{seed}/{training}"), {}, {"best_epoch": 2}, [{**row, "val_accuracy": 0.5} for row in history]
-            )
+            save_history(paths.history(name, seed, training), [{**row, "val_accuracy": 0.5} for row in history], best_epoch=2)
 
 
 class Page(HTMLParser):

@@ -1,19 +1,18 @@
 """What the stages store of trained networks, laid out for packing: scores on all splits, thresholds, params.yaml."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from small import CPU
-from small_params import VALID, load
+from small_params import VALID, load, replace
 
 from confidnet_core.config.params import Bootstrap, Params, Thresholds
 from confidnet_core.config.registry import find
 from confidnet_core.data import SCORED
 from confidnet_core.evaluation.result import RANK, evaluate, save_evaluation
 from confidnet_core.evaluation.stored import Place
-from confidnet_core.evaluation.thresholds import Scored, save_operation, thresholds
+from confidnet_core.evaluation.thresholds import Scored, save_thresholds, thresholds
 from confidnet_core.evaluation.thresholds import reliability as calibrated
 from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.inference import predict, prediction_metrics, save_predictions
@@ -50,7 +49,7 @@ def score(run: Run, methods: Iterable[str], root: Path) -> None:
         scored = {split: Scored(confidence[split], one.correct, _sizes(one)) for split, one in splits.items()}
         reliable = calibrated(scored["val"], scored["test"], facts["scale"], Bootstrap(resamples=100, level=0.95, seed=0))
         promises = thresholds(scored["val"], scored["calibration"], scored["test"], Thresholds(risks=RISKS, delta=0.1))
-        save_operation(root / "data/thresholds" / place, reliable, promises)
+        save_thresholds(root / "data/thresholds" / place, reliable, promises)
 
 
 def place_of(run: Run, *methods: str) -> Place:

@@ -3,15 +3,16 @@
 Everything runs on the CPU, where equal trainings end bit-equal.
 """
 
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from small_params import replace
 from torch import Tensor, nn
 
-from confidnet_core.config.params import Benchmark, Calibration, Choice, McDropout
-from confidnet_core.config.recipes import Baseline, Confidnet, Correction, Finetune, Recipe
+from confidnet_core.config.params import Benchmark, CalibrationSplit, Choice, McDropout
+from confidnet_core.config.recipes import Baseline, Confidnet, CorrectedMcpRecipe, Finetune, Recipe
 from confidnet_core.config.registry import marks, names
 from confidnet_core.data import PREPARED, Dataset, load_dataset, save_dataset
 from confidnet_core.datasets.digits import digits
@@ -37,13 +38,14 @@ BASELINE = Baseline(epochs=3, batch_size=32, learning_rate=0.01, optimizer="adam
 CONFIDNET = Confidnet(epochs=3, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
 FINETUNE = Finetune(epochs=2, batch_size=32, learning_rate=0.001, optimizer="adam")
 MC_DROPOUT = McDropout(passes=3)
-CORRECTION = Correction(epochs=2, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
+CORRECTED_MCP = CorrectedMcpRecipe(epochs=2, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
 
 
 def benchmark(model: Choice = MLP, **settings: object) -> Benchmark:
     """settings: of all recipes."""
-    recipes = (replace(recipe, **settings) for recipe in (BASELINE, CONFIDNET, FINETUNE, CORRECTION))
-    return Benchmark(Choice("digits", {}), model, *recipes, MC_DROPOUT)
+    recipes = {"baseline": BASELINE, "confidnet": CONFIDNET, "finetune": FINETUNE, "corrected_mcp": CORRECTED_MCP}
+    recipes = {name: replace(recipe, **settings) for name, recipe in recipes.items()}
+    return Benchmark(data=Choice("digits", {}), model=model, **recipes, mc_dropout=MC_DROPOUT)
 
 
 def segmentation_benchmark() -> Benchmark:
@@ -54,7 +56,7 @@ def segmentation_benchmark() -> Benchmark:
 
 def small_digits(train: int = 300, val: int = 300, test: int = 300) -> Dataset:
     """With half as many for calibration as for validation."""
-    return with_calibration(digits(train=train, val=val + val // 2, test=test), Calibration(share=1 / 3, gap=0, seed=0))
+    return with_calibration(digits(train=train, val=val + val // 2, test=test), CalibrationSplit(share=1 / 3, gap=0, seed=0))
 
 
 def small_segmentation() -> Dataset:
@@ -116,19 +118,19 @@ def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "smal
     save_dataset(dataset, root / "data/prepared" / name)
     dataset = load_dataset(root / "data/prepared" / name)
     classifier, fit = trained_classifier(dataset, what, resume)
-    save_network(models / "baseline", classifier.state_dict(), describe(what, dataset, **fit.best_metrics), fit.history)
+    save_network(models / "baseline", classifier.state_dict(), described(what, dataset, fit), {})
 
     confidnet = build_confidnet(freeze(classifier), what.confidnet, dataset)
     fit = train_confidnet(confidnet, training(dataset, what.confidnet, resume, "train_confidnet"))
-    save_network(models / "confidnet", confidnet.head.state_dict(), describe(what, dataset, **fit.best_metrics), fit.history)
+    save_network(models / "confidnet", confidnet.head.state_dict(), described(what, dataset, fit), {})
 
     tuned = confidnet.finetuning()
     fit = finetune_confidnet(tuned, classifier, training(dataset, what.finetune, resume, "finetune"))
-    save_network(models / "finetune", tuned.state_dict(), describe(what, dataset, **fit.best_metrics), fit.history)
+    save_network(models / "finetune", tuned.state_dict(), described(what, dataset, fit), {})
 
     corrected = build_corrected_mcp(freeze(classifier), what.corrected_mcp, dataset)
     fit = train_corrected_mcp(corrected, training(dataset, what.corrected_mcp, resume, "train_corrected_mcp"))
-    save_network(models / "corrected_mcp", corrected.head.state_dict(), describe(what, dataset, **fit.best_metrics), fit.history)
+    save_network(models / "corrected_mcp", corrected.head.state_dict(), described(what, dataset, fit), {})
 
     answers = {split: predict(classifier, dataset.split(split)[0], dataset, CPU) for split in ("test", "val", "calibration")}
     save_predictions(predictions, answers, prediction_metrics(answers["test"], dataset.split("test")[1], dataset))
@@ -144,6 +146,10 @@ def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "smal
     return Run(name, what, 0, dataset, models, predictions, samples=root / "data/samples" / name / "seed0", ensembles=ensembles)
 
 
+def described(what: Benchmark, dataset: Dataset, state: TrainingState) -> dict[str, Any]:
+    return describe(what, dataset, best_epoch=state.best_epoch, **state.best_metrics)
+
+
 def trained_runs(root: Path) -> dict[str, Run]:
     """One of each task, the digits with BatchNorm and with a head that has learnt something."""
     what = benchmark(CONVNET)
@@ -156,7 +162,7 @@ def trained_runs(root: Path) -> dict[str, Run]:
 
 def answering(run: Run, logits: np.ndarray, folder: Path, validation: np.ndarray | None = None) -> Run:
     """The same run with these logits (n, classes, ...) as the classifier's answers on the test split, and on the validation split."""
-    stored = {split: np.load(run.on(split).predictions / "logits.npy") for split in ("val", "calibration")}
+    stored = {split: np.load(run.predictions / split / "logits.npy") for split in ("val", "calibration")}
     parts = {"test": logits, **stored} | ({} if validation is None else {"val": validation})
     answers = {split: Predictions(part.astype(np.float32), part.argmax(1).astype(np.uint8)) for split, part in parts.items()}
     save_predictions(folder, answers, prediction_metrics(answers["test"], run.dataset.split("test")[1], run.dataset))

@@ -10,7 +10,7 @@ from project_code import ROOT
 
 from confidnet_core.metrics import METRICS
 
-FILES = ("_samples", "_risk", "_counts", "failure")  # each imports those before it
+FILES = ("_ranking/samples", "_ranking/risk", "_ranking/counts", "failure")  # each imports those before it
 SMALL = [case for n in range(1, 6) for case in cases(n)]
 
 # metric that changes -> (file, code, what stands there instead)
@@ -46,7 +46,7 @@ MUTATIONS = {
         ("failure", "precision_of_successes / right", "precision_of_successes / total"),
         ("failure", "(1.0, None, None, 1.0,", "(1.0, None, None, None,"),
         ("failure", "int(kept_here[-1])", "int(kept_here[-1]) + 1"),
-        ("_counts", "error_counts[block][held]", "np.minimum(error_counts[block][held], 1)"),
+        ("_ranking/counts", "error_counts[block][held]", "np.minimum(error_counts[block][held], 1)"),
     ],
     "auroc": [
         (
@@ -58,16 +58,20 @@ MUTATIONS = {
         ("failure", "discordant += int", "discordant = int"),
         ("failure", "2 * right * wrong - discordant", "right * wrong - discordant"),
         ("failure", "wrong_kept + np.cumsum(error_count)", "np.cumsum(error_count)"),
-        ("_counts", "error_count[np.searchsorted(value, error_value)] = count", "error_count[np.searchsorted(value, error_value)] = 1"),
-        ("_counts", "len(ranked) > 0, ranked[1:] != ranked[:-1]", "len(ranked) > 0, ranked[1:] >= ranked[:-1]"),
-        ("_counts", "np.searchsorted(errors, first)", 'np.searchsorted(errors, first, "right")'),
-        ("_counts", "error_count[::-1]", "error_count"),
-        ("_counts", "np.sort(confidence[~correct])", "np.sort(confidence[correct])"),
-        ("_counts", "np.flatnonzero(sample_counts[block])[::-1]", "np.flatnonzero(sample_counts[block])"),
-        ("_counts", "place[~correct[block]]", "place[correct[block]]"),
-        ("_counts", "error_counts[block][held]", "error_counts[block][held[::-1]]"),
-        ("_counts", "(sign & 0x7FFFFFFF)) - sign", "(sign & 0x7FFFFFFF))"),
-        ("_counts", "bits >> 31", "bits >> 30"),
+        (
+            "_ranking/counts",
+            "error_count[np.searchsorted(value, error_value)] = count",
+            "error_count[np.searchsorted(value, error_value)] = 1",
+        ),
+        ("_ranking/counts", "len(ranked) > 0, ranked[1:] != ranked[:-1]", "len(ranked) > 0, ranked[1:] >= ranked[:-1]"),
+        ("_ranking/counts", "np.searchsorted(errors, first)", 'np.searchsorted(errors, first, "right")'),
+        ("_ranking/counts", "error_count[::-1]", "error_count"),
+        ("_ranking/counts", "np.sort(confidence[~correct])", "np.sort(confidence[correct])"),
+        ("_ranking/counts", "np.flatnonzero(sample_counts[block])[::-1]", "np.flatnonzero(sample_counts[block])"),
+        ("_ranking/counts", "place[~correct[block]]", "place[correct[block]]"),
+        ("_ranking/counts", "error_counts[block][held]", "error_counts[block][held[::-1]]"),
+        ("_ranking/counts", "(sign & 0x7FFFFFFF)) - sign", "(sign & 0x7FFFFFFF))"),
+        ("_ranking/counts", "bits >> 31", "bits >> 30"),
         ("failure", "(1.0, None, None, 1.0, None,", "(1.0, None, None, 1.0, 1.0,"),
     ],
     "aurc": [
@@ -76,17 +80,17 @@ MUTATIONS = {
         ("failure", "mean_risk_of_an_error(above, sample_count, total)", "mean_risk_of_an_error(above, error_count, total)"),
         ("failure", "mean_risk_of_an_error(above, sample_count, total)", "mean_risk_of_an_error(above, sample_count, total - 1)"),
         ("failure", "kept_here[has_error] - sample_count", "kept_here[has_error]"),
-        ("_risk", "_harmonic_between(above + tied, np.asarray(total))", "_harmonic_between(above, np.asarray(total))"),
-        ("_risk", "1 - above / tied *", "1 - (above + 1) / tied *"),
-        ("_risk", "centre = above + (tied + 1) / 2", "centre = above + tied / 2"),
-        ("_risk", "tied * 256 < centre", "tied > 0"),
-        ("_risk", "(width - unit) / 12", "(width + unit) / 12"),
-        ("_risk", "(3 * width - 7 * unit) / 240", "(3 * width + 7 * unit) / 240"),
-        ("_risk", "above * inverse * (second + fourth)", "above * inverse * second"),
-        ("_risk", "for k in range(1, n + 1)", "for k in range(1, n)"),
-        ("_risk", "inverse / 2 - square", "inverse / 2 + square"),
-        ("_risk", "square * (1 / 12 - square", "square * (1 / 12 + square"),
-        ("_risk", "_TABLE[np.minimum(high, end)] - ", "_TABLE[np.minimum(high, end)] - 0 * "),
+        ("_ranking/risk", "_harmonic_between(above + tied, np.asarray(total))", "_harmonic_between(above, np.asarray(total))"),
+        ("_ranking/risk", "1 - above / tied *", "1 - (above + 1) / tied *"),
+        ("_ranking/risk", "centre = above + (tied + 1) / 2", "centre = above + tied / 2"),
+        ("_ranking/risk", "tied * 256 < centre", "tied > 0"),
+        ("_ranking/risk", "(width - unit) / 12", "(width + unit) / 12"),
+        ("_ranking/risk", "(3 * width - 7 * unit) / 240", "(3 * width + 7 * unit) / 240"),
+        ("_ranking/risk", "above * inverse * (second + fourth)", "above * inverse * second"),
+        ("_ranking/risk", "for k in range(1, n + 1)", "for k in range(1, n)"),
+        ("_ranking/risk", "inverse / 2 - square", "inverse / 2 + square"),
+        ("_ranking/risk", "square * (1 / 12 - square", "square * (1 / 12 + square"),
+        ("_ranking/risk", "_TABLE[np.minimum(high, end)] - ", "_TABLE[np.minimum(high, end)] - 0 * "),
     ],
     "e_aurc": [
         ("failure", "aurc - optimum, 0.0", "aurc, 0.0"),
@@ -104,11 +108,11 @@ MUTATIONS = {
         ("failure", "-(-4 * total // 5)", "4 * total // 5"),
         ("failure", "-(-4 * total // 5)", "-(-3 * total // 4)"),
         ("failure", "-(-4 * total // 5)", "total"),
-        ("_risk", "wrong_tied * ((kept - above) / tied)", "wrong_tied"),
-        ("_risk", "wrong_tied * ((kept - above) / tied)", "wrong_tied * (kept / tied)"),
-        ("_risk", "(wrong_above + wrong_tied", "(wrong_tied"),
-        ("_risk", "ranked[len(ranked) - kept]", "ranked[len(ranked) - kept - 1]"),
-        ("_samples", "np.searchsorted(ranked, value, side)", 'np.searchsorted(ranked, value, "left")'),
+        ("_ranking/risk", "wrong_tied * ((kept - above) / tied)", "wrong_tied"),
+        ("_ranking/risk", "wrong_tied * ((kept - above) / tied)", "wrong_tied * (kept / tied)"),
+        ("_ranking/risk", "(wrong_above + wrong_tied", "(wrong_tied"),
+        ("_ranking/risk", "ranked[len(ranked) - kept]", "ranked[len(ranked) - kept - 1]"),
+        ("_ranking/samples", "np.searchsorted(ranked, value, side)", 'np.searchsorted(ranked, value, "left")'),
         ("failure", "kept < surest <= kept_here[-1]", "kept < surest < kept_here[-1]"),
         ("failure", "kept < surest <= kept_here[-1]", "surest <= kept_here[-1]"),
         ("failure", "np.searchsorted(kept_here, surest)", "np.searchsorted(kept_here, surest - 1)"),
@@ -116,17 +120,17 @@ MUTATIONS = {
         ("failure", "wrong_here[last] - wrong_tied", "wrong_here[last]"),
     ],
     "coverage_at_1_risk": [
-        ("_risk", "(0.01, 0.05)", "(0.0101, 0.05)"),
-        ("_risk", "np.maximum(above, 1) <= risk", "np.maximum(above, 1) < risk"),
-        ("_risk", "wrong_above / np.maximum(above, 1)", "wrong_above / np.maximum(above + 1, 1)"),
+        ("_ranking/risk", "(0.01, 0.05)", "(0.0101, 0.05)"),
+        ("_ranking/risk", "np.maximum(above, 1) <= risk", "np.maximum(above, 1) < risk"),
+        ("_ranking/risk", "wrong_above / np.maximum(above, 1)", "wrong_above / np.maximum(above + 1, 1)"),
         ("failure", "max(most, int(most_kept(above, wrong_above, target)))", "int(most_kept(above, wrong_above, target))"),
         ("failure", "int(most_kept(above, wrong_above, target))", "int(most_kept(above, wrong_above + error_count, target))"),
     ],
     "coverage_at_5_risk": [
-        ("_risk", "(0.01, 0.05)", "(0.01, 0.051)"),
-        ("_risk", "(0.01, 0.05)", "(0.01, 0.049)"),
+        ("_ranking/risk", "(0.01, 0.05)", "(0.01, 0.051)"),
+        ("_ranking/risk", "(0.01, 0.05)", "(0.01, 0.049)"),
         ("failure", "total if wrong / total <= target else 0", "0"),
-        ("_risk", "np.where(reached, above, 0).max(", "np.where(reached, above, above.max()).min("),
+        ("_ranking/risk", "np.where(reached, above, 0).max(", "np.where(reached, above, above.max()).min("),
         ("failure", "most / total for most", "most / right for most"),
     ],
 }
@@ -141,7 +145,7 @@ def mutated(file: str, code: str, instead: str, monkeypatch: pytest.MonkeyPatch)
             if source.count(code) != 1:
                 pytest.fail(f"{code!r} stands {source.count(code)} times in {name}.py; write the mutation anew, so that it is there once")
             source = source.replace(code, instead)
-        module = ModuleType(f"confidnet_core.metrics.{name}")
+        module = ModuleType(f"confidnet_core.metrics.{name}".replace("/", "."))
         exec(compile(source, path, "exec"), vars(module))
         monkeypatch.setitem(sys.modules, module.__name__, module)  # for the next of the files
     return module

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from released_networks import MODELS, Case, Convnet, Mlp, Vgg, colours, with_hea
 from ruamel.yaml import YAML
 from sklearn.metrics import average_precision_score, roc_auc_score
 from small import CPU, benchmark, same, small_digits, trained_run
+from small_params import replace
 from torch import Tensor
 
 from confidnet_core.checkpoints import import_checkpoint, match
@@ -64,7 +64,7 @@ def test_a_head_gives_the_confidence_of_the_released_one(name: str, case: Case):
     case.take("confidnet", case.classic)
     images, _ = case.split("test")
     with torch.no_grad():
-        found = load_head(case.models / "confidnet", case.own(), case.benchmark.confidnet, case.dataset)(images)
+        found = load_head(case.models / "confidnet", case.own())(images)
     close(found, released.confidence(case.classic, images))
 
 
@@ -73,7 +73,7 @@ def test_a_fine_tuned_copy_gives_the_confidence_of_the_released_one(name: str, c
     case.take("baseline", case.classifier)
     case.take("finetune", case.clone)
     images, _ = case.split("test")
-    tuned = load_finetuned(case.models / "finetune", case.own(), case.benchmark.confidnet, case.dataset)
+    tuned = load_finetuned(case.models / "finetune", case.own())
     with torch.no_grad():
         close(tuned(images), released.confidence(case.clone["uncertainty_network"], images))
     assert torch.equal(tuned.encoder.output.weight, case.classifier.fc2.weight)  # the copy's own has one class and no use
@@ -87,14 +87,13 @@ def test_the_folders_hold_what_the_training_stages_write(convnet: Case):
     ):
         imported = convnet.take(kind, network)
         folder = convnet.models / kind
-        assert sorted(path.name for path in folder.iterdir()) == ["history.csv", "model.json", *files, "weights.pt"]
-        facts = read_json(folder / "model.json")
+        assert sorted(path.name for path in folder.iterdir()) == ["model.json", "origin.json", *files, "weights.pt"]
+        facts, origin = read_json(folder / "model.json"), read_json(folder / "origin.json")
         digest = sha256((convnet.folder / "released.ckpt").read_bytes()).hexdigest()
-        assert facts["imported"] == {"file": "released.ckpt", "sha256": digest, "epoch": 11}
+        assert origin["imported"] == {"file": "released.ckpt", "sha256": digest, "epoch": 11}
         assert facts["best_epoch"] == 11
         assert {key: facts[key] for key in imported.figures} == imported.figures
-        assert pd.read_csv(folder / "history.csv").to_dict("records") == [pytest.approx({"epoch": 11, **imported.figures})]
-    assert facts["upstream_sha256"]["baseline"] == sha256((convnet.models / "baseline/weights.pt").read_bytes()).hexdigest()
+    assert origin["upstream_sha256"]["baseline"] == sha256((convnet.models / "baseline/weights.pt").read_bytes()).hexdigest()
     assert read_json(convnet.models / "confidnet/target.json")["samples"] == 300
 
 
@@ -178,17 +177,19 @@ def test_later_stages_go_on_from_what_was_imported(tmp_path: Path):
         parameters = 22_602 if kind == "baseline" else 22_602 + 533_201
         assert first.startswith(f"models/digits/seed0/{kind}: ") and f"{parameters} parameters from {kind}.ckpt of epoch 11" in first
         assert last == f"next: dvc commit -f {stage}@digits-0"
-        facts = read_json(folder / "model.json")
+        facts = read_json(folder / "origin.json")
+        history = pd.read_csv(project.folder / f"data/histories/digits/seed0/{kind}.csv")
+        assert (history["epoch"].tolist(), history["kept"].tolist()) == ([11], [1])
         assert facts["data_sha256"] == read_json(project.folder / "data/prepared/digits/facts.json")["sha256"]
         assert facts["params"] == {section: stated[section] for section in ("data", "model")}
         assert (facts["seed"], facts["code"]) == (0, package_code())
         project.dvc("commit", "-f", f"{stage}@digits-0")
         if kind == "baseline":
             assert project.stages_run("repro", "train_confidnet@digits-0") == ["train_confidnet@digits-0"]
-    others = ["train_corrected_mcp@digits-0", "sample@digits-0", "predict@digits-0", "ensemble@digits"]
+    others = ["train_corrected_mcp@digits-0", "sample@digits-0", "predict@digits-0", "ensemble@digits", "inputs@digits-0"]
     assert sorted(project.stages_run("repro", "evaluate@digits-0-confidnet")) == sorted([*others, "evaluate@digits-0-confidnet"])
     dataset = load_dataset(project.folder / "data/prepared/digits")
     images = torch.from_numpy(dataset.split("test")[0]).float() / 255
     expected = released.confidence(clone["uncertainty_network"], (images - dataset.mean[0]) / dataset.std[0]).sigmoid()
-    found = np.load(project.folder / "data/scores/digits/seed0/confidnet/confidence.npy")
+    found = np.load(project.folder / "data/scores/digits/seed0/confidnet/test.npy")
     assert found == pytest.approx(expected.numpy(), abs=1e-5)

@@ -92,7 +92,7 @@ def test_a_file_without_parameters_is_refused(tmp_path: Path, content: object, m
 def test_a_missing_file_an_unknown_kind_and_segmentation_are_refused(case: Case):
     with pytest.raises(ValueError, match=r"gone\.ckpt does not exist; give the path of a \.ckpt file"):
         read_checkpoint(case.folder / "gone.ckpt")
-    assert case.refusal("fine-tuned", case.classifier) == "KIND is fine-tuned; did you mean finetuned?"
+    assert case.refusal("fine-tuned", case.classifier) == "KIND is fine-tuned; did you mean finetune?"
     with pytest.raises(ValueError, match="blocks of colour is segmentation; expected classification"):
         import_checkpoint("baseline", case.folder, segmentation_benchmark(), small_segmentation(), case.models, CPU)
 

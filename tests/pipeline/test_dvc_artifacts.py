@@ -79,7 +79,7 @@ def test_a_model_that_was_never_trained_is_refused_and_stops_nothing_else(publis
     project, _ = published
     output = project.dvc("status", "train_baseline@digits-0")
     assert "up to date" in output and "artifact" not in output
-    project.git("tag", "--annotate", f"digits-finetuned@{VERSION}", "--message", "Not trained")
-    output = Project(tmp_path).dvc("artifacts", "get", str(project.folder), "digits-finetuned", fails=True)
-    assert "digits-finetuned" in output
+    project.git("tag", "--annotate", f"digits-finetune@{VERSION}", "--message", "Not trained")
+    output = Project(tmp_path).dvc("artifacts", "get", str(project.folder), "digits-finetune", fails=True)
+    assert "digits-finetune" in output
     assert not list(tmp_path.iterdir())

@@ -98,8 +98,8 @@ def test_the_champion_answers_as_the_pipeline_did(project, monkeypatch):
     model = pyfunc.load_model("models:/confidnet-digits@champion")
     data, what = load_dataset(Path("data/prepared/digits")), model.metadata.metadata
     answers = model.predict(data.split("test")[0])
-    np.testing.assert_array_equal(answers["class_index"], np.load("data/predictions/digits/seed0/predicted.npy"))
-    stored = np.load(f"data/scores/digits/seed0/{what['score']}/confidence.npy")
+    np.testing.assert_array_equal(answers["class_index"], np.load("data/predictions/digits/seed0/test/predicted.npy"))
+    stored = np.load(f"data/scores/digits/seed0/{what['score']}/test.npy")
     np.testing.assert_allclose(answers["confidence"], stored, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(answers["accepted"], answers["confidence"] >= float(what.get("threshold", "inf")))
 

@@ -92,6 +92,7 @@ def test_a_stage_imports_the_core_and_shared_files_of_the_stages(path: Path):
     [
         ("mlflow", {"serving", "tracking"}),
         ("click", {"__main__"}),
+        ("pydantic", {"config", "datasets", "models"}),
         ("rich", {"__main__", "cli"}),
         ("matplotlib", {"reporting"}),
         ("sklearn", {"datasets", "evaluation", "scores"}),

@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from confidnet_core.networks.artifacts import save_network
+from confidnet_core import paths
+from confidnet_core.networks.artifacts import save_history
 from confidnet_core.reporting.histories import COLUMNS, TRAININGS, history_rows
 
 RANKED = {"val_aupr_error": 0.25, "val_auroc": 0.5}
@@ -18,8 +19,8 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         store(training, [{"epoch": 1, "learning_rate": 0.1, "train_loss": 2.0, "val_loss": 3.0, "val_accuracy": 0.5}], best_epoch=1)
 
 
-def store(training: str, history: list[dict], **facts: int) -> None:
-    save_network(Path("models/small/seed3") / training, {}, facts, history)
+def store(training: str, history: list[dict], best_epoch: int | None = None) -> None:
+    save_history(paths.history("small", 3, training), history, best_epoch)
 
 
 def rows(training: str, quantity: str, **options: int) -> pd.DataFrame:
@@ -61,6 +62,6 @@ def test_an_imported_network_has_what_its_row_says_and_no_kept_epoch():
 
 
 def test_a_missing_history_is_named():
-    Path("models/small/seed3/confidnet/history.csv").unlink()
-    with pytest.raises(ValueError, match=r"models/small/seed3/confidnet/history\.csv does not exist; `dvc repro` makes it"):
+    paths.history("small", 3, "confidnet").unlink()
+    with pytest.raises(ValueError, match=r"data/histories/small/seed3/confidnet\.csv does not exist; `dvc repro` makes it"):
         list(history_rows("small", 3))

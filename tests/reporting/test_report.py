@@ -11,11 +11,12 @@ from PIL import Image
 from report_params import METHODS, params
 from small import VOID, answering, trained_runs
 
+from confidnet_core import paths
 from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.config.registry import find
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import save_replicates
-from confidnet_core.evaluation.thresholds import Scored, reliability, save_operation, thresholds
+from confidnet_core.evaluation.thresholds import Scored, reliability, save_thresholds, thresholds
 from confidnet_core.files import read_json, write_json
 from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.bootstrap import bootstrap
@@ -27,8 +28,8 @@ SPLITS = ("test", "val", "calibration")
 
 
 def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> None:
-    """What the stages evaluate, bootstrap and operate do."""
-    replicates, how, promised = {}, Bootstrap(resamples=200, level=0.95, seed=0), Thresholds(risks=(0.05, 0.5), delta=0.1)
+    """What the stages evaluate, bootstrap and thresholds do."""
+    how, promised = Bootstrap(resamples=200, level=0.95, seed=0), Thresholds(risks=(0.05, 0.5), delta=0.1)
     for method, settings in methods.items():
         function = find("scores", method)
         splits = {split: Scored(function(part, **settings), part.correct) for split in SPLITS for part in (run.on(split),)}
@@ -38,9 +39,9 @@ def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> 
         confidence, place = {split: scored.confidence for split, scored in splits.items()}, f"{run.name}/seed{run.seed}/{method}"
         save_evaluation(root / "data/scores" / place, confidence, one, one, settings)
         promises = thresholds(val, calibration, test, promised)
-        save_operation(root / "data/thresholds" / place, reliability(val, test, one.scale, how), promises)
-        replicates[method] = bootstrap(test.confidence, run.correct, resamples=200, seed=0)
-    save_replicates(root / "data/bootstrap" / run.name / f"seed{run.seed}", replicates)
+        save_thresholds(root / "data/thresholds" / place, reliability(val, test, one.scale, how), promises)
+        replicates = bootstrap(test.confidence, run.correct, resamples=200, seed=0)
+        save_replicates(root / paths.replicates(run.name, run.seed, method), replicates)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +173,7 @@ def test_the_maps_put_each_confidence_at_its_pixel_and_nothing_at_void(runs: dic
     assert np.array_equal(predicted, run.predicted_maps)
     assert (void, classes) == (VOID, run.dataset.classes)
     assert list(maps) == list(METHODS)
-    logits = np.load(run.predictions / "logits.npy").astype(np.float64)
+    logits = np.load(run.predictions / run.split / "logits.npy").astype(np.float64)
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert np.array_equal(np.isnan(maps["mcp"]), labels == VOID)
     assert maps["mcp"][labels != VOID] == pytest.approx(probabilities.max(1)[labels != VOID])
@@ -187,7 +188,7 @@ def test_many_test_images_are_shown_evenly_spread(runs: dict[str, Run], tmp_path
     run, (_, truth, _, maps, *_) = runs["segmentation"], drawn[0]
     labels = run.dataset.split("test")[1]
     assert np.array_equal(truth, labels[[0, 2]])
-    last = np.load(Path("data/scores/segmentation/seed0/mcp/confidence.npy"))[-np.sum(labels[2] != VOID) :]
+    last = np.load(Path("data/scores/segmentation/seed0/mcp/test.npy"))[-np.sum(labels[2] != VOID) :]
     assert np.array_equal(maps["mcp"][1][labels[2] != VOID], last)
 
 

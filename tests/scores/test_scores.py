@@ -48,7 +48,7 @@ def digits_run(runs: dict[str, Run]) -> Run:
 
 def stored_logits(run: Run) -> np.ndarray:
     """float64 (n, classes) of the places that count"""
-    return np.moveaxis(np.load(run.predictions / "logits.npy"), 1, -1)[run.counted].astype(np.float64)
+    return np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.counted].astype(np.float64)
 
 
 @both_tasks
@@ -93,7 +93,7 @@ def test_places_come_in_the_order_of_the_labels(runs: dict[str, Run], task: str,
 
 def test_a_run_is_loaded_from_the_folders_of_the_stages(digits_run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(digits_run.models.parents[2])
-    assert np.array_equal(mcp(load_run("digits", digits_run.benchmark, 0)), mcp(digits_run))
+    assert np.array_equal(mcp(load_run("digits", digits_run.benchmark, 0, "mcp", ())), mcp(digits_run))
 
 
 @both_tasks
@@ -140,7 +140,7 @@ def test_before_and_after_fine_tuning_agree_where_it_changed_nothing(runs: dict[
         for part in ("baseline", "confidnet"):
             (tmp_path / task).mkdir(exist_ok=True)
             (tmp_path / task / part).symlink_to(run.models / part)
-        save_network(tmp_path / task / "finetune", untouched.state_dict(), {}, [])
+        save_network(tmp_path / task / "finetune", untouched.state_dict(), {}, {})
         again = replace(run, models=tmp_path / task)
         assert np.array_equal(confidnet(again), confidnet_head(again))
         assert not np.array_equal(confidnet(run), confidnet_head(run))

@@ -54,7 +54,7 @@ def test_a_classifier_without_an_error_has_a_temperature_near_0_and_one_without_
 
 def test_temperature_scaling_undoes_a_scale_of_all_logits(runs: dict[str, Run], tmp_path: Path):
     run = runs["digits"]
-    test, validation = (np.load(part.predictions / "logits.npy") for part in (run, run.validation))
+    test, validation = (np.load(part.predictions / part.split / "logits.npy") for part in (run, run.validation))
     larger = answering(run, 10 * test, tmp_path / "larger", 10 * validation)
     assert temperature(larger) == pytest.approx(temperature(run), abs=1e-3)
 
@@ -62,7 +62,7 @@ def test_temperature_scaling_undoes_a_scale_of_all_logits(runs: dict[str, Run], 
 @pytest.mark.parametrize("task", ["digits", "segmentation"])
 def test_temperature_scaled_confidence_is_mcp_of_the_scaled_logits(task: str, runs: dict[str, Run]):
     run = runs[task]
-    logits = np.moveaxis(np.load(run.predictions / "logits.npy"), 1, -1)[run.counted].astype(float)
+    logits = np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.counted].astype(float)
     scaled = logits / best_temperature(*run.validation.some_logits())
     probability = (np.exp(scaled) / np.exp(scaled).sum(1, keepdims=True)).max(1)
     assert 1 / (1 + np.exp(-temperature(run))) == pytest.approx(probability, abs=1e-9)
@@ -76,7 +76,7 @@ def test_some_logits_are_those_of_places_evenly_apart(
 ):
     monkeypatch.setattr(run_module, "CHUNK", chunk)
     run = runs[task].validation
-    everything = np.moveaxis(np.load(run.predictions / "logits.npy"), 1, -1)[run.counted]
+    everything = np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.counted]
     every = -(-len(everything) // most)
     logits, labels = run.some_logits(most)
     assert len(labels) <= most
@@ -135,5 +135,5 @@ def test_a_fitted_score_reads_no_test_or_calibration_label_and_follows_the_valid
 @pytest.mark.parametrize("case", [0, 1000])
 def test_a_fitted_score_is_finite_however_far_or_near_the_logits_are(name: str, case: float, runs: dict[str, Run], tmp_path: Path):
     run = runs["digits"]
-    test, validation = (case * np.load(part.predictions / "logits.npy") for part in (run, run.validation))
+    test, validation = (case * np.load(part.predictions / part.split / "logits.npy") for part in (run, run.validation))
     assert np.isfinite(find("scores", name)(answering(run, test, tmp_path / "answers", validation))).all()

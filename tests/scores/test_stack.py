@@ -27,7 +27,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
 
 
 def logits(run: Run) -> np.ndarray:
-    return np.load(run.predictions / "logits.npy").astype(np.float64)
+    return np.load(run.predictions / run.split / "logits.npy").astype(np.float64)
 
 
 def odds(maps: np.ndarray) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Deep ensembles: against the mean of separate softmaxes, what another seed changes, and what is refused or never computed."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from scipy.special import softmax
 from scipy.stats import entropy as scipy_entropy
 from small import answering, small_digits, trained_runs
-from small_params import VALID, load
+from small_params import VALID, load, replace
 
 from confidnet_core.config.registry import marks, names
 from confidnet_core.data import SCORED, save_dataset
@@ -37,7 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]
 
 def of_seeds(trained: Run, folder: Path, seeds: list[int]) -> list[Run]:
     """Runs of these seeds whose answers are the trained one's with noise, and the ensemble of them."""
-    runs, stored = [], {split: np.load(trained.on(split).predictions / "logits.npy") for split in ("test", "val")}
+    runs, stored = [], {split: np.load(trained.predictions / split / "logits.npy") for split in ("test", "val")}
     for seed in seeds:
         rng = np.random.default_rng(seed)
         test, val = (logits + rng.normal(0, 2, logits.shape) for logits in stored.values())
@@ -49,7 +48,7 @@ def of_seeds(trained: Run, folder: Path, seeds: list[int]) -> list[Run]:
 
 def mean_softmax(runs: list[Run]) -> np.ndarray:
     """float64 (n, classes), over all places at once"""
-    logits = [np.moveaxis(np.load(run.predictions / "logits.npy"), 1, -1)[run.counted].astype(np.float64) for run in runs]
+    logits = [np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.counted].astype(np.float64) for run in runs]
     return np.mean([softmax(one, axis=1) for one in logits], axis=0)
 
 
@@ -71,7 +70,7 @@ def test_the_scores_are_those_of_the_mean_of_the_softmaxes(
 
 
 def test_seeds_that_answer_alike_are_as_sure_as_one(trained: dict[str, Run], tmp_path: Path):
-    logits = np.load(trained["digits"].predictions / "logits.npy")
+    logits = np.load(trained["digits"].predictions / trained["digits"].split / "logits.npy")
     first, _ = (answering(trained["digits"], logits, tmp_path / f"predictions/seed{seed}") for seed in (0, 1))
     save_ensembles(tmp_path / "ensembles", ASKED, [0, 1], tmp_path / "predictions", first.dataset)
     run = replace(first, ensembles=tmp_path / "ensembles")
@@ -147,4 +146,4 @@ def test_the_stage_stores_what_the_listed_scores_ask_for(trained: dict[str, Run]
     stage.main(replace(params, benchmarks={"digits": benchmark}), "digits")
     assert sorted(digests(Path("data/ensembles/digits"))) == sorted(["mcp/facts.json", *(f"ensemble/{name}" for name in kept[1])])
     assert digests(Path("data/ensembles/digits/ensemble")) == kept[1]
-    assert np.array_equal(ensemble(load_run("digits", benchmark, 0)), kept[0])
+    assert np.array_equal(ensemble(load_run("digits", benchmark, 0, "ensemble", ())), kept[0])

@@ -1,7 +1,6 @@
 """Sampling with dropout: the quantities of separate passes, what the draws depend on, what stays as it was; and the scores of them."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 import torch
 from scipy.stats import entropy as scipy_entropy
 from small import CPU, MC_DROPOUT, small_digits, state, trained_runs
-from small_params import changed, load
+from small_params import changed, load, replace
 from torch.nn.modules.dropout import _DropoutNd
 
 from confidnet_core.config.params import McDropout
@@ -73,7 +72,8 @@ def test_the_scores_are_the_stored_quantities_with_the_surest_highest(runs: dict
 def test_the_precision_is_that_asked_for(runs: dict[str, Run], task: str):
     run = runs[task]
     exact, fast = (
-        sample(run.classifier, run.dataset, "test", McDropout(2, word), 0, CPU)["predictive_entropy"] for word in ("fp32", "bf16")
+        sample(run.classifier, run.dataset, "test", McDropout(passes=2, precision=word), 0, CPU)["predictive_entropy"]
+        for word in ("fp32", "bf16")
     )
     assert 0 < np.abs(fast - exact).mean() < 0.02  # of the same draws; those of two seeds differ by 0.1 and 0.3
 
@@ -133,6 +133,6 @@ def test_the_stage_samples_all_splits_once_or_says_why_not(
     assert read_json(folder / "facts.json") == {"passes": passes, "dropout": rate > 0}
     assert sorted(path.name for path in folder.iterdir()) == sorted(["facts.json", *(["calibration", "test", "val"] if made else [])])
     if made:
-        run = load_run("small", params.benchmark("small"), 0)
+        run = load_run("small", params.benchmark("small"), 0, "mc_dropout", ("samples",))
         direct = sample(run.classifier, run.dataset, "val", run.benchmark.mc_dropout, 0, CPU)
         assert np.array_equal(run.on("val").sampled("expected_entropy"), direct["expected_entropy"])

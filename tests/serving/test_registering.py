@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 from served import answer, params_of, score
 from small import MLP, benchmark, small_digits, trained_run
-from small_params import changed, load
+from small_params import changed, load, replace
 from tracking_servers import free_port, mlflow_server, served_answers
 from tracking_stores import rows
 
@@ -113,7 +112,7 @@ def test_another_process_loads_the_champion_by_its_alias_and_gives_the_stored_co
     )
     assert done.returncode == 0, done.stderr
     with np.load(elsewhere / "answers.npz") as answers:
-        np.testing.assert_array_equal(answers["confidence"], np.load(tmp_path / "data/scores/small/seed0/stack/confidence.npy"))
+        np.testing.assert_array_equal(answers["confidence"], np.load(tmp_path / "data/scores/small/seed0/stack/test.npy"))
         assert answers["label"].tolist() == [str(index) for index in answers["class_index"]]
     logged = client(project).get_logged_model(champion(project).source.removeprefix("models:/"))
     assert logged.source_run_id == run.run_id and logged.status == "READY"

@@ -70,7 +70,7 @@ def served(run: Run, method: str, params: Params, folder: Path, patch: pytest.Mo
 @both_tasks
 @pytest.mark.parametrize("method", SERVED)
 def test_a_served_confidence_is_the_stored_one(runs, params, task, method, tmp_path, monkeypatch):
-    run, stored = runs[task], np.load(f"data/scores/{task}/seed0/{method}/confidence.npy")
+    run, stored = runs[task], np.load(f"data/scores/{task}/seed0/{method}/test.npy")
     images, counted, predicted = np.array(run.images), run.counted, np.array(run.predicted_maps)
     answers = served(run, method, params, tmp_path, monkeypatch).predict(images)
     np.testing.assert_array_equal(answers["confidence"][counted], stored)  # the same batches: bit for bit
@@ -80,7 +80,7 @@ def test_a_served_confidence_is_the_stored_one(runs, params, task, method, tmp_p
 @both_tasks
 @pytest.mark.parametrize("method", ["stack", "confidnet"])
 def test_in_other_batches_it_differs_by_rounding_only(runs, params, task, method, tmp_path, monkeypatch):
-    stored, run = np.load(f"data/scores/{task}/seed0/{method}/confidence.npy"), runs[task]
+    stored, run = np.load(f"data/scores/{task}/seed0/{method}/test.npy"), runs[task]
     images, counted = np.array(run.images), run.counted
     model = served(run, method, params, tmp_path, monkeypatch)
     one_by_one = np.concatenate([model.predict(images[[at]])["confidence"] for at in range(min(len(images), 20))])
@@ -165,7 +165,7 @@ def test_the_best_score_on_validation_data_that_can_be_served_is_taken(runs, par
 
 def _pretend(project: Path, method: str, aupr_error: float) -> None:
     """A copy of the digits' files, with this figure on validation data."""
-    for folder in ("prepared/digits", f"scores/digits/seed0/{method}", f"operating/digits/seed0/{method}", "predictions/digits/seed0"):
+    for folder in ("prepared/digits", f"scores/digits/seed0/{method}", f"thresholds/digits/seed0/{method}", "predictions/digits/seed0"):
         shutil.copytree(f"data/{folder}", project / "data" / folder, dirs_exist_ok=True)
     path = project / f"data/scores/digits/seed0/{method}/metrics.json"
     content = read_json(path)

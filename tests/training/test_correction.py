@@ -1,6 +1,5 @@
 """The correction of MCP: it begins as MCP, its training leaves the classifier alone, and it is kept only where it is better."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from small import (
     training,
     without_test,
 )
-from small_params import RECIPE, changed, load
+from small_params import RECIPE, changed, load, replace
 from torch import nn
 
 from confidnet_core.config.params import Benchmark
@@ -86,7 +85,7 @@ def test_training_it_leaves_the_classifier_bit_for_bit_as_it_is_and_never_reads_
 
 @both_tasks
 def test_the_result_is_never_worse_than_mcp_on_validation_data(dataset: Dataset, what: Benchmark, tmp_path: Path):
-    network = corrected(dataset, replace(what, correction=replace(what.corrected_mcp, epochs=4)), tmp_path)
+    network = corrected(dataset, replace(what, corrected_mcp=replace(what.corrected_mcp, epochs=4)), tmp_path)
     mcp = validation_aupr_error(answers(network, dataset), network.encoder, dataset)
     fit = train_corrected_mcp(network, training(dataset, what.corrected_mcp, tmp_path, "train_corrected_mcp"))
     found = validation_aupr_error(answers(network, dataset), network.encoder, dataset)
@@ -131,7 +130,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_the_score_is_the_loaded_network_on_the_split(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CONFIDNET_DEVICE", "cpu")
-    network = load_corrected_mcp(run.models / "corrected_mcp", run.classifier, run.benchmark.corrected_mcp, run.dataset)
+    network = load_corrected_mcp(run.models / "corrected_mcp", run.classifier)
     assert np.array_equal(corrected_mcp(run), answers(network, run.dataset, "test"))
     assert np.array_equal(corrected_mcp(run.validation), answers(network, run.dataset, "val"))
 
@@ -139,9 +138,9 @@ def test_the_score_is_the_loaded_network_on_the_split(run: Run, monkeypatch: pyt
 def test_a_head_that_adds_nothing_scores_as_mcp_does(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CONFIDNET_DEVICE", "cpu")
     untrained = build_corrected_mcp(run.classifier, run.benchmark.corrected_mcp, run.dataset)
-    save_network(tmp_path / "corrected_mcp", untrained.head.state_dict(), {}, [])
+    save_network(tmp_path / "corrected_mcp", untrained.head.state_dict(), {}, {})
     other = replace(run, models=tmp_path)
-    save_network(tmp_path / "baseline", run.classifier.state_dict(), read_json(run.models / "baseline/model.json"), [])
+    save_network(tmp_path / "baseline", run.classifier.state_dict(), read_json(run.models / "baseline/model.json"), {})
     assert np.allclose(corrected_mcp(other), log_odds(run), atol=1e-4)
 
 
@@ -152,14 +151,15 @@ def test_the_stage_writes_the_head_its_history_and_where_it_comes_from(root: Pat
     train_baseline.main(params, "small", 0)
     stage.main(params, "small", 0)
     folder, dataset, what = Path("models/small/seed0"), load_dataset(Path("data/prepared/small")), params.benchmark("small")
-    assert sorted(path.name for path in (folder / "corrected_mcp").iterdir()) == ["history.csv", "model.json", "weights.pt"]
-    facts = read_json(folder / "correction/model.json")
-    assert set(facts["params"]) == {"data", "model", "corrected_mcp"} and list(facts["upstream_sha256"]) == ["baseline"]
-    network = load_corrected_mcp(folder / "corrected_mcp", load_classifier(folder / "baseline", what, dataset), what.corrected_mcp, dataset)
+    assert sorted(path.name for path in (folder / "corrected_mcp").iterdir()) == ["model.json", "origin.json", "weights.pt"]
+    facts, origin = (read_json(folder / f"corrected_mcp/{name}.json") for name in ("model", "origin"))
+    assert Path("data/histories/small/seed0/corrected_mcp.csv").exists()
+    assert set(origin["params"]) == {"data", "model", "corrected_mcp"} and list(origin["upstream_sha256"]) == ["baseline"]
+    network = load_corrected_mcp(folder / "corrected_mcp", load_classifier(folder / "baseline", what, dataset))
     assert validation_aupr_error(answers(network, dataset), network.encoder, dataset) == pytest.approx(facts["val_aupr_error"])
 
 
 def test_a_kernel_without_an_image_to_slide_it_over_is_refused(tmp_path: Path):
     dataset, what = small_digits(), benchmark(MLP)
-    with pytest.raises(ValueError, match=r"correction.kernel is 3, but .* is no segmentation; remove the key"):
-        corrected(dataset, replace(what, correction=replace(what.corrected_mcp, kernel=3)), tmp_path)
+    with pytest.raises(ValueError, match=r"corrected_mcp.kernel is 3, but .* is no segmentation; remove the key"):
+        corrected(dataset, replace(what, corrected_mcp=replace(what.corrected_mcp, kernel=3)), tmp_path)

@@ -12,12 +12,13 @@ from small_params import changed, load
 
 from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.data import save_dataset
-from confidnet_core.evaluation.thresholds import Scored, reliability, save_operation, thresholds
+from confidnet_core.evaluation.thresholds import Scored, reliability, save_thresholds, thresholds
 from confidnet_core.files import read_json
 from confidnet_core.metrics.calibration import bootstrap_calibration, calibration_metrics
 from confidnet_core.metrics.guarantee import threshold_with_guarantee
 from confidnet_core.networks.inference import Predictions, save_predictions
-from stages import evaluate, operate
+from stages import evaluate
+from stages import thresholds as stage
 
 HOW = Bootstrap(resamples=100, level=0.95, seed=3)
 
@@ -146,7 +147,7 @@ def test_the_files_are_whole_json_and_replace_former_ones(tmp_path: Path):
     promises = thresholds(scored(0), scored(1), scored(2), Thresholds(risks=(0.001, 0.2), delta=0.1))
     for samples in (300, 600):
         found = reliability(scored(0, samples), scored(2), "rank", HOW)
-        save_operation(tmp_path / "mcp", found, promises)
+        save_thresholds(tmp_path / "mcp", found, promises)
     assert sorted(path.name for path in (tmp_path / "mcp").iterdir()) == [
         "calibration.json",
         "reliability.csv",
@@ -162,13 +163,13 @@ def test_the_files_are_whole_json_and_replace_former_ones(tmp_path: Path):
 
 def test_a_failed_save_leaves_the_former_files_and_nan_is_stored_as_null(tmp_path: Path):
     found = reliability(scored(0), scored(2), "rank", HOW)
-    save_operation(tmp_path / "mcp", replace(found, metrics={"ece": np.nan}), [{"risk": 0.1, "coverage": np.nan}])
+    save_thresholds(tmp_path / "mcp", replace(found, metrics={"ece": np.nan}), [{"risk": 0.1, "coverage": np.nan}])
     before = {path.name: path.read_bytes() for path in (tmp_path / "mcp").iterdir()}
     for name in ("calibration", "threshold"):
         content = json.loads(before[f"{name}.json"], parse_constant=pytest.fail)
         assert None in (content["metrics"] if name == "calibration" else content["thresholds"][0]).values()
     with pytest.raises(TypeError):
-        save_operation(tmp_path / "mcp", found, [{"risk": object()}])
+        save_thresholds(tmp_path / "mcp", found, [{"risk": object()}])
     assert {path.name: path.read_bytes() for path in (tmp_path / "mcp").iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["mcp"]
 
@@ -179,15 +180,14 @@ def test_the_stage_writes_a_folder_for_each_method(root: Path, clean: pytest.Mon
     trained_run(Path(), small_digits(), benchmark(params.benchmark("small").model))
     for method in ("mcp", "margin"):
         evaluate.main(params, "small", 0, method)
-    operate.main(params, "small", 0)
+    for method in ("mcp", "margin"):
+        stage.main(params, "small", 0, method)
     folder = Path("data/thresholds/small/seed0")
     assert sorted(path.name for path in folder.iterdir()) == ["margin", "mcp"]
     assert read_json(folder / "mcp/calibration.json")["how"] == "as it is"
     assert read_json(folder / "margin/calibration.json")["how"].endswith("on 300 validation samples")
     found = read_json(folder / "mcp/threshold.json")["thresholds"]
     assert [one["risk"] for one in found] == [0.05, 0.3] and {one["units"] for one in found} == {150}
-    operate.main(load(tmp_path, changed(("methods",), {"mcp": {}})), "small", 0)
-    assert [path.name for path in folder.iterdir()] == ["mcp"]
 
 
 def test_the_stage_counts_images_as_units_and_void_never(root: Path, clean: pytest.MonkeyPatch, tmp_path: Path):
@@ -203,7 +203,7 @@ def test_the_stage_counts_images_as_units_and_void_never(root: Path, clean: pyte
         answers[split] = Predictions(logits, logits.argmax(1).astype(np.uint8))
     save_predictions(Path("data/predictions/small/seed0"), answers, {})
     evaluate.main(params, "small", 0, "margin")
-    operate.main(params, "small", 0)
+    stage.main(params, "small", 0, "margin")
     folder = Path("data/thresholds/small/seed0/margin")
     counted = {split: int(np.sum(dataset.split(split)[1] != VOID)) for split in answers}
     assert read_json(folder / "calibration.json")["how"] == f"isotonic on {counted['val']:,} validation samples"
