@@ -13,7 +13,7 @@ PYTEST := python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadsco
 QUICK := tests/project tests/metrics tests/config tests/comparison tests/scores tests/evaluation
 
 .DEFAULT_GOAL := help
-.PHONY: help repro quick test lint types format hooks docs ui plots experiments clean
+.PHONY: help repro quick test lint types format hooks ui plots experiments docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ experiments: $(READY) ## experiments side by side: what changed, and what came o
 plots: $(READY) ## a page with what `dvc plots` draws, which needs no network
 	python -m confidnet_core offline > /dev/null
 	dvc plots show --html-template .dvc/tmp/plots.html
+
+docs: $(READY) ## the tables of results in README.md and docs/, written from reports/
+	python docs/tables.py
 
 ui: $(READY) ## MLflow in a browser
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
@@ -62,9 +65,6 @@ format: $(READY) ## style put right, by ruff
 
 hooks: $(READY) ## style and types checked before each git commit
 	pre-commit install
-
-docs: $(READY) ## the tables of results in README.md and docs/, from the CSV files under reports/
-	python docs/tables.py
 
 $(READY): requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

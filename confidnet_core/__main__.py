@@ -1,6 +1,7 @@
 """The command line for daily use beside DVC: python -m confidnet_core COMMAND, or `confidnet` where the package is installed.
 
-DVC stays the engine: `dvc repro`, `dvc exp run`, `dvc push`. A user's mistake ends as one line and exit code 1.
+DVC stays the engine: `dvc repro`, `dvc exp run`, `dvc push`. A user error ends as one line and exit code 1. A command imports what it needs
+itself, so that `--help` answers at once.
 """
 
 import os
@@ -12,10 +13,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from confidnet_core.cli import listing
-from confidnet_core.config.params import load_params
-
-KINDS = {kind.__name__: kind for kind in (listing.benchmarks, listing.methods, listing.models, listing.datasets)}
+KINDS = ("benchmarks", "methods", "models", "datasets")  # functions of cli/listing.py
 REPORTS = Path("reports")
 
 
@@ -33,28 +31,31 @@ def _print_version(context: click.Context, parameter: click.Parameter, asked: bo
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print version and commit.")
 def cli() -> None:
-    """What there is, what came out, and what is still to be sent. Run it from the project's root.
+    """Lists what can be run, shows results and experiments, and sends and registers runs. Run it from the project's root.
 
-    Experiments are run by DVC: `dvc repro`, `dvc exp run -S 'run=[mnist_mlp]'`.
+    DVC runs the pipeline: `dvc repro`, `dvc exp run -S 'run=[mnist_mlp]'`.
     """
 
 
 @cli.command("list")
-@click.argument("kind", type=click.Choice(list(KINDS)))
+@click.argument("kind", type=click.Choice(KINDS))
 @click.option("-v", "--verbose", is_flag=True, help="References of scores and what they need; settings of benchmarks.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts: a JSON list of name, selected, description and others.")
 def list_command(kind: str, verbose: bool, as_json: bool) -> None:
     """Names that params.yaml can use, with a line about each.
 
-    A star marks what params.yaml runs. In a pipe: all that is known, with a tab between columns.
+    A star marks what params.yaml runs. Where the output is no terminal, all is printed, with tabs between the columns.
     """
-    from confidnet_core.cli import listing_table
+    from confidnet_core.cli import listing, listing_table
 
-    listing_table.show(_console(), kind, KINDS[kind](), verbose, as_json)
+    listing_table.show(_console(), kind, getattr(listing, kind)(), verbose, as_json)
 
 
 def _completed(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    return [one.name for one in listing.benchmarks() if one.name.startswith(begun)]
+    """The names of benchmarks that begin as what was typed, for shells."""
+    from confidnet_core.cli import listing
+
+    return [each.name for each in listing.benchmarks() if each.name.startswith(begun)]
 
 
 @cli.command()
@@ -89,10 +90,10 @@ def show(benchmarks: tuple[str, ...], metrics: str | None, intervals: bool | Non
 @click.option("--csv", "as_csv", is_flag=True, help="A line for each experiment and benchmark, with all scores and changed parameters.")
 @click.option("--md", "as_markdown", is_flag=True, help="Markdown, as where the output is no terminal.")
 def experiments(key: str | None, reverse: bool, scores: str | None, all_commits: bool, as_csv: bool, as_markdown: bool) -> None:
-    """Experiments of DVC: status, what each changed, and its results.
+    """DVC's experiments: what each changed, and its results.
 
-    Of the present commit: its experiments (queued, running, finished, failed), the commit itself and the workspace. Results are accuracy
-    and the AUPR-Error of the scores that moved, in percent, with their differences to the commit that an experiment started from.
+    The workspace, the present commit, and the experiments that started from it: queued, running, finished and failed ones. Results are
+    accuracy and the AUPR-Error of the scores that moved, in percent, with their differences to that commit.
     """
     from confidnet_core.cli import experiments_table
     from confidnet_core.cli.experiments import NO_EXPERIMENTS, load
@@ -146,9 +147,9 @@ def offline() -> None:
 @cli.command()
 @click.option("--to", "address", metavar="URI", envvar="MLFLOW_TRACKING_URI", show_envvar=True, help="The MLflow store.")
 def send(address: str | None) -> None:
-    """Send the runs that an MLflow server did not take.
+    """Send runs recorded while the MLflow server was unreachable.
 
-    They lie in .mlflow_kept/. What cannot be sent stays there, with the reason in its line, and the exit code is 1.
+    They lie in .mlflow_kept/. A run that cannot be sent stays there; its line says why, and the exit code is 1.
     """
     from confidnet_core.tracking.records import kept
     from confidnet_core.tracking.sending import send_kept
@@ -156,35 +157,37 @@ def send(address: str | None) -> None:
 
     waiting = kept(root := project_root())
     if not waiting:
-        click.echo("nothing is kept: all runs are in their MLflow store")
+        click.echo("no recorded run is left: all are in their MLflow store")
         return
     if not address:
-        meant = ", ".join(sorted({str(one.header()["meant_for"]) for one in waiting}))
-        raise ValueError(f"MLFLOW_TRACKING_URI is not set; give --to URI ({len(waiting)} kept for {meant})")
+        meant = ", ".join(sorted({str(record.header()["meant_for"]) for record in waiting}))
+        raise ValueError(f"MLFLOW_TRACKING_URI is not set; give --to URI ({len(waiting)} recorded for {meant})")
     os.environ["MLFLOW_TRACKING_URI"] = address
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # MLflow's two lines for each run that ends
     left = 0
     for outcome in send_kept(root):
-        what = f"{outcome.header.get('experiment', '?')}  {outcome.header.get('name', '?')}"
+        run = f"{outcome.header.get('experiment', '?')}  {outcome.header.get('name', '?')}"
         left += outcome.left is not None
         if outcome.left:
-            click.echo(f"left  {what}  {outcome.record}: {outcome.left}")
+            click.echo(f"left  {run}  {outcome.record}: {outcome.left}")
         else:
-            click.echo(f"sent  {what}  {outcome.entries} entries to run {outcome.row} ({outcome.status})")
+            click.echo(f"sent  {run}  {outcome.entries} entries to run {outcome.row} ({outcome.status})")
     if left:
-        raise ValueError(f"{left} of {len(waiting)} left in {waiting[0].folder.parent}; nothing of them is lost, send again later")
+        raise ValueError(f"{left} of {len(waiting)} left in {waiting[0].folder.parent}; nothing is lost, send them again later")
 
 
 @cli.command()
 @click.argument("benchmarks", nargs=-1, shell_complete=_completed)
 @click.option(
-    "--champion", is_flag=True, help="Give the alias champion to it, even if the present one is better or was judged on other data."
+    "--champion", is_flag=True, help="Give it the alias champion, even if the present champion is better or was evaluated on other data."
 )
 def register(benchmarks: tuple[str, ...], champion: bool) -> None:
-    """Register the best score's model as confidnet-BENCHMARK in MLflow.
+    """Register the best score's model in MLflow, as confidnet-BENCHMARK.
 
-    `compare` does it, too. From the present outputs, of what params.yaml runs, or of BENCHMARKS; the same model is registered once.
+    The stage `compare` does it, too. It takes the outputs in the workspace, of these BENCHMARKS or of all that params.yaml runs. The same
+    model is registered once.
     """
+    from confidnet_core.config.params import load_params
     from confidnet_core.serving.selective_classifier import registering  # torch takes seconds
 
     params = load_params()

@@ -4,6 +4,7 @@ An experiment's baseline is the commit that it started from. DVC runs as a comma
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 SUMMARY = "reports/summary.json"  # of the stage `compare`: see comparison/table.py
 PARAMS = "params.yaml"
-WORKSPACE, COMMIT, SUCCESS = "workspace", "commit", "success"  # statuses; DVC's own are queued, running, failed, success
+WORKSPACE, COMMIT, SUCCESS, RUNNING = "workspace", "commit", "success", "running"  # statuses; DVC has queued and failed, too
 STASHED = re.compile("dvc-exp:[0-9a-f]+:([0-9a-f]+):")  # DVC's message of a queued or failed experiment: its commit, then its baseline
 ABSENT = object()
 NO_EXPERIMENTS = (
@@ -35,7 +36,7 @@ class Experiment:
     params: Mapping[str, Any] = field(repr=False)
     results: Mapping[str, Mapping[str, Any]]  # BENCHMARK -> accuracy, errors, aupr_error, best_score, best; empty before the end of a run
     baseline: "Experiment | None" = None  # None for a commit
-    problem: str = ""  # why DVC could not read it
+    problem: str = ""  # why DVC could not read it, or that nothing runs it
 
     @property
     def is_experiment(self) -> bool:
@@ -86,7 +87,8 @@ def experiments(shown: list[dict]) -> list[Experiment]:
         found.append(commit)
         for each in state["experiments"] or []:
             status = (each["executor"] or {}).get("state", SUCCESS).lower()
-            found.append(_experiment(each["revs"][0] | {"name": each["name"] or each["revs"][0]["name"]}, status, commit))
+            newest = each["revs"][0]
+            found.append(_experiment(newest | {"name": each["name"] or newest["name"]}, status, commit, each["executor"]))
     return found
 
 
@@ -124,10 +126,13 @@ def value_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _experiment(state: dict, status: str, baseline: Experiment | None) -> Experiment:
+def _experiment(state: dict, status: str, baseline: Experiment | None, executor: dict | None = None) -> Experiment:
     data = state["data"] or {}
     params, summary = data.get("params", {}).get(PARAMS, {}), data.get("metrics", {}).get(SUMMARY, {})
-    problems = [state["error"], params.get("error"), summary.get("error")]
+    problems = [" ".join(str(error.get("msg") or error.get("type")).split()) for error in _errors(state, params, summary)]
+    process = ((executor or {}).get("local") or {}).get("pid")
+    if status == RUNNING and process and not _is_alive(process):
+        problems.append(f"its process {process} is not there; if it was killed, run it again, or delete .dvc/tmp/exps while nothing runs")
     finished = status in (WORKSPACE, COMMIT, SUCCESS)  # the others still hold the summary.json of their baseline
     return Experiment(
         name=WORKSPACE if status == WORKSPACE else state["name"] or state["rev"][:7],
@@ -137,8 +142,22 @@ def _experiment(state: dict, status: str, baseline: Experiment | None) -> Experi
         params=params.get("data") or {},
         results=(finished and summary.get("data")) or {},
         baseline=baseline,
-        problem="; ".join(" ".join(str(problem.get("msg") or problem.get("type")).split()) for problem in problems if problem),
+        problem="; ".join(problems),
     )
+
+
+def _errors(*parts: dict) -> list[dict]:
+    return [part["error"] for part in parts if part.get("error")]
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def _changes(key: Key, before: Any, after: Any) -> Iterator[tuple[Key, Any]]:
