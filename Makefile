@@ -36,7 +36,7 @@ experiments: $(READY)
 
 # The tables of results in README.md and docs/, from the CSV files under reports/.
 docs: $(READY)
-	python docs/tables.py
+	python -m docs.tables
 
 $(READY): requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
