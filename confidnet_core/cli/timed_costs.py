@@ -51,7 +51,7 @@ def _milliseconds(method: str, extra: int, means: Means) -> float:
 def _training(method: str, extra: int, means: Means) -> float:
     own, parts = means.get(("evaluate", method)), stages_of(method, extra).training
     networks = (math.nan if (timing := means.get((stage, None))) is None else count * timing.seconds for stage, count in parts.items())
-    return math.nan if own is None else own.fit_seconds + sum(networks)
+    return math.nan if own is None or own.fit_seconds is None else own.fit_seconds + sum(networks)
 
 
 def _stages(means: Means) -> Table:

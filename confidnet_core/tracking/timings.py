@@ -16,7 +16,7 @@ class Timing(NamedTuple):
     method: str | None  # None but of the stage `evaluate`
     seconds: float  # from start to end; of a score and of a stage that runs the classifier, what the work on images took
     ms_per_image: float | None = None  # once everything is loaded and fitted
-    fit_seconds: float = 0.0  # of a score: what it fits before
+    fit_seconds: float | None = None  # of a score: what it fits before
 
 
 def timings(benchmark: str) -> list[Timing]:
@@ -37,7 +37,7 @@ def timings(benchmark: str) -> list[Timing]:
 
 
 def means_over_seeds(found: Iterable[Timing]) -> dict[tuple[str, str | None], Timing]:
-    """(stage, method) -> its means over seeds, in the order of the runs; ms_per_image None where a run has none."""
+    """(stage, method) -> its means over seeds, in the order of the runs; None for what a run has not got."""
     groups: dict[tuple[str, str | None], list[Timing]] = {}
     for one in found:
         groups.setdefault((one.stage, one.method), []).append(one)
@@ -45,11 +45,12 @@ def means_over_seeds(found: Iterable[Timing]) -> dict[tuple[str, str | None], Ti
 
 
 def _mean(group: list[Timing]) -> Timing:
-    known = [one.ms_per_image for one in group if one.ms_per_image is not None]
-    ms_per_image = mean(known) if len(known) == len(group) else None
-    return Timing(
-        group[0].stage, None, group[0].method, mean(one.seconds for one in group), ms_per_image, mean(one.fit_seconds for one in group)
-    )
+    def of(values: list[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return mean(known) if len(known) == len(values) else None
+
+    ms_per_image, fit_seconds = of([one.ms_per_image for one in group]), of([one.fit_seconds for one in group])
+    return Timing(group[0].stage, None, group[0].method, mean(one.seconds for one in group), ms_per_image, fit_seconds)
 
 
 def _newest(client, experiment: str) -> list[Timing]:
@@ -63,7 +64,7 @@ def _newest(client, experiment: str) -> list[Timing]:
             if stage is None:  # the row of a whole execution
                 continue
             metrics, whole = run.data.metrics, (run.info.end_time - run.info.start_time) / 1000
-            known = metrics.get("seconds", whole), metrics.get("ms_per_image"), metrics.get("fit_seconds", 0.0)
+            known = metrics.get("seconds", whole), metrics.get("ms_per_image"), metrics.get("fit_seconds")
             found[stage, seed, method] = Timing(stage, seed, method, *known)
         token = runs.token or ""
     return list(found.values())

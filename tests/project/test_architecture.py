@@ -100,7 +100,6 @@ def test_a_stage_imports_the_core_and_shared_files_of_the_stages(path: Path):
         ("importlib", {"config", "revision"}),
         ("plotly", {"reporting"}),
         ("jinja2", {"comparison", "reporting"}),
-        ("markdown_it", set()),
         ("vl_convert", {"cli"}),
     ],
 )

@@ -70,7 +70,7 @@ def test_every_benchmark_and_method_has_its_place(page: Page):
     cards = [*labels, *TRAININGS]
     assert [element["text"].split("\n")[1] for element in page.all("article")] == [*cards, *cards]
     rows = page.texts("th")
-    assert all(rows.count(method) > 4 for method in ("mcp", "entropy", "margin"))
+    assert all(rows.count(method) > 4 for method in ("MCP", "Entropy", "Margin"))
     assert "Ranks" in page.texts("h2")
 
 

@@ -1,5 +1,6 @@
 """The report: what params.yaml lists, side by side, in tables, curves and figures, also where metrics are undefined."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -150,6 +151,13 @@ def test_summary_tables_and_figures_are_written(runs: dict[str, Run], written: t
 def mean_iou(run: Run) -> float:
     places = [(run.labels == label, run.predicted == label) for label in range(len(run.dataset.classes))]
     return float(np.mean([np.sum(truth & said) / np.sum(truth | said) for truth, said in places]))
+
+
+def test_files_hold_six_significant_digits_so_that_another_machine_writes_the_same(written: tuple):
+    folder = written[0]
+    for path in (*folder.glob("*.csv"), *folder.glob("curves/*.csv")):
+        for number in re.findall(r"(?<![\w.])-?\d+\.\d+(?:e[+-]\d+)?(?=,|$)", path.read_text(), re.MULTILINE):
+            assert len(re.sub(r"e.*|[-.]", "", number).lstrip("0")) <= 6, (path.name, number)
 
 
 def test_curves_are_those_of_the_confidences(runs: dict[str, Run], written: tuple):
