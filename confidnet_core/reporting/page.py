@@ -184,7 +184,7 @@ def _scores(place: Place, curves: Mapping[str, pd.DataFrame], styles: Mapping[st
 
 def _trainings(losses: pd.DataFrame, validation: pd.DataFrame) -> list[dict[str, Any]]:
     """Of one benchmark, all seeds."""
-    titles = {column.key: column.title for column in COLUMNS}
+    titles = {column.key: column.title for column in COLUMNS} | {"mean_iou": "mean IoU"}
     both = losses, validation.replace({"metric": titles})
     parts = {name: [rows[rows["training"] == name] for rows in both] for name in dict.fromkeys(losses["training"])}
     return [
