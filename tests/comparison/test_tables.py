@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from confidnet_core.comparison.latex import escaped, latex
 from pages import Page
 
+from confidnet_core.cli.latex import escaped, latex
 from confidnet_core.comparison.names import display_name, display_names
 from confidnet_core.comparison.rendering import aligned, as_csv, as_frame, as_json, html, markdown
 from confidnet_core.comparison.tables import UNDEFINED, Cell, Column, Row, Table
