@@ -33,7 +33,7 @@ plots: $(READY) ## a page with what `dvc plots` draws, which needs no network
 	dvc plots show --html-template .dvc/tmp/plots.html
 
 docs: $(READY) ## the tables of results in README.md and docs/, written from reports/
-	python docs/tables.py
+	python -m docs.tables
 
 ui: $(READY) ## MLflow in a browser
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"

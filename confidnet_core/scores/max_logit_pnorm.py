@@ -21,6 +21,7 @@ def max_logit_pnorm(run: Run) -> np.ndarray:
     return run.over_logits(lambda logits, _: _normalised(logits, order))
 
 
+max_logit_pnorm.display_name = "Max logit (p-norm)"
 max_logit_pnorm.learned = "fitted"
 
 

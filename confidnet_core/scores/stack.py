@@ -15,7 +15,7 @@ from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.device import double
 from confidnet_core.networks.probabilities import log_odds_of_largest
 from confidnet_core.scores._neighbours import distance_to_neighbour, reference, score_in_chunks
-from confidnet_core.scores._views import mean_log_odds
+from confidnet_core.scores._views import count_views, mean_log_odds
 from confidnet_core.scoring.run import Run, Split
 
 PARTS = 5  # of the validation data: each is scored by a regression on the others
@@ -38,9 +38,11 @@ def stack(run: Run, samples_per_class: Count = 1000, shift: Share = 0.04) -> np.
     return apply(run.fitted(_best, samples_per_class, shift), run.once(stack_inputs, run.split, samples_per_class, shift))
 
 
+stack.display_name = "Stack"
 stack.scale = "log_odds"
 stack.learned = "fitted"
 stack.passes = "views"
+stack.count_views = count_views
 
 
 def choose(inputs: Inputs, correct: np.ndarray) -> Regression | int:

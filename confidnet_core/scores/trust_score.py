@@ -43,6 +43,7 @@ def trust_score(run: Run, neighbour: Count = 1, samples_per_class: Count = 1000,
     return run.over_images(score_images, run.predicted_maps)
 
 
+trust_score.display_name = "Trust Score"
 trust_score.learned = "neighbours"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -35,6 +36,7 @@ class Kept:
     networks: dict[str, Any] = field(default_factory=dict)  # those that were asked for, by their folder in Run.models
     fitted: dict[str, Any] = field(default_factory=dict)  # by function and settings
     made: dict[tuple, Any] = field(default_factory=dict)
+    fit_seconds: dict[str, float] = field(default_factory=dict)  # by function and settings, as `fitted`
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ class Run:
         """
         key = json.dumps([f"{fit.__module__}.{fit.__qualname__}", *settings])
         if key not in self.kept.fitted:
+            began = perf_counter()
             self.kept.fitted[key] = checked(fit(self, *settings), f"{fit.__module__}.{fit.__qualname__}")
+            self.kept.fit_seconds[key] = perf_counter() - began
         return self.kept.fitted[key]
 
     def save_fitted(self, folder: Path) -> None:

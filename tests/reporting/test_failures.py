@@ -10,15 +10,16 @@ import pytest
 from pages import CLASSES, METHODS, lay_out
 from PIL import Image
 
-from confidnet_core.comparison.table import UNDEFINED, table
+from confidnet_core.comparison.frames import comparison_frame
+from confidnet_core.comparison.tables import UNDEFINED
 from confidnet_core.data import Dataset, load_dataset
 from confidnet_core.evaluation.stored import Place
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.reporting.failures import by_class, failure_rows, least_sure_successes, shown_methods, surest_errors
+from confidnet_core.reporting.failures import by_class, failure_rows, least_sure_successes, picked_failures, shown_methods, surest_errors
 from confidnet_core.reporting.plots import save
 from confidnet_core.reporting.sheets import picture_sheet
 
-WORDS = ("errors it is surest", "successes it is least sure")
+WORDS = ("most confident errors", "least confident correct predictions")
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +51,10 @@ def test_the_surest_errors_come_first_and_the_least_sure_successes_too(place: tu
 
 
 def test_the_sheet_has_both_kinds_of_failures_of_each_method_with_their_captions(place: tuple[Place, Dataset], tmp_path: Path):
-    rows = failure_rows(*place, ["mcp", "margin"])
-    assert list(rows) == [f"{method}: the {what} of" for method in ("mcp", "margin") for what in WORDS]
+    rows = failure_rows(picked_failures(*place, ["mcp", "margin"]))
+    assert list(rows) == [f"{method}: {what}" for method in ("mcp", "margin") for what in WORDS]
     first = surest_errors(*place, "mcp")[0]
-    assert rows["mcp: the errors it is surest of"][0][1].split("\n") == [
+    assert rows["mcp: most confident errors"][0][1].split("\n") == [
         first.truth,
         f"taken for {first.predicted}",
         f"{first.confidence}, no. {first.place}",
@@ -66,7 +67,7 @@ def test_the_sheet_has_both_kinds_of_failures_of_each_method_with_their_captions
 
 
 def test_failures_are_shown_of_the_reference_and_of_the_best_other_method(place: tuple[Place, Dataset]):
-    frame = table(place[0].evaluation(method) for method in METHODS)
+    frame = comparison_frame(place[0].evaluation(method) for method in METHODS)
     assert shown_methods(place[0], ["entropy", "mcp"], frame) == ["entropy", "margin"]
     assert shown_methods(place[0], ["energy"], frame)[0] in ("mcp", "entropy")
 
