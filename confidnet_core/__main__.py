@@ -15,6 +15,7 @@ from rich.console import Console
 
 KINDS = ("benchmarks", "methods", "models", "datasets")  # functions of cli/listing.py
 REPORTS = Path("reports")
+FORMATS = ("terminal", "md", "latex", "csv", "json")
 
 
 def _print_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
@@ -59,27 +60,42 @@ def _completed(context: click.Context, parameter: click.Parameter, begun: str) -
 
 
 @cli.command()
-@click.argument("benchmarks", nargs=-1, shell_complete=_completed)
+@click.argument("names", nargs=-1, shell_complete=_completed)
 @click.option("-m", "--metrics", help="Columns, as in reports/comparison.csv: aupr_error,auroc,risk_at_80_coverage; or all.")
+@click.option("--sort", default="aupr_error", metavar="METRIC", show_default=True, help="The metric that orders the scores, best first.")
+@click.option("--seeds", help="Means over these seeds alone: 0,1; of one seed with its intervals.")
 @click.option("--intervals/--no-intervals", default=None, help="Whether to show them; by default where they fit.")
-@click.option("--cost", is_flag=True, help="What each score costs instead: what is learned for it, passes of networks, and seconds.")
-def show(benchmarks: tuple[str, ...], metrics: str | None, intervals: bool | None, cost: bool) -> None:
-    """The comparison as a table, with what is told apart from chance.
+@click.option("-f", "--format", "form", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True, help="For a paper or a script.")
+@click.option("--cost", is_flag=True, help="What each score costs instead: what it needs, forward passes, milliseconds and seconds.")
+def show(names: tuple[str, ...], metrics: str | None, sort: str, seeds: str | None, intervals: bool | None, form: str, cost: bool) -> None:
+    """The comparison as a table, with what is significant.
 
-    The best values are bold. From reports/comparison.csv and differences.csv: of the last `dvc repro`, or `dvc exp apply NAME`. Seconds are
-    those that MLflow has of the newest runs on this machine or server.
+    NAMES are benchmarks, or DVC experiments, branches and commits, which are shown side by side: `show main EXP`. The best values are
+    bold, and the table is Markdown where the output is no terminal. Here: reports/comparison.csv and differences.csv, of the last
+    `dvc repro` or `dvc exp apply NAME`. Times are those that MLflow has of the newest runs on this machine or server.
     """
     from confidnet_core.cli import showing  # pandas takes a second
 
     if cost:
         from confidnet_core.tracking.timings import timings
 
-        if metrics or intervals is not None:
-            raise ValueError("--cost shows no metrics and no intervals; leave the other options out")
-        showing.show_costs(_console(), REPORTS, benchmarks, timings)
+        if metrics or seeds or intervals is not None:
+            raise ValueError("--cost shows no metrics, no seeds and no intervals; leave the other options out")
+        showing.show_costs(_console(), REPORTS, names, timings, form)
         return
-    chosen = list(showing.EVERY) if metrics == "all" else [name.strip() for name in metrics.split(",")] if metrics else []
-    showing.show(_console(), REPORTS, benchmarks, chosen, intervals)
+    columns = tuple(showing.BY_METRIC) if metrics == "all" else tuple(_words(metrics))
+    showing.show(_console(), REPORTS, showing.Choice(names, columns, sort, intervals, _numbers(seeds), form))
+
+
+def _words(listed: str | None) -> list[str]:
+    return [word.strip() for word in listed.split(",")] if listed else []
+
+
+def _numbers(listed: str | None) -> tuple[int, ...]:
+    for word in _words(listed):
+        if not word.isdecimal():
+            raise ValueError(f"--seeds is {listed}; expected whole numbers with commas between them, such as 0,1")
+    return tuple(map(int, _words(listed)))
 
 
 @cli.command()
@@ -114,6 +130,7 @@ def experiments(key: str | None, reverse: bool, scores: str | None, all_commits:
 @cli.command()
 def report() -> None:
     """Open the report, reports/index.html, in the browser, with the seconds that MLflow has."""
+    from confidnet_core.cli.showing import costs_of, reference_of
     from confidnet_core.cli.timed_page import write_timed_page
     from confidnet_core.tracking.store import project_root
     from confidnet_core.tracking.timings import timings
@@ -123,7 +140,7 @@ def report() -> None:
         raise ValueError(f"{page} does not exist; `dvc repro` makes it")
     click.echo(page)
     try:
-        page = write_timed_page(page, project_root(), timings)
+        page = write_timed_page(page, project_root(), costs_of(REPORTS), timings, reference_of(REPORTS))
     except (ValueError, OSError) as error:
         click.echo(f"without seconds: {error}", err=True)
     if not webbrowser.open(page.resolve().as_uri()):

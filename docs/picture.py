@@ -1,4 +1,4 @@
-"""The picture at the top of the README, light and dark: python docs/picture.py [CURVES]
+"""The picture at the top of the README, light and dark: python -m docs.picture [CURVES]
 
 reads   docs/camvid.png (a street of CamVid's test split, CC BY-NC 4.0, with the maps of the study in reports/studies/camvid_segnet/),
         CURVES: reports/curves/risk_coverage.csv of the committed study on digits unless another file is given

@@ -1,4 +1,4 @@
-"""The tables of results in README.md and docs/*.md, from the CSV files under reports/: python docs/tables.py, or make docs.
+"""The tables of results in README.md and docs/*.md, from the CSV files under reports/: python -m docs.tables, or make docs.
 
 reads   reports/{comparison,differences}.csv and those of reports/studies/*/, confidnet_core/comparison/published.csv,
         confidnet_core/scores/*.py (first lines of the docstrings), params.yaml
@@ -8,10 +8,7 @@ tests/test_documents.py holds the files to it: edit the text around a table, nev
 """
 
 import ast
-import os
-import pty
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,19 +17,21 @@ import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
 
+from docs.terminal import printed
+
 ROOT = Path(__file__).parents[1]
 MARKED = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 STUDIES = ("digits_and_mnist", "camvid_segnet", "quick")
-SCORES = {"mcp": "MCP", "confidnet": "ConfidNet", "corrected_mcp": "corrected MCP", "tta": "TTA", "stack": "stack", "ensemble": "ensemble"}
+SCORES = {"mcp": "MCP", "confidnet": "ConfidNet", "corrected_mcp": "corrected MCP", "tta": "TTA", "stack": "stack"}
 BENCHMARKS = {  # in the tables of all studies: the name, and the benchmark whose published numbers stand beside it
-    "digits": ("digits, small ConvNet", None),
+    "digits": ("digits", None),
     "mnist_mlp": ("MNIST, MLP", "mnist_mlp"),
-    "mnist_convnet": ("MNIST, small ConvNet", "mnist_convnet"),
-    "camvid_segnet": ("CamVid 180x240, SegNet of half width", "camvid_segnet"),
-    "cifar10_images_quick": ("CIFAR-10, small VGG16, 10 epochs", None),
+    "mnist_convnet": ("MNIST, ConvNet", "mnist_convnet"),
+    "camvid_segnet": ("CamVid", "camvid_segnet"),
+    "cifar10_images_quick": ("CIFAR-10 (quick)", None),
     "mnist_mlp_quick": ("MNIST, MLP, 5 epochs", None),
     "mnist_convnet_quick": ("MNIST, narrow ConvNet, 4 epochs", None),
-    "camvid_segnet_quick": ("CamVid 90x120, SegNet of quarter width, 10 epochs", None),
+    "camvid_segnet_quick": ("CamVid, 90x120", None),
 }
 COLUMNS = {  # metric -> heading, factor, whether higher is better
     "fpr_at_95_tpr": ("FPR@95%TPR ↓", 100, False),
@@ -41,6 +40,7 @@ COLUMNS = {  # metric -> heading, factor, whether higher is better
     "auroc": ("AUROC ↑", 100, True),
     "aurc": ("AURC ↓", 1000, False),
 }
+NO_BREAK = "\u00a0"  # a space at which no line ends
 SHOW = ("show", "-m", "fpr_at_95_tpr,aupr_error,auroc,aurc", "--no-intervals")  # how `make repro` ends
 EXCERPT = re.compile(r"(method|score|mcp|trust.?score|confidnet|stack|tcp \(oracle.*)", re.IGNORECASE)  # lines of it, by their first words
 
@@ -71,27 +71,39 @@ def rewritten(text: str) -> str:
 
 def glance() -> str:
     """AUPR-Error of the whole studies and of CIFAR-10, for the README; ▲ and ▼: significantly better or worse than MCP."""
-    rows = [["benchmark", "accuracy", "MCP", "ConfidNet", "best score", "published: MCP", "ConfidNet"]]
+    rows = [["benchmark", "accuracy", "MCP", "ConfidNet", "best score", "published MCP", "published ConfidNet"]]
     for benchmark in ("digits", "mnist_mlp", "mnist_convnet", "camvid_segnet", "cifar10_images_quick"):
         means, changes, paper = _means(benchmark), _changes(benchmark), _published(BENCHMARKS[benchmark][1])
         best = means["aupr_error"].drop("tcp").idxmax()
         ours = [f"{means.at[score, 'aupr_error']:.1f}{_mark(changes, score)}" for score in ("mcp", "confidnet", best)]
-        ours[-1] += f" ({_name(best)})"
-        rows.append([BENCHMARKS[benchmark][0], f"{means['accuracy'].iloc[0]:.1f}", *ours, *(_number(paper.get(s), 1) for s in SCORES)][:7])
+        ours[-1] = f"{_name(best)} {ours[-1]}"
+        name, accuracy = BENCHMARKS[benchmark][0].replace(" ", NO_BREAK), f"{means['accuracy'].iloc[0]:.1f}"
+        rows.append([name, accuracy, *ours, *(_number(paper.get(score), 1) for score in ("mcp", "confidnet"))])
     return _markdown(rows)
 
 
 def studies() -> str:
     """AUPR-Error of all benchmarks that were run to their end, with standard deviations over seeds."""
     scores = ("mcp", "confidnet", "tta", "stack")
-    rows = [["`run`", "seeds", "accuracy", "errors", *(SCORES[score] for score in scores), "published: accuracy", "MCP", "ConfidNet"]]
+    rows = [["`run`", "accuracy", "errors", *(SCORES[score] for score in scores)]]
     for benchmark in BENCHMARKS:
-        frame, means, paper = _seeds(benchmark), _means(benchmark), _published(BENCHMARKS[benchmark][1])
+        frame = _seeds(benchmark)
         errors = sorted(frame.drop_duplicates("seed")["errors"])
-        counts = f"{errors[0]:,}" if len(errors) == 1 else f"{errors[0]:,} to {errors[-1]:,}"
+        counts = NO_BREAK.join([_count(errors[0]), *(("to", _count(errors[-1])) if len(errors) > 1 else ())])
         values = [_spread(frame[frame["method"] == score]["aupr_error"] * 100) for score in scores]
-        published = [_number(paper.get(key)) for key in ("accuracy", "mcp", "confidnet")]
-        rows.append([f"`{benchmark}`", str(frame["seed"].nunique()), f"{means['accuracy'].iloc[0]:.2f}", counts, *values, *published])
+        rows.append([f"`{benchmark}`", f"{100 * frame['accuracy'].mean():.2f}", counts, *values])
+    return _markdown(rows)
+
+
+def published() -> str:
+    """Accuracy, and AUPR-Error of MCP and ConfidNet, ours beside the paper's."""
+    rows = [["`run`", *(f"{what}: {whose}" for what in ("accuracy", "MCP", "ConfidNet") for whose in ("ours", "paper"))]]
+    for benchmark, (_, paper) in BENCHMARKS.items():
+        if paper:
+            means, theirs = _means(benchmark), _published(paper)
+            ours = {"accuracy": means["accuracy"].iloc[0], **means["aupr_error"]}
+            pairs = ((ours[key], theirs.get(key)) for key in ("accuracy", "mcp", "confidnet"))
+            rows.append([f"`{benchmark}`", *(_number(value) for pair in pairs for value in pair)])
     return _markdown(rows)
 
 
@@ -112,7 +124,7 @@ def full(benchmark: str) -> str:
     methods = sorted(frame["method"].unique(), key="tcp".__eq__)  # in the order of the study, the oracle last
     columns = []
     for metric, (_, factor, higher) in COLUMNS.items():
-        values = (frame[metric] * factor).groupby(frame["method"]).mean().round(2)
+        values = (frame[metric] * factor).groupby(frame["method"]).mean().round(1)
         best = values.drop("tcp").max() if higher else values.drop("tcp").min()
         cells = {method: _spread(frame[frame["method"] == method][metric] * factor) for method in methods}
         columns.append([f"**{cells[m]}**" if values[m] == best and m != "tcp" else cells[m] for m in methods])
@@ -142,38 +154,17 @@ def scores() -> str:
 
 def repro() -> str:
     """The middle lines of the last output of `make repro`: `confidnet show` on a terminal of 100 columns."""
-    lines = [line.rstrip() for line in _on_a_terminal([sys.executable, "-m", "confidnet_core", *SHOW]).splitlines()]
+    lines = [line.rstrip() for line in printed([sys.executable, "-m", "confidnet_core", *SHOW], ROOT).splitlines()]
     kept = [line for line in lines if EXCERPT.fullmatch(re.split(r" {2,}", line.strip())[0])]
     if len(kept) != 6:
         raise ValueError(f"confidnet {' '.join(SHOW)} has other lines than a header and five scores: {kept}")
     return "\n".join(["```text", lines[0], *kept, "```"])
 
 
-def _on_a_terminal(command: list[str]) -> str:
-    """What a command prints on a terminal of 100 columns without colours, run at the project's root. ValueError where it fails."""
-    ours, theirs = pty.openpty()
-    environment = os.environ | {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
-    with subprocess.Popen(command, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
-        os.close(theirs)
-        parts = []
-        while True:
-            try:
-                part = os.read(ours, 65536)
-            except OSError:  # how Linux tells that the other end is closed
-                break
-            if not part:
-                break
-            parts.append(part)
-    os.close(ours)
-    text = b"".join(parts).decode().replace("\r\n", "\n")
-    if process.returncode:
-        raise ValueError(f"{' '.join(command)} failed: {text}")
-    return text
-
-
 TABLES: dict[str, Callable[[], str]] = {
     "glance": glance,
     "studies": studies,
+    "published": published,
     "differences-mcp": lambda: differences("mcp"),
     "differences-entropy": lambda: differences("entropy"),
     "digits": lambda: full("digits"),
@@ -229,11 +220,15 @@ def _change(changes: pd.DataFrame, score: str) -> str:
 
 
 def _spread(values: pd.Series) -> str:
-    return f"{values.mean():.2f}" + (f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else "")
+    return f"{values.mean():.1f}" + (f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else "")
 
 
 def _number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None or np.isnan(value) else f"{value:.{digits}f}"  # noqa: RUF001
+
+
+def _count(errors: int) -> str:
+    return f"{errors:,}" if errors < 100_000 else f"{errors / 1e6:.1f}M"
 
 
 def _name(score: str) -> str:
@@ -242,7 +237,9 @@ def _name(score: str) -> str:
 
 def _markdown(rows: list[list[str]], left: int = 1) -> str:
     rule = ["---"] * left + ["---:"] * (len(rows[0]) - left)
-    return "\n".join("| " + " | ".join(row) + " |" for row in (rows[0], rule, *rows[1:]))
+    whole = re.compile(r" (?=[▲▼±\d])|(?<=,) (?=[\d+-])")
+    cells = [[*row[:left], *(whole.sub(NO_BREAK, cell) for cell in row[left:])] for row in rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (cells[0], rule, *cells[1:]))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
         replicates = bootstrap(place.confidence(method), correct, sizes=sizes, resamples=settings.resamples, seed=settings.seed)
 
         save_replicates(paths.replicates(name, seed, method), replicates)
-        tracked.log_metrics(intervals({(method,): replicates}, settings.level, ["method"]).iloc[0].to_dict())
+        ends = intervals({(method,): replicates}, settings.level, ["method"]).iloc[0]
+        tracked.log_metrics({str(end): value for end, value in ends.items()})
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confidnet_core.config.registry import PACKAGE, names
+from confidnet_core.config.registry import names, parsed, said
 from confidnet_core.config.section import mapping, named
 from confidnet_core.files import read_yaml
 
@@ -61,32 +61,10 @@ def brief(description: str) -> str:
 
 def described(family: str, name: str) -> str:
     """The first line of the docstring of confidnet_core/FAMILY/NAME.py; ValueError where there is none."""
-    path, module = _parsed(family, name)
+    path, module = parsed(family, name)
     if not (docstring := ast.get_docstring(module)):
         raise ValueError(f"{path} has no docstring; its first line says what {name} is")
     return docstring.splitlines()[0]
-
-
-def said(family: str, name: str, attribute: str) -> Any:
-    """The literal that confidnet_core/FAMILY/NAME.py sets as that attribute of its function; None where it sets none."""
-    path, module = _parsed(family, name)
-    for line in module.body:
-        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == f"{name}.{attribute}":
-            try:
-                return ast.literal_eval(line.value)
-            except ValueError:
-                raise ValueError(f"{path} line {line.lineno}: {attribute} is {ast.unparse(line.value)}; expected a literal") from None
-    return None
-
-
-def _parsed(family: str, name: str) -> tuple[Path, ast.Module]:
-    path = PACKAGE / family / f"{name}.py"
-    try:
-        return path, ast.parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path} does not exist, but params.yaml names {name}") from None
-    except SyntaxError as error:
-        raise ValueError(f"{path} line {error.lineno} is no Python: {error.msg}") from None
 
 
 def _recipe(key: str, raw: Any) -> tuple[str, str]:

@@ -88,8 +88,8 @@ def _unpack(archive: Path, target: Path, names: list[str]) -> None:
             temporary.mkdir()
             for member in tar:
                 name = PurePosixPath(member.name).name
-                if member.isfile() and name in names:
-                    with tar.extractfile(member) as content, (temporary / name).open("wb") as file:
+                if name in names and member.isfile() and (content := tar.extractfile(member)):
+                    with content, (temporary / name).open("wb") as file:
                         shutil.copyfileobj(content, file)
             while stream.read(CHUNK):  # to its end, where gzip compares its checksum
                 pass

@@ -148,7 +148,8 @@ def _read(pairs: list[Pair], height: int, width: int) -> tuple[np.ndarray, np.nd
         except (OSError, SyntaxError) as error:  # Pillow raises both for damaged files
             raise ValueError(f"{pairs[index].image} or {pairs[index].mask} is damaged ({error}); replace it by a whole copy") from None
 
-    return in_threads(read, len(pairs), (3, height, width), (height, width))
+    images, labels = in_threads(read, len(pairs), (3, height, width), (height, width))
+    return images, labels
 
 
 def read_pair(pair: Pair, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -16,13 +16,13 @@ def digits(*, train: Count = 300, val: Count = 597, test: Count = 900, split_see
     """
     from sklearn.datasets import load_digits  # here, because it takes a second and every stage reads the list of data sets
 
-    pixels, labels = load_digits(return_X_y=True)
+    pixels, labels = map(np.asarray, load_digits(return_X_y=True))
     if train + val + test > len(labels):
         raise ValueError(f"digits: train + val + test is {train} + {val} + {test}, more than the {len(labels)} images there are")
 
     images = np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
     order = np.random.default_rng(split_seed).permutation(len(labels))
-    splits = dict(zip(("train", "val", "test"), np.split(order, np.cumsum([train, val, test]))[:3], strict=True))
+    splits: dict[str, np.ndarray] = dict(zip(("train", "val", "test"), np.split(order, np.cumsum([train, val, test]))[:3], strict=True))
     seen = images[splits["train"]] / 255
     return Dataset(
         images=images,

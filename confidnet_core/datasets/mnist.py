@@ -52,8 +52,8 @@ def mnist(*, val: Count = 6000, split_seed: SplitSeed = 42) -> Dataset:
 def _locate(folder: Path) -> list[Path]:
     """The four files in PUBLISHED's order, from the first place that has them all; downloaded if none has."""
     for place in PLACES:
-        found = [_either(folder / place / name) for name in PUBLISHED]
-        if all(found):
+        found = _found(folder / place)
+        if len(found) == len(PUBLISHED):
             return found
     from torchvision.datasets import MNIST  # here, because it takes seconds and a local copy does not need it
 
@@ -62,7 +62,11 @@ def _locate(folder: Path) -> list[Path]:
     for name in packed:
         if not _either(folder / name.removesuffix(".gz")):
             download([mirror + name for mirror in MNIST.mirrors], folder / name, digest=digests[name], needed=packed)
-    return [_either(folder / name) for name in PUBLISHED]
+    return _found(folder)
+
+
+def _found(folder: Path) -> list[Path]:
+    return [path for name in PUBLISHED if (path := _either(folder / name))]
 
 
 def _either(path: Path) -> Path | None:

@@ -111,10 +111,11 @@ def read_legend(classes: Classes, void: Void) -> Legend:
     return Legend(tuple(values), labels, len(values) if voids else None)
 
 
-def _enter(labels: np.ndarray, key: str, value: int | Sequence, label: int) -> None:
+def _enter(labels: np.ndarray, key: str, value: int | Sequence[int], label: int) -> None:
     in_colours = len(labels) > 256
-    parts = list(value) if in_colours and isinstance(value, Sequence) else [value]
-    if len(parts) != (3 if in_colours else 1) or not all(type(part) is int and 0 <= part <= 255 for part in parts):
+    given = list(value) if in_colours and isinstance(value, Sequence) else [value]
+    parts = [part for part in given if type(part) is int and 0 <= part <= 255]
+    if not len(parts) == len(given) == (3 if in_colours else 1):
         expected = "a colour, [red, green, blue] of 0 to 255" if in_colours else "a value from 0 to 255"
         raise ValueError(f"{NAME}: {key} is {value!r}; expected {expected}, as the first class has")
     number = int.from_bytes(parts, "big")

@@ -100,7 +100,7 @@ def _unpool(features: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
         # max_unpool2d refuses to run then, since indices might repeat; pooling's never do. It is the faster one.
         zeros = features.new_zeros(*features.shape[:2], size[0] * size[1])
         return zeros.scatter(2, indices.flatten(2), features.flatten(2)).unflatten(2, size)
-    return max_unpool2d(features, indices, 2, output_size=size)
+    return max_unpool2d(features, indices, (2, 2), output_size=size)
 
 
 def _stage(before: int, channels: list[int]) -> nn.Sequential:

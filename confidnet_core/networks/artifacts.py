@@ -21,6 +21,7 @@ from confidnet_core.data import Dataset
 from confidnet_core.files import read_json, replacing, write_json, write_text
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp, freeze
+from confidnet_core.networks.device import moved
 from confidnet_core.networks.head import ConfidenceHead, confidence_head, head_of
 from confidnet_core.networks.inference import classification_metrics
 
@@ -94,7 +95,7 @@ def load_classifier(folder: Path, benchmark: Benchmark, dataset: Dataset) -> Cla
 
 def checked_classifier(folder: Path, benchmark: Benchmark, dataset: Dataset, device: torch.device) -> Classifier:
     """The frozen classifier on the device, after its validation accuracy was found to be the one that its training noted."""
-    classifier = freeze(load_classifier(folder, benchmark, dataset)).to(device, memory_format=torch.channels_last)
+    classifier = moved(freeze(load_classifier(folder, benchmark, dataset)), device)
     noted = read_json(folder / "model.json")["val_accuracy"]
     found = classification_metrics(classifier, dataset, device, "fp32")["val_accuracy"]
     if abs(noted - found) > 1e-3:  # devices differ in the last bits of a sum, never by more than a few predictions

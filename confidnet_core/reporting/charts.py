@@ -77,7 +77,10 @@ def outcomes(histogram: pd.DataFrame) -> Markup:
     The axis is the square-root axis of the pictures: plotly.js has none, so heights are square roots, and what is read is not.
     """
     bars = []
-    for outcome, plural, colour in (("correct", "correct predictions", CORRECT_COLOUR), ("error", "errors", ERROR_COLOUR)):
+    for outcome, name, plural, colour in (
+        ("correct", "correct", "correct predictions", CORRECT_COLOUR),
+        ("error", "errors", "errors", ERROR_COLOUR),
+    ):
         own = histogram[histogram["outcome"] == outcome]
         middle, width = (own["confidence"] + own["confidence_to"]) / 2, own["confidence_to"] - own["confidence"]
         bars.append(
@@ -88,7 +91,7 @@ def outcomes(histogram: pd.DataFrame) -> Markup:
                 customdata=own["count"].to_numpy(np.int64),
                 text=[f"{share:.1%}" for share in own["share"]],
                 textposition="none",
-                name=plural,
+                name=name,
                 opacity=0.6,
                 marker={"color": colour},
                 meta=both_colours(colour),
@@ -141,8 +144,9 @@ def history(rows: pd.DataFrame, title: str) -> Markup:
             mark = {"mode": "markers", "marker": {"color": colour, "size": 8}, "showlegend": False, "hovertemplate": f"kept: {shown}"}
             traces.append(Scatter(x=_short(line["epoch"]), y=_short(line["value"]), **curve, **shared))
             traces.append(Scatter(x=_short(kept["epoch"]), y=_short(kept["value"]), **mark, **shared))
+    few = rows["epoch"].max() - rows["epoch"].min() <= 6  # a tick each, none between them
     layout = {
-        "xaxis": {"title": {"text": "epoch"}, "nticks": 6},
+        "xaxis": {"title": {"text": "epoch"}, **({"dtick": 1} if few else {"nticks": 6})},
         "yaxis": {"title": {"text": title}, "nticks": 5},
         "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
     }

@@ -17,6 +17,9 @@ CAMVID_COLOURS = (
 )  # fmt: skip
 
 
+COLUMNS = 8  # panels side by side
+
+
 def segmentation_sheet(
     images: np.ndarray,
     truth: np.ndarray,
@@ -25,7 +28,7 @@ def segmentation_sheet(
     void: int | None,
     classes: Sequence[str],
 ) -> Figure:
-    """One row an image: image, truth, prediction, errors, and one confidence map a method.
+    """One row an image: image, truth, prediction, errors, and one confidence map a method; what has no place beside goes below.
 
     A map shows ranks: the share of the method's labelled pixels on this sheet that are less confident. So every map has all shades,
     whatever the scale of its score.
@@ -48,9 +51,9 @@ def segmentation_sheet(
     } | {method: _ranks_coloured(confidence) for method, confidence in confidences.items()}
     figure = _image_grid(panels)
     further = (_rgb(VOID_COLOUR), _rgb(ERROR_COLOUR), *_shades(np.array([0.0, 1.0])))
-    names = dict(zip((*classes, "void", "error", "lowest rank: least confident", "highest rank"), (*palette, *further), strict=True))
+    names = dict(zip((*classes, "void", "error", "least confident, by rank", "most confident"), (*palette, *further), strict=True))
     handles = [Patch(facecolor=colour / 255, edgecolor="black", linewidth=0.5, label=name) for name, colour in names.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(8, 2 + len(panels)), frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(COLUMNS, 2 + len(panels)), frameon=False)
     return figure
 
 
@@ -63,14 +66,20 @@ def ranks(confidence: np.ndarray) -> np.ndarray:
 
 
 def _image_grid(panels: Mapping[str, np.ndarray]) -> Figure:
-    rows, height, width = next(iter(panels.values())).shape[:3]
-    figure = Figure(figsize=(2 * len(panels), 2 * rows * height / width + 0.9), layout="compressed")
-    grid = figure.subplots(rows, len(panels), squeeze=False)
-    for column, (name, pictures) in enumerate(panels.items()):
-        for row, picture in enumerate(pictures):
-            grid[row, column].imshow(picture, interpolation="nearest")
-            grid[row, column].set(xticks=[], yticks=[])
-        grid[0, column].set_title(name, fontsize=min(12, 230 / len(name)))  # long names stay above their own column
+    """Bands of up to COLUMNS panels below each other, in each a row an image."""
+    images, height, width = next(iter(panels.values())).shape[:3]
+    columns, bands = min(COLUMNS, len(panels)), -(-len(panels) // COLUMNS)
+    figure = Figure(figsize=(2 * columns, bands * (2 * images * height / width + 0.3) + 0.8), layout="compressed")
+    grid = figure.subplots(bands * images, columns, squeeze=False).reshape(bands, images, columns)
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+    for place, (name, pictures) in enumerate(panels.items()):
+        column = grid[place // columns, :, place % columns]
+        for axes, picture in zip(column, pictures, strict=True):
+            axes.imshow(picture, interpolation="nearest")
+        column[0].set_title(name, fontsize=min(12, 230 / len(name)))  # long names stay above their own column
+    for axes in grid[-1, :, len(panels) - (bands - 1) * columns :].flat:
+        axes.remove()
     return figure
 
 

@@ -3,7 +3,7 @@
 Risk-coverage curves: Geifman & El-Yaniv 2017, arXiv:1705.08500. Histograms of both outcomes: Corbière et al. 2019, arXiv:1910.04851.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +74,8 @@ def comparison_figure(risk_coverages: Pairs, rocs: Pairs, outcomes: Pairs, style
     roc(right, rocs, styles, benchmark)
     for legend in filter(None, (left.get_legend(), right.get_legend())):
         legend.remove()
-    above.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=5, frameon=False)
+    lines, names = left.get_legend_handles_labels()
+    above.legend(lines, names, loc="outside upper center", ncols=_legend_columns(names), frameon=False)
     if outcomes:
         _histograms(below, outcomes, styles)
     return figure
@@ -114,6 +115,11 @@ def _add_legend(axes: Axes, curves: Pairs, corner: str) -> None:
         axes.legend(loc=corner, fontsize="small", framealpha=0.8)
     else:
         axes.text(0.5, 0.5, "undefined here", transform=axes.transAxes, ha="center", color=ORACLE_COLOUR)
+
+
+def _legend_columns(names: Sequence[str]) -> int:
+    """As many as fit side by side, at most five: about 140 letters stand in a line."""
+    return min(5, 140 // (max(map(len, names), default=0) + 7))
 
 
 def _percent(axes: Axes, both: bool = False) -> None:

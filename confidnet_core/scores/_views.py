@@ -2,12 +2,15 @@
 mirrored images. Bahat & Shakhnarovich 2020, arXiv:2006.16705; of segmentation Wang et al. 2019, arXiv:1807.07356.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from confidnet_core.config.params import Benchmark
 from confidnet_core.networks.device import double
 from confidnet_core.networks.probabilities import log_odds_of_largest
 from confidnet_core.scoring.run import Run
@@ -36,8 +39,16 @@ class View:
 def views(run: Run, shift: float) -> list[View]:
     """The image moved by `shift` of its height, by a pixel at least, in four directions; 0 does not move it. If the classifier was trained
     on mirrored images, these are mirrored, and one is only that."""
-    mirrored = run.benchmark.baseline.augmentation.flip
     pixels = max(1, round(shift * run.dataset.image_shape[1])) if shift else 0
+    return _views(run.benchmark.baseline.augmentation.flip, pixels)
+
+
+def count_views(benchmark: Benchmark, settings: Mapping[str, Any]) -> int:
+    """How many `views` of an image a score with these settings of params.yaml has: as many passes of the classifier beside its own."""
+    return len(_views(benchmark.baseline.augmentation.flip, pixels=1 if settings.get("shift", True) else 0))
+
+
+def _views(mirrored: bool, pixels: int) -> list[View]:
     moved = [View(mirrored, pixels * down, pixels * right) for down, right in MOVES] if pixels else []
     return [View(mirrored=True), *moved] if mirrored else moved
 

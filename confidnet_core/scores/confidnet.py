@@ -15,7 +15,9 @@ def confidnet(run: Run) -> np.ndarray:
     return run.over_images(lambda images: double(network(images)).sigmoid())
 
 
+confidnet.display_name = "ConfidNet"
 confidnet.highlighted = True  # in the charts of a comparison
 confidnet.learned = "trained"
+confidnet.trainings = ("train_confidnet", "finetune")
 confidnet.passes = 1
 confidnet.reads = ("finetune",)

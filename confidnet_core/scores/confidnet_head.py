@@ -12,5 +12,7 @@ def confidnet_head(run: Run) -> np.ndarray:
     return run.over_images(lambda images: double(network(images)).sigmoid())
 
 
+confidnet_head.display_name = "ConfidNet (head only)"
 confidnet_head.learned = "trained"
 confidnet_head.reads = ("confidnet",)
+confidnet_head.trainings = ("train_confidnet",)

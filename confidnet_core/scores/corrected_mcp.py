@@ -13,6 +13,8 @@ def corrected_mcp(run: Run) -> np.ndarray:
     return run.over_images(run.corrected_mcp())
 
 
+corrected_mcp.display_name = "Corrected MCP"
 corrected_mcp.scale = "log_odds"
 corrected_mcp.learned = "trained"
 corrected_mcp.reads = ("corrected_mcp",)
+corrected_mcp.trainings = ("train_corrected_mcp",)

@@ -12,6 +12,9 @@ def doctor(run: Run) -> np.ndarray:
     return run.over_logits(lambda logits, _: _log_odds_of_squares(logits.log_softmax(1)))
 
 
+doctor.display_name = "DOCTOR"
+
+
 def _log_odds_of_squares(log_probabilities: Tensor) -> Tensor:
     same = (2 * log_probabilities).logsumexp(1)
     different = (log_probabilities + log_complements(log_probabilities)).logsumexp(1)

@@ -9,3 +9,6 @@ from confidnet_core.scoring.run import Run
 def energy(run: Run, temperature: Positive = 1.0) -> np.ndarray:
     """temperature times log of the sum of exp(logit / temperature), any real number; float64."""
     return run.over_logits(lambda logits, _: temperature * (logits / temperature).logsumexp(1))
+
+
+energy.display_name = "Energy"

@@ -10,6 +10,8 @@ def ensemble(run: Run) -> np.ndarray:
     return -run.over_seeds("ensemble")
 
 
+ensemble.display_name = "Deep ensemble (entropy)"
 ensemble.over_seeds = "predictive_entropy"
 ensemble.learned = "trained"
+ensemble.trainings = ("train_baseline",)
 ensemble.passes = "seeds"

@@ -10,7 +10,9 @@ def ensemble_probability(run: Run) -> np.ndarray:
     return run.over_seeds("ensemble_probability")
 
 
+ensemble_probability.display_name = "Deep ensemble (probability)"
 ensemble_probability.over_seeds = "probability_of_predicted"
 ensemble_probability.scale = "probability"
 ensemble_probability.learned = "trained"
+ensemble_probability.trainings = ("train_baseline",)
 ensemble_probability.passes = "seeds"

@@ -16,6 +16,9 @@ def gen(run: Run, gamma: Proportion = 0.1, classes: Count = 100) -> np.ndarray:
     return run.over_logits(lambda logits, _: _generalised_entropy(logits.log_softmax(1), gamma, classes).neg())
 
 
+gen.display_name = "GEN"
+
+
 def _generalised_entropy(log_probabilities: Tensor, gamma: float, classes: int) -> Tensor:
     both = log_probabilities + log_complements(log_probabilities)
     largest = log_probabilities.topk(min(classes, log_probabilities.shape[1]), dim=1).indices

@@ -28,6 +28,7 @@ def knn(run: Run, neighbour: Count = 1, samples_per_class: Count = 1000) -> np.n
     return run.over_images(lambda images: over_places(of_places, len(points), run.classifier.encode(images)))
 
 
+knn.display_name = "k-NN distance"
 knn.learned = "neighbours"
 
 

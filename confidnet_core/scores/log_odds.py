@@ -14,4 +14,5 @@ def log_odds(run: Run) -> np.ndarray:
     return run.over_logits(lambda logits, _: log_odds_of_largest(logits))
 
 
+log_odds.display_name = "Log-odds of MCP"
 log_odds.scale = "log_odds"

@@ -11,6 +11,9 @@ def margin(run: Run) -> np.ndarray:
     return run.over_logits(_margin)
 
 
+margin.display_name = "Margin"
+
+
 def _margin(logits: Tensor, _: Tensor) -> Tensor:
     first, second = logits.softmax(1).topk(2, dim=1).values.unbind(1)
     return first - second

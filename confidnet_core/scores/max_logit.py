@@ -8,3 +8,6 @@ from confidnet_core.scoring.run import Run
 def max_logit(run: Run) -> np.ndarray:
     """The largest logit, any real number."""
     return run.over_logits(lambda logits, _: logits.amax(1))
+
+
+max_logit.display_name = "Max logit"

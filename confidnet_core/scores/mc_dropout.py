@@ -10,5 +10,6 @@ def mc_dropout(run: Run) -> np.ndarray:
     return -run.sampled("predictive_entropy")
 
 
+mc_dropout.display_name = "MC-dropout (entropy)"
 mc_dropout.passes = "dropout"
 mc_dropout.reads = ("samples",)

@@ -10,5 +10,6 @@ def mc_dropout_expected_entropy(run: Run) -> np.ndarray:
     return -run.sampled("expected_entropy")
 
 
+mc_dropout_expected_entropy.display_name = "MC-dropout (expected entropy)"
 mc_dropout_expected_entropy.passes = "dropout"
 mc_dropout_expected_entropy.reads = ("samples",)

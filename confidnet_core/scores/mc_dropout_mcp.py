@@ -10,6 +10,7 @@ def mc_dropout_mcp(run: Run) -> np.ndarray:
     return run.sampled("largest_mean_probability")
 
 
+mc_dropout_mcp.display_name = "MC-dropout (MCP)"
 mc_dropout_mcp.scale = "probability"
 mc_dropout_mcp.passes = "dropout"
 mc_dropout_mcp.reads = ("samples",)

@@ -10,5 +10,6 @@ def mc_dropout_mutual_information(run: Run) -> np.ndarray:
     return -(run.sampled("predictive_entropy") - run.sampled("expected_entropy")).clip(min=0)  # rounding
 
 
+mc_dropout_mutual_information.display_name = "MC-dropout (mutual information)"
 mc_dropout_mutual_information.passes = "dropout"
 mc_dropout_mutual_information.reads = ("samples",)

@@ -15,8 +15,8 @@ from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.device import double
 from confidnet_core.networks.probabilities import log_odds_of_largest
 from confidnet_core.scores._neighbours import distance_to_neighbour, over_places, reference
-from confidnet_core.scores._views import mean_log_odds
-from confidnet_core.scoring.run import Run
+from confidnet_core.scores._views import count_views, mean_log_odds
+from confidnet_core.scoring.run import Run, Split
 
 PARTS = 5  # of the validation data: each is scored by a regression on the others
 MOST = 2**20  # validation pixels that are fitted to
@@ -38,9 +38,11 @@ def stack(run: Run, samples_per_class: Count = 1000, shift: Share = 0.04) -> np.
     return applied(run.fitted(_best, samples_per_class, shift), run.once(stacked, run.split, samples_per_class, shift))
 
 
+stack.display_name = "Stack"
 stack.scale = "log_odds"
 stack.learned = "fitted"
 stack.passes = "views"
+stack.count_views = count_views
 
 
 def best(inputs: Inputs, correct: np.ndarray) -> Regression | int:
@@ -52,7 +54,7 @@ def best(inputs: Inputs, correct: np.ndarray) -> Regression | int:
     parts = np.arange(len(correct)) * PARTS // len(correct)
     if all(len(np.unique(correct[parts != part])) == 2 for part in range(PARTS)):
         scored = [applied(_fitted(inputs[parts != part], correct[parts != part]), inputs[parts == part]) for part in range(PARTS)]
-        if failure_metrics(np.concatenate(scored), correct)["aupr_error"] > quality[column]:
+        if (failure_metrics(np.concatenate(scored), correct)["aupr_error"] or 0.0) > quality[column]:
             return _fitted(inputs, correct)
     return column
 
@@ -79,7 +81,7 @@ def applied(regression: Regression | int, inputs: Inputs) -> np.ndarray:
     return (inputs - np.array(mean)) / np.array(deviation) @ np.array(coefficients) + intercept
 
 
-def stacked(run: Run, split: str, samples_per_class: int, shift: float) -> Inputs:
+def stacked(run: Run, split: Split, samples_per_class: int, shift: float) -> Inputs:
     """What is stacked, of a split."""
     run = run.on(split)
     columns = [run.over_logits(lambda logits, _: log_odds_of_largest(logits)), mean_log_odds(run, shift)]

@@ -14,4 +14,5 @@ def tcp(run: Run) -> np.ndarray:
     return run.over_logits(true_class_probability)
 
 
+tcp.display_name = "TCP"
 tcp.oracle = True

@@ -19,6 +19,7 @@ def temperature(run: Run) -> np.ndarray:
     return run.over_logits(lambda logits, _: log_odds_of_largest(logits / fitted))
 
 
+temperature.display_name = "Temperature scaling"
 temperature.scale = "log_odds"
 temperature.learned = "fitted"
 

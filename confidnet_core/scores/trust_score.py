@@ -41,6 +41,7 @@ def trust_score(run: Run, neighbour: Count = 1, samples_per_class: Count = 1000,
     )
 
 
+trust_score.display_name = "Trust Score"
 trust_score.learned = "neighbours"
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from confidnet_core.config.ranges import Share
-from confidnet_core.scores._views import mean_log_odds
+from confidnet_core.scores._views import count_views, mean_log_odds
 from confidnet_core.scoring.run import Run
 
 
@@ -16,5 +16,7 @@ def tta(run: Run, shift: Share = 0.04) -> np.ndarray:
     return mean_log_odds(run, shift)
 
 
+tta.display_name = "TTA"
 tta.scale = "log_odds"
 tta.passes = "views"
+tta.count_views = count_views

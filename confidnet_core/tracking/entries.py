@@ -3,7 +3,7 @@
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +21,7 @@ class Logger:
         self._log = log
         self._undefined: set[str] = set()
 
-    def log_metrics(self, metrics: dict[str, float | None], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float | None], step: int | None = None) -> None:
         """step is the epoch. None, NaN and infinity are not stored: their names go to the tag undefined_metrics. ValueError for what is
         no number.
         """
@@ -33,10 +33,10 @@ class Logger:
             entry["tags"] = self._undefined_tag()
         self._log(entry)
 
-    def log_results(self, results: dict[str, float | str | None]) -> None:
+    def log_results(self, results: Mapping[str, float | str | None]) -> None:
         """Numbers as metrics, words as tags."""
         words = {name: value for name, value in results.items() if isinstance(value, str)}
-        self.log_metrics({name: value for name, value in results.items() if name not in words})
+        self.log_metrics({name: value for name, value in results.items() if not isinstance(value, str)})
         self._log({"tags": {fitting_key(name): value for name, value in words.items()}})
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:

@@ -11,12 +11,13 @@ import torch
 from small_params import replace
 from torch import Tensor, nn
 
+from confidnet_core import paths
 from confidnet_core.config.params import Benchmark, CalibrationSplit, Choice, McDropout
 from confidnet_core.config.recipes import Baseline, Confidnet, CorrectedMcpRecipe, Finetune, Recipe
 from confidnet_core.config.registry import marks, names
 from confidnet_core.data import PREPARED, Dataset, load_dataset, save_dataset
 from confidnet_core.datasets.digits import digits
-from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp, describe, save_network
+from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp, describe, save_history, save_network
 from confidnet_core.networks.confidnet import freeze
 from confidnet_core.networks.inference import Predictions, predict, prediction_metrics, save_predictions
 from confidnet_core.scoring.ensembles import save_ensembles
@@ -112,25 +113,31 @@ def trained_classifier(dataset: Dataset, what: Benchmark, folder: Path) -> tuple
     return classifier, train_classifier(classifier, training(dataset, what.baseline, folder))
 
 
+def save(root: Path, name: str, part: str, weights: dict[str, Tensor], facts: dict[str, Any], state: TrainingState) -> None:
+    """A network and its history, as the training stages write them under ROOT."""
+    save_network(root / paths.network(name, 0, part), weights, facts, {})
+    save_history(root / paths.history(name, 0, part), state.history, state.best_epoch)
+
+
 def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "small") -> Run:
     """All trainings, and everything that a score may read, in the folders that the stages write under ROOT."""
     models, predictions, resume = root / "models" / name / "seed0", root / "data/predictions" / name / "seed0", root / ".resume" / name
     save_dataset(dataset, root / "data/prepared" / name)
     dataset = load_dataset(root / "data/prepared" / name)
     classifier, fit = trained_classifier(dataset, what, resume)
-    save_network(models / "baseline", classifier.state_dict(), described(what, dataset, fit), {})
+    save(root, name, "baseline", classifier.state_dict(), described(what, dataset, fit), fit)
 
     confidnet = build_confidnet(freeze(classifier), what.confidnet, dataset)
     fit = train_confidnet(confidnet, training(dataset, what.confidnet, resume, "train_confidnet"))
-    save_network(models / "confidnet", confidnet.head.state_dict(), described(what, dataset, fit), {})
+    save(root, name, "confidnet", confidnet.head.state_dict(), described(what, dataset, fit), fit)
 
     tuned = confidnet.finetuning()
     fit = finetune_confidnet(tuned, classifier, training(dataset, what.finetune, resume, "finetune"))
-    save_network(models / "finetune", tuned.state_dict(), described(what, dataset, fit), {})
+    save(root, name, "finetune", tuned.state_dict(), described(what, dataset, fit), fit)
 
     corrected = build_corrected_mcp(freeze(classifier), what.corrected_mcp, dataset)
     fit = train_corrected_mcp(corrected, training(dataset, what.corrected_mcp, resume, "train_corrected_mcp"))
-    save_network(models / "corrected_mcp", corrected.head.state_dict(), described(what, dataset, fit), {})
+    save(root, name, "corrected_mcp", corrected.head.state_dict(), described(what, dataset, fit), fit)
 
     answers = {split: predict(classifier, dataset.split(split)[0], dataset, CPU) for split in ("test", "val", "calibration")}
     save_predictions(predictions, answers, prediction_metrics(answers["test"], dataset.split("test")[1], dataset))

@@ -99,8 +99,7 @@ def test_a_stage_imports_the_core_and_shared_files_of_the_stages(path: Path):
         ("dvc", set()),
         ("importlib", {"config", "revision"}),
         ("plotly", {"reporting"}),
-        ("jinja2", {"reporting"}),
-        ("markdown_it", {"reporting"}),
+        ("jinja2", {"comparison", "reporting"}),
         ("vl_convert", {"cli"}),
     ],
 )

@@ -31,6 +31,11 @@ def test_every_relative_link_leads_to_a_file_and_a_heading(path: Path):
     assert not broken
 
 
+@pytest.mark.parametrize("path", documents(), ids=relative)
+def test_shell_lines_fit_the_width_of_a_code_host(path: Path):
+    assert not [line for block in code_blocks(path, "sh") for line in block.splitlines() if len(line) > 96]
+
+
 def test_every_page_of_docs_is_linked_from_the_readme():
     linked = {link.partition("#")[0] for link in links(ROOT / "README.md")}
     assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} <= linked
