@@ -21,6 +21,7 @@ from tracking_stores import rows, trained
 from confidnet_core.__main__ import main
 from confidnet_core.config.registry import marks, names
 from confidnet_core.metrics import METRICS
+from confidnet_core.revision import VERSION
 from confidnet_core.tracking.records import kept
 
 WORDS = [sys.executable, "-m", "confidnet_core"]
@@ -120,11 +121,30 @@ def passes(family: str) -> dict[str, int | str]:
     return {name: count for name, count in marks(family, names(family), "passes").items() if count}
 
 
-def test_a_list_fits_its_terminal(folder: Path):
-    for columns in (60, 120):
-        lines = plain(on_terminal(columns, "list", "methods")).splitlines()
-        assert max(map(len, lines)) <= columns
-        assert any(line.startswith("* ") and "mcp" in line for line in lines)
+def test_a_list_has_a_line_an_entry_and_details_where_they_are_asked_for(folder: Path):
+    for kind in ("methods", "models", "datasets", "benchmarks"):
+        lines = plain(on_terminal(80, "list", kind)).splitlines()
+        assert max(map(len, lines)) <= 80 and not [line for line in lines if "…" in line]
+        assert len(lines) == len(json.loads(shown("list", kind, "--json"))) + 3  # heading, rule, and the line below
+    lines = plain(on_terminal(80, "list", "methods")).splitlines()
+    assert any(re.match(r"\* +mcp +Maximum class probability, the baseline *$", line) for line in lines)
+    details = " ".join(plain(on_terminal(80, "list", "methods", "--verbose")).split())
+    assert "* mcp Maximum class probability, the baseline. Hendrycks & Gimpel 2017, arXiv:1610.02136." in details
+    assert "arXiv:1805.11783. needs: training features" in details and "extra forward passes: dropout" in details
+
+
+def test_a_narrow_terminal_cuts_descriptions_and_no_names(folder: Path):
+    lines = plain(on_terminal(50, "list", "methods")).splitlines()
+    assert max(map(len, lines)) <= 50 and any("mc_dropout_mutual_information" in line for line in lines)
+
+
+def test_the_version_names_the_commit_of_the_code(folder: Path):
+    assert re.fullmatch(rf"confidnet {re.escape(VERSION)}(, commit [0-9a-f]+ of [0-9-]+(, with changed files)?)?\n", shown("--version"))
+
+
+def test_help_answers_without_importing_what_commands_need(folder: Path):
+    done = process("--help", PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0 and not re.search(r"\| +(torch|mlflow|pandas|numpy|pydantic|ruamel\.yaml)$", done.stderr, re.MULTILINE)
 
 
 def test_names_are_listed_without_importing_torch_or_mlflow(folder: Path):
@@ -206,7 +226,7 @@ def test_the_report_opens_in_the_browser(folder: Path):
 
 
 def test_kept_runs_are_sent_and_each_is_named(root: Path, clean: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
-    assert shown("send") == "nothing is kept: all runs are in their MLflow store\n"
+    assert shown("send") == "no recorded run is left: all are in their MLflow store\n"
     address = f"http://127.0.0.1:{free_port()}"
     clean.setenv("MLFLOW_TRACKING_URI", address)
     trained("digits")
@@ -215,7 +235,7 @@ def test_kept_runs_are_sent_and_each_is_named(root: Path, clean: pytest.MonkeyPa
     (record,) = kept(root)
     assert code == 1 and f"{record.folder.name}: the server is not reached" in out and "1 of 1 left in" in err
     clean.delenv("MLFLOW_TRACKING_URI")
-    assert refused("send") == f"MLFLOW_TRACKING_URI is not set; give --to URI (1 kept for {address})"
+    assert refused("send") == f"MLFLOW_TRACKING_URI is not set; give --to URI (1 recorded for {address})"
     stages = "SELECT run_uuid FROM tags WHERE key = 'role' AND value = 'stage'"
     before = len(rows(root, query=stages))
     out = shown("send", "--to", "sqlite:///mlflow.db")
