@@ -24,6 +24,7 @@ from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.artifacts import build_classifier, build_confidnet, checked_classifier, describe, save_network, weights_digest
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet
+from confidnet_core.networks.device import moved
 from confidnet_core.networks.inference import classification_metrics, map_images
 from confidnet_core.networks.probabilities import true_class_probability
 from confidnet_core.training.trainings import training_target
@@ -71,13 +72,13 @@ def import_checkpoint(
     state, checkpoint = read_checkpoint(path)
     origin, reports, notes = {**origin, "imported": checkpoint}, {}, ()
     if kind == Kind.BASELINE:
-        network = _classifier(path, state, benchmark, dataset).to(device, memory_format=torch.channels_last)
+        network = moved(_classifier(path, state, benchmark, dataset), device)
         figures = classification_metrics(network, dataset, device, "fp32")
     else:
         classifier = checked_classifier(models / "baseline", benchmark, dataset, device)
         confidnet, notes = _confidnet(path, state, benchmark, dataset, classifier, finetuned=kind == Kind.FINETUNED)
         origin["upstream_sha256"] = {"baseline": weights_digest(models / "baseline")}
-        figures = _confidence_metrics(confidnet.to(device, memory_format=torch.channels_last), classifier, dataset, device)
+        figures = _confidence_metrics(moved(confidnet, device), classifier, dataset, device)
         network = confidnet
         if kind == Kind.HEAD:
             network, reports["target"] = confidnet.head, training_target(confidnet, dataset, device)

@@ -27,7 +27,7 @@ class Networks:
 
     name: str
     benchmark: Benchmark
-    training: Training
+    training: Training[Any]  # by the recipe of the one
     tracked: StageRun
     origin: dict[str, Any]  # where the trained one comes from
 

@@ -6,8 +6,6 @@ reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/sco
 writes  data/bootstrap/BENCHMARK/seedSEED/METHOD.npy
 """
 
-from dataclasses import asdict
-
 from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.evaluation.intervals import intervals
@@ -21,11 +19,12 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
     place, settings = Place(name, seed, (method,)), params.bootstrap
     correct, sizes = place.outcomes()
 
-    with stage_run(stage="bootstrap", benchmark=name, seed=seed, method=method, params=asdict(settings)) as tracked:
+    with stage_run(stage="bootstrap", benchmark=name, seed=seed, method=method, params=dict(settings)) as tracked:
         replicates = bootstrap(place.confidence(method), correct, sizes=sizes, resamples=settings.resamples, seed=settings.seed)
 
         save_replicates(paths.replicates(name, seed, method), replicates)
-        tracked.log_metrics(intervals({(method,): replicates}, settings.level, ["method"]).iloc[0].to_dict())
+        ends = intervals({(method,): replicates}, settings.level, ["method"]).iloc[0]
+        tracked.log_metrics({str(end): value for end, value in ends.items()})
 
 
 if __name__ == "__main__":

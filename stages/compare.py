@@ -8,9 +8,8 @@ writes  reports/{index.html, comparison.md, comparison.csv, differences.csv, cal
 
 from pathlib import Path
 
-from confidnet_core.comparison.table import means_by_method
+from confidnet_core.comparison.frames import means_by_method
 from confidnet_core.config.params import Params
-from confidnet_core.files import read_json
 from confidnet_core.reporting.report import write_report
 from confidnet_core.serving.registering import register_or_warn
 from confidnet_core.tracking.names import results
@@ -21,10 +20,10 @@ from stages._command import command
 def main(params: Params) -> None:
     reports = Path("reports")
 
-    frame = write_report(params, reports)
-    summary = read_json(reports / "summary.json")
+    frame, summary = write_report(params, reports)
 
     for benchmark, rows in frame.groupby("benchmark", sort=False):
+        benchmark = str(benchmark)
         listed = {"seeds": list(params.seeds), "methods": list(params.methods)}
         with stage_run(stage="compare", benchmark=benchmark, seed=None, params=listed) as tracked:
             # Of the whole execution, most of whose other stages may have come from the cache. comparison.csv holds all metrics.

@@ -6,8 +6,6 @@ reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/inp
 writes  data/scores/BENCHMARK/seedSEED/METHOD/{test.npy, val.npy, calibration.npy, metrics.json, fitted.pt}
 """
 
-import time
-
 from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import find
@@ -15,6 +13,7 @@ from confidnet_core.data import SCORED
 from confidnet_core.evaluation.result import RANK, evaluate, save_evaluation
 from confidnet_core.scoring.run import load_run
 from confidnet_core.tracking.stage_run import stage_run
+from confidnet_core.tracking.stopwatch import Stopwatch
 from stages._command import command
 
 
@@ -23,19 +22,21 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
     run = load_run(name, params.benchmark(name), seed, method, getattr(score, "reads", ()))
 
     with stage_run(stage="evaluate", benchmark=name, seed=seed, method=method, params=settings) as tracked:
-        confidence, found, seconds, facts = {}, {}, 0.0, {"benchmark": name, "seed": seed, "method": method}
+        confidence, found, stopwatch, facts = {}, {}, Stopwatch(), {"benchmark": name, "seed": seed, "method": method}
         facts |= {"oracle": getattr(score, "oracle", False), "scale": getattr(score, "scale", RANK)}
         for split in SCORED:
-            part, began = run.on(split), time.perf_counter()
-            confidence[split] = score(part, **settings)
-            seconds += time.perf_counter() - began
+            part = run.on(split)
+            with stopwatch.of(len(part.images)):
+                confidence[split] = score(part, **settings)
             found[split] = evaluate(confidence[split], part.correct, **facts)
 
         test, val = found["test"], found["val"]
         save_evaluation(paths.score(name, seed, method), confidence, test, val, settings, run.save_fitted)
         for prefix, figures in {"": test.metrics, "val_": val.metrics}.items():
             tracked.log_metrics({f"{prefix}{key}": value for key, value in figures.items() if key != "accuracy"})  # as of `predict`
-        tracked.log_metrics({"seconds": seconds})  # MLflow alone has it: what DVC stores is the same wherever it is made
+        tracked.log_metrics(
+            stopwatch.metrics() | {"fit_seconds": sum(run.kept.fit_seconds.values())}
+        )  # MLflow alone has it: what DVC stores is the same wherever it is made
         tracked.set_tag("oracle", facts["oracle"])
 
 

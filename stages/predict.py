@@ -11,6 +11,7 @@ from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.device import device
 from confidnet_core.networks.inference import predict, prediction_metrics, save_predictions
 from confidnet_core.tracking.stage_run import stage_run
+from confidnet_core.tracking.stopwatch import Stopwatch
 from stages._command import command, stage_params
 
 
@@ -19,11 +20,15 @@ def main(params: Params, name: str, seed: int) -> None:
 
     with stage_run(stage="predict", benchmark=name, seed=seed, params=stage_params(params, name, "model")) as tracked:
         classifier = load_classifier(paths.network(name, seed, "baseline"), benchmark, dataset)
-        answers = {split: predict(classifier, dataset.split(split)[0], dataset, device()) for split in SCORED}
+        answers, stopwatch = {}, Stopwatch()
+        for split in SCORED:
+            with stopwatch.of(len(dataset.splits[split])):
+                answers[split] = predict(classifier, dataset.split(split)[0], dataset, device())
         metrics = prediction_metrics(answers["test"], dataset.split("test")[1], dataset)
 
         save_predictions(paths.predictions(name, seed), answers, metrics)
         tracked.log_metrics({key: value for key, value in metrics.items() if key != "class_iou"})
+        tracked.log_metrics(stopwatch.metrics())
         tracked.log_metrics({f"iou/{name}": value for name, value in metrics.get("class_iou", {}).items()})
 
 

@@ -4,8 +4,6 @@ reads   $CONFIDNET_DATA/NAME or data/raw/NAME (or downloads), params.yaml
 writes  data/prepared/BENCHMARK/{images.npy, labels.npy, split.json, facts.json}
 """
 
-from dataclasses import asdict
-
 from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import find
@@ -16,8 +14,8 @@ from stages._command import command, stage_params
 
 
 def main(params: Params, name: str) -> None:
-    data, how = params.benchmark(name).data, params.calibration
-    inputs = stage_params(params, name, "data") | {"calibration": asdict(how)}
+    data, how = params.benchmark(name).data, params.calibration_split
+    inputs = stage_params(params, name, "data") | {"calibration_split": dict(how)}
 
     with stage_run(stage="prepare", benchmark=name, seed=None, params=inputs) as tracked:
         facts = save_dataset(with_calibration(find("datasets", data.name)(**data.settings), how), paths.prepared(name))

@@ -17,17 +17,17 @@ from stages._training import training_of
 
 def main(params: Params, name: str, seed: int) -> None:
     with training_of("train_confidnet", params, name, seed, "confidnet", "baseline") as networks:
-        training, tracked = networks.training, networks.tracked
+        training, tracked, recipe = networks.training, networks.tracked, networks.benchmark.confidnet
         classifier = networks.classifier()
         torch.manual_seed(seed)
-        confidnet = build_confidnet(classifier, training.recipe, training.dataset)
+        confidnet = build_confidnet(classifier, recipe, training.dataset)
         target = training_target(confidnet, training.dataset, training.device)
         warn_collapsed(target, name)
         tracked.log_metrics({"train_errors": target["errors"], "train_tcp_mean": target["mean"], "train_tcp_std": target["std"]})
         tracked.set_tag("target_collapsed", target["collapsed"])
         tracked.log_figure(target_histogram(target), "train_tcp.png")
 
-        if training.recipe.first_confidence == "mean_tcp":
+        if recipe.first_confidence == "mean_tcp":
             confidnet.head.start_at(target["mean"])
         state = train_confidnet(confidnet, training)
 

@@ -138,7 +138,7 @@ def decoded(data: bytes, place: str, mode: Literal["RGB", "L"] = "RGB") -> Image
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
-        return ORIENTATIONS.get(image.getexif().get(0x0112))
+        return ORIENTATIONS.get(image.getexif().get(0x0112, 1))
     except BROKEN:  # damaged EXIF data says nothing of the pixels
         return None
 
@@ -199,7 +199,7 @@ def split_indices(name: str, tree: Tree, counts: Sequence[int], val: int | float
 
     The draw is that of ConfidNet's published split: the first of train's samples, shuffled by the legacy generator.
     """
-    splits = dict(zip(SPLITS, np.split(np.arange(sum(counts)), np.cumsum(counts)[:2]), strict=True))
+    splits: dict[str, np.ndarray] = dict(zip(SPLITS, np.split(np.arange(sum(counts)), np.cumsum(counts)[:2]), strict=True))
     if counts[1]:
         if val:
             raise ValueError(f"{name}: val is {val}, but {tree.place} has a val split of {counts[1]}; set val to 0, or take that away")

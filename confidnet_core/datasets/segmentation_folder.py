@@ -1,4 +1,4 @@
-"""A user's own images with a mask each, in a folder or a .zip, in one of four layouts.
+"""Your own images with a mask each. In a folder or a .zip, in one of four layouts.
 
     train/ trainannot/    images/train/ masks/train/    train/images/ train/masks/    and the same for test and, if there is one, val
     images/ masks/        with the lists train.txt, test.txt and perhaps val.txt, which the other layouts may have, too
@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import PurePosixPath
+from typing import Annotated
 
 import numpy as np
 from PIL import Image
+from pydantic import Field
 
+from confidnet_core.config.ranges import Byte, Count, PathText, SplitSeed, Validation
 from confidnet_core.data import SPLITS, Dataset
 from confidnet_core.datasets._images import (
     DIGEST,
@@ -33,12 +36,19 @@ from confidnet_core.datasets._images import (
     statistics,
     warn_of_leaks,
 )
-from confidnet_core.datasets._raw import check_whole
 
 NAME = "segmentation_folder"
 MASKS = (".png", ".bmp", ".gif", ".tif", ".tiff")  # a mask's pixels are exact, so never JPEG
 LAYOUTS = (("{}/images", "{}/masks"), ("{}", "{}annot"), ("images/{}", "masks/{}"), ("images", "masks"))  # of a split's files
 LARGEST = 255  # number of classes, since labels have 8 bits and one of them may be void
+
+
+Colour = Annotated[Sequence[Byte], Field(min_length=3, max_length=3)]
+Classes = Annotated[
+    Sequence[str] | dict[str, Byte | Colour],
+    Field(min_length=2, max_length=LARGEST, description=f"2 to {LARGEST} names, or names with values"),
+]
+Void = Byte | Sequence[Byte | Colour] | None  # a list of values or colours, or a colour alone
 
 
 @dataclass(frozen=True)
@@ -56,13 +66,13 @@ class Legend:
 
 def segmentation_folder(
     *,
-    folder: str,
-    height: int,
-    width: int,
-    classes: tuple[str, ...] | dict,
-    void: int | list | None = None,
-    val: int | float = 0,
-    split_seed: int = 42,
+    folder: PathText,
+    height: Count,
+    width: Count,
+    classes: Classes,
+    void: Void = None,
+    val: Validation = 0,
+    split_seed: SplitSeed = 42,
 ) -> Dataset:
     """Images (n, 3, HEIGHT, WIDTH), reduced by area average, and labels (n, HEIGHT, WIDTH), taken from the nearest pixel.
 
@@ -72,8 +82,6 @@ def segmentation_folder(
     ValueError naming the setting, the folder, or the file that is missing, in two splits, damaged, of another size than its image,
     or holds what is neither a class nor void. Prints a warning where images of test are in train or val, too.
     """
-    check_whole(NAME, 1, height=height, width=width)
-    check_whole(NAME, 0, split_seed=split_seed)
     legend = read_legend(classes, void)
     with opened(folder, {"train", "images"}) as tree:
         pairs = list_pairs(tree)
@@ -86,7 +94,7 @@ def segmentation_folder(
     return Dataset(images, labels, splits, legend.classes, mean, std, words, legend.void)
 
 
-def read_legend(classes: Sequence[str] | dict, void: int | Sequence | None) -> Legend:
+def read_legend(classes: Classes, void: Void) -> Legend:
     """ValueError naming the class, or void, whose value or colour cannot be, or is another class's, too."""
     values = classes if isinstance(classes, dict) else {name: value for value, name in enumerate(classes)}
     if not 2 <= len(classes) <= LARGEST or len(values) < len(classes) or not all(isinstance(name, str) for name in values):
@@ -103,10 +111,11 @@ def read_legend(classes: Sequence[str] | dict, void: int | Sequence | None) -> L
     return Legend(tuple(values), labels, len(values) if voids else None)
 
 
-def _enter(labels: np.ndarray, key: str, value: int | Sequence, label: int) -> None:
+def _enter(labels: np.ndarray, key: str, value: int | Sequence[int], label: int) -> None:
     in_colours = len(labels) > 256
-    parts = list(value) if in_colours and isinstance(value, Sequence) else [value]
-    if len(parts) != (3 if in_colours else 1) or not all(type(part) is int and 0 <= part <= 255 for part in parts):
+    given = list(value) if in_colours and isinstance(value, Sequence) else [value]
+    parts = [part for part in given if type(part) is int and 0 <= part <= 255]
+    if not len(parts) == len(given) == (3 if in_colours else 1):
         expected = "a colour, [red, green, blue] of 0 to 255" if in_colours else "a value from 0 to 255"
         raise ValueError(f"{NAME}: {key} is {value!r}; expected {expected}, as the first class has")
     number = int.from_bytes(parts, "big")

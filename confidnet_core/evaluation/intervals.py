@@ -1,6 +1,6 @@
 """Percentile intervals of metrics over resamples of the test split: Efron & Tibshirani 1993, chapter 13."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ import pandas as pd
 from confidnet_core.metrics import METRICS
 
 
-def intervals(replicates: Mapping[tuple, np.ndarray], level: float, names: Sequence[str]) -> pd.DataFrame:
+def intervals(replicates: Mapping[tuple, np.ndarray], level: float, names: list[str]) -> pd.DataFrame:
     """<metric>_low and <metric>_high for each key: the central LEVEL of its replicates, (resamples, metrics) as from `bootstrap`.
 
     names: of the parts of a key. Resamples in which a metric is undefined are left out; NaN where it always is.

@@ -50,7 +50,7 @@ def _of_images(confidence: np.ndarray, correct: np.ndarray, sizes: np.ndarray, r
     at = np.flatnonzero(errors.any(axis=0))
     exact = np.array([np.nan if value is None else value for value in failure_metrics(confidence, correct).values()])
     counts, errors = counts.astype(float), errors[:, at].astype(float)  # products of floats are BLAS's; whole numbers stay exact
-    shift = exact - _metrics(*(part.sum(axis=0, keepdims=True, dtype=np.int64) for part in (counts, errors)), at)[0]
+    shift = exact - _metrics(_whole(counts), _whole(errors), at)[0]
     rows = []
     for drawn in draws(len(sizes), counts.shape[1], resamples, rng):
         weights = drawn.astype(float)
@@ -117,3 +117,8 @@ def _metrics(counts: np.ndarray, errors: np.ndarray, at: np.ndarray) -> np.ndarr
             *(most_kept(ends, wrong_kept, risk)[:, None] / total for risk in RISKS),
         )
     return np.concatenate(columns, axis=1)
+
+
+def _whole(counts: np.ndarray) -> np.ndarray:
+    """All images together: int64 (1, thresholds)."""
+    return counts.sum(axis=0, keepdims=True, dtype=np.int64)

@@ -46,7 +46,7 @@ def conventions(confidence: ArrayLike, correct: ArrayLike) -> dict[str, dict[str
         "crl": {"aurc": crl, "e_aurc": crl - optimum, **_crl_rates(rates)},
         "fd_shifts": {
             "aurc": fd_shifts.area(),
-            "e_aurc": fd_shifts.area() - optimum,
+            "e_aurc": fd_shifts.trapezoid() - optimum,
             "augrc": fd_shifts.generalised().area(),
             "fpr_at_95_tpr": None if rates is None else float(rates[0][np.argmax(rates[1] >= 0.9495)]),
         },
@@ -60,12 +60,15 @@ class _Points:
     def __init__(self, coverage: np.ndarray, risk: np.ndarray) -> None:
         self.coverage, self.risk = coverage, risk
 
+    def trapezoid(self) -> float:
+        return float(np.trapezoid(self.risk, self.coverage))
+
     def area(self) -> float | None:
-        return float(np.trapezoid(self.risk, self.coverage)) if len(self.risk) > 1 else None
+        return self.trapezoid() if len(self.risk) > 1 else None
 
     def mean_height(self) -> float | None:
         """None for one sample, whose curve is a point."""
-        return self.area() / float(self.coverage[-1] - self.coverage[0]) if len(self.risk) > 1 else None
+        return self.trapezoid() / float(self.coverage[-1] - self.coverage[0]) if len(self.risk) > 1 else None
 
     def without_full_coverage(self) -> "_Points":
         return _Points(self.coverage[:-1], self.risk[:-1])

@@ -5,6 +5,8 @@ Traub et al. 2024, arXiv:2407.01032 (AUGRC); Geifman & El-Yaniv 2017, arXiv:1705
 risk). One sort of all samples and one of the errors serve every metric; many float32 samples are counted instead, which is faster.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -93,7 +95,7 @@ def _of_both_outcomes(total: int, right: int, counts: Counts) -> tuple[float, ..
     """The metrics in the order of METRICS, for at least one error and one success."""
     wrong, surest = total - right, -(-4 * total // 5)
     kept = wrong_kept = 0  # totals of the blocks so far, from the surest sample on
-    false_positives = surest_risk = None
+    false_positives = surest_risk = math.nan  # until their block
     discordant = 0  # twice the pairs of a surer error and a correct prediction, a tie once
     precision_of_errors = precision_of_successes = risk = 0.0
     kept_at = [total if wrong / total <= target else 0 for target in RISKS]
@@ -102,7 +104,7 @@ def _of_both_outcomes(total: int, right: int, counts: Counts) -> tuple[float, ..
         kept_here, wrong_here = kept + np.cumsum(sample_count), wrong_kept + np.cumsum(error_count)
         right_here = kept_here - wrong_here
         precision_of_successes += float(np.sum(success_count * (right_here / kept_here)))
-        if false_positives is None and 20 * right_here[-1] >= 19 * right:
+        if math.isnan(false_positives) and 20 * right_here[-1] >= 19 * right:
             false_positives = int(wrong_here[np.argmax(20 * right_here >= 19 * right)])
         if kept < surest <= kept_here[-1]:
             last = np.searchsorted(kept_here, surest)  # the threshold that the least sure of them is at

@@ -65,7 +65,9 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _copy(parameter: nn.Parameter, source: Tensor | None, place: str) -> None:
+def _copy(parameter: Tensor | None, source: Tensor | None, place: str) -> None:
+    if parameter is None:
+        raise ValueError(f"{place} has no such parameter, which VGG16's have")
     if source is None or source.shape != parameter.shape:
         found = "nothing" if source is None else tuple(source.shape)
         raise ValueError(f"{place}: expected {tuple(parameter.shape)}, the file has {found}; it must be torchvision's vgg16, not vgg16_bn")

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from confidnet_core.config.params import Benchmark, Choice
-from confidnet_core.config.recipes import Confidnet, Correction, Head
+from confidnet_core.config.recipes import Confidnet, CorrectedMcpRecipe, Head
 from confidnet_core.config.registry import find
 from confidnet_core.data import Dataset
 from confidnet_core.files import read_json, replacing, write_json, write_text
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp, freeze
+from confidnet_core.networks.device import moved
 from confidnet_core.networks.head import ConfidenceHead, confidence_head, head_of
 from confidnet_core.networks.inference import classification_metrics
 
@@ -36,7 +37,7 @@ def build_confidnet(classifier: Classifier, recipe: Confidnet, dataset: Dataset)
     return ConfidNet(classifier, _head(classifier.feature_channels, recipe, dataset, "confidnet"), dropout=recipe.dropout)
 
 
-def build_corrected_mcp(classifier: Classifier, recipe: Correction, dataset: Dataset) -> CorrectedMcp:
+def build_corrected_mcp(classifier: Classifier, recipe: CorrectedMcpRecipe, dataset: Dataset) -> CorrectedMcp:
     """A head on the frozen classifier that adds nothing to MCP yet. ValueError as from build_confidnet."""
     seen = classifier.feature_channels + len(dataset.classes) + 1  # logit_features
     return CorrectedMcp(classifier, _head(seen, recipe, dataset, "corrected_mcp"), dropout=recipe.dropout)
@@ -94,7 +95,7 @@ def load_classifier(folder: Path, benchmark: Benchmark, dataset: Dataset) -> Cla
 
 def checked_classifier(folder: Path, benchmark: Benchmark, dataset: Dataset, device: torch.device) -> Classifier:
     """The frozen classifier on the device, after its validation accuracy was found to be the one that its training noted."""
-    classifier = freeze(load_classifier(folder, benchmark, dataset)).to(device, memory_format=torch.channels_last)
+    classifier = moved(freeze(load_classifier(folder, benchmark, dataset)), device)
     noted = read_json(folder / "model.json")["val_accuracy"]
     found = classification_metrics(classifier, dataset, device, "fp32")["val_accuracy"]
     if abs(noted - found) > 1e-3:  # devices differ in the last bits of a sum, never by more than a few predictions

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import torch
@@ -68,7 +69,7 @@ def augmented(images: Tensor, labels: Tensor, how: Augmentation, generator: Gene
     images uint8 or float (b, c, h, w) in [0, 255], labels uint8 or int64 (b,) or (b, h, w), both back in their types (rotated:
     float32, int64). Black fills what comes from outside an image, void what comes from outside a label map.
     """
-    maps = labels.ndim == 3
+    maps, fill = labels.ndim == 3, cast(int, void)  # TrainingBatches refuses label maps without void, where it is needed
     if how.flip:
         flips = torch.rand(len(images), generator=generator).to(images.device) < 0.5
         images, labels = _flipped(images, flips), _flipped(labels, flips) if maps else labels
@@ -78,12 +79,12 @@ def augmented(images: Tensor, labels: Tensor, how: Augmentation, generator: Gene
         if how.rotation:
             grid = _grid(images, angles, shifts)
             # Outside is zero for grid_sample: shift labels so that zero means void.
-            labels = _sampled((labels.long() - void).unsqueeze(1), grid).squeeze(1).long() + void if maps else labels
+            labels = _sampled((labels.long() - fill).unsqueeze(1), grid).squeeze(1).long() + fill if maps else labels
             images = _sampled(images, grid)
         else:
             starts = (shifts + how.crop).to(images.device)
             images = _window(images, starts, how.crop, 0)
-            labels = _window(labels.unsqueeze(1), starts, how.crop, void).squeeze(1) if maps else labels
+            labels = _window(labels.unsqueeze(1), starts, how.crop, fill).squeeze(1) if maps else labels
     return images, labels
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from confidnet_core.networks.classifier import Classifier
+from confidnet_core.networks.head import ConfidenceHead
 from confidnet_core.networks.probabilities import log_odds_of_largest
 
 
@@ -24,7 +25,7 @@ class ConfidNet(nn.Module):
     BatchNorm's running statistics never move, in either phase. A new network is in eval mode, since the encoder is shared.
     """
 
-    def __init__(self, encoder: Classifier, head: nn.Module, *, dropout: bool = True, encoder_trainable: bool = False) -> None:
+    def __init__(self, encoder: Classifier, head: ConfidenceHead, *, dropout: bool = True, encoder_trainable: bool = False) -> None:
         super().__init__()
         self.encoder, self.head = encoder.requires_grad_(encoder_trainable), head
         self.dropout, self.encoder_trainable = dropout, encoder_trainable
@@ -64,7 +65,7 @@ class CorrectedMcp(ConfidNet):
     The head sees the features and `logit_features`. Its last layer starts at 0, so that before any training this is MCP.
     """
 
-    def __init__(self, encoder: Classifier, head: nn.Module, *, dropout: bool = True) -> None:
+    def __init__(self, encoder: Classifier, head: ConfidenceHead, *, dropout: bool = True) -> None:
         super().__init__(encoder, head, dropout=dropout)
         self.head.start_at_zero()
 

@@ -30,12 +30,17 @@ class ConfidenceHead(nn.Module):
         """Let a fresh head begin near this confidence, in [0, 1]: where targets are nearly all 1, one that begins at 1/2 first
         learns to be sure of everything, and the sigmoid then passes hardly any gradient on."""
         with torch.no_grad():
-            self.output.bias.fill_(torch.logit(torch.tensor(confidence), eps=1e-4))
+            self._bias().fill_(torch.logit(torch.tensor(confidence), eps=1e-4))
 
     def start_at_zero(self) -> None:
         """Let a fresh head say 0 for everything, as what it adds to another score."""
         nn.init.zeros_(self.output.weight)
-        nn.init.zeros_(self.output.bias)
+        nn.init.zeros_(self._bias())
+
+    def _bias(self) -> Tensor:
+        if self.output.bias is None:
+            raise ValueError("the last layer of a confidence head needs a bias: nn.Linear or nn.Conv2d without bias=False")
+        return self.output.bias
 
 
 def confidence_head(features: int, *, widths: Sequence[int] | None = None, kernel: int | None = None) -> ConfidenceHead:

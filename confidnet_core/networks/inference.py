@@ -33,6 +33,8 @@ def map_images(
             if out is None:
                 out = np.empty((len(images), *values.shape[1:]), values.dtype)
             out[where] = values
+    if out is None:
+        raise ValueError(f"{label}: there are no images; check that the split holds some")
     return out
 
 

@@ -1,7 +1,7 @@
 """Where a classifier fails and a score does not see it: class by class, and sample by sample."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import NamedTuple
 
@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from confidnet_core.comparison.differences import HEADLINE
-from confidnet_core.comparison.table import UNDEFINED, shown
+from confidnet_core.comparison.frames import HEADLINE
+from confidnet_core.comparison.tables import UNDEFINED, format_value
 from confidnet_core.data import Dataset, labelled
 from confidnet_core.evaluation.stored import Place
 from confidnet_core.metrics import confusion_matrix, failure_metrics
+from confidnet_core.reporting.highlights import best_scores
 
 LONGEST = 96  # pixels of a small picture's longer side
 EXACT = 64  # pixels up to which a picture is kept as it is, without loss
@@ -21,7 +22,7 @@ EXACT = 64  # pixels up to which a picture is kept as it is, without loss
 
 class Sample(NamedTuple):
     pixels: np.ndarray  # uint8 (h, w, 3), or (h, w) in grey
-    place: int  # in the test split
+    test_index: int  # in the test split
     truth: str
     predicted: str
     confidence: str
@@ -34,57 +35,76 @@ class Sample(NamedTuple):
         return webp(image, lossless=max(image.size) <= EXACT)
 
     @property
-    def caption(self) -> str:
-        taken = self.truth if self.truth == self.predicted else f"{self.truth}\ntaken for {self.predicted}"
-        return f"{taken}\n{self.confidence}, no. {self.place}"
+    def facts(self) -> list[str]:
+        """What a reader needs of it, each in a few words."""
+        predicted = [] if self.truth == self.predicted else [f"predicted {self.predicted}"]
+        return [f"true {self.truth}", *predicted, f"confidence {self.confidence}", f"test index {self.test_index}"]
 
 
 def shown_methods(place: Place, against: Sequence[str], frame: pd.DataFrame) -> list[str]:
-    """Two methods of which failures are shown: what others are compared with, and the best of these others. frame: a `table`"""
+    """Two methods of which failures are shown: what others are compared with, and the best of these others. frame: a `comparison_frame`"""
     reference = [other for other in against if other in place.methods][:1]
     others = frame[(frame["benchmark"] == place.benchmark) & ~frame["oracle"] & ~frame["method"].isin(against)]
-    means = others.groupby("method", sort=False)[HEADLINE.metric].mean()
-    return [*reference, *([means.idxmax()] if means.notna().any() else [])]
+    return [*reference, *best_scores(others)]
 
 
-def failure_rows(place: Place, dataset: Dataset, methods: Sequence[str]) -> dict[str, list[tuple[np.ndarray, str]]]:
-    """Of a classification, for sheets.picture_sheet: two rows for each method."""
+class Failures(NamedTuple):
+    """Of a classification, what one method fails to see. label: its name for readers"""
+
+    label: str
+    errors: list[Sample]  # those with the highest confidence
+    correct: list[Sample]  # correct predictions with the lowest
+
+
+def picked_failures(place: Place, dataset: Dataset, labels: Mapping[str, str]) -> list[Failures]:
+    """Picked once for the picture sheet and for the page; nothing of a segmentation. labels: METHOD -> its name for readers"""
+    if dataset.is_segmentation:
+        return []
+    return [
+        Failures(label, most_confident_errors(place, dataset, method), least_confident_correct(place, dataset, method))
+        for method, label in labels.items()
+    ]
+
+
+def failure_rows(picked: Sequence[Failures]) -> dict[str, list[tuple[np.ndarray, str]]]:
+    """For sheets.picture_sheet: two rows for each method."""
     rows = {}
-    for method in methods:
-        errors, successes = surest_errors(place, dataset, method), least_sure_successes(place, dataset, method)
-        rows[f"{method}: the errors it is surest of"] = [(one.pixels, one.caption) for one in errors]
-        rows[f"{method}: the successes it is least sure of"] = [(one.pixels, one.caption) for one in successes]
+    for label, errors, correct in picked:
+        rows[f"{label}: most confident errors"] = [(sample.pixels, "\n".join(sample.facts)) for sample in errors]
+        rows[f"{label}: least confident correct predictions"] = [(sample.pixels, "\n".join(sample.facts)) for sample in correct]
     return rows
 
 
-def surest_errors(place: Place, dataset: Dataset, method: str, count: int = 8) -> list[Sample]:
-    """Of a classification: the errors that the method is surest of, the surest first."""
-    return _samples(place, dataset, method, count, right=False)
+def most_confident_errors(place: Place, dataset: Dataset, method: str, count: int = 8) -> list[Sample]:
+    """Of a classification: the errors with the highest confidence, the highest first."""
+    return _samples(place, dataset, method, count, correct=False)
 
 
-def least_sure_successes(place: Place, dataset: Dataset, method: str, count: int = 8) -> list[Sample]:
-    """Of a classification: the successes that the method is least sure of, the least sure first."""
-    return _samples(place, dataset, method, count, right=True)
+def least_confident_correct(place: Place, dataset: Dataset, method: str, count: int = 8) -> list[Sample]:
+    """Of a classification: the correct predictions with the lowest confidence, the lowest first."""
+    return _samples(place, dataset, method, count, correct=True)
 
 
-def by_class(place: Place, dataset: Dataset, methods: Sequence[str]) -> list[list[str]]:
-    """A header, then a row for each class that the test split has: its samples, or labelled pixels, its errors, what they are taken
-    for most, and HEADLINE of each method within the class."""
+def by_class(place: Place, dataset: Dataset, methods: Mapping[str, str]) -> list[list[str]]:
+    """A header, then a row for each class that the test split has: its samples, or labelled pixels, its errors, the class that it is
+    confused with most, and HEADLINE of each method within the class. methods: METHOD -> its name for readers"""
     labels = dataset.labels[dataset.splits["test"]]
     predicted = np.asarray(place.predicted())
     confusion = confusion_matrix(labels, predicted, len(dataset.classes), dataset.void)
     counted = labelled(labels, dataset.void)
     labels, correct = labels[counted], (predicted == labels)[counted]
     numbers = [_within(np.asarray(place.confidence(method)), correct, labels, len(dataset.classes)) for method in methods]
-    rows = [["class", "pixels" if dataset.is_segmentation else "samples", "errors", "error rate %", "mostly taken for"]]
-    rows[0] += [f"{method} {HEADLINE.heading}" for method in methods]
+    rows = [["class", "pixels" if dataset.is_segmentation else "samples", "errors", "error rate %", "most confused with"]]
+    rows[0] += [f"{label} {HEADLINE.heading}" for label in methods.values()]
     for index, name in enumerate(dataset.classes):
         total, wrong = int(confusion[index].sum()), confusion[index].copy()
         wrong[index] = 0
         if total:
-            taken = f"{dataset.classes[wrong.argmax()]} ({wrong.max():,})" if wrong.any() else UNDEFINED
+            other = f"{dataset.classes[wrong.argmax()]} ({wrong.max():,})" if wrong.any() else UNDEFINED
             errors = int(wrong.sum())
-            rows.append([name, f"{total:,}", f"{errors:,}", shown(100 * errors / total), taken, *(column[index] for column in numbers)])
+            rows.append(
+                [name, f"{total:,}", f"{errors:,}", format_value(100 * errors / total), other, *(column[index] for column in numbers)]
+            )
     return rows
 
 
@@ -92,15 +112,15 @@ def _within(confidence: np.ndarray, correct: np.ndarray, labels: np.ndarray, cla
     cells = []
     for index in range(classes):
         own = labels == index
-        value = failure_metrics(confidence[own], correct[own])[HEADLINE.metric] if own.any() else None
-        cells.append(UNDEFINED if value is None else shown(HEADLINE.scale * value))
+        value = failure_metrics(confidence[own], correct[own])[HEADLINE.key] if own.any() else None
+        cells.append(UNDEFINED if value is None else HEADLINE.printed(value))
     return cells
 
 
-def _samples(place: Place, dataset: Dataset, method: str, count: int, right: bool) -> list[Sample]:
+def _samples(place: Place, dataset: Dataset, method: str, count: int, correct: bool) -> list[Sample]:
     index, predicted = dataset.splits["test"], place.predicted()
-    confidence, wanted = place.confidence(method), np.flatnonzero((predicted == dataset.labels[index]) == right)
-    order = np.argsort(confidence[wanted] if right else -confidence[wanted], kind="stable")[:count]
+    confidence, wanted = place.confidence(method), np.flatnonzero((predicted == dataset.labels[index]) == correct)
+    order = np.argsort(confidence[wanted] if correct else -confidence[wanted], kind="stable")[:count]
     return [
         Sample(
             _pixels(dataset.images[index[at]]),

@@ -3,11 +3,12 @@
 Its tables are those of comparison.md; verdicts, charts, class tables and pictures stand beside them.
 """
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -15,16 +16,21 @@ from markupsafe import Markup
 from PIL import Image
 
 from confidnet_core import paths
-from confidnet_core.comparison.table import legend, table_text
+from confidnet_core.comparison.frames import COLUMNS, HEADLINE
+from confidnet_core.comparison.main_table import accuracy_line
+from confidnet_core.comparison.rendering import html
+from confidnet_core.comparison.tables import Table
 from confidnet_core.comparison.verdicts import Verdict, verdicts
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import marks
-from confidnet_core.data import Dataset, load_dataset
+from confidnet_core.data import load_dataset
 from confidnet_core.evaluation.stored import Place
 from confidnet_core.files import read_json, write_text
 from confidnet_core.reporting import charts
-from confidnet_core.reporting.failures import by_class, least_sure_successes, shown_methods, surest_errors, webp
-from confidnet_core.reporting.markup import html
+from confidnet_core.reporting.curves import MIN_BIN_COUNT, MIN_BIN_SHARE
+from confidnet_core.reporting.failures import Failures, by_class, shown_methods, webp
+from confidnet_core.reporting.highlights import best_scores, report_styles
+from confidnet_core.reporting.palette import Style
 from confidnet_core.revision import commit, versions
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -36,19 +42,32 @@ PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy")
 class Findings:
     """What `report` has worked out.
 
-    frame: a `table`; ends: intervals of the means over seeds; found: of `differences`; notes, below: as `comparison.markdown` takes them;
-    ranks: Markdown or nothing; curves: "risk_coverage" and "outcomes" as rows of `curves`, with the oracle's label, and both of
-    `histories`; learned: METHOD -> of `costs`
+    frame: a `comparison_frame`; ends: intervals of the means over seeds; compared: of `differences`; tables: BENCHMARK -> its `main_table`;
+    notes: BENCHMARK -> a line above it; below: the tables after it, BENCHMARK -> tables each; ranks: a `rank_table` or nothing;
+    curves: "risk_coverage", "outcomes" and "reliability" as rows of `curves`, of a style's `series`, and both of `histories`; failures:
+    (benchmark, seed) -> of `picked_failures`
     """
 
     frame: pd.DataFrame
     ends: pd.DataFrame
-    found: pd.DataFrame
+    compared: pd.DataFrame
+    tables: Mapping[str, Table]
     notes: Mapping[str, str]
-    below: Sequence[Mapping[str, str]]
-    ranks: str
+    below: Sequence[Mapping[str, Sequence[Table]]]
+    ranks: Table | None
     curves: Mapping[str, pd.DataFrame]
-    learned: Mapping[str, str]
+    failures: Mapping[tuple[str, int], Sequence[Failures]]
+
+
+class Fold(NamedTuple):
+    """What a reader opens when it is needed. title: of its summary"""
+
+    title: str
+    body: Markup
+
+    @property
+    def slug(self) -> str:
+        return re.sub("[^a-z0-9]+", "-", self.title.lower()).strip("-")
 
 
 @dataclass(frozen=True)
@@ -62,83 +81,102 @@ class Section:
     seeds: int
     first_seed: int
     risk_coverage: Markup
+    legend: list[dict[str, Any]]
+    bright: str
     scores: list[dict[str, Any]]
     trainings: list[dict[str, Any]]
     classes: list[list[str]]
-    pictures: list[dict[str, Any]] = field(default_factory=list)
+    pictures: Sequence[Failures] = ()
     maps: str | None = None  # a data URI
-    tables: list[Markup] = field(default_factory=list)
+    folds: list[Fold] = field(default_factory=list)
 
-    parts = (
-        ("table", "metrics"),
-        ("curves", "curves"),
-        ("scores", "scores"),
-        ("failures", "failures"),
-        ("trainings", "trainings"),
-    )  # of an anchor and its name
+    @property
+    def parts(self) -> list[tuple[str, str]]:
+        """Anchor and title of each part, in the order of the page; the first four are open, the rest folded."""
+        parts = [("table", "Methods and metrics"), ("curves", "Risk-coverage curve"), ("failures", "Failures"), ("trainings", "Trainings")]
+        parts += [("scores", "Scores one by one"), *((fold.slug, fold.title) for fold in self.folds), ("data", "Data and recipes")]
+        return [(f"{self.name}-{anchor}", title) for anchor, title in parts]
 
 
 def write_page(path: Path, params: Params, everywhere: Sequence[Place], findings: Findings, figures: Path) -> None:
     """figures: the folder in which segmentation benchmarks have their sheet of maps. Of several seeds, pictures, histograms and class
     tables are those of the first."""
-    words = verdicts(findings.frame, findings.found, findings.ends)
+    words, styles = verdicts(findings.frame, findings.compared, findings.ends), report_styles(findings.frame, params.against)
     firsts = {place.benchmark: place for place in reversed(everywhere)}
-    sections = [_section(firsts[name], params, findings, words[name], figures) for name in params.run]
+    sections = [_section(firsts[name], params, findings, words[name], figures, styles) for name in params.run]
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(), undefined=StrictUndefined)
     page = environment.get_template("page.html").render(
         sections=sections,
-        legend=html(legend(findings.frame, True, True)),
+        headline=HEADLINE.heading,
         level=params.bootstrap.level,
-        ranks=html(findings.ranks),
+        bins={"count": MIN_BIN_COUNT, "share": MIN_BIN_SHARE},
+        ranks=html(findings.ranks, heading=2) if findings.ranks else "",
         run=_what_ran(params),
         library=charts.plotly_zipped(),
-        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
-        script=Markup((TEMPLATES / "charts.js").read_text(encoding="utf-8")),
+        style=_text("style.css"),
+        scripts=[_text("page.js"), _text("tables.js"), _text("charts.js")],
     )
     write_text(path, page)
 
 
-def _section(place: Place, params: Params, findings: Findings, verdict: Verdict, figures: Path) -> Section:
+def _text(template: str) -> Markup:
+    return Markup((TEMPLATES / template).read_text(encoding="utf-8"))
+
+
+def _section(place: Place, params: Params, findings: Findings, verdict: Verdict, figures: Path, styles: Mapping[str, Style]) -> Section:
     dataset, frame = load_dataset(paths.prepared(place.benchmark)), findings.frame
     own = frame[frame["benchmark"] == place.benchmark]
     curves = {name: rows[rows["benchmark"] == place.benchmark] for name, rows in findings.curves.items()}
-    oracle = next((method for method in place.methods if place.evaluation(method).oracle), None)
-    shown = shown_methods(place, params.against, frame)
+    shown = {method: styles[method].label for method in shown_methods(place, params.against, frame)}
+    notes = tuple(note for note in (accuracy_line(own), findings.notes.get(place.benchmark)) if note)
     maps = figures / f"{place.benchmark}_seed{place.seed}_maps.png"
     return Section(
         name=place.benchmark,
         verdict=verdict,
-        table=html(table_text(own, findings.ends, findings.notes.get(place.benchmark), findings.learned)),
+        table=html(replace(findings.tables[place.benchmark], notes=notes), heading=None),
         facts=_facts(place.benchmark, params),
         seeds=own["seed"].nunique(),
         first_seed=place.seed,
-        risk_coverage=charts.risk_coverage(curves["risk_coverage"], _label(oracle, oracle)),
-        scores=_scores(place, curves["outcomes"], oracle),
+        risk_coverage=charts.risk_coverage(curves["risk_coverage"], styles, place.benchmark),
+        legend=charts.legend(styles, place.benchmark),
+        bright=_bright(own, styles),
+        scores=_scores(place, curves, styles),
         trainings=_trainings(curves["losses"], curves["validation"]),
         classes=by_class(place, dataset, shown),
-        pictures=[] if dataset.is_segmentation else [_pictures(place, dataset, method) for method in shown],
+        pictures=findings.failures[place.benchmark, place.seed],
         maps=webp(Image.open(maps).convert("RGB")) if dataset.is_segmentation else None,
-        tables=[html(texts[place.benchmark]) for texts in findings.below if place.benchmark in texts],
+        folds=[_fold(part[place.benchmark]) for part in findings.below if part.get(place.benchmark)],
     )
 
 
-def _label(method: str | None, oracle: str | None) -> str | None:
-    """As the rows of curves name it."""
-    return method if oracle is None or method != oracle else f"{method} (oracle)"
+def _fold(tables: Sequence[Table]) -> Fold:
+    """Of the tables of one section; the title of the first is that of the section."""
+    first, *others = tables
+    return Fold(first.title, Markup("").join([html(first, heading=None), *map(html, others)]))
 
 
-def _scores(place: Place, histograms: pd.DataFrame, oracle: str | None) -> list[dict[str, Any]]:
+def _bright(own: pd.DataFrame, styles: Mapping[str, Style]) -> str:
+    """In words, which scores have their colour from the start. own: rows of one benchmark of a `table`"""
+    results = own[~own["oracle"]]
+    benchmark, best = own["benchmark"].iloc[0], best_scores(results)
+    names = [style.label for method, style in styles.items() if benchmark in style.bright and method in set(results["method"]) - set(best)]
+    firsts = [f"{styles[method].label}, the best by {HEADLINE.title}" for method in best]
+    return "; ".join([*firsts, *names])
+
+
+def _scores(place: Place, curves: Mapping[str, pd.DataFrame], styles: Mapping[str, Style]) -> list[dict[str, Any]]:
     modules, scores = marks("scores", place.methods, "__module__"), []
-    for method in place.methods:
-        label, folder = _label(method, oracle), place.operating(method)
-        own = histograms[(histograms["method"] == label) & (histograms["seed"] == place.seed)]
+    for method, style in styles.items():
+        of_seed = {name: curves[name][(curves[name]["seed"] == place.seed)] for name in ("outcomes", "reliability")}
+        histogram, bins = (rows[rows["method"] == style.series] for rows in of_seed.values())
         scores.append(
             {
-                "name": label,
+                "name": style.label,
+                "colours": charts.both_colours(style.colour),
                 "what": (sys.modules[modules[method]].__doc__ or "").strip().partition("\n")[0],
-                "how": read_json(folder / "calibration.json")["how"],
-                "outcomes": charts.outcomes(own),
-                "reliability": charts.reliability(pd.read_csv(folder / "reliability.csv")),
+                "how": read_json(place.operating(method) / "calibration.json")["how"],
+                "outcomes": charts.outcomes(histogram),
+                "reliability": charts.reliability(bins),
             }
         )
     return scores
@@ -146,16 +184,13 @@ def _scores(place: Place, histograms: pd.DataFrame, oracle: str | None) -> list[
 
 def _trainings(losses: pd.DataFrame, validation: pd.DataFrame) -> list[dict[str, Any]]:
     """Of one benchmark, all seeds."""
-    parts = {name: [rows[rows["training"] == name] for rows in (losses, validation)] for name in dict.fromkeys(losses["training"])}
+    titles = {column.key: column.title for column in COLUMNS} | {"mean_iou": "mean IoU"}
+    both = losses, validation.replace({"metric": titles})
+    parts = {name: [rows[rows["training"] == name] for rows in both] for name in dict.fromkeys(losses["training"])}
     return [
         {"name": name, "losses": charts.history(loss, "loss"), "validation": charts.history(ranking, "on validation data")}
         for name, (loss, ranking) in parts.items()
     ]
-
-
-def _pictures(place: Place, dataset: Dataset, method: str) -> dict[str, Any]:
-    errors, successes = surest_errors(place, dataset, method), least_sure_successes(place, dataset, method)
-    return {"method": method, "errors": errors, "successes": successes}
 
 
 def _facts(benchmark: str, params: Params) -> dict[str, str]:
@@ -175,19 +210,20 @@ def _what_ran(params: Params) -> dict[str, str]:
     return {
         "benchmarks": ", ".join(params.run),
         "seeds": ", ".join(map(str, params.seeds)),
-        "code": commit(MADE_BY) or "of no git repository",
+        "code": commit(MADE_BY) or "in no git repository",
         "versions at the comparison": _words(versions(*PACKAGES)),
         "settings of scores": "; ".join(f"{name}: {_words(own)}" for name, own in params.methods.items() if own) or "none",
-        "calibration split": _words(asdict(params.calibration)),
-        "resamples": _words(asdict(params.bootstrap)),
-        "thresholds": _words(asdict(params.thresholds)),
+        "calibration split": _words(dict(params.calibration_split)),
+        "resamples": _words(dict(params.bootstrap)),
+        "thresholds": _words(dict(params.thresholds)),
         "compared with": ", ".join(params.against) or "none",
     }
 
 
 def _set(settings: Any) -> dict[str, Any]:
-    """What a dataclass says beyond its defaults."""
-    return {one.name: value for one in fields(settings) if (value := getattr(settings, one.name)) != one.default}
+    """What a choice or a recipe says beyond its defaults."""
+    defaults = {name: field.default for name, field in getattr(type(settings), "model_fields", {}).items()}
+    return {name: value for name, value in vars(settings).items() if name not in defaults or value != defaults[name]}
 
 
 def _words(settings: Mapping[str, Any]) -> str:

@@ -18,9 +18,7 @@ PAIRS = 2**24  # distances in memory at once: 64 MiB
 
 
 def reference(run: Run, score: str, samples_per_class: int) -> list[Tensor]:
-    """Training features of each class, float32 (at most `samples_per_class`, d), on the device. ValueError for less than 1."""
-    if samples_per_class < 1:
-        raise ValueError(f"methods.{score}.samples_per_class is {samples_per_class}; expected at least 1")
+    """Training features of each class, float32 (at most `samples_per_class`, d), on the device."""
     images, labels = run.dataset.split("train")
     chosen = _chosen(labels, labelled(labels, run.dataset.void), samples_per_class, run.seed)
     parts, classes = [], []

@@ -2,12 +2,15 @@
 mirrored images. Bahat & Shakhnarovich 2020, arXiv:2006.16705; of segmentation Wang et al. 2019, arXiv:1807.07356.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from confidnet_core.config.params import Benchmark
 from confidnet_core.networks.device import double
 from confidnet_core.networks.probabilities import log_odds_of_largest
 from confidnet_core.scoring.run import Run
@@ -33,20 +36,26 @@ class View:
         return maps.flip(-1) if self.mirrored else maps
 
 
-def views(run: Run, score: str, shift: float) -> list[View]:
+def views(run: Run, shift: float) -> list[View]:
     """The image moved by `shift` of its height, by a pixel at least, in four directions; 0 does not move it. If the classifier was trained
-    on mirrored images, these are mirrored, and one is only that. ValueError for a shift outside [0, 1)."""
-    if not 0 <= shift < 1:
-        raise ValueError(f"methods.{score}.shift is {shift}; expected a share of the image's height, at least 0 and below 1")
-    mirrored = run.benchmark.baseline.augmentation.flip
+    on mirrored images, these are mirrored, and one is only that."""
     pixels = max(1, round(shift * run.dataset.image_shape[1])) if shift else 0
+    return _views(run.benchmark.baseline.augmentation.flip, pixels)
+
+
+def count_views(benchmark: Benchmark, settings: Mapping[str, Any]) -> int:
+    """How many `views` of an image a score with these settings of params.yaml has: as many passes of the classifier beside its own."""
+    return len(_views(benchmark.baseline.augmentation.flip, pixels=1 if settings.get("shift", True) else 0))
+
+
+def _views(mirrored: bool, pixels: int) -> list[View]:
     moved = [View(mirrored, pixels * down, pixels * right) for down, right in MOVES] if pixels else []
     return [View(mirrored=True), *moved] if mirrored else moved
 
 
-def mean_log_odds(run: Run, score: str, shift: float) -> np.ndarray:
-    """Log-odds of the predicted class, the mean over the image and its `views`: any real number, float64 (n,). ValueError as of `views`."""
-    seen = views(run, score, shift)
+def mean_log_odds(run: Run, shift: float) -> np.ndarray:
+    """Log-odds of the predicted class, the mean over the image and its `views`: any real number, float64 (n,)."""
+    seen = views(run, shift)
     own = run.over_logits(lambda logits, _: log_odds_of_largest(logits))
     if not seen:
         return own

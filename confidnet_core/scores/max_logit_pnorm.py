@@ -1,4 +1,4 @@
-"""Maximum of centred logits over their p-norm, with p chosen on validation data: it mends classifiers whose MCP ranks badly.
+"""Maximum of centred logits over their p-norm. p is chosen on validation data: it mends classifiers whose MCP ranks badly.
 
 Cattelan & Silva 2024, "How to fix a broken confidence estimator: evaluating post-hoc methods for selective classification with deep
 neural networks", UAI, arXiv:2305.15508. MCP stays where no p is better.
@@ -20,6 +20,7 @@ def max_logit_pnorm(run: Run) -> np.ndarray:
     return run.over_logits(lambda logits, _: _normalised(logits, order))
 
 
+max_logit_pnorm.display_name = "Max logit (p-norm)"
 max_logit_pnorm.learned = "fitted"
 
 
@@ -31,7 +32,7 @@ def best_order(logits: Tensor, labels: Tensor) -> int | None:
     """The p of least AURC, of logits float64 (m, classes) and labels int64 (m,); None for MCP."""
     correct = (logits.argmax(1) == labels).numpy()
     candidates = (None, *ORDERS)  # of equal ones the first
-    return min(candidates, key=lambda order: failure_metrics(_normalised(logits, order).numpy(), correct)["aurc"])
+    return min(candidates, key=lambda order: failure_metrics(_normalised(logits, order).numpy(), correct)["aurc"] or 0.0)
 
 
 def _normalised(logits: Tensor, order: int | None) -> Tensor:

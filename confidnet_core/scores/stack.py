@@ -1,4 +1,4 @@
-"""A stack of cheap scores: logistic regression, on validation data, of the log-odds of MCP and of few numbers that tell more.
+"""Logistic regression on several cheap scores. Fitted on validation data to the log-odds of MCP and few numbers that tell more.
 
 Wolpert 1992, "Stacked generalization". They mean the same for every class: a hundred errors are enough, and scenes unlike those of the
 validation data do no harm.
@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from confidnet_core.config.ranges import Count, Share
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.device import double
 from confidnet_core.networks.probabilities import log_odds_of_largest
 from confidnet_core.scores._neighbours import distance_to_neighbour, over_places, reference
-from confidnet_core.scores._views import mean_log_odds
-from confidnet_core.scoring.run import Run
+from confidnet_core.scores._views import count_views, mean_log_odds
+from confidnet_core.scoring.run import Run, Split
 
 PARTS = 5  # of the validation data: each is scored by a regression on the others
 MOST = 2**20  # validation pixels that are fitted to
@@ -26,21 +27,22 @@ LOG_ODDS = (0, 1)  # the columns that are a score by themselves
 Regression = tuple[list[float], list[float], list[float], float]  # mean and deviation of the columns; coefficients; intercept
 
 
-def stack(run: Run, samples_per_class: int = 1000, shift: float = 0.04) -> np.ndarray:
+def stack(run: Run, samples_per_class: Count = 1000, shift: Share = 0.04) -> np.ndarray:
     """Log-odds of being right, any real number: of the regression, or where that is no better, the score `tta` or those of MCP.
 
     Better: a higher AUPR-Error on validation data, each part of which is scored by a regression on the others; a part is a stretch of
     images, since the pixels of an image err together.
     samples_per_class: bounds the training samples of a class, whose nearest counts
     shift: of the views, as a share of the image's height
-    ValueError for samples_per_class below 1 and for a shift outside [0, 1).
     """
     return applied(run.fitted(_best, samples_per_class, shift), run.once(stacked, run.split, samples_per_class, shift))
 
 
+stack.display_name = "Stack"
 stack.scale = "log_odds"
 stack.learned = "fitted"
 stack.passes = "views"
+stack.count_views = count_views
 
 
 def best(inputs: Inputs, correct: np.ndarray) -> Regression | int:
@@ -52,7 +54,7 @@ def best(inputs: Inputs, correct: np.ndarray) -> Regression | int:
     parts = np.arange(len(correct)) * PARTS // len(correct)
     if all(len(np.unique(correct[parts != part])) == 2 for part in range(PARTS)):
         scored = [applied(_fitted(inputs[parts != part], correct[parts != part]), inputs[parts == part]) for part in range(PARTS)]
-        if failure_metrics(np.concatenate(scored), correct)["aupr_error"] > quality[column]:
+        if (failure_metrics(np.concatenate(scored), correct)["aupr_error"] or 0.0) > quality[column]:
             return _fitted(inputs, correct)
     return column
 
@@ -79,10 +81,10 @@ def applied(regression: Regression | int, inputs: Inputs) -> np.ndarray:
     return (inputs - np.array(mean)) / np.array(deviation) @ np.array(coefficients) + intercept
 
 
-def stacked(run: Run, split: str, samples_per_class: int, shift: float) -> Inputs:
+def stacked(run: Run, split: Split, samples_per_class: int, shift: float) -> Inputs:
     """What is stacked, of a split."""
     run = run.on(split)
-    columns = [run.over_logits(lambda logits, _: log_odds_of_largest(logits)), mean_log_odds(run, "stack", shift)]
+    columns = [run.over_logits(lambda logits, _: log_odds_of_largest(logits)), mean_log_odds(run, shift)]
     return np.column_stack(columns if run.dataset.is_segmentation else [*columns, _distances(run, samples_per_class)])
 
 

@@ -1,4 +1,4 @@
-"""Maximum class probability of logits divided by a temperature, which is fitted on validation data. Guo et al. 2017, arXiv:1706.04599."""
+"""MCP after temperature scaling. The temperature is fitted on validation data. Guo et al. 2017, arXiv:1706.04599."""
 
 import math
 
@@ -19,6 +19,7 @@ def temperature(run: Run) -> np.ndarray:
     return run.over_logits(lambda logits, _: log_odds_of_largest(logits / fitted))
 
 
+temperature.display_name = "Temperature scaling"
 temperature.scale = "log_odds"
 temperature.learned = "fitted"
 

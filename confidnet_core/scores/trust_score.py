@@ -1,4 +1,4 @@
-"""Trust Score: distance to the nearest other class over distance to the predicted one. Jiang et al. 2018, arXiv:1805.11783.
+"""Trust Score: ratio of distances to classes. The nearest other class over the predicted one. Jiang et al. 2018, arXiv:1805.11783.
 
 Every labelled pixel of a segmentation is scored.
 """
@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from confidnet_core.config.ranges import Count, Share
 from confidnet_core.networks.device import double
 from confidnet_core.scores._neighbours import distance_to_neighbour, over_places, reference
 from confidnet_core.scoring.run import Run
 
 
-def trust_score(run: Run, neighbour: int = 1, samples_per_class: int = 1000, alpha: float = 0.0, k: int = 10) -> np.ndarray:
+def trust_score(run: Run, neighbour: Count = 1, samples_per_class: Count = 1000, alpha: Share = 0.0, k: Count = 10) -> np.ndarray:
     """d(other) / (d(predicted) + 1e-12), >= 0, with d the distance to a class's `neighbour`-th nearest reference point.
 
     samples_per_class: bounds the reference points of a class
@@ -20,15 +21,11 @@ def trust_score(run: Run, neighbour: int = 1, samples_per_class: int = 1000, alp
     outliers (Algorithm 1 of the paper)
 
     A class that the training split lacks is infinitely far: what is predicted as such a class gets 0. ValueError if `neighbour` is
-    below 1 or above the points of a class, `samples_per_class` or `k` is below 1, or `alpha` is not in [0, 1).
+    above the points of the smallest class.
     """
-    if not 0 <= alpha < 1:
-        raise ValueError(f"methods.trust_score.alpha is {alpha}; expected at least 0 and below 1")
-    if k < 1:
-        raise ValueError(f"methods.trust_score.k is {k}; expected at least 1")
     classes = run.fitted(_classes, samples_per_class, alpha, k)
     smallest = min(len(points) for points in classes if len(points))
-    if not 1 <= neighbour <= smallest:
+    if neighbour > smallest:
         raise ValueError(f"methods.trust_score.neighbour is {neighbour}; expected 1 to {smallest} (the smallest class)")
 
     def of_places(queries: Tensor, predicted: Tensor) -> Tensor:
@@ -44,6 +41,7 @@ def trust_score(run: Run, neighbour: int = 1, samples_per_class: int = 1000, alp
     )
 
 
+trust_score.display_name = "Trust Score"
 trust_score.learned = "neighbours"
 
 

@@ -4,6 +4,8 @@ Lakshminarayanan et al. 2017, arXiv:1612.01474.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +69,7 @@ def _mean_softmax(seeds: Sequence[int], predictions: Path, dataset: Dataset, spl
     for start in range(0, len(counted), step):
         part = slice(start, start + step)
         inside = counted[part]
-        mean = sum(_softmax(one[part], inside) for one in logits) / len(seeds)
+        mean = reduce(add, (_softmax(one[part], inside) for one in logits)) / len(seeds)
         predicted = torch.from_numpy(np.stack([one[part][inside] for one in classes]).astype(np.int64))
         where = slice(done, done + len(mean))
         yield count, where, mean, predicted

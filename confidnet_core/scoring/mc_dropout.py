@@ -15,7 +15,7 @@ from confidnet_core.data import Dataset, labelled
 from confidnet_core.files import replacing, write_json
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import set_dropout
-from confidnet_core.networks.device import autocast, double
+from confidnet_core.networks.device import autocast, double, moved
 from confidnet_core.networks.inference import map_images
 
 # Entropies are in nats. The largest mean probability is that of the class that the passes prefer, which need not be the one predicted.
@@ -37,11 +37,11 @@ def sample(classifier: Classifier, dataset: Dataset, split: str, how: McDropout,
     All draws follow from the seed; the generator is left as it was, and dropout is left off.
     """
     images, labels = dataset.split(split)
-    network = classifier.to(where, memory_format=torch.channels_last).eval()
+    network = moved(classifier, where).eval()
     before, after = network.split_at_dropout()
 
     def quantities(batch: Tensor) -> Tensor:
-        mean, entropy = 0.0, 0.0  # running sums: one map of probabilities in memory, not one a pass
+        mean = entropy = torch.zeros(())  # running sums: one map of probabilities in memory, not one a pass
         with autocast(where, how.precision):
             shared = before(batch)
         for _ in range(how.passes):

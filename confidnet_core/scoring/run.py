@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from confidnet_core.files import read_json
 from confidnet_core.networks.artifacts import load_classifier, load_corrected_mcp, load_finetuned, load_head
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp
-from confidnet_core.networks.device import device
+from confidnet_core.networks.device import device, moved
 from confidnet_core.networks.inference import map_images
 from confidnet_core.scoring.fitted import checked, save_fitted
 from confidnet_core.scoring.reads import NETWORKS, READABLE, SAMPLES, check_read
@@ -35,6 +36,7 @@ class Kept:
     networks: dict[str, Any] = field(default_factory=dict)  # those that were asked for, by their folder in Run.models
     fitted: dict[str, Any] = field(default_factory=dict)  # by function and settings
     made: dict[tuple, Any] = field(default_factory=dict)
+    fit_seconds: dict[str, float] = field(default_factory=dict)  # by function and settings, as `fitted`
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ class Run:
         """
         key = json.dumps([f"{fit.__module__}.{fit.__qualname__}", *settings])
         if key not in self.kept.fitted:
+            began = perf_counter()
             self.kept.fitted[key] = checked(fit(self, *settings), f"{fit.__module__}.{fit.__qualname__}")
+            self.kept.fit_seconds[key] = perf_counter() - began
         return self.kept.fitted[key]
 
     def save_fitted(self, folder: Path) -> None:
@@ -165,7 +169,7 @@ class Run:
         if name in NETWORKS:
             check_read(self.method, self.reads, name)
         if name not in self.kept.networks:
-            self.kept.networks[name] = load(self.models / name).to(self.device, memory_format=torch.channels_last)
+            self.kept.networks[name] = moved(load(self.models / name), self.device)
         return self.kept.networks[name]
 
     def sampled(self, quantity: str) -> np.ndarray:

@@ -5,7 +5,7 @@ be what `evaluate` stored.
 """
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +69,7 @@ def pack(place: Place, method: str, params: Params, folder: Path, skipped: tuple
         "std": dataset.std,
         "segmentation": dataset.is_segmentation,
         "data": read_json(paths.prepared(place.benchmark) / "facts.json")["sha256"],
-        "recipes": asdict(params.benchmark(place.benchmark)),
+        "recipes": params.benchmark(place.benchmark).model_dump(),
     }
     write_json(folder / "model.json", facts)
     for path in (stored / FILE, place.operating(method) / "threshold.json"):

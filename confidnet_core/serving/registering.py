@@ -72,7 +72,8 @@ def register_or_warn(params: Params, benchmark: str, run_id: str | None = None) 
 def _best(params: Params, benchmark: str, folder: Path) -> Candidate:
     """The best candidate of all seeds, by AURC on validation data."""
     places = [Place(benchmark, seed, tuple(params.methods)) for seed in params.seeds]
-    return min((best_score(place, params, folder / str(place.seed)) for place in places), key=lambda candidate: _aurc(candidate.validation.metrics))
+    candidates = (best_score(place, params, folder / str(place.seed)) for place in places)
+    return min(candidates, key=lambda candidate: _aurc(candidate.validation.metrics))
 
 
 def _baseline(params: Params, found: Candidate, folder: Path) -> Candidate | None:
@@ -122,9 +123,9 @@ def _packed(candidate: Candidate) -> Packed:
 def _described(version: Any, found: Candidate) -> str:
     guarantee, of = found.model.guarantee(), found.validation
     figures = {name: "undefined" if of.metrics[name] is None else f"{of.metrics[name]:.4f}" for name in ("aupr_error", "aurc")}
-    asked = f"at a target risk of {promise['risk']:g}"
+    asked = f"at a target risk of {guarantee['risk']:g}"
     nothing = f"accepts nothing, since no threshold was found even {asked}"
-    accepts = nothing if guarantee["threshold"] is None else f"accepts from a confidence of {promise['threshold']:.4g} on, {asked}"
+    accepts = nothing if guarantee["threshold"] is None else f"accepts from a confidence of {guarantee['threshold']:.4g} on, {asked}"
     text = f"{version.name} version {version.version}: {of.method}, seed {of.seed}, AUPR-Error {figures['aupr_error']} and AURC "
     text += f"{figures['aurc']} on validation data, {accepts}"
     return "; ".join([text, *(f"better, but not served: {one}" for one in found.skipped)])

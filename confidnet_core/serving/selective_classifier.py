@@ -10,16 +10,16 @@ The scores are the very functions of scores/. One that needs more than new image
 MLflow loads the folder by _load_pyfunc (mlflow.org/docs/latest/api_reference/python_api/mlflow.pyfunc.html, loader_module).
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from confidnet_core.config._typed import build
 from confidnet_core.config.params import Benchmark, Choice
 from confidnet_core.config.registry import find
+from confidnet_core.config.section import checked
 from confidnet_core.data import Dataset
 from confidnet_core.evaluation.calibrators import Calibrator, fit_calibrator
 from confidnet_core.files import read_json
@@ -143,9 +143,9 @@ class SelectiveClassifier:
 
     @cached_property
     def _benchmark(self) -> Benchmark:
-        """From dataclasses.asdict of it."""
-        parts = {field.name: (field.type, self.facts["recipes"][field.name]) for field in fields(Benchmark)}
-        return Benchmark(**{name: kind(**raw) if kind is Choice else build(name, kind, raw) for name, (kind, raw) in parts.items()})
+        """From model_dump of it."""
+        recipes = self.facts["recipes"]
+        return checked(Benchmark, {**recipes, **{name: Choice(**recipes[name]) for name in ("data", "model")}})
 
     @cached_property
     def _answering(self) -> Classifier:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from confidnet_core.training.resume import Resume
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Metrics = dict[str, float | None]
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe, covariant=True)
 EpochLog = Callable[[Metrics, int], None]
 
 # Random draws follow from a stage's name, its seed and the epoch. These stages keep the draws of their former names.
@@ -45,12 +46,12 @@ class TrainingState:
 
 
 @dataclass(frozen=True)
-class Training:
+class Training(Generic[AnyRecipe]):
     """What every training needs beside its networks. log: called with the metrics and the number of each epoch."""
 
     stage: str
     dataset: Dataset
-    recipe: Recipe
+    recipe: AnyRecipe
     seed: int
     device: torch.device
     resume: Resume
@@ -64,7 +65,7 @@ class Training:
 
 def fit(
     network: nn.Module,
-    training: Training,
+    training: Training[Recipe],
     *,
     loss: Loss,
     validate: Callable[[], Metrics],
@@ -121,18 +122,19 @@ class _Learner:
 
     def epoch(self, epoch: int, one_pass: Callable[[Loss], float]) -> tuple[float, float]:
         """A step a batch: (learning rate at the start, mean loss)."""
-        averaging = epoch > self.recipe.epochs - self.recipe.swa_epochs
+        averaging = self.average is not None and epoch > self.recipe.epochs - self.recipe.swa_epochs
         constant = self.recipe.swa_learning_rate if averaging else None
         for group in self.optimizer.param_groups:
             group["lr"] = constant or group["lr"]
         rate = self.optimizer.param_groups[0]["lr"]
         train_loss = one_pass(partial(self._step, scheduled=not constant))
-        if averaging:
+        if self.average is not None and averaging:
             self.average.update_parameters(self.network)
         return rate, train_loss
 
     def average_pass(self, one_pass: Callable[[Loss], float]) -> tuple[float, float]:
         """The averaged weights with BatchNorm statistics of their own, for which no step is made: (rate 0, mean loss)."""
+        assert self.average is not None, "an average is only made with swa_epochs"
         take_average(self.network, self.average)
         self.network.train()
         with fresh_statistics(self.network), torch.no_grad():

@@ -40,7 +40,7 @@ def folder(clean: pytest.MonkeyPatch) -> Path:
         frame[metric] = frame.get(metric, 0.9)
         frame[f"{metric}_low"], frame[f"{metric}_high"] = frame[metric] - 0.1, frame[metric] + 0.1
     frame.to_csv("reports/comparison.csv", index=False)
-    pairs = [("small", "margin", "mcp", "aupr_error", "better"), ("other", "margin", "mcp", "aupr_error", "cannot be told apart")]
+    pairs = [("small", "margin", "mcp", "aupr_error", "better"), ("other", "margin", "mcp", "aupr_error", "no significant difference")]
     pd.DataFrame(pairs, columns=["benchmark", "method", "against", "metric", "verdict"]).to_csv("reports/differences.csv", index=False)
     return Path.cwd()
 
@@ -136,16 +136,18 @@ def test_names_are_listed_without_importing_torch_or_mlflow(folder: Path):
 def test_without_a_terminal_the_comparison_is_markdown(folder: Path):
     lines = shown("show", "small", "--metrics", "aupr_error").splitlines()
     assert lines[0] == "small: 10 errors among 100, accuracy 90.00 %"
-    assert "| mcp          |     50.00 [40.00, 60.00] |" in lines
-    assert "| margin       | **75.00** [65.00, 85.00] |" in lines
-    assert "| tcp (oracle) |   100.00 [90.00, 110.00] |" in lines
-    assert lines[8:10] == ["AUPR-Error against mcp", "  better: margin"]
+    assert [line for line in lines if line.startswith("| ")][2:] == [
+        "| Margin       | **75.00** ▲ [65.00, 85.00] |",
+        "| MCP          |     50.00   [40.00, 60.00] |",
+        "| TCP (oracle) |   100.00   [90.00, 110.00] |",
+    ]
+    assert lines[8:10] == ["AUPR-Error against MCP", "  significantly better: Margin"]
 
 
 def test_several_seeds_are_shown_as_mean_and_deviation_without_the_intervals_of_single_seeds(folder: Path):
     found = shown("show", "other", "-m", "aupr_error")
-    assert "**55.00 ± 7.07** |" in found and "[" not in found and found.count("| mcp") == 1
-    assert "cannot be told apart: margin" in found
+    assert "**55.00 ± 7.07** |" in found and "[" not in found and found.count("| MCP") == 1
+    assert "no significant difference: Margin" in found
 
 
 @pytest.mark.slow
@@ -166,7 +168,7 @@ def test_the_best_value_is_bold_and_the_oracle_never(folder: Path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("show smal", "reports/comparison.csv has no benchmark smal; did you mean small?"),
+        ("show smal", "reports/comparison.csv has no benchmark smal, and git has no experiment of that name; did you mean small?"),
         ("show -m aupr_eror", "reports/comparison.csv has no metric aupr_eror; did you mean aupr_error?"),
         ("report", "reports/index.html does not exist; `dvc repro` makes it"),
     ],

@@ -11,8 +11,10 @@ import pytest
 from project_code import ROOT
 from test_comparison import evaluation
 
+from confidnet_core.comparison.frames import comparison_frame
 from confidnet_core.comparison.published import FILE, beside_published, load_published
-from confidnet_core.comparison.table import UNDEFINED, markdown, table
+from confidnet_core.comparison.rendering import markdown
+from confidnet_core.comparison.tables import UNDEFINED
 
 NAN = math.nan
 
@@ -135,6 +137,11 @@ def test_a_slip_in_the_file_is_refused_with_its_line(tmp_path: Path, old: str, n
         load_published(tmp_path / "published.csv")
 
 
+def beside(frame: pd.DataFrame, published: pd.DataFrame) -> dict[str, str]:
+    """Each as Markdown."""
+    return {name: markdown(table) for name, (table,) in beside_published(frame, published).items()}
+
+
 def lines(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
 
@@ -146,17 +153,17 @@ def test_ours_theirs_and_the_difference_stand_under_each_other(published: pd.Dat
         evaluation("confidnet", benchmark="mnist_convnet", errors=80, samples=10000, aupr_error=None, aupr_success=0.9998),
         evaluation("confidnet_head", benchmark="mnist_convnet", errors=80, samples=10000, aupr_error=0.4),
     ]
-    header, _, *rows = lines(beside_published(table(ours), published)["mnist_convnet"])
+    header, _, *rows = lines(beside(comparison_frame(ours), published)["mnist_convnet"])
     assert header == ["method", "", "FPR@95%TPR ↓", "AUPR-Error ↑", "AUPR-Success ↑", "AUROC ↑", "accuracy ↑", "errors"]
     nothing = UNDEFINED
     assert rows == [
-        ["mcp", "ours", "10.00", "50.00", "50.00", "98.00", "99.20", "80 among 10,000"],
+        ["MCP", "ours", "10.00", "50.00", "50.00", "98.00", "99.20", "80 among 10,000"],
         ["", "published", "5.56", "35.05", "99.99", "98.63", "99.10", "90 among 10,000 (derived)"],
         ["", "difference", "+4.44", "+14.95", "-49.99", "-0.63", "+0.10", ""],
-        ["confidnet", "ours", "50.00", nothing, "99.98", "50.00", "99.20", "80 among 10,000"],
+        ["ConfidNet", "ours", "50.00", nothing, "99.98", "50.00", "99.20", "80 among 10,000"],
         ["", "published", "3.33", "45.89", "99.99", "98.82", "99.10", "90 among 10,000 (derived)"],
         ["", "difference", "+46.67", nothing, "-0.01", "-48.82", "+0.10", ""],
-        ["confidnet_head", "ours", "50.00", "40.00", "50.00", "50.00", "99.20", "80 among 10,000"],
+        ["ConfidNet (head only)", "ours", "50.00", "40.00", "50.00", "50.00", "99.20", "80 among 10,000"],
         ["", "published", nothing, "43.94", nothing, nothing, nothing, nothing],
         ["", "difference", nothing, "-3.94", nothing, nothing, nothing, ""],
     ]
@@ -164,41 +171,43 @@ def test_ours_theirs_and_the_difference_stand_under_each_other(published: pd.Dat
 
 def test_what_differs_is_said_below_the_table(published: pd.DataFrame):
     names = ("mnist_convnet", "camvid_segnet", "camvid_segnet_full")
-    frame = table([evaluation(method, benchmark=name) for name in names for method in METHODS])
-    convnet, camvid, full = beside_published(frame, published).values()
+    frame = comparison_frame([evaluation(method, benchmark=name) for name in names for method in METHODS])
+    convnet, camvid, full = beside(frame, published).values()
     assert "one run without deviation" in convnet and "two images of ninety" in convnet and "Derived: " in convnet
     assert "void pixels count there is unknown" in camvid and "small random sample of the pixels" in camvid and "Derived: " not in camvid
     assert camvid.count("360 x 480 and a SegNet of full width") == 1 and "full width" not in full
     assert full.count("void pixels count there is unknown") == 1
-    alone = beside_published(table([evaluation("trust_score", benchmark="mnist_convnet")]), published)["mnist_convnet"]
+    alone = beside(comparison_frame([evaluation("trust_score", benchmark="mnist_convnet")]), published)["mnist_convnet"]
     assert "two images" not in alone and "MC-dropout" not in alone
-    alone = beside_published(table([evaluation("confidnet", benchmark="camvid_segnet")]), published)["camvid_segnet"]
+    alone = beside(comparison_frame([evaluation("confidnet", benchmark="camvid_segnet")]), published)["camvid_segnet"]
     assert "full width" in alone and "small random sample" not in alone
 
 
 @pytest.mark.parametrize("name", ["svhn_convnet", "cifar100_vgg16"])
 def test_an_unverified_count_is_not_shown(published: pd.DataFrame, name: str):
-    text = beside_published(table([evaluation("mcp", benchmark=name)]), published)[name]
+    text = beside(comparison_frame([evaluation("mcp", benchmark=name)]), published)[name]
     assert [row[6:] for row in lines(text)[2:]] == [["93.33", "60 among 900"], [UNDEFINED, UNDEFINED], [UNDEFINED, ""]]
     assert "1186" not in text and "3404" not in text and "erived" not in text
 
 
 def test_benchmarks_and_methods_without_published_numbers_have_no_table(published: pd.DataFrame):
-    frame = table([evaluation("mcp"), evaluation("entropy", benchmark="mnist_mlp"), evaluation("mcp", benchmark="cifar10_vgg16")])
-    assert list(beside_published(frame, published)) == ["cifar10_vgg16"]
+    frame = comparison_frame(
+        [evaluation("mcp"), evaluation("entropy", benchmark="mnist_mlp"), evaluation("mcp", benchmark="cifar10_vgg16")]
+    )
+    assert list(beside(frame, published)) == ["cifar10_vgg16"]
 
 
 def test_several_seeds_are_compared_by_their_mean(published: pd.DataFrame):
     seeds = [
         evaluation("mcp", seed, "cifar10_vgg16", errors=700 + seed, samples=10000, auroc=value) for seed, value in enumerate([0.9, 0.92])
     ]
-    (_, _, ours, theirs, difference) = lines(beside_published(table(seeds), published)["cifar10_vgg16"])
+    (_, _, ours, theirs, difference) = lines(beside(comparison_frame(seeds), published)["cifar10_vgg16"])
     assert (ours[5], theirs[5], difference[5]) == ("91.00 ± 1.41", "91.53", "-0.53")
     assert ours[7] == "700.5 among 10,000"
 
 
 def test_the_table_is_aligned_and_no_wider_than_150_characters(published: pd.DataFrame):
-    frame = table(
+    frame = comparison_frame(
         [
             evaluation(method, seed, name, errors=1476607 + seed, samples=40262400, fpr_at_95_tpr=0.98 + 0.02 * seed)
             for name in TABLE_1
@@ -206,15 +215,12 @@ def test_the_table_is_aligned_and_no_wider_than_150_characters(published: pd.Dat
             for seed in (0, 1)
         ]
     )
-    below = beside_published(frame, published)
-    text = markdown(frame, below=[below])
+    below = beside(frame, published)
     for name in TABLE_1:
-        section = text.split(f"## {name}\n")[1].split("\n## ")[0]
-        assert below[name] in section
         drawn = [line for line in below[name].splitlines() if line.startswith("|")]
         bars = [[match.start() for match in re.finditer(r"\|", line)] for line in drawn]
         assert len(drawn) >= 14 and all(positions == bars[0] for positions in bars)
-        assert max(map(len, below[name].splitlines())) <= 150
+        assert max(map(len, drawn)) <= 150
 
 
 def test_the_numbers_are_installed_with_the_package(tmp_path: Path):

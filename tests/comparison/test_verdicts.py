@@ -28,50 +28,53 @@ def verdict(values: dict[str, float], against: tuple[str, ...] = ("mcp",), noise
     return verdicts(frame, found, intervals(replicates, 0.95, ["benchmark", "method"]))["toy"]
 
 
-def test_a_score_that_is_told_apart_is_better_by_its_points_on_so_many_errors():
+def test_a_significantly_better_score_is_better_by_its_points_on_so_many_errors():
     best, short, details = verdict({"mcp": 0.4, "entropy": 0.3, "margin": 0.5}, ("mcp", "entropy"))
     assert best == ("margin",)
     assert short == (
-        "margin has the highest AUPR-Error, 50.00 [50.00, 50.00], on 7 errors among 1,200 test predictions: "
-        "better than mcp, by +10.00 points [+10.00, +10.00]; better than entropy, by +20.00 points [+20.00, +20.00]."
+        "Margin has the highest AUPR-Error, 50.00 [50.00, 50.00], on 7 errors among 1,200 test predictions: "
+        "significantly better than MCP, by +10.00 percentage points [+10.00, +10.00]; "
+        "significantly better than Entropy, by +20.00 percentage points [+20.00, +20.00]."
     )
-    assert "Against mcp: better: margin; worse: entropy." in details
+    assert "Against MCP: significantly better: Margin; significantly worse: Entropy." in details
 
 
 def test_a_lead_that_could_be_chance_is_called_so():
     short = verdict({"mcp": 0.4, "margin": 0.5}, noise=0.2).short
-    assert "it cannot be told apart from mcp, +10.00 points [-" in short and "better" not in short
+    assert "no significant difference from MCP, +10.00 percentage points [-" in short and "better" not in short
 
 
 def test_a_lead_that_only_the_correction_for_comparisons_takes_away_is_called_so():
     short = verdict({"mcp": 0.4, **{f"other{place}": 0.4 for place in range(9)}, "margin": 0.5}, noise=0.0465).short
-    assert "it cannot be told apart from mcp after the correction for the number of comparisons, +10.00 points [+" in short
+    assert "no significant difference from MCP after Holm correction, +10.00 percentage points [+" in short
 
 
 def test_what_others_are_compared_with_can_be_best_and_differences_are_seen_from_it():
     best, short, _ = verdict({"mcp": 0.6, "entropy": 0.5, "margin": 0.4}, ("mcp", "entropy"))
     assert best == ("mcp",)
-    assert "better than entropy, by +10.00 points" in short and short.endswith("mcp is itself a score that all others are compared with.")
+    assert "significantly better than Entropy, by +10.00 percentage points" in short and short.endswith(
+        "MCP is itself a score that all others are compared with."
+    )
 
 
 def test_the_oracle_is_a_bound_and_never_best():
     best, short, details = verdict({"mcp": 0.4, "margin": 0.5, "tcp": 0.9})
-    assert best == ("margin",) and "tcp" not in short
-    assert "tcp is an oracle, which reads the labels: 90.00 [90.00, 90.00] is a bound, no result." in details
+    assert best == ("margin",) and "TCP" not in short
+    assert "TCP reads the labels: 90.00 [90.00, 90.00] is an upper bound, not a competing method." in details
     assert verdict({"tcp": 0.9}).best == ()
 
 
 def test_scores_with_equal_values_are_best_together():
     best, short, details = verdict({"mcp": 0.4, "entropy": 0.3, "tta": 0.5, "stack": 0.5})
     assert best == ("tta", "stack")
-    assert short.startswith("tta and stack have the highest AUPR-Error, 50.00 [50.00, 50.00], on 7 errors")
-    assert short.endswith(": better than mcp, by +10.00 points [+10.00, +10.00].")
-    assert "flatters it a little." in (chosen := details[-1]) and "Next is" not in chosen
+    assert short.startswith("TTA and Stack have the highest AUPR-Error, 50.00 [50.00, 50.00], on 7 errors")
+    assert short.endswith(": significantly better than MCP, by +10.00 percentage points [+10.00, +10.00].")
+    assert "is selected on this test set, so its value is slightly optimistic." in (chosen := details[-1]) and "Next is" not in chosen
     details = " ".join(verdict({"mcp": 0.3, "entropy": 0.4, "tta": 0.5, "stack": 0.5}).details)
-    assert "Next is entropy with 40.00 [40.00, 40.00]; tta and stack were not tested against it." in details
+    assert "Next is Entropy with 40.00 [40.00, 40.00]; TTA and Stack were not tested against it." in details
     short = verdict({"mcp": 0.5, "margin": 0.5}).short
-    assert short.startswith("mcp and margin have the highest") and short.endswith(
-        "mcp is itself a score that all others are compared with."
+    assert short.startswith("MCP and Margin have the highest") and short.endswith(
+        "MCP is itself a score that all others are compared with."
     )
     assert "Next is" not in " ".join(verdict({"mcp": 0.5, "margin": 0.5}).details)
 
@@ -85,13 +88,13 @@ def test_where_all_predictions_end_alike_nothing_is_best(errors: int):
 
 def test_what_was_not_tested_is_not_claimed():
     details = " ".join(verdict({"mcp": 0.4, "entropy": 0.5, "margin": 0.6}).details)
-    assert "The best of 3 scores is named after a look at these very errors" in details
-    assert "Next is entropy with 50.00 [50.00, 50.00]; margin was not tested against it." in details
+    assert "The best of 3 scores is selected on this test set" in details
+    assert "Next is Entropy with 50.00 [50.00, 50.00]; Margin was not tested against it." in details
     assert "was not tested" not in " ".join(verdict({"mcp": 0.5, "margin": 0.6}).details)
 
 
 def test_other_metrics_may_have_other_winners():
-    assert "By the other metrics the first is mcp and margin by FPR@95%TPR, " in " ".join(verdict({"mcp": 0.4, "margin": 0.5}).details)
+    assert "By the other metrics the best is MCP and Margin by FPR@95%TPR, " in " ".join(verdict({"mcp": 0.4, "margin": 0.5}).details)
 
 
 def test_several_trainings_have_a_mean_and_a_spread_which_the_interval_is_not():

@@ -152,12 +152,6 @@ def test_a_faulty_folder_is_refused_by_the_name_of_the_file(fault: str, tree: Pa
         load()
 
 
-@pytest.mark.parametrize("settings", [{"height": 0}, {"width": -480}, {"height": True}])
-def test_a_size_that_cannot_be_is_refused_by_its_name(settings: dict, tree: Path) -> None:
-    with pytest.raises(ValueError, match=next(iter(settings))):
-        load(**settings)
-
-
 def test_an_image_is_reduced_to_the_mean_of_the_pixels_it_covers(tree: Path) -> None:
     data = load(height=SHAPE[0] // 2, width=SHAPE[1] // 4)
     blocks = pixels(tree / "train/a.png").reshape(6, 2, 4, 4, 3).astype(float).mean(axis=(1, 3)).transpose(2, 0, 1)

@@ -227,9 +227,6 @@ def test_a_faulty_folder_is_refused_by_the_name_of_the_file(fault: str, tree: Pa
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"height": 0}, "height is 0; expected a whole number, 1 or more"),
-        ({"width": 8.0}, "width is 8.0"),
-        ({"split_seed": -1}, "split_seed is -1"),
         ({"val": 2}, r"val is 2, but .*insects/ has a val split of 2; set val to 0, or take that away"),
         ({"folder": "insects/train/ant/a.png"}, "a.png is neither a folder nor a whole .zip archive"),
     ],

@@ -104,7 +104,6 @@ def test_test_images_that_are_training_images_too_are_counted_aloud(folder: Path
         ({"void": True}, "void is True; expected a value"),
         ({"void": [[0, 0, 0]]}, r"void is \[0, 0, 0\]; expected a value"),
         ({"val": 1}, r"val is 1, but .*streets/ has a val split of 1; set val to 0"),
-        ({"height": 0}, "height is 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_by_name(settings: dict, message: str, folder: Path) -> None:

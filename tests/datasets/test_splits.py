@@ -1,19 +1,18 @@
 """The calibration split: what is taken of the validation data, in which order, and what stays of it."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from project_code import ROOT
 from small import small_segmentation
+from small_params import replace
 
-from confidnet_core.config.params import Calibration, load_params
+from confidnet_core.config.params import CalibrationSplit, load_params
 from confidnet_core.data import PREPARED, SPLITS, Dataset
 from confidnet_core.datasets._raw import draw_split
 from confidnet_core.datasets.digits import digits
 from confidnet_core.splits import with_calibration
 
-THIRD = Calibration(share=0.3333, gap=0.05, seed=0)
+THIRD = CalibrationSplit(share=0.3333, gap=0.05, seed=0)
 
 
 def images(splits: dict[str, np.ndarray], frames: bool = False) -> Dataset:
@@ -51,7 +50,7 @@ def test_of_597_digits_199_are_for_calibration():
 def test_what_stays_for_validation_is_the_published_validation_set(name: str, train: int, published: int):
     params = load_params(ROOT / "params.yaml")
     settings = params.benchmark(name).data.settings
-    found = with_calibration(images(draw_split(name, train=train, test=10, **settings)), params.calibration).splits
+    found = with_calibration(images(draw_split(name, train=train, test=10, **settings)), params.calibration_split).splits
     wanted = draw_split(name, train=train, test=10, val=published, split_seed=42)
     assert np.array_equal(found["val"], wanted["val"])
     assert not np.isin(found["calibration"], found["train"]).any() and np.isin(found["calibration"], wanted["train"]).all()
@@ -109,4 +108,4 @@ def test_a_part_without_a_sample_is_refused_with_the_remedy(val: int, frames: bo
     with pytest.raises(ValueError) as caught:
         with_calibration(in_storage(val, frames), replace(THIRD, share=share))
     assert str(caught.value).startswith(f"tiny images: {division} at least 1 each")
-    assert str(caught.value).endswith("change calibration.share or gap in params.yaml, or give more")
+    assert str(caught.value).endswith("change calibration_split.share or gap in params.yaml, or give more")

@@ -2,13 +2,12 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from small import trained_runs
-from small_params import VALID, load
+from small_params import VALID, load, replace
 
 from confidnet_core.config.registry import find, names
 from confidnet_core.data import SCORED, labelled

@@ -3,7 +3,6 @@
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -109,7 +108,7 @@ def _stated(name: str, word: str) -> set[str]:
 
 
 # What several benchmarks share, and all of them.
-SHARED = ("run", "seeds", "methods", "calibration", "bootstrap", "thresholds", "against", "benchmarks")
+SHARED = ("run", "seeds", "methods", "calibration_split", "bootstrap", "thresholds", "against", "benchmarks")
 
 
 @cache
@@ -117,7 +116,7 @@ def parameters(name: str) -> frozenset[str]:
     """The params entries that the stage's code reads; of a benchmark, whole sections."""
     if name == "sources":  # the first stage checks all of params.yaml, and fails before DVC misses a benchmark's keys
         return frozenset({"run", "benchmarks"})
-    sections, found = {field.name for field in fields(Benchmark)}, set()
+    sections, found = set(Benchmark.model_fields), set()
     for path in code_of(name) - {ROOT / "confidnet_core/config/params.py"}:
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "training_of":

@@ -1,7 +1,6 @@
 """Networks as the authors released them: their layers in the published order, from PyTorch alone, under names of our own choosing."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from small import CPU, benchmark, small_digits
+from small_params import replace
 from torch import Tensor, nn
 from torch.nn import functional
 

@@ -1,12 +1,11 @@
 """What the stages store of trained networks, laid out for packing: scores on all splits, thresholds, params.yaml."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from small import CPU
-from small_params import VALID, load
+from small_params import VALID, load, replace
 
 from confidnet_core.config.params import Bootstrap, Params, Thresholds
 from confidnet_core.config.registry import find

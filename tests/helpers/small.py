@@ -3,20 +3,21 @@
 Everything runs on the CPU, where equal trainings end bit-equal.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from small_params import replace
 from torch import Tensor, nn
 
-from confidnet_core.config.params import Benchmark, Calibration, Choice, McDropout
-from confidnet_core.config.recipes import Baseline, Confidnet, Correction, Finetune, Recipe
+from confidnet_core import paths
+from confidnet_core.config.params import Benchmark, CalibrationSplit, Choice, McDropout
+from confidnet_core.config.recipes import Baseline, Confidnet, CorrectedMcpRecipe, Finetune, Recipe
 from confidnet_core.config.registry import marks, names
 from confidnet_core.data import PREPARED, Dataset, load_dataset, save_dataset
 from confidnet_core.datasets.digits import digits
-from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp, describe, save_network
+from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp, describe, save_history, save_network
 from confidnet_core.networks.confidnet import freeze
 from confidnet_core.networks.inference import Predictions, predict, prediction_metrics, save_predictions
 from confidnet_core.scoring.ensembles import save_ensembles
@@ -38,13 +39,14 @@ BASELINE = Baseline(epochs=3, batch_size=32, learning_rate=0.01, optimizer="adam
 CONFIDNET = Confidnet(epochs=3, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
 FINETUNE = Finetune(epochs=2, batch_size=32, learning_rate=0.001, optimizer="adam")
 MC_DROPOUT = McDropout(passes=3)
-CORRECTION = Correction(epochs=2, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
+CORRECTED_MCP = CorrectedMcpRecipe(epochs=2, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
 
 
 def benchmark(model: Choice = MLP, **settings: object) -> Benchmark:
     """settings: of all recipes."""
-    recipes = (replace(recipe, **settings) for recipe in (BASELINE, CONFIDNET, FINETUNE, CORRECTION))
-    return Benchmark(Choice("digits", {}), model, *recipes, MC_DROPOUT)
+    recipes = {"baseline": BASELINE, "confidnet": CONFIDNET, "finetune": FINETUNE, "corrected_mcp": CORRECTED_MCP}
+    recipes = {name: replace(recipe, **settings) for name, recipe in recipes.items()}
+    return Benchmark(data=Choice("digits", {}), model=model, **recipes, mc_dropout=MC_DROPOUT)
 
 
 def segmentation_benchmark() -> Benchmark:
@@ -55,7 +57,7 @@ def segmentation_benchmark() -> Benchmark:
 
 def small_digits(train: int = 300, val: int = 300, test: int = 300) -> Dataset:
     """With half as many for calibration as for validation."""
-    return with_calibration(digits(train=train, val=val + val // 2, test=test), Calibration(share=1 / 3, gap=0, seed=0))
+    return with_calibration(digits(train=train, val=val + val // 2, test=test), CalibrationSplit(share=1 / 3, gap=0, seed=0))
 
 
 def small_segmentation() -> Dataset:
@@ -111,25 +113,31 @@ def trained_classifier(dataset: Dataset, what: Benchmark, folder: Path) -> tuple
     return classifier, train_classifier(classifier, training(dataset, what.baseline, folder))
 
 
+def save(root: Path, name: str, part: str, weights: dict[str, Tensor], facts: dict[str, Any], state: TrainingState) -> None:
+    """A network and its history, as the training stages write them under ROOT."""
+    save_network(root / paths.network(name, 0, part), weights, facts, {})
+    save_history(root / paths.history(name, 0, part), state.history, state.best_epoch)
+
+
 def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "small") -> Run:
     """All trainings, and everything that a score may read, in the folders that the stages write under ROOT."""
     models, predictions, resume = root / "models" / name / "seed0", root / "data/predictions" / name / "seed0", root / ".resume" / name
     save_dataset(dataset, root / "data/prepared" / name)
     dataset = load_dataset(root / "data/prepared" / name)
     classifier, fit = trained_classifier(dataset, what, resume)
-    save_network(models / "baseline", classifier.state_dict(), described(what, dataset, fit), {})
+    save(root, name, "baseline", classifier.state_dict(), described(what, dataset, fit), fit)
 
     confidnet = build_confidnet(freeze(classifier), what.confidnet, dataset)
     fit = train_confidnet(confidnet, training(dataset, what.confidnet, resume, "train_confidnet"))
-    save_network(models / "confidnet", confidnet.head.state_dict(), described(what, dataset, fit), {})
+    save(root, name, "confidnet", confidnet.head.state_dict(), described(what, dataset, fit), fit)
 
     tuned = confidnet.finetuning()
     fit = finetune_confidnet(tuned, classifier, training(dataset, what.finetune, resume, "finetune"))
-    save_network(models / "finetune", tuned.state_dict(), described(what, dataset, fit), {})
+    save(root, name, "finetune", tuned.state_dict(), described(what, dataset, fit), fit)
 
     corrected = build_corrected_mcp(freeze(classifier), what.corrected_mcp, dataset)
     fit = train_corrected_mcp(corrected, training(dataset, what.corrected_mcp, resume, "train_corrected_mcp"))
-    save_network(models / "corrected_mcp", corrected.head.state_dict(), described(what, dataset, fit), {})
+    save(root, name, "corrected_mcp", corrected.head.state_dict(), described(what, dataset, fit), fit)
 
     answers = {split: predict(classifier, dataset.split(split)[0], dataset, CPU) for split in ("test", "val", "calibration")}
     save_predictions(predictions, answers, prediction_metrics(answers["test"], dataset.split("test")[1], dataset))

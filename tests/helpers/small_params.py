@@ -1,13 +1,15 @@
 """A short valid params.yaml, variants of it with one value changed, and data prepared by it."""
 
+import dataclasses
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from confidnet_core.config.params import Calibration, Params, load_params
+from confidnet_core.config.params import CalibrationSplit, Params, load_params
 from confidnet_core.data import Dataset
 from confidnet_core.splits import with_calibration
 
@@ -16,7 +18,7 @@ VALID = {
     "run": ["small"],
     "seeds": [0],
     "methods": {"mcp": {}, "trust_score": {"neighbour": 2}},
-    "calibration": {"share": 0.3333, "gap": 0.05, "seed": 0},
+    "calibration_split": {"share": 0.3333, "gap": 0.05, "seed": 0},
     "bootstrap": {"resamples": 200, "level": 0.95, "seed": 0},
     "thresholds": {"risks": [0.05, 0.3], "delta": 0.1},
     "against": ["mcp", "entropy"],
@@ -34,6 +36,7 @@ VALID = {
 }
 BASELINE = ("benchmarks", "small", "baseline")
 ABSENT = object()
+T = TypeVar("T")
 
 
 def changed(place: tuple, value: Any) -> dict:
@@ -48,6 +51,13 @@ def changed(place: tuple, value: Any) -> dict:
     else:
         parent[last] = value
     return content
+
+
+def replace(thing: T, **changes: Any) -> T:
+    """dataclasses.replace, also for what params.yaml holds: of a section the result is checked, of all of it not."""
+    if isinstance(thing, Params):
+        return thing.model_copy(update=changes)
+    return type(thing)(**dict(thing) | changes) if isinstance(thing, BaseModel) else dataclasses.replace(thing, **changes)
 
 
 def load(folder: Path, content: Any) -> Params:
@@ -67,4 +77,4 @@ def refusal(folder: Path, content: Any) -> str:
 
 def prepared(dataset: Dataset) -> Dataset:
     """With the splits that the stage `prepare` stores."""
-    return with_calibration(dataset, Calibration(**VALID["calibration"]))
+    return with_calibration(dataset, CalibrationSplit(**VALID["calibration_split"]))

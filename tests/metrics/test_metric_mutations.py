@@ -25,7 +25,7 @@ MUTATIONS = {
         ("failure", "np.argmax(20 * right_here >= 19 * right)", "np.argmax(20 * right_here > 19 * right)"),
         ("failure", "np.argmax(20 * right_here >= 19 * right)", "np.argmax(20 * right_here >= 18 * right)"),
         ("failure", "np.argmax(20 * right_here >= 19 * right)", "np.argmax(19 * right_here >= 19 * right)"),
-        ("failure", "if false_positives is None and", "if"),
+        ("failure", "if math.isnan(false_positives) and", "if"),
         ("failure", "int(wrong_here[np.argmax", "int(kept_here[np.argmax"),
         ("failure", "false_positives / wrong", "false_positives / total"),
     ],

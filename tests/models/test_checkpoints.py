@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from released_networks import MODELS, Case, Convnet, Mlp, Vgg, colours, with_hea
 from ruamel.yaml import YAML
 from sklearn.metrics import average_precision_score, roc_auc_score
 from small import CPU, benchmark, same, small_digits, trained_run
+from small_params import replace
 from torch import Tensor
 
 from confidnet_core.checkpoints import import_checkpoint, match

@@ -1,7 +1,6 @@
 """Trained networks on disk: what is written is what is loaded, and what does not belong together is refused."""
 
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from small import (
     trained_classifier,
     trained_run,
 )
-from small_params import RECIPE, changed, load
+from small_params import RECIPE, changed, load, replace
 from torch import nn
 
 from confidnet_core.config.params import Choice

@@ -107,7 +107,7 @@ def test_what_the_entries_of_a_family_need_is_needed_by_the_stages_that_call_the
 def test_the_sections_that_a_stage_reads_are_found_in_its_code():
     sections = ("model", "finetune")
     assert parameters("finetune") == {f"benchmarks.${{item.benchmark}}.{section}" for section in sections}
-    shared = {"run", "seeds", "methods", "calibration", "bootstrap", "thresholds", "against", "benchmarks"}
+    shared = {"run", "seeds", "methods", "calibration_split", "bootstrap", "thresholds", "against", "benchmarks"}
     assert parameters("compare") == shared
 
 

@@ -12,7 +12,10 @@ from small_study import METHODS, SMALL, rows, small_study, wait_for_epoch
 
 pytestmark = pytest.mark.slow
 
-AFTER_A_SCORE = ["bootstrap@digits-0", "thresholds@digits-0", "compare"]
+
+def of(*methods: str, stages: tuple[str, ...] = ("evaluate", "bootstrap", "thresholds")) -> set[str]:
+    """These stages of these scores."""
+    return {f"{stage}@digits-0-{method}" for stage in stages for method in methods}
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +34,10 @@ def test_the_first_repro_leaves_a_table_with_every_method(project):
 
 
 def test_every_stage_has_its_row_in_mlflow(project):
-    assert {run.data.tags["method"] for run in rows(project, stage="evaluate")} == set(METHODS)
     trainings = ("train_baseline", "train_confidnet", "finetune", "train_corrected_mcp")
-    for stage in ("prepare", *trainings, "predict", "bootstrap", "thresholds", "compare"):
+    for stage in ("evaluate", "bootstrap", "thresholds"):
+        assert {run.data.tags["method"] for run in rows(project, stage=stage)} == set(METHODS)
+    for stage in ("prepare", *trainings, "predict", "compare"):
         (run,) = rows(project, stage=stage)
         assert run.info.status == "FINISHED" and run.data.tags["git_commit"]
     assert all(run.data.metrics["seconds"] > 0 for run in rows(project, stage="evaluate"))
@@ -50,14 +54,14 @@ def test_every_number_of_the_table_has_its_interval_and_every_score_its_verdict(
     lines = [line for line in table.split("### Differences")[0].splitlines() if line.startswith("| ")][2:]
     assert len(lines) == len(METHODS) and all(line.count("[") == 7 for line in lines)
     assert "- against mcp: " in table and "- against entropy: " in table
-    (run,) = rows(project, stage="bootstrap")
+    (run,) = rows(project, stage="bootstrap", method="mcp")
     summary = json.loads((project.folder / "reports/summary.json").read_text())
-    assert 100 * run.data.metrics["mcp.aupr_error_low"] < summary["digits"]["aupr_error"]["mcp"]
+    assert 100 * run.data.metrics["aupr_error_low"] < summary["digits"]["aupr_error"]["mcp"]
 
 
 def test_another_level_of_the_intervals_evaluates_nothing_anew(project):
     project.change(**{"bootstrap.level": 0.5})
-    assert project.stages_run("repro") == AFTER_A_SCORE
+    assert set(project.stages_run("repro")) == of(*METHODS, stages=("bootstrap", "thresholds")) | {"compare"}
     assert "with 50 % intervals" in (project.folder / "reports/comparison.md").read_text()
     project.commit("Another level")
 
@@ -82,9 +86,30 @@ def test_a_changed_setting_and_a_new_score_of_one_file_and_one_line_rerun_these_
     code = f'"""Largest minus smallest logit."""\n\n\ndef logit_range(run):\n    return {formula}\n'
     (project.folder / "confidnet_core/scores/logit_range.py").write_text(code)
     project.change(**{"methods.trust_score.samples_per_class": 30, "methods.logit_range": {}})
-    scored = [f"evaluate@digits-0-{method}" for method in ("trust_score", "logit_range")]
-    assert project.stages_run("repro") == ["ensemble@digits", *scored, *AFTER_A_SCORE]
+    assert set(project.stages_run("repro")) == {"ensemble@digits", "inputs@digits-0", "compare"} | of("trust_score", "logit_range")
     assert "logit_range" in json.loads((project.folder / "reports/summary.json").read_text())["digits"]["aupr_error"]
+
+
+def test_more_passes_rerun_the_sampling_and_the_scores_that_read_it_alone(project):
+    project.change(**{"benchmarks.digits.mc_dropout.passes": 7})
+    expected = {"sample@digits-0", "inputs@digits-0", "compare"} | of("mc_dropout")
+    assert set(project.stages_run("repro")) == expected
+    project.commit("More passes")
+
+
+def test_another_rate_of_the_head_reruns_the_head_its_fine_tuning_and_their_scores_alone(project):
+    project.change(**{"benchmarks.digits.confidnet.learning_rate": 0.002})
+    expected = {"train_confidnet@digits-0", "finetune@digits-0", "inputs@digits-0", "compare"} | of("confidnet")
+    assert set(project.stages_run("repro")) == expected
+    project.commit("Another rate")
+
+
+def test_a_comment_in_the_code_of_trainings_trains_again_and_equal_weights_rerun_nothing_behind_them(project):
+    losses = project.folder / "confidnet_core/training/losses.py"
+    losses.write_text(losses.read_text() + "# A comment.\n")
+    trainings = {"train_baseline", "train_confidnet", "finetune", "train_corrected_mcp"}
+    assert set(project.stages_run("repro")) == {f"{name}@digits-0" for name in trainings}
+    project.commit("A comment")
 
 
 def test_a_new_model_file_retrains_nothing(project):

@@ -92,14 +92,14 @@ def test_a_stage_imports_the_core_and_shared_files_of_the_stages(path: Path):
     [
         ("mlflow", {"serving", "tracking"}),
         ("click", {"__main__"}),
+        ("pydantic", {"config", "datasets", "models"}),
         ("rich", {"__main__", "cli"}),
         ("matplotlib", {"reporting"}),
         ("sklearn", {"datasets", "evaluation", "scores"}),
         ("dvc", set()),
         ("importlib", {"config", "revision"}),
         ("plotly", {"reporting"}),
-        ("jinja2", {"reporting"}),
-        ("markdown_it", {"reporting"}),
+        ("jinja2", {"comparison", "reporting"}),
         ("vl_convert", {"cli"}),
     ],
 )

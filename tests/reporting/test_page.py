@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from report_params import params
 
 from confidnet_core.cli.timed_page import PLACE
-from confidnet_core.comparison.table import UNDEFINED
+from confidnet_core.comparison.tables import UNDEFINED
 from confidnet_core.evaluation.stored import Place
 from confidnet_core.reporting.histories import TRAININGS
 from confidnet_core.reporting.report import write_report
@@ -70,7 +70,7 @@ def test_every_benchmark_and_method_has_its_place(page: Page):
     cards = [*labels, *TRAININGS]
     assert [element["text"].split("\n")[1] for element in page.all("article")] == [*cards, *cards]
     rows = page.texts("th")
-    assert all(rows.count(method) > 4 for method in ("mcp", "entropy", "margin"))
+    assert all(rows.count(method) > 4 for method in ("MCP", "Entropy", "Margin"))
     assert "Ranks" in page.texts("h2")
 
 
@@ -97,8 +97,8 @@ def test_a_page_can_be_read_out(page: Page):
 
 def test_the_oracle_is_no_winner(page: Page):
     verdicts = [element["text"] for element in page.all("p") if element["attributes"].get("class") == "lead"]
-    assert len(verdicts) == 2 and not any(words.startswith("tcp") for words in verdicts)
-    assert {item.partition(":")[0] for item in page.texts("li") if item.startswith("tcp")} == {"tcp is an oracle, which reads the labels"}
+    assert len(verdicts) == 2 and not any(words.startswith("TCP") for words in verdicts)
+    assert {item.partition(":")[0] for item in page.texts("li") if item.startswith("TCP")} == {"TCP reads the labels"}
 
 
 def test_the_risk_drawn_is_the_mean_over_seeds_and_ends_at_the_error_rate(folder: Path, page: Page):
@@ -127,8 +127,8 @@ def test_every_training_shows_its_losses_and_validation_metrics_with_a_mark_at_t
     assert all(numbers(trace["x"]).tolist() == [2] for chart in charts for trace in chart[1::2])
 
 
-def test_what_is_learned_and_what_a_score_costs_is_told(page: Page):
-    assert page.texts("th").count("learned") == 4 and page.texts("th").count("further passes") == 2
+def test_what_a_score_needs_and_costs_is_told(page: Page):
+    assert page.texts("th").count("needs") == 4 and page.texts("th").count("extra forward passes") == 2
     assert page.texts("h3").count("What a score costs") == 2
 
 

@@ -1,5 +1,6 @@
 """The report: what params.yaml lists, side by side, in tables, curves and figures, also where metrics are undefined."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -69,7 +70,7 @@ def written(trained: tuple[Path, dict[str, Run]]) -> tuple[Path, pd.DataFrame, t
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setattr(report, "segmentation_sheet", lambda *panels: drawn.append(panels) or real(*panels))
-        frame = write_report(params(), root / "reports")
+        frame, _ = write_report(params(), root / "reports")
     return root / "reports", frame, drawn[0]
 
 
@@ -99,7 +100,7 @@ def test_places_and_methods_are_those_of_params():
 
 
 def test_what_earlier_runs_left_on_disk_is_not_reported(runs: dict[str, Run], tmp_path: Path):
-    frame = write_report(params({"margin": {}, "mcp": {}}, run=("digits",)), tmp_path / "reports")
+    frame, _ = write_report(params({"margin": {}, "mcp": {}}, run=("digits",)), tmp_path / "reports")
     assert frame["method"].tolist() == ["margin", "mcp"]
     assert set(frame["benchmark"]) == {"digits"}
     for name in ("risk_coverage", "roc", "outcomes"):
@@ -107,7 +108,7 @@ def test_what_earlier_runs_left_on_disk_is_not_reported(runs: dict[str, Run], tm
         assert list(dict.fromkeys(rows["method"])) == ["margin", "mcp"]
         assert set(rows["benchmark"]) == {"digits"}
     assert set(read_json(tmp_path / "reports" / "summary.json")) == {"digits"}
-    assert "trust_score" not in (tmp_path / "reports" / "comparison.md").read_text()
+    assert "Trust Score" not in (tmp_path / "reports" / "comparison.md").read_text()
     assert names_in(tmp_path / "reports" / "figures") == ["digits_seed0.png", "digits_seed0_failures.png"]
 
 
@@ -130,7 +131,7 @@ def test_summary_tables_and_figures_are_written(runs: dict[str, Run], written: t
     assert table["method"].tolist() == [*METHODS, *METHODS]
     for row in table.itertuples():
         written = read_json(Path("data/scores") / row.benchmark / f"seed{row.seed}" / row.method / "metrics.json")["metrics"]
-        assert [getattr(row, name) for name in METRICS] == pytest.approx([written[name] for name in METRICS])
+        assert [getattr(row, name) for name in METRICS] == pytest.approx([written[name] for name in METRICS], rel=1e-5)
     assert frame["oracle"].tolist() == [False, False, False, True] * 2
 
     summary = read_json(folder / "summary.json")
@@ -150,6 +151,13 @@ def test_summary_tables_and_figures_are_written(runs: dict[str, Run], written: t
 def mean_iou(run: Run) -> float:
     places = [(run.labels == label, run.predicted == label) for label in range(len(run.dataset.classes))]
     return float(np.mean([np.sum(truth & said) / np.sum(truth | said) for truth, said in places]))
+
+
+def test_files_hold_six_significant_digits_so_that_another_machine_writes_the_same(written: tuple):
+    folder = written[0]
+    for path in (*folder.glob("*.csv"), *folder.glob("curves/*.csv")):
+        for number in re.findall(r"(?<![\w.])-?\d+\.\d+(?:e[+-]\d+)?(?=,|$)", path.read_text(), re.MULTILINE):
+            assert len(re.sub(r"e.*|[-.]", "", number).lstrip("0")) <= 6, (path.name, number)
 
 
 def test_curves_are_those_of_the_confidences(runs: dict[str, Run], written: tuple):
@@ -193,10 +201,11 @@ def test_many_test_images_are_shown_evenly_spread(runs: dict[str, Run], tmp_path
 
 
 def test_a_classifier_without_errors_is_reported_with_undefined_metrics(perfect: Run, tmp_path: Path):
-    frame = write_report(params(run=("digits",)), tmp_path / "reports")
+    frame, content = write_report(params(run=("digits",)), tmp_path / "reports")
     assert (frame["errors"] == 0).all()
     assert frame[["auroc", "aupr_error", "fpr_at_95_tpr"]].isna().all(axis=None)
     summary = read_json(tmp_path / "reports" / "summary.json")
+    assert summary == content
     assert summary["digits"]["accuracy"] == 100
     assert set(summary["digits"]["aupr_error"].values()) == {None}
     roc = pd.read_csv(tmp_path / "reports" / "curves" / "roc.csv")
@@ -215,15 +224,15 @@ def test_a_benchmark_of_a_published_name_is_shown_beside_the_published_numbers(r
         link.unlink(missing_ok=True)
         link.symlink_to("digits")
     score(named)
-    frame = write_report(params(run=("digits", "mnist_mlp")), tmp_path)
+    frame, _ = write_report(params(run=("digits", "mnist_mlp")), tmp_path)
     digits, mnist = (tmp_path / "comparison.md").read_text().split("## mnist_mlp\n")
     assert "published" not in digits.lower()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in mnist.split("### Beside the published numbers")[1].splitlines()]
     ours = {row[0]: row[2:] for row in rows if row[1:2] == ["ours"]}
-    assert list(ours) == ["mcp", "trust_score"]
+    assert list(ours) == ["MCP", "Trust Score"]
     row = frame.set_index(["benchmark", "method"]).loc[("mnist_mlp", "mcp")]
     shown = [f"{100 * row[name]:.2f}" for name in ("fpr_at_95_tpr", "aupr_error", "aupr_success", "auroc", "accuracy")]
-    assert [cell.partition(" [")[0] for cell in ours["mcp"]] == [*shown, f"{row['errors']} among 300"]
+    assert [cell.partition(" [")[0] for cell in ours["MCP"]] == [*shown, f"{row['errors']} among 300"]
     assert set(read_json(tmp_path / "summary.json")["mnist_mlp"]) == {"accuracy", "errors", "aupr_error", "best", "best_score"}
 
 

@@ -84,14 +84,6 @@ def test_a_class_smaller_than_k_or_of_one_sample_is_filtered_too(digits_run: Run
     np.testing.assert_array_equal(trust_score(digits_run, samples_per_class=1, alpha=0.5), trust_score(digits_run, samples_per_class=1))
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"), [({"alpha": 1.0}, "alpha is 1.0; expected"), ({"alpha": -0.1}, "alpha"), ({"k": 0}, "k is 0")]
-)
-def test_a_filter_that_is_none_is_refused(digits_run: Run, settings: dict, message: str):
-    with pytest.raises(ValueError, match=rf"methods\.trust_score\.{message}"):
-        trust_score(digits_run, **settings)
-
-
 @pytest.mark.parametrize("neighbour", [1, 3, 50])
 @pytest.mark.parametrize(("task", "every"), [("digits", 1), ("segmentation", 8)])
 def test_knn_is_minus_the_distance_to_the_kth_nearest_training_sample_of_length_one(
@@ -115,9 +107,8 @@ def test_knn_looks_at_no_prediction_and_no_test_label(digits_run: Run):
 
 def test_a_neighbour_that_knn_has_not_is_refused(digits_run: Run):
     samples = len(digits_run.dataset.splits["train"])
-    for neighbour in (0, samples + 1):
-        with pytest.raises(ValueError, match=rf"methods\.knn\.neighbour is {neighbour}; expected 1 to {samples}"):
-            knn(digits_run, neighbour=neighbour, samples_per_class=ALL)
+    with pytest.raises(ValueError, match=rf"methods\.knn\.neighbour is {samples + 1}; expected 1 to {samples}"):
+        knn(digits_run, neighbour=samples + 1, samples_per_class=ALL)
 
 
 @pytest.mark.parametrize("pairs", [1, 1000, 10**5])
@@ -180,11 +171,5 @@ def test_a_class_has_no_more_reference_points_than_allowed(runs: dict[str, Run],
 def test_a_neighbour_beyond_the_smallest_class_is_refused(digits_run: Run):
     smallest = np.bincount(digits_run.dataset.split("train")[1]).min()
     trust_score(digits_run, neighbour=int(smallest))
-    for neighbour in (0, int(smallest) + 1):
-        with pytest.raises(ValueError, match=f"neighbour is {neighbour}; expected 1 to {smallest}"):
-            trust_score(digits_run, neighbour=neighbour)
-
-
-def test_no_reference_points_at_all_are_refused(digits_run: Run):
-    with pytest.raises(ValueError, match="samples_per_class is 0; expected at least 1"):
-        trust_score(digits_run, samples_per_class=0)
+    with pytest.raises(ValueError, match=f"neighbour is {smallest + 1}; expected 1 to {smallest}"):
+        trust_score(digits_run, neighbour=int(smallest) + 1)

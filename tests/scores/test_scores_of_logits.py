@@ -109,16 +109,3 @@ def test_a_free_score_does_not_care_which_class_is_which(name: str, trained: Run
     first = find("scores", name)(run_of(trained, logits, tmp_path / "first"))
     second = find("scores", name)(run_of(trained, logits[:, np.random.default_rng(1).permutation(10)], tmp_path / "second"))
     np.testing.assert_allclose(first, second, rtol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("score", "settings", "message"),
-    [
-        (energy, {"temperature": 0.0}, "methods.energy.temperature is 0.0; expected a number above 0"),
-        (gen, {"gamma": 1.0}, "methods.gen.gamma is 1.0; expected a number between 0 and 1"),
-        (gen, {"classes": 0}, "methods.gen.classes is 0; expected at least 1"),
-    ],
-)
-def test_settings_that_make_no_score_are_refused(score: Callable[..., np.ndarray], settings: dict, message: str, trained: Run):
-    with pytest.raises(ValueError, match=message):
-        score(trained, **settings)

@@ -1,12 +1,12 @@
 """Other views of an image: what they show, how their answers lie on the image again, and that the score is the mean of these answers."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from small import CPU, trained_runs
+from small_params import replace
 
 from confidnet_core.config.recipes import Augmentation
 from confidnet_core.networks.inference import map_images
@@ -59,12 +59,12 @@ def test_what_is_said_of_a_view_comes_back_to_the_pixels_that_it_shows(mirrored:
 
 def test_views_are_mirrored_only_for_a_classifier_that_was(runs: dict[str, Run]):
     run = runs["segmentation"]  # 32 rows
-    assert views(run, "tta", 0.04) == [View(down=1), View(down=-1), View(right=1), View(right=-1)]
-    assert views(run, "tta", 0.125)[0] == View(down=4)
-    assert views(run, "tta", 0.001)[0] == View(down=1)
-    assert views(run, "tta", 0) == []
-    assert views(flipping(run), "tta", 0) == [View(mirrored=True)]
-    assert views(flipping(run), "tta", 0.04) == [View(mirrored=True), *(replace(one, mirrored=True) for one in views(run, "tta", 0.04))]
+    assert views(run, 0.04) == [View(down=1), View(down=-1), View(right=1), View(right=-1)]
+    assert views(run, 0.125)[0] == View(down=4)
+    assert views(run, 0.001)[0] == View(down=1)
+    assert views(run, 0) == []
+    assert views(flipping(run), 0) == [View(mirrored=True)]
+    assert views(flipping(run), 0.04) == [View(mirrored=True), *(replace(one, mirrored=True) for one in views(run, 0.04))]
 
 
 def seen(run: Run, view: View) -> np.ndarray:
@@ -88,16 +88,10 @@ def seen(run: Run, view: View) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["digits", "segmentation"])
 def test_the_score_is_the_mean_log_odds_of_the_prediction_over_the_image_and_its_views(runs: dict[str, Run], kind: str, mirrored: bool):
     run = flipping(runs[kind]) if mirrored else runs[kind]
-    wanted = np.mean([seen(run, view) for view in [View(), *views(run, "tta", 0.1)]], axis=0)
+    wanted = np.mean([seen(run, view) for view in [View(), *views(run, 0.1)]], axis=0)
     assert np.abs(tta(run, shift=0.1) - wanted).max() < 1e-3
     assert not np.allclose(wanted, log_odds(run), atol=0.1)
 
 
 def test_without_views_it_is_mcp(runs: dict[str, Run]):
     assert np.array_equal(tta(runs["digits"], shift=0), log_odds(runs["digits"]))
-
-
-@pytest.mark.parametrize("shift", [-0.1, 1.0, float("nan")])
-def test_a_shift_that_is_no_share_is_refused(runs: dict[str, Run], shift: float):
-    with pytest.raises(ValueError, match=r"methods\.tta\.shift is .*expected a share of the image's height, at least 0 and below 1"):
-        tta(runs["digits"], shift=shift)

@@ -1,7 +1,6 @@
 """Deep ensembles: against the mean of separate softmaxes, what another seed changes, and what is refused or never computed."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from scipy.special import softmax
 from scipy.stats import entropy as scipy_entropy
 from small import answering, small_digits, trained_runs
-from small_params import VALID, load
+from small_params import VALID, load, replace
 
 from confidnet_core.config.registry import marks, names
 from confidnet_core.data import SCORED, save_dataset

@@ -1,7 +1,6 @@
 """Sampling with dropout: the quantities of separate passes, what the draws depend on, what stays as it was; and the scores of them."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 import torch
 from scipy.stats import entropy as scipy_entropy
 from small import CPU, MC_DROPOUT, small_digits, state, trained_runs
-from small_params import changed, load
+from small_params import changed, load, replace
 from torch.nn.modules.dropout import _DropoutNd
 
 from confidnet_core.config.params import McDropout
@@ -73,7 +72,8 @@ def test_the_scores_are_the_stored_quantities_with_the_surest_highest(runs: dict
 def test_the_precision_is_that_asked_for(runs: dict[str, Run], task: str):
     run = runs[task]
     exact, fast = (
-        sample(run.classifier, run.dataset, "test", McDropout(2, word), 0, CPU)["predictive_entropy"] for word in ("fp32", "bf16")
+        sample(run.classifier, run.dataset, "test", McDropout(passes=2, precision=word), 0, CPU)["predictive_entropy"]
+        for word in ("fp32", "bf16")
     )
     assert 0 < np.abs(fast - exact).mean() < 0.02  # of the same draws; those of two seeds differ by 0.1 and 0.3
 

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 from served import answer, params_of, score
 from small import MLP, benchmark, small_digits, trained_run
-from small_params import changed, load
+from small_params import changed, load, replace
 from tracking_servers import free_port, mlflow_server, served_answers
 from tracking_stores import rows
 

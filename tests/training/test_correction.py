@@ -1,6 +1,5 @@
 """The correction of MCP: it begins as MCP, its training leaves the classifier alone, and it is kept only where it is better."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from small import (
     training,
     without_test,
 )
-from small_params import RECIPE, changed, load
+from small_params import RECIPE, changed, load, replace
 from torch import nn
 
 from confidnet_core.config.params import Benchmark

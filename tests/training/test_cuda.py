@@ -1,13 +1,13 @@
 """A GPU gives what the CPU gives, up to the rounding of float32; its trainings repeat bit for bit, interrupted or not."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from small import CONVNET, CPU, MC_DROPOUT, MLP, SEGNET, benchmark, same, small_digits, small_segmentation, state, trained_runs, training
+from small_params import replace
 from torch import Tensor
 
 from confidnet_core.config.params import Choice

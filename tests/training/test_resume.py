@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import filelock
@@ -15,7 +14,7 @@ import pytest
 import torch
 from project_code import ROOT
 from small import BASELINE, CPU, MLP, benchmark, same, small_digits, state, trained_run, training
-from small_params import changed, load
+from small_params import changed, load, replace
 from torch import Tensor
 
 from confidnet_core import revision

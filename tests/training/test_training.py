@@ -1,6 +1,5 @@
 """The three trainings: they learn, they leave the classifier as it is, and they never look at the test split."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from small import (
     training,
     without_test,
 )
+from small_params import replace
 from torch import Tensor, nn
 
 from confidnet_core.config.params import Benchmark, Choice

@@ -1,5 +1,7 @@
 """What metrics are asked about: one confidence and one outcome a sample, checked and ranked."""
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -39,7 +41,7 @@ def ranked_with_errors(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.nd
     return np.sort(confidence), np.sort(confidence[~correct])
 
 
-def count_above(ranked: np.ndarray, value: np.ndarray, side: str) -> np.ndarray:
+def count_above(ranked: np.ndarray, value: np.ndarray, side: Literal["left", "right"]) -> np.ndarray:
     """How many of the sorted array are above each value (side "right"), or above or equal (side "left")."""
     return len(ranked) - np.searchsorted(ranked, value, side)
 

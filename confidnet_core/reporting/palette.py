@@ -1,0 +1,37 @@
+"""The colours of all charts, pictures and `dvc plots`, and how a score looks in them.
+
+The colours are Okabe & Ito's colour-blind-safe set, its yellow (too pale for a line) replaced by two of Paul Tol's muted colours, and
+three more. The templates in .dvc/plots repeat them in this order.
+"""
+
+from dataclasses import dataclass
+
+PALETTE = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
+    "#000000", "#882255", "#999933", "#7B5CD6", "#7A4B2A", "#00B8B8",
+)  # fmt: skip
+ORACLE_COLOUR = "#808080"
+CORRECT_COLOUR, ERROR_COLOUR = PALETTE[0], PALETTE[1]
+VOID_COLOUR = "#D9D9D9"
+DARK = dict(
+    zip(
+        (*PALETTE, ORACLE_COLOUR),
+        (
+            *("#4DA3FF", "#FF8A3D", "#2FCB9C", "#F2A7D0", "#F5B93A", "#9FDDFB"),
+            *("#FFFFFF", "#E07BB0", "#C8C862", "#A992FF", "#CC9A76", "#35E0E0", "#A0A0A0"),
+        ),
+        strict=True,
+    )
+)  # each colour's counterpart on a dark ground
+
+
+@dataclass(frozen=True)
+class Style:
+    """label: the score's name for readers; series: its name in the files of curves; linestyle: one of matplotlib's; bright: the benchmarks
+    in whose charts it stands out"""
+
+    label: str
+    series: str
+    colour: str
+    linestyle: str = "-"
+    bright: tuple[str, ...] = ()
