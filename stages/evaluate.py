@@ -32,8 +32,8 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
 
         test, val = found["test"], found["val"]
         save_evaluation(paths.score(name, seed, method), confidence, test, val, settings, run.save_fitted)
-        tracked.log_metrics({**test.metrics, "samples": test.samples, "errors": test.errors})
-        tracked.log_metrics({f"val_{key}": value for key, value in val.metrics.items()})
+        for prefix, figures in {"": test.metrics, "val_": val.metrics}.items():
+            tracked.log_metrics({f"{prefix}{key}": value for key, value in figures.items() if key != "accuracy"})  # as of `predict`
         tracked.log_metrics(
             stopwatch.metrics() | {"fit_seconds": sum(run.kept.fit_seconds.values())}
         )  # MLflow alone has it: what DVC stores is the same wherever it is made

@@ -29,7 +29,7 @@ def main(params: Params, name: str, seed: int) -> None:
         save_predictions(paths.predictions(name, seed), answers, metrics)
         tracked.log_metrics({key: value for key, value in metrics.items() if key != "class_iou"})
         tracked.log_metrics(stopwatch.metrics())
-        tracked.log_metrics({f"iou.{name}": value for name, value in metrics.get("class_iou", {}).items()})
+        tracked.log_metrics({f"iou/{name}": value for name, value in metrics.get("class_iou", {}).items()})
 
 
 if __name__ == "__main__":

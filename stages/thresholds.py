@@ -24,7 +24,7 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
 
         save_thresholds(paths.thresholds(name, seed, method), probabilities, guarantees)
         tracked.log_metrics(probabilities.metrics)
-        tracked.log_metrics({f"coverage_at_{each['risk']:g}": each["test"]["coverage"] for each in guarantees})
+        tracked.log_metrics({f"guaranteed_coverage/risk_{100 * each['risk']:g}": each["test"]["coverage"] for each in guarantees})
 
 
 if __name__ == "__main__":

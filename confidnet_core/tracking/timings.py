@@ -13,7 +13,7 @@ PAGE = 1000  # runs in one answer of MLflow's
 class Timing(NamedTuple):
     stage: str
     seed: str | None  # None of a stage for all seeds
-    method: str | None  # None but of the stage `evaluate`
+    method: str | None  # None of a stage that does not run once a score
     seconds: float  # from start to end; of a score and of a stage that runs the classifier, what the work on images took
     ms_per_image: float | None = None  # once everything is loaded and fitted
     fit_seconds: float | None = None  # of a score: what it fits before

@@ -58,7 +58,7 @@ def trained(benchmark: str, epochs: int = 3) -> str:
             run.log_metrics({"loss": 1 / epoch, "auroc": None}, step=epoch)
         run.log_figure(Figure(), "curves/loss")
         run.set_tag("device", "cpu")
-        run.parent.log_metrics({"mcp.auroc": 0.9, "tcp.auroc": None})
+        run.parent.log_metrics({"auroc/mcp": 0.9, "auroc/tcp": None})
     return run.run_id
 
 

@@ -10,7 +10,8 @@ import pytest
 from tracking_stores import TRAINING, commit_all, rows, start, stored
 
 from confidnet_core.progress import epoch_line, progress
-from confidnet_core.tracking.stage_run import flatten, stage_run
+from confidnet_core.tracking.changes import flatten
+from confidnet_core.tracking.stage_run import stage_run
 
 
 def test_a_finished_stage_leaves_its_name_tags_params_and_metrics(root: Path, clean: pytest.MonkeyPatch) -> None:
@@ -35,7 +36,7 @@ def test_a_finished_stage_leaves_its_name_tags_params_and_metrics(root: Path, cl
         "baseline.none": "{}",
         "seed": "3",
     }
-    assert found.data.metrics == {"loss": 0.125, "accuracy": 0.25}
+    assert found.data.metrics == {"loss": 0.125, "accuracy": 25.0}
 
 
 def test_a_metric_keeps_one_value_for_each_epoch(root: Path) -> None:
@@ -51,7 +52,7 @@ def test_undefined_metrics_are_named_in_a_tag_and_never_stored(root: Path) -> No
         run.log_metrics({"auroc": None, "accuracy": 1.0}, step=1)
         run.log_metrics({"loss": float("nan"), "gap": float("-inf")}, step=2)
     found = stored(root, run.run_id)
-    assert found.data.metrics == {"accuracy": 1.0}
+    assert found.data.metrics == {"accuracy": 100.0}
     assert found.data.tags["undefined_metrics"] == "auroc, gap, loss"
 
 
@@ -62,7 +63,7 @@ def test_a_metric_that_is_no_number_is_refused_by_name(root: Path) -> None:
 
 def test_names_and_values_that_mlflow_refuses_are_made_to_fit(root: Path) -> None:
     params = {f"setting_{index}": index for index in range(230)} | {"long": "x" * 7000}
-    metrics = {f"iou.class {index} (%)": index for index in range(1100)}
+    metrics = {f"iou/class {index} (%)": index for index in range(1100)}
     with stage_run(**TRAINING, params=params) as run:
         run.log_metrics(metrics | {"fpr@95": 0.5})
     found = stored(root, run.run_id)

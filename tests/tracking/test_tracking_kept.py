@@ -20,7 +20,7 @@ def test_a_server_that_is_not_there_costs_one_warning(project: Path, clean: pyte
     run_id = trained("digits")
     assert time.monotonic() - began < 5
     said = warning(capsys)
-    assert "is not reached (Connection refused); this run is kept in .mlflow_kept/" in said and "secret" not in said
+    assert "is not reached (Connection refused); this run is recorded in .mlflow_kept/" in said and "secret" not in said
     (record,) = kept(project)
     header, entries = record.header(), record.entries()
     assert (record.folder.name, header["experiment"], header["name"]) == (run_id, "confidnet/digits", "train_baseline · seed 0")
@@ -29,7 +29,7 @@ def test_a_server_that_is_not_there_costs_one_warning(project: Path, clean: pyte
         ["loss", 1, 1],
         ["loss", 0.5, 2],
         ["loss", 1 / 3, 3],
-        ["mcp.auroc", 0.9, 0],
+        ["auroc/mcp", 90.0, 0],
     ]
     assert [entry["status"] for entry in entries if "status" in entry] == ["FINISHED"]
     assert "secret" not in "".join(path.read_text() for path in record.folder.glob("*.json*"))
@@ -75,7 +75,7 @@ def test_an_interrupted_training_goes_on_with_its_record(project: Path, clean: p
         file.write('{"metrics": [["lo')  # what a line is that SIGKILL cut
     with stage_run(**TRAINING, params={"lr": 0.1}, resume_id=run_id) as run:
         run.log_metrics({"loss": 0.25, "gap": None}, step=2)
-    assert f"this run goes on in .mlflow_kept/{run_id}" in warning(capsys)
+    assert f"this run continues in .mlflow_kept/{run_id}" in warning(capsys)
     entries = record.entries()
     assert [each[3] for entry in entries for each in entry.get("metrics", [])] == [1, 2]
     assert [entry["tags"]["undefined_metrics"] for entry in entries if "undefined_metrics" in entry.get("tags", {})][-1] == "auroc, gap"

@@ -93,7 +93,7 @@ def test_a_server_that_dies_or_hangs_in_a_training_gets_the_rest_of_the_row_late
                 run.log_metrics({"loss": 1 / epoch}, step=epoch)
             run.log_figure(Figure(), "curves/loss")
             assert time.monotonic() - began < 60  # one time-out of 5 s, not one for each epoch
-        assert f"kept in .mlflow_kept/{run.run_id}" in warning(capsys)
+        assert f"recorded in .mlflow_kept/{run.run_id}" in warning(capsys)
         mend()
         (outcome,) = send(project, server.uri, clean)
         assert (outcome.row, outcome.status, outcome.left) == (run.run_id, "FINISHED", None)
@@ -134,7 +134,7 @@ def test_sending_may_break_at_any_request_and_nothing_comes_twice(project: Path,
     parent = MlflowClient(server.uri).get_run(execution)
     assert (found.data.tags["mlflow.parentRunId"], parent.info.run_name) == (execution, "broken-line")
     assert (parent.info.status, parent.info.end_time, parent.data.params) == ("FINISHED", found.info.end_time, {"seeds": "[0]"})
-    assert (parent.data.metrics, parent.data.tags["undefined_metrics"]) == ({"mcp.auroc": 0.9}, "tcp.auroc")
+    assert (parent.data.metrics, parent.data.tags["undefined_metrics"]) == ({"auroc/mcp": 90.0}, "auroc/tcp")
     for run, use in ((found, "train"), (parent, "train, test")):
         assert [(each.dataset.digest, each.tags[0].value) for each in run.inputs.dataset_inputs] == [("0" * 36, use)]
 
@@ -195,7 +195,7 @@ def test_what_cannot_be_sent_stays_with_the_reason_and_holds_nothing_up(project:
 
 def test_a_slow_server_is_waited_for_only_so_long(project: Path, server: Mlflow, clean: pytest.MonkeyPatch, capsys) -> None:
     clean.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    clean.setattr(tracking, "PATIENCE", 0.5)
+    clean.setattr(tracking, "SERVER_WAIT_BUDGET_S", 0.5)
     with line(server.uri) as slow:
         clean.setenv("MLFLOW_TRACKING_URI", slow.uri)
         with stage_run(**TRAINING | {"benchmark": "slow"}, params={"lr": 0.1}) as run:
