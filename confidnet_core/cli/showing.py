@@ -143,7 +143,7 @@ def _show_side_by_side(console: Console, reports: Path, revisions: dict[str, str
 
 
 def _chosen(reports: Path, names: Sequence[str]) -> tuple[pd.DataFrame | None, dict[str, str], list[str]]:
-    """The frame of this folder, and NAMES told apart into revisions, NAME -> commit, and benchmarks."""
+    """The frame of this folder, and which of NAMES are revisions, NAME -> commit, and which benchmarks."""
     path = reports / "comparison.csv"
     frame = _read(path, [*KEYS, *METRICS]) if path.exists() or not names else None
     here = [] if frame is None else list(frame["benchmark"].unique())

@@ -73,10 +73,10 @@ def operating_points(frame: pd.DataFrame, intervals: pd.DataFrame) -> dict[str, 
     return tables
 
 
-def calibration_tables(found: pd.DataFrame) -> dict[str, list[Table]]:
+def calibration_tables(calibrated: pd.DataFrame) -> dict[str, list[Table]]:
     """BENCHMARK -> table of `probabilities`, means over seeds."""
     tables = {}
-    for benchmark, group in _by_benchmark(found):
+    for benchmark, group in _by_benchmark(calibrated):
         methods = group.groupby("method", sort=False)
         means = methods[[name for name in group if name.startswith(CALIBRATION)]].mean()
         how = methods["how"].agg(lambda texts: "; ".join(dict.fromkeys(texts)))
@@ -95,10 +95,10 @@ def calibration_tables(found: pd.DataFrame) -> dict[str, list[Table]]:
     return tables
 
 
-def guarantee_tables(found: pd.DataFrame) -> dict[str, list[Table]]:
+def guarantee_tables(guaranteed: pd.DataFrame) -> dict[str, list[Table]]:
     """BENCHMARK -> a table of `guarantees` for each target risk, means over seeds; the last one has the legend."""
     tables = {}
-    for benchmark, group in _by_benchmark(found):
+    for benchmark, group in _by_benchmark(guaranteed):
         drawn = [_at_risk(*each) for each in group.groupby("risk")]
         drawn[0] = replace(drawn[0], title="Thresholds with a guarantee")
         drawn[-1] = replace(drawn[-1], legend=_guarantee_legend(group))
@@ -126,9 +126,9 @@ def rank_table(frame: pd.DataFrame) -> Table | None:
     return Table("Ranks", columns, tuple(rows), legend=tuple(legend))
 
 
-def _by_benchmark(found: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+def _by_benchmark(frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
     """Nothing where the oracle is the only method."""
-    return found.groupby("benchmark", sort=False) if len(found) else ()
+    return frame.groupby("benchmark", sort=False) if len(frame) else ()
 
 
 def _guarantee_legend(group: pd.DataFrame) -> tuple[str, ...]:

@@ -219,6 +219,7 @@ def test_the_report_opens_in_the_browser(folder: Path):
     browser.write_text('#!/bin/sh\necho "$1" > opened\n')
     browser.chmod(0o755)
     Path("reports/index.html").write_text("<html><!-- seconds of small --></html>")
+    Path("reports/costs.csv").write_text("benchmark,method,needs,extra_passes\nsmall,mcp,nothing,0\n")
     done = process("report", BROWSER=f"{browser} %s")
     assert (done.returncode, done.stdout) == (0, "reports/index.html\n")
     assert done.stderr.startswith("without seconds: ") and "mlflow.db does not exist" in done.stderr

@@ -70,7 +70,7 @@ def test_experiments_stand_side_by_side_with_their_difference_from_the_first(his
         "| MCP          |     50.00 |     50.00 (+0.00) |",
         "| Entropy      |         – |             50.00 |",  # noqa: RUF001
         "| TCP (oracle) |    100.00 |    100.00 (+0.00) |",
-    ] or lines
+    ]
     assert "lucky-moth: 10 errors among 100, accuracy 90.00 %" in lines
     assert list(experiments()) == ["lucky-moth"]
 

@@ -9,6 +9,7 @@ from test_command_line import on_terminal, plain, refused, shown
 from tracking_servers import free_port
 
 from confidnet_core.cli.timed_page import write_timed_page
+from confidnet_core.tracking import stopwatch
 from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.tracking.timings import timings
 
@@ -107,6 +108,18 @@ def test_a_copy_of_the_page_has_them_and_the_page_stays_as_it_is(timed: Path):
     assert '<th scope="row" data-sort="compare">compare</th>' in first and "Of the newest runs in MLflow" in first
     assert second == "</main>"
     assert page.read_text().count("<!--") == 2
+
+
+def test_an_image_takes_what_it_takes_once_everything_is_loaded(monkeypatch: pytest.MonkeyPatch):
+    times = iter([0.0, 10.0, 10.0, 11.0, 11.0, 12.0])
+    monkeypatch.setattr(stopwatch, "perf_counter", lambda: next(times))
+    watch = stopwatch.Stopwatch()
+    assert watch.metrics() == {}
+    for images, expected in ((100, 100.0), (400, 2.5), (100, 4.0)):
+        with watch.of(images):
+            pass
+        assert watch.metrics()["ms_per_image"] == expected
+    assert watch.metrics()["seconds"] == 12.0
 
 
 @pytest.mark.slow
