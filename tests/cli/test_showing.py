@@ -64,8 +64,8 @@ def test_another_metric_orders_the_scores_and_seeds_can_be_chosen(folder: Path):
 def test_experiments_stand_side_by_side_with_their_difference_from_the_first(history: Path):
     lines = shown("show", "main", "lucky-moth", "small").splitlines()
     assert [line for line in lines if line.startswith("| ")] == [
-        "| method       |      main |         lucky-moth |",
-        "| ------------ | --------: | -----------------: |",
+        "| method       |      main |        lucky-moth |",
+        "| ------------ | --------: | ----------------: |",
         "| Margin       | **75.00** | **81.25** (+6.25) |",
         "| MCP          |     50.00 |     50.00 (+0.00) |",
         "| Entropy      |         – |             50.00 |",  # noqa: RUF001
