@@ -30,7 +30,7 @@ from confidnet_core.serving.selective_classifier import NotServedError
 from confidnet_core.tracking.store import ServerError, on_server, open_store, project_root, reason
 
 ALIAS = "champion"
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "ruamel.yaml", "scikit-learn", "scipy", "torch", "tqdm")  # of what serving.py imports
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "ruamel.yaml", "scikit-learn", "scipy", "torch", "tqdm")  # of a served model
 
 
 def register(params: Params, benchmark: str, run_id: str | None = None, champion: bool = False) -> str:

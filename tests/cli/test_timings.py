@@ -77,6 +77,14 @@ def test_the_newest_finished_run_of_each_stage_seed_and_method_counts(compared: 
     assert timings("never_run") == []
 
 
+def test_a_run_of_an_earlier_version_has_no_milliseconds(compared: Path):
+    lines = shown("show", "--cost").splitlines()
+    assert lines[0] == "timed"
+    cells = next(line for line in lines if line.startswith("| MCP ")).replace(" ", "").split("|")
+    assert cells[4:6] == ["–", "–"]  # noqa: RUF001
+    assert any(line.startswith("| compare | ") for line in lines) and lines[-1].startswith("Milliseconds an image at prediction time")
+
+
 def test_milliseconds_include_every_forward_pass_and_training_seconds_every_network(timed: Path):
     """MCP: 1.625 + 0.375. ConfidNet: two trainings. MC-dropout: the passes of `sample`. The ensemble: two more classifiers."""
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in shown("show", "--cost").splitlines() if line.startswith("|")]
@@ -89,14 +97,6 @@ def test_milliseconds_include_every_forward_pass_and_training_seconds_every_netw
     assert rows["Deep ensemble (entropy)"] == ["trained network", "2", "5.25", "2.62", "200"]
     assert rows["Energy"] == ["nothing", "0", *["–"] * 3]  # noqa: RUF001
     assert {name for name, *_ in lines[10:]} == {"compare", "predict", "sample", "train_baseline", "train_confidnet", "finetune"}
-
-
-def test_a_run_of_an_earlier_version_has_no_milliseconds(compared: Path):
-    lines = shown("show", "--cost").splitlines()
-    assert lines[0] == "timed"
-    cells = next(line for line in lines if line.startswith("| MCP ")).replace(" ", "").split("|")
-    assert cells[4:6] == ["–", "–"]  # noqa: RUF001
-    assert any(line.startswith("| compare | ") for line in lines) and lines[-1].startswith("Milliseconds an image at prediction time")
 
 
 def test_a_copy_of_the_page_has_them_and_the_page_stays_as_it_is(timed: Path):

@@ -65,7 +65,7 @@ def test_the_drawing_library_is_in_the_page_once_and_the_rest_is_small(text: str
 
 def test_every_benchmark_and_method_has_its_place(page: Page):
     assert [name for name in page.texts("h2") if name in ("letters", "streets")] == ["letters", "streets"]
-    labels = ["mcp", "entropy", "margin", "tcp (oracle)"]
+    labels = ["MCP", "Entropy", "Margin", "TCP (oracle)"]
     assert [[trace["name"] for trace in chart["data"]] for chart in page.charts() if len(chart["data"]) == 4] == [labels, labels]
     cards = [*labels, *TRAININGS]
     assert [element["text"].split("\n")[1] for element in page.all("article")] == [*cards, *cards]
@@ -98,7 +98,7 @@ def test_a_page_can_be_read_out(page: Page):
 def test_the_oracle_is_no_winner(page: Page):
     verdicts = [element["text"] for element in page.all("p") if element["attributes"].get("class") == "lead"]
     assert len(verdicts) == 2 and not any(words.startswith("TCP") for words in verdicts)
-    assert {item.partition(":")[0] for item in page.texts("li") if item.startswith("TCP")} == {"TCP reads the labels"}
+    assert {item.partition(":")[0] for item in page.texts("li") if item.startswith("TCP")} == {"TCP (oracle)", "TCP reads the labels"}
 
 
 def test_the_risk_drawn_is_the_mean_over_seeds_and_ends_at_the_error_rate(folder: Path, page: Page):
@@ -121,7 +121,7 @@ def test_every_training_shows_its_losses_and_validation_metrics_with_a_mark_at_t
     assert len(charts) == 2 * 2 * len(TRAININGS)
     assert [list(dict.fromkeys(trace["name"] for trace in chart)) for chart in charts[:2]] == [
         ["train", "validation"],
-        ["auroc", "accuracy"],
+        ["AUROC", "accuracy"],
     ]
     assert [numbers(trace["y"]).tolist() for trace in charts[0][:2]] == [pytest.approx([2, 1, 2 / 3]), [1]]
     assert all(numbers(trace["x"]).tolist() == [2] for chart in charts for trace in chart[1::2])

@@ -219,7 +219,7 @@ def test_a_classifier_without_errors_is_reported_with_undefined_metrics(perfect:
 def test_a_benchmark_of_a_published_name_is_shown_beside_the_published_numbers(runs: dict[str, Run], tmp_path: Path):
     """The digits run under the name of a published benchmark: same scores, other name."""
     named = replace(runs["digits"], name="mnist_mlp")
-    for folder in ("data/prepared", "data/predictions", "models"):
+    for folder in ("data/prepared", "data/predictions", "data/histories"):
         link = Path(folder) / "mnist_mlp"
         link.unlink(missing_ok=True)
         link.symlink_to("digits")
