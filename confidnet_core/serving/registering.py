@@ -44,14 +44,16 @@ def register(params: Params, benchmark: str, run_id: str | None = None, champion
     try:
         client, experiment_id = open_store(f"confidnet/{benchmark}")
         with TemporaryDirectory() as folder, FileLock(_lock()):
-            found = _best(params, benchmark, Path(folder))
-            if (baseline := _baseline(params, found, Path(folder))) is not None:
+            best = _best(params, benchmark, Path(folder))
+            if (baseline := _baseline(params, best, Path(folder))) is not None:
                 log_model(client, experiment_id, "baseline", _packed(baseline), run_id)
-            packed = _packed(found)
+            packed = _packed(best)
             version = register_version(
                 client, f"confidnet-{benchmark}", packed, log_model(client, experiment_id, "selective", packed, run_id)
             )
-            return "; ".join([_described(version, found), *_set_champion(client, version, champion)])
+            made = f"{version.name} version {version.version}: {_described(best)}"
+            skipped = [f"better, but not served: {score}" for score in best.skipped]
+            return "; ".join([made, *skipped, *_set_champion(client, version, champion)])
     except ValueError:
         raise
     except Exception as error:
@@ -76,11 +78,11 @@ def _best(params: Params, benchmark: str, folder: Path) -> Candidate:
     return min(candidates, key=lambda candidate: _aurc(candidate.validation.metrics))
 
 
-def _baseline(params: Params, found: Candidate, folder: Path) -> Candidate | None:
+def _baseline(params: Params, best: Candidate, folder: Path) -> Candidate | None:
     """The same classifier with the first score of `against`; None where `methods` leaves it out, or it cannot be served."""
-    listed = [method for method in params.against if method in found.place.methods]
+    listed = [method for method in params.against if method in best.place.methods]
     try:
-        return pack(found.place, listed[0], params, folder / "baseline") if listed else None
+        return pack(best.place, listed[0], params, folder / "baseline") if listed else None
     except NotServedError:
         return None
 
@@ -117,18 +119,29 @@ def _packed(candidate: Candidate) -> Packed:
         risk=guarantee["risk"],
         tags={key: str(value) for key, value in tags.items() if value not in (None, "")},
         classes=facts["classes"],
+        description=_description(facts["benchmark"]),
+        about=f"{_described(candidate)}.",
     )
 
 
-def _described(version: Any, found: Candidate) -> str:
-    guarantee, of = found.model.guarantee(), found.validation
-    figures = {name: "undefined" if of.metrics[name] is None else f"{of.metrics[name]:.4f}" for name in ("aupr_error", "aurc")}
+def _description(benchmark: str) -> str:
+    """Of the registered model of a benchmark, in Markdown."""
+    return f"""A classifier for `{benchmark}` that knows when not to answer: for uint8 images (b, channels, height, width), in [0, 255], it
+gives the class, the confidence of its best score on validation data, the probability of being correct, and whether the prediction is
+accepted at a target risk. `mlflow.pyfunc.load_model("models:/confidnet-{benchmark}@{ALIAS}")` loads it without the project.
+
+`{ALIAS}` is the version of the lowest AURC on validation data. Experiments that serve the same model share a version."""
+
+
+def _described(candidate: Candidate) -> str:
+    """Score, seed, figures on validation data and acceptance of a candidate, in words."""
+    guarantee, of = candidate.model.guarantee(), candidate.validation
+    figures = {name: "undefined" if (value := of.metrics[name]) is None else f"{value:.4f}" for name in ("aupr_error", "aurc")}
     asked = f"at a target risk of {guarantee['risk']:g}"
     nothing = f"accepts nothing, since no threshold was found even {asked}"
     accepts = nothing if guarantee["threshold"] is None else f"accepts from a confidence of {guarantee['threshold']:.4g} on, {asked}"
-    text = f"{version.name} version {version.version}: {of.method}, seed {of.seed}, AUPR-Error {figures['aupr_error']} and AURC "
-    text += f"{figures['aurc']} on validation data, {accepts}"
-    return "; ".join([text, *(f"better, but not served: {one}" for one in found.skipped)])
+    text = f"{of.method}, seed {of.seed}, AUPR-Error {figures['aupr_error']} and AURC {figures['aurc']} on validation data"
+    return f"{text}, {accepts}"
 
 
 def _set_champion(client: Any, version: Any, forced: bool) -> list[str]:

@@ -15,7 +15,7 @@ KIND = {"mlflow.experimentKind": "custom_model_development"}  # else MLflow may 
 NOTE = "mlflow.note.content"  # the description of an experiment or of a run
 VIEW = "mlflow.sharedViewState."  # tags of saved views begin so
 EXPERIMENTS, SCORES, TRAININGS = "experiments", "scores", "trainings"  # the views, by the end of their tags and addresses
-NAME, NAME_WIDTH = "attributes.`Run Name`", 340  # pixels
+NAME, NAME_WIDTH = "attributes.`Run Name`", 320  # pixels
 CREATED = 1  # a time is asked for; the same one each time, so that a view that is written again is no other
 
 

@@ -45,8 +45,8 @@ def test_every_stage_has_its_row_in_mlflow(project):
     (training,) = rows(project, stage="train_baseline")
     assert training.data.tags["dvc.md5.models/digits/seed0/baseline"] == project.md5("train_baseline@digits-0")
     (execution,) = rows(project, role="pipeline")
-    assert execution.info.status == "FINISHED" and "confidnet.auroc" in execution.data.metrics
-    assert len(client.get_metric_history(training.info.run_id, "val_accuracy")) == SMALL["benchmarks.digits.baseline.epochs"]
+    assert execution.info.status == "FINISHED" and "auroc/confidnet" in execution.data.metrics
+    assert len(client.get_metric_history(training.info.run_id, "val/accuracy")) == SMALL["benchmarks.digits.baseline.epochs"]
 
 
 def test_every_number_of_the_table_has_its_interval_and_every_score_its_verdict(project):
@@ -56,7 +56,7 @@ def test_every_number_of_the_table_has_its_interval_and_every_score_its_verdict(
     assert "- against mcp: " in table and "- against entropy: " in table
     (run,) = rows(project, stage="bootstrap", method="mcp")
     summary = json.loads((project.folder / "reports/summary.json").read_text())
-    assert 100 * run.data.metrics["aupr_error_low"] < summary["digits"]["aupr_error"]["mcp"]
+    assert run.data.metrics["aupr_error/low"] < summary["digits"]["aupr_error"]["mcp"]
 
 
 def test_another_level_of_the_intervals_evaluates_nothing_anew(project):
@@ -143,7 +143,7 @@ def test_an_experiment_in_a_temporary_workspace_reaches_the_one_store(project):
     project.dvc("exp", "run", "--temp", "--name", "alone", "--set-param", "methods.trust_score.samples_per_class=4")
     assert "alone" in project.dvc("exp", "list", "--name-only")
     (execution,) = rows(project, dvc_exp_name="alone", role="pipeline")
-    assert (execution.info.run_name, execution.info.status) == ("alone", "FINISHED") and "mcp.auroc" in execution.data.metrics
+    assert (execution.info.run_name, execution.info.status) == ("alone", "FINISHED") and "auroc/mcp" in execution.data.metrics
     found = rows(project, dvc_exp_name="alone", role="stage")
     assert {run.data.tags["mlflow.parentRunId"] for run in found} == {execution.info.run_id}
     assert {run.data.tags["stage"] for run in found} == {"ensemble", "evaluate", "bootstrap", "thresholds", "compare"}

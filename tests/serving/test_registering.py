@@ -135,6 +135,19 @@ def test_the_same_model_is_logged_and_registered_once(project: Path, params: Par
     assert rows(project, query="SELECT version FROM model_versions") == [(1,)]
 
 
+def test_what_the_served_model_does_not_use_makes_no_version(project: Path, params: Params):
+    register(params, "small")
+    benchmark = params.benchmark("small")
+    other = replace(benchmark, mc_dropout=replace(benchmark.mc_dropout, passes=7), finetune=replace(benchmark.finetune, epochs=9))
+    path = Path("data/thresholds/small/seed0/stack/threshold.json")
+    content = read_json(path)
+    content["thresholds"][0]["test"]["coverage"] = 0.0
+    write_json(path, content)
+    register(replace(params, benchmarks={"small": other}), "small")
+    assert rows(project, query="SELECT version FROM model_versions") == [(1,)]
+    assert client(project).get_registered_model("confidnet-small").description.startswith("A classifier for `small` that")
+
+
 def test_only_a_better_one_on_the_same_data_takes_the_alias_by_itself(project: Path, params: Params):
     for aurc, expected in ((0.2, 1), (0.3, 1), (0.2, 1), (0.1, 3)):
         judge(aurc)
@@ -166,7 +179,7 @@ def test_a_better_score_that_cannot_be_served_is_named(project: Path, params: Pa
     content = read_json(path)
     content["val"]["metrics"]["aupr_error"] = 1.0
     write_json(path, content)
-    assert "; better, but not served: mc_dropout (it needs passes with dropout" in register(params, "small")
+    assert "; better, but not served: mc_dropout (it needs stochastic forward passes" in register(params, "small")
     assert champion(project).tags["score"] == "stack"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mlflow.entities import Run
+from mlflow.entities import Experiment, Run
 from pages import METHODS, lay_out
 from project_code import ROOT
 from report_params import params
@@ -16,6 +16,7 @@ from tracking_stores import TRAINING, client, commit_all, rows, start, stored
 from confidnet_core.config.params import load_params
 from confidnet_core.tracking.open_rows import FOLDER
 from confidnet_core.tracking.stage_run import StageRun, stage_run
+from confidnet_core.tracking.ui import links
 from stages import compare, prepare
 
 SLEEPING = (
@@ -32,6 +33,15 @@ def ran(benchmark: str, stage: str = "train_baseline") -> StageRun:
 
 def parent_of(root: Path, run: StageRun) -> Run:
     return stored(root, stored(root, run.run_id).data.tags["mlflow.parentRunId"])
+
+
+def experiment(root: Path, benchmark: str) -> Experiment:
+    return client(root).get_experiment_by_name(f"confidnet/{benchmark}")
+
+
+def view(root: Path, benchmark: str) -> dict:
+    """The saved view of the experiments of a benchmark."""
+    return json.loads(json.loads(experiment(root, benchmark).tags["mlflow.sharedViewState.experiments"])["state"])
 
 
 def statuses(root: Path, run_ids: list[str]) -> list[str]:
@@ -51,6 +61,47 @@ def test_the_stages_of_an_execution_lie_under_one_row_and_another_execution_has_
     third = parent_of(root, ran("one"))
     assert (third.info.run_name, third.data.tags["git_commit"]) == (f"repro {commit[:7]}", commit)
     assert third.data.tags["pipeline"].startswith(f"repro/{commit[:7]}/") and third.info.run_id != second.info.run_id
+
+
+def test_an_execution_is_named_by_what_differs_from_the_commit_and_no_two_have_one_name(root: Path, clean: pytest.MonkeyPatch) -> None:
+    Path("stages").mkdir()
+    Path("stages/compare.py").write_text("")
+    Path("params.yaml").write_text("seeds: [0]\nagainst: [mcp]\nbenchmarks: {named: {baseline: {epochs: 3}}, other: {}}\n")
+    commit = commit_all(Path.cwd())[:7]
+    names = [parent_of(root, ran("named")).info.run_name]
+    Path("params.yaml").write_text("seeds: [0, 1]\nbenchmarks: {named: {baseline: {epochs: 5, flip: true}}, other: {}}\n")
+    changed = parent_of(root, ran("named"))
+    Path("params.yaml").write_text("seeds: [0]\nagainst: [mcp]\nbenchmarks: {named: {baseline: {epochs: 3}}, other: {more: 1}}\n")
+    names.append(parent_of(root, ran("named")).info.run_name)
+    Path("stages/compare.py").write_text("changed = True")
+    Path("params.yaml").write_text("seeds: [2]\nagainst: [mcp]\nbenchmarks: {named: {baseline: {epochs: 3}}, other: {}}\n")
+    names.append(parent_of(root, ran("named")).info.run_name)
+    assert names == [f"repro {commit}", f"repro {commit} (2)", f"repro {commit}: seeds=[2], edited code"]
+    assert changed.info.run_name == f"repro {commit}: seeds=[0, 1], against removed and 2 more"
+    assert "- `baseline.epochs`: 3 → 5" in changed.data.tags["mlflow.note.content"]
+
+
+def test_an_experiment_says_what_it_is_and_opens_as_one_of_model_training_with_saved_views(root: Path) -> None:
+    ran("described")
+    tags = experiment(root, "described").tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development" and "benchmark `described`" in tags["mlflow.note.content"]
+    assert {key.removeprefix("mlflow.sharedViewState.") for key in tags if key.startswith("mlflow.shared")} == {
+        "experiments",
+        "scores",
+        "trainings",
+    }
+    assert view(root, "described")["searchFilter"] == "tags.role = 'pipeline'"
+    client(root).delete_experiment_tag(experiment(root, "described").experiment_id, "mlflow.note.content")  # as of an older version
+    ran("described")
+    assert "mlflow.note.content" in experiment(root, "described").tags
+
+
+def test_links_name_the_view_of_every_benchmark_and_close_what_was_killed(root: Path) -> None:
+    ran("linked")
+    found = links("http://127.0.0.1:5000/")
+    number = experiment(root, "linked").experiment_id
+    address = f"http://127.0.0.1:5000/#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey=experiments"
+    assert found["linked"] == address and next(iter(found)) == "linked"
 
 
 def test_an_experiment_of_dvc_is_one_execution_whatever_its_workspace_holds(root: Path, clean: pytest.MonkeyPatch) -> None:
@@ -160,7 +211,8 @@ def test_results_figures_curves_and_maps_lie_with_the_execution(root: Path) -> N
     for name, figures in (("letters", {"", "_failures"}), ("streets", {"", "_maps"})):
         parent = parent_of(root, ran(name))
         for method in METHODS.keys() - {"tcp"}:
-            assert 100 * parent.data.metrics[f"{method}.aupr_error"] == pytest.approx(summary[name]["aupr_error"][method], abs=0.01)
+            assert parent.data.metrics[f"aupr_error/{method}"] == summary[name]["aupr_error"][method]
+        assert f"metrics.`aupr_error/{next(iter(METHODS))}`" in view(root, name)["selectedColumns"]
         kept = root / "mlruns" / parent.info.run_id / "artifacts"
         assert {path.name for path in (kept / "figures").iterdir()} == {f"{name}_seed0{end}.png" for end in figures}
         assert (kept / "curves/risk_coverage.csv").exists() and (kept / "index.html").exists()
