@@ -1,30 +1,22 @@
-"""The command line: what it lists, shows, opens and sends, for people, for scripts and for shells; and how it refuses."""
+"""The command line: what it shows, opens and sends, for people, for scripts and for shells; and how it refuses."""
 
-import io
-import json
 import os
-import pty
 import re
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from command_lines import on_terminal, plain, process, refused, run, shown
 from project_code import ROOT
 from ruamel.yaml import YAML
 from small_params import VALID
 from tracking_servers import free_port
 from tracking_stores import rows, trained
 
-from confidnet_core.__main__ import main
-from confidnet_core.config.registry import marks, names
 from confidnet_core.metrics import METRICS
-from confidnet_core.revision import VERSION
 from confidnet_core.tracking.records import kept
-
-WORDS = [sys.executable, "-m", "confidnet_core"]
 
 
 @pytest.fixture
@@ -44,113 +36,6 @@ def folder(clean: pytest.MonkeyPatch) -> Path:
     pairs = [("small", "margin", "mcp", "aupr_error", "better"), ("other", "margin", "mcp", "aupr_error", "no significant difference")]
     pd.DataFrame(pairs, columns=["benchmark", "method", "against", "metric", "verdict"]).to_csv("reports/differences.csv", index=False)
     return Path.cwd()
-
-
-def run(*arguments: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr, neither of them a terminal."""
-    code, out, err = 0, io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["confidnet", *arguments])
-        try:
-            main()
-        except SystemExit as end:
-            code = 1 if isinstance(end.code, str) else end.code or 0
-            err.write(end.code if isinstance(end.code, str) else "")
-    return code, out.getvalue(), err.getvalue()
-
-
-def shown(*arguments: str) -> str:
-    code, out, err = run(*arguments)
-    assert (code, err) == (0, "")
-    return out
-
-
-def refused(*arguments: str) -> str:
-    code, _, err = run(*arguments)
-    assert code == 1
-    (line,) = err.splitlines()
-    return line.removeprefix("confidnet: ")
-
-
-def process(*arguments: str, **variables: str) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
-    return subprocess.run([*WORDS, *arguments], env=environment, capture_output=True, text=True, timeout=60)
-
-
-def on_terminal(columns: int, *arguments: str) -> str:
-    """What a terminal of that width gets."""
-    main, other = pty.openpty()
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": str(columns), "TERM": "xterm"}
-    process = subprocess.Popen([*WORDS, *arguments], env=environment, stdout=other, stderr=other, stdin=other)
-    os.close(other)
-    found = b""
-    try:
-        while part := os.read(main, 65536):
-            found += part
-    except OSError:  # how Linux says that the other end is closed
-        pass
-    os.close(main)
-    assert process.wait(timeout=60) == 0
-    return found.decode()
-
-
-def plain(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)
-
-
-def test_every_entry_is_listed_with_the_first_line_of_its_docstring(folder: Path):
-    for kind, family in (("methods", "scores"), ("models", "models"), ("datasets", "datasets")):
-        found = {one["name"]: one for one in json.loads(shown("list", kind, "--json"))}
-        assert sorted(found) == names(family)
-    assert found["digits"]["description"].startswith("Handwritten digits of 8x8 pixels") and found["digits"]["selected"] is None
-
-
-def test_benchmarks_and_methods_say_what_params_yaml_runs(folder: Path):
-    methods = json.loads(shown("list", "methods", "--json"))
-    assert [one["name"] for one in methods if one["selected"]] == list(VALID["methods"])
-    assert [one["name"] for one in methods if one["learned"] == "fitted"] == ["max_logit_pnorm", "stack", "temperature"]
-    assert {one["name"]: one["passes"] for one in methods if one["passes"]} == passes("scores")
-    (benchmark,) = json.loads(shown("list", "benchmarks", "--json"))
-    data, model = VALID["benchmarks"]["small"]["data"]["name"], VALID["benchmarks"]["small"]["model"]["name"]
-    assert (benchmark["name"], benchmark["selected"]) == ("small", True)
-    assert benchmark["description"].startswith(data) and f", {model}" in benchmark["description"]
-    assert shown("list", "benchmarks").startswith(f"* small\t{data}")
-
-
-def passes(family: str) -> dict[str, int | str]:
-    return {name: count for name, count in marks(family, names(family), "passes").items() if count}
-
-
-def test_a_list_has_a_line_an_entry_and_details_where_they_are_asked_for(folder: Path):
-    for kind in ("methods", "models", "datasets", "benchmarks"):
-        lines = plain(on_terminal(80, "list", kind)).splitlines()
-        assert max(map(len, lines)) <= 80 and not [line for line in lines if "…" in line]
-        assert len(lines) == len(json.loads(shown("list", kind, "--json"))) + 3  # heading, rule, and the line below
-    lines = plain(on_terminal(80, "list", "methods")).splitlines()
-    assert any(re.match(r"\* +mcp +Maximum class probability, the baseline *$", line) for line in lines)
-    details = " ".join(plain(on_terminal(80, "list", "methods", "--verbose")).split())
-    assert "* mcp Maximum class probability, the baseline. Hendrycks & Gimpel 2017, arXiv:1610.02136." in details
-    assert "arXiv:1805.11783. needs: training features" in details and "extra forward passes: dropout" in details
-
-
-def test_a_narrow_terminal_cuts_descriptions_and_no_names(folder: Path):
-    lines = plain(on_terminal(50, "list", "methods")).splitlines()
-    assert max(map(len, lines)) <= 50 and any("mc_dropout_mutual_information" in line for line in lines)
-
-
-def test_the_version_names_the_commit_of_the_code(folder: Path):
-    assert re.fullmatch(rf"confidnet {re.escape(VERSION)}(, commit [0-9a-f]+ of [0-9-]+(, with changed files)?)?\n", shown("--version"))
-
-
-def test_help_answers_without_importing_what_commands_need(folder: Path):
-    done = process("--help", PYTHONPROFILEIMPORTTIME="1")
-    assert done.returncode == 0 and not re.search(r"\| +(torch|mlflow|pandas|numpy|pydantic|ruamel\.yaml)$", done.stderr, re.MULTILINE)
-
-
-def test_names_are_listed_without_importing_torch_or_mlflow(folder: Path):
-    done = process("list", "methods", PYTHONPROFILEIMPORTTIME="1")
-    assert done.returncode == 0 and "| confidnet_core.cli.listing\n" in done.stderr.replace("|     ", "| ")
-    assert not re.search(r"\| +(torch|mlflow|pandas)$", done.stderr, re.MULTILINE)
 
 
 def test_without_a_terminal_the_comparison_is_markdown(folder: Path):

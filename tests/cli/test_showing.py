@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from command_lines import on_terminal, plain, refused, shown
 from latex_syntax import checked_latex
-from test_command_line import folder, on_terminal, plain, refused, shown
+from test_command_line import folder
 
 from confidnet_core.cli.revisions import experiments
 

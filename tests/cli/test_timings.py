@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_command_line import on_terminal, plain, refused, shown
+from command_lines import on_terminal, plain, refused, shown
 from tracking_servers import free_port
 
 from confidnet_core.cli.timed_page import write_timed_page
