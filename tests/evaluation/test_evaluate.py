@@ -108,8 +108,9 @@ def test_predictions_are_stored_of_each_split(runs: dict[str, Run], root: Path, 
     stored = {path: np.load(path) for split in SCORED for path in (run.predictions / split).glob("*.npy")}
     assert len(stored) == 2 * len(SCORED)
     shutil.rmtree("data/predictions")
-    what = {run.name: run.benchmark}
-    predict.main(replace(load(tmp_path, VALID), benchmarks=what, raw={"benchmarks": {run.name: {"model": {}}}}), run.name, 0)
+    params = replace(load(tmp_path, VALID), benchmarks={run.name: run.benchmark})
+    params._raw = {"benchmarks": {run.name: {"model": {}}}}
+    predict.main(params, run.name, 0)
     assert {path for path in run.predictions.rglob("*") if path.is_file()} == {*stored, run.predictions / "metrics.json"}
     for path, values in stored.items():
         np.testing.assert_allclose(np.load(path), values, atol=1e-4)

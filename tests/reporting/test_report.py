@@ -80,8 +80,8 @@ def perfect(runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "scores").mkdir(parents=True)
     root = runs["digits"].models.parents[2]
-    (tmp_path / "data" / "prepared").symlink_to(root / "data" / "prepared")
-    (tmp_path / "models").symlink_to(root / "models")
+    for name in ("prepared", "histories"):
+        (tmp_path / "data" / name).symlink_to(root / "data" / name)
     logits = 5 * np.eye(10)[runs["digits"].labels] + np.random.default_rng(0).random((300, 10))
     run = answering(replace(runs["digits"]), logits, tmp_path / "data/predictions/digits/seed0")
     assert run.correct.all()

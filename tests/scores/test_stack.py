@@ -110,8 +110,3 @@ def test_too_few_errors_or_successes_to_fit_leave_the_better_log_odds(errors: in
     inputs, correct = np.random.default_rng(0).normal(size=(50, 4)), np.arange(50) >= errors
     better = max(LOG_ODDS, key=lambda column: quality(inputs[:, column], correct) or 0.0)
     assert np.array_equal(apply(choose(inputs, correct), inputs), inputs[:, better])
-
-
-def test_samples_per_class_below_1_is_refused(runs: dict[str, Run]):
-    with pytest.raises(ValueError, match=r"methods.stack.samples_per_class is 0"):
-        stack(runs["digits"], samples_per_class=0)
