@@ -30,7 +30,7 @@ SPLITS = ("test", "val", "calibration")
 
 def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> None:
     """What the stages evaluate, bootstrap and thresholds do."""
-    how, promised = Bootstrap(resamples=200, level=0.95, seed=0), Thresholds(risks=(0.05, 0.5), delta=0.1)
+    how, targets = Bootstrap(resamples=200, level=0.95, seed=0), Thresholds(risks=(0.05, 0.5), delta=0.1)
     for method, settings in methods.items():
         function = find("scores", method)
         splits = {split: Scored(function(part, **settings), part.correct) for split in SPLITS for part in (run.on(split),)}
@@ -39,8 +39,9 @@ def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> 
         one = evaluate(test.confidence, run.correct, benchmark=run.name, seed=run.seed, method=method, **facts)
         confidence, place = {split: scored.confidence for split, scored in splits.items()}, f"{run.name}/seed{run.seed}/{method}"
         save_evaluation(root / "data/scores" / place, confidence, one, one, settings)
-        promises = thresholds(val, calibration, test, promised)
-        save_thresholds(root / "data/thresholds" / place, reliability(val, test, one.scale, how), promises)
+        save_thresholds(
+            root / "data/thresholds" / place, reliability(val, test, one.scale, how), thresholds(val, calibration, test, targets)
+        )
         replicates = bootstrap(test.confidence, run.correct, resamples=200, seed=0)
         save_replicates(root / paths.replicates(run.name, run.seed, method), replicates)
 
