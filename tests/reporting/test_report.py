@@ -15,6 +15,7 @@ from small import VOID, answering, trained_runs
 from confidnet_core import paths
 from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.config.registry import find
+from confidnet_core.data import SCORED
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import save_replicates
 from confidnet_core.evaluation.thresholds import Scored, reliability, save_thresholds, thresholds
@@ -25,23 +26,20 @@ from confidnet_core.reporting import report
 from confidnet_core.reporting.report import places, write_report
 from confidnet_core.scoring.run import Run
 
-SPLITS = ("test", "val", "calibration")
-
 
 def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> None:
     """What the stages evaluate, bootstrap and thresholds do."""
     how, targets = Bootstrap(resamples=200, level=0.95, seed=0), Thresholds(risks=(0.05, 0.5), delta=0.1)
     for method, settings in methods.items():
         function = find("scores", method)
-        splits = {split: Scored(function(part, **settings), part.correct) for split in SPLITS for part in (run.on(split),)}
+        splits = {split: Scored(function(part, **settings), part.correct) for split in SCORED for part in (run.on(split),)}
         test, val, calibration = splits.values()
         facts = {"oracle": getattr(function, "oracle", False), "scale": getattr(function, "scale", "rank")}
         one = evaluate(test.confidence, run.correct, benchmark=run.name, seed=run.seed, method=method, **facts)
-        confidence, place = {split: scored.confidence for split, scored in splits.items()}, f"{run.name}/seed{run.seed}/{method}"
-        save_evaluation(root / "data/scores" / place, confidence, one, one, settings)
-        save_thresholds(
-            root / "data/thresholds" / place, reliability(val, test, one.scale, how), thresholds(val, calibration, test, targets)
-        )
+        confidence = {split: scored.confidence for split, scored in splits.items()}
+        save_evaluation(root / paths.score(run.name, run.seed, method), confidence, one, one, settings)
+        folder, guarantees = root / paths.thresholds(run.name, run.seed, method), thresholds(val, calibration, test, targets)
+        save_thresholds(folder, reliability(val, test, one.scale, how), guarantees)
         replicates = bootstrap(test.confidence, run.correct, resamples=200, seed=0)
         save_replicates(root / paths.replicates(run.name, run.seed, method), replicates)
 
@@ -95,9 +93,8 @@ def names_in(folder: Path) -> list[str]:
 
 
 def test_places_and_methods_are_those_of_params():
-    listed = places(params(run=("a", "b"), seeds=(3, 5)))
-    assert [place.folder for place in listed] == ["a/seed3", "a/seed5", "b/seed3", "b/seed5"]
-    assert all(place.methods == tuple(METHODS) for place in listed)
+    listed = {place.folder: place.methods for place in places(params(run=("a", "b"), seeds=(3, 5)))}
+    assert listed == dict.fromkeys(["a/seed3", "a/seed5", "b/seed3", "b/seed5"], tuple(METHODS))
 
 
 def test_what_earlier_runs_left_on_disk_is_not_reported(runs: dict[str, Run], tmp_path: Path):
