@@ -75,7 +75,7 @@ class Column:
     def text(self, at: int) -> Text:
         """The cell, with its value and its difference below those of the other rows."""
         value, difference, is_best = self.cells[at]
-        value_width, room = (max(len(cell[part]) for cell in self.cells) for part in (0, 1))
+        value_width, room = max(len(cell[0]) for cell in self.cells), max(len(cell[1]) for cell in self.cells)
         style = "green" if difference.startswith("+") else "red"
         return Text.assemble((f"{value:>{value_width}}", "bold" if is_best else ""), (f" {difference:>{room}}" if room else "", style))
 
@@ -207,7 +207,8 @@ def _change_texts(row: Row, names: dict[Key, str]) -> list[str]:
     """As for `dvc exp run -S`: name=value, +name=value where the baseline has none, ~name where it was taken away."""
     if not row.is_experiment:
         return []
-    added = [key for key in row.experiment.changes if value_at(row.experiment.baseline.params, key) is ABSENT]
+    before = row.experiment.baseline.params if row.experiment.baseline else {}
+    added = [key for key in row.experiment.changes if value_at(before, key) is ABSENT]
     return [
         f"~{names[key]}" if value is ABSENT else f"{'+' * (key in added)}{names[key]}={value_text(value)}"
         for key, value in row.experiment.changes.items()
