@@ -132,7 +132,8 @@ def _descriptions(kind: Any) -> Iterator[str]:
     """Descriptions in the parts of an annotation. Of a type that narrows another one, its own comes first."""
     for part in reversed(typing.get_args(kind)):
         if isinstance(part, FieldInfo):
-            yield from [part.description] * bool(part.description)
+            if part.description:
+                yield part.description
         else:
             yield from _descriptions(part)
 

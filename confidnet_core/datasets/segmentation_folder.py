@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image
@@ -103,7 +103,7 @@ def read_legend(classes: Classes, void: Void) -> Legend:
     labels = np.full(2**24 if in_colours else 2**8, -1, np.int16)
     for label, (name, value) in enumerate(values.items()):
         _enter(labels, f"classes.{name}", value, label)
-    voids = [] if void is None else list(void) if isinstance(void, Sequence) else [void]
+    voids: list[Any] = [] if void is None else list(void) if isinstance(void, Sequence) else [void]
     if in_colours and voids and not isinstance(voids[0], Sequence):
         voids = [voids]  # a single colour
     for value in voids:

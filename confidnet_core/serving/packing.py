@@ -110,7 +110,7 @@ def _check(model: SelectiveClassifier, dataset: Dataset, stored: np.ndarray) -> 
         raise
     except Exception as error:  # whatever a score does that reads what is not there
         raise NotServedError(f"it fails on new images: {type(error).__name__}, {error}") from error
-    equal = np.isclose(served, stored[: len(served)], **TOLERANCE)
+    equal = np.isclose(served, stored[: len(served)], rtol=TOLERANCE["rtol"], atol=TOLERANCE["atol"])
     if equal.mean() < MIN_EQUAL:
         raise NotServedError(f"it gives other confidences than those stored for {np.count_nonzero(~equal)} of {len(equal)} predictions")
 

@@ -150,7 +150,7 @@ def _set_champion(client: Any, version: Any, forced: bool) -> list[str]:
     if former is not None and former.version == version.version:
         return [ALIAS]
     why = None if forced or former is None else _why_not_better(version.tags, former.tags)
-    if why is None:
+    if former is None or why is None:
         client.set_registered_model_alias(version.name, ALIAS, version.version)
         return [ALIAS]
     command = f"`python -m confidnet_core register {version.tags['benchmark']} --{ALIAS}` gives it the alias"

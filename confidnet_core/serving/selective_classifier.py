@@ -156,7 +156,7 @@ class SelectiveClassifier:
 
     def _dataset(self, images: np.ndarray) -> Dataset:
         labels = np.full((len(images), *images.shape[2:]) if self.facts["segmentation"] else len(images), UNKNOWN)
-        given = {name: tuple(self.facts[name]) for name in ("classes", "mean", "std")}
+        given: dict[str, Any] = {name: tuple(self.facts[name]) for name in ("classes", "mean", "std")}
         return _Images(images, labels, {}, source="images to predict", **given)
 
     def _presented(self, images: np.ndarray) -> Run:

@@ -91,16 +91,20 @@ class StageRun(Logger):
         if self._record is None:
             began = time.monotonic()
             try:
+                if self._row is None:
+                    raise RuntimeError("the row is not open yet")
                 deliver(self._row, entry)
             except BaseException as error:
                 if not on_server():
                     raise
                 stopped = not isinstance(error, Exception)  # by SIGTERM or Ctrl-C
-                self._keep("had not answered yet when the run was stopped" if stopped else reason(error))
-                self._record.append(entry)
+                kept = self._keep("had not answered yet when the run was stopped" if stopped else reason(error))
+                kept.append(entry)
                 if stopped:
                     raise
                 return
+            if self._marker is None:
+                raise RuntimeError("the row is not marked as being written")
             self._marker.touch()
             self._waited += max(0.0, time.monotonic() - began - 1)
             if on_server() and self._waited > SERVER_WAIT_BUDGET_S:
@@ -108,14 +112,15 @@ class StageRun(Logger):
         else:
             self._record.append(entry)
 
-    def _keep(self, why: str) -> None:
-        """Write to a record of this project from now on, not to the server."""
-        self._record = record(project_root(), self.run_id)
+    def _keep(self, why: str) -> Record:
+        """Write to a record of this project from now on, not to the server. Returns it."""
+        self._record = kept = record(project_root(), self.run_id)
         self._stack.enter_context(self._record.held())
         self._record.begin({**self._header, "tags": self._header["tags"] | self._undefined_tag()})
         if self._marker:  # what is killed now is closed when its record is sent
             self._marker.path.unlink(missing_ok=True)
         _warn(f"the MLflow server {self._header['meant_for']} {why}; this run is recorded in {FOLDER}/{self.run_id}")
+        return kept
 
     def _continue(self, found: Record) -> None:
         self._record, self.run_id = found, found.folder.name
