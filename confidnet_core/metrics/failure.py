@@ -8,7 +8,7 @@ risk). One sort of all samples and one of the errors serve every metric; many fl
 import math
 
 import numpy as np
-from jaxtyping import Float64, Real
+from jaxtyping import Float64, Shaped
 from numpy.typing import ArrayLike
 
 from confidnet_core.metrics._ranking.counts import Counts, counts_from_the_surest, distinct
@@ -143,8 +143,8 @@ def _of_both_outcomes(total: int, right: int, counts: Counts) -> tuple[float, ..
 
 
 def _thinned_thresholds(
-    ranked: Real[np.ndarray, " n"], errors: Real[np.ndarray, " errors"], points: int
-) -> Real[np.ndarray, " thresholds"]:
+    ranked: Shaped[np.ndarray, " n"], errors: Shaped[np.ndarray, " errors"], points: int
+) -> Shaped[np.ndarray, " thresholds"]:
     """At most `points` distinct confidences, from high to low, the lowest included; all of them where there are no more."""
     if 1 + np.count_nonzero(ranked[1:] != ranked[:-1]) <= points:
         return distinct(ranked)[0][::-1]
