@@ -30,7 +30,18 @@ from confidnet_core.serving.selective_classifier import NotServedError
 from confidnet_core.tracking.store import ServerError, on_server, open_store, project_root, reason
 
 ALIAS = "champion"
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "ruamel.yaml", "scikit-learn", "scipy", "torch", "tqdm")  # of a served model
+REQUIREMENTS = (
+    "jaxtyping",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pydantic",
+    "ruamel.yaml",
+    "scikit-learn",
+    "scipy",
+    "torch",
+    "tqdm",
+)  # when served
 
 
 def register(params: Params, benchmark: str, run_id: str | None = None, champion: bool = False) -> str:
