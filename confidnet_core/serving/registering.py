@@ -41,7 +41,7 @@ REQUIREMENTS = (
     "scipy",
     "torch",
     "tqdm",
-)  # when served
+)  # served
 
 
 def register(params: Params, benchmark: str, run_id: str | None = None, champion: bool = False) -> str:
