@@ -1,4 +1,4 @@
-# `make repro` reproduces the study, `make test` tests the project; both set up .venv first if it is missing.
+# The targets are listed by `make help`, from the words after their `##`. Those that need the environment set it up first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -6,38 +6,70 @@ READY := $(VENV)/.ready
 # DVC starts the stages with the `python` that it finds first.
 export PATH := $(BIN):$(PATH)
 
-.PHONY: repro test ui plots experiments lint clean
+# A core each for its files, in the order of tests/conftest.py, the long ones first: by number of tests, they would come last,
+# side by side with nothing.
+PYTEST := python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# What needs no trained study, no DVC, no MLflow server and no other process.
+QUICK := tests/project tests/metrics tests/config tests/comparison tests/scores tests/evaluation
 
-repro: $(READY)
+.DEFAULT_GOAL := help
+.PHONY: help repro quick test lint types format hooks ui plots experiments docs clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+repro: $(READY) ## the whole study: what has changed is computed again, and its table printed
 	dvc repro
-	@cat reports/comparison.md
+	@python -m confidnet_core show -m fpr_at_95_tpr,aupr_error,auroc,aurc --no-intervals
 	@echo
-	@echo "The table is reports/comparison.md, the page for a browser reports/index.html, the pictures are in reports/figures/."
+	@echo "All tables are in reports/comparison.md, the page for a browser reports/index.html, the pictures are in reports/figures/."
 	@echo "Next: make plots, make experiments, make ui for MLflow; or dvc metrics show and others after '. $(VENV)/bin/activate'."
 
-# In the order of the files: sorted by number of tests, the few long ones would all come last, side by side with nothing.
-test: $(READY)
-	python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+experiments: $(READY) ## experiments side by side: what changed, and what came of it
+	@python -m confidnet_core experiments
 
-lint: $(READY)
-	ruff check .
-
-ui: $(READY)
-	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
-
-# A page that draws without a network.
-plots: $(READY)
+plots: $(READY) ## a page with what `dvc plots` draws, which needs no network
 	python -m confidnet_core offline > /dev/null
 	dvc plots show --html-template .dvc/tmp/plots.html
 
-# What changed, in columns that fit a terminal; `dvc metrics diff EXP1 EXP2` has every score.
-experiments: $(READY)
-	@dvc exp show --no-pager --only-changed --drop 'Created|.*(csv|txt|py)$$|.*/.*|.*\.(aupr_error\..*|best_score)'
+docs: $(READY) ## the tables of results in README.md and docs/, written from reports/
+	python -m docs.tables
+
+ui: $(READY) ## MLflow in a browser, opened at the results
+	python -m confidnet_core.tracking.ui
+
+# Types and tests side by side, a core each.
+quick: $(READY) lint ## in a minute: style, types, and the tests that need no pipeline
+	@$(MAKE) --no-print-directory --output-sync=target --jobs 2 types quick-tests
+
+.PHONY: quick-tests
+quick-tests: $(READY)
+	python -m pytest -q -p no:xdist -m 'not slow' --durations 0 --durations-min 2 $(QUICK)
+
+test: $(READY) lint types ## everything: style, types and all tests
+	$(PYTEST)
+
+test-%: $(READY) ## the tests of a package, as `make test-metrics`, or of files, as `make test-splits`
+	$(PYTEST) $(if $(wildcard tests/$*),tests/$*,$(or $(wildcard tests/*/test_$*.py),$(error tests/ has no $*/ and no test_$*.py)))
+
+lint: $(READY) ## style, by ruff
+	ruff check .
+	ruff format --check .
+
+types: $(READY) ## types, by pyright
+	basedpyright
+
+format: $(READY) ## style put right, by ruff
+	ruff check --fix .
+	ruff format .
+
+hooks: $(READY) ## style and types checked before each git commit
+	pre-commit install
 
 $(READY): requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $(READY)
 
-clean:
+clean: ## without environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -8,7 +8,7 @@ A row imports only rows below it:
     comparison tracking scoring training models
     datasets evaluation networks splits revision
     data config
-    metrics files progress
+    metrics files paths progress
 
 config      params.yaml as types, and the names that it may use      comparison  scores side by side, as tables
 networks    what runs networks: classifiers, heads, batches          reporting   the page, charts and pictures

@@ -1,102 +1,136 @@
 """The command line for daily use beside DVC: python -m confidnet_core COMMAND, or `confidnet` where the package is installed.
 
-DVC stays the engine: `dvc repro`, `dvc exp run`, `dvc push`. A user's mistake ends as one line and exit code 1.
+DVC stays the engine: `dvc repro`, `dvc exp run`, `dvc push`. A user error ends as one line and exit code 1. A command imports what it needs
+itself, so that `--help` answers at once.
 """
 
-import json
 import os
 import sys
 import webbrowser
-from dataclasses import asdict
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from confidnet_core.cli import listing
-from confidnet_core.config.params import load_params
-
-KINDS = {kind.__name__: kind for kind in (listing.benchmarks, listing.methods, listing.models, listing.datasets)}
+KINDS = ("benchmarks", "methods", "models", "datasets")  # functions of cli/listing.py
 REPORTS = Path("reports")
+FORMATS = ("terminal", "md", "latex", "csv", "json")
+
+
+def _print_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    if not asked or context.resilient_parsing:
+        return
+    from confidnet_core.revision import ROOT, VERSION, git
+
+    commit = git("-C", str(ROOT), "log", "-1", "--format=commit %h of %cs", "--", "confidnet_core")
+    changed = commit and git("-C", str(ROOT), "status", "--porcelain", "--", "confidnet_core")
+    click.echo(", ".join([f"confidnet {VERSION}", *([commit] if commit else []), *(["with changed files"] if changed else [])]))
+    context.exit()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print version and commit.")
 def cli() -> None:
-    """What there is, what came out, and what is still to be sent. Run it from the project's root.
+    """Lists what can be run, shows results and experiments, and sends and registers runs. Run it from the project's root.
 
-    Experiments are run by DVC: `dvc repro`, `dvc exp run -S 'run=[mnist_mlp]'`.
+    DVC runs the pipeline: `dvc repro`, `dvc exp run -S 'run=[mnist_mlp]'`.
     """
 
 
 @cli.command("list")
-@click.argument("kind", type=click.Choice(list(KINDS)))
-@click.option("--json", "as_json", is_flag=True, help="For scripts: a JSON list of name, selected, description.")
-def list_command(kind: str, as_json: bool) -> None:
+@click.argument("kind", type=click.Choice(KINDS))
+@click.option("-v", "--verbose", is_flag=True, help="References of scores and what they need; settings of benchmarks.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts: a JSON list of name, selected, description and others.")
+def list_command(kind: str, verbose: bool, as_json: bool) -> None:
     """Names that params.yaml can use, with a line about each.
 
-    A star marks what params.yaml runs. Of methods also: whether something is learned for them, and further passes of a network.
+    A star marks what params.yaml runs. Where the output is no terminal, all is printed, with tabs between the columns.
     """
-    found = KINDS[kind]()
-    if as_json:
-        click.echo(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False))
-        return
-    console, costing = _console(), any(one.learned or one.passes for one in found)
-    if not console.is_terminal:
-        for one in found:
-            click.echo("\t".join([f"{'*' if one.selected else ' '} {one.name}", one.description, *(_cost(one) if costing else ())]))
-        return
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("", no_wrap=True)
-    table.add_column(kind[:-1], no_wrap=True)
-    for title in ("learned", "passes") if costing else ():
-        table.add_column(title, no_wrap=True)
-    table.add_column("description", overflow="fold")
-    for one in found:
-        star, name = Text("*" if one.selected else "", style="green"), Text(one.name, style="bold")
-        table.add_row(star, name, *(_cost(one) if costing else ()), Text(one.description))
-    console.print(table)
-    if any(one.selected for one in found):
-        console.print(Text("* what params.yaml runs", style="dim"))
+    from confidnet_core.cli import listing, listing_table
 
-
-def _cost(one: listing.Listed) -> tuple[str, str]:
-    return one.learned or "no", str(one.passes or 0)
+    listing_table.show(_console(), kind, getattr(listing, kind)(), verbose, as_json)
 
 
 def _completed(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    return [one.name for one in listing.benchmarks() if one.name.startswith(begun)]
+    """The names of benchmarks that begin as what was typed, for shells."""
+    from confidnet_core.cli import listing
+
+    return [each.name for each in listing.benchmarks() if each.name.startswith(begun)]
 
 
 @cli.command()
-@click.argument("benchmarks", nargs=-1, shell_complete=_completed)
+@click.argument("names", nargs=-1, shell_complete=_completed)
 @click.option("-m", "--metrics", help="Columns, as in reports/comparison.csv: aupr_error,auroc,risk_at_80_coverage; or all.")
+@click.option("--sort", default="aupr_error", metavar="METRIC", show_default=True, help="The metric that orders the scores, best first.")
+@click.option("--seeds", help="Means over these seeds alone: 0,1; of one seed with its intervals.")
 @click.option("--intervals/--no-intervals", default=None, help="Whether to show them; by default where they fit.")
-@click.option("--cost", is_flag=True, help="What each score costs instead: what is learned for it, passes of networks, and seconds.")
-def show(benchmarks: tuple[str, ...], metrics: str | None, intervals: bool | None, cost: bool) -> None:
-    """The comparison as a table, with what is told apart from chance.
+@click.option("-f", "--format", "form", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True, help="For a paper or a script.")
+@click.option("--cost", is_flag=True, help="What each score costs instead: what it needs, forward passes, milliseconds and seconds.")
+def show(names: tuple[str, ...], metrics: str | None, sort: str, seeds: str | None, intervals: bool | None, form: str, cost: bool) -> None:
+    """The comparison as a table, with what is significant.
 
-    The best values are bold. From reports/comparison.csv and differences.csv: of the last `dvc repro`, or `dvc exp apply NAME`. Seconds are
-    those that MLflow has of the newest runs on this machine or server.
+    NAMES are benchmarks, or DVC experiments, branches and commits, which are shown side by side: `show main EXP`. The best values are
+    bold, and the table is Markdown where the output is no terminal. Here: reports/comparison.csv and differences.csv, of the last
+    `dvc repro` or `dvc exp apply NAME`. Times are those that MLflow has of the newest runs on this machine or server.
     """
     from confidnet_core.cli import showing  # pandas takes a second
 
     if cost:
         from confidnet_core.tracking.timings import timings
 
-        if metrics or intervals is not None:
-            raise ValueError("--cost shows no metrics and no intervals; leave the other options out")
-        showing.show_costs(_console(), REPORTS, benchmarks, timings)
+        if metrics or seeds or intervals is not None:
+            raise ValueError("--cost shows no metrics, no seeds and no intervals; leave the other options out")
+        showing.show_costs(_console(), REPORTS, names, timings, form)
         return
-    chosen = list(showing.EVERY) if metrics == "all" else [name.strip() for name in metrics.split(",")] if metrics else []
-    showing.show(_console(), REPORTS, benchmarks, chosen, intervals)
+    columns = tuple(showing.BY_METRIC) if metrics == "all" else tuple(_words(metrics))
+    showing.show(_console(), REPORTS, showing.Choice(names, columns, sort, intervals, _numbers(seeds), form))
+
+
+def _words(listed: str | None) -> list[str]:
+    return [word.strip() for word in listed.split(",")] if listed else []
+
+
+def _numbers(listed: str | None) -> tuple[int, ...]:
+    for word in _words(listed):
+        if not word.isdecimal():
+            raise ValueError(f"--seeds is {listed}; expected whole numbers with commas between them, such as 0,1")
+    return tuple(map(int, _words(listed)))
+
+
+@cli.command()
+@click.option("--sort", "key", metavar="KEY", help="name, status, created, accuracy, errors, best, a score, or a changed parameter.")
+@click.option("--reverse", is_flag=True, help="The other way round: by default the best results come first, the lowest of all else.")
+@click.option("--scores", help="The scores to show instead of those that moved: mcp,confidnet; or all.")
+@click.option("--all", "all_commits", is_flag=True, help="Experiments of earlier commits, too, each below its own.")
+@click.option("--csv", "as_csv", is_flag=True, help="A line for each experiment and benchmark, with all scores and changed parameters.")
+@click.option("--md", "as_markdown", is_flag=True, help="Markdown, as where the output is no terminal.")
+def experiments(key: str | None, reverse: bool, scores: str | None, all_commits: bool, as_csv: bool, as_markdown: bool) -> None:
+    """DVC's experiments: what each changed, and its results.
+
+    The workspace, the present commit, and the experiments that started from it: queued, running, finished and failed ones. Results are
+    accuracy and the AUPR-Error of the scores that moved, in percent, with their differences to that commit.
+    """
+    from confidnet_core.cli import experiments_table
+    from confidnet_core.cli.experiments import NO_EXPERIMENTS, load
+    from confidnet_core.cli.experiments_order import sort
+
+    if as_csv and as_markdown:
+        raise ValueError("--csv and --md exclude each other; leave one out")
+    messages = Console(stderr=True)
+    with messages.status("dvc exp show") if messages.is_terminal else nullcontext():  # it takes some seconds
+        found = load(all_commits)
+    experiments_table.show(
+        _console(), sort(found, key, reverse) if key else found, scores, "csv" if as_csv else "md" if as_markdown else ""
+    )
+    if not any(each.is_experiment for each in found):
+        click.echo(NO_EXPERIMENTS, err=True)
 
 
 @cli.command()
 def report() -> None:
     """Open the report, reports/index.html, in the browser, with the seconds that MLflow has."""
+    from confidnet_core.cli.showing import costs_of, reference_of
     from confidnet_core.cli.timed_page import write_timed_page
     from confidnet_core.tracking.store import project_root
     from confidnet_core.tracking.timings import timings
@@ -106,7 +140,7 @@ def report() -> None:
         raise ValueError(f"{page} does not exist; `dvc repro` makes it")
     click.echo(page)
     try:
-        page = write_timed_page(page, project_root(), timings)
+        page = write_timed_page(page, project_root(), costs_of(REPORTS), timings, reference_of(REPORTS))
     except (ValueError, OSError) as error:
         click.echo(f"without seconds: {error}", err=True)
     if not webbrowser.open(page.resolve().as_uri()):
@@ -130,9 +164,9 @@ def offline() -> None:
 @cli.command()
 @click.option("--to", "address", metavar="URI", envvar="MLFLOW_TRACKING_URI", show_envvar=True, help="The MLflow store.")
 def send(address: str | None) -> None:
-    """Send the runs that an MLflow server did not take.
+    """Send runs recorded while the MLflow server was unreachable.
 
-    They lie in .mlflow_kept/. What cannot be sent stays there, with the reason in its line, and the exit code is 1.
+    They lie in .mlflow_kept/. A run that cannot be sent stays there; its line says why, and the exit code is 1.
     """
     from confidnet_core.tracking.records import kept
     from confidnet_core.tracking.sending import send_kept
@@ -140,36 +174,38 @@ def send(address: str | None) -> None:
 
     waiting = kept(root := project_root())
     if not waiting:
-        click.echo("nothing is kept: all runs are in their MLflow store")
+        click.echo("no recorded run is left: all are in their MLflow store")
         return
     if not address:
-        meant = ", ".join(sorted({str(one.header()["meant_for"]) for one in waiting}))
-        raise ValueError(f"MLFLOW_TRACKING_URI is not set; give --to URI ({len(waiting)} kept for {meant})")
+        meant = ", ".join(sorted({str(record.header()["meant_for"]) for record in waiting}))
+        raise ValueError(f"MLFLOW_TRACKING_URI is not set; give --to URI ({len(waiting)} recorded for {meant})")
     os.environ["MLFLOW_TRACKING_URI"] = address
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # MLflow's two lines for each run that ends
     left = 0
     for outcome in send_kept(root):
-        what = f"{outcome.header.get('experiment', '?')}  {outcome.header.get('name', '?')}"
+        run = f"{outcome.header.get('experiment', '?')}  {outcome.header.get('name', '?')}"
         left += outcome.left is not None
         if outcome.left:
-            click.echo(f"left  {what}  {outcome.record}: {outcome.left}")
+            click.echo(f"left  {run}  {outcome.record}: {outcome.left}")
         else:
-            click.echo(f"sent  {what}  {outcome.entries} entries to run {outcome.row} ({outcome.status})")
+            click.echo(f"sent  {run}  {outcome.entries} entries to run {outcome.row} ({outcome.status})")
     if left:
-        raise ValueError(f"{left} of {len(waiting)} left in {waiting[0].folder.parent}; nothing of them is lost, send again later")
+        raise ValueError(f"{left} of {len(waiting)} left in {waiting[0].folder.parent}; nothing is lost, send them again later")
 
 
 @cli.command()
 @click.argument("benchmarks", nargs=-1, shell_complete=_completed)
 @click.option(
-    "--champion", is_flag=True, help="Give the alias champion to it, even if the present one is better or was judged on other data."
+    "--champion", is_flag=True, help="Give it the alias champion, even if the present champion is better or was evaluated on other data."
 )
 def register(benchmarks: tuple[str, ...], champion: bool) -> None:
-    """Register the best score's model as confidnet-BENCHMARK in MLflow.
+    """Register the best score's model in MLflow, as confidnet-BENCHMARK.
 
-    `compare` does it, too. From the present outputs, of what params.yaml runs, or of BENCHMARKS; the same model is registered once.
+    The stage `compare` does it, too. It takes the outputs in the workspace, of these BENCHMARKS or of all that params.yaml runs. The same
+    model is registered once.
     """
-    from confidnet_core.serving.selective_classifier import registering  # torch takes seconds
+    from confidnet_core.config.params import load_params
+    from confidnet_core.serving import registering  # torch takes seconds
 
     params = load_params()
     for benchmark in benchmarks or params.run:

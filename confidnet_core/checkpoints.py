@@ -24,6 +24,7 @@ from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.artifacts import build_classifier, build_confidnet, checked_classifier, describe, save_network, weights_digest
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet
+from confidnet_core.networks.device import moved
 from confidnet_core.networks.inference import classification_metrics, map_images
 from confidnet_core.networks.probabilities import true_class_probability
 from confidnet_core.training.trainings import training_target
@@ -44,7 +45,7 @@ class Kind(StrEnum):
 
     BASELINE = "baseline"  # a classifier
     HEAD = "confidnet"  # a classifier with a head
-    FINETUNED = "finetuned"  # a classifier, and a copy of it with a head
+    FINETUNED = "finetune"  # a classifier, and a copy of it with a head
 
 
 @dataclass(frozen=True)
@@ -57,32 +58,32 @@ class Imported:
 
 
 def import_checkpoint(
-    kind: str, path: Path, benchmark: Benchmark, dataset: Dataset, models: Path, device: torch.device, **facts: Any
+    kind: str, path: Path, benchmark: Benchmark, dataset: Dataset, models: Path, device: torch.device, **origin: Any
 ) -> Imported:
     """Write MODELS/KIND from the checkpoint, with figures measured on the validation split, and say what was imported.
 
-    A head goes on the classifier in MODELS/baseline, which the checkpoint's own must equal. facts: for model.json, JSON-like.
+    A head goes on the classifier in MODELS/baseline, which the checkpoint's own must equal. origin: for origin.json, JSON-like.
     ValueError, before anything is written, with every difference from the network of params.yaml.
     """
     if kind not in list(Kind):
         raise ValueError(f"KIND is {kind}{suggestion(kind, list(Kind))}")
     if dataset.is_segmentation:
         raise ValueError(f"{dataset.source} is segmentation; expected classification, for which checkpoints were released")
-    state, origin = read_checkpoint(path)
-    facts, reports, notes = {**facts, "imported": origin, "best_epoch": origin["epoch"]}, {}, ()
+    state, checkpoint = read_checkpoint(path)
+    origin, reports, notes = {**origin, "imported": checkpoint}, {}, ()
     if kind == Kind.BASELINE:
-        network = _classifier(path, state, benchmark, dataset).to(device, memory_format=torch.channels_last)
+        network = moved(_classifier(path, state, benchmark, dataset), device)
         figures = classification_metrics(network, dataset, device, "fp32")
     else:
         classifier = checked_classifier(models / "baseline", benchmark, dataset, device)
         confidnet, notes = _confidnet(path, state, benchmark, dataset, classifier, finetuned=kind == Kind.FINETUNED)
-        facts["upstream_sha256"] = {"baseline": weights_digest(models / "baseline")}
-        figures = _confidence_metrics(confidnet.to(device, memory_format=torch.channels_last), classifier, dataset, device)
+        origin["upstream_sha256"] = {"baseline": weights_digest(models / "baseline")}
+        figures = _confidence_metrics(moved(confidnet, device), classifier, dataset, device)
         network = confidnet
         if kind == Kind.HEAD:
             network, reports["target"] = confidnet.head, training_target(confidnet, dataset, device)
-    weights, epoch = network.state_dict(), origin["epoch"]
-    save_network(models / kind, weights, describe(benchmark, dataset, **facts, **figures), [{"epoch": epoch, **figures}], **reports)
+    weights, epoch = network.state_dict(), checkpoint["epoch"]
+    save_network(models / kind, weights, describe(benchmark, dataset, best_epoch=epoch, **figures), origin, **reports)
     return Imported(len(_layers(weights)), sum(parameter.numel() for parameter in network.parameters()), epoch, figures, notes)
 
 

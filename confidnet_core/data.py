@@ -124,7 +124,7 @@ def _facts(dataset: Dataset) -> dict:
     digest = sha256()
     for array in (dataset.images, dataset.labels):
         digest.update(str(array.shape).encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     splits = {name: dataset.splits[name] for name in PREPARED if name in dataset.splits}
     for name, index in splits.items():
         digest.update(f"{name} {len(index)}".encode())

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from confidnet_core.config.params import Calibration
+from confidnet_core.config.params import CalibrationSplit
 from confidnet_core.data import Dataset
 
 
-def with_calibration(dataset: Dataset, how: Calibration) -> Dataset:
+def with_calibration(dataset: Dataset, how: CalibrationSplit) -> Dataset:
     """The same data, its "val" divided into "val" and "calibration", which gets `share` of it, rounded to a whole number.
 
     Classification: the last ones, where "val" was drawn, so that the first ones stay those of a published draw; where "val" is in the
@@ -29,7 +29,7 @@ def with_calibration(dataset: Dataset, how: Calibration) -> Dataset:
         left_out = f" and {skipped} between them" * dataset.is_segmentation
         raise ValueError(
             f"{dataset.source}: {len(val)} validation samples would be divided into {max(kept, 0)} for validation and {taken} for "
-            f"calibration{left_out}; expected at least 1 each: change calibration.share or gap in params.yaml, or give more"
+            f"calibration{left_out}; expected at least 1 each: change calibration_split.share or gap in params.yaml, or give more"
         )
     parts = (val[:kept], val[kept + skipped :])
     if not dataset.is_segmentation and np.all(np.diff(val) > 0):

@@ -9,15 +9,16 @@ from confidnet_core.config.params import Params, load_params
 
 def command(main: Callable[..., None], **kinds: Callable[[str], object]) -> None:
     """Call main(params, *arguments). kinds: name and type of each argument, in order."""
-    stage = sys.modules[main.__module__].__spec__.name.rpartition(".")[2] if main.__module__ == "__main__" else main.__module__
+    spec = sys.modules[main.__module__].__spec__
+    stage = spec.name.rpartition(".")[2] if spec and main.__module__ == "__main__" else main.__module__
     try:
         arguments = _arguments(stage, kinds)
         main(load_params(), *arguments)
     except (ValueError, FileNotFoundError) as error:
         if os.environ.get("CONFIDNET_DEBUG"):
             raise
-        missing = isinstance(error, FileNotFoundError) and error.filename
-        problem = f"{error.filename} does not exist; `dvc repro` makes what a stage reads" if missing else str(error)
+        missing = error.filename if isinstance(error, FileNotFoundError) else None
+        problem = f"{missing} does not exist; `dvc repro` makes what a stage reads" if missing else str(error)
         sys.exit(f"{stage}: {' '.join(problem.split())}")
 
 

@@ -1,33 +1,31 @@
-"""How the metrics scatter over resamples of the test split, for intervals and paired differences: python -m stages.bootstrap BENCHMARK SEED
+"""How the metrics of a score scatter over resamples of the test split: python -m stages.bootstrap BENCHMARK SEED METHOD
 
-reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/scores/BENCHMARK/seedSEED/, params.yaml
-writes  data/bootstrap/BENCHMARK/seedSEED/{METHOD.npy}
+Every score meets the same resamples, so that differences between scores are paired.
+
+reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/scores/BENCHMARK/seedSEED/METHOD/, params.yaml
+writes  data/bootstrap/BENCHMARK/seedSEED/METHOD.npy
 """
 
-from dataclasses import asdict
-from pathlib import Path
-
+from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.evaluation.intervals import intervals
 from confidnet_core.evaluation.stored import Place, save_replicates
 from confidnet_core.metrics.bootstrap import bootstrap
-from confidnet_core.progress import progress
 from confidnet_core.tracking.stage_run import stage_run
 from stages._command import command
 
 
-def main(params: Params, name: str, seed: int) -> None:
-    place, how, rows = Place(name, seed, tuple(params.methods)), params.bootstrap, {}
+def main(params: Params, name: str, seed: int, method: str) -> None:
+    place, settings = Place(name, seed, (method,)), params.bootstrap
     correct, sizes = place.outcomes()
 
-    with stage_run(stage="bootstrap", benchmark=name, seed=seed, params=asdict(how)) as run:
-        for method in progress(place.methods, description=f"bootstrap {name}", unit="method"):
-            rows[method] = bootstrap(place.confidence(method), correct, sizes=sizes, resamples=how.resamples, seed=how.seed)
+    with stage_run(stage="bootstrap", benchmark=name, seed=seed, method=method, params=dict(settings)) as tracked:
+        replicates = bootstrap(place.confidence(method), correct, sizes=sizes, resamples=settings.resamples, seed=settings.seed)
 
-        save_replicates(Path("data/bootstrap") / place.folder, rows)
-        ends = intervals({(method,): values for method, values in rows.items()}, how.level, ["method"])
-        run.log_metrics({f"{method}.{end}": value for (method,), values in ends.iterrows() for end, value in values.items()})
+        save_replicates(paths.replicates(name, seed, method), replicates)
+        ends = intervals({(method,): replicates}, settings.level, ["method"]).iloc[0]
+        tracked.log_metrics({str(end): value for end, value in ends.items()})
 
 
 if __name__ == "__main__":
-    command(main, benchmark=str, seed=int)
+    command(main, benchmark=str, seed=int, method=str)

@@ -1,6 +1,6 @@
 """All scores of all benchmarks and seeds side by side: python -m stages.compare
 
-reads   data/prepared/, data/predictions/, data/scores/, data/bootstrap/, data/operating/, models/,
+reads   data/prepared/, data/predictions/, data/scores/, data/bootstrap/, data/thresholds/, data/histories/,
         confidnet_core/comparison/published.csv, params.yaml
 writes  reports/{index.html, comparison.md, comparison.csv, differences.csv, calibration.csv, thresholds.csv, costs.csv, summary.json},
         reports/{curves/*.csv, figures/*.png}
@@ -8,33 +8,31 @@ writes  reports/{index.html, comparison.md, comparison.csv, differences.csv, cal
 
 from pathlib import Path
 
-from confidnet_core.comparison.table import means_by_method
+from confidnet_core.comparison.frames import means_by_method
 from confidnet_core.config.params import Params
-from confidnet_core.files import read_json
 from confidnet_core.reporting.report import write_report
 from confidnet_core.serving.registering import register_or_warn
-from confidnet_core.tracking.stage_run import flatten, stage_run
+from confidnet_core.tracking.names import results
+from confidnet_core.tracking.stage_run import stage_run
 from stages._command import command
 
 
 def main(params: Params) -> None:
     reports = Path("reports")
 
-    frame = write_report(params, reports)
-    summary = read_json(reports / "summary.json")
+    frame, summary = write_report(params, reports)
 
     for benchmark, rows in frame.groupby("benchmark", sort=False):
+        benchmark = str(benchmark)
         listed = {"seeds": list(params.seeds), "methods": list(params.methods)}
-        with stage_run(stage="compare", benchmark=benchmark, seed=None, params=listed) as run:
-            # The results of the whole execution, where most of its other stages may have come from the cache: by the names and in the
-            # units of `dvc exp show`, and all metrics of all scores.
-            run.parent.log_results(flatten(summary[benchmark]))
-            run.parent.log_metrics(flatten(means_by_method(rows)))
-            for name in ("index.html", "comparison.md", "differences.csv", "curves"):
-                run.parent.log_artifact(reports / name)
+        with stage_run(stage="compare", benchmark=benchmark, seed=None, params=listed) as tracked:
+            # Of the whole execution, most of whose other stages may have come from the cache. comparison.csv holds all metrics.
+            tracked.log_experiment(results(summary[benchmark], means_by_method(rows)))
+            for name in ("index.html", "comparison.md", "comparison.csv", "differences.csv", "curves"):
+                tracked.parent.log_artifact(reports / name)
             for picture in sorted((reports / "figures").glob(f"{benchmark}_seed*.png")):
-                run.parent.log_artifact(picture, "figures")
-            register_or_warn(params, benchmark, run.parent_id)
+                tracked.parent.log_artifact(picture, "figures")
+            register_or_warn(params, benchmark, tracked.parent_id)
     print(f"all scores side by side: {reports}/index.html, as text: {reports}/comparison.md, figures: {reports}/figures/")
 
 

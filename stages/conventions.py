@@ -4,7 +4,8 @@ reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/sco
 writes  nothing
 """
 
-from confidnet_core.comparison.table import conventions_table
+from confidnet_core.comparison.frames import conventions_table
+from confidnet_core.comparison.rendering import markdown
 from confidnet_core.config.params import Params
 from confidnet_core.evaluation.stored import Place
 from confidnet_core.metrics.conventions import conventions
@@ -14,7 +15,7 @@ from stages._command import command
 def main(params: Params, name: str, seed: int) -> None:
     place = Place(name, seed, tuple(params.methods))
     correct, _ = place.outcomes()
-    print(conventions_table({method: conventions(place.confidence(method), correct) for method in place.methods}))
+    print(markdown(conventions_table({method: conventions(place.confidence(method), correct) for method in place.methods})))
 
 
 if __name__ == "__main__":

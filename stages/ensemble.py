@@ -6,8 +6,7 @@ reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/, params.yaml
 writes  data/ensembles/BENCHMARK/{METHOD/ with facts.json and, where the method needs them, test.npy, val.npy, calibration.npy}
 """
 
-from pathlib import Path
-
+from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import marks
 from confidnet_core.data import load_dataset
@@ -18,10 +17,10 @@ from stages._command import command
 
 def main(params: Params, name: str) -> None:
     params.benchmark(name)
-    dataset, seeds, asked = load_dataset(Path("data/prepared") / name), params.seeds, marks("scores", params.methods, "over_seeds")
+    dataset, seeds, asked = load_dataset(paths.prepared(name)), params.seeds, marks("scores", params.methods, "over_seeds")
 
     with stage_run(stage="ensemble", benchmark=name, seed=None, params={"seeds": list(seeds)}):
-        save_ensembles(Path("data/ensembles") / name, asked, seeds, Path("data/predictions") / name, dataset)
+        save_ensembles(paths.ENSEMBLES / name, asked, seeds, paths.PREDICTIONS / name, dataset)
 
 
 if __name__ == "__main__":

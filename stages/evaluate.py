@@ -1,39 +1,42 @@
 """One confidence score on the test, the validation and the calibration split: python -m stages.evaluate BENCHMARK SEED METHOD
 
-reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/samples/BENCHMARK/seedSEED/,
-        data/ensembles/BENCHMARK/METHOD/, models/BENCHMARK/seedSEED/, params.yaml
-writes  data/scores/BENCHMARK/seedSEED/METHOD/{confidence.npy (of the test split), val.npy, calibration.npy, metrics.json, fitted.pt}
+reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/inputs/BENCHMARK/seedSEED/METHOD.json,
+        data/ensembles/BENCHMARK/METHOD/, models/BENCHMARK/seedSEED/baseline/{weights.pt, model.json}, params.yaml;
+        and the networks or samples of which METHOD.json holds digests
+writes  data/scores/BENCHMARK/seedSEED/METHOD/{test.npy, val.npy, calibration.npy, metrics.json, fitted.pt}
 """
 
-import time
-from pathlib import Path
-
+from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import find
 from confidnet_core.data import SCORED
 from confidnet_core.evaluation.result import RANK, evaluate, save_evaluation
 from confidnet_core.scoring.run import load_run
 from confidnet_core.tracking.stage_run import stage_run
+from confidnet_core.tracking.stopwatch import Stopwatch
 from stages._command import command
 
 
 def main(params: Params, name: str, seed: int, method: str) -> None:
-    settings, run, score = params.method(method), load_run(name, params.benchmark(name), seed), find("scores", method)
+    settings, score = params.method(method), find("scores", method)
+    run = load_run(name, params.benchmark(name), seed, method, getattr(score, "reads", ()))
 
     with stage_run(stage="evaluate", benchmark=name, seed=seed, method=method, params=settings) as tracked:
-        confidence, found, seconds, facts = {}, {}, 0.0, {"benchmark": name, "seed": seed, "method": method}
+        confidence, found, stopwatch, facts = {}, {}, Stopwatch(), {"benchmark": name, "seed": seed, "method": method}
         facts |= {"oracle": getattr(score, "oracle", False), "scale": getattr(score, "scale", RANK)}
         for split in SCORED:
-            part, began = run.on(split), time.perf_counter()
-            confidence[split] = score(part, **settings)
-            seconds += time.perf_counter() - began
+            part = run.on(split)
+            with stopwatch.of(len(part.images)):
+                confidence[split] = score(part, **settings)
             found[split] = evaluate(confidence[split], part.correct, **facts)
 
         test, val = found["test"], found["val"]
-        save_evaluation(Path("data/scores") / name / f"seed{seed}" / method, confidence, test, val, settings, run.save_fitted)
-        tracked.log_metrics({**test.metrics, "samples": test.samples, "errors": test.errors})
-        tracked.log_metrics({f"val_{key}": value for key, value in val.metrics.items()})
-        tracked.log_metrics({"seconds": seconds})  # MLflow alone has it: what DVC stores is the same wherever it is made
+        save_evaluation(paths.score(name, seed, method), confidence, test, val, settings, run.save_fitted)
+        for prefix, figures in {"": test.metrics, "val_": val.metrics}.items():
+            tracked.log_metrics({f"{prefix}{key}": value for key, value in figures.items() if key != "accuracy"})  # as of `predict`
+        tracked.log_metrics(
+            stopwatch.metrics() | {"fit_seconds": sum(run.kept.fit_seconds.values())}
+        )  # MLflow alone has it: what DVC stores is the same wherever it is made
         tracked.set_tag("oracle", facts["oracle"])
 
 

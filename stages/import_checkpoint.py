@@ -1,35 +1,41 @@
 """A released checkpoint of the authors as a trained network: python -m stages.import_checkpoint BENCHMARK SEED KIND PATH
 
-KIND is baseline (a classifier), confidnet (a classifier with a head) or finetuned (a classifier and its fine-tuned copy with a head).
+KIND is baseline (a classifier), confidnet (a classifier with a head) or finetune (a classifier and its fine-tuned copy with a head).
 The validation figures are fair for the authors' split alone: split_seed 42, and 6000 images left in val for MNIST, 5000 for CIFAR-10,
 as params.yaml has it.
 
 reads   data/prepared/BENCHMARK/, models/BENCHMARK/seedSEED/baseline/ (but for a baseline), params.yaml, PATH
-writes  models/BENCHMARK/seedSEED/KIND/, as the training stage does; `dvc commit` then takes it for that stage's output
+writes  models/BENCHMARK/seedSEED/KIND/ and data/histories/BENCHMARK/seedSEED/KIND.csv, as the training stage does;
+        `dvc commit` then takes them for that stage's outputs
 """
 
 from pathlib import Path
 
+from confidnet_core import paths
 from confidnet_core.checkpoints import Kind, import_checkpoint
 from confidnet_core.config.params import Params
 from confidnet_core.data import load_dataset
 from confidnet_core.files import read_json
+from confidnet_core.networks.artifacts import save_history
 from confidnet_core.networks.device import device
 from confidnet_core.revision import package_code
 from stages._command import command, stage_params
 
-STAGES = {Kind.BASELINE: "train_baseline", Kind.HEAD: "train_confidnet", Kind.FINETUNED: "finetune_confidnet"}
+STAGES = {Kind.BASELINE: "train_baseline", Kind.HEAD: "train_confidnet", Kind.FINETUNED: "finetune"}
 
 
 def main(params: Params, name: str, seed: int, kind: str, path: Path) -> None:
-    benchmark, dataset = params.benchmark(name), load_dataset(Path("data/prepared") / name)
-    models = Path("models") / name / f"seed{seed}"
+    benchmark, dataset = params.benchmark(name), load_dataset(paths.prepared(name))
 
-    data_sha256 = read_json(Path("data/prepared") / name / "facts.json")["sha256"]
+    data_sha256 = read_json(paths.prepared(name) / "facts.json")["sha256"]
     inputs = stage_params(params, name, "data", "model")
-    facts = {"params": inputs, "seed": seed, "data_sha256": data_sha256, "data_source": dataset.source, "code": package_code()}
+    models, origin = (
+        paths.of_seed(paths.MODELS, name, seed),
+        {"params": inputs, "seed": seed, "data_sha256": data_sha256, "data_source": dataset.source, "code": package_code()},
+    )
 
-    imported = import_checkpoint(kind, path, benchmark, dataset, models, device(), **facts)
+    imported = import_checkpoint(kind, path, benchmark, dataset, models, device(), **origin)
+    save_history(paths.history(name, seed, kind), [{"epoch": imported.epoch, **imported.figures}], imported.epoch)
 
     epoch = "" if imported.epoch is None else f" of epoch {imported.epoch}"
     figures = [f"{key} {'undefined' if value is None else format(value, '.4f')}" for key, value in imported.figures.items()]

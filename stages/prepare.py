@@ -4,9 +4,7 @@ reads   $CONFIDNET_DATA/NAME or data/raw/NAME (or downloads), params.yaml
 writes  data/prepared/BENCHMARK/{images.npy, labels.npy, split.json, facts.json}
 """
 
-from dataclasses import asdict
-from pathlib import Path
-
+from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import find
 from confidnet_core.data import save_dataset
@@ -16,15 +14,15 @@ from stages._command import command, stage_params
 
 
 def main(params: Params, name: str) -> None:
-    data, how = params.benchmark(name).data, params.calibration
-    inputs = stage_params(params, name, "data") | {"calibration": asdict(how)}
+    data, how = params.benchmark(name).data, params.calibration_split
+    inputs = stage_params(params, name, "data") | {"calibration_split": dict(how)}
 
-    with stage_run(stage="prepare", benchmark=name, seed=None, params=inputs) as run:
-        facts = save_dataset(with_calibration(find("datasets", data.name)(**data.settings), how), Path("data/prepared") / name)
+    with stage_run(stage="prepare", benchmark=name, seed=None, params=inputs) as tracked:
+        facts = save_dataset(with_calibration(find("datasets", data.name)(**data.settings), how), paths.prepared(name))
 
-        run.set_tag("data_source", facts["source"])
-        run.set_tag("data_sha256", facts["sha256"])
-        run.log_metrics({f"{split}_samples": count for split, count in facts["samples"].items()})
+        tracked.set_tag("data_source", facts["source"])
+        tracked.set_tag("data_sha256", facts["sha256"])
+        tracked.log_metrics({f"{split}_samples": count for split, count in facts["samples"].items()})
     print(f"{name}: {facts['samples']} from {facts['source']}")
 
 

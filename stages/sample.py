@@ -1,32 +1,35 @@
-"""Passes of the classifier with dropout on, once for all scores that need them: python -m stages.sample BENCHMARK SEED
+"""Stochastic forward passes of the classifier, dropout on, once for all scores that need them: python -m stages.sample BENCHMARK SEED
 
-reads   data/prepared/BENCHMARK/, models/BENCHMARK/seedSEED/baseline/, params.yaml
+reads   data/prepared/BENCHMARK/, models/BENCHMARK/seedSEED/baseline/{weights.pt, model.json}, params.yaml
 writes  data/samples/BENCHMARK/seedSEED/{facts.json, test/, val/, calibration/}
 """
 
-from dataclasses import asdict
-from pathlib import Path
-
+from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.data import SCORED, load_dataset
 from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.device import device
 from confidnet_core.scoring.mc_dropout import has_dropout, sample, save_samples
 from confidnet_core.tracking.stage_run import stage_run
+from confidnet_core.tracking.stopwatch import Stopwatch
 from stages._command import command
 
 
 def main(params: Params, name: str, seed: int) -> None:
-    benchmark, dataset = params.benchmark(name), load_dataset(Path("data/prepared") / name)
-    how = benchmark.mc_dropout
+    benchmark, dataset = params.benchmark(name), load_dataset(paths.prepared(name))
+    settings = benchmark.mc_dropout
 
-    with stage_run(stage="sample", benchmark=name, seed=seed, params=asdict(how)):
-        classifier = load_classifier(Path("models") / name / f"seed{seed}" / "baseline", benchmark, dataset)
+    with stage_run(stage="sample", benchmark=name, seed=seed, params=dict(settings)) as tracked:
+        classifier = load_classifier(paths.network(name, seed, "baseline"), benchmark, dataset)
         dropout = has_dropout(classifier)
-        splits = SCORED if how.passes and dropout else ()
-        samples = {split: sample(classifier, dataset, split, how, seed, device()) for split in splits}
+        splits = SCORED if settings.passes and dropout else ()
+        samples, stopwatch = {}, Stopwatch()
+        for split in splits:
+            with stopwatch.of(len(dataset.splits[split])):
+                samples[split] = sample(classifier, dataset, split, settings, seed, device())
 
-        save_samples(Path("data/samples") / name / f"seed{seed}", samples, how.passes, dropout)
+        save_samples(paths.samples(name, seed), samples, settings.passes, dropout)
+        tracked.log_metrics(stopwatch.metrics())
 
 
 if __name__ == "__main__":

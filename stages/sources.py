@@ -7,8 +7,7 @@ DVC cannot depend on a file whose name stands in params.yaml. It can depend on t
 folders reruns this stage in a second, changes neither file, and so retrains nothing.
 """
 
-from pathlib import Path
-
+from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import source_digest
 from confidnet_core.files import replacing
@@ -20,7 +19,7 @@ def main(params: Params, name: str) -> None:
 
     digests = {"dataset": source_digest("datasets", benchmark.data.name), "model": source_digest("models", benchmark.model.name)}
 
-    with replacing(Path("data/sources") / name) as folder:
+    with replacing(paths.sources(name)) as folder:
         folder.mkdir()
         for part, digest in digests.items():
             (folder / f"{part}.txt").write_text(digest + "\n")

@@ -1,7 +1,7 @@
 """Train the classifier whose failures are to be predicted: python -m stages.train_baseline BENCHMARK SEED
 
 reads   data/prepared/BENCHMARK/, params.yaml
-writes  models/BENCHMARK/seedSEED/baseline/{weights.pt, model.json, history.csv}
+writes  models/BENCHMARK/seedSEED/baseline/{weights.pt, model.json, origin.json}, data/histories/BENCHMARK/seedSEED/baseline.csv
 """
 
 import torch
@@ -18,10 +18,10 @@ def main(params: Params, name: str, seed: int) -> None:
         training = networks.training
         torch.manual_seed(seed)
         classifier = build_classifier(networks.benchmark.model, training.dataset)
-        fit = train_classifier(classifier, training)
+        state = train_classifier(classifier, training)
         figures = classification_metrics(classifier, training.dataset, training.device, "fp32")
 
-        networks.save("baseline", classifier.state_dict(), fit, figures)
+        networks.save("baseline", classifier.state_dict(), state, figures)
 
 
 if __name__ == "__main__":

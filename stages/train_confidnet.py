@@ -1,7 +1,8 @@
 """Train a confidence head on the frozen classifier: python -m stages.train_confidnet BENCHMARK SEED
 
-reads   data/prepared/BENCHMARK/, models/BENCHMARK/seedSEED/baseline/, params.yaml
-writes  models/BENCHMARK/seedSEED/confidnet/{weights.pt (head), model.json, history.csv, target.json (TCP of the training split)}
+reads   data/prepared/BENCHMARK/, models/BENCHMARK/seedSEED/baseline/{weights.pt, model.json}, params.yaml
+writes  models/BENCHMARK/seedSEED/confidnet/{weights.pt (head), model.json, origin.json, target.json (TCP of the training split)},
+        data/histories/BENCHMARK/seedSEED/confidnet.csv
 """
 
 import torch
@@ -16,21 +17,21 @@ from stages._training import training_of
 
 def main(params: Params, name: str, seed: int) -> None:
     with training_of("train_confidnet", params, name, seed, "confidnet", "baseline") as networks:
-        training, run = networks.training, networks.run
+        training, tracked, recipe = networks.training, networks.tracked, networks.benchmark.confidnet
         classifier = networks.classifier()
         torch.manual_seed(seed)
-        confidnet = build_confidnet(classifier, training.recipe, training.dataset)
+        confidnet = build_confidnet(classifier, recipe, training.dataset)
         target = training_target(confidnet, training.dataset, training.device)
         warn_collapsed(target, name)
-        run.log_metrics({"train_errors": target["errors"], "train_tcp_mean": target["mean"], "train_tcp_std": target["std"]})
-        run.set_tag("target_collapsed", target["collapsed"])
-        run.log_figure(target_histogram(target), "train_tcp.png")
+        tracked.log_metrics({"train_errors": target["errors"], "train_tcp_mean": target["mean"], "train_tcp_std": target["std"]})
+        tracked.set_tag("target_collapsed", target["collapsed"])
+        tracked.log_figure(target_histogram(target), "train_tcp.png")
 
-        if training.recipe.first_confidence == "mean_tcp":
+        if recipe.first_confidence == "mean_tcp":
             confidnet.head.start_at(target["mean"])
-        fit = train_confidnet(confidnet, training)
+        state = train_confidnet(confidnet, training)
 
-        networks.save("confidnet", confidnet.head.state_dict(), fit, target=target)
+        networks.save("confidnet", confidnet.head.state_dict(), state, target=target)
 
 
 if __name__ == "__main__":

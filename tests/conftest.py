@@ -2,18 +2,31 @@
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from jaxtyping import install_import_hook
+from project_code import ROOT
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+# Every call of these packages is checked against the shapes and types in its signature, in tests alone. What the metrics call thousands of
+# times a test, in metrics/_ranking/, is left out: there each check would cost more than the call.
+PACKAGES = ("metrics", "evaluation")
+CHECKED = [f"confidnet_core.{name}.{path.stem}" for name in PACKAGES for path in (ROOT / "confidnet_core" / name).glob("*.py")]
+CHECKED.remove("confidnet_core.metrics.selective")  # it takes a tuple for an array, as NumPy does and beartype's ArrayLike does not
+install_import_hook(CHECKED, "shape_checks.checked")
+
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # a core each: threads that wait for one another would take it from the next worker
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of the pipeline first, then those with slow tests: at the end of a run on several cores, short files fill the gaps."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path.parent.name != "pipeline", item.path not in slow))
 
 
 @pytest.fixture(scope="session")

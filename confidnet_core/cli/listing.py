@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confidnet_core.config._typed import mapping, named
-from confidnet_core.config.registry import PACKAGE, names
+from confidnet_core.config.registry import names, parsed, said
+from confidnet_core.config.section import mapping, named
 from confidnet_core.files import read_yaml
 
 
 @dataclass(frozen=True)
 class Listed:
+    """An entry of the registry, or a benchmark."""
+
     name: str
     selected: bool | None  # whether params.yaml runs it; None for what only a benchmark can name
-    description: str
+    description: str  # with references, or with the settings of a benchmark
+    brief: str  # the description without these, for one line
     learned: str | None = None  # of a score, as the attributes of its function say: see costs; None where it does not say
     passes: int | str | None = None
 
@@ -26,66 +29,53 @@ def benchmarks(params: Path = Path("params.yaml")) -> list[Listed]:
     """In the order of params.yaml. ValueError naming file and key, as the functions below."""
     raw = _section(params, "benchmarks")
     run = _params(params).get("run") or []
-    return [Listed(name, name in run, _recipe(f"{params}: benchmarks.{name}", each)) for name, each in raw.items()]
+    return [Listed(name, name in run, *_recipe(f"{params}: benchmarks.{name}", each)) for name, each in raw.items()]
 
 
 def methods(params: Path = Path("params.yaml")) -> list[Listed]:
     """Those of params.yaml in its order, then the others."""
     selected = list(_section(params, "methods"))
     return [
-        Listed(name, name in selected, described("scores", name), **{each: said("scores", name, each) for each in ("learned", "passes")})
+        _listed("scores", name, name in selected, **{each: said("scores", name, each) for each in ("learned", "passes")})
         for name in [*selected, *(name for name in names("scores") if name not in selected)]
     ]
 
 
 def models() -> list[Listed]:
-    return [Listed(name, None, described("models", name)) for name in names("models")]
+    return [_listed("models", name) for name in names("models")]
 
 
 def datasets() -> list[Listed]:
-    return [Listed(name, None, described("datasets", name)) for name in names("datasets")]
+    return [_listed("datasets", name) for name in names("datasets")]
+
+
+def _listed(family: str, name: str, selected: bool | None = None, **costs: Any) -> Listed:
+    description = described(family, name)
+    return Listed(name, selected, description, brief(description), **costs)
+
+
+def brief(description: str) -> str:
+    """Its first sentence, without the full stop: what fits on a line. References such as "Corbière et al. 2019" come after it."""
+    return description.partition(". ")[0].removesuffix(".")
 
 
 def described(family: str, name: str) -> str:
     """The first line of the docstring of confidnet_core/FAMILY/NAME.py; ValueError where there is none."""
-    path, module = _parsed(family, name)
+    path, module = parsed(family, name)
     if not (docstring := ast.get_docstring(module)):
         raise ValueError(f"{path} has no docstring; its first line says what {name} is")
     return docstring.splitlines()[0]
 
 
-def said(family: str, name: str, attribute: str) -> Any:
-    """The literal that confidnet_core/FAMILY/NAME.py sets as that attribute of its function; None where it sets none."""
-    path, module = _parsed(family, name)
-    for line in module.body:
-        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == f"{name}.{attribute}":
-            try:
-                return ast.literal_eval(line.value)
-            except ValueError:
-                raise ValueError(f"{path} line {line.lineno}: {attribute} is {ast.unparse(line.value)}; expected a literal") from None
-    return None
-
-
-def _parsed(family: str, name: str) -> tuple[Path, ast.Module]:
-    path = PACKAGE / family / f"{name}.py"
-    try:
-        return path, ast.parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path} does not exist, but params.yaml names {name}") from None
-    except SyntaxError as error:
-        raise ValueError(f"{path} line {error.lineno} is no Python: {error.msg}") from None
-
-
-def _recipe(place: str, raw: Any) -> str:
-    """ "digits with train 300, ...; mnist_convnet with width 0.5; 15 epochs" """
-    raw = mapping(place, raw)
-    parts = []
-    for key in ("data", "model"):
-        choice = dict(mapping(f"{place}.{key}", raw.get(key)))
-        name = choice.pop("name", "?")
-        parts.append(f"{name} ({', '.join(f'{key} {_short(value)}' for key, value in choice.items())})" if choice else name)
-    epochs = mapping(f"{place}.baseline", raw.get("baseline")).get("epochs", "?")
-    return f"{', '.join(parts)}, {epochs} epochs"
+def _recipe(key: str, raw: Any) -> tuple[str, str]:
+    """ "digits (train 300, ...), mnist_convnet (width 0.5), 15 epochs", and the same without settings."""
+    raw = mapping(key, raw)
+    choices = [dict(mapping(f"{key}.{part}", raw.get(part))) for part in ("data", "model")]
+    names = [str(choice.pop("name", "?")) for choice in choices]
+    settings = [", ".join(f"{name} {_short(value)}" for name, value in choice.items()) for choice in choices]
+    epochs = f"{mapping(f'{key}.baseline', raw.get('baseline')).get('epochs', '?')} epochs"
+    full = [f"{name} ({given})" if given else name for name, given in zip(names, settings, strict=True)]
+    return ", ".join([*full, epochs]), ", ".join([*names, epochs])
 
 
 def _short(value: Any) -> str:

@@ -1,21 +1,22 @@
-"""How sure the numbers are: intervals of the metrics over other test sets, and differences between methods on the same resamples.
+"""Differences between methods on the same resamples of the test set: intervals, p-values, and which are significant.
 
 Percentile intervals, Efron & Tibshirani 1993, chapter 13; p-values corrected for the number of comparisons, Holm 1979,
 "A simple sequentially rejective multiple test procedure".
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from confidnet_core.comparison.table import COLUMNS, UNDEFINED, WORKING_POINTS, Column, aligned, mean_over_seeds
+from confidnet_core.comparison.frames import BY_METRIC, HEADLINE, SHOWN, mean_over_seeds
+from confidnet_core.comparison.lines import groups_of, lines_of
+from confidnet_core.comparison.main_table import units
+from confidnet_core.comparison.names import display_name
+from confidnet_core.comparison.tables import ALIKE, BETTER, MARKS, UNDEFINED, WORSE, Cell, Column, Row, Table, joined
 from confidnet_core.evaluation.intervals import central
 from confidnet_core.metrics import METRICS
-
-SHOWN = tuple(column for column in COLUMNS if column.metric in ("fpr_at_95_tpr", "aupr_error", "auroc", "aurc"))
-HEADLINE = next(column for column in COLUMNS if column.metric == "aupr_error")
-BETTER, WORSE, ALIKE = "better", "worse", "cannot be told apart"
 
 
 def mean_replicates(replicates: Mapping[tuple[str, int, str], np.ndarray]) -> dict[tuple[str, str], np.ndarray]:
@@ -23,7 +24,7 @@ def mean_replicates(replicates: Mapping[tuple[str, int, str], np.ndarray]) -> di
     groups: dict[tuple[str, str], list[np.ndarray]] = {}
     for (benchmark, _, method), rows in replicates.items():
         groups.setdefault((benchmark, method), []).append(rows)
-    return {key: np.mean(group, axis=0, dtype=np.float64) for key, group in groups.items()}
+    return {key: np.asarray(np.mean(group, axis=0, dtype=np.float64)) for key, group in groups.items()}
 
 
 def differences(
@@ -31,25 +32,25 @@ def differences(
 ) -> pd.DataFrame:
     """Each method minus each of AGAINST, on the same resamples: one row a benchmark, pair and metric, each pair once.
 
-    frame: a `table`; replicates: of `mean_replicates`. The oracle is left out, and so is what the frame has not got.
+    frame: a `comparison_frame`; replicates: of `mean_replicates`. The oracle is left out, and so is what the frame has not got.
     p            twice the share of resamples whose difference is 0 or of the other sign
     p_corrected  by Holm's method over the pairs of a benchmark and metric
-    verdict      better, worse or "cannot be told apart", as p_corrected < 1 - LEVEL says; NaN where the difference is undefined
+    verdict      better, worse or "no significant difference", as p_corrected < 1 - LEVEL says; NaN where the difference is undefined
     """
     rows = []
-    for benchmark, group in frame[~frame["oracle"]].groupby("benchmark", sort=False):
+    for benchmark, group in groups_of(frame[~frame["oracle"]], "benchmark"):
         means = mean_over_seeds(group).set_index("method")
         for method, other in _pairs(list(means.index), against):
             paired = replicates[benchmark, method].astype(np.float64) - replicates[benchmark, other]
             low, high = central(paired, level)
-            for place, metric in enumerate(METRICS[1:], start=1):
-                difference, p = means[metric][method] - means[metric][other], _p_value(paired[:, place])
-                rows.append((benchmark, method, other, metric, difference, low[place], high[place], p))
+            for at, metric in enumerate(METRICS[1:], start=1):
+                difference, p = means[metric][method] - means[metric][other], _p_value(paired[:, at])
+                rows.append((benchmark, method, other, metric, difference, low[at], high[at], p))
     names = ["benchmark", "method", "against", "metric", "difference", "low", "high", "p"]
-    found = pd.DataFrame(rows, columns=names).astype({"difference": float, "p": float})
-    found["p_corrected"] = found.groupby(["benchmark", "metric"], sort=False)["p"].transform(holm) if rows else found["p"]
-    found["verdict"] = [_verdict(row, level) for row in found.itertuples()]
-    return found
+    compared = pd.DataFrame(rows, columns=names).astype({"difference": float, "p": float})
+    compared["p_corrected"] = compared.groupby(["benchmark", "metric"], sort=False)["p"].transform(holm) if rows else compared["p"]
+    compared["verdict"] = [_verdict(row, level) for row in lines_of(compared)]
+    return compared
 
 
 def holm(p: pd.Series) -> pd.Series:
@@ -59,44 +60,61 @@ def holm(p: pd.Series) -> pd.Series:
     return corrected.reindex(p.index)
 
 
-def told_apart(found: pd.DataFrame, frame: pd.DataFrame, level: float) -> dict[str, str]:
-    """BENCHMARK -> Markdown: in words which methods are better and worse, then the differences of `differences` as a table."""
-    texts = {}
-    for benchmark, rows in found.groupby("benchmark", sort=False):
+def significance_tables(compared: pd.DataFrame, frame: pd.DataFrame, level: float) -> dict[str, list[Table]]:
+    """BENCHMARK -> the differences of `differences` as a table, and above it in words which methods are better and worse."""
+    tables = {}
+    for benchmark, rows in groups_of(compared, "benchmark"):
         errors = frame[frame["benchmark"] == benchmark].drop_duplicates("seed")["errors"]
-        counted = " + ".join(f"{count:,}" for count in errors) if len(errors) <= 5 else f"{errors.sum():,}"
-        names = list(dict.fromkeys(rows["against"]))
-        words = "\n".join(f"- against {name}: {in_words(rows[rows['against'] == name])}" for name in names)
+        on = " + ".join(f"{count:,}" for count in errors) if len(errors) <= 5 else f"{errors.sum():,}"
+        others = list(dict.fromkeys(rows["against"]))
+        words = "\n".join(f"- against {display_name(other)}: {in_words(rows[rows['against'] == other])}" for other in others)
         comparisons = len(rows) // rows["metric"].nunique()
         legend = (
-            f"Method minus the other, on the same resamples, with {100 * level:g} % intervals; better or worse: p below {1 - level:.2g} "
-            f"after Holm's correction for {comparisons} comparisons. FPR, AUPR and AUROC in points, AURC times 1000."
+            f"Method minus the other, on the same resamples, with {100 * level:g} % intervals; {units(SHOWN)}.",
+            f"{MARKS[BETTER]} better, {MARKS[WORSE]} worse: p below {1 - level:.2g} after Holm correction for {comparisons} comparisons.",
         )
-        parts = (f"### Differences from {' and '.join(names)}", f"{HEADLINE.title}, on {counted} errors:", words, _table(rows), legend)
-        texts[benchmark] = "\n\n".join(parts)
-    return texts
+        tables[benchmark] = [
+            Table(
+                f"Differences from {joined(map(display_name, others))}",
+                (Column("against", "against", words=True), *SHOWN),
+                tuple(_row(str(method), str(other), group) for (method, other), group in rows.groupby(["method", "against"], sort=False)),
+                notes=(f"{HEADLINE.title}, on {on} errors:", words),
+                legend=legend,
+            )
+        ]
+    return tables
+
+
+def by_verdict(rows: pd.DataFrame, metric: str = HEADLINE.key) -> dict[str, list[str]]:
+    """BETTER, WORSE, ALIKE and UNDEFINED -> methods, of rows of `differences` against one other; what no method has is left out."""
+    verdicts = rows[rows["metric"] == metric].set_index("method")["verdict"]
+    methods: dict[str, list[str]] = {verdict: [] for verdict in (BETTER, WORSE, ALIKE, UNDEFINED)}
+    for method, verdict in verdicts.items():
+        methods[verdict if verdict in (BETTER, WORSE) else UNDEFINED if pd.isna(verdict) else ALIKE].append(str(method))
+    return {verdict: own for verdict, own in methods.items() if own}
 
 
 def in_words(rows: pd.DataFrame) -> str:
-    """Which methods are better, worse and not told apart by HEADLINE, of rows of `differences` against one other."""
-    verdicts = rows[rows["metric"] == HEADLINE.metric].set_index("method")["verdict"]
-    found = ((verdict, [method for method, one in verdicts.items() if one == verdict]) for verdict in (BETTER, WORSE, ALIKE))
-    return "; ".join(f"{verdict}: {', '.join(methods)}" for verdict, methods in found if methods) or UNDEFINED
+    """Which methods are significantly better and worse by HEADLINE, and which are neither, of rows of `differences` against one other."""
+    known = {verdict: own for verdict, own in by_verdict(rows).items() if verdict != UNDEFINED}
+    return "; ".join(f"{sentence_of(verdict)}: {', '.join(map(display_name, own))}" for verdict, own in known.items()) or UNDEFINED
 
 
-def _table(rows: pd.DataFrame) -> str:
-    lines = [["method", "against", *(column.heading for column in SHOWN)]]
-    for (method, other), group in rows.groupby(["method", "against"], sort=False):
-        cells = group.set_index("metric")
-        lines.append([method, other, *(_cell(cells.loc[column.metric], column) for column in SHOWN)])
-    return "\n".join(aligned(lines, left=2))
+def sentence_of(verdict: str) -> str:
+    """A verdict of differences.csv as readers see it."""
+    return f"significantly {verdict}" if verdict in (BETTER, WORSE) else verdict
 
 
-def _cell(row: pd.Series, column: Column) -> str:
-    if np.isnan(row["difference"]):
-        return UNDEFINED
-    value, low, high = (row[["difference", "low", "high"]] * column.scale).astype(float)
-    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]" + (f" **{row['verdict']}**" if row["verdict"] in (BETTER, WORSE) else "")
+def _row(method: str, other: str, group: pd.DataFrame) -> Row:
+    by_metric = {row.metric: row for row in lines_of(group)}
+    return Row(method, display_name(method), (Cell(text=display_name(other)), *(_cell(by_metric[column.key]) for column in SHOWN)))
+
+
+def _cell(row: Any) -> Cell:
+    if np.isnan(row.difference):
+        return Cell(np.nan)
+    verdict = row.verdict if row.verdict in (BETTER, WORSE) else None
+    return Cell(row.difference, low=row.low, high=row.high, verdict=verdict, signed=True)
 
 
 def _pairs(methods: list[str], against: Iterable[str]) -> list[tuple[str, str]]:
@@ -115,10 +133,9 @@ def _p_value(paired: np.ndarray) -> float:
     return min(1.0, 2 * (rarer + 1) / (len(defined) + 1))
 
 
-def _verdict(row: tuple, level: float) -> str | float:
+def _verdict(row: Any, level: float) -> str | float:
     if np.isnan(row.difference) or np.isnan(row.p_corrected):
         return np.nan
     if row.p_corrected >= 1 - level or row.difference == 0:
         return ALIKE
-    higher = next(column.higher_is_better for column in (*COLUMNS, *WORKING_POINTS) if column.metric == row.metric)
-    return BETTER if (row.difference > 0) == higher else WORSE
+    return BETTER if (row.difference > 0) == BY_METRIC[row.metric].higher_is_better else WORSE

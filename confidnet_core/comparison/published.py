@@ -12,15 +12,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from confidnet_core.comparison.table import COLUMNS, UNDEFINED, Column, aligned, counted, mean_over_seeds, shown, spans, values
+from confidnet_core.comparison.frames import COLUMNS, mean_over_seeds, metric_cell
+from confidnet_core.comparison.lines import groups_of, records_of
+from confidnet_core.comparison.names import display_name
+from confidnet_core.comparison.tables import UNDEFINED, Cell, Column, Row, Table, format_count
 from confidnet_core.config.registry import names, suggestion
 
 FILE = Path(__file__).with_suffix(".csv")
 TEXTS = ("benchmark", "method", "variant", "counts", "source", "note")
-RATES = ("accuracy", *(column.metric for column in COLUMNS if column.scale == 100))
+RATES = ("accuracy", *(column.key for column in COLUMNS if column.scale == 100))
 SIZES = ("errors", "samples")
 COUNTS = ("", "derived", "unverified")
-SHOWN = (*(column for column in COLUMNS if column.metric in RATES), Column("accuracy", "accuracy", True, 100))
+SHOWN = (*(column for column in COLUMNS if column.key in RATES), Column("accuracy", "accuracy", True, 100))
+HEAD = (Column("of", "", words=True), *SHOWN, Column("errors", "errors"))
 
 
 def load_published(path: Path = FILE) -> pd.DataFrame:
@@ -31,61 +35,55 @@ def load_published(path: Path = FILE) -> pd.DataFrame:
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     for problem in _problems(frame):
         raise ValueError(f"{path}: {problem}")
-    numbers = frame[[*RATES, *SIZES]]
-    return frame.assign(**numbers.where(numbers != "", "nan").astype(float))
+    texts = frame[[*RATES, *SIZES]]
+    numbers = texts.where(texts != "", "nan").astype(float)
+    return frame.assign(**{str(name): column for name, column in numbers.items()})
 
 
-def beside_published(frame: pd.DataFrame, published: pd.DataFrame, intervals: pd.DataFrame | None = None) -> dict[str, str]:
-    """BENCHMARK -> Markdown of our means over seeds, the published numbers and the differences, for benchmarks that have both.
+def beside_published(frame: pd.DataFrame, published: pd.DataFrame, intervals: pd.DataFrame | None = None) -> dict[str, list[Table]]:
+    """BENCHMARK -> our means over seeds, the published numbers and the differences, for benchmarks that have both.
 
-    frame: a `table` of the comparison; published: of load_published; intervals: of our means. Unverified counts are left out,
-    ablations too.
+    frame: a `comparison_frame`; published: of load_published; intervals: of our means. Unverified counts are left out, ablations too.
     """
-    texts = {}
-    for benchmark, theirs in published[published["variant"] == ""].groupby("benchmark", sort=False):
+    tables = {}
+    for benchmark, theirs in groups_of(published[published["variant"] == ""], "benchmark"):
         means = mean_over_seeds(frame[frame["benchmark"] == benchmark], intervals)
         means = means[means["method"].isin(theirs["method"])]
         if len(means):
-            texts[benchmark] = _text(means, theirs.set_index("method").loc[means["method"]].reset_index())
-    return texts
+            tables[benchmark] = [_table(means, theirs.set_index("method").loc[means["method"]].reset_index())]
+    return tables
 
 
-def _text(means: pd.DataFrame, theirs: pd.DataFrame) -> str:
-    """means and theirs: rows of the same methods."""
+def _table(means: pd.DataFrame, theirs: pd.DataFrame) -> Table:
+    """means and theirs: rows of the same methods. Three rows a method: ours, published, difference."""
     verified = theirs["counts"] != "unverified"
     theirs = theirs.assign(**{name: theirs[name].where(verified) for name in ("accuracy", *SIZES)})
     lines = [
         "Published: Corbière et al. 2019, one run without deviation, on the errors of its own classifier.",
-        "Difference: ours minus published, in points.",
+        "Difference: ours minus published, in percentage points.",
     ]
     if (theirs["errors"].notna() & (theirs["counts"] == "derived")).any():
         lines.append("Derived: error count and accuracy were not printed; they explain the printed rates.")
     notes = dict.fromkeys(note for cell in theirs["note"] for note in cell.split(" | ") if note)
-    return "\n\n".join(["### Beside the published numbers", "\n".join(aligned(_rows(means, theirs), left=2)), "\n".join([*lines, *notes])])
+    rows, printed = [], theirs.to_dict("records")
+    for row, their, ours_on, theirs_on in zip(means.to_dict("records"), printed, _errors(means), _errors(theirs), strict=True):
+        rows += _rows(row, their, ours_on, theirs_on)
+    return Table("Beside the published numbers", HEAD, tuple(rows), legend=(*lines, *notes), sortable=False)
 
 
-def _rows(means: pd.DataFrame, theirs: pd.DataFrame) -> list[list[str]]:
-    """The header, then three rows a method: ours, published, difference."""
-    columns = [_column(means, theirs, column) for column in SHOWN]
-    rows = [["method", "", *(column.heading for column in SHOWN), "errors"]]
-    for place, (method, ours, printed) in enumerate(zip(means["method"], _errors(means), _errors(theirs), strict=True)):
-        derived = f" ({theirs['counts'].iloc[place]})" if printed != UNDEFINED else ""
-        ends = ((method, "ours", ours), ("", "published", printed + derived), ("", "difference", ""))
-        rows += [[name, what, *(column[place][row] for column in columns), end] for row, (name, what, end) in enumerate(ends)]
-    return rows
-
-
-def _column(means: pd.DataFrame, theirs: pd.DataFrame, column: Column) -> list[tuple[str, str, str]]:
-    """(ours, published, difference) for each method."""
-    printed = theirs[column.metric].to_numpy()
-    differences = means[column.metric].to_numpy() * column.scale - printed
-    ours = map(str.__add__, values(means, column), spans(means, column))
-    return list(zip(ours, map(shown, printed), (shown(value, "+") for value in differences), strict=True))
+def _rows(row: Mapping, their: Mapping, ours_on: str, theirs_on: str) -> Iterator[Row]:
+    method, derived = row["method"], f" ({their['counts']})" if theirs_on != UNDEFINED else ""
+    ours = [metric_cell(row, column.key) for column in SHOWN]
+    printed = [Cell(their[column.key] / column.scale) for column in SHOWN]
+    differences = [Cell(row[column.key] - their[column.key] / column.scale, signed=True) for column in SHOWN]
+    yield Row(method, display_name(method), (Cell(text="ours"), *ours, Cell(text=ours_on)))
+    yield Row(method, "", (Cell(text="published"), *printed, Cell(text=theirs_on + derived)))
+    yield Row(method, "", (Cell(text="difference"), *differences, Cell()))
 
 
 def _errors(frame: pd.DataFrame) -> list[str]:
     counts = zip(frame["errors"], frame["samples"], strict=True)
-    return [UNDEFINED if np.isnan(errors) else f"{counted(errors)} among {counted(samples)}" for errors, samples in counts]
+    return [UNDEFINED if np.isnan(errors) else f"{format_count(errors)} among {format_count(samples)}" for errors, samples in counts]
 
 
 def _problems(frame: pd.DataFrame) -> Iterator[str]:
@@ -97,7 +95,7 @@ def _problems(frame: pd.DataFrame) -> Iterator[str]:
         if name not in frame.columns:
             yield f"the column {name} is missing"
     scores = names("scores")
-    for line, row in enumerate(frame.to_dict("records"), start=2):
+    for line, row in enumerate(records_of(frame), start=2):
         yield from (f"line {line}: {problem}" for problem in _row_problems(row, scores))
     for line in np.flatnonzero(frame.duplicated(["benchmark", "method", "variant"])) + 2:
         yield f"line {line}: its benchmark, method and variant stand in a line above, too"

@@ -1,13 +1,18 @@
-"""params.yaml as frozen dataclasses. Unknown, missing and ill-typed keys are refused before anything is computed."""
+"""params.yaml as frozen models. Unknown, missing, ill-typed and out-of-range keys are refused before anything is computed."""
 
 import inspect
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from confidnet_core.config._typed import build, check_keys, list_of, mapping, named, require, selection, typed
-from confidnet_core.config.recipes import Baseline, Confidnet, Correction, Finetune
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, create_model, model_validator
+
+from confidnet_core.config.ranges import Count, DistinctListOf, Proportion, Seed, Selection, Share, Whole
+from confidnet_core.config.recipes import Baseline, Confidnet, CorrectedMcpRecipe, Finetune
 from confidnet_core.config.registry import find, suggestion
+from confidnet_core.config.section import Section, checked, first_refusal, mapping, named, refused, require
 from confidnet_core.files import read_yaml
 
 # What the pipeline gives to an entry of a registry family; the rest of its parameters are settings.
@@ -22,79 +27,136 @@ class Choice:
     settings: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class McDropout:
-    """Passes of a classifier with dropout on: see sampling."""
+@cache
+def settings_of(entry: Callable, given: tuple[str, ...]) -> type[Section]:
+    """The settings that an entry's function takes, as a section: name, type, range and default from its signature."""
+    parameters = inspect.signature(entry, eval_str=True).parameters.values()
+    settings = [parameter for parameter in parameters if parameter.name not in given]
+    fields: dict[str, Any] = {
+        each.name: (
+            Any if each.annotation is each.empty else each.annotation,
+            ... if each.default is each.empty else each.default,
+        )
+        for each in settings
+    }
+    return create_model(entry.__name__, __base__=Section, **fields)
 
-    passes: int  # 0 samples nothing
+
+def _settings(key: str, family: str, name: str, raw: Any) -> dict[str, Any]:
+    """The settings under KEY as they stand in params.yaml, if the entry takes them; else `refused`."""
+    try:
+        entry = find(family, name)
+    except ValueError as error:
+        raise refused(key, f"names {name}, but {error}") from None
+    try:
+        settings_of(entry, GIVEN[family]).model_validate(raw)
+    except ValidationError as error:
+        raise first_refusal(error, key) from None
+    return raw or {}
+
+
+def _choice(family: str) -> BeforeValidator:
+    def choose(raw: Any) -> Choice:
+        if isinstance(raw, Choice):
+            return raw
+        settings = dict(mapping("", raw))
+        if not (name := settings.pop("name", None)):
+            raise refused("", f"lacks name, the file of confidnet_core/{family} to use")
+        return Choice(name, _settings("", family, name, settings))
+
+    return BeforeValidator(choose)
+
+
+def _named(raw: Any) -> dict[str, Any]:
+    return named("", raw)
+
+
+def _methods(raw: Any) -> dict[str, dict[str, Any]]:
+    return {name: _settings(name, "scores", name, settings) for name, settings in named("", raw).items()}
+
+
+def _scores(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, if they are scores, which `methods` may leave out; else `refused`."""
+    for name in names:
+        try:
+            find("scores", name)
+        except ValueError as error:
+            raise refused("", f"names {name}, but {error}") from None
+    return names
+
+
+class McDropout(Section):
+    """Stochastic forward passes of a classifier, with dropout on: see scoring.mc_dropout."""
+
+    passes: Whole  # 0 samples nothing
     precision: Literal["fp32", "bf16"] = "fp32"
 
-    def __post_init__(self) -> None:
-        require("passes", self.passes, self.passes >= 0, "at least 0")
 
-
-@dataclass(frozen=True)
-class Benchmark:
-    data: Choice
-    model: Choice
+class Benchmark(Section):
+    data: Annotated[Choice, _choice("datasets")]
+    model: Annotated[Choice, _choice("models")]
     baseline: Baseline
     confidnet: Confidnet
     finetune: Finetune
-    correction: Correction
+    corrected_mcp: CorrectedMcpRecipe
     mc_dropout: McDropout
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """What is set aside of the validation data: see splits.with_calibration."""
+class CalibrationSplit(Section):
+    """The part of the validation data that selects nothing: see splits.with_calibration."""
 
-    share: float  # of "val"
-    gap: float  # of "val", for segmentation: what lies between the two parts and belongs to neither
-    seed: int  # of the draw, where "val" is in the order of its storage
+    share: Annotated[Proportion, Field(description="a number between 0 and 1, as 0.3333")]  # of "val"
+    gap: Share  # of "val", for segmentation: frames between the two parts, which belong to neither
+    seed: Whole  # of the random draw, made where "val" is in the order in which it is stored
 
-    def __post_init__(self) -> None:
-        require("share", self.share, 0 < self.share < 1, "a number between 0 and 1, as 0.3333")
-        require("gap", self.gap, 0 <= self.gap < 1 - self.share, f"at least 0 and below {1 - self.share:g}, what share leaves")
-        require("seed", self.seed, self.seed >= 0, "at least 0")
-
-
-@dataclass(frozen=True)
-class Bootstrap:
-    """How intervals and p-values are made."""
-
-    resamples: int
-    level: float  # of an interval: 0.95 leaves 2.5 % of the resamples at each end
-    seed: int
-
-    def __post_init__(self) -> None:
-        require("resamples", self.resamples, self.resamples >= 100, "at least 100: ends of intervals are quantiles")
-        require("level", self.level, 0 < self.level < 1, "a number between 0 and 1, as 0.95")
-        require("seed", self.seed, self.seed >= 0, "at least 0")
+    @model_validator(mode="after")
+    def _both_parts_fit(self) -> Self:
+        require("gap", self.gap, self.gap < 1 - self.share, f"at least 0 and below {1 - self.share:g}, what share leaves")
+        return self
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """Operating thresholds with a guarantee: see metrics.guarantee."""
+class Bootstrap(Section):
+    """Resampling of the test set for intervals and p-values."""
 
-    risks: tuple[float, ...]  # that are not to be exceeded, a threshold each
-    delta: float  # probability that a threshold does exceed its risk
-
-    def __post_init__(self) -> None:
-        require("risks", list(self.risks), all(0 < risk < 1 for risk in self.risks), "numbers between 0 and 1, as 0.05 for 5 %")
-        require("delta", self.delta, 0 < self.delta < 1, "a number between 0 and 1, as 0.05")
+    resamples: Annotated[Count, Field(ge=100, description="at least 100: ends of intervals are quantiles")]
+    # Of an interval: 0.95 leaves 2.5 % of the resamples at each end.
+    level: Annotated[Proportion, Field(description="a number between 0 and 1, as 0.95")]
+    seed: Whole
 
 
-@dataclass(frozen=True)
-class Params:
-    run: tuple[str, ...]
-    seeds: tuple[int, ...]
-    methods: dict[str, dict[str, Any]]
-    calibration: Calibration
+TargetRisk = Annotated[Proportion, Field(description="numbers between 0 and 1, as 0.05 for 5 %")]
+
+
+class Thresholds(Section):
+    """Thresholds below which a classifier abstains, with a guarantee: see metrics.guarantee."""
+
+    risks: Selection[TargetRisk]  # error rates that are not to be exceeded, a threshold each
+    # Probability that a threshold does exceed its risk.
+    delta: Annotated[Proportion, Field(description="a number between 0 and 1, as 0.05")]
+
+
+class Params(Section):
+    run: Selection[str]
+    seeds: Selection[Seed]
+    methods: Annotated[dict[str, dict[str, Any]], BeforeValidator(_methods)]
+    calibration_split: CalibrationSplit
     bootstrap: Bootstrap
     thresholds: Thresholds
-    against: tuple[str, ...]
-    benchmarks: dict[str, Benchmark]
-    raw: dict[str, Any]
+    against: Annotated[DistinctListOf[str], AfterValidator(_scores)]
+    benchmarks: Annotated[dict[str, Benchmark], BeforeValidator(_named)]
+    _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _what_runs_is_a_benchmark(self) -> Self:
+        for name in self.run:
+            if name not in self.benchmarks:
+                raise refused("run", f"names {name}, which is not under benchmarks{suggestion(name, self.benchmarks)}")
+        return self
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The file's content as it stands, for what is stored and compared."""
+        return self._raw
 
     def benchmark(self, name: str) -> Benchmark:
         if name not in self.benchmarks:
@@ -111,76 +173,8 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     """ValueError naming the file, the key, the value and what was expected."""
     raw = read_yaml(path)  # YAML 1.2, as DVC reads it: 1e-7 is a number
     try:
-        return _params(mapping("the top level", raw))
+        params = checked(Params, raw)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-
-
-def _params(raw: dict[str, Any]) -> Params:
-    sections = ("run", "seeds", "methods", "calibration", "bootstrap", "thresholds", "against", "benchmarks")
-    check_keys("the top level", raw, required=sections)
-    benchmarks, methods = named("benchmarks", raw["benchmarks"]), named("methods", raw["methods"])
-    run, seeds = selection("run", str, raw["run"]), selection("seeds", int, raw["seeds"])
-    for name in run:
-        if name not in benchmarks:
-            raise ValueError(f"run names {name}, which is not under benchmarks{suggestion(name, benchmarks)}")
-    require("seeds", list(seeds), all(0 <= seed < 2**63 for seed in seeds), "whole numbers from 0 to 2**63 - 1")
-    settings = {name: _settings(f"methods.{name}", "scores", name, value) for name, value in methods.items()}
-    parsed = {name: _benchmark(f"benchmarks.{name}", value) for name, value in benchmarks.items()}
-    return Params(
-        run=run,
-        seeds=seeds,
-        methods=settings,
-        calibration=build("calibration", Calibration, raw["calibration"]),
-        bootstrap=build("bootstrap", Bootstrap, raw["bootstrap"]),
-        thresholds=build("thresholds", Thresholds, raw["thresholds"]),
-        against=_against(raw["against"]),
-        benchmarks=parsed,
-        raw=raw,
-    )
-
-
-def _against(value: Any) -> tuple[str, ...]:
-    """Scores that `methods` may leave out."""
-    chosen = list_of("against", str, value)
-    for name in chosen:
-        try:
-            find("scores", name)
-        except ValueError as error:
-            raise ValueError(f"against names {name}, but {error}") from None
-    return chosen
-
-
-def _benchmark(place: str, raw: Any) -> Benchmark:
-    raw = mapping(place, raw)
-    check_keys(place, raw, required=tuple(field.name for field in fields(Benchmark)))
-    return Benchmark(
-        data=_choice(f"{place}.data", "datasets", raw["data"]),
-        model=_choice(f"{place}.model", "models", raw["model"]),
-        baseline=build(f"{place}.baseline", Baseline, raw["baseline"]),
-        confidnet=build(f"{place}.confidnet", Confidnet, raw["confidnet"]),
-        finetune=build(f"{place}.finetune", Finetune, raw["finetune"]),
-        correction=build(f"{place}.correction", Correction, raw["correction"]),
-        mc_dropout=build(f"{place}.mc_dropout", McDropout, raw["mc_dropout"]),
-    )
-
-
-def _choice(place: str, family: str, raw: Any) -> Choice:
-    raw = dict(mapping(place, raw))
-    if not (name := raw.pop("name", None)):
-        raise ValueError(f"{place} lacks name, the file of confidnet_core/{family} to use")
-    return Choice(name, _settings(place, family, name, raw))
-
-
-def _settings(place: str, family: str, name: str, raw: Any) -> dict[str, Any]:
-    """The settings of an entry of the family, which its function takes."""
-    settings = mapping(place, raw)
-    try:
-        parameters = inspect.signature(find(family, name)).parameters
-    except ValueError as error:
-        raise ValueError(f"{place} names {name}, but {error}") from None
-    known = {key: parameter for key, parameter in parameters.items() if key not in GIVEN[family]}
-    check_keys(place, settings, tuple(key for key, parameter in known.items() if parameter.default is parameter.empty), tuple(known))
-    for key, value in settings.items():
-        typed(f"{place}.{key}", known[key].annotation, value)
-    return settings
+    params._raw = raw
+    return params

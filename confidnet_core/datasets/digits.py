@@ -1,30 +1,28 @@
-"""Handwritten digits of 8x8 pixels, bundled with scikit-learn: the data set that needs no download.
+"""Handwritten digits of 8x8 pixels. Bundled with scikit-learn: the data set that needs no download.
 
 Alpaydin & Kaynak 1998, UCI "Optical Recognition of Handwritten Digits", its test part of 1,797 images.
 """
 
 import numpy as np
 
+from confidnet_core.config.ranges import Count, SplitSeed
 from confidnet_core.data import Dataset
-from confidnet_core.datasets._raw import check_whole
 
 
-def digits(*, train: int = 300, val: int = 597, test: int = 900, split_seed: int = 0) -> Dataset:
+def digits(*, train: Count = 300, val: Count = 597, test: Count = 900, split_seed: SplitSeed = 0) -> Dataset:
     """Images (1797, 1, 8, 8), pixels 0..16 spread over 0..255; splits are the first images of one permutation.
 
-    The mean and standard deviation are those of the training images. ValueError for a size below 1 or a sum above 1,797.
+    The mean and standard deviation are those of the training images. ValueError for a sum of sizes above 1,797.
     """
     from sklearn.datasets import load_digits  # here, because it takes a second and every stage reads the list of data sets
 
-    check_whole("digits", 1, train=train, val=val, test=test)
-    check_whole("digits", 0, split_seed=split_seed)
-    pixels, labels = load_digits(return_X_y=True)
+    pixels, labels = map(np.asarray, load_digits(return_X_y=True))
     if train + val + test > len(labels):
         raise ValueError(f"digits: train + val + test is {train} + {val} + {test}, more than the {len(labels)} images there are")
 
     images = np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
     order = np.random.default_rng(split_seed).permutation(len(labels))
-    splits = dict(zip(("train", "val", "test"), np.split(order, np.cumsum([train, val, test]))[:3], strict=True))
+    splits: dict[str, np.ndarray] = dict(zip(("train", "val", "test"), np.split(order, np.cumsum([train, val, test]))[:3], strict=True))
     seen = images[splits["train"]] / 255
     return Dataset(
         images=images,

@@ -1,4 +1,4 @@
-"""A user's own images in class folders, in a folder or a .zip: train/CLASS/..., test/CLASS/... and, where there is one, val/CLASS/...
+"""Your own images in class folders. In a folder or a .zip: train/CLASS/..., test/CLASS/... and, where there is one, val/CLASS/...
 
 Each split is laid out as for torchvision.datasets.ImageFolder.
 """
@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from confidnet_core.config.ranges import Count, PathText, SplitSeed, Validation
 from confidnet_core.config.registry import suggestion
 from confidnet_core.data import SPLITS, Dataset
 from confidnet_core.datasets._images import (
@@ -23,13 +24,14 @@ from confidnet_core.datasets._images import (
     statistics,
     warn_of_leaks,
 )
-from confidnet_core.datasets._raw import check_whole
 
 NAME = "image_folder"
 LARGEST = 255  # number of classes, since labels have 8 bits
 
 
-def image_folder(*, folder: str, height: int, width: int, val: int | float = 0, split_seed: int = 42, grey: bool = False) -> Dataset:
+def image_folder(
+    *, folder: PathText, height: Count, width: Count, val: Validation = 0, split_seed: SplitSeed = 42, grey: bool = False
+) -> Dataset:
     """Images (n, 3, HEIGHT, WIDTH), 1 channel if GREY, stretched to that size, in the order of splits, classes and names.
 
     FOLDER is taken as it is if absolute, else looked for in $CONFIDNET_DATA or data/raw. The classes are the sorted folders of
@@ -37,11 +39,9 @@ def image_folder(*, folder: str, height: int, width: int, val: int | float = 0, 
     their class. An axis is reduced to the exact mean of the area that a pixel covers and enlarged linearly. Images are turned as
     their EXIF data says; what is transparent becomes white, 16 bits become 8. Mean and standard deviation are those of the training
     images.
-    ValueError naming the setting, the folder, or the file that is out of place or damaged. Prints a warning where files of test
+    ValueError naming val, the folder, or the file that is out of place or damaged. Prints a warning where files of test
     are in train or val, too.
     """
-    check_whole(NAME, 1, height=height, width=width)
-    check_whole(NAME, 0, split_seed=split_seed)
     with opened(folder, {"train"}) as tree:
         classes, names, labels, counts = _listing(tree)
         splits = split_indices(NAME, tree, counts, val, split_seed)
@@ -80,7 +80,7 @@ def _by_class(tree: Tree, split: str) -> dict[str, list[str]]:
 def _check(tree: Tree, classes: tuple[str, ...], found: dict[str, dict[str, list[str]]]) -> None:
     if not 2 <= len(classes) <= LARGEST:
         problem = f"{tree.where('train')} holds {len(classes)} class folders; expected 2 to {LARGEST}, train/CLASS/"
-        raise ValueError(f"{problem}; {tree.place} holds {tree.content()}")
+        raise ValueError(f"{problem}; {tree.prefix} holds {tree.content()}")
     for label in classes:
         if not found["train"][label]:
             raise ValueError(f"{tree.where(f'train/{label}')} holds no images; expected files that end in {', '.join(IMAGES)}")
@@ -88,7 +88,7 @@ def _check(tree: Tree, classes: tuple[str, ...], found: dict[str, dict[str, list
         for label in sorted(found[split].keys() - set(classes)):
             raise ValueError(f"{tree.where(f'{split}/{label}')} is of a class that train lacks{suggestion(label, classes)}")
     if not any(found["test"].values()):
-        raise ValueError(f"{tree.where('test')} holds no images; expected test/CLASS/; {tree.place} holds {tree.content()}")
+        raise ValueError(f"{tree.where('test')} holds no images; expected test/CLASS/; {tree.prefix} holds {tree.content()}")
 
 
 def _check_train(classes: tuple[str, ...], labels: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Handwritten digits of 28x28 pixels, from the four idx files, plain or gzip.
+"""MNIST: handwritten digits of 28x28 pixels. From the four idx files, plain or gzip.
 
 LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document recognition".
 """
@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from confidnet_core.config.ranges import Count, SplitSeed
 from confidnet_core.data import Dataset
-from confidnet_core.datasets._raw import check_whole, download, draw_split, raw_folder
+from confidnet_core.datasets._raw import download, draw_split, raw_folder
 
 # md5 of the published files' content. Copies differ in how they were compressed, so a gzip file's own checksum says nothing.
 PUBLISHED = {
@@ -21,17 +22,15 @@ PUBLISHED = {
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
-PLACES = ("", "MNIST/raw", "raw", "MNIST")
+FOLDERS = ("", "MNIST/raw", "raw", "MNIST")
 
 
-def mnist(*, val: int = 6000, split_seed: int = 42) -> Dataset:
+def mnist(*, val: Count = 6000, split_seed: SplitSeed = 42) -> Dataset:
     """Images (70000, 1, 28, 28): the training file's, of which VAL drawn at random are "val", then the test file's.
 
     With the defaults, val holds the very images of ConfidNet's published split. `source` says whether the content is MNIST as
     published; other idx files of ten classes are taken too. ValueError for a file that is damaged or does not fit the others.
     """
-    check_whole("mnist", 1, val=val)
-    check_whole("mnist", 0, split_seed=split_seed)
     paths = _locate(raw_folder("mnist"))
     content = [_content(path) for path in paths]
     train_images, train_labels = _images_and_labels(paths[:2], content[:2])
@@ -51,10 +50,10 @@ def mnist(*, val: int = 6000, split_seed: int = 42) -> Dataset:
 
 
 def _locate(folder: Path) -> list[Path]:
-    """The four files in PUBLISHED's order, from the first place that has them all; downloaded if none has."""
-    for place in PLACES:
-        found = [_either(folder / place / name) for name in PUBLISHED]
-        if all(found):
+    """The four files in PUBLISHED's order, from the first of FOLDERS that has them all; downloaded if none has."""
+    for inner in FOLDERS:
+        found = _found(folder / inner)
+        if len(found) == len(PUBLISHED):
             return found
     from torchvision.datasets import MNIST  # here, because it takes seconds and a local copy does not need it
 
@@ -63,7 +62,11 @@ def _locate(folder: Path) -> list[Path]:
     for name in packed:
         if not _either(folder / name.removesuffix(".gz")):
             download([mirror + name for mirror in MNIST.mirrors], folder / name, digest=digests[name], needed=packed)
-    return [_either(folder / name) for name in PUBLISHED]
+    return _found(folder)
+
+
+def _found(folder: Path) -> list[Path]:
+    return [path for name in PUBLISHED if (path := _either(folder / name))]
 
 
 def _either(path: Path) -> Path | None:

@@ -1,4 +1,4 @@
-"""A user's own images with a mask each, in a folder or a .zip, in one of four layouts.
+"""Your own images with a mask each. In a folder or a .zip, in one of four layouts.
 
     train/ trainannot/    images/train/ masks/train/    train/images/ train/masks/    and the same for test and, if there is one, val
     images/ masks/        with the lists train.txt, test.txt and perhaps val.txt, which the other layouts may have, too
@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import PurePosixPath
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image
+from pydantic import Field
 
+from confidnet_core.config.ranges import Byte, Count, PathText, SplitSeed, Validation
 from confidnet_core.data import SPLITS, Dataset
 from confidnet_core.datasets._images import (
     DIGEST,
@@ -33,7 +36,6 @@ from confidnet_core.datasets._images import (
     statistics,
     warn_of_leaks,
 )
-from confidnet_core.datasets._raw import check_whole
 
 NAME = "segmentation_folder"
 MASKS = (".png", ".bmp", ".gif", ".tif", ".tiff")  # a mask's pixels are exact, so never JPEG
@@ -41,9 +43,17 @@ LAYOUTS = (("{}/images", "{}/masks"), ("{}", "{}annot"), ("images/{}", "masks/{}
 LARGEST = 255  # number of classes, since labels have 8 bits and one of them may be void
 
 
+Colour = Annotated[Sequence[Byte], Field(min_length=3, max_length=3)]
+Classes = Annotated[
+    Sequence[str] | dict[str, Byte | Colour],
+    Field(min_length=2, max_length=LARGEST, description=f"2 to {LARGEST} names, or names with values"),
+]
+Void = Byte | Sequence[Byte | Colour] | None  # a list of values or colours, or a colour alone
+
+
 @dataclass(frozen=True)
 class Legend:
-    """What the pixels of a mask mean. The label of void is the one after the last class's."""
+    """The class that each value or colour of a mask stands for. The label of void is the number of classes."""
 
     classes: tuple[str, ...]
     labels: np.ndarray  # int16: of each value, 0 to 255, or of each colour, red << 16 | green << 8 | blue; -1 where there is none
@@ -56,13 +66,13 @@ class Legend:
 
 def segmentation_folder(
     *,
-    folder: str,
-    height: int,
-    width: int,
-    classes: tuple[str, ...] | dict,
-    void: int | list | None = None,
-    val: int | float = 0,
-    split_seed: int = 42,
+    folder: PathText,
+    height: Count,
+    width: Count,
+    classes: Classes,
+    void: Void = None,
+    val: Validation = 0,
+    split_seed: SplitSeed = 42,
 ) -> Dataset:
     """Images (n, 3, HEIGHT, WIDTH), reduced by area average, and labels (n, HEIGHT, WIDTH), taken from the nearest pixel.
 
@@ -72,8 +82,6 @@ def segmentation_folder(
     ValueError naming the setting, the folder, or the file that is missing, in two splits, damaged, of another size than its image,
     or holds what is neither a class nor void. Prints a warning where images of test are in train or val, too.
     """
-    check_whole(NAME, 1, height=height, width=width)
-    check_whole(NAME, 0, split_seed=split_seed)
     legend = read_legend(classes, void)
     with opened(folder, {"train", "images"}) as tree:
         pairs = list_pairs(tree)
@@ -82,11 +90,11 @@ def segmentation_folder(
         images, labels, digests = _read(tree, [pair for split in SPLITS for pair in pairs[split]], height, width, legend)
     warn_of_leaks(NAME, digests, splits)
     mean, std = statistics(images, splits["train"])
-    words = source("segmentation folder", folder, splits, drawn=not counts[1])
-    return Dataset(images, labels, splits, legend.classes, mean, std, words, legend.void)
+    description = source("segmentation folder", folder, splits, drawn=not counts[1])
+    return Dataset(images, labels, splits, legend.classes, mean, std, description, legend.void)
 
 
-def read_legend(classes: Sequence[str] | dict, void: int | Sequence | None) -> Legend:
+def read_legend(classes: Classes, void: Void) -> Legend:
     """ValueError naming the class, or void, whose value or colour cannot be, or is another class's, too."""
     values = classes if isinstance(classes, dict) else {name: value for value, name in enumerate(classes)}
     if not 2 <= len(classes) <= LARGEST or len(values) < len(classes) or not all(isinstance(name, str) for name in values):
@@ -95,7 +103,7 @@ def read_legend(classes: Sequence[str] | dict, void: int | Sequence | None) -> L
     labels = np.full(2**24 if in_colours else 2**8, -1, np.int16)
     for label, (name, value) in enumerate(values.items()):
         _enter(labels, f"classes.{name}", value, label)
-    voids = [] if void is None else list(void) if isinstance(void, Sequence) else [void]
+    voids: list[Any] = [] if void is None else list(void) if isinstance(void, Sequence) else [void]
     if in_colours and voids and not isinstance(voids[0], Sequence):
         voids = [voids]  # a single colour
     for value in voids:
@@ -103,10 +111,11 @@ def read_legend(classes: Sequence[str] | dict, void: int | Sequence | None) -> L
     return Legend(tuple(values), labels, len(values) if voids else None)
 
 
-def _enter(labels: np.ndarray, key: str, value: int | Sequence, label: int) -> None:
+def _enter(labels: np.ndarray, key: str, value: int | Sequence[int], label: int) -> None:
     in_colours = len(labels) > 256
-    parts = list(value) if in_colours and isinstance(value, Sequence) else [value]
-    if len(parts) != (3 if in_colours else 1) or not all(type(part) is int and 0 <= part <= 255 for part in parts):
+    given = list(value) if in_colours and isinstance(value, Sequence) else [value]
+    parts = [part for part in given if type(part) is int and 0 <= part <= 255]
+    if not len(parts) == len(given) == (3 if in_colours else 1):
         expected = "a colour, [red, green, blue] of 0 to 255" if in_colours else "a value from 0 to 255"
         raise ValueError(f"{NAME}: {key} is {value!r}; expected {expected}, as the first class has")
     number = int.from_bytes(parts, "big")
@@ -120,7 +129,7 @@ def list_pairs(tree: Tree) -> dict[str, list[tuple[str, str]]]:
     layout = next((layout for layout in LAYOUTS if _below(tree, layout[0].format("train"))), None)
     if layout is None:
         expected = ", or ".join(" and ".join(f"{part.format('train')}/" for part in layout) for layout in LAYOUTS)
-        raise ValueError(f"{tree.place} holds {tree.content()}; expected {expected} with lists")
+        raise ValueError(f"{tree.prefix} holds {tree.content()}; expected {expected} with lists")
     pairs = {split: _pairs(tree, split, *layout) for split in SPLITS}
     seen: dict[str, str] = {}
     for split in SPLITS:
@@ -128,8 +137,8 @@ def list_pairs(tree: Tree) -> dict[str, list[tuple[str, str]]]:
             raise ValueError(f"{tree.where(layout[0].format(split))} holds no images; expected files that end in {', '.join(IMAGES)}")
         for image, _ in pairs[split]:
             if image in seen:
-                place = tree.where(f"{split}.txt")
-                raise ValueError(f"{place} lists {image}, which {seen[image]}.txt already did; an image is in one split, once")
+                listing = tree.where(f"{split}.txt")
+                raise ValueError(f"{listing} lists {image}, which {seen[image]}.txt already did; an image is in one split, once")
             seen[image] = split
     return pairs
 
@@ -188,35 +197,35 @@ def _read(tree: Tree, pairs: list[tuple[str, str]], height: int, width: int, leg
     """The images, their labels, and a digest of each image's file."""
 
     def read(index: int) -> tuple[np.ndarray, ...]:
-        image_place, mask_place = map(tree.where, pairs[index])
+        image_file, mask_file = map(tree.where, pairs[index])
         data, mask_data = map(tree.read, pairs[index])
-        image = decoded(data, image_place)
-        with naming(mask_place):
+        image = decoded(data, image_file)
+        with naming(mask_file):
             mask = Image.open(BytesIO(mask_data))
             mask.load()
-        check_sizes(image, image_place, mask, mask_place)
+        check_sizes(image, image_file, mask, mask_file)
         pixels = np.asarray(area_average(image, height, width))
-        return pixels.transpose(2, 0, 1), nearest(_labels(mask, mask_place, legend), height, width), digest(data)
+        return pixels.transpose(2, 0, 1), nearest(_labels(mask, mask_file, legend), height, width), digest(data)
 
     return in_threads(read, len(pairs), (3, height, width), (height, width), (DIGEST,))
 
 
-def _labels(mask: Image.Image, place: str, legend: Legend) -> np.ndarray:
-    values = _values(mask, place, legend.in_colours)
+def _labels(mask: Image.Image, file: str, legend: Legend) -> np.ndarray:
+    values = _values(mask, file, legend.in_colours)
     labels = legend.labels[values]
     if labels.min() < 0:
         unknown = np.unique(values[labels < 0]).tolist()
-        shown = [list(value.to_bytes(3, "big")) if legend.in_colours else value for value in unknown[:5]]
+        examples = [list(value.to_bytes(3, "big")) if legend.in_colours else value for value in unknown[:5]]
         what = "colours" if legend.in_colours else "values"
-        raise ValueError(f"{place} holds the {what} {str(shown)[1:-1]}{', ...' * (len(unknown) > 5)}; name them under classes or void")
+        raise ValueError(f"{file} holds the {what} {str(examples)[1:-1]}{', ...' * (len(unknown) > 5)}; name them under classes or void")
     return labels.astype(np.uint8)
 
 
-def _values(mask: Image.Image, place: str, in_colours: bool) -> np.ndarray:
+def _values(mask: Image.Image, file: str, in_colours: bool) -> np.ndarray:
     """Each pixel's number in a legend."""
     if mask.mode not in ("1", "L", "P", *(("LA", "RGB", "RGBA") * in_colours)):
         expected = "8 bits a channel" if in_colours else "8 bits, grey or with a palette; for colours, give each class its own"
-        raise ValueError(f"{place} is of mode {mask.mode}; expected {expected}")
+        raise ValueError(f"{file} is of mode {mask.mode}; expected {expected}")
     if not in_colours:
         return np.asarray(mask.convert("L") if mask.mode == "1" else mask)
     red, green, blue = np.moveaxis(np.asarray(mask.convert("RGB")).astype(np.int32), -1, 0)

@@ -1,4 +1,4 @@
-"""House numbers' digits in colour, 32x32 pixels, from the two files of MATLAB's format: SVHN.
+"""SVHN: digits of house numbers in colour, 32x32 pixels. From the two files of MATLAB's format.
 
 Netzer, Wang, Coates, Bissacco, Wu & Ng 2011, "Reading digits in natural images with unsupervised feature learning".
 Format: MathWorks, "MAT-File Format", version 5.
@@ -12,8 +12,9 @@ from typing import BinaryIO
 
 import numpy as np
 
+from confidnet_core.config.ranges import Count, SplitSeed
 from confidnet_core.data import Dataset
-from confidnet_core.datasets._raw import check_whole, download, draw_split, md5_of, raw_folder
+from confidnet_core.datasets._raw import download, draw_split, md5_of, raw_folder
 
 PARTS = ("train", "test")  # ConfidNet leaves the third, "extra", out
 MATRIX = 14
@@ -22,14 +23,12 @@ FLAGS, SHAPE, NAME, VALUES = {6}, {5, 6}, {1, 16}, {*range(1, 8), 9, 12, 13, 16,
 COMPLEX = 0x800
 
 
-def svhn(*, val: int = 7325, split_seed: int = 42) -> Dataset:
+def svhn(*, val: Count = 7325, split_seed: SplitSeed = 42) -> Dataset:
     """Images (99289, 3, 32, 32): the training file's, of which VAL drawn at random are "val", then the test file's.
 
     With the defaults, val holds the very images of ConfidNet's published split. `source` says whether the content is SVHN as
     published; other files of that format are taken too. ValueError for a file that is damaged or holds anything but digits.
     """
-    check_whole("svhn", 1, val=val)
-    check_whole("svhn", 0, split_seed=split_seed)
     from torchvision.datasets import SVHN  # here, because it takes seconds and reading a list of data sets does not need it
 
     published = [SVHN.split_list[part] for part in PARTS]

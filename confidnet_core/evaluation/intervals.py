@@ -1,14 +1,15 @@
 """Percentile intervals of metrics over resamples of the test split: Efron & Tibshirani 1993, chapter 13."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from confidnet_core.metrics import METRICS
 
 
-def intervals(replicates: Mapping[tuple, np.ndarray], level: float, names: Sequence[str]) -> pd.DataFrame:
+def intervals(replicates: Mapping[tuple, np.ndarray], level: float, names: list[str]) -> pd.DataFrame:
     """<metric>_low and <metric>_high for each key: the central LEVEL of its replicates, (resamples, metrics) as from `bootstrap`.
 
     names: of the parts of a key. Resamples in which a metric is undefined are left out; NaN where it always is.
@@ -18,7 +19,7 @@ def intervals(replicates: Mapping[tuple, np.ndarray], level: float, names: Seque
     return pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(replicates, names=names), columns=ends)
 
 
-def central(rows: np.ndarray, level: float) -> np.ndarray:
+def central(rows: Float[np.ndarray, "resamples metrics"], level: float) -> Float[np.ndarray, "2 metrics"]:
     """Lower and upper end (2, metrics) of the central LEVEL interval of bootstrap replicates (resamples, metrics)."""
     ends = np.full((2, rows.shape[1]), np.nan)
     some = ~np.isnan(rows).all(axis=0)

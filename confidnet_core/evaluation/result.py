@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Bool, Shaped
 
 from confidnet_core.files import read_json, replacing, write_json
 from confidnet_core.metrics import METRICS, failure_metrics
@@ -44,7 +45,14 @@ class Evaluation:
 
 
 def evaluate(
-    confidence: np.ndarray, correct: np.ndarray, *, benchmark: str, seed: int, method: str, oracle: bool, scale: str = RANK
+    confidence: Shaped[np.ndarray, "..."],
+    correct: Bool[np.ndarray, " n"],
+    *,
+    benchmark: str,
+    seed: int,
+    method: str,
+    oracle: bool,
+    scale: str = RANK,
 ) -> Evaluation:
     """confidence: real (n,), correct: bool (n,). ValueError unless the score is one finite number a prediction."""
     if confidence.shape != correct.shape:
@@ -62,7 +70,7 @@ def save_evaluation(
     settings: dict[str, Any],
     save_fitted: Callable[[Path], None] = lambda folder: None,
 ) -> None:
-    """confidence.npy of the test split, SPLIT.npy of each other one, metrics.json, and what SAVE_FITTED adds; all or none.
+    """SPLIT.npy each, metrics.json, and what SAVE_FITTED adds; all or none.
 
     metrics.json holds the evaluation on the test split, and under "val" its samples, errors and metrics on the validation split: by these
     a score may be chosen.
@@ -71,7 +79,7 @@ def save_evaluation(
         temporary.mkdir()
         save_fitted(temporary)
         for split, values in confidence.items():
-            np.save(temporary / ("confidence.npy" if split == "test" else f"{split}.npy"), values)
+            np.save(temporary / f"{split}.npy", values)
         figures = {key: getattr(val, key) for key in OF_SPLIT}
         write_json(temporary / "metrics.json", {**asdict(test), "val": figures, "settings": settings})
 

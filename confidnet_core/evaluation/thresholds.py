@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float64, Int, Real
 
 from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.evaluation.calibrators import MOST, fit_calibrator
@@ -19,9 +20,9 @@ from confidnet_core.metrics.guarantee import Guarantee, threshold_with_guarantee
 class Scored:
     """A score on a split. confidence: real (n,); correct: bool (n,); sizes: (images,) how many of the n each image has, if segmentation."""
 
-    confidence: np.ndarray
-    correct: np.ndarray
-    sizes: np.ndarray | None = None
+    confidence: Real[np.ndarray, " n"]
+    correct: Bool[np.ndarray, " n"]
+    sizes: Int[np.ndarray, " images"] | None = None
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Reliability:
 
     how: str
     metrics: dict[str, float]
-    replicates: np.ndarray
+    replicates: Float64[np.ndarray, "resamples metrics"]
     curve: pd.DataFrame
 
 
@@ -60,14 +61,14 @@ def thresholds(validation: Scored, calibration: Scored, test: Scored, how: Thres
     return found
 
 
-def save_operation(folder: Path, found: Reliability, promises: list[dict[str, Any]]) -> None:
+def save_thresholds(folder: Path, found: Reliability, guarantees: list[dict[str, Any]]) -> None:
     """calibration.json, replicates.npy (float32), reliability.csv and threshold.json; all or none."""
     with replacing(folder) as temporary:
         temporary.mkdir(parents=True)
         write_json(temporary / "calibration.json", {"how": found.how, "metrics": found.metrics})
         np.save(temporary / "replicates.npy", found.replicates.astype(np.float32))
         found.curve.to_csv(temporary / "reliability.csv", index=False)
-        write_json(temporary / "threshold.json", {"thresholds": promises})
+        write_json(temporary / "threshold.json", {"thresholds": guarantees})
 
 
 def _on_test(guarantee: Guarantee, test: Scored) -> Mapping[str, float | bool | None]:

@@ -5,7 +5,10 @@ Traub et al. 2024, arXiv:2407.01032 (AUGRC); Geifman & El-Yaniv 2017, arXiv:1705
 risk). One sort of all samples and one of the errors serve every metric; many float32 samples are counted instead, which is faster.
 """
 
+import math
+
 import numpy as np
+from jaxtyping import Float64, Shaped
 from numpy.typing import ArrayLike
 
 from confidnet_core.metrics._ranking.counts import Counts, counts_from_the_surest, distinct
@@ -59,7 +62,9 @@ def failure_metrics(confidence: ArrayLike, correct: ArrayLike) -> dict[str, floa
     return dict(zip(METRICS, _of_both_outcomes(total, right, counts_from_the_surest(confidence, correct)), strict=True))
 
 
-def risk_coverage_curve(confidence: ArrayLike, correct: ArrayLike, points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+def risk_coverage_curve(
+    confidence: ArrayLike, correct: ArrayLike, points: int = 200
+) -> tuple[Float64[np.ndarray, " points"], Float64[np.ndarray, " points"]]:
     """Coverage and selective risk, float64 (at most `points`,) each: the error rate of the surest samples, evenly spaced up to coverage 1.
 
     Within equal confidences the risk is the expected one over their orders, as in aurc. Arguments and errors as in failure_metrics.
@@ -71,7 +76,9 @@ def risk_coverage_curve(confidence: ArrayLike, correct: ArrayLike, points: int =
     return kept / total, risk_of_the_surest(ranked, errors, kept)
 
 
-def roc_curve(confidence: ArrayLike, correct: ArrayLike, points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+def roc_curve(
+    confidence: ArrayLike, correct: ArrayLike, points: int = 200
+) -> tuple[Float64[np.ndarray, " points"], Float64[np.ndarray, " points"]]:
     """False and true positive rate, float64 (at most `points`,) each, from (0, 0) to (1, 1); a correct prediction is the positive.
 
     Every point is a threshold with all of its equal confidences, so straight lines between all of them enclose auroc; beyond `points`
@@ -93,7 +100,7 @@ def _of_both_outcomes(total: int, right: int, counts: Counts) -> tuple[float, ..
     """The metrics in the order of METRICS, for at least one error and one success."""
     wrong, surest = total - right, -(-4 * total // 5)
     kept = wrong_kept = 0  # totals of the blocks so far, from the surest sample on
-    false_positives = surest_risk = None
+    false_positives = surest_risk = math.nan  # until their block
     discordant = 0  # twice the pairs of a surer error and a correct prediction, a tie once
     precision_of_errors = precision_of_successes = risk = 0.0
     kept_at = [total if wrong / total <= target else 0 for target in RISKS]
@@ -102,7 +109,7 @@ def _of_both_outcomes(total: int, right: int, counts: Counts) -> tuple[float, ..
         kept_here, wrong_here = kept + np.cumsum(sample_count), wrong_kept + np.cumsum(error_count)
         right_here = kept_here - wrong_here
         precision_of_successes += float(np.sum(success_count * (right_here / kept_here)))
-        if false_positives is None and 20 * right_here[-1] >= 19 * right:
+        if math.isnan(false_positives) and 20 * right_here[-1] >= 19 * right:
             false_positives = int(wrong_here[np.argmax(20 * right_here >= 19 * right)])
         if kept < surest <= kept_here[-1]:
             last = np.searchsorted(kept_here, surest)  # the threshold that the least sure of them is at
@@ -135,7 +142,9 @@ def _of_both_outcomes(total: int, right: int, counts: Counts) -> tuple[float, ..
     )
 
 
-def _thinned_thresholds(ranked: np.ndarray, errors: np.ndarray, points: int) -> np.ndarray:
+def _thinned_thresholds(
+    ranked: Shaped[np.ndarray, " n"], errors: Shaped[np.ndarray, " errors"], points: int
+) -> Shaped[np.ndarray, " thresholds"]:
     """At most `points` distinct confidences, from high to low, the lowest included; all of them where there are no more."""
     if 1 + np.count_nonzero(ranked[1:] != ranked[:-1]) <= points:
         return distinct(ranked)[0][::-1]

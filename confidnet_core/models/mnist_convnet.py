@@ -1,10 +1,11 @@
-"""The small convolutional network for MNIST: two convolutions, two dense layers, no BatchNorm.
+"""The small convolutional network for MNIST. It has two convolutions and two dense layers, no BatchNorm.
 
 Corbière et al. 2019, arXiv:1910.04851, section 4.1; sizes and dropout as published.
 """
 
 from torch import nn
 
+from confidnet_core.config.ranges import Count, Share, Width
 from confidnet_core.networks.classifier import Classifier, DenseClassifier, require_size, scaled
 
 
@@ -12,10 +13,10 @@ def mnist_convnet(
     *,
     classes: int,
     image_shape: tuple[int, int, int],
-    width: float = 1.0,
-    feature_dim: int = 128,
-    conv_dropout: float = 0.25,
-    dense_dropout: float = 0.5,
+    width: Width = 1.0,
+    feature_dim: Count = 128,
+    conv_dropout: Share = 0.25,
+    dense_dropout: Share = 0.5,
 ) -> Classifier:
     """Features (b, feature_dim): the first dense layer after ReLU and dropout. ValueError for images below 6 x 6."""
     require_size("mnist_convnet", image_shape, 6)

@@ -1,33 +1,32 @@
-"""SegNet: VGG16's convolutions, and a mirrored decoder that unpools to where the maxima were.
+"""SegNet, for segmentation. It has VGG16's convolutions, and a mirrored decoder that unpools to where the maxima were.
 
 Badrinarayanan et al. 2017, arXiv:1511.00561; dropout as in Kendall et al. 2017, arXiv:1511.02680, with the rates published
 with Corbière et al. 2019, arXiv:1910.04851.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, max_unpool2d
 
-from confidnet_core.config.registry import suggestion
+from confidnet_core.config.ranges import ImageNet, Width
 from confidnet_core.models._vgg_weights import load_imagenet_encoder
 from confidnet_core.networks.classifier import Classifier, in_float32, require_size, scaled
 
 # Channels of the convolutions of each stage, and the dropout after it; 0 is none.
 DOWN = (((64, 64), 0.0), ((128, 128), 0.0), ((256, 256, 256), 0.5), ((512, 512, 512), 0.5), ((512, 512, 512), 0.5))
 UP = (((512, 512, 512), 0.5), ((512, 512, 256), 0.4), ((256, 256, 128), 0.3), ((128, 64), 0.0))
-FEATURES = ("dense", "unpooled")
 
 
 def segnet(
     *,
     classes: int,
     image_shape: tuple[int, int, int],
-    width: float = 1.0,
-    feature: str = "dense",
-    pretrained: bool | str = False,
+    width: Width = 1.0,
+    feature: Literal["dense", "unpooled"] = "dense",
+    pretrained: ImageNet = False,
     published_logits: bool = False,
 ) -> Classifier:
     """Features (b, 64 width, h, w), at full resolution.
@@ -36,11 +35,9 @@ def segnet(
         the published code: the map before, unpooled, so that a channel is zero in at least three of four pixels
     pretrained: start the encoder from ImageNet's VGG16, see load_imagenet_encoder
     published_logits: BatchNorm and ReLU after the last convolution, as in the published code; then no logit is negative
-    ValueError for images below 32 x 32 and for an unknown feature.
+    ValueError for images below 32 x 32.
     """
     require_size("segnet", image_shape, 32)
-    if feature not in FEATURES:
-        raise ValueError(f"model.feature is {feature!r}, which segnet does not have{suggestion(feature, FEATURES)}")
     network = SegNet(classes, image_shape[0], width, feature == "dense", published_logits)
     load_imagenet_encoder([layer for layer in network.down.modules() if isinstance(layer, nn.Conv2d)], pretrained)
     return network
@@ -56,7 +53,7 @@ class SegNet(Classifier):
         self.down, self.up = nn.ModuleList(stages[: len(DOWN)]), nn.ModuleList(stages[len(DOWN) :])
         self.down_dropout = nn.ModuleList([nn.Dropout(rate) if rate else nn.Identity() for _, rate in DOWN])
         self.up_dropout = nn.ModuleList([nn.Dropout(rate) if rate else nn.Identity() for _, rate in UP])
-        self.sure_stages = next(depth for depth, (_, rate) in enumerate(DOWN, start=1) if rate)
+        self.deterministic_stages = next(depth for depth, (_, rate) in enumerate(DOWN, start=1) if rate)
         self.last_stage = _stage(before, [before])
         self.output = _stage(before, [classes]) if published_logits else nn.Conv2d(before, classes, 3, padding=1)
         self.dense_features = dense_features
@@ -71,15 +68,15 @@ class SegNet(Classifier):
     def _before_dropout(self, images: Tensor) -> tuple[Tensor, tuple]:
         """The stages down to the first with dropout: its pooled features, and the poolings so far as (indices, size before)."""
         features, poolings = images, []
-        for stage in self.down[: self.sure_stages]:
+        for stage in self.down[: self.deterministic_stages]:
             features, pooling = _pooled(stage(features))
             poolings.append(pooling)
         return features, tuple(poolings)
 
     def _after_dropout(self, features: Tensor, poolings: tuple) -> Tensor:
         waiting = list(poolings)
-        features = self.down_dropout[self.sure_stages - 1](features)
-        for stage, dropout in zip(self.down[self.sure_stages :], self.down_dropout[self.sure_stages :], strict=True):
+        features = self.down_dropout[self.deterministic_stages - 1](features)
+        for stage, dropout in zip(self.down[self.deterministic_stages :], self.down_dropout[self.deterministic_stages :], strict=True):
             features, pooling = _pooled(stage(features))
             features = dropout(features)
             waiting.append(pooling)
@@ -103,7 +100,7 @@ def _unpool(features: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
         # max_unpool2d refuses to run then, since indices might repeat; pooling's never do. It is the faster one.
         zeros = features.new_zeros(*features.shape[:2], size[0] * size[1])
         return zeros.scatter(2, indices.flatten(2), features.flatten(2)).unflatten(2, size)
-    return max_unpool2d(features, indices, 2, output_size=size)
+    return max_unpool2d(features, indices, (2, 2), output_size=size)
 
 
 def _stage(before: int, channels: list[int]) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""The small convolutional network for SVHN: three blocks of two convolutions, with BatchNorm after the ReLU.
+"""The small convolutional network for SVHN. It has three blocks of two convolutions, with BatchNorm after the ReLU.
 
 Corbière et al. 2019, arXiv:1910.04851, section 4.1; sizes, reflection padding and dropout as published.
 """
@@ -7,11 +7,12 @@ from itertools import pairwise
 
 from torch import nn
 
+from confidnet_core.config.ranges import Count, Share, Width
 from confidnet_core.networks.classifier import Classifier, DenseClassifier, require_size, scaled
 
 
 def svhn_convnet(
-    *, classes: int, image_shape: tuple[int, int, int], width: float = 1.0, feature_dim: int = 512, dropout: float = 0.3
+    *, classes: int, image_shape: tuple[int, int, int], width: Width = 1.0, feature_dim: Count = 512, dropout: Share = 0.3
 ) -> Classifier:
     """Features (b, feature_dim): the first dense layer after ReLU and dropout. ValueError for images below 8 x 8."""
     require_size("svhn_convnet", image_shape, 8)

@@ -1,10 +1,14 @@
-"""VGG16 for small images, with BatchNorm after the ReLU, reflection padding and much dropout, as for CIFAR-10 and CIFAR-100.
+"""VGG16 for small images, as for CIFAR-10 and CIFAR-100. It has BatchNorm after the ReLU, reflection padding and much dropout.
 
 Simonyan and Zisserman 2015, arXiv:1409.1556, configuration D; dropout as published with Corbière et al. 2019, arXiv:1910.04851.
 """
 
+from typing import Annotated
+
+from pydantic import Field
 from torch import nn
 
+from confidnet_core.config.ranges import Count, ImageNet, Width
 from confidnet_core.models._vgg_weights import load_imagenet_encoder
 from confidnet_core.networks.classifier import Classifier, DenseClassifier, scaled
 
@@ -22,10 +26,10 @@ def vgg16(
     *,
     classes: int,
     image_shape: tuple[int, int, int],
-    width: float = 1.0,
-    feature_dim: int = 512,
-    dropout: float = 1.0,
-    pretrained: bool | str = False,
+    width: Width = 1.0,
+    feature_dim: Count = 512,
+    dropout: Annotated[float, Field(ge=0, le=2, description="0 to 2, which multiplies rates of up to 0.5")] = 1.0,
+    pretrained: ImageNet = False,
 ) -> Classifier:
     """Features (b, feature_dim): the first dense layer after ReLU and dropout.
 
@@ -36,8 +40,6 @@ def vgg16(
     channels, height, width_in_pixels = image_shape
     if min(height, width_in_pixels) < 32 or height % 32 or width_in_pixels % 32:
         raise ValueError(f"vgg16 needs a height and width divisible by 32, got {height} x {width_in_pixels}; choose svhn_convnet or resize")
-    if not 0 <= dropout <= 2:
-        raise ValueError(f"model.dropout of vgg16 is {dropout}; expected 0 to 2, which multiplies rates of up to 0.5")
     convolutions = _convolutions(channels, width, dropout)
     pooled = scaled(512, width) * (height // 32) * (width_in_pixels // 32)
     rate = 0.5 * dropout

@@ -2,9 +2,12 @@
 
 import os
 from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, at its first product, and then repeats its sums
 
@@ -18,7 +21,7 @@ def device() -> torch.device:
     chosen = _named(wanted) if wanted else _best()
     if chosen.type == "cuda":
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # only for the search of mistakes
+        torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]  # PyTorch adds it while it runs; only for the search of mistakes
         torch.backends.cudnn.allow_tf32 = False
     return chosen
 
@@ -35,6 +38,11 @@ def _named(wanted: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise ValueError(f"CONFIDNET_DEVICE is {wanted}, which does not work here ({reason}); try cpu, or unset it") from None
     return chosen
+
+
+def moved(network: Network, where: torch.device) -> Network:
+    """The network itself, on the device, its weights channels-last: there convolutions are fastest."""
+    return network.to(where).to(memory_format=torch.channels_last)
 
 
 def double(values: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float32, Integer, Shaped, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,8 +20,13 @@ from confidnet_core.progress import progress
 
 
 def map_images(
-    forward: Callable[..., Tensor], images: np.ndarray, dataset: Dataset, device: torch.device, label: str, *beside: np.ndarray
-) -> np.ndarray:
+    forward: Callable[..., Tensor],
+    images: UInt8[np.ndarray, "n c h w"],
+    dataset: Dataset,
+    device: torch.device,
+    label: str,
+    *beside: np.ndarray,
+) -> Shaped[np.ndarray, " n *values"]:
     """forward(normalised images (b, c, h, w), *beside (b, ...)) -> tensor (b, ...), without gradients: array (n, ...) of its dtype.
 
     beside: arrays (n, ...) of which each call gets the batch's part, as tensors on the device.
@@ -33,6 +39,8 @@ def map_images(
             if out is None:
                 out = np.empty((len(images), *values.shape[1:]), values.dtype)
             out[where] = values
+    if out is None:
+        raise ValueError(f"{label}: there are no images; check that the split holds some")
     return out
 
 
@@ -40,18 +48,18 @@ def map_images(
 class Predictions:
     """A classifier's answers on a split. logits float32 (n, classes, ...); predicted uint8 (n, ...)."""
 
-    logits: np.ndarray
-    predicted: np.ndarray
+    logits: Float32[np.ndarray, "n classes *place"]
+    predicted: UInt8[np.ndarray, " n *place"]
 
 
-def predict(classifier: nn.Module, images: np.ndarray, dataset: Dataset, device: torch.device) -> Predictions:
+def predict(classifier: nn.Module, images: UInt8[np.ndarray, "n c h w"], dataset: Dataset, device: torch.device) -> Predictions:
     """Eval mode, float32 arithmetic."""
     classifier.to(device).eval()
     logits = map_images(classifier, images, dataset, device, "predict")
     return Predictions(logits, np.argmax(logits, axis=1).astype(np.uint8))
 
 
-def prediction_metrics(predictions: Predictions, labels: np.ndarray, dataset: Dataset) -> dict[str, Any]:
+def prediction_metrics(predictions: Predictions, labels: Integer[np.ndarray, " n *place"], dataset: Dataset) -> dict[str, Any]:
     """samples, errors, accuracy; for segmentation mean_iou and class_iou by class name. Void never counts."""
     confusion = confusion_matrix(labels, predictions.predicted, len(dataset.classes), dataset.void)
     samples, right = int(confusion.sum()), int(np.trace(confusion))
@@ -63,14 +71,13 @@ def prediction_metrics(predictions: Predictions, labels: np.ndarray, dataset: Da
 
 
 def save_predictions(folder: Path, answers: Mapping[str, Predictions], metrics: dict[str, Any]) -> None:
-    """logits.npy, predicted.npy and metrics.json of the test split, and in SPLIT/ the first two of each other one; all or none."""
+    """SPLIT/ with logits.npy and predicted.npy each, and metrics.json of the test split; all or none."""
     with replacing(folder) as temporary:
         temporary.mkdir()
         for split, predictions in answers.items():
-            part = temporary if split == "test" else temporary / split
-            part.mkdir(exist_ok=True)
-            np.save(part / "logits.npy", predictions.logits)
-            np.save(part / "predicted.npy", predictions.predicted)
+            (temporary / split).mkdir()
+            np.save(temporary / split / "logits.npy", predictions.logits)
+            np.save(temporary / split / "predicted.npy", predictions.predicted)
         write_json(temporary / "metrics.json", metrics)
 
 

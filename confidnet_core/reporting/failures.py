@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from confidnet_core.comparison.differences import HEADLINE
-from confidnet_core.comparison.table import UNDEFINED, shown
+from confidnet_core.comparison.frames import HEADLINE
+from confidnet_core.comparison.tables import UNDEFINED, format_value
 from confidnet_core.data import Dataset, labelled
 from confidnet_core.evaluation.stored import Place
 from confidnet_core.metrics import confusion_matrix, failure_metrics
@@ -42,17 +42,34 @@ class Sample(NamedTuple):
 
 
 def shown_methods(place: Place, against: Sequence[str], frame: pd.DataFrame) -> list[str]:
-    """Two methods of which failures are shown: what others are compared with, and the best of these others. frame: a `table`"""
+    """Two methods of which failures are shown: what others are compared with, and the best of these others. frame: a `comparison_frame`"""
     reference = [other for other in against if other in place.methods][:1]
     others = frame[(frame["benchmark"] == place.benchmark) & ~frame["oracle"] & ~frame["method"].isin(against)]
     return [*reference, *best_scores(others)]
 
 
-def failure_rows(place: Place, dataset: Dataset, labels: Mapping[str, str]) -> dict[str, list[tuple[np.ndarray, str]]]:
-    """Of a classification, for sheets.picture_sheet: two rows for each method. labels: METHOD -> its name for readers"""
+class Failures(NamedTuple):
+    """Of a classification, what one method fails to see. label: its name for readers"""
+
+    label: str
+    errors: list[Sample]  # those with the highest confidence
+    correct: list[Sample]  # correct predictions with the lowest
+
+
+def picked_failures(place: Place, dataset: Dataset, labels: Mapping[str, str]) -> list[Failures]:
+    """Picked once for the picture sheet and for the page; nothing of a segmentation. labels: METHOD -> its name for readers"""
+    if dataset.is_segmentation:
+        return []
+    return [
+        Failures(label, most_confident_errors(place, dataset, method), least_confident_correct(place, dataset, method))
+        for method, label in labels.items()
+    ]
+
+
+def failure_rows(picked: Sequence[Failures]) -> dict[str, list[tuple[np.ndarray, str]]]:
+    """For sheets.picture_sheet: two rows for each method."""
     rows = {}
-    for method, label in labels.items():
-        errors, correct = most_confident_errors(place, dataset, method), least_confident_correct(place, dataset, method)
+    for label, errors, correct in picked:
         rows[f"{label}: most confident errors"] = [(sample.pixels, "\n".join(sample.facts)) for sample in errors]
         rows[f"{label}: least confident correct predictions"] = [(sample.pixels, "\n".join(sample.facts)) for sample in correct]
     return rows
@@ -85,7 +102,9 @@ def by_class(place: Place, dataset: Dataset, methods: Mapping[str, str]) -> list
         if total:
             other = f"{dataset.classes[wrong.argmax()]} ({wrong.max():,})" if wrong.any() else UNDEFINED
             errors = int(wrong.sum())
-            rows.append([name, f"{total:,}", f"{errors:,}", shown(100 * errors / total), other, *(column[index] for column in numbers)])
+            rows.append(
+                [name, f"{total:,}", f"{errors:,}", format_value(100 * errors / total), other, *(column[index] for column in numbers)]
+            )
     return rows
 
 
@@ -93,8 +112,8 @@ def _within(confidence: np.ndarray, correct: np.ndarray, labels: np.ndarray, cla
     cells = []
     for index in range(classes):
         own = labels == index
-        value = failure_metrics(confidence[own], correct[own])[HEADLINE.metric] if own.any() else None
-        cells.append(UNDEFINED if value is None else shown(HEADLINE.scale * value))
+        value = failure_metrics(confidence[own], correct[own])[HEADLINE.key] if own.any() else None
+        cells.append(UNDEFINED if value is None else HEADLINE.printed(value))
     return cells
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from confidnet_core.comparison.differences import HEADLINE
+from confidnet_core.comparison.frames import HEADLINE
+from confidnet_core.comparison.names import display_names
 from confidnet_core.config.registry import marks
 from confidnet_core.reporting.palette import ORACLE_COLOUR, PALETTE, Style
 
@@ -20,7 +21,7 @@ def score_styles(methods: Sequence[str], bright: Mapping[str, Sequence[str]], or
 
     A thirteenth method starts the colours over with another kind of line. bright: of `bright_scores`
     """
-    names = {method: name or method for method, name in marks("scores", methods, "display_name").items()}
+    names = display_names(methods)
     first = [method for chosen in zip(*bright.values(), strict=False) for method in chosen]  # the reference of all before the best of any
     first += [method for chosen in bright.values() for method in chosen]
     ordinary = [method for method in dict.fromkeys([*first, *methods]) if method != oracle]
@@ -29,7 +30,7 @@ def score_styles(methods: Sequence[str], bright: Mapping[str, Sequence[str]], or
         linestyle = ("-", ":", "-.")[index // len(PALETTE) % 3]
         where = tuple(benchmark for benchmark, chosen in bright.items() if method in chosen)
         styles[method] = Style(names[method], method, PALETTE[index % len(PALETTE)], linestyle, where)
-    if oracle in methods:
+    if oracle is not None and oracle in methods:
         styles[oracle] = Style(f"{names[oracle]} (oracle)", f"{oracle} (oracle)", ORACLE_COLOUR, "--", tuple(bright))
     return styles
 
@@ -48,5 +49,5 @@ def bright_scores(frame: pd.DataFrame, against: Iterable[str]) -> dict[str, list
 
 def best_scores(group: pd.DataFrame) -> list[str]:
     """The first of those with the best mean of HEADLINE over seeds; none where it is undefined. group: rows of one benchmark"""
-    means = group.groupby("method", sort=False)[HEADLINE.metric].mean()
-    return [means.idxmax() if HEADLINE.higher_is_better else means.idxmin()] if means.notna().any() else []
+    means = group.groupby("method", sort=False)[HEADLINE.key].mean()
+    return [str(means.idxmax() if HEADLINE.higher_is_better else means.idxmin())] if means.notna().any() else []

@@ -1,4 +1,4 @@
-"""The trainings of a benchmark and seed epoch by epoch, as rows for `dvc plots` and the page; of the history.csv beside each network."""
+"""The trainings of a benchmark and seed epoch by epoch, as rows for `dvc plots` and the page; of data/histories."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from confidnet_core.files import read_json
+from confidnet_core import paths
 
-TRAININGS = ("baseline", "confidnet", "finetuned", "correction")  # the folders of models/BENCHMARK/seedSEED, in the order of the trainings
+TRAININGS = ("baseline", "confidnet", "finetune", "corrected_mcp")  # networks, in the order of their trainings
 COLUMNS = ["benchmark", "seed", "training", "epoch", "metric", "value", "kept"]
 
 
@@ -19,11 +19,10 @@ def history_rows(benchmark: str, seed: int, points: int = 200) -> Iterator[tuple
     kept: 1 at the epoch whose weights were taken, 0 elsewhere. Undefined values are left out. ValueError for a file that is missing.
     """
     for training in TRAININGS:
-        folder = Path("models") / benchmark / f"seed{seed}" / training
-        history = _thinned(_read(folder / "history.csv"), read_json(folder / "model.json").get("best_epoch"), points)
+        history = _thinned(_read(paths.history(benchmark, seed, training)), points)
         history = history.assign(benchmark=benchmark, seed=seed, training=training)
         yield "losses", _long(history, {"train_loss": "train", "val_loss": "validation"})
-        measured = [name for name in history if name.startswith("val_") and name != "val_loss"]
+        measured = [name for name in map(str, history) if name.startswith("val_") and name != "val_loss"]
         yield "validation", _long(history, {name: name.removeprefix("val_") for name in measured})
 
 
@@ -34,10 +33,9 @@ def _read(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path} does not exist; `dvc repro` makes it") from None
 
 
-def _thinned(history: pd.DataFrame, best_epoch: int | None, points: int) -> pd.DataFrame:
-    kept = (history["epoch"] == best_epoch).astype(int)
-    places = np.linspace(0, len(history) - 1, min(points - 1, len(history))).round().astype(int)
-    return history.assign(kept=kept).iloc[np.union1d(places, np.flatnonzero(kept))]
+def _thinned(history: pd.DataFrame, points: int) -> pd.DataFrame:
+    rows = np.linspace(0, len(history) - 1, min(points - 1, len(history))).round().astype(int)
+    return history.iloc[np.union1d(rows, np.flatnonzero(history["kept"]))]
 
 
 def _long(history: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:

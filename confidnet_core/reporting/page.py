@@ -6,7 +6,7 @@ Its tables are those of comparison.md; verdicts, charts, class tables and pictur
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,19 +15,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup
 from PIL import Image
 
-from confidnet_core.comparison.differences import HEADLINE
-from confidnet_core.comparison.table import COLUMNS, legend, table_text
+from confidnet_core import paths
+from confidnet_core.comparison.frames import COLUMNS, HEADLINE
+from confidnet_core.comparison.main_table import accuracy_line
+from confidnet_core.comparison.rendering import html
+from confidnet_core.comparison.tables import Table
 from confidnet_core.comparison.verdicts import Verdict, verdicts
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import marks
-from confidnet_core.data import Dataset, load_dataset
+from confidnet_core.data import load_dataset
 from confidnet_core.evaluation.stored import Place
 from confidnet_core.files import read_json, write_text
 from confidnet_core.reporting import charts
 from confidnet_core.reporting.curves import MIN_BIN_COUNT, MIN_BIN_SHARE
-from confidnet_core.reporting.failures import by_class, least_confident_correct, most_confident_errors, shown_methods, webp
+from confidnet_core.reporting.failures import Failures, by_class, shown_methods, webp
 from confidnet_core.reporting.highlights import best_scores, report_styles
-from confidnet_core.reporting.markup import html
 from confidnet_core.reporting.palette import Style
 from confidnet_core.revision import commit, versions
 
@@ -41,19 +43,21 @@ PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy")
 class Findings:
     """What `report` has worked out.
 
-    frame: a `table`; ends: intervals of the means over seeds; found: of `differences`; notes, below: as `comparison.markdown` takes them;
-    ranks: Markdown or nothing; curves: "risk_coverage", "outcomes" and "reliability" as rows of `curves`, of a style's `series`, and both
-    of `histories`; learned: METHOD -> of `costs`
+    frame: a `comparison_frame`; ends: intervals of the means over seeds; compared: of `differences`; tables: BENCHMARK -> its `main_table`;
+    notes: BENCHMARK -> a line above it; below: the tables after it, BENCHMARK -> tables each; ranks: a `rank_table` or nothing;
+    curves: "risk_coverage", "outcomes" and "reliability" as rows of `curves`, of a style's `series`, and both of `histories`; failures:
+    (benchmark, seed) -> of `picked_failures`
     """
 
     frame: pd.DataFrame
     ends: pd.DataFrame
-    found: pd.DataFrame
+    compared: pd.DataFrame
+    tables: Mapping[str, Table]
     notes: Mapping[str, str]
-    below: Sequence[Mapping[str, str]]
-    ranks: str
+    below: Sequence[Mapping[str, Sequence[Table]]]
+    ranks: Table | None
     curves: Mapping[str, pd.DataFrame]
-    learned: Mapping[str, str]
+    failures: Mapping[tuple[str, int], Sequence[Failures]]
 
 
 class Fold(NamedTuple):
@@ -83,7 +87,7 @@ class Section:
     scores: list[dict[str, Any]]
     trainings: list[dict[str, Any]]
     classes: list[list[str]]
-    pictures: list[dict[str, Any]] = field(default_factory=list)
+    pictures: Sequence[Failures] = ()
     maps: str | None = None  # a data URI
     folds: list[Fold] = field(default_factory=list)
 
@@ -98,17 +102,16 @@ class Section:
 def write_page(path: Path, params: Params, everywhere: Sequence[Place], findings: Findings, figures: Path) -> None:
     """figures: the folder in which segmentation benchmarks have their sheet of maps. Of several seeds, pictures, histograms and class
     tables are those of the first."""
-    words, styles = verdicts(findings.frame, findings.found, findings.ends), report_styles(findings.frame, params.against)
+    words, styles = verdicts(findings.frame, findings.compared, findings.ends), report_styles(findings.frame, params.against)
     firsts = {place.benchmark: place for place in reversed(everywhere)}
     sections = [_section(firsts[name], params, findings, words[name], figures, styles) for name in params.run]
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(), undefined=StrictUndefined)
     page = environment.get_template("page.html").render(
         sections=sections,
         headline=HEADLINE.heading,
-        legend=html(legend(findings.frame, True, True)),
         level=params.bootstrap.level,
         bins={"count": MIN_BIN_COUNT, "share": MIN_BIN_SHARE},
-        ranks=html(findings.ranks),
+        ranks=html(findings.ranks, heading=2) if findings.ranks else "",
         run=_what_ran(params),
         library=charts.plotly_zipped(),
         style=_text("style.css"),
@@ -122,15 +125,16 @@ def _text(template: str) -> Markup:
 
 
 def _section(place: Place, params: Params, findings: Findings, verdict: Verdict, figures: Path, styles: Mapping[str, Style]) -> Section:
-    dataset, frame = load_dataset(Path("data/prepared") / place.benchmark), findings.frame
+    dataset, frame = load_dataset(paths.prepared(place.benchmark)), findings.frame
     own = frame[frame["benchmark"] == place.benchmark]
     curves = {name: rows[rows["benchmark"] == place.benchmark] for name, rows in findings.curves.items()}
     shown = {method: styles[method].label for method in shown_methods(place, params.against, frame)}
+    notes = tuple(note for note in (accuracy_line(own), findings.notes.get(place.benchmark)) if note)
     maps = figures / f"{place.benchmark}_seed{place.seed}_maps.png"
     return Section(
         name=place.benchmark,
         verdict=verdict,
-        table=html(table_text(own, findings.ends, findings.notes.get(place.benchmark), findings.learned)),
+        table=html(replace(findings.tables[place.benchmark], notes=notes), heading=None),
         facts=_facts(place.benchmark, params),
         seeds=own["seed"].nunique(),
         first_seed=place.seed,
@@ -140,9 +144,9 @@ def _section(place: Place, params: Params, findings: Findings, verdict: Verdict,
         scores=_scores(place, curves, styles),
         trainings=_trainings(curves["losses"], curves["validation"]),
         classes=by_class(place, dataset, shown),
-        pictures=[] if dataset.is_segmentation else [_pictures(place, dataset, *names) for names in shown.items()],
+        pictures=findings.failures[place.benchmark, place.seed],
         maps=_maps(maps) if dataset.is_segmentation else None,
-        folds=[_fold(texts[place.benchmark]) for texts in findings.below if place.benchmark in texts],
+        folds=[_fold(part[place.benchmark]) for part in findings.below if part.get(place.benchmark)],
     )
 
 
@@ -153,10 +157,10 @@ def _maps(path: Path) -> str:
     return webp(image)
 
 
-def _fold(markdown: str) -> Fold:
-    """Of a Markdown text that begins with its heading, which becomes the title."""
-    title = markdown.partition("\n")[0].removeprefix("### ")
-    return Fold(title, Markup(re.sub("<h3>.*?</h3>", "", html(markdown), count=1)))
+def _fold(tables: Sequence[Table]) -> Fold:
+    """Of the tables of one section; the title of the first is that of the section."""
+    first, *others = tables
+    return Fold(first.title, Markup("").join([html(first, heading=None), *map(html, others)]))
 
 
 def _bright(own: pd.DataFrame, styles: Mapping[str, Style]) -> str:
@@ -188,7 +192,7 @@ def _scores(place: Place, curves: Mapping[str, pd.DataFrame], styles: Mapping[st
 
 def _trainings(losses: pd.DataFrame, validation: pd.DataFrame) -> list[dict[str, Any]]:
     """Of one benchmark, all seeds."""
-    titles = {column.metric: column.title for column in COLUMNS} | {"mean_iou": "mean IoU"}
+    titles = {column.key: column.title for column in COLUMNS} | {"mean_iou": "mean IoU"}
     both = losses, validation.replace({"metric": titles})
     parts = {name: [rows[rows["training"] == name] for rows in both] for name in dict.fromkeys(losses["training"])}
     return [
@@ -197,14 +201,9 @@ def _trainings(losses: pd.DataFrame, validation: pd.DataFrame) -> list[dict[str,
     ]
 
 
-def _pictures(place: Place, dataset: Dataset, method: str, label: str) -> dict[str, Any]:
-    errors, correct = most_confident_errors(place, dataset, method), least_confident_correct(place, dataset, method)
-    return {"label": label, "errors": errors, "correct": correct}
-
-
 def _facts(benchmark: str, params: Params) -> dict[str, str]:
     """Of the data, and the recipes of the networks."""
-    facts = read_json(Path("data/prepared") / benchmark / "facts.json")
+    facts = read_json(paths.prepared(benchmark) / "facts.json")
     rows = {
         "data": facts["source"],
         "SHA-256 of the prepared data": facts["sha256"],
@@ -222,16 +221,17 @@ def _what_ran(params: Params) -> dict[str, str]:
         "code": commit(MADE_BY) or "in no git repository",
         "versions at the comparison": _words(versions(*PACKAGES)),
         "settings of scores": "; ".join(f"{name}: {_words(own)}" for name, own in params.methods.items() if own) or "none",
-        "calibration split": _words(asdict(params.calibration)),
-        "resamples": _words(asdict(params.bootstrap)),
-        "thresholds": _words(asdict(params.thresholds)),
+        "calibration split": _words(dict(params.calibration_split)),
+        "resamples": _words(dict(params.bootstrap)),
+        "thresholds": _words(dict(params.thresholds)),
         "compared with": ", ".join(params.against) or "none",
     }
 
 
 def _set(settings: Any) -> dict[str, Any]:
-    """What a dataclass says beyond its defaults."""
-    return {one.name: value for one in fields(settings) if (value := getattr(settings, one.name)) != one.default}
+    """What a choice or a recipe says beyond its defaults."""
+    defaults = {name: field.default for name, field in getattr(type(settings), "model_fields", {}).items()}
+    return {name: value for name, value in vars(settings).items() if name not in defaults or value != defaults[name]}
 
 
 def _words(settings: Mapping[str, Any]) -> str:

@@ -2,15 +2,28 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from confidnet_core.comparison.costs import cost_frame, cost_tables, learned
-from confidnet_core.comparison.differences import differences, mean_replicates, told_apart
+from confidnet_core import paths
+from confidnet_core.comparison.costs import cost_frame, cost_tables, needs
+from confidnet_core.comparison.differences import differences, mean_replicates, significance_tables
+from confidnet_core.comparison.frames import comparison_frame, summary, write_frame
+from confidnet_core.comparison.main_table import document, main_table
 from confidnet_core.comparison.published import beside_published, load_published
-from confidnet_core.comparison.sections import as_probabilities, probabilities, promises, ranks, with_guarantee, working_points
-from confidnet_core.comparison.table import UNDEFINED, markdown, summary, table
+from confidnet_core.comparison.rendering import markdown
+from confidnet_core.comparison.sections import (
+    calibration_tables,
+    guarantee_tables,
+    guarantees,
+    operating_points,
+    probabilities,
+    rank_table,
+)
+from confidnet_core.comparison.tables import UNDEFINED
 from confidnet_core.config.params import Params
 from confidnet_core.data import Dataset, labelled, load_dataset
 from confidnet_core.evaluation.intervals import intervals
@@ -18,7 +31,7 @@ from confidnet_core.evaluation.stored import Place
 from confidnet_core.files import replacing, write_json, write_text
 from confidnet_core.metrics import risk_coverage_curve, roc_curve
 from confidnet_core.reporting.curves import curve_rows, histogram_rows, reliability_rows
-from confidnet_core.reporting.failures import failure_rows, shown_methods
+from confidnet_core.reporting.failures import Failures, failure_rows, picked_failures, shown_methods
 from confidnet_core.reporting.highlights import report_styles
 from confidnet_core.reporting.histories import history_rows
 from confidnet_core.reporting.maps import segmentation_sheet
@@ -36,65 +49,87 @@ def places(params: Params) -> list[Place]:
     return [Place(benchmark, seed, tuple(params.methods)) for benchmark in params.run for seed in params.seeds]
 
 
-def write_report(params: Params, folder: Path) -> pd.DataFrame:
-    """summary.json, comparison.md, index.html, {comparison,differences,calibration,thresholds,costs}.csv, curves/*.csv and figures/*.png in
-    FOLDER.
+class Report(NamedTuple):
+    """frame: the `comparison_frame` of all evaluations; summary: what summary.json holds, by benchmark."""
 
-    The table of all evaluations.
-    """
+    frame: pd.DataFrame
+    summary: dict[str, Any]
+
+
+def write_report(params: Params, folder: Path) -> Report:
+    """summary.json, comparison.md, index.html, {comparison,differences,calibration,thresholds,costs}.csv, curves/*.csv and figures/*.png in
+    FOLDER."""
     everywhere, level = places(params), params.bootstrap.level
-    frame = table(place.evaluation(method) for place in everywhere for method in place.methods)
+    frame = comparison_frame(place.evaluation(method) for place in everywhere for method in place.methods)
     replicates = {(place.benchmark, place.seed, method): place.replicates(method) for place in everywhere for method in place.methods}
-    curves: dict[str, list[pd.DataFrame]] = {name: [] for name in CURVES}
     styles = report_styles(frame, params.against)
-    with replacing(folder / "figures") as figures:
-        figures.mkdir()
-        for place in everywhere:
-            for name, rows in (
-                *_draw(place, figures, shown_methods(place, params.against, frame), styles),
-                *history_rows(place.benchmark, place.seed),
-            ):
-                curves[name].append(rows)
-    drawn = {name: pd.concat(rows) for name, rows in curves.items()}
-    with replacing(folder / "curves") as temporary:
-        temporary.mkdir()
-        for name, rows in drawn.items():
-            rows.to_csv(temporary / f"{name}.csv", index=False, float_format="%.6g")
+    failures = {(place.benchmark, place.seed): _failures(place, params, frame, styles) for place in everywhere}
+    curves = _write_curves(folder, everywhere, failures, styles)
     means = mean_replicates(replicates)
     ends = intervals(means, level, ["benchmark", "method"])
-    found = differences(frame, means, params.against, level)
+    compared = differences(frame, means, params.against, level)
     keys = ["benchmark", "seed", "method"]
-    write_text(folder / "comparison.csv", frame.join(intervals(replicates, level, keys), on=keys).to_csv(index=False))
-    write_text(folder / "differences.csv", found.to_csv(index=False))
-    overlaps = _mean_overlaps(everywhere)
+    write_frame(folder / "comparison.csv", frame.join(intervals(replicates, level, keys), on=keys))
+    write_frame(folder / "differences.csv", compared)
+    calibrated, guaranteed, costs = probabilities(everywhere, level), guarantees(everywhere), cost_frame(everywhere, params)
+    for name, rows in (("calibration", calibrated), ("thresholds", guaranteed), ("costs", costs)):
+        write_frame(folder / f"{name}.csv", rows)
+
+    overlaps, words = _mean_overlaps(everywhere), needs(params.methods)
     notes = {name: _overlap_note(overlap) for name, overlap in overlaps.items()}
-    calibrated, promised = probabilities(everywhere, level), promises(everywhere)
-    write_text(folder / "calibration.csv", calibrated.to_csv(index=False))
-    write_text(folder / "thresholds.csv", promised.to_csv(index=False))
-    costs = cost_frame(everywhere, params)
-    write_text(folder / "costs.csv", costs.to_csv(index=False))
-    asked = [working_points(frame, ends), as_probabilities(calibrated), with_guarantee(promised), cost_tables(costs)]
-    below = [told_apart(found, frame, level), *asked, beside_published(frame, load_published(), ends)]
-    ranked, made = ranks(frame), learned(params.methods)
-    write_text(folder / "comparison.md", "\n".join(part for part in (markdown(frame, ends, notes, below, made), ranked) if part))
-    findings = Findings(frame, ends, found, notes, below, ranked, drawn, made)
+    tables = {
+        str(name): main_table(group, ends, compared, needs=words, level=level) for name, group in frame.groupby("benchmark", sort=False)
+    }
+    asked = [operating_points(frame, ends), calibration_tables(calibrated), guarantee_tables(guaranteed), cost_tables(costs)]
+    below = [significance_tables(compared, frame, level), *asked, beside_published(frame, load_published(), ends)]
+    ranks = rank_table(frame)
+    text = [document(frame, tables, notes, below), *([markdown(ranks, 2) + "\n"] if ranks else [])]
+    write_text(folder / "comparison.md", "\n".join(text))
+    findings = Findings(frame, ends, compared, tables, notes, below, ranks, curves, failures)
     write_page(folder / "index.html", params, everywhere, findings, folder / "figures")
     content = summary(frame)
     for name, overlap in overlaps.items():
         content[name]["mean_iou"] = round(100 * overlap["mean_iou"], 2)
     write_json(folder / "summary.json", content)
-    return frame
+    return Report(frame, content)
 
 
-def _draw(place: Place, figures: Path, shown: Sequence[str], styles: Mapping[str, Style]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The figures of a benchmark and seed, failures of the methods SHOWN; its rows of each curve but those of the trainings.
+def _failures(place: Place, params: Params, frame: pd.DataFrame, styles: Mapping[str, Style]) -> list[Failures]:
+    labels = {method: styles[method].label for method in shown_methods(place, params.against, frame)}
+    return picked_failures(place, load_dataset(paths.prepared(place.benchmark)), labels)
+
+
+def _write_curves(
+    folder: Path,
+    everywhere: Sequence[Place],
+    failures: Mapping[tuple[str, int], Sequence[Failures]],
+    styles: Mapping[str, Style],
+) -> dict[str, pd.DataFrame]:
+    """FOLDER/figures and FOLDER/curves; NAME -> the rows of each of CURVES."""
+    curves: dict[str, list[pd.DataFrame]] = {name: [] for name in CURVES}
+    with replacing(folder / "figures") as figures:
+        figures.mkdir()
+        for place in everywhere:
+            drawn = _draw(place, figures, failures[place.benchmark, place.seed], styles)
+            for name, rows in (*drawn, *history_rows(place.benchmark, place.seed)):
+                curves[name].append(rows)
+    frames = {name: pd.concat(rows) for name, rows in curves.items()}
+    with replacing(folder / "curves") as temporary:
+        temporary.mkdir()
+        for name, rows in frames.items():
+            write_frame(temporary / f"{name}.csv", rows)
+    return frames
+
+
+def _draw(place: Place, figures: Path, failures: Sequence[Failures], styles: Mapping[str, Style]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The figures of a benchmark and seed, with its FAILURES; its rows of each curve but those of the trainings.
 
     Rows are in the order of the styles: `dvc plots` gives out its colours in that order.
     """
-    dataset = load_dataset(Path("data/prepared") / place.benchmark)
+    dataset = load_dataset(paths.prepared(place.benchmark))
     images, labels = dataset.split("test")
-    counted = labelled(labels, dataset.void)
-    correct = (place.predicted() == labels)[counted]
+    is_labelled = labelled(labels, dataset.void)
+    correct = (place.predicted() == labels)[is_labelled]
     risks, rates, outcomes = {}, {}, {}
     for method, style in styles.items():
         confidence, label = place.confidence(method), style.series
@@ -105,30 +140,29 @@ def _draw(place: Place, figures: Path, shown: Sequence[str], styles: Mapping[str
         yield "outcomes", histogram_rows(place.benchmark, place.seed, label, confidence, correct)
         curve = roc_curve(confidence, correct)
         yield "roc", curve_rows(place.benchmark, place.seed, label, *curve, names=("fpr", "tpr"))
-        if len(curve[0]):  # empty where every prediction is right, or every one wrong
+        if len(curve[0]):  # empty where every prediction is correct, or every one wrong
             rates[method] = curve
     name = f"{place.benchmark}_seed{place.seed}"
     save(comparison_figure(risks, rates, outcomes, styles, place.benchmark), figures / f"{name}.png")
     if dataset.is_segmentation:
-        save(_sheet(place, dataset, images, labels, counted, styles), figures / f"{name}_maps.png", width=2400)
+        save(_sheet(place, dataset, images, labels, is_labelled, styles), figures / f"{name}_maps.png", width=2400)
     else:
-        save(
-            picture_sheet(failure_rows(place, dataset, {method: styles[method].label for method in shown})),
-            figures / f"{name}_failures.png",
-        )
+        save(picture_sheet(failure_rows(failures)), figures / f"{name}_failures.png")
 
 
-def _sheet(place: Place, dataset: Dataset, images: np.ndarray, labels: np.ndarray, counted: np.ndarray, styles: Mapping[str, Style]):
-    shown = np.unique(np.linspace(0, len(images) - 1, SHEET_IMAGES).round().astype(int))
-    starts = np.concatenate([[0], np.cumsum(counted.reshape(len(counted), -1).sum(1))])
+def _sheet(
+    place: Place, dataset: Dataset, images: np.ndarray, labels: np.ndarray, is_labelled: np.ndarray, styles: Mapping[str, Style]
+) -> Figure:
+    chosen = np.unique(np.linspace(0, len(images) - 1, SHEET_IMAGES).round().astype(int))
+    starts = np.concatenate([[0], np.cumsum(is_labelled.reshape(len(is_labelled), -1).sum(1))])
     maps = {}
     for method, style in styles.items():
-        confidence, drawn = place.confidence(method), np.full((len(shown), *labels.shape[1:]), np.nan)
-        for row, image in enumerate(shown):
-            drawn[row][counted[image]] = confidence[starts[image] : starts[image + 1]]
+        confidence, drawn = place.confidence(method), np.full((len(chosen), *labels.shape[1:]), np.nan)
+        for row, image in enumerate(chosen):
+            drawn[row][is_labelled[image]] = confidence[starts[image] : starts[image + 1]]
         maps[style.label] = drawn
-    pictures = np.moveaxis(images[shown], 1, -1)
-    return segmentation_sheet(pictures, labels[shown], np.asarray(place.predicted()[shown]), maps, dataset.void, dataset.classes)
+    pictures = np.moveaxis(images[chosen], 1, -1)
+    return segmentation_sheet(pictures, labels[chosen], np.asarray(place.predicted()[chosen]), maps, dataset.void, dataset.classes)
 
 
 def _mean_overlaps(everywhere: list[Place]) -> dict[str, dict]:

@@ -1,4 +1,4 @@
-"""ConfidNet before fine-tuning: the head on the frozen classifier's own features. Corbière et al. 2019, arXiv:1910.04851."""
+"""ConfidNet before fine-tuning. The head reads the frozen classifier's own features. Corbière et al. 2019, arXiv:1910.04851."""
 
 import numpy as np
 
@@ -12,4 +12,7 @@ def confidnet_head(run: Run) -> np.ndarray:
     return run.over_images(lambda images: double(network(images)).sigmoid())
 
 
+confidnet_head.display_name = "ConfidNet (head only)"
 confidnet_head.learned = "trained"
+confidnet_head.reads = ("confidnet",)
+confidnet_head.trainings = ("train_confidnet",)

@@ -1,4 +1,4 @@
-"""Deep ensemble: entropy of the mean softmax over the classifiers of all seeds. Lakshminarayanan et al. 2017, arXiv:1612.01474."""
+"""Deep ensemble: entropy of the mean softmax. The mean is over all seeds. Lakshminarayanan et al. 2017, arXiv:1612.01474."""
 
 import numpy as np
 
@@ -10,6 +10,8 @@ def ensemble(run: Run) -> np.ndarray:
     return -run.over_seeds("ensemble")
 
 
+ensemble.display_name = "Deep ensemble (entropy)"
 ensemble.over_seeds = "predictive_entropy"
 ensemble.learned = "trained"
+ensemble.trainings = ("train_baseline",)
 ensemble.passes = "seeds"

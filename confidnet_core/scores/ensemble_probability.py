@@ -1,4 +1,4 @@
-"""Deep ensemble: the mean softmax over all seeds, of the predicted class. Lakshminarayanan et al. 2017, arXiv:1612.01474."""
+"""Deep ensemble: mean softmax of the prediction. The mean is over all seeds. Lakshminarayanan et al. 2017, arXiv:1612.01474."""
 
 import numpy as np
 
@@ -6,11 +6,13 @@ from confidnet_core.scoring.run import Run
 
 
 def ensemble_probability(run: Run) -> np.ndarray:
-    """In [0, 1], of the class that the run's own classifier predicts: the ensemble's word on that very answer, whatever its own were."""
+    """In [0, 1], of the class that the run's own classifier predicts, whichever class the ensemble prefers; float64."""
     return run.over_seeds("ensemble_probability")
 
 
+ensemble_probability.display_name = "Deep ensemble (probability)"
 ensemble_probability.over_seeds = "probability_of_predicted"
 ensemble_probability.scale = "probability"
 ensemble_probability.learned = "trained"
+ensemble_probability.trainings = ("train_baseline",)
 ensemble_probability.passes = "seeds"

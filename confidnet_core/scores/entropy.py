@@ -11,6 +11,9 @@ def entropy(run: Run) -> np.ndarray:
     return run.over_logits(lambda logits, _: negative_entropy(logits))
 
 
+entropy.display_name = "Entropy"
+
+
 def negative_entropy(logits: Tensor) -> Tensor:
     """logits (m, classes) -> (m,)"""
     log_probabilities = logits.log_softmax(1)

@@ -1,4 +1,4 @@
-"""Generalised entropy of the likeliest classes, negated: small probabilities weigh more than in Shannon's.
+"""Generalised entropy of top classes, negated. Small probabilities weigh more than in Shannon's.
 
 Liu, Lochman & Zach 2023, "GEN: Pushing the limits of softmax-based out-of-distribution detection", CVPR.
 """
@@ -6,20 +6,17 @@ Liu, Lochman & Zach 2023, "GEN: Pushing the limits of softmax-based out-of-distr
 import numpy as np
 from torch import Tensor
 
+from confidnet_core.config.ranges import Count, Proportion
 from confidnet_core.networks.probabilities import log_complements
 from confidnet_core.scoring.run import Run
 
 
-def gen(run: Run, gamma: float = 0.1, classes: int = 100) -> np.ndarray:
-    """Minus the sum of (p (1 - p)) ** gamma over the `classes` largest softmax probabilities p, at most 0.
-
-    ValueError for a gamma outside (0, 1) or fewer than 1 class.
-    """
-    if not 0 < gamma < 1:
-        raise ValueError(f"methods.gen.gamma is {gamma}; expected a number between 0 and 1")
-    if classes < 1:
-        raise ValueError(f"methods.gen.classes is {classes}; expected at least 1")
+def gen(run: Run, gamma: Proportion = 0.1, classes: Count = 100) -> np.ndarray:
+    """Minus the sum of (p (1 - p)) ** gamma over the `classes` largest softmax probabilities p, at most 0; float64."""
     return run.over_logits(lambda logits, _: _generalised_entropy(logits.log_softmax(1), gamma, classes).neg())
+
+
+gen.display_name = "GEN"
 
 
 def _generalised_entropy(log_probabilities: Tensor, gamma: float, classes: int) -> Tensor:

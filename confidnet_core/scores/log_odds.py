@@ -1,4 +1,4 @@
-"""Log-odds of the maximum class probability: it ranks as MCP does, and goes on where a probability is rounded to 1.
+"""Log-odds of the maximum class probability. They rank as MCP does, and go on where a probability is rounded to 1.
 
 log(p / (1 - p)) of Hendrycks & Gimpel's p, arXiv:1610.02136; two predictions with logits 40 and 60 ahead of the others differ here.
 """
@@ -14,4 +14,5 @@ def log_odds(run: Run) -> np.ndarray:
     return run.over_logits(lambda logits, _: log_odds_of_largest(logits))
 
 
+log_odds.display_name = "Log-odds of MCP"
 log_odds.scale = "log_odds"

@@ -1,4 +1,4 @@
-"""Probability margin between the two likeliest classes. Scheffer et al. 2001, "Active hidden Markov models"."""
+"""Margin between the two largest probabilities. Scheffer et al. 2001, "Active hidden Markov models"."""
 
 import numpy as np
 from torch import Tensor
@@ -9,6 +9,9 @@ from confidnet_core.scoring.run import Run
 def margin(run: Run) -> np.ndarray:
     """Largest minus second largest softmax probability, in [0, 1]."""
     return run.over_logits(_margin)
+
+
+margin.display_name = "Margin"
 
 
 def _margin(logits: Tensor, _: Tensor) -> Tensor:

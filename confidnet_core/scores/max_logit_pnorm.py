@@ -1,4 +1,4 @@
-"""Maximum of centred logits over their p-norm, with p chosen on validation data: it mends classifiers whose MCP ranks badly.
+"""Maximum of centred logits over their p-norm. p is chosen on validation data: it mends classifiers whose MCP ranks badly.
 
 Cattelan & Silva 2024, "How to fix a broken confidence estimator: evaluating post-hoc methods for selective classification with deep
 neural networks", UAI, arXiv:2305.15508. MCP stays where no p is better.
@@ -15,11 +15,13 @@ ORDERS = tuple(range(1, 11))
 
 
 def max_logit_pnorm(run: Run) -> np.ndarray:
-    """In [0, 1], or log-odds of MCP: whichever of ORDERS and MCP has the least AURC on up to 2^20 validation samples or pixels."""
+    """The normalised logit, in [0, 1], of the order p in ORDERS with the lowest AURC on up to 2^20 validation samples or pixels; log-odds
+    of MCP, any real number, where no p is better. float64."""
     order = run.fitted(_fitted)
     return run.over_logits(lambda logits, _: _normalised(logits, order))
 
 
+max_logit_pnorm.display_name = "Max logit (p-norm)"
 max_logit_pnorm.learned = "fitted"
 
 
@@ -28,10 +30,10 @@ def _fitted(run: Run) -> int | None:
 
 
 def best_order(logits: Tensor, labels: Tensor) -> int | None:
-    """The p of least AURC, of logits float64 (m, classes) and labels int64 (m,); None for MCP."""
+    """The p with the lowest AURC for logits float64 (m, classes) and labels int64 (m,); None where no p is better than MCP."""
     correct = (logits.argmax(1) == labels).numpy()
-    candidates = (None, *ORDERS)  # of equal ones the first
-    return min(candidates, key=lambda order: failure_metrics(_normalised(logits, order).numpy(), correct)["aurc"])
+    candidates = (None, *ORDERS)  # the first of equally good ones
+    return min(candidates, key=lambda order: failure_metrics(_normalised(logits, order).numpy(), correct)["aurc"] or 0.0)
 
 
 def _normalised(logits: Tensor, order: int | None) -> Tensor:

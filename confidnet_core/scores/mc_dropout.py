@@ -1,4 +1,4 @@
-"""Monte-Carlo dropout: entropy of the mean softmax over stochastic passes. Gal & Ghahramani 2016, arXiv:1506.02142."""
+"""MC dropout: entropy of the mean softmax. The mean is over stochastic forward passes. Gal & Ghahramani 2016, arXiv:1506.02142."""
 
 import numpy as np
 
@@ -10,4 +10,6 @@ def mc_dropout(run: Run) -> np.ndarray:
     return -run.sampled("predictive_entropy")
 
 
+mc_dropout.display_name = "MC-dropout (entropy)"
 mc_dropout.passes = "dropout"
+mc_dropout.reads = ("samples",)

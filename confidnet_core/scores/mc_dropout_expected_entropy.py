@@ -1,4 +1,4 @@
-"""Monte-Carlo dropout: mean entropy of stochastic passes, what they are unsure of alike. Depeweg et al. 2018, arXiv:1710.07283."""
+"""MC dropout: mean entropy of the passes. It measures what all stochastic passes are unsure of. Depeweg et al. 2018, arXiv:1710.07283."""
 
 import numpy as np
 
@@ -10,4 +10,6 @@ def mc_dropout_expected_entropy(run: Run) -> np.ndarray:
     return -run.sampled("expected_entropy")
 
 
+mc_dropout_expected_entropy.display_name = "MC-dropout (expected entropy)"
 mc_dropout_expected_entropy.passes = "dropout"
+mc_dropout_expected_entropy.reads = ("samples",)

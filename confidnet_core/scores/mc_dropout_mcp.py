@@ -1,4 +1,4 @@
-"""Monte-Carlo dropout: the largest probability of the mean softmax over stochastic passes. Gal & Ghahramani 2016, arXiv:1506.02142."""
+"""MC dropout: maximum of the mean softmax. The mean is over stochastic forward passes. Gal & Ghahramani 2016, arXiv:1506.02142."""
 
 import numpy as np
 
@@ -10,5 +10,7 @@ def mc_dropout_mcp(run: Run) -> np.ndarray:
     return run.sampled("largest_mean_probability")
 
 
+mc_dropout_mcp.display_name = "MC-dropout (MCP)"
 mc_dropout_mcp.scale = "probability"
 mc_dropout_mcp.passes = "dropout"
+mc_dropout_mcp.reads = ("samples",)

@@ -1,4 +1,4 @@
-"""Monte-Carlo dropout: how far stochastic passes disagree, BALD. Houlsby et al. 2011, arXiv:1112.5745."""
+"""MC dropout: mutual information (BALD). It measures how far stochastic forward passes disagree. Houlsby et al. 2011, arXiv:1112.5745."""
 
 import numpy as np
 
@@ -10,4 +10,6 @@ def mc_dropout_mutual_information(run: Run) -> np.ndarray:
     return -(run.sampled("predictive_entropy") - run.sampled("expected_entropy")).clip(min=0)  # rounding
 
 
+mc_dropout_mutual_information.display_name = "MC-dropout (mutual information)"
 mc_dropout_mutual_information.passes = "dropout"
+mc_dropout_mutual_information.reads = ("samples",)

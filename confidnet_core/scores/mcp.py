@@ -10,4 +10,5 @@ def mcp(run: Run) -> np.ndarray:
     return run.over_logits(lambda logits, _: logits.softmax(1).amax(1))
 
 
+mcp.display_name = "MCP"
 mcp.scale = "probability"

@@ -1,4 +1,4 @@
-"""True class probability: the ORACLE that ConfidNet regresses. Corbière et al. 2019, arXiv:1910.04851, eq. 2.
+"""True class probability: oracle, not a result. ConfidNet regresses it. Corbière et al. 2019, arXiv:1910.04851, eq. 2.
 
 It reads the labels. It bounds what a learned confidence could reach and is never a result.
 """
@@ -14,4 +14,5 @@ def tcp(run: Run) -> np.ndarray:
     return run.over_logits(true_class_probability)
 
 
+tcp.display_name = "TCP"
 tcp.oracle = True

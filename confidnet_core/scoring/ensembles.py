@@ -4,10 +4,13 @@ Lakshminarayanan et al. 2017, arXiv:1612.01474.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from confidnet_core.config.registry import suggestion
@@ -60,20 +63,20 @@ def _save_split(folder: Path, wanted: Mapping[str, str], chunks: Iterator[tuple[
 
 def _mean_softmax(seeds: Sequence[int], predictions: Path, dataset: Dataset, split: str) -> Iterator[tuple[int, slice, Tensor, Tensor]]:
     """Of the n places that count, some at a time: n, where they are among them, and what QUANTITIES are computed of."""
-    folders = [predictions / f"seed{seed}" / ("" if split == "test" else split) for seed in seeds]
+    folders = [predictions / f"seed{seed}" / split for seed in seeds]
     logits, classes = ([np.load(folder / name, mmap_mode="r") for folder in folders] for name in ("logits.npy", "predicted.npy"))
     counted = labelled(dataset.split(split)[1], dataset.void)
     count, step, done = int(counted.sum()), max(1, CHUNK // counted[0].size), 0
     for start in range(0, len(counted), step):
         part = slice(start, start + step)
         inside = counted[part]
-        mean = sum(_softmax(one[part], inside) for one in logits) / len(seeds)
+        mean = reduce(add, (_softmax(one[part], inside) for one in logits)) / len(seeds)
         predicted = torch.from_numpy(np.stack([one[part][inside] for one in classes]).astype(np.int64))
         where = slice(done, done + len(mean))
         yield count, where, mean, predicted
         done = where.stop
 
 
-def _softmax(logits: np.ndarray, counted: np.ndarray) -> Tensor:
+def _softmax(logits: Float[np.ndarray, "b classes *place"], counted: Bool[np.ndarray, " b *place"]) -> Float64[Tensor, "m classes"]:
     """float64, since float32 saturates at exactly 1: logits (b, classes, ...) at the m places of counted (b, ...) -> (m, classes)"""
     return torch.from_numpy(np.moveaxis(logits, 1, -1)[counted]).double().softmax(1)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from confidnet_core.config.params import McDropout
@@ -15,7 +16,7 @@ from confidnet_core.data import Dataset, labelled
 from confidnet_core.files import replacing, write_json
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import set_dropout
-from confidnet_core.networks.device import autocast, double
+from confidnet_core.networks.device import autocast, double, moved
 from confidnet_core.networks.inference import map_images
 
 # Entropies are in nats. The largest mean probability is that of the class that the passes prefer, which need not be the one predicted.
@@ -27,7 +28,9 @@ def has_dropout(classifier: Classifier) -> bool:
     return set_dropout(classifier, False) > 0
 
 
-def sample(classifier: Classifier, dataset: Dataset, split: str, how: McDropout, seed: int, where: torch.device) -> dict[str, np.ndarray]:
+def sample(
+    classifier: Classifier, dataset: Dataset, split: str, how: McDropout, seed: int, where: torch.device
+) -> dict[str, Float64[np.ndarray, " n"]]:
     """QUANTITIES over passes with dropout on, BatchNorm as in evaluation: float64 (n,) each, over the n places of the split that count.
 
     predictive_entropy        entropy of the mean softmax
@@ -37,11 +40,11 @@ def sample(classifier: Classifier, dataset: Dataset, split: str, how: McDropout,
     All draws follow from the seed; the generator is left as it was, and dropout is left off.
     """
     images, labels = dataset.split(split)
-    network = classifier.to(where, memory_format=torch.channels_last).eval()
+    network = moved(classifier, where).eval()
     before, after = network.split_at_dropout()
 
     def quantities(batch: Tensor) -> Tensor:
-        mean, entropy = 0.0, 0.0  # running sums: one map of probabilities in memory, not one a pass
+        mean = entropy = torch.zeros(())  # running sums: one map of probabilities in memory, not one a pass
         with autocast(where, how.precision):
             shared = before(batch)
         for _ in range(how.passes):
@@ -73,5 +76,5 @@ def save_samples(folder: Path, samples: Mapping[str, Mapping[str, np.ndarray]], 
         write_json(temporary / "facts.json", {"passes": passes, "dropout": dropout})
 
 
-def _entropy(probabilities: Tensor) -> Tensor:
+def _entropy(probabilities: Float[Tensor, "b classes *place"]) -> Float64[Tensor, " b *place"]:
     return torch.special.entr(double(probabilities)).sum(1)

@@ -1,25 +1,29 @@
 """What a confidence score may use: a split, the classifier's stored answers on it, and the trained networks."""
 
 import json
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt8
 from torch import Tensor, nn
 
+from confidnet_core import paths
 from confidnet_core.config.params import Benchmark
 from confidnet_core.data import Dataset, labelled, load_dataset
 from confidnet_core.files import read_json
-from confidnet_core.networks.artifacts import load_classifier, load_correction, load_finetuned, load_head
+from confidnet_core.networks.artifacts import load_classifier, load_corrected_mcp, load_finetuned, load_head
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp
-from confidnet_core.networks.device import device
+from confidnet_core.networks.device import device, moved
 from confidnet_core.networks.inference import map_images
 from confidnet_core.scoring.fitted import checked, save_fitted
+from confidnet_core.scoring.reads import NETWORKS, READABLE, SAMPLES, check_read
 
 CHUNK = 2**20  # places whose logits are handled at once
 Split = Literal["test", "val", "calibration"]
@@ -33,6 +37,7 @@ class Kept:
     networks: dict[str, Any] = field(default_factory=dict)  # those that were asked for, by their folder in Run.models
     fitted: dict[str, Any] = field(default_factory=dict)  # by function and settings
     made: dict[tuple, Any] = field(default_factory=dict)
+    fit_seconds: dict[str, float] = field(default_factory=dict)  # by function and settings, as `fitted`
 
 
 @dataclass(frozen=True)
@@ -49,13 +54,14 @@ class Run:
     models: Path
     predictions: Path
     split: Split = "test"
-    samples: Path = Path("data/samples")
-    ensembles: Path = Path("data/ensembles")
+    samples: Path = paths.SAMPLES
+    ensembles: Path = paths.ENSEMBLES
+    method: str = ""
+    reads: tuple[str, ...] = READABLE  # what the method declares that it reads
 
     def on(self, split: Split) -> "Run":
         """The same networks on another split; what was loaded, fitted and made `once` is there, too."""
-        stored = self.predictions if self.split == "test" else self.predictions.parent
-        other = replace(self, predictions=stored if split == "test" else stored / split, split=split)
+        other = replace(self, split=split)
         other.__dict__["kept"] = self.kept  # which `replace` alone, of data or models, must not hand on
         return other
 
@@ -87,7 +93,9 @@ class Run:
         """
         key = json.dumps([f"{fit.__module__}.{fit.__qualname__}", *settings])
         if key not in self.kept.fitted:
+            began = perf_counter()
             self.kept.fitted[key] = checked(fit(self, *settings), f"{fit.__module__}.{fit.__qualname__}")
+            self.kept.fit_seconds[key] = perf_counter() - began
         return self.kept.fitted[key]
 
     def save_fitted(self, folder: Path) -> None:
@@ -103,41 +111,41 @@ class Run:
         return device()
 
     @cached_property
-    def images(self) -> np.ndarray:
+    def images(self) -> UInt8[np.ndarray, "images c h w"]:
         """uint8 (images, c, h, w)"""
         return self.dataset.split(self.split)[0]
 
     @cached_property
-    def counted(self) -> np.ndarray:
+    def counted(self) -> Bool[np.ndarray, " images *place"]:
         """bool (images, ...): the n places that count."""
         return labelled(self._label_maps, self.dataset.void)
 
     @cached_property
-    def _label_maps(self) -> np.ndarray:
+    def _label_maps(self) -> UInt8[np.ndarray, " images *place"]:
         return self.dataset.split(self.split)[1]
 
     @cached_property
-    def labels(self) -> np.ndarray:
+    def labels(self) -> UInt8[np.ndarray, " n"]:
         """uint8 (n,)"""
         return self._label_maps[self.counted]
 
     @cached_property
-    def predicted(self) -> np.ndarray:
+    def predicted(self) -> UInt8[np.ndarray, " n"]:
         """uint8 (n,)"""
         return self.predicted_maps[self.counted]
 
     @cached_property
-    def predicted_maps(self) -> np.ndarray:
+    def predicted_maps(self) -> UInt8[np.ndarray, " images *place"]:
         """uint8 (images, ...), void places included"""
-        return np.load(self.predictions / "predicted.npy", mmap_mode="r")
+        return np.load(self.predictions / self.split / "predicted.npy", mmap_mode="r")
 
     @cached_property
-    def logits(self) -> np.ndarray:
+    def logits(self) -> Float32[np.ndarray, "images classes *place"]:
         """float32 (images, classes, ...), void places included"""
-        return np.load(self.predictions / "logits.npy", mmap_mode="r")
+        return np.load(self.predictions / self.split / "logits.npy", mmap_mode="r")
 
     @cached_property
-    def correct(self) -> np.ndarray:
+    def correct(self) -> Bool[np.ndarray, " n"]:
         """bool (n,)"""
         return self.predicted == self.labels
 
@@ -148,23 +156,26 @@ class Run:
 
     def confidnet_head(self) -> ConfidNet:
         """The head on the classifier's own encoder, before fine-tuning."""
-        return self._network("confidnet", lambda folder: load_head(folder, self.classifier, self.benchmark.confidnet, self.dataset))
+        return self._network("confidnet", lambda folder: load_head(folder, self.classifier))
 
     def confidnet(self) -> ConfidNet:
         """The fine-tuned encoder copy and head."""
-        return self._network("finetuned", lambda folder: load_finetuned(folder, self.classifier, self.benchmark.confidnet, self.dataset))
+        return self._network("finetune", lambda folder: load_finetuned(folder, self.classifier))
 
-    def correction(self) -> CorrectedMcp:
+    def corrected_mcp(self) -> CorrectedMcp:
         """MCP with the head that corrects it."""
-        return self._network("correction", lambda folder: load_correction(folder, self.classifier, self.benchmark.correction, self.dataset))
+        return self._network("corrected_mcp", lambda folder: load_corrected_mcp(folder, self.classifier))
 
     def _network(self, name: str, load: Callable[[Path], nn.Module]) -> Any:
+        if name in NETWORKS:
+            check_read(self.method, self.reads, name)
         if name not in self.kept.networks:
-            self.kept.networks[name] = load(self.models / name).to(self.device, memory_format=torch.channels_last)
+            self.kept.networks[name] = moved(load(self.models / name), self.device)
         return self.kept.networks[name]
 
-    def sampled(self, quantity: str) -> np.ndarray:
+    def sampled(self, quantity: str) -> Float64[np.ndarray, " n"]:
         """One of sampling.QUANTITIES over passes with dropout: float64 (n,). ValueError where the stage `sample` made none."""
+        check_read(self.method, self.reads, SAMPLES)
         facts = read_json(self.samples / "facts.json")
         if not facts["dropout"]:
             raise ValueError(f"{self.name}: the classifier has no dropout, so there is nothing to sample; remove the mc_dropout methods")
@@ -172,7 +183,7 @@ class Run:
             raise ValueError(f"{self.name}: its mc_dropout.passes in params.yaml are 0; remove the mc_dropout methods, or ask for passes")
         return np.load(self.samples / self.split / f"{quantity}.npy")
 
-    def over_seeds(self, method: str) -> np.ndarray:
+    def over_seeds(self, method: str) -> Float64[np.ndarray, " n"]:
         """What the stage `ensemble` stored for a score with the attribute `over_seeds`: float64 (n,). ValueError unless of two seeds or
         more, this one among them."""
         seeds = read_json(self.ensembles / method / "facts.json")["seeds"]
@@ -184,21 +195,21 @@ class Run:
         values = np.load(self.ensembles / method / f"{self.split}.npy", mmap_mode="r")
         return np.array(values if values.ndim == 1 else values[seeds.index(self.seed)])
 
-    def over_logits(self, score: Callable[[Tensor, Tensor], Tensor]) -> np.ndarray:
+    def over_logits(self, score: Callable[[Tensor, Tensor], Tensor]) -> Float64[np.ndarray, " n"]:
         """score(logits float64 (m, classes), labels int64 (m,)) -> (m,), over the stored logits: float64 (n,)."""
         out = np.empty(len(self.labels))
         for where, logits, labels in self._stored():
             out[where] = score(logits, labels).numpy()
         return out
 
-    def some_logits(self, most: int = CHUNK) -> tuple[Tensor, Tensor]:
+    def some_logits(self, most: int = CHUNK) -> tuple[Float64[Tensor, "m classes"], Int64[Tensor, " m"]]:
         """Logits float64 (m, classes) and labels int64 (m,) of every k-th place, with the least k for which m <= most."""
         every = -(-len(self.labels) // most)
         parts = [(logits[-where.start % every :: every], labels[-where.start % every :: every]) for where, logits, labels in self._stored()]
         logits, labels = zip(*parts, strict=True)
         return torch.cat(logits), torch.cat(labels)
 
-    def _stored(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    def _stored(self) -> Iterator[tuple[slice, Float64[Tensor, "m classes"], Int64[Tensor, " m"]]]:
         """Of all n places, some at a time: where they are among them, their logits float64 (m, classes) and labels int64 (m,)."""
         step, done = max(1, CHUNK // max(1, self._label_maps[0].size)), 0
         for start in range(0, len(self.logits), step):
@@ -208,15 +219,15 @@ class Run:
             yield where, torch.from_numpy(chunk).double(), torch.from_numpy(self.labels[where]).long()
             done = where.stop
 
-    def over_images(self, forward: Callable[..., Tensor], *beside: np.ndarray) -> np.ndarray:
+    def over_images(self, forward: Callable[..., Tensor], *beside: np.ndarray) -> Float[np.ndarray, " n *numbers"]:
         """forward(normalised images (b, c, h, w), *beside (b, ...)) -> (b, ...) one number a place, over the images: (n,); of more
         numbers a place, (n, numbers)."""
         return map_images(forward, self.images, self.dataset, self.device, self.name, *beside)[self.counted]
 
 
-def load_run(name: str, benchmark: Benchmark, seed: int) -> Run:
-    """From the folders that the earlier stages wrote."""
-    place = f"{name}/seed{seed}"
-    dataset = load_dataset(Path("data/prepared") / name)
-    models, predictions, samples = (Path(folder) / place for folder in ("models", "data/predictions", "data/samples"))
-    return Run(name, benchmark, seed, dataset, models, predictions, samples=samples, ensembles=Path("data/ensembles") / name)
+def load_run(name: str, benchmark: Benchmark, seed: int, method: str, reads: Iterable[str]) -> Run:
+    """From the folders that the earlier stages wrote, for a score that declares what it reads."""
+    dataset = load_dataset(paths.prepared(name))
+    models, predictions = paths.of_seed(paths.MODELS, name, seed), paths.predictions(name, seed)
+    samples, ensembles = paths.samples(name, seed), paths.ENSEMBLES / name
+    return Run(name, benchmark, seed, dataset, models, predictions, samples=samples, ensembles=ensembles, method=method, reads=tuple(reads))

@@ -1,15 +1,16 @@
-"""From what the stages stored to the folder that serving.py loads: of one score, or of the best one that can be served.
+"""From what the stages stored to the folder that selective_classifier.py loads: of one score, or of the best that can be served.
 
 Nothing says of a score whether it can: it is asked for the confidence of a few validation images, without the data, and what it says must
 be what `evaluate` stored.
 """
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.data import Dataset, labelled, load_dataset
 from confidnet_core.evaluation.calibrators import MOST
@@ -19,9 +20,9 @@ from confidnet_core.files import read_json, write_json
 from confidnet_core.scoring.fitted import FILE
 from confidnet_core.serving.selective_classifier import CLASSIFIER, NETWORKS, NotServedError, SelectiveClassifier
 
-EXAMPLES, PIXELS = 16, 2**18  # validation images that a score is asked for, and at most so many pixels of them
+MAX_EXAMPLES, MAX_PIXELS = 16, 2**18  # validation images that a score is asked for, and pixels of them
 TOLERANCE = {"rtol": 1e-3, "atol": 1e-4}  # float32 sums depend on the batch and the device; what is not restored is far off
-MOST_EQUAL = 0.9  # not all: of an image that is in the training data, rounding decides a distance of nearly 0, and so its logarithm
+MIN_EQUAL = 0.9  # not all: of an image that is in the training data, rounding decides a distance of nearly 0, and so its logarithm
 
 
 @dataclass(frozen=True)
@@ -36,22 +37,22 @@ class Candidate:
 
 
 def best_score(place: Place, params: Params, folder: Path) -> Candidate:
-    """Of one classifier, the score of the highest AUPR-Error on validation data; no label of the test or calibration split is asked.
+    """The score of one classifier with the highest AUPR-Error on validation data; no label of the test or calibration split is used.
 
     ValueError where none can be served, or where a file is missing.
     """
     skipped: list[str] = []
-    for found in sorted((_on_validation(place, method) for method in place.results()), key=_aupr_error, reverse=True):
+    for score in sorted((_on_validation(place, method) for method in place.results()), key=_aupr_error, reverse=True):
         try:
-            return pack(place, found.method, params, folder / found.method, tuple(skipped))
+            return pack(place, score.method, params, folder / score.method, tuple(skipped))
         except NotServedError as error:
-            skipped.append(f"{found.method} ({error})")
+            skipped.append(f"{score.method} ({error})")
     raise ValueError(f"{place.folder}: none of the scores can be served: {'; '.join(skipped) or 'there is none but the oracle'}")
 
 
 def pack(place: Place, method: str, params: Params, folder: Path, skipped: tuple[str, ...] = ()) -> Candidate:
-    """Everything but the networks, into FOLDER. NotServedError where the score cannot be served; ValueError for a file that is missing."""
-    stored, dataset = Path("data/scores") / place.folder / method, load_dataset(Path("data/prepared") / place.benchmark)
+    """Pack everything but the networks into FOLDER. NotServedError where the score cannot be served; ValueError for a missing file."""
+    stored, dataset = paths.score(place.benchmark, place.seed, method), load_dataset(paths.prepared(place.benchmark))
     evaluation = place.evaluation(method)
     if not params.thresholds.risks:
         raise ValueError("thresholds.risks of params.yaml is empty, so that nothing could be accepted; give a target risk, as 0.05")
@@ -67,8 +68,8 @@ def pack(place: Place, method: str, params: Params, folder: Path, skipped: tuple
         "mean": dataset.mean,
         "std": dataset.std,
         "segmentation": dataset.is_segmentation,
-        "data": read_json(Path("data/prepared") / place.benchmark / "facts.json")["sha256"],
-        "recipes": asdict(params.benchmark(place.benchmark)),
+        "data": read_json(paths.prepared(place.benchmark) / "facts.json")["sha256"],
+        "recipes": params.benchmark(place.benchmark).model_dump(),
     }
     write_json(folder / "model.json", facts)
     for path in (stored / FILE, place.operating(method) / "threshold.json"):
@@ -80,13 +81,13 @@ def pack(place: Place, method: str, params: Params, folder: Path, skipped: tuple
     kept = np.linspace(0, len(correct) - 1, min(len(correct), MOST)).astype(np.int64) if evaluation.scale == RANK else slice(1)
     np.savez(folder / "validation.npz", confidence=confidence[kept], correct=correct[kept])
 
-    model = SelectiveClassifier.load(folder, Path("models") / place.folder)
+    model = SelectiveClassifier.load(folder, paths.of_seed(paths.MODELS, place.benchmark, place.seed))
     _check(model, dataset, confidence)
     return Candidate(folder, place, model, _on_validation(place, method), skipped)
 
 
 def add_networks(candidate: Candidate) -> None:
-    """The classifier, and those that the score asked for."""
+    """Copy the classifier, and the networks that the score asked for, into the candidate's folder."""
     for name in sorted({CLASSIFIER, *candidate.model.kept.networks}):
         target = candidate.folder / NETWORKS / name
         target.mkdir(parents=True)
@@ -96,28 +97,28 @@ def add_networks(candidate: Candidate) -> None:
 
 def examples(dataset: Dataset) -> np.ndarray:
     """The first images of the validation split, uint8 (b, c, h, w)."""
-    count = max(1, min(EXAMPLES, PIXELS // (dataset.image_shape[1] * dataset.image_shape[2])))
+    count = max(1, min(MAX_EXAMPLES, MAX_PIXELS // (dataset.image_shape[1] * dataset.image_shape[2])))
     return np.array(dataset.images[dataset.splits["val"][:count]])
 
 
 def _check(model: SelectiveClassifier, dataset: Dataset, stored: np.ndarray) -> None:
     images = examples(dataset)
-    counted = labelled(dataset.labels[dataset.splits["val"][: len(images)]], dataset.void)
+    is_labelled = labelled(dataset.labels[dataset.splits["val"][: len(images)]], dataset.void)
     try:
-        served = model.predict(images)["confidence"][counted]
+        served = model.predict(images)["confidence"][is_labelled]
     except NotServedError:
         raise
     except Exception as error:  # whatever a score does that reads what is not there
         raise NotServedError(f"it fails on new images: {type(error).__name__}, {error}") from error
-    equal = np.isclose(served, stored[: len(served)], **TOLERANCE)
-    if equal.mean() < MOST_EQUAL:
+    equal = np.isclose(served, stored[: len(served)], rtol=TOLERANCE["rtol"], atol=TOLERANCE["atol"])
+    if equal.mean() < MIN_EQUAL:
         raise NotServedError(f"it gives other confidences than those stored for {np.count_nonzero(~equal)} of {len(equal)} predictions")
 
 
 def _on_validation(place: Place, method: str) -> Evaluation:
-    return Evaluation.read(Path("data/scores") / place.folder / method / "metrics.json", "val")
+    return Evaluation.read(paths.score(place.benchmark, place.seed, method) / "metrics.json", "val")
 
 
 def _aupr_error(evaluation: Evaluation) -> float:
-    found = evaluation.metrics["aupr_error"]
-    return -1.0 if found is None else found
+    value = evaluation.metrics["aupr_error"]
+    return -1.0 if value is None else value

@@ -1,25 +1,25 @@
-"""A classifier that says how sure it is, and abstains: images in, labels, confidences and decisions out, from the files of one folder.
+"""A classifier that gives its confidence and abstains: images in, labels, confidences and decisions out, from the files of one folder.
 
 model.json       what it is of: benchmark, seed, score and its settings, classes, image_shape, mean, std
 networks/NAME/   weights.pt and model.json of each network that the score uses, as under models/
 fitted.pt        what the score fitted on training and validation data: see Run.fitted
-validation.npz   the score on validation data, and which predictions there were right, for the probabilities
-threshold.json   thresholds with a guarantee, as `operate` wrote them
+validation.npz   the score on validation data, and which predictions there are correct, for the probabilities
+threshold.json   thresholds with a guarantee, as the stage `thresholds` wrote them
 
 The scores are the very functions of scores/. One that needs more than new images, networks and what it fitted raises NotServedError.
 MLflow loads the folder by _load_pyfunc (mlflow.org/docs/latest/api_reference/python_api/mlflow.pyfunc.html, loader_module).
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from confidnet_core.config._typed import build
 from confidnet_core.config.params import Benchmark, Choice
 from confidnet_core.config.registry import find
+from confidnet_core.config.section import checked
 from confidnet_core.data import Dataset
 from confidnet_core.evaluation.calibrators import Calibrator, fit_calibrator
 from confidnet_core.files import read_json
@@ -36,11 +36,11 @@ UNKNOWN = -100  # in the place of a label; no class, and no index either
 
 
 class NotServedError(ValueError):
-    """The score needs what a served model does not have."""
+    """A score needs data that a served model does not have."""
 
 
 class _Images(Dataset):
-    """New images in the place of a test split."""
+    """New images, which take the place of a test split."""
 
     def __post_init__(self) -> None:
         """One image is enough, and no label is a class."""
@@ -61,10 +61,10 @@ class _Presented(Run):
 
     @cached_property
     def correct(self) -> np.ndarray:
-        raise NotServedError("it reads which predictions are right")
+        raise NotServedError("it reads which predictions are correct")
 
     def sampled(self, quantity: str) -> np.ndarray:
-        raise NotServedError("it needs passes with dropout, which are drawn for a whole split at once")
+        raise NotServedError("it needs stochastic forward passes, which are drawn for a whole split at once")
 
     def over_seeds(self, method: str) -> np.ndarray:
         raise NotServedError("it needs the classifiers of all seeds")
@@ -93,16 +93,16 @@ class SelectiveClassifier:
     @property
     def target_risk(self) -> float:
         """The least for which the calibration split gave a threshold; the largest asked for, where it gave none."""
-        found = [one["risk"] for one in self.thresholds if one["threshold"] is not None]
-        return min(found, default=max(one["risk"] for one in self.thresholds))
+        guaranteed = [each["risk"] for each in self.thresholds if each["threshold"] is not None]
+        return min(guaranteed, default=max(each["risk"] for each in self.thresholds))
 
     def guarantee(self, risk: float | None = None) -> dict[str, Any]:
         """Of a target risk: risk, delta, threshold (None: nothing can be accepted), coverage, bound, ... ValueError for another risk."""
         risk = self.target_risk if risk is None else risk
-        for one in self.thresholds:
-            if one["risk"] == risk:
-                return one
-        known = ", ".join(f"{one['risk']:g}" for one in self.thresholds)
+        for guarantee in self.thresholds:
+            if guarantee["risk"] == risk:
+                return guarantee
+        known = ", ".join(f"{each['risk']:g}" for each in self.thresholds)
         raise ValueError(f"risk is {risk}; this model has thresholds for {known}: add it to thresholds.risks of params.yaml for another")
 
     def predict(self, images: np.ndarray, params: dict[str, Any] | None = None) -> dict[str, np.ndarray]:
@@ -111,10 +111,10 @@ class SelectiveClassifier:
         Of each image, (b,), or for segmentation of each pixel, (b, height, width):
         label        str: the class's name; for segmentation left out, the names are `classes` in model.json
         class_index  int64: its index
-        confidence   float64: the score, higher = surer. It equals the stored one up to float32 rounding in the networks, and to the bit in
-                     the same batches on the same device; of an image that is in the training data, the logarithm of a distance of nearly
-                     0, which the stack uses, is all rounding
-        probability  float64, in [0, 1]: of being right, by the validation data
+        confidence   float64: the score, higher = more confident. It equals the stored one up to float32 rounding in the networks, and
+                     to the bit in the same batches on the same device; of an image that is in the training data, the logarithm of a
+                     distance of nearly 0, which the stack uses, is all rounding
+        probability  float64, in [0, 1]: of being correct, by the validation data
         accepted     bool: confidence >= threshold. With probability 1 - delta, at most the target risk of what is accepted is wrong, on
                      data like the calibration split. All False where there was no such threshold
 
@@ -143,20 +143,20 @@ class SelectiveClassifier:
 
     @cached_property
     def _benchmark(self) -> Benchmark:
-        """From dataclasses.asdict of it."""
-        parts = {field.name: (field.type, self.facts["recipes"][field.name]) for field in fields(Benchmark)}
-        return Benchmark(**{name: kind(**raw) if kind is Choice else build(name, kind, raw) for name, (kind, raw) in parts.items()})
+        """From model_dump of it."""
+        recipes = self.facts["recipes"]
+        return checked(Benchmark, {**recipes, **{name: Choice(**recipes[name]) for name in ("data", "model")}})
 
     @cached_property
     def _answering(self) -> Classifier:
-        """The classifier as `predict` ran it: with its weights in another order in memory, as a Run has them, the last bits are others."""
+        """The classifier in the memory format that `predict` used; a Run stores weights channels-last, which changes the last bits."""
         return load_classifier(
             self.models / CLASSIFIER, self._benchmark, self._dataset(np.zeros((1, *self.facts["image_shape"]), np.uint8))
         )
 
     def _dataset(self, images: np.ndarray) -> Dataset:
         labels = np.full((len(images), *images.shape[2:]) if self.facts["segmentation"] else len(images), UNKNOWN)
-        given = {name: tuple(self.facts[name]) for name in ("classes", "mean", "std")}
+        given: dict[str, Any] = {name: tuple(self.facts[name]) for name in ("classes", "mean", "std")}
         return _Images(images, labels, {}, source="images to predict", **given)
 
     def _presented(self, images: np.ndarray) -> Run:
@@ -169,7 +169,7 @@ class SelectiveClassifier:
 
 
 def _load_pyfunc(path: str) -> SelectiveClassifier:
-    """For MLflow. One image is answered on, so that a damaged model fails here."""
+    """Load a model for MLflow, and predict one image, so that a damaged model fails here."""
     model = SelectiveClassifier.load(Path(path))
     model.predict(np.zeros((1, *model.facts["image_shape"]), np.uint8))
     return model

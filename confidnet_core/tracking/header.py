@@ -1,4 +1,4 @@
-"""What is known of a run before its work, as the plain header that a file can keep as well: the row, and the one that it lies under.
+"""What is known of a stage's run before its work, as the plain header that a record keeps as well: its row, and the one above it.
 
 experiment, name, start (milliseconds), params, tags, dataset    of the stage's row
 parent: name, start, params, tags, dataset                       of the pipeline execution that it belongs to, one for all its stages
@@ -17,38 +17,39 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from confidnet_core.files import read_json, read_yaml
+from confidnet_core import paths
+from confidnet_core.files import read_json
 from confidnet_core.revision import VERSION, git, package_code, versions
+from confidnet_core.tracking.changes import PARAMS, changed_params, code_is_edited, long, short
 from confidnet_core.tracking.store import project_root, without_password
+from confidnet_core.tracking.views import NOTE
 
 ROLE, PIPELINE, PROJECT = "role", "pipeline", "project"  # tags
 GENERATED = ("dvc.lock", "reports")  # what the stages themselves rewrite: changed files there do not make the commit dirty
-LONGEST_DIGEST = 36  # MLflow's own limit, in characters
-PARAMS = Path("params.yaml")
+MAX_DIGEST = 36  # characters that MLflow takes
 
 
 def describe(identity: dict[str, Any], params: dict[str, str], whole: dict[str, str], outputs: list[str]) -> dict[str, Any]:
-    """The header. identity: stage, benchmark, seed, method; whole: params of the execution; outputs: the stage's, by dvc.yaml."""
+    """The header. identity: stage, benchmark, seed, method; whole: params of the execution; outputs: paths that the stage writes."""
     stage, benchmark, seed, method = (identity[name] for name in ("stage", "benchmark", "seed", "method"))
     start, commit = int(time.time() * 1000), git("rev-parse", "HEAD") or None
     shared = {PIPELINE: _pipeline(commit), PROJECT: _project(), "benchmark": benchmark} | _code(commit) | environment()
     source = "mlflow.source.name"  # a column of MLflow's own
     tags = shared | identity | {ROLE: "stage", source: f"stages/{stage}.py", "dvc_stage": os.environ.get("DVC_STAGE")}
     # What `prepare` writes is not there yet, or of an earlier run.
-    data = None if f"data/prepared/{benchmark}" in outputs else dataset(benchmark, outputs)
+    data = None if paths.prepared(benchmark).as_posix() in outputs else dataset(benchmark, outputs)
     return {
         "experiment": f"confidnet/{benchmark}",
-        "name": " ".join([method or stage, *([] if seed is None else [f"· seed {seed}"])]),  # short: the table's column is narrow
+        "name": _name(stage, seed, method),
         "start": start,
         "params": params,
         "tags": _stated(tags),
         "dataset": data,
         "parent": {
-            "name": os.environ.get("DVC_EXP_NAME") or " ".join(["repro", *([commit[:7]] if commit else [])]),
             "start": start,
             "params": whole,
-            "tags": _stated(shared | {ROLE: "pipeline", source: "dvc.yaml"}),
             "dataset": data and {**data, "context": "train, test"},
+            **_execution(benchmark, commit, _stated(shared | {ROLE: "pipeline", source: "dvc.yaml"})),
         },
         "meant_for": without_password(os.environ.get("MLFLOW_TRACKING_URI", "").strip()),
     }
@@ -56,27 +57,19 @@ def describe(identity: dict[str, Any], params: dict[str, str], whole: dict[str, 
 
 def dataset(benchmark: str, outputs: list[str]) -> dict[str, Any] | None:
     """name, digest, source, samples (of each split) and context (of its use) of the prepared data; None where there is none."""
-    facts = Path("data/prepared") / benchmark / "facts.json"
+    facts = paths.prepared(benchmark) / "facts.json"
     try:
-        found = read_json(facts)
-        known = {"name": benchmark, "digest": found["sha256"][:LONGEST_DIGEST], "source": found["source"], "samples": found["samples"]}
+        stored = read_json(facts)
+        known = {"name": benchmark, "digest": stored["sha256"][:MAX_DIGEST], "source": stored["source"], "samples": stored["samples"]}
     except (ValueError, KeyError, TypeError):  # none yet, or of another version: the stage itself says so
         return None
     uses = {"models": "train", "data/prepared": "prepare"}
-    return known | {"context": next((use for place, use in uses.items() if any(path.startswith(f"{place}/") for path in outputs)), "test")}
-
-
-def settings(benchmark: str) -> dict[str, Any]:
-    """What params.yaml says of a benchmark and of all, nested; without a params.yaml nothing."""
-    if not PARAMS.exists():
-        return {}
-    written = read_yaml(PARAMS) or {}
-    shared = {name: value for name, value in written.items() if name not in ("run", "benchmarks")}
-    return shared | (written.get("benchmarks") or {}).get(benchmark, {})
+    context = next((use for folder, use in uses.items() if any(path.startswith(f"{folder}/") for path in outputs)), "test")
+    return known | {"context": context}
 
 
 def environment() -> dict[str, str]:
-    """Tags: versions, the CPU, and once torch is imported the number of its threads; the GPU where this process uses one."""
+    """Tags: versions, the CPU, the number of torch's threads once it is imported, and the GPU where this process uses one."""
     installed = versions("torch", "mlflow", "dvc") | {"confidnet_core": VERSION}
     tags = {f"env.{name.lower()}": number for name, number in installed.items()} | {"env.cpu": _cpu()}
     if (torch := sys.modules.get("torch")) is not None:  # not every stage needs it, and it takes seconds
@@ -99,6 +92,23 @@ def _cpu() -> str:
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.processor() or platform.machine())
+
+
+def _name(stage: str, seed: int | None, method: str | None) -> str:
+    """Short, since the table's column is narrow: "mcp · seed 0" of its evaluation, "mcp · seed 0 · bootstrap" of another stage."""
+    parts = [method or stage, *([] if seed is None else [f"seed {seed}"]), *([stage] if method and stage != "evaluate" else [])]
+    return " · ".join(parts)
+
+
+def _execution(benchmark: str, commit: str | None, tags: dict[str, str]) -> dict[str, Any]:
+    """Name and tags of the row of the execution: the DVC experiment, or the commit and what differs from it."""
+    changes, edited = changed_params(benchmark), commit is not None and code_is_edited()
+    above = f"What differs from commit {commit[:7]}:\n\n" if commit else ""
+    note = {NOTE: above + listed} if (listed := long(changes, edited)) else {}
+    if name := os.environ.get("DVC_EXP_NAME"):
+        return {"name": name, "tags": tags | note}
+    base, different = " ".join(["repro", *([commit[:7]] if commit else [])]), short(changes, edited)
+    return {"name": f"{base}: {different}" if different else base, "tags": tags | note}
 
 
 def _pipeline(commit: str | None) -> str:

@@ -1,6 +1,6 @@
-"""Records of runs that an MLflow server did not take: a folder each in .mlflow_kept/ of the project, until they are sent.
+"""Runs recorded while the MLflow server was unreachable: a folder each in .mlflow_kept/ of the project, until they are sent.
 
-ID/record.json     what the run is, as _mlflow_header.py says; without it there is no record
+ID/record.json     what the run is, as header.py describes it; without it there is no record
 ID/entries.jsonl   what was logged since, a line each, in order and on the disk before the stage goes on; ID/artifacts/: copies of files
 ID/sent.json       while it is sent: how many entries which row of the server has
 ID.lock            held by the stage that writes the record, or by the process that sends it
@@ -31,7 +31,7 @@ class InUseError(ValueError):
 
 @dataclass(frozen=True)
 class Record:
-    """One of them; `held` must be entered before anything else is called."""
+    """A recorded run, or a place for one; `held` must be entered before anything else is called."""
 
     folder: Path
 
@@ -56,12 +56,13 @@ class Record:
             lock.release()
 
     def begin(self, header: dict[str, Any]) -> None:
+        """Write the header, anew where there is one; the entries stay."""
         if not self.exists and self.folder.exists():  # what a killed removal left
             shutil.rmtree(self.folder)
         write_json(self.folder / "record.json", header)
 
     def header(self) -> dict[str, Any]:
-        """HEADER and what else is known: not all of it in records of older versions. ValueError where it is damaged."""
+        """The keys of HEADER and others, of which records of older versions lack some. ValueError where it is damaged."""
         path = self.folder / "record.json"
         header = read_json(path)
         if not isinstance(header, dict) or not header.keys() >= set(HEADER):
@@ -70,14 +71,14 @@ class Record:
 
     def entries(self) -> list[dict[str, Any]]:
         """ValueError that names the line where one is damaged; artifacts as absolute paths."""
-        found = []
+        entries = []
         for number, line in enumerate(self._whole_lines(), start=1):
             try:
                 entry = json.loads(line)
             except ValueError:
                 raise ValueError(f"{self._entries} line {number} is damaged; mend it, or delete the line to send the rest") from None
-            found.append({**entry, "artifact": str(self.folder / entry["artifact"])} if "artifact" in entry else entry)
-        return found
+            entries.append({**entry, "artifact": str(self.folder / entry["artifact"])} if "artifact" in entry else entry)
+        return entries
 
     def append(self, entry: dict[str, Any]) -> None:
         """A line of JSON; a file or folder that it names as `artifact` is copied before."""
@@ -95,7 +96,7 @@ class Record:
             os.fsync(file.fileno())
 
     def sent(self, row: str) -> int:
-        """How many of the entries that row of the server has."""
+        """How many of the entries the server has in this row."""
         path = self.folder / "sent.json"
         return read_json(path).get(row, 0) if path.exists() else 0
 
@@ -103,7 +104,7 @@ class Record:
         write_json(self.folder / "sent.json", {row: entries})
 
     def last_written(self) -> int:
-        """Milliseconds."""
+        """When an entry was last added, in milliseconds."""
         return int(max(path.stat().st_mtime for path in (self.folder / "record.json", self._entries) if path.exists()) * 1000)
 
     def remove(self) -> None:
@@ -125,10 +126,10 @@ class Record:
 
 
 def record(root: Path, run_id: str) -> Record:
-    """That of a run, kept or not."""
+    """The record of a run, whether it exists or not."""
     return Record(root / FOLDER / run_id)
 
 
 def kept(root: Path) -> list[Record]:
-    """All of a project."""
+    """All records of a project, the oldest first."""
     return [Record(path.parent) for path in sorted((root / FOLDER).glob("*/record.json"), key=lambda path: path.stat().st_mtime)]

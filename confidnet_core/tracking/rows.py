@@ -2,8 +2,9 @@
 
 {"params": {...}, "tags": {...}, "metrics": [[name, value, milliseconds, step], ...], "dataset": {...}}     each of them or none
 {"artifact": PATH, "folder": FOLDER or None}
-{"status": "FINISHED", "time": milliseconds}                                             the end
+{"status": "FINISHED", "time": milliseconds}                         the end of the stage's row and, without "goes_on", of its execution's
 {"to": "parent", ...}                                                                    any but the end, to the row of the execution
+{"experiment": {...}}                                                                    tags of the experiment, as saved views
 
 An entry that is sent a second time changes nothing: MLflow stores a metric of the same value, time and step once
 (mlflow.store.tracking.sqlalchemy_store), a param and a tag by their names, a data set by name and digest, a file by its path.
@@ -12,9 +13,12 @@ An entry that is sent a second time changes nothing: MLflow stores a metric of t
 import json
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
 from typing import Any
 
 from confidnet_core.tracking.header import PIPELINE, PROJECT, ROLE
+from confidnet_core.tracking.open_rows import abandoned
 from confidnet_core.tracking.store import in_environment, open_store, project_root, store_lock
 
 BATCH = 100  # params, tags or metrics that MLflow takes in one call
@@ -25,7 +29,7 @@ PARENT_ID = "mlflow.parentRunId"  # MLflow's own, by which its table folds rows
 
 @dataclass(frozen=True)
 class Row:
-    """Of a stage, and of its execution; without the latter where a record says nothing of it, as those of older versions."""
+    """The runs of a stage and of its execution; the latter is None where a record of an older version says nothing of it."""
 
     client: Any
     run: Any  # mlflow.entities.Run, as found or made
@@ -43,12 +47,12 @@ class Row:
 def open_run(header: dict[str, Any], wanted: str | None, record_id: str | None) -> Row:
     """The row WANTED, if it is live and of the same experiment and params, or a new one; under that of its execution, likewise.
 
-    header: of _mlflow_header.py; record_id: a tag of a new row, by which it can be WANTED, too
+    header: as header.py describes it; record_id: a tag of a new row, by which it can be WANTED, too
     """
     client, experiment_id = open_store(header["experiment"])
     parent = _execution(client, experiment_id, header["parent"]) if header.get("parent") else None
     under = {PARENT_ID: parent.info.run_id} if parent else {}
-    if wanted and (run := _found(client, experiment_id, wanted, header["params"])):
+    if wanted and (run := _live_run(client, experiment_id, wanted, header["params"])):
         deliver(Row(client, run, None), {"tags": under})
         return Row(client, run, parent)
     tags = under | ({RECORD_ID: record_id} if record_id else {})
@@ -68,9 +72,14 @@ def deliver(row: Row, entry: dict[str, Any]) -> None:
     if "status" in entry:
         with in_environment(QUIET) if row.parent else nullcontext():
             client.set_terminated(run_id, entry["status"], entry["time"])
+        if entry.get("goes_on"):
+            return
         # The execution's row ends with the stage that ended last, whenever a record of an earlier one is sent.
         if row.parent and (client.get_run(row.parent_id).info.end_time or 0) <= entry["time"]:
             client.set_terminated(row.parent_id, entry["status"], entry["time"])
+    elif "experiment" in entry:
+        for key, value in entry["experiment"].items():
+            client.set_experiment_tag(row.run.info.experiment_id, key, value)
     elif "artifact" in entry:
         client.log_artifact(run_id, entry["artifact"], entry["folder"])
     else:
@@ -87,7 +96,7 @@ def deliver(row: Row, entry: dict[str, Any]) -> None:
 
 
 def close_killed(client: Any, run_id: str, milliseconds: int) -> None:
-    """KILLED, where it still counts as running. No error where the row was deleted since."""
+    """End a row as KILLED, where it still counts as running. No error where the row was deleted since."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -101,6 +110,14 @@ def close_killed(client: Any, run_id: str, milliseconds: int) -> None:
             client.set_terminated(run_id, "KILLED", milliseconds)
 
 
+def close_abandoned(client: Any, root: Path, store: str, *kept: str | None) -> None:
+    """End as KILLED the rows of this store whose processes died, but for those that are KEPT. The project's store lock must be held."""
+    for each in abandoned(root, store):
+        for run_id in {each.run_id, each.parent_id} - {*kept, None}:
+            close_killed(client, run_id, each.last_seen)
+        each.marker.remove()
+
+
 def _execution(client: Any, experiment_id: str, described: dict[str, Any]) -> Any:
     """The row of these tags, if its params are not others, or a new one; one for all stages of this project, side by side or not."""
     tags = described["tags"]
@@ -109,11 +126,18 @@ def _execution(client: Any, experiment_id: str, described: dict[str, Any]) -> An
         rows = client.search_runs([experiment_id], wanted, order_by=["attributes.start_time DESC"])
         run = next((row for row in rows if row.data.params.items() <= described["params"].items()), None)
         if run is None:
-            run = client.create_run(experiment_id, start_time=described["start"], tags=tags, run_name=described["name"])
+            name = _free_name(client, experiment_id, described["name"])
+            run = client.create_run(experiment_id, start_time=described["start"], tags=tags, run_name=name)
     has_dataset = run.inputs and run.inputs.dataset_inputs
     missing = {"params": {key: value for key, value in described["params"].items() if key not in run.data.params}}
     deliver(Row(client, run, None), missing | ({} if has_dataset else {"dataset": described["dataset"]}))
     return run
+
+
+def _free_name(client: Any, experiment_id: str, name: str) -> str:
+    """The name of a new execution, with a number after it where it is taken."""
+    taken = {row.info.run_name for row in client.search_runs([experiment_id], f"tags.{ROLE} = 'pipeline'", max_results=5000)}
+    return next(each for each in chain([name], (f"{name} ({number})" for number in count(2))) if each not in taken)
 
 
 def _quoted(text: str) -> str:
@@ -129,7 +153,7 @@ def _input(name: str, digest: str, source: str, samples: dict[str, int], context
     return DatasetInput(data, [InputTag("mlflow.data.context", context)])
 
 
-def _found(client: Any, experiment_id: str, run_id: str, params: dict[str, str]) -> Any | None:
+def _live_run(client: Any, experiment_id: str, run_id: str, params: dict[str, str]) -> Any | None:
     """None where RUN_ID is no live run of this experiment, or has other params, which MLflow never changes."""
     from mlflow.exceptions import MlflowException
 

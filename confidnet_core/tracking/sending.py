@@ -1,7 +1,7 @@
-"""Kept records go to MLflow: each once, also after an interruption, and none is removed before the server has all of it.
+"""Records of runs go to the MLflow server: each once, also after an interruption, and none is removed before the server has all of it.
 
 The row is made under the record's id as a tag, so that it is found again; entries that it has are counted in the record; and the one
-entry that was under way when the process or the connection broke changes nothing when it comes twice (_mlflow_run.py).
+entry that was under way when the process or the connection broke changes nothing when it comes twice (rows.py).
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ class Outcome:
     """What became of a record: sent as a row, or left for a reason."""
 
     record: str
-    header: dict[str, Any]  # of records.HEADER; empty where it is damaged
+    header: dict[str, Any]  # with the keys of records.HEADER; empty where it is damaged
     row: str | None = None
     entries: int = 0  # that were sent now
     status: str | None = None  # the row's, where it was sent
@@ -41,7 +41,7 @@ def send_kept(root: Path) -> Iterator[Outcome]:
             continue
         except ServerError as error:
             gone, why = error, f"the server {error}"
-        except ValueError as error:  # a mistake of the user's, a damaged record, or one in use
+        except ValueError as error:  # a user error, a damaged record, or one in use
             why = str(error)
         except Exception as error:
             why = f"the server {reason(error)}"
@@ -49,13 +49,13 @@ def send_kept(root: Path) -> Iterator[Outcome]:
 
 
 def _sent(record: Record, header: dict[str, Any]) -> Outcome:
-    """Whatever MLflow raises, where the server does not take it."""
+    """Deliver one record. Whatever MLflow raises, where the server does not take it."""
     entries, last_written = record.entries(), record.last_written()
     row = open_run(header, record.folder.name, record.folder.name)
     done = record.sent(row.run_id)
     deliver(row, {key: header.get(key, {}) for key in ("tags", "params", "dataset")})
     for number, entry in enumerate(entries[done:], start=done + 1):
-        deliver(row, entry)
+        deliver(row, {key: value for key, value in entry.items() if key != "goes_on"})  # no pipeline waits for what is sent later
         record.mark_sent(row.run_id, number)
     status = entries[-1].get("status") if entries else None
     if status is None:  # no process holds the record, so its stage was killed; a training that goes on opens the row again

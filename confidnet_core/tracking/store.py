@@ -1,8 +1,8 @@
-"""Where MLflow keeps the rows and files of tracking.py: one store for the project, a database opened by one process at a time.
+"""Where MLflow keeps rows and files: one store for the project, a database opened by one process at a time.
 
-StoreError   what the user must mend before any work: a URI that names no store, an experiment that was deleted, and whatever is wrong
-             with a database or a folder, which are the user's own
-ServerError  weather: whatever comes from a server (http, https) or of its absence, be it down, slow, or answering with 403 or 500
+StoreError   the user must mend something before any work: a URI that names no store, an experiment that was deleted, and whatever is
+             wrong with a database or a folder, which are the user's own
+ServerError  a server (http, https) is down, slow, or answers with an error such as 403 or 500: no reason to stop any work
 
 MLflow 3.17 (mlflow.org/docs/latest/self-hosting/architecture/backend-store); SQLAlchemy's rules for sqlite URIs.
 """
@@ -11,13 +11,15 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from filelock import FileLock
+
+from confidnet_core.tracking.views import experiment_tags
 
 SERVERS = ("http://", "https://")
 DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
@@ -26,37 +28,48 @@ DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
-# Columns that hold absolute paths of artifacts.
-PLACES = (
+ARTIFACT_COLUMNS = (  # that hold absolute paths
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"),
     ("model_versions", "storage_location"),
 )
 WHILE_OPENING = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+Opened = TypeVar("Opened")
 
 
 class StoreError(ValueError):
-    """What the user must mend."""
+    """A store that does not open before the user mends something."""
 
 
 class ServerError(Exception):
-    """A server that does not take what it is sent, for now."""
+    """A server that does not accept requests for now."""
 
 
 def open_store(experiment: str) -> tuple[Any, str]:
     """A client, and the id of the experiment, which is made if need be. StoreError says what to do, ServerError what the server does."""
+    return _opened(lambda uri, root: _open_experiment(uri, experiment, root))
+
+
+def open_client() -> Any:
+    """A client alone. StoreError and ServerError as from open_store."""
+    return _opened(lambda uri, root: _client(uri))
+
+
+def _opened(opening: Callable[[str, Path], Opened]) -> Opened:
+    """What OPENING gives for the store's URI and the project's root, by one process of the project at a time."""
     os.environ.pop("MLFLOW_RUN_ID", None)  # left in a shell, it would draw every stage into one run
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # it reports each try; one warning is enough
     root = project_root()
-    uri = _store_uri(root)
+    uri = store_uri(root)
     try:
         with in_environment(WHILE_OPENING), _database_of_its_own(root) if not on_server() else nullcontext():
-            return _open_experiment(uri, experiment, root)
+            return opening(uri, root)
     except StoreError:
         raise
     except Exception as error:
@@ -66,7 +79,7 @@ def open_store(experiment: str) -> tuple[Any, str]:
 
 
 def project_root() -> Path:
-    """Also for a stage in one of DVC's temporary copies."""
+    """The folder that holds the store, also for a stage in one of DVC's temporary copies."""
     return Path(os.environ.get("DVC_ROOT") or os.getcwd()).resolve()
 
 
@@ -75,7 +88,7 @@ def on_server() -> bool:
 
 
 def store_lock(root: Path) -> FileLock:
-    """For what only one process of the project may do at a time."""
+    """A lock for what only one process of the project may do at a time."""
     lock = root / ".dvc" / "tmp" / "mlflow.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(lock, timeout=600)
@@ -89,17 +102,14 @@ def _database_of_its_own(root: Path) -> Iterator[None]:
 
 
 def _open_experiment(uri: str, name: str, root: Path) -> tuple[Any, str]:
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    client = MlflowClient(uri)  # makes or migrates a database
+    client = _client(uri)
     artifacts = (root / "mlruns").as_uri()
-    found = client.get_experiment_by_name(name)
+    found, tags = client.get_experiment_by_name(name), experiment_tags(name.rpartition("/")[2])
     if found is None:
         # Servers and MLflow's store of plain files have their own place for artifacts; a database would use the working directory.
         location = artifacts if uri.startswith(DATABASES) else None
-        # The tag says that this is an experiment of trained models, not of language model traces.
-        tags = {"mlflow.experimentKind": "custom_model_development"}
         try:
             return client, client.create_experiment(name, location, tags)
         except MlflowException as error:
@@ -112,18 +122,26 @@ def _open_experiment(uri: str, name: str, root: Path) -> tuple[Any, str]:
         )
     if uri == _default_uri(root) and found.artifact_location != artifacts:
         _follow_move(root / "mlflow.db", found.artifact_location, artifacts)
+    for key in tags.keys() - found.tags.keys():  # of a version that did not write them
+        client.set_experiment_tag(found.experiment_id, key, tags[key])
     return client, found.experiment_id
+
+
+def _client(uri: str) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)  # makes or migrates a database
 
 
 def _follow_move(database: Path, old: str, new: str) -> None:
     """MLflow keeps absolute paths: after a move of the project, artifacts would go to, and be sought in, the old folder."""
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
-        for table, column in PLACES:
+        for table, column in ARTIFACT_COLUMNS:
             where = f"WHERE {column} = ?2 OR substr({column}, 1, length(?2) + 1) = ?2 || '/'"
             connection.execute(f"UPDATE {table} SET {column} = ?1 || substr({column}, length(?2) + 1) {where}", (new, old))
 
 
-def _store_uri(root: Path) -> str:
+def store_uri(root: Path) -> str:
     """The environment's, with relative paths anchored at ROOT, or the project's own database."""
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
     if not uri:
@@ -198,7 +216,7 @@ def _remedy(root: Path) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What a server does, in few words: MLflow's own are a chain of library errors."""
+    """What is wrong with a server, in few words: MLflow's own message is a chain of library errors."""
     if isinstance(error, ServerError):
         return str(error)
     text = first_line(error)

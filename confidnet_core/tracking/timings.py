@@ -8,18 +8,15 @@ from typing import NamedTuple
 from confidnet_core.tracking.store import StoreError, on_server, open_store, project_root, reason
 
 PAGE = 1000  # runs in one answer of MLflow's
-LEGEND = (
-    "Seconds of the newest runs in MLflow, means over seeds; what DVC restored from its cache did not run. Of a score: the test, "
-    "validation and calibration splits with what it fits, from stored predictions. The passes with dropout on are made by the stage "
-    "sample, networks by the training stages."
-)
 
 
 class Timing(NamedTuple):
     stage: str
     seed: str | None  # None of a stage for all seeds
-    method: str | None  # None but of the stage `evaluate`
-    seconds: float  # from start to end; of a score what it took itself, on all splits, with what it fits
+    method: str | None  # None of a stage that does not run once a score
+    seconds: float  # from start to end; of a score and of a stage that runs the classifier, what the work on images took
+    ms_per_image: float | None = None  # once everything is loaded and fitted
+    fit_seconds: float | None = None  # of a score: what it fits before
 
 
 def timings(benchmark: str) -> list[Timing]:
@@ -39,21 +36,21 @@ def timings(benchmark: str) -> list[Timing]:
         raise ValueError(f"the MLflow server {reason(error)}; the seconds are there alone") from None
 
 
-def of_scores(found: Iterable[Timing]) -> dict[str, str]:
-    """METHOD -> seconds as shown."""
-    return _means((one.method, one.seconds) for one in found if one.method is not None)
+def means_over_seeds(found: Iterable[Timing]) -> dict[tuple[str, str | None], Timing]:
+    """(stage, method) -> its means over seeds, in the order of the runs; None for what a run has not got."""
+    groups: dict[tuple[str, str | None], list[Timing]] = {}
+    for one in found:
+        groups.setdefault((one.stage, one.method), []).append(one)
+    return {key: _mean(group) for key, group in groups.items()}
 
 
-def of_stages(found: Iterable[Timing]) -> dict[str, str]:
-    """STAGE -> seconds as shown, of those that are no score's."""
-    return _means((one.stage, one.seconds) for one in found if one.method is None)
+def _mean(group: list[Timing]) -> Timing:
+    def of(values: list[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return mean(known) if len(known) == len(values) else None
 
-
-def _means(pairs: Iterable[tuple[str, float]]) -> dict[str, str]:
-    lists: dict[str, list[float]] = {}
-    for name, seconds in pairs:
-        lists.setdefault(name, []).append(seconds)
-    return {name: f"{value:.3g}" if (value := mean(values)) < 100 else f"{value:.0f}" for name, values in lists.items()}
+    ms_per_image, fit_seconds = of([one.ms_per_image for one in group]), of([one.fit_seconds for one in group])
+    return Timing(group[0].stage, None, group[0].method, mean(one.seconds for one in group), ms_per_image, fit_seconds)
 
 
 def _newest(client, experiment: str) -> list[Timing]:
@@ -66,7 +63,8 @@ def _newest(client, experiment: str) -> list[Timing]:
             stage, seed, method = (run.data.tags.get(key) for key in ("stage", "seed", "method"))
             if stage is None:  # the row of a whole execution
                 continue
-            took = run.data.metrics.get("seconds", (run.info.end_time - run.info.start_time) / 1000)
-            found[stage, seed, method] = Timing(stage, seed, method, took)
+            metrics, whole = run.data.metrics, (run.info.end_time - run.info.start_time) / 1000
+            known = metrics.get("seconds", whole), metrics.get("ms_per_image"), metrics.get("fit_seconds")
+            found[stage, seed, method] = Timing(stage, seed, method, *known)
         token = runs.token or ""
     return list(found.values())

@@ -32,7 +32,7 @@ def sharpness_aware(network: nn.Module, radius: float, gradient: Callable[[], Te
 
 
 def _finite_norm(parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
-    norm = get_total_norm([parameter.grad for parameter in parameters])
+    norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
     if not norm.isfinite():
         remedy = "lower learning_rate or sam_radius, or use precision: fp32"
         raise ValueError(f"the gradient is no longer finite (its norm is {norm.item()}, the loss {loss.item()}); {remedy}")
@@ -45,7 +45,8 @@ def _at_the_top(parameters: list[nn.Parameter], radius: float, norm: Tensor) -> 
     former = [parameter.detach().clone() for parameter in parameters]
     with torch.no_grad():
         for parameter in parameters:
-            parameter.add_(parameter.grad / norm, alpha=radius)
+            if parameter.grad is not None:
+                parameter.add_(parameter.grad / norm, alpha=radius)
     try:
         yield
     finally:

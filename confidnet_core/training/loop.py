@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from confidnet_core.config.recipes import Recipe
+from confidnet_core.data import Dataset
 from confidnet_core.networks.batches import TrainingBatches
 from confidnet_core.networks.device import autocast
 from confidnet_core.progress import epoch_line, progress
@@ -21,11 +22,15 @@ from confidnet_core.training.resume import Resume
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Metrics = dict[str, float | None]
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe, covariant=True)
 EpochLog = Callable[[Metrics, int], None]
+
+# Random draws follow from a stage's name, its seed and the epoch. These stages keep the draws of their former names.
+DRAWS = {"finetune": "finetune_confidnet", "train_corrected_mcp": "train_correction"}
 
 
 @dataclass
-class Fit:
+class TrainingState:
     """A training under way: everything that the next epoch depends on."""
 
     history: list[Metrics] = field(default_factory=list)  # one row an epoch, and one of the average after them if there is SWA
@@ -40,20 +45,33 @@ class Fit:
         return {key: value for key, value in best.items() if key.startswith("val_")}
 
 
+@dataclass(frozen=True)
+class Training(Generic[AnyRecipe]):
+    """What every training needs beside its networks. log: called with the metrics and the number of each epoch."""
+
+    stage: str
+    dataset: Dataset
+    recipe: AnyRecipe
+    seed: int
+    device: torch.device
+    resume: Resume
+    log: EpochLog
+
+    @property
+    def draws(self) -> tuple[str, int]:
+        """What the random draws of all epochs follow from."""
+        return DRAWS.get(self.stage, self.stage), self.seed
+
+
 def fit(
     network: nn.Module,
+    training: Training[Recipe],
     *,
-    stage: str,
     loss: Loss,
-    batches: TrainingBatches,
     validate: Callable[[], Metrics],
     select: str,
     untrained_competes: bool = False,
-    recipe: Recipe,
-    seed: int,
-    resume: Resume,
-    log: EpochLog,
-) -> Fit:
+) -> TrainingState:
     """Train the parameters of the network that require a gradient, and leave it with the weights of its best epoch.
 
     loss(images, labels) -> scalar tensor; validate() -> metrics, with `val_loss` among them. The best epoch has the highest
@@ -65,13 +83,15 @@ def fit(
     Every row then says in `averaged_epochs` how many epochs' weights it averages, 0 for those of one epoch alone.
     ValueError if the loss, or with sam_radius its gradient, stops being finite.
     """
+    stage, recipe = training.stage, training.recipe
+    batches = TrainingBatches(training.dataset, recipe.batch_size, recipe.augmentation, training.device)
     learner = _Learner(network, loss, recipe, len(batches))
-    state = _restored(resume, learner)
+    state = _restored(training.resume, learner)
     last = recipe.epochs + (recipe.swa_epochs > 0)
     first = 0 if untrained_competes else 1
     for epoch in range(first + len(state.history), last + 1):
         started, is_average = time.perf_counter(), epoch > recipe.epochs
-        one_pass = partial(_pass, network, batches, recipe, (stage, seed, epoch), f"{stage} {epoch}/{last}")
+        one_pass = partial(_pass, network, batches, recipe, (*training.draws, epoch), f"{stage} {epoch}/{last}")
         if epoch == 0:
             rate, train_loss = 0.0, None
         else:
@@ -84,8 +104,8 @@ def fit(
         rank = _rank(metrics, select)
         if is_average or not state.best_weights or rank > state.best_rank:
             state.best_epoch, state.best_rank, state.best_weights = epoch, rank, _weights(network)
-        log(state.history[-1], epoch)
-        resume.save({**vars(state), **learner.state_dict()})
+        training.log(state.history[-1], epoch)
+        training.resume.save({**vars(state), **learner.state_dict()})
         epoch_line(stage, epoch, last, {"train_loss": train_loss, **metrics}, time.perf_counter() - started)
     network.load_state_dict(state.best_weights)
     network.eval()
@@ -102,18 +122,19 @@ class _Learner:
 
     def epoch(self, epoch: int, one_pass: Callable[[Loss], float]) -> tuple[float, float]:
         """A step a batch: (learning rate at the start, mean loss)."""
-        averaging = epoch > self.recipe.epochs - self.recipe.swa_epochs
+        averaging = self.average is not None and epoch > self.recipe.epochs - self.recipe.swa_epochs
         constant = self.recipe.swa_learning_rate if averaging else None
         for group in self.optimizer.param_groups:
             group["lr"] = constant or group["lr"]
         rate = self.optimizer.param_groups[0]["lr"]
         train_loss = one_pass(partial(self._step, scheduled=not constant))
-        if averaging:
+        if self.average is not None and averaging:
             self.average.update_parameters(self.network)
         return rate, train_loss
 
     def average_pass(self, one_pass: Callable[[Loss], float]) -> tuple[float, float]:
         """The averaged weights with BatchNorm statistics of their own, for which no step is made: (rate 0, mean loss)."""
+        assert self.average is not None, "an average is only made with swa_epochs"
         take_average(self.network, self.average)
         self.network.train()
         with fresh_statistics(self.network), torch.no_grad():
@@ -193,10 +214,10 @@ def _weights(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
 
 
-def _restored(resume: Resume, learner: _Learner) -> Fit:
+def _restored(resume: Resume, learner: _Learner) -> TrainingState:
     saved = resume.load()
     if saved is None:
-        return Fit()
-    own = {name: saved[name] for name in vars(Fit())}
+        return TrainingState()
+    own = {name: saved[name] for name in vars(TrainingState())}
     learner.load_state_dict({name: value for name, value in saved.items() if name not in own})
-    return Fit(**own)
+    return TrainingState(**own)

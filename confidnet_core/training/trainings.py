@@ -5,65 +5,27 @@ Corbière et al. 2019, arXiv:1910.04851, section 2.2. Selection looks at validat
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from confidnet_core.config.recipes import Baseline, Recipe
+from confidnet_core.config.recipes import Baseline, Regression
 from confidnet_core.data import Dataset, labelled
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.networks.batches import TrainingBatches, inference_batches
+from confidnet_core.networks.batches import inference_batches
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp
-from confidnet_core.networks.device import autocast
+from confidnet_core.networks.device import autocast, moved
 from confidnet_core.networks.inference import classification_metrics
-from confidnet_core.training.loop import EpochLog, Fit, Metrics, fit
+from confidnet_core.training.loop import Metrics, Training, TrainingState, fit
 from confidnet_core.training.losses import Target, confidence_loss, confidence_target, cross_entropy, median_frequency_weights, objective
-from confidnet_core.training.resume import Resume
 
 
-@dataclass(frozen=True)
-class Training:
-    """What every training needs beside its networks."""
-
-    stage: str
-    dataset: Dataset
-    recipe: Recipe
-    seed: int
-    device: torch.device
-    resume: Resume
-    log: EpochLog
-
-    def fit(
-        self,
-        network: nn.Module,
-        loss: Callable[[Tensor, Tensor], Tensor],
-        validate: Callable[[], Metrics],
-        select: str,
-        untrained_competes: bool = False,
-    ) -> Fit:
-        batches = TrainingBatches(self.dataset, self.recipe.batch_size, self.recipe.augmentation, self.device)
-        return fit(
-            network,
-            stage=self.stage,
-            loss=loss,
-            batches=batches,
-            validate=validate,
-            select=select,
-            untrained_competes=untrained_competes,
-            recipe=self.recipe,
-            seed=self.seed,
-            resume=self.resume,
-            log=self.log,
-        )
-
-
-def train_classifier(classifier: Classifier, training: Training) -> Fit:
+def train_classifier(classifier: Classifier, training: Training[Baseline]) -> TrainingState:
     """Cross-entropy, smoothed as the recipe says; the best epoch by validation accuracy, for segmentation by mean IoU."""
     dataset, recipe, device = training.dataset, training.recipe, training.device
-    classifier.to(device, memory_format=torch.channels_last)
+    moved(classifier, device)
     weights = class_weights(dataset, recipe, device)
 
     def loss(images: Tensor, labels: Tensor) -> Tensor:
@@ -72,17 +34,18 @@ def train_classifier(classifier: Classifier, training: Training) -> Fit:
     def validate() -> Metrics:
         return classification_metrics(classifier, dataset, device, recipe.precision)
 
-    return training.fit(classifier, loss, validate, "val_mean_iou" if dataset.is_segmentation else "val_accuracy")
+    select = "val_mean_iou" if dataset.is_segmentation else "val_accuracy"
+    return fit(classifier, training, loss=loss, validate=validate, select=select)
 
 
-def train_confidnet(confidnet: ConfidNet, training: Training) -> Fit:
+def train_confidnet(confidnet: ConfidNet, training: Training[Regression]) -> TrainingState:
     """The head alone learns the recipe's target; target and features come from one pass of the frozen classifier."""
     return _fit_confidence(confidnet, confidnet.encoder, _loss_of_one_pass(confidnet, training), training)
 
 
-def finetune_confidnet(confidnet: ConfidNet, classifier: Classifier, training: Training) -> Fit:
+def finetune_confidnet(confidnet: ConfidNet, classifier: Classifier, training: Training[Regression]) -> TrainingState:
     """Head and encoder copy learn the recipe's target, which comes from the frozen classifier; dropout is off in both."""
-    classifier.to(training.device, memory_format=torch.channels_last).eval()
+    moved(classifier, training.device).eval()
     void, recipe = training.dataset.void, training.recipe
 
     def loss(images: Tensor, labels: Tensor) -> Tensor:
@@ -93,13 +56,13 @@ def finetune_confidnet(confidnet: ConfidNet, classifier: Classifier, training: T
     return _fit_confidence(confidnet, classifier, loss, training)
 
 
-def train_correction(corrected: CorrectedMcp, training: Training) -> Fit:
+def train_corrected_mcp(corrected: CorrectedMcp, training: Training[Regression]) -> TrainingState:
     """As train_confidnet; but the network before any training, which is MCP, is the result where no epoch is better."""
     loss = _loss_of_one_pass(corrected, training)
     return _fit_confidence(corrected, corrected.encoder, loss, training, untrained_competes=True)
 
 
-def _loss_of_one_pass(confidnet: ConfidNet, training: Training) -> Callable[[Tensor, Tensor], Tensor]:
+def _loss_of_one_pass(confidnet: ConfidNet, training: Training[Regression]) -> Callable[[Tensor, Tensor], Tensor]:
     void, recipe = training.dataset.void, training.recipe
 
     def loss(images: Tensor, labels: Tensor) -> Tensor:
@@ -113,12 +76,12 @@ def _fit_confidence(
     confidnet: ConfidNet,
     classifier: Classifier,
     loss: Callable[[Tensor, Tensor], Tensor],
-    training: Training,
+    training: Training[Regression],
     untrained_competes: bool = False,
-) -> Fit:
+) -> TrainingState:
     """The best epoch by validation AUPR-Error. The classifier's own validation answers are computed once."""
     dataset, device, recipe = training.dataset, training.device, training.recipe
-    confidnet.to(device, memory_format=torch.channels_last)
+    moved(confidnet, device)
     images, labels = dataset.split("val")
     counted = labelled(labels, dataset.void)
     goal, correct = _targets(classifier, images, labels, dataset, device, recipe.target)
@@ -134,7 +97,7 @@ def _fit_confidence(
         ranking = failure_metrics(logit, correct)
         return {"val_loss": val_loss, **{f"val_{key}": ranking[key] for key in ("aupr_error", "auroc", "fpr_at_95_tpr")}}
 
-    return training.fit(confidnet, loss, validate, "val_aupr_error", untrained_competes)
+    return fit(confidnet, training, loss=loss, validate=validate, select="val_aupr_error", untrained_competes=untrained_competes)
 
 
 def class_weights(dataset: Dataset, recipe: Baseline, device: torch.device) -> Tensor | None:
@@ -166,7 +129,7 @@ def training_target(confidnet: ConfidNet, dataset: Dataset, device: torch.device
     In the encoder's training mode, dropout on or off as the recipe says. A classifier that is nearly always sure and right
     on its own training data leaves nothing to learn: no error at all, or a standard deviation below 0.02.
     """
-    confidnet.to(device, memory_format=torch.channels_last)
+    moved(confidnet, device)
     images, labels = dataset.split("train")
     torch.manual_seed(0)
     confidnet.train()

@@ -1,0 +1,246 @@
+"""The tables of results in README.md and docs/*.md, from the CSV files under reports/: python -m docs.tables, or make docs.
+
+reads   reports/{comparison,differences}.csv and those of reports/studies/*/, confidnet_core/comparison/published.csv,
+        confidnet_core/scores/*.py (first lines of the docstrings), params.yaml
+writes  README.md, docs/*.md: the lines between `<!-- table: NAME -->` and `<!-- end -->`
+
+tests/test_documents.py holds the files to it: edit the text around a table, never the table.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from ruamel.yaml import YAML
+
+from docs.terminal import printed
+
+ROOT = Path(__file__).parents[1]
+MARKED = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+STUDIES = ("digits_and_mnist", "camvid_segnet", "quick")
+SCORES = {"mcp": "MCP", "confidnet": "ConfidNet", "corrected_mcp": "corrected MCP", "tta": "TTA", "stack": "stack"}
+BENCHMARKS = {  # in the tables of all studies: the name, and the benchmark whose published numbers stand beside it
+    "digits": ("digits", None),
+    "mnist_mlp": ("MNIST, MLP", "mnist_mlp"),
+    "mnist_convnet": ("MNIST, ConvNet", "mnist_convnet"),
+    "camvid_segnet": ("CamVid", "camvid_segnet"),
+    "cifar10_images_quick": ("CIFAR-10 (quick)", None),
+    "mnist_mlp_quick": ("MNIST, MLP, 5 epochs", None),
+    "mnist_convnet_quick": ("MNIST, narrow ConvNet, 4 epochs", None),
+    "camvid_segnet_quick": ("CamVid, 90x120", None),
+}
+COLUMNS = {  # metric -> heading, factor, whether higher is better
+    "fpr_at_95_tpr": ("FPR@95%TPR ↓", 100, False),
+    "aupr_error": ("AUPR-Error ↑", 100, True),
+    "aupr_success": ("AUPR-Success ↑", 100, True),
+    "auroc": ("AUROC ↑", 100, True),
+    "aurc": ("AURC ↓", 1000, False),
+}
+NO_BREAK = "\u00a0"  # a space at which no line ends
+SHOW = ("show", "-m", "fpr_at_95_tpr,aupr_error,auroc,aurc", "--no-intervals")  # how `make repro` ends
+EXCERPT = re.compile(r"(method|score|mcp|trust.?score|confidnet|stack|tcp \(oracle.*)", re.IGNORECASE)  # lines of it, by their first words
+
+
+def main() -> None:
+    for path in documents():
+        text = path.read_text(encoding="utf-8")
+        if (made := rewritten(text)) != text:
+            path.write_text(made, encoding="utf-8")
+            print(f"{path.relative_to(ROOT)}: tables rewritten")
+
+
+def documents() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def rewritten(text: str) -> str:
+    """The text of a document with its tables made anew. ValueError for an unknown table, and for a start without an end."""
+    names = re.findall(r"<!-- table: (.*?) -->", text)
+    for name in names:
+        if name not in TABLES:
+            raise ValueError(f"no table is called {name}; docs/tables.py makes {', '.join(TABLES)}")
+    made, count = MARKED.subn(lambda marked: f"{marked[1]}\n{TABLES[marked['name']]()}\n\n{marked[3]}", text)
+    if count != len(names):
+        raise ValueError(f"{len(names)} tables begin with <!-- table: NAME -->, but {count} of them end with <!-- end -->")
+    return made
+
+
+def glance() -> str:
+    """AUPR-Error of the whole studies and of CIFAR-10, for the README; ▲ and ▼: significantly better or worse than MCP."""
+    rows = [["benchmark", "accuracy", "MCP", "ConfidNet", "best score", "published MCP", "published ConfidNet"]]
+    for benchmark in ("digits", "mnist_mlp", "mnist_convnet", "camvid_segnet", "cifar10_images_quick"):
+        means, changes, paper = _means(benchmark), _changes(benchmark), _published(BENCHMARKS[benchmark][1])
+        best = means["aupr_error"].drop("tcp").idxmax()
+        ours = [f"{means.at[score, 'aupr_error']:.1f}{_mark(changes, score)}" for score in ("mcp", "confidnet", best)]
+        ours[-1] = f"{_name(best)} {ours[-1]}"
+        name, accuracy = BENCHMARKS[benchmark][0].replace(" ", NO_BREAK), f"{means['accuracy'].iloc[0]:.1f}"
+        rows.append([name, accuracy, *ours, *(_number(paper.get(score), 1) for score in ("mcp", "confidnet"))])
+    return _markdown(rows)
+
+
+def studies() -> str:
+    """AUPR-Error of all benchmarks that were run to their end, with standard deviations over seeds."""
+    scores = ("mcp", "confidnet", "tta", "stack")
+    rows = [["`run`", "accuracy", "errors", *(SCORES[score] for score in scores)]]
+    for benchmark in BENCHMARKS:
+        frame = _seeds(benchmark)
+        errors = sorted(frame.drop_duplicates("seed")["errors"])
+        counts = NO_BREAK.join([_count(errors[0]), *(("to", _count(errors[-1])) if len(errors) > 1 else ())])
+        values = [_spread(frame[frame["method"] == score]["aupr_error"] * 100) for score in scores]
+        rows.append([f"`{benchmark}`", f"{100 * frame['accuracy'].mean():.2f}", counts, *values])
+    return _markdown(rows)
+
+
+def published() -> str:
+    """Accuracy, and AUPR-Error of MCP and ConfidNet, ours beside the paper's."""
+    rows = [["`run`", *(f"{what}: {whose}" for what in ("accuracy", "MCP", "ConfidNet") for whose in ("ours", "paper"))]]
+    for benchmark, (_, paper) in BENCHMARKS.items():
+        if paper:
+            means, theirs = _means(benchmark), _published(paper)
+            ours = {"accuracy": means["accuracy"].iloc[0], **means["aupr_error"]}
+            pairs = ((ours[key], theirs.get(key)) for key in ("accuracy", "mcp", "confidnet"))
+            rows.append([f"`{benchmark}`", *(_number(value) for pair in pairs for value in pair)])
+    return _markdown(rows)
+
+
+def differences(against: str) -> str:
+    """AUPR-Error minus that of another score, in points, with the interval of the difference."""
+    scores = [score for score in SCORES if score not in (against, "mcp")]
+    rows = [["`run`", *(SCORES[score] for score in scores)]]
+    for benchmark in BENCHMARKS:
+        changes = _changes(benchmark, against)
+        rows.append([f"`{benchmark}`", *(_change(changes, score) for score in scores)])
+    return _markdown(rows)
+
+
+def full(benchmark: str) -> str:
+    """All scores of a study with the paper's metrics; bold the best of a column, the oracle aside."""
+    frame = _seeds(benchmark)
+    rows = [["score", *(heading for heading, _, _ in COLUMNS.values())]]
+    methods = sorted(frame["method"].unique(), key="tcp".__eq__)  # in the order of the study, the oracle last
+    columns = []
+    for metric, (_, factor, higher) in COLUMNS.items():
+        values = (frame[metric] * factor).groupby(frame["method"]).mean().round(1)
+        best = values.drop("tcp").max() if higher else values.drop("tcp").min()
+        cells = {method: _spread(frame[frame["method"] == method][metric] * factor) for method in methods}
+        columns.append([f"**{cells[m]}**" if values[m] == best and m != "tcp" else cells[m] for m in methods])
+    names = [f"{method} (oracle)" if method == "tcp" else method for method in methods]
+    return _markdown([*rows, *(list(row) for row in zip(names, *columns, strict=True))])
+
+
+def ranks() -> str:
+    """Mean rank by AUPR-Error over the fifteen pairs of benchmark and seed of digits and MNIST, the oracle aside."""
+    frame = _read("digits_and_mnist", "comparison")
+    frame = frame[frame["method"] != "tcp"]
+    rank = frame.groupby(["benchmark", "seed"])["aupr_error"].rank(ascending=False)
+    means = rank.groupby(frame["method"]).mean().sort_values(kind="stable")
+    return _markdown([["score", "mean rank"], *([method, f"{value:.1f}"] for method, value in means.items())])
+
+
+def scores() -> str:
+    """Every file of confidnet_core/scores/ with the first line of its docstring; those of params.yaml first."""
+    listed = list(YAML(typ="safe").load(ROOT / "params.yaml")["methods"])
+    files = {path.stem: path for path in sorted((ROOT / "confidnet_core/scores").glob("*.py")) if not path.name.startswith("_")}
+    rows = [["score", "in `methods`", "what it is"]]
+    for name in [*listed, *(name for name in files if name not in listed)]:
+        docstring = ast.get_docstring(ast.parse(files[name].read_text(encoding="utf-8"))).splitlines()[0]
+        rows.append([f"`{name}`", "yes" if name in listed else "no", docstring.replace("|", "\\|")])
+    return _markdown(rows, left=3)
+
+
+def repro() -> str:
+    """The middle lines of the last output of `make repro`: `confidnet show` on a terminal of 100 columns."""
+    lines = [line.rstrip() for line in printed([sys.executable, "-m", "confidnet_core", *SHOW], ROOT).splitlines()]
+    kept = [line for line in lines if EXCERPT.fullmatch(re.split(r" {2,}", line.strip())[0])]
+    if len(kept) != 6:
+        raise ValueError(f"confidnet {' '.join(SHOW)} has other lines than a header and five scores: {kept}")
+    return "\n".join(["```text", lines[0], *kept, "```"])
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "glance": glance,
+    "studies": studies,
+    "published": published,
+    "differences-mcp": lambda: differences("mcp"),
+    "differences-entropy": lambda: differences("entropy"),
+    "digits": lambda: full("digits"),
+    "camvid": lambda: full("camvid_segnet"),
+    "ranks": ranks,
+    "scores": scores,
+    "repro": repro,
+}
+
+
+def _read(study: str, name: str) -> pd.DataFrame:
+    return pd.read_csv(ROOT / "reports/studies" / study / f"{name}.csv")
+
+
+def _study(benchmark: str) -> str:
+    return next(study for study in STUDIES if (_read(study, "comparison")["benchmark"] == benchmark).any())
+
+
+def _seeds(benchmark: str) -> pd.DataFrame:
+    return _read(_study(benchmark), "comparison").query("benchmark == @benchmark")
+
+
+def _means(benchmark: str) -> pd.DataFrame:
+    """Means over seeds in percent, by method: accuracy, aupr_error."""
+    return _seeds(benchmark).groupby("method", sort=False)[["accuracy", "aupr_error"]].mean() * 100
+
+
+def _changes(benchmark: str, against: str = "mcp") -> pd.DataFrame:
+    """Differences of AUPR-Error, by method."""
+    rows = _read(_study(benchmark), "differences")
+    return rows.query("benchmark == @benchmark and against == @against and metric == 'aupr_error'").set_index("method")
+
+
+def _published(benchmark: str | None) -> dict[str, float]:
+    """AUPR-Error of the paper in percent by score, and its accuracy."""
+    rows = pd.read_csv(ROOT / "confidnet_core/comparison/published.csv")
+    rows = rows[(rows["benchmark"] == benchmark) & rows["variant"].isna()].set_index("method")
+    return {**rows["aupr_error"], "accuracy": rows["accuracy"].get("mcp", np.nan)}
+
+
+def _mark(changes: pd.DataFrame, score: str) -> str:
+    """ " ▲" or " ▼" where a score is significantly better or worse."""
+    if score not in changes.index or not changes.at[score, "p_corrected"] < 0.05:
+        return ""
+    return " ▲" if changes.at[score, "difference"] > 0 else " ▼"
+
+
+def _change(changes: pd.DataFrame, score: str) -> str:
+    if score not in changes.index:
+        return "–"  # noqa: RUF001
+    value, low, high = (np.round(100 * changes.loc[score, ["difference", "low", "high"]].to_numpy(float), 1) + 0.0).tolist()  # no -0.0
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]{_mark(changes, score)}"
+
+
+def _spread(values: pd.Series) -> str:
+    return f"{values.mean():.1f}" + (f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else "")
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None or np.isnan(value) else f"{value:.{digits}f}"  # noqa: RUF001
+
+
+def _count(errors: int) -> str:
+    return f"{errors:,}" if errors < 100_000 else f"{errors / 1e6:.1f}M"
+
+
+def _name(score: str) -> str:
+    return SCORES.get(score, score)
+
+
+def _markdown(rows: list[list[str]], left: int = 1) -> str:
+    rule = ["---"] * left + ["---:"] * (len(rows[0]) - left)
+    whole = re.compile(r" (?=[▲▼±\d])|(?<=,) (?=[\d+-])")
+    cells = [[*row[:left], *(whole.sub(NO_BREAK, cell) for cell in row[left:])] for row in rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (cells[0], rule, *cells[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""What each score reads, as digests, so that a change reruns the scores that read it: python -m stages.inputs BENCHMARK SEED
+
+reads   data/samples/BENCHMARK/seedSEED/, models/BENCHMARK/seedSEED/confidnet/{weights.pt, model.json},
+        models/BENCHMARK/seedSEED/finetune/{weights.pt, model.json}, models/BENCHMARK/seedSEED/corrected_mcp/{weights.pt, model.json},
+        params.yaml
+writes  data/inputs/BENCHMARK/seedSEED/{METHOD.json}
+"""
+
+from confidnet_core import paths
+from confidnet_core.config.params import Params
+from confidnet_core.scoring.inputs import save_inputs
+from stages._command import command
+
+
+def main(params: Params, name: str, seed: int) -> None:
+    params.benchmark(name)
+
+    save_inputs(paths.inputs(name, seed, "").parent, params.methods, name, seed)
+
+
+if __name__ == "__main__":
+    command(main, benchmark=str, seed=int)

@@ -1,0 +1,87 @@
+"""What a score costs: said in its own file, counted from params.yaml, told beside the results, and never in seconds there."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pages import lay_out
+from report_params import params
+from small import benchmark, small_digits
+from small_params import replace
+
+from confidnet_core.comparison.costs import LEARNED, NOTHING, Stages, cost_frame, cost_tables, extra_passes, needs, stages_of
+from confidnet_core.comparison.rendering import markdown
+from confidnet_core.config.params import McDropout
+from confidnet_core.config.recipes import Augmentation
+from confidnet_core.config.registry import PACKAGE, find, names
+from confidnet_core.evaluation.stored import Place
+from confidnet_core.scores._views import views
+from confidnet_core.scoring.run import Run
+
+SMALL = replace(benchmark(), mc_dropout=McDropout(passes=50))
+PARAMS = replace(params(seeds=(0, 1, 2)), benchmarks={"small": SMALL, "letters": replace(SMALL, mc_dropout=McDropout(passes=20))})
+
+
+def test_what_has_to_be_made_for_a_score_is_said_in_a_few_words():
+    found = needs(["mcp", "confidnet", "stack", "trust_score"])
+    assert found == {"mcp": "nothing", "confidnet": "trained network", "stack": "validation data", "trust_score": "training features"}
+    assert set(needs(names("scores")).values()) == {NOTHING, *(words for words, _ in LEARNED.values())}
+
+
+def test_scores_that_read_trained_networks_or_training_data_say_so():
+    """Whatever their code asks of a Run beyond the classifier's answers."""
+    asking = {"trained": ("run.confidnet", "run.corrected_mcp", "run.over_seeds"), "fitted": ("run.validation", ".validation")}
+    asking["neighbours"] = ("reference(",)
+    for name, words in needs(names("scores")).items():
+        code = (PACKAGE / "scores" / f"{name}.py").read_text()
+        asked = [LEARNED[kind][0] for kind, words in asking.items() if any(one in code for one in words)]
+        assert words in (asked or [NOTHING]), name
+
+
+def test_a_score_that_needs_a_trained_network_says_which_stages_train_it():
+    stages = {name: stages_of(name, extra=2) for name in names("scores")}
+    assert {name for name, own in stages.items() if own.training} == {
+        name for name, words in needs(names("scores")).items() if words == "trained network"
+    }
+    assert stages["confidnet"] == Stages({}, {"train_confidnet": 1, "finetune": 1})
+    assert stages["mc_dropout"] == Stages({"sample": 1}, {}) and stages["ensemble"] == Stages({"predict": 2}, {"train_baseline": 2})
+
+
+def test_passes_are_counted_beside_the_classifiers_own():
+    scores = ["mcp", "confidnet_head", "confidnet", "mc_dropout", "mc_dropout_mutual_information", "ensemble"]
+    assert list(extra_passes(scores, "small", PARAMS).values()) == [0, 0, 1, 50, 50, 2]
+    assert list(extra_passes(scores, "letters", PARAMS).values()) == [0, 0, 1, 20, 20, 2]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("settings", [{}, {"shift": 0.1}, {"shift": 0.0}])
+def test_passes_over_views_are_as_many_as_there_are_views(flip: bool, settings: dict[str, float]):
+    what = benchmark()
+    what = replace(what, baseline=replace(what.baseline, augmentation=Augmentation(flip=flip)))
+    run = Run("small", what, 0, small_digits(), Path(), Path())
+    asked = replace(PARAMS, methods={"tta": settings}, benchmarks={"small": what})
+    count = len(views(run, **{"shift": 0.04, **settings}))
+    assert extra_passes(["tta"], "small", asked) == {"tta": count}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "word", "message"),
+    [
+        ("learned", "free", r"scores/mcp\.py has learned 'free'; known: trained, fitted, neighbours; leave it out where nothing is"),
+        ("passes", "many", r"scores/mcp\.py has passes 'many'; expected a number, or one of dropout, seeds, views"),
+    ],
+)
+def test_a_word_that_means_nothing_is_refused_with_the_known_ones(attribute: str, word: str, message: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(find("scores", "mcp"), attribute, word, raising=False)
+    with pytest.raises(ValueError, match=message):
+        needs(["mcp"])
+        extra_passes(["mcp"], "small", PARAMS)
+
+
+def test_the_table_has_every_score_but_the_oracle_and_explains_the_words_it_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    lay_out("letters", np.arange(80) % 3, (0,))
+    (table,) = cost_tables(cost_frame([Place("letters", 0, ("mcp", "tcp"))], PARAMS))["letters"]
+    text = markdown(table)
+    assert "| MCP    | nothing |                    0 |" in text and "| TCP " not in text
+    assert not any(f"{words.capitalize()}: " in text for words, _ in LEARNED.values())

@@ -1,0 +1,245 @@
+"""Operating points, calibration, thresholds with a guarantee and ranks as tables: their numbers by hand."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from confidnet_core.comparison.rendering import markdown
+from confidnet_core.comparison.sections import calibration_tables, guarantee_tables, guarantees, operating_points, probabilities, rank_table
+from confidnet_core.comparison.tables import UNDEFINED, Table
+from confidnet_core.config.params import Bootstrap, Thresholds
+from confidnet_core.evaluation.result import evaluate, save_evaluation
+from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.thresholds import Scored, reliability, save_thresholds, thresholds
+from confidnet_core.metrics import METRICS
+from confidnet_core.metrics.calibration import CALIBRATION
+
+
+def scored(seed: int, samples: int) -> Scored:
+    rng = np.random.default_rng(seed)
+    confidence = rng.random(samples) ** 0.2
+    return Scored(confidence, rng.random(samples) < confidence)
+
+
+@pytest.fixture
+def everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Place]:
+    """Two seeds of two methods and an oracle, as the stages store them."""
+    monkeypatch.chdir(tmp_path)
+    for seed in (0, 1):
+        val, calibration, test = (scored(5 * seed + start, 400) for start in (10, 20, 30))
+        for method, oracle, scale in (("mcp", False, "probability"), ("margin", False, "rank"), ("tcp", True, "rank")):
+            facts = {"benchmark": "toy", "seed": seed, "method": method, "oracle": oracle, "scale": scale}
+            one = evaluate(test.confidence, test.correct, **facts)
+            save_evaluation(Path(f"data/scores/toy/seed{seed}/{method}"), {"test": test.confidence}, one, one, {})
+            found = reliability(val, test, scale, Bootstrap(resamples=100, level=0.9, seed=0))
+            guaranteed = thresholds(val, calibration, test, Thresholds(risks=(0.001, 0.3), delta=0.1))
+            save_thresholds(Path(f"data/thresholds/toy/seed{seed}/{method}"), found, guaranteed)
+    return [Place("toy", seed, ("mcp", "margin", "tcp")) for seed in (0, 1)]
+
+
+def drawn(tables: list[Table]) -> str:
+    return "\n\n".join(map(markdown, tables))
+
+
+def table_of(text: str) -> list[list[str]]:
+    """The cells of all its tables' lines; each of a table has as many."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    assert len({len(line) for line in lines}) == 1
+    return [line for line in lines if not set("".join(line)) <= set("-: ")]
+
+
+def test_probabilities_have_a_row_a_seed_and_method_but_the_oracle_with_quantiles_as_intervals(everywhere: list[Place]):
+    found = probabilities(everywhere, level=0.8)
+    assert found[["seed", "method", "how"]].to_numpy().tolist() == [
+        [0, "mcp", "as it is"],
+        [0, "margin", "isotonic on 400 validation samples"],
+        [1, "mcp", "as it is"],
+        [1, "margin", "isotonic on 400 validation samples"],
+    ]
+    replicates = np.load("data/thresholds/toy/seed1/margin/replicates.npy")
+    ends = found.iloc[3][["brier_low", "brier_high"]].tolist()
+    assert ends == pytest.approx(np.quantile(replicates[:, 2], [0.1, 0.9]).tolist())
+
+
+def test_the_table_of_probabilities_means_over_seeds_and_says_where_they_come_from(everywhere: list[Place]):
+    found = probabilities(everywhere, level=0.8)
+    header, mcp, margin = table_of(drawn(calibration_tables(found)["toy"]))
+    assert header == ["method", "probability", "ECE ↓", "adaptive ECE ↓", "Brier ↓", "NLL ↓"]
+    assert (mcp[:2], margin[:2]) == (["MCP", "as it is"], ["Margin", "isotonic on 400 validation samples"])
+    of_mcp = found[found["method"] == "mcp"]
+    shown = [100 * of_mcp[name].mean() for name in ("brier", "brier_low", "brier_high")]
+    assert mcp[4] == f"{shown[0]:.2f} [{shown[1]:.2f}, {shown[2]:.2f}]"
+
+
+def test_seeds_of_other_origins_are_all_named_and_the_legend_says_that_these_are_means():
+    rows = [
+        ("toy", 0, "mcp", "as it is", 0.1),
+        ("toy", 1, "mcp", "Platt on 9 validation samples", 0.3),
+        ("other", 0, "mcp", "sigmoid", 0.2),
+    ]
+    keys = pd.DataFrame(rows, columns=["benchmark", "seed", "method", "how", "value"])
+    names = [f"{metric}{end}" for metric in CALIBRATION for end in ("", "_low", "_high")]
+    frame = keys[["benchmark", "seed", "method", "how"]].join(pd.DataFrame(dict.fromkeys(names, keys["value"])))
+    found = {name: drawn(tables) for name, tables in calibration_tables(frame).items()}
+    assert table_of(found["toy"])[1] == ["MCP", "as it is; Platt on 9 validation samples", *["20.00 [20.00, 20.00]"] * 4]
+    assert table_of(found["other"])[1] == ["MCP", "sigmoid", *["20.00 [20.00, 20.00]"] * 4]
+    assert "Means over seeds" in found["toy"] and "seeds" not in found["other"]
+
+
+def test_guarantees_have_a_row_a_target_with_what_became_of_it(everywhere: list[Place]):
+    found = guarantees(everywhere)
+    assert found[["seed", "method", "risk"]].to_numpy().tolist() == [
+        [seed, method, risk] for seed in (0, 1) for method in ("mcp", "margin") for risk in (0.001, 0.3)
+    ]
+    assert found[found["risk"] == 0.001]["threshold"].isna().all() and found[found["risk"] == 0.3]["threshold"].notna().all()
+    assert {"coverage", "bound", "test_coverage", "test_risk", "test_kept"} < set(found)
+
+
+def guarantee(method: str, threshold: float | None, *numbers: float | None, seed: int = 0, risk: float = 0.05, **facts: int) -> dict:
+    """numbers: coverage, test coverage, test risk. facts: samples, errors and units."""
+    coverage, test_coverage, test_risk = numbers or (0.0, 0.0, None)
+    kept = None if test_risk is None else test_risk <= risk
+    of_test = {"test_coverage": test_coverage, "test_risk": test_risk, "test_kept": kept}
+    keys = {"benchmark": "toy", "seed": seed, "method": method, "risk": risk, "delta": 0.1, "threshold": threshold, "coverage": coverage}
+    return keys | of_test | {"samples": 400, "errors": 16, "units": 400} | facts
+
+
+def tabled(*rows: dict) -> tuple[list[list[str]], str]:
+    """The rows of the tables, and the legend."""
+    text = drawn(guarantee_tables(pd.DataFrame(rows))["toy"])
+    return table_of(text)[1:], text.split("\n\n")[-1]
+
+
+def test_the_table_of_guarantees_of_what_the_stages_stored(everywhere: list[Place]):
+    found = guarantees(everywhere)
+    text = drawn(guarantee_tables(found)["toy"])
+    assert "At most 0.1 % errors: no threshold satisfies the guarantee for any method." in text and "At most 30 % errors:\n" in text
+    header, mcp, margin = table_of(text)
+    assert header == ["method", "threshold", "coverage", "test coverage", "test risk", "target met on test"]
+    assert margin[0] == "Margin"
+    of_mcp = found[(found["method"] == "mcp") & (found["risk"] == 0.3)]
+    numbers = [f"{100 * of_mcp[name].astype(float).mean():.2f}" for name in ("coverage", "test_coverage", "test_risk")]
+    assert mcp == ["MCP", "2 of 2", *numbers, f"{of_mcp['test_kept'].sum()} of 2"]
+
+
+def test_one_seed_shows_its_threshold_and_whether_the_target_was_met():
+    rows, legend = tabled(
+        guarantee("kept", 0.12345678, 0.8, 0.75, 0.04),
+        guarantee("broken", -1.5, 0.9, 0.85, 0.06),
+        guarantee("nothing", None),
+        guarantee("empty", 3, 0.5, 0.0, None),
+        guarantee("float32", float(np.finfo(np.float32).min), 1.0, 1.0, 0.05),
+        guarantee("float64", float(np.finfo(np.float64).min), 1.0, 1.0, 0.05),
+    )
+    assert rows == [
+        ["kept", "0.123457", "80.00", "75.00", "4.00", "yes"],
+        ["broken", "-1.5", "90.00", "85.00", "6.00", "no"],
+        ["nothing", "none", *[UNDEFINED] * 4],
+        ["empty", "3", "50.00", "0.00", *[UNDEFINED] * 2],
+        ["float32", "all", "100.00", "100.00", "5.00", "yes"],
+        ["float64", "all", "100.00", "100.00", "5.00", "yes"],
+    ]
+    assert "With probability 0.9," in legend and "for each method and target" in legend
+    assert "has 400 samples, of which 16 are predicted incorrectly" in legend
+    assert "image" not in legend and "seed" not in legend
+
+
+def test_of_several_seeds_the_numbers_are_means_over_those_with_a_threshold():
+    rows, legend = tabled(
+        *(guarantee("all", 0.1 * seed, 0.6 + 0.1 * seed, 0.5 + 0.1 * seed, 0.04 + 0.01 * seed, seed=seed) for seed in (0, 1, 2)),
+        guarantee("some", 0.5, 0.8, 0.7, 0.02),
+        guarantee("some", None, seed=1),
+        guarantee("some", 0.9, 0.4, 0.0, None, seed=2),
+        *(guarantee("none", None, seed=seed) for seed in (0, 1, 2)),
+        *(guarantee("empty", 0.9, 0.4, 0.0, None, seed=seed) for seed in (0, 1, 2)),
+    )
+    assert rows == [
+        ["all", "3 of 3", "70.00", "60.00", "5.00", "2 of 3"],
+        ["some", "2 of 3", "60.00", "35.00", "2.00", "1 of 1"],
+        ["none", "none", *[UNDEFINED] * 4],
+        ["empty", "3 of 3", "40.00", "0.00", *[UNDEFINED] * 2],
+    ]
+    assert "for each method, seed and target" in legend and "means over these" in legend
+
+
+def test_each_target_has_a_table_of_its_own_from_low_to_high():
+    rows = [guarantee("mcp", 0.5, 0.8, 0.7, 0.02, risk=risk) for risk in (0.1, 0.01)] + [guarantee("mcp", None, risk=0.001)]
+    text = drawn(guarantee_tables(pd.DataFrame(rows))["toy"])
+    assert [line for line in text.splitlines() if line.startswith("At most")] == [
+        "At most 0.1 % errors: no threshold satisfies the guarantee for any method.",
+        "At most 1 % errors:",
+        "At most 10 % errors:",
+    ]
+    assert [row[-1] for row in table_of(text)] == ["target met on test", "no", "target met on test", "yes"]
+
+
+def test_where_seeds_differ_in_errors_the_legend_says_from_where_to_where():
+    facts = [(0, {"errors": 30}), (1, {"errors": 12}), (2, {"errors": 20})]
+    _, legend = tabled(*(guarantee("mcp", 0.5, 0.8, 0.7, 0.02, seed=seed, **errors) for seed, errors in facts))
+    assert "has 400 samples, of which 12 to 30 are predicted incorrectly" in legend
+
+
+def test_of_segmentation_the_legend_counts_images_and_pixels():
+    _, legend = tabled(guarantee("mcp", 0.5, 0.8, 0.7, 0.02, units=33, samples=5000, errors=700))
+    assert "has 33 images with 5,000 labelled pixels, of which 700 are predicted incorrectly" in legend
+    assert "every image weighs the same" in legend
+
+
+def test_the_oracle_alone_has_no_table(everywhere: list[Place]):
+    alone = [replace(place, methods=("tcp",)) for place in everywhere]
+    assert calibration_tables(probabilities(alone, level=0.8)) == guarantee_tables(guarantees(alone)) == {}
+
+
+def frame(*rows: tuple) -> pd.DataFrame:
+    """(benchmark, seed, method, oracle, value of every metric)"""
+    keys = pd.DataFrame(rows, columns=["benchmark", "seed", "method", "oracle", "value"])
+    metrics = pd.DataFrame(dict.fromkeys(METRICS, keys["value"].astype(float)))
+    return keys[["benchmark", "seed", "method", "oracle"]].assign(samples=100, errors=10).join(metrics)
+
+
+def test_operating_points_in_percent_without_the_oracle():
+    found = frame(("toy", 0, "mcp", False, 0.25), ("toy", 1, "mcp", False, 0.35), ("toy", 0, "tcp", True, 1.0))
+    names = [f"{metric}_{end}" for metric in METRICS for end in ("low", "high")]
+    keys = pd.MultiIndex.from_tuples([("toy", "mcp"), ("toy", "tcp")], names=["benchmark", "method"])
+    intervals = pd.DataFrame([[0.2, 0.4] * len(METRICS)] * 2, index=keys, columns=names)
+    header, mcp = table_of(drawn(operating_points(found, intervals)["toy"]))
+    assert header == ["method", "Risk@80% ↓", "Coverage@1% ↑", "Coverage@5% ↑"]
+    assert mcp == ["MCP", *["30.00 ± 7.07 [20.00, 40.00]"] * 3]
+
+
+def test_operating_points_that_are_undefined_for_a_seed_are_undefined():
+    found = frame(
+        ("toy", 0, "mcp", False, np.nan), ("toy", 1, "mcp", False, 0.35), ("toy", 0, "a", False, 0.5), ("toy", 1, "a", False, 0.5)
+    )
+    names = [f"{metric}_{end}" for metric in METRICS for end in ("low", "high")]
+    keys = pd.MultiIndex.from_tuples([("toy", "mcp"), ("toy", "a")], names=["benchmark", "method"])
+    intervals = pd.DataFrame([[np.nan] * len(names), [0.4, 0.6] * len(METRICS)], index=keys, columns=names)
+    _, mcp, other = table_of(drawn(operating_points(found, intervals)["toy"]))
+    assert (mcp, other) == (["MCP", *[UNDEFINED] * 3], ["a", *["50.00 ± 0.00 [40.00, 60.00]"] * 3])
+
+
+def test_ranks_are_means_over_benchmarks_and_seeds_without_the_oracle():
+    """Higher is better for AUPR-Error: a, b, c have the ranks 1, 2, 3 there and 2.5, 1, 2.5; for FPR the other way round."""
+    values = {"x": {"a": 0.9, "b": 0.5, "c": 0.1, "tcp": 1.0}, "y": {"a": 0.2, "b": 0.7, "c": 0.2, "tcp": 1.0}}
+    found = frame(*((name, 0, method, method == "tcp", value) for name, methods in values.items() for method, value in methods.items()))
+    header, *rows = table_of(markdown(rank_table(found)))
+    assert header == ["method", "FPR@95%TPR", "AUPR-Error", "AUROC", "AURC"]
+    assert rows == [
+        ["b", "2.50", "1.50", "1.50", "2.50"],
+        ["a", "2.25", "1.75", "1.75", "2.25"],
+        ["c", "1.25", "2.75", "2.75", "1.25"],
+    ]
+    assert "among 3 methods over 2 pairs of benchmark and seed;" in markdown(rank_table(found)) and "undefined" not in markdown(
+        rank_table(found)
+    )
+
+
+def test_what_is_undefined_has_no_rank_and_one_block_alone_no_table():
+    rows = [("x", 0, "a", False, np.nan), ("x", 0, "b", False, 0.5), ("x", 1, "a", False, 0.4), ("x", 1, "b", False, 0.5)]
+    drawn_ranks = markdown(rank_table(frame(*rows)))
+    assert table_of(drawn_ranks)[1:] == [["b", "1.50", "1.00", "1.00", "1.50"], ["a", "1.00", "2.00", "2.00", "1.00"]]
+    assert "Pairs where a metric is undefined are left out of its means." in drawn_ranks
+    assert rank_table(frame(*rows[2:])) is rank_table(frame(("x", 0, "tcp", True, 0.5), ("x", 1, "tcp", True, 0.5))) is None

@@ -1,0 +1,160 @@
+"""What dvc.yaml must say of a stage, worked out from the stage's code, its docstring and params.yaml."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from project_code import FAMILIES, REPORTING, ROOT, entries, families, has_code, reached, relative, tree
+
+from confidnet_core.config.params import Benchmark
+
+Stage = dict[str, Any]
+MATRIX = {"benchmark": "${run}", "seed": "${seeds}", "method": "${methods}"}
+DIGEST = {"datasets": "data/sources/${item.benchmark}/dataset.txt", "models": "data/sources/${item.benchmark}/model.txt"}
+
+
+def script(name: str) -> Path:
+    return ROOT / "stages" / f"{name}.py"
+
+
+def paths(stage: Stage, *kinds: str) -> list[str]:
+    """The paths of a stage's deps, outs, ...; DVC writes some of them as {path: options}."""
+    listed = [entry for kind in kinds for entry in stage.get(kind, [])]
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in listed]
+
+
+@cache
+def code_of(name: str) -> frozenset[Path]:
+    """Project files that a stage computes with, the entries of registry families excepted."""
+    # A figure is what the comparison makes; the training stages only show one of their data.
+    reporting = REPORTING if name == "compare" else REPORTING | {"confidnet_core/reporting/plots.py"}
+    files, looked_up = reached(script(name), without=reporting), set()
+    while new := {family for path in files for family in families(path)} - looked_up:
+        looked_up |= new
+        for family in new:
+            files |= reached(*entries(family), without=reporting)
+    inside = {path for family in looked_up for path in entries(family)}
+    # The digest of a data set or model covers the shared files of its folder, too.
+    shared = {path for family in looked_up & set(DIGEST) for path in (ROOT / "confidnet_core" / family).glob("_*.py")}
+    return frozenset(files - inside - (shared - reached(script(name), without=reporting)))
+
+
+@cache
+def code_dependencies(name: str) -> frozenset[str]:
+    """The deps that stand for code: files, and what stands for the one entry that params.yaml names."""
+    files = code_of(name)
+    looked_up = {family for path in files for family in families(path)}
+    named = {DIGEST.get(family, f"confidnet_core/{family}/${{item.method}}.py") for family in looked_up}
+    folders = {f"confidnet_core/{family}" for path in files for call in ("source_digest", "marks") for family in families(path, call)}
+    return frozenset(folded(files) | named | folders)
+
+
+def folded(files: frozenset[Path] | set[Path]) -> set[str]:
+    """FILES as dvc.yaml is to list them: a folder of the core in place of its files where the stage computes with all of them."""
+    found, inside = set(), set()
+    for folder in sorted({parent for path in files for parent in path.parents if _is_package(parent)}):
+        if set(_code(folder)) <= files and not any(folder.is_relative_to(other) for other in inside):
+            inside.add(folder)
+            found.add(relative(folder))
+    lone = {path for path in files if not any(path.is_relative_to(folder) for folder in inside)}
+    # The data of a module that is listed by itself lie beside it.
+    return found | {relative(path) for path in lone} | {relative(own) for path in lone if (own := path.with_suffix(".csv")).exists()}
+
+
+def _is_package(folder: Path) -> bool:
+    """Of the core, below its root and outside the families, whose entries params.yaml names."""
+    core = ROOT / "confidnet_core"
+    return folder.is_relative_to(core) and folder != core and folder.relative_to(core).parts[0] not in FAMILIES
+
+
+def _code(folder: Path) -> Iterator[Path]:
+    """Python files below a folder that hold more than a docstring."""
+    return (path for path in folder.rglob("*.py") if has_code(path))
+
+
+def read_paths(name: str, stages: dict[str, Stage]) -> set[str]:
+    """The deps that stand for data: what the script's docstring says that it reads, as outputs of other stages."""
+    found = set()
+    for path in _stated(name, "reads"):
+        inside = {out for stage in stages.values() for out in paths(stage, "outs") if out == path or out.startswith(f"{path}/")}
+        own = {out for out in inside if set(re.findall(r"item\.(\w+)", out)) <= set(stages[name].get("matrix", {}))}
+        part = any(path.startswith(f"{out}/") for stage in stages.values() for out in paths(stage, "outs"))  # one folder of an output
+        if not inside and not part and not path.startswith(("data/raw", "confidnet_core/")):  # raw data comes from outside, code is code
+            raise ValueError(f"stages/{name}.py reads {path}, which no stage writes")
+        found |= own or ({path} if inside or part else set())
+    return found
+
+
+def written_paths(name: str) -> set[str]:
+    """What the script's docstring says that it writes: whole folders, and single files and folders of reports/."""
+    return {re.sub(r"/\{.*", "", path) for path in _stated(name, "writes")}
+
+
+def _stated(name: str, word: str) -> set[str]:
+    """Project paths in a section of the docstring, with DVC's placeholders and every {a,b} written out."""
+    section = re.search(rf"\n{word}\s+(.*?)(?=\n\w+\s\s|\n\n|$)", ast.get_docstring(tree(script(name))), re.DOTALL).group(1)
+    found = set()
+    for start, inner in re.findall(r"(?<![\w/$])((?:data|models|reports|confidnet_core)/[\w/]*(?:\.\w+)?)(?:\{(.*?)\})?", section):
+        # A folder of a benchmark is one output, whatever is in it; of reports/, each thing is one.
+        alone = word == "writes" and not start.startswith("reports/")
+        parts = [""] if alone or not inner else [re.split(r"[/ ]", part.strip())[0] for part in inner.split(",")]
+        found |= {f"{start}{part}".rstrip("/") for part in parts}
+    for placeholder in ("BENCHMARK", "SEED", "METHOD"):
+        found = {path.replace(placeholder, f"${{item.{placeholder.lower()}}}") for path in found}
+    return found
+
+
+# What several benchmarks share, and all of them.
+SHARED = ("run", "seeds", "methods", "calibration_split", "bootstrap", "thresholds", "against", "benchmarks")
+
+
+@cache
+def parameters(name: str) -> frozenset[str]:
+    """The params entries that the stage's code reads; of a benchmark, whole sections."""
+    if name == "sources":  # the first stage checks all of params.yaml, and fails before DVC misses a benchmark's keys
+        return frozenset({"run", "benchmarks"})
+    sections, found = set(Benchmark.model_fields), set()
+    for path in code_of(name) - {ROOT / "confidnet_core/config/params.py"}:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "training_of":
+                found.add(f"benchmarks.${{item.benchmark}}.{ast.literal_eval(node.args[4])}")  # its recipe
+            if not isinstance(node, ast.Attribute):
+                continue
+            owner = node.value.func if isinstance(node.value, ast.Call) else node.value
+            known_as = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+            if known_as == "benchmark" and node.attr in sections:
+                found.add(f"benchmarks.${{item.benchmark}}.{node.attr}")
+            elif known_as == "params" and node.attr in SHARED:
+                found.add(node.attr)
+            elif known_as == "params" and node.attr == "method":
+                found.add("methods.${item.method}")
+    return frozenset(found)
+
+
+def arguments(name: str) -> list[str]:
+    """Names of the script's command line arguments: the keywords of command()."""
+    calls = [node for node in ast.walk(tree(script(name))) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "command"]
+    return [keyword.arg for keyword in calls[0].keywords]
+
+
+def complaints(name: str, stages: dict[str, Stage]) -> list[str]:
+    """Everything in which a stage of dvc.yaml differs from its code; empty if nothing does."""
+    stage, given = stages[name], arguments(name)
+    sections = {re.sub(r"(?<=item\.benchmark}\.)(\w+)\..*", r"\1", entry) for entry in stage["params"]}
+    command = " ".join(["python -m", f"stages.{name}", *(f"${{item.{argument}}}" for argument in given)])
+    expected = {
+        "deps": (set(paths(stage, "deps")), code_dependencies(name) | read_paths(name, stages)),
+        "outs": (set(paths(stage, "outs", "metrics", "plots")), written_paths(name)),
+        "params": (sections, parameters(name)),
+        "matrix": (set(stage.get("matrix", {}).items()), {(argument, MATRIX[argument]) for argument in given}),
+        "cmd": ({stage["cmd"]}, {command}),
+    }
+    return [
+        f"{name}: {part} {verb} {item}"
+        for part, (found, wanted) in expected.items()
+        for verb, items in (("lacks", wanted - found), ("needs no", found - wanted))
+        for item in sorted(items)
+    ]

@@ -1,0 +1,60 @@
+"""What the stages store of trained networks, laid out for packing: scores on all splits, thresholds, params.yaml."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from small import CPU
+from small_params import VALID, load, replace
+
+from confidnet_core.config.params import Bootstrap, Params, Thresholds
+from confidnet_core.config.registry import find
+from confidnet_core.data import SCORED
+from confidnet_core.evaluation.result import RANK, evaluate, save_evaluation
+from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.thresholds import Scored, save_thresholds, thresholds
+from confidnet_core.evaluation.thresholds import reliability as calibrated
+from confidnet_core.networks.artifacts import load_classifier
+from confidnet_core.networks.inference import predict, prediction_metrics, save_predictions
+from confidnet_core.scoring.run import Run
+
+RISKS = (0.05, 0.3, 0.9)
+
+
+def params_of(runs: Iterable[Run], methods: Iterable[str], folder: Path) -> Params:
+    """Of seed 0; target risks that small networks can keep."""
+    found = load(folder, VALID | {"methods": {method: {} for method in methods}})
+    benchmarks = {run.name: run.benchmark for run in runs}
+    return replace(found, run=tuple(benchmarks), benchmarks=benchmarks, thresholds=Thresholds(risks=RISKS, delta=0.1))
+
+
+def answer(run: Run) -> None:
+    """What `predict` stores: of the classifier as it is loaded, whose weights may lie otherwise in memory than in the training."""
+    classifier, dataset = load_classifier(run.models / "baseline", run.benchmark, run.dataset), run.dataset
+    answers = {split: predict(classifier, dataset.split(split)[0], dataset, CPU) for split in SCORED}
+    save_predictions(run.predictions, answers, prediction_metrics(answers["test"], dataset.split("test")[1], dataset))
+
+
+def score(run: Run, methods: Iterable[str], root: Path) -> None:
+    """Into data/scores and data/thresholds under ROOT, what `evaluate` and `operate` store."""
+    for method in methods:
+        function, part = find("scores", method), replace(run)
+        facts = {"benchmark": run.name, "seed": run.seed, "method": method, "oracle": getattr(function, "oracle", False)}
+        facts["scale"] = getattr(function, "scale", RANK)
+        splits = {split: part.on(split) for split in SCORED}
+        confidence = {split: function(one) for split, one in splits.items()}
+        found = {split: evaluate(confidence[split], one.correct, **facts) for split, one in splits.items()}
+        place = f"{run.name}/seed{run.seed}/{method}"
+        save_evaluation(root / "data/scores" / place, confidence, found["test"], found["val"], {}, part.save_fitted)
+        scored = {split: Scored(confidence[split], one.correct, _sizes(one)) for split, one in splits.items()}
+        reliable = calibrated(scored["val"], scored["test"], facts["scale"], Bootstrap(resamples=100, level=0.95, seed=0))
+        promises = thresholds(scored["val"], scored["calibration"], scored["test"], Thresholds(risks=RISKS, delta=0.1))
+        save_thresholds(root / "data/thresholds" / place, reliable, promises)
+
+
+def place_of(run: Run, *methods: str) -> Place:
+    return Place(run.name, run.seed, methods)
+
+
+def _sizes(run: Run) -> np.ndarray | None:
+    return run.counted.reshape(len(run.counted), -1).sum(1) if run.dataset.is_segmentation else None

@@ -1,0 +1,68 @@
+"""Real CamVid and real MNIST through the real DVC pipeline, small: the data lie outside the project, found by CONFIDNET_DATA."""
+
+import json
+from pathlib import Path
+
+import pytest
+from dvc_project import Project
+from real_data import data_folder, needs
+
+pytestmark = pytest.mark.slow
+
+STACK = {"samples_per_class": 100, "shift": 0.04}
+
+
+def study(folder: Path, data: Path, **changes: object) -> Project:
+    project = Project.create(folder, **changes)
+    project.environment["CONFIDNET_DATA"] = str(data)
+    return project
+
+
+@needs("CamVid", "camvid/")
+def test_real_camvid_in_a_temporary_workspace_gets_its_table(tmp_path):
+    recipe = "benchmarks.camvid_segnet"
+    project = study(
+        tmp_path / "project",
+        data_folder("camvid"),
+        **{
+            f"{recipe}.data.height": 45,
+            f"{recipe}.data.width": 60,
+            f"{recipe}.model.width": 0.25,
+            f"{recipe}.baseline.epochs": 3,
+            f"{recipe}.confidnet.epochs": 1,
+            f"{recipe}.finetune.epochs": 1,
+            f"{recipe}.corrected_mcp.epochs": 1,
+            f"{recipe}.mc_dropout.passes": 2,
+            "methods": {"mcp": {}, "mc_dropout": {}, "trust_score": {"samples_per_class": 100}, "confidnet": {}, "stack": STACK},
+            "against": ["mcp"],
+        },
+    )
+    project.dvc("exp", "run", "--temp", "--name", "camvid", "--set-param", "run=[camvid_segnet]")
+    project.dvc("exp", "apply", "camvid")
+
+    facts = json.loads((project.folder / "data/prepared/camvid_segnet/facts.json").read_text())
+    summary = json.loads((project.folder / "reports/summary.json").read_text())["camvid_segnet"]
+    scored = json.loads((project.folder / "data/scores/camvid_segnet/seed0/confidnet/metrics.json").read_text())
+    assert facts["samples"] == {"train": 367, "val": 61, "test": 233, "calibration": 34}  # 6 of the 101 lie between
+    assert scored["samples"] == sum(facts["labels"]["test"]) == 233 * 45 * 60 - facts["void_labels"]["test"]
+    assert summary["accuracy"] > 50 and summary["mean_iou"] > 10 and summary["aupr_error"]["mcp"] > 100 - summary["accuracy"]
+    assert (project.folder / "reports/figures/camvid_segnet_seed0_maps.png").stat().st_size > 10_000
+    assert "up to date" in project.dvc("repro")
+
+
+@needs("MNIST", "mnist/")
+def test_real_mnist_ranks_errors_well_above_chance(tmp_path):
+    recipe = "benchmarks.mnist_mlp"
+    project = study(
+        tmp_path / "project",
+        data_folder("mnist"),
+        run=["mnist_mlp"],
+        against=["mcp"],
+        methods={"mcp": {}, "trust_score": {"samples_per_class": 500}, "confidnet": {}},
+        **{f"{recipe}.model.hidden": 200, f"{recipe}.baseline.epochs": 3, f"{recipe}.mc_dropout.passes": 0},
+        **{f"{recipe}.{training}.epochs": 1 for training in ("confidnet", "finetune", "corrected_mcp")},
+    )
+    project.dvc("repro")
+    summary = json.loads((project.folder / "reports/summary.json").read_text())["mnist_mlp"]
+    assert summary["accuracy"] > 95 and summary["errors"] == round((100 - summary["accuracy"]) * 100)
+    assert summary["aupr_error"]["mcp"] > 10 and summary["aupr_error"]["trust_score"] > 5

@@ -1,0 +1,97 @@
+"""Where a classifier fails: the samples that are shown and the classes that are counted."""
+
+import base64
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pages import CLASSES, METHODS, lay_out
+from PIL import Image
+
+from confidnet_core.comparison.frames import comparison_frame
+from confidnet_core.comparison.tables import UNDEFINED
+from confidnet_core.data import Dataset, load_dataset
+from confidnet_core.evaluation.stored import Place
+from confidnet_core.metrics import failure_metrics
+from confidnet_core.reporting.failures import (
+    by_class,
+    failure_rows,
+    least_confident_correct,
+    most_confident_errors,
+    picked_failures,
+    shown_methods,
+)
+from confidnet_core.reporting.plots import save
+from confidnet_core.reporting.sheets import picture_sheet
+
+WORDS = ("most confident errors", "least confident correct predictions")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Letters to classify, streets to segment."""
+    with pytest.MonkeyPatch.context() as patch:
+        root = tmp_path_factory.mktemp("project")
+        patch.chdir(root)
+        draw = np.random.default_rng(0)
+        lay_out("letters", draw.integers(0, 3, 80), (0,))
+        lay_out("streets", draw.integers(0, 4, (80, 6, 8)), (0,), void=3)
+        yield root
+
+
+@pytest.fixture
+def place(project: Path) -> tuple[Place, Dataset]:
+    return Place("letters", 0, tuple(METHODS)), load_dataset(Path("data/prepared/letters"))
+
+
+def test_the_most_confident_errors_come_first_and_the_least_confident_correct_too(place: tuple[Place, Dataset]):
+    confidence, correct = place[0].confidence("mcp"), place[0].outcomes()[0]
+    errors, successes = most_confident_errors(*place, "mcp", count=3), least_confident_correct(*place, "mcp", count=3)
+    assert [sample.test_index for sample in errors] == sorted(np.flatnonzero(~correct), key=lambda at: -confidence[at])[:3]
+    assert [sample.test_index for sample in successes] == sorted(np.flatnonzero(correct), key=lambda at: confidence[at])[:3]
+    assert all(sample.truth == sample.predicted for sample in successes)
+    first, dataset = errors[0], place[1]
+    drawn = Image.open(BytesIO(base64.b64decode(first.picture.partition(",")[2]))).convert("L")
+    assert np.array_equal(np.asarray(drawn), dataset.split("test")[0][first.test_index, 0])
+
+
+def test_the_sheet_has_both_kinds_of_failures_of_each_method_with_their_captions(place: tuple[Place, Dataset], tmp_path: Path):
+    rows = failure_rows(picked_failures(*place, {"mcp": "MCP", "margin": "Margin"}))
+    assert list(rows) == [f"{label}: {what}" for label in ("MCP", "Margin") for what in WORDS]
+    first = most_confident_errors(*place, "mcp")[0]
+    assert rows["MCP: most confident errors"][0][1].split("\n") == [
+        f"true {first.truth}",
+        f"predicted {first.predicted}",
+        f"confidence {first.confidence}",
+        f"test index {first.test_index}",
+    ]
+    figure = picture_sheet({**rows, "nobody: nothing": []})
+    drawn = [picture for part in figure.subfigs for axes in part.axes for picture in axes.images]
+    assert np.array_equal(drawn[0].get_array(), first.pixels) and len(drawn) == sum(map(len, rows.values()))
+    save(figure, tmp_path / "sheet.png")
+    assert Image.open(tmp_path / "sheet.png").size[0] == 1200
+
+
+def test_failures_are_shown_of_the_reference_and_of_the_best_other_method(place: tuple[Place, Dataset]):
+    frame = comparison_frame(place[0].evaluation(method) for method in METHODS)
+    assert shown_methods(place[0], ["entropy", "mcp"], frame) == ["entropy", "margin"]
+    assert shown_methods(place[0], ["energy"], frame)[0] in ("mcp", "entropy")
+
+
+def test_a_class_is_judged_on_its_own_samples(place: tuple[Place, Dataset]):
+    header, *rows = by_class(*place, {"mcp": "MCP"})
+    assert header[1:] == ["samples", "errors", "error rate %", "most confused with", "MCP AUPR-Error ↑"]
+    labels, correct = place[1].split("test")[1], place[0].outcomes()[0]
+    for index, row in enumerate(rows):
+        own = labels == index
+        expected = failure_metrics(place[0].confidence("mcp")[own], correct[own])["aupr_error"]
+        assert row[:3] == [CLASSES[index], str(own.sum()), str((~correct[own]).sum())]
+        assert row[-1] == (UNDEFINED if expected is None else f"{100 * expected:.2f}")
+
+
+def test_pixels_of_void_are_of_no_class(project: Path):
+    dataset = load_dataset(Path("data/prepared/streets"))
+    rows = by_class(Place("streets", 0, tuple(METHODS)), dataset, {"mcp": "MCP"})[1:]
+    assert sum(int(row[1].replace(",", "")) for row in rows) == (dataset.split("test")[1] != 3).sum()

@@ -1,0 +1,245 @@
+"""A served score is the stored one: packed in files of its own, without the data, for every score that can be; and what it answers."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from project_code import ROOT, entries, foreign, reached
+from served import RISKS, answer, params_of, place_of, score
+from small import trained_runs
+
+from confidnet_core.config import registry
+from confidnet_core.config.params import Params
+from confidnet_core.config.registry import marks, names
+from confidnet_core.evaluation.calibrators import fit_calibrator
+from confidnet_core.evaluation.result import RANK
+from confidnet_core.files import read_json, write_json
+from confidnet_core.scoring.fitted import checked, load_fitted, save_fitted
+from confidnet_core.scoring.run import Run
+from confidnet_core.serving.packing import add_networks, best_score, pack
+from confidnet_core.serving.registering import REQUIREMENTS
+from confidnet_core.serving.selective_classifier import NotServedError, SelectiveClassifier
+
+# What a served model does not have: the draws of a whole split, the classifiers of other seeds, the labels.
+ELSEWHERE = {name for name in names("scores") if name.startswith("mc_dropout")}
+ELSEWHERE |= {name for name, mark in marks("scores", names("scores"), "over_seeds").items() if mark}
+ELSEWHERE |= {name for name, mark in marks("scores", names("scores"), "oracle").items() if mark}
+SERVED = [name for name in names("scores") if name not in ELSEWHERE]
+both_tasks = pytest.mark.parametrize("task", ["digits", "segmentation"])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Run], Params]]:
+    root = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONFIDNET_DEVICE", "cpu")
+        runs = trained_runs(root)
+        for run in runs.values():
+            answer(run)
+            score(run, names("scores"), root)
+        yield root, runs, params_of(runs.values(), names("scores"), root)
+
+
+@pytest.fixture
+def runs(trained: tuple[Path, dict[str, Run], Params], monkeypatch: pytest.MonkeyPatch) -> dict[str, Run]:
+    monkeypatch.chdir(trained[0])
+    return {task: replace(run) for task, run in trained[1].items()}
+
+
+@pytest.fixture
+def params(trained: tuple[Path, dict[str, Run], Params]) -> Params:
+    return trained[2]
+
+
+def served(run: Run, method: str, params: Params, folder: Path, patch: pytest.MonkeyPatch) -> SelectiveClassifier:
+    """From its folder alone: the working directory is then an empty one."""
+    candidate = pack(place_of(run, method), method, params, folder / "packed")
+    add_networks(candidate)
+    shutil.copytree(folder / "packed", folder / "moved")
+    (folder / "empty").mkdir()
+    patch.chdir(folder / "empty")
+    return SelectiveClassifier.load(folder / "moved")
+
+
+@both_tasks
+@pytest.mark.parametrize("method", SERVED)
+def test_a_served_confidence_is_the_stored_one(runs, params, task, method, tmp_path, monkeypatch):
+    run, stored = runs[task], np.load(f"data/scores/{task}/seed0/{method}/test.npy")
+    images, counted, predicted = np.array(run.images), run.counted, np.array(run.predicted_maps)
+    answers = served(run, method, params, tmp_path, monkeypatch).predict(images)
+    np.testing.assert_array_equal(answers["confidence"][counted], stored)  # the same batches: bit for bit
+    np.testing.assert_array_equal(answers["class_index"], predicted)
+
+
+@both_tasks
+@pytest.mark.parametrize("method", ["stack", "confidnet"])
+def test_in_other_batches_it_differs_by_rounding_only(runs, params, task, method, tmp_path, monkeypatch):
+    stored, run = np.load(f"data/scores/{task}/seed0/{method}/test.npy"), runs[task]
+    images, counted = np.array(run.images), run.counted
+    model = served(run, method, params, tmp_path, monkeypatch)
+    one_by_one = np.concatenate([model.predict(images[[at]])["confidence"] for at in range(min(len(images), 20))])
+    inside = counted[: len(one_by_one)]
+    np.testing.assert_allclose(one_by_one[inside], stored[: inside.sum()], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", sorted(ELSEWHERE))
+def test_a_score_that_needs_more_than_new_images_is_found_out(runs, params, method, tmp_path):
+    with pytest.raises(NotServedError):
+        pack(place_of(runs["digits"], method), method, params, tmp_path / "packed")
+
+
+def test_only_the_networks_that_a_score_uses_are_packed(runs, params, tmp_path):
+    for method, networks in {"mcp": ["baseline"], "confidnet": ["baseline", "finetune"], "stack": ["baseline"]}.items():
+        add_networks(pack(place_of(runs["digits"], method), method, params, tmp_path / method))
+        assert sorted(path.name for path in (tmp_path / method / "networks").iterdir()) == networks
+
+
+@both_tasks
+def test_labels_probabilities_and_decisions_go_with_the_confidence(runs, params, task, tmp_path, monkeypatch):
+    run = runs[task]
+    validation, images, classes = run.validation, np.array(run.images), run.dataset.classes
+    calibrate = fit_calibrator(np.load(f"data/scores/{task}/seed0/entropy/val.npy"), validation.correct, RANK)
+    promises = read_json(Path(f"data/thresholds/{task}/seed0/entropy/threshold.json"))["thresholds"]
+    model = served(run, "entropy", params, tmp_path, monkeypatch)
+    answers = model.predict(images)
+    places = images.shape[:1] if task == "digits" else (len(images), *images.shape[2:])
+    assert {value.shape for value in answers.values()} == {places}
+    assert ("label" in answers) == (task == "digits")
+    if task == "digits":
+        assert answers["label"].tolist() == [classes[index] for index in answers["class_index"]]
+    np.testing.assert_array_equal(answers["probability"].ravel(), calibrate(answers["confidence"].ravel()))
+    assert model.target_risk == min([one["risk"] for one in promises if one["threshold"] is not None], default=max(RISKS))
+    assert answers["accepted"].any() == (task == "digits")  # two images promise nothing
+    for one in promises:
+        accepted = model.predict(images, {"risk": one["risk"]})["accepted"]
+        expected = answers["confidence"] >= (np.inf if one["threshold"] is None else one["threshold"])
+        np.testing.assert_array_equal(accepted, expected)
+
+
+def test_without_a_threshold_nothing_is_accepted(runs, params, tmp_path, monkeypatch):
+    images, place = np.array(runs["digits"].images[:3]), tmp_path / "moved/threshold.json"
+    served(runs["digits"], "mcp", params, tmp_path, monkeypatch)
+    content = read_json(place)
+    write_json(place, {"thresholds": [one | {"threshold": None} for one in content["thresholds"]]})
+    model = SelectiveClassifier.load(place.parent)
+    assert model.target_risk == max(RISKS) and model.guarantee()["threshold"] is None
+    assert not model.predict(images)["accepted"].any()
+
+
+@pytest.mark.parametrize("method", ["mcp", "corrected_mcp"])  # float64 and float32
+def test_a_confidence_that_is_the_threshold_is_accepted(runs, params, method, tmp_path, monkeypatch):
+    images, place = np.array(runs["digits"].images), tmp_path / "moved/threshold.json"
+    confidence = np.sort(served(runs["digits"], method, params, tmp_path, monkeypatch).predict(images)["confidence"])
+    write_json(place, {"thresholds": [{"risk": 0.5, "threshold": float(confidence[100])}]})
+    accepted = SelectiveClassifier.load(place.parent).predict(images)["accepted"]
+    assert accepted.sum() == (confidence >= confidence[100]).sum()
+
+
+def test_other_images_and_another_risk_are_refused(runs, params, tmp_path, monkeypatch):
+    images = np.array(runs["digits"].images[:2])
+    model = served(runs["digits"], "mcp", params, tmp_path, monkeypatch)
+    for wrong in (images / 255, images[0], images[:0], images.repeat(2, axis=2)):
+        with pytest.raises(ValueError, match=r"expected uint8 \(b, 1, 8, 8\) with b >= 1"):
+            model.predict(wrong)
+    with pytest.raises(ValueError, match=r"risk is 0\.2; this model has thresholds for 0\.05, 0\.3, 0\.9"):
+        model.predict(images, {"risk": 0.2})
+
+
+def test_the_best_score_on_validation_data_that_can_be_served_is_taken(runs, params, tmp_path):
+    place = place_of(runs["digits"], "mcp", "entropy", "mc_dropout", "tcp")
+    for method, value in {"mcp": 0.2, "entropy": 0.3, "mc_dropout": 0.4, "tcp": 0.9}.items():
+        _pretend(tmp_path / "project", method, value)
+    shutil.copytree("models", tmp_path / "project/models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path / "project")
+        found = best_score(place, params, tmp_path / "packed")
+    assert found.validation.method == "entropy"
+    assert [one.partition(" ")[0] for one in found.skipped] == ["mc_dropout"]
+
+
+def _pretend(project: Path, method: str, aupr_error: float) -> None:
+    """A copy of the digits' files, with this figure on validation data."""
+    for folder in ("prepared/digits", f"scores/digits/seed0/{method}", f"thresholds/digits/seed0/{method}", "predictions/digits/seed0"):
+        shutil.copytree(f"data/{folder}", project / "data" / folder, dirs_exist_ok=True)
+    path = project / f"data/scores/digits/seed0/{method}/metrics.json"
+    content = read_json(path)
+    content["val"]["metrics"]["aupr_error"] = aupr_error
+    write_json(path, content)
+
+
+OWN = """
+import torch
+
+def {name}(run):
+    shift = run.{kept}(middle)
+    return run.over_logits(lambda logits, _: logits.amax(1) - shift)
+
+def middle(run):
+    return float(run.validation.some_logits()[0].median())
+"""
+
+
+@pytest.mark.parametrize(("kept", "is_served"), [("fitted", True), ("once", False)])
+def test_a_score_of_ones_own_is_served_once_it_says_what_it_fitted(runs, params, tmp_path, monkeypatch, kept, is_served):
+    name = f"shifted_{kept}"
+    own = ModuleType(f"confidnet_core.scores.{name}")
+    exec(OWN.format(name=name, kept=kept), vars(own))
+    monkeypatch.setitem(sys.modules, own.__name__, own)
+    monkeypatch.setattr(registry, "names", lambda family: [*names(family), name])
+    score(runs["digits"], [name], Path())
+    if is_served:
+        pack(place_of(runs["digits"], name), name, params, tmp_path / name)
+    else:
+        with pytest.raises(NotServedError, match=r"it reads the val split, and not within Run\.fitted"):
+            pack(place_of(runs["digits"], name), name, params, tmp_path / name)
+
+
+def test_a_score_that_answers_otherwise_than_it_did_is_not_served(runs, params, tmp_path):
+    path = Path("data/scores/digits/seed0/temperature/fitted.pt")
+    fitted = load_fitted(path.parent, torch.device("cpu"))
+    shutil.copytree(".", tmp_path / "project")
+    save_fitted(tmp_path / "project" / path.parent, {key: 2 * value for key, value in fitted.items()})
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        pytest.raises(NotServedError, match="other confidences than those stored for 16 of 16 predictions"),
+    ):
+        patch.chdir(tmp_path / "project")
+        pack(place_of(runs["digits"], "temperature"), "temperature", params, tmp_path / "packed")
+
+
+def test_fitted_values_come_back_as_they_were(tmp_path):
+    values = {"a": [torch.arange(6.0)[::2], None, (1, 0.1, "x", True)], "b": float("inf")}
+    save_fitted(tmp_path, values)
+    found = load_fitted(tmp_path, torch.device("cpu"))
+    assert torch.equal(found["a"][0], values["a"][0]) and found["a"][1:] == values["a"][1:] and found["b"] == values["b"]
+    first = (tmp_path / "fitted.pt").read_bytes()
+    save_fitted(tmp_path, values)
+    assert (tmp_path / "fitted.pt").read_bytes() == first
+
+
+def test_a_fitted_value_that_no_file_can_hold_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"stack\.fit fitted a numpy\.ndarray; expected numbers, text.*torch\.from_numpy"):
+        checked([1.0, np.zeros(2)], "stack.fit")
+
+
+def test_a_damaged_file_of_fitted_values_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"fitted\.pt does not exist; `dvc repro` makes it"):
+        load_fitted(tmp_path, torch.device("cpu"))
+    (tmp_path / "fitted.pt").write_bytes(b"PK\x03\x04 cut")
+    with pytest.raises(ValueError, match=r"fitted\.pt is damaged"):
+        load_fitted(tmp_path, torch.device("cpu"))
+
+
+def test_the_requirements_are_all_that_the_code_of_a_served_model_imports():
+    code = reached(
+        ROOT / "confidnet_core/serving/selective_classifier.py", *(path for kind in ("models", "scores") for path in entries(kind))
+    )
+    packages = {"ruamel": "ruamel.yaml", "sklearn": "scikit-learn", "pydantic_core": "pydantic"}
+    outside = {name for path in code for name in foreign(path)} - set(sys.stdlib_module_names) - {"confidnet_core", "torchvision"}
+    assert {packages.get(name, name) for name in outside} | {"mlflow"} == set(REQUIREMENTS)  # torchvision: for pretrained encoders only

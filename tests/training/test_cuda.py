@@ -1,0 +1,123 @@
+"""A GPU gives what the CPU gives, up to the rounding of float32; its trainings repeat bit for bit, interrupted or not."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small import CONVNET, CPU, MC_DROPOUT, MLP, SEGNET, benchmark, same, small_digits, small_segmentation, state, trained_runs, training
+from small_params import replace
+from torch import Tensor
+
+from confidnet_core.config.params import Choice
+from confidnet_core.config.recipes import Augmentation
+from confidnet_core.config.registry import find, names
+from confidnet_core.data import SCORED, Dataset
+from confidnet_core.metrics import failure_metrics
+from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp
+from confidnet_core.networks.confidnet import freeze
+from confidnet_core.networks.device import device
+from confidnet_core.networks.inference import predict
+from confidnet_core.scoring.mc_dropout import sample
+from confidnet_core.scoring.run import Run
+from confidnet_core.training.trainings import finetune_confidnet, train_classifier, train_confidnet, train_corrected_mcp
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA is not available")
+CUDA = torch.device("cuda")
+both_tasks = pytest.mark.parametrize("task", ["digits", "segmentation"])
+every_training = pytest.mark.parametrize("stage", ["train_baseline", "train_confidnet", "finetune", "train_corrected_mcp"])
+every_model = pytest.mark.parametrize("model", [MLP, CONVNET, SEGNET], ids=lambda model: model.name)
+
+
+@pytest.fixture(autouse=True)
+def settings_of_the_stages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled()
+    monkeypatch.setenv("CONFIDNET_DEVICE", "cuda")
+    device()
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONFIDNET_DEVICE", "cpu")
+        yield trained_runs(tmp_path_factory.mktemp("trained"))
+
+
+def train(stage: str, model: Choice, folder: Path, stop_at: int | None = None, **settings: object) -> tuple[dict[str, Tensor], list]:
+    """Weights and history of three epochs on the GPU."""
+
+    def log(metrics: dict, epoch: int) -> None:
+        if epoch == stop_at:  # before the epoch is saved
+            raise KeyboardInterrupt
+
+    dataset: Dataset = small_segmentation() if model is SEGNET else small_digits()
+    what = benchmark(model, epochs=3, augmentation=Augmentation(flip=True, crop=2), **settings)
+    torch.manual_seed(0)
+    network = classifier = build_classifier(model, dataset)
+    how = replace(training(dataset, what.baseline, folder, stage), device=CUDA, log=log)
+    if stage == "train_baseline":
+        fit = train_classifier(classifier, how)
+    elif stage == "train_confidnet":
+        network = build_confidnet(freeze(classifier), what.confidnet, dataset)
+        fit = train_confidnet(network, replace(how, recipe=what.confidnet))
+    elif stage == "finetune":
+        network = build_confidnet(freeze(classifier), what.confidnet, dataset).finetuning()
+        fit = finetune_confidnet(network, classifier, replace(how, recipe=what.finetune))
+    else:
+        network = build_corrected_mcp(freeze(classifier), what.corrected_mcp, dataset)
+        fit = train_corrected_mcp(network, replace(how, recipe=what.corrected_mcp))
+    return state(network), fit.history
+
+
+@every_training
+@every_model
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_training_that_is_interrupted_ends_bit_for_bit_as_another_one(tmp_path: Path, stage: str, model: Choice, precision: str):
+    weights, history = train(stage, model, tmp_path / "uninterrupted", precision=precision)
+    with pytest.raises(KeyboardInterrupt):
+        train(stage, model, tmp_path / "interrupted", stop_at=3, precision=precision)
+    again, history_again = train(stage, model, tmp_path / "interrupted", precision=precision)
+
+    assert next(iter(weights.values())).is_cuda
+    assert same(weights, again)
+    assert history == history_again
+
+
+@pytest.mark.parametrize("flat", [{"sam_radius": 0.05}, {"swa_epochs": 1, "swa_learning_rate": 0.001}], ids=["sam", "swa"])
+def test_flat_minima_repeat_too(tmp_path: Path, flat: dict):
+    runs = [train("train_baseline", CONVNET, tmp_path / name, **flat) for name in ("first", "second")]
+    assert same(runs[0][0], runs[1][0])
+    assert runs[0][1] == runs[1][1]
+
+
+@both_tasks
+def test_a_classifier_gives_the_same_logits(trained: dict[str, Run], task: str):
+    run = trained[task]
+    network, images = replace(run).classifier.cpu(), run.dataset.split("test")[0]
+    on_cpu, on_gpu = (predict(network, images, run.dataset, where).logits for where in (CPU, CUDA))
+    np.testing.assert_allclose(on_gpu, on_cpu, rtol=1e-4, atol=1e-4 * np.abs(on_cpu).max())
+
+
+@both_tasks
+@pytest.mark.parametrize("split", SCORED)
+@pytest.mark.parametrize("name", names("scores"))
+def test_a_score_ranks_as_on_the_cpu(trained: dict[str, Run], monkeypatch: pytest.MonkeyPatch, task: str, split: str, name: str):
+    found = {}
+    for where in ("cpu", "cuda"):
+        monkeypatch.setenv("CONFIDNET_DEVICE", where)
+        run = replace(trained[task]).on(split)
+        found[where] = failure_metrics(find("scores", name)(run), run.correct)
+    for metric, value in found["cpu"].items():
+        assert found["cuda"][metric] == pytest.approx(value, abs=0.01), metric
+
+
+@both_tasks
+def test_dropout_passes_follow_from_the_seed(trained: dict[str, Run], task: str):
+    run = trained[task]
+    first, second, other = (sample(replace(run).classifier, run.dataset, "test", MC_DROPOUT, seed, CUDA) for seed in (0, 0, 1))
+    for quantity, values in first.items():
+        np.testing.assert_array_equal(values, second[quantity])
+        assert not np.array_equal(values, other[quantity])
