@@ -29,7 +29,10 @@ with stage_run(stage=sys.argv[1], benchmark='piped', seed=0, params={}):
 BETWEEN = """
 import sqlite3, time
 from pathlib import Path
-rows = sqlite3.connect('mlflow.db').execute("SELECT status FROM runs JOIN tags USING (run_uuid) WHERE key = 'role' ORDER BY tags.value")
+rows = sqlite3.connect('mlflow.db').execute(
+    "SELECT status FROM runs JOIN experiments USING (experiment_id) JOIN tags USING (run_uuid) "
+    "WHERE experiments.name = 'confidnet/piped' AND key = 'role' ORDER BY tags.value"
+)
 Path('between.txt').write_text(' '.join(status for status, in rows) + ' ' + Path('models/piped/seed0/baseline/weights.pt').read_text())
 while Path('hold').exists():
     time.sleep(0.1)
