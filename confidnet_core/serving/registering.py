@@ -149,12 +149,11 @@ def _set_champion(client: Any, version: Any, forced: bool) -> list[str]:
     former = version_by_alias(client, version.name, ALIAS)
     if former is not None and former.version == version.version:
         return [ALIAS]
-    why = None if forced or former is None else _why_not_better(version.tags, former.tags)
-    if why is None:
-        client.set_registered_model_alias(version.name, ALIAS, version.version)
-        return [ALIAS]
-    command = f"`python -m confidnet_core register {version.tags['benchmark']} --{ALIAS}` gives it the alias"
-    return [f"{ALIAS} stays version {former.version}, {why}; {command}"]
+    if former is not None and not forced and (why := _why_not_better(version.tags, former.tags)):
+        command = f"`python -m confidnet_core register {version.tags['benchmark']} --{ALIAS}` gives it the alias"
+        return [f"{ALIAS} stays version {former.version}, {why}; {command}"]
+    client.set_registered_model_alias(version.name, ALIAS, version.version)
+    return [ALIAS]
 
 
 def _why_not_better(new: Mapping[str, str], former: Mapping[str, str]) -> str | None:

@@ -156,8 +156,8 @@ class SelectiveClassifier:
 
     def _dataset(self, images: np.ndarray) -> Dataset:
         labels = np.full((len(images), *images.shape[2:]) if self.facts["segmentation"] else len(images), UNKNOWN)
-        given = {name: tuple(self.facts[name]) for name in ("classes", "mean", "std")}
-        return _Images(images, labels, {}, source="images to predict", **given)
+        classes, mean, std = (tuple(self.facts[name]) for name in ("classes", "mean", "std"))
+        return _Images(images, labels, {}, source="images to predict", classes=classes, mean=mean, std=std)
 
     def _presented(self, images: np.ndarray) -> Run:
         dataset = self._dataset(images)

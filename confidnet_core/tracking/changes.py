@@ -17,10 +17,9 @@ NAMED = 2  # changes that a name lists; more are counted
 
 def settings(benchmark: str, written: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Nested params of a benchmark and of all benchmarks, from the content of a params.yaml, by default the working directory's."""
-    if written is None:
-        written = (read_yaml(PARAMS) or {}) if PARAMS.exists() else {}
-    shared = {name: value for name, value in written.items() if name not in ("run", "benchmarks")}
-    return shared | (written.get("benchmarks") or {}).get(benchmark, {})
+    content: Mapping[str, Any] = written if written is not None else (read_yaml(PARAMS) or {}) if PARAMS.exists() else {}
+    shared = {name: value for name, value in content.items() if name not in ("run", "benchmarks")}
+    return shared | (content.get("benchmarks") or {}).get(benchmark, {})
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
