@@ -4,7 +4,7 @@ ROW.json, ROW.lock   of a stage, locked while its process lives
 ROW.json             of an execution between two of its stages, with the identity of the DVC process that will start the next one
 
 After SIGKILL the lock is free, or the process gone, and the marker still there: the next run of the project, whichever it is, and
-`confidnet ui` close that row as killed. Markers are made and looked through under the project's store lock.
+ui.py close that row as killed. Markers are made and looked through under the project's store lock.
 """
 
 import os
