@@ -35,8 +35,8 @@ plots: $(READY) ## a page with what `dvc plots` draws, which needs no network
 docs: $(READY) ## the tables of results in README.md and docs/, written from reports/
 	python -m docs.tables
 
-ui: $(READY) ## MLflow in a browser
-	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+ui: $(READY) ## MLflow in a browser, opened at the results
+	python -m confidnet_core.tracking.ui
 
 # Types and tests side by side, a core each.
 quick: $(READY) lint ## in a minute: style, types, and the tests that need no pipeline

@@ -205,7 +205,7 @@ def register(benchmarks: tuple[str, ...], champion: bool) -> None:
     model is registered once.
     """
     from confidnet_core.config.params import load_params
-    from confidnet_core.serving.selective_classifier import registering  # torch takes seconds
+    from confidnet_core.serving import registering  # torch takes seconds
 
     params = load_params()
     for benchmark in benchmarks or params.run:

@@ -51,9 +51,9 @@ def moved_scores(found: list[Experiment]) -> list[str]:
 
 def _largest_move(found: list[Experiment], key: Key) -> float | None:
     """From a baseline, in percentage points; 0 where a value only came or went, None where all are their baselines'."""
-    pairs = [(each, benchmark) for each in found if each.baseline for benchmark in each.results]
-    differences = [each.difference(benchmark, key) for each, benchmark in pairs]
-    gone = any((each.value(benchmark, key) is None) != (each.baseline.value(benchmark, key) is None) for each, benchmark in pairs)
+    pairs = [(each, each.baseline, benchmark) for each in found if each.baseline for benchmark in each.results]
+    differences = [each.difference(benchmark, key) for each, _, benchmark in pairs]
+    gone = any((each.value(benchmark, key) is None) != (baseline.value(benchmark, key) is None) for each, baseline, benchmark in pairs)
     return max([abs(difference) for difference in differences if difference] + [0.0] * gone, default=None)
 
 

@@ -34,9 +34,8 @@ GAP = 2  # blanks between columns, of which rich sets one itself
 NAME_WIDTH, NARROW_NAME_WIDTH, CHANGE_WIDTH, HEADING_WIDTH = 26, 18, 28, 12  # characters at most, before a cell is folded
 WIDE = 100  # columns of a terminal
 STYLES = {"failed": "red", "running": "yellow", "queued": "dim", COMMIT: "bold", WORKSPACE: "italic"}
-LEGEND = (
-    "Accuracy and AUPR-Error of the scores in percent, higher is better, each with its difference to the commit. Bold: best of its column."
-)
+LEGEND = "Accuracy and AUPR-Error in percent, higher is better, with differences to the commit. Bold: best of its column."
+ERROR_RATE = "AUPR-Error grows with the error rate: where the accuracy moved, a difference is not the score's alone."
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,11 @@ class Column:
         return max(*(len(self.text(at)) for at in range(len(self.cells))), *map(len, self.heading_lines))
 
     def text(self, at: int) -> Text:
-        """The cell with its value and difference where those of the other rows are."""
+        """The cell, with its value and its difference below those of the other rows."""
         value, difference, is_best = self.cells[at]
-        room = max(len(each) for _, each, _ in self.cells)
+        value_width, room = max(len(cell[0]) for cell in self.cells), max(len(cell[1]) for cell in self.cells)
         style = "green" if difference.startswith("+") else "red"
-        return Text.assemble((value, "bold" if is_best else ""), (f" {difference:>{room}}" if room else "", style))
+        return Text.assemble((f"{value:>{value_width}}", "bold" if is_best else ""), (f" {difference:>{room}}" if room else "", style))
 
 
 def show(console: Console, found: list[Experiment], scores: str | None, form: str) -> None:
@@ -115,7 +114,7 @@ def print_table(console: Console, found: list[Experiment], scores: list[str]) ->
     table.add_column("status", no_wrap=True)
     table.add_column("changed", max_width=room, overflow="fold")
     for column in shown:
-        table.add_column("\n".join(column.heading_lines), justify="right", no_wrap=True, vertical="top")
+        table.add_column(Text("\n".join(column.heading_lines), justify="right"), width=column.width, no_wrap=True)
     for at, row in enumerate(rows):
         style = STYLES.get(row.experiment.status, "")
         change = Text("\n".join(folded(changes[at], room, ", ")))
@@ -164,14 +163,14 @@ def csv_text(found: list[Experiment]) -> str:
 
 
 def folded(parts: Iterable[str], width: int, between: str = "", end: str = "") -> list[str]:
-    """PARTS with BETWEEN them in lines of at most WIDTH characters, as far as a part is no longer; END is taken off the last one."""
+    """PARTS in lines of at most WIDTH characters, as far as a part is no longer, BETWEEN them in a line; END is taken off the last part."""
     lines: list[str] = []
     for part in parts:
         if lines and len(lines[-1]) + len(between) + len(part.removesuffix(end)) <= width:
             lines[-1] += between + part
         else:
             lines.append(part)
-    return [*(line + between.rstrip() for line in lines[:-1]), *(line.removesuffix(end) for line in lines[-1:])]
+    return [*lines[:-1], *(line.removesuffix(end) for line in lines[-1:])]
 
 
 def _rows(found: list[Experiment]) -> list[Row]:
@@ -208,7 +207,8 @@ def _change_texts(row: Row, names: dict[Key, str]) -> list[str]:
     """As for `dvc exp run -S`: name=value, +name=value where the baseline has none, ~name where it was taken away."""
     if not row.is_experiment:
         return []
-    added = [key for key in row.experiment.changes if value_at(row.experiment.baseline.params, key) is ABSENT]
+    before = row.experiment.baseline.params if row.experiment.baseline else {}
+    added = [key for key in row.experiment.changes if value_at(before, key) is ABSENT]
     return [
         f"~{names[key]}" if value is ABSENT else f"{'+' * (key in added)}{names[key]}={value_text(value)}"
         for key, value in row.experiment.changes.items()
@@ -218,10 +218,10 @@ def _change_texts(row: Row, names: dict[Key, str]) -> list[str]:
 def _notes(found: list[Experiment], hidden: list[str]) -> list[str]:
     """What stands below the table."""
     notes = [LEGEND]
+    if any(each.difference(benchmark, ACCURACY) for each in found for benchmark in each.results):
+        notes.append(ERROR_RATE)
     if hidden:
-        notes.append(
-            f"Moved, too, but not shown at this width: {', '.join(hidden)}. --scores NAME chooses others, --md and --csv have all."
-        )
+        notes.append(f"Not shown at this width: {', '.join(hidden)}. --scores NAME chooses others, --md and --csv show all.")
     notes += [f"{each.name}: {each.problem}" for each in found if each.problem]
     if any(each.status == "failed" for each in found):
         notes.append("failed: `dvc queue logs NAME` shows why; `dvc queue remove --failed` clears the list.")

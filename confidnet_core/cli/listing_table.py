@@ -11,7 +11,7 @@ from rich.text import Text
 
 from confidnet_core.cli.listing import Listed
 
-NEEDS = {"trained": "a training", "fitted": "validation data", "neighbours": "training features"}  # `learned` of a score in words
+NEEDS = {"trained": "trained network", "fitted": "validation data", "neighbours": "training features"}  # `learned` of a score in words
 
 
 def show(console: Console, kind: str, found: list[Listed], verbose: bool, as_json: bool) -> None:

@@ -38,7 +38,8 @@ def write_template(root: Path) -> Path:
         from vl_convert import javascript_bundle
     except ModuleNotFoundError:
         raise ValueError("the package vl-convert-python is not installed; `pip install vl-convert-python`") from None
-    bundle = javascript_bundle(vl_version="5.21")  # the newest of the version for which the templates are
+    # The newest of the version for which the templates are.
+    bundle = javascript_bundle(vl_version="5.21")  # pyright: ignore[reportCallIssue]  # its stub lacks the default of `snippet`
     path = root / ".dvc" / TEMPLATE
     write_text(path, PAGE.format(scripts=bundle.replace("</script", "<\\/script")))
     return path

@@ -19,6 +19,7 @@ from confidnet_core.cli.timed_costs import timed_costs
 from confidnet_core.comparison.costs import COLUMNS as COST_COLUMNS
 from confidnet_core.comparison.differences import by_verdict, sentence_of
 from confidnet_core.comparison.frames import BY_METRIC, HEADLINE, SHOWN
+from confidnet_core.comparison.lines import groups_of
 from confidnet_core.comparison.main_table import errors_line, main_table
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.rendering import as_csv, as_frame, as_json, markdown
@@ -77,7 +78,7 @@ def show_costs(console: Console, reports: Path, names: Sequence[str], took: Call
     benchmarks = _known("benchmark", names, costs["benchmark"].unique(), reports / "costs.csv")
     tables = {
         name: timed_costs(rows, took(name), reference_of(reports))
-        for name, rows in costs.groupby("benchmark", sort=False)
+        for name, rows in groups_of(costs, "benchmark")
         if name in (benchmarks or [name])
     }
     if form != TERMINAL:
@@ -143,7 +144,7 @@ def _show_side_by_side(console: Console, reports: Path, revisions: dict[str, str
 
 
 def _chosen(reports: Path, names: Sequence[str]) -> tuple[pd.DataFrame | None, dict[str, str], list[str]]:
-    """The frame of this folder, and NAMES told apart into revisions, NAME -> commit, and benchmarks."""
+    """The frame of this folder, and which of NAMES are revisions, NAME -> commit, and which benchmarks."""
     path = reports / "comparison.csv"
     frame = _read(path, [*KEYS, *METRICS]) if path.exists() or not names else None
     here = [] if frame is None else list(frame["benchmark"].unique())
@@ -169,12 +170,12 @@ def _columns(choice: Choice) -> list[Column]:
 def _groups(frame: pd.DataFrame, benchmarks: Sequence[str], seeds: Sequence[int]) -> dict[str, pd.DataFrame]:
     _known("seed", seeds, frame["seed"].unique(), Path("reports/comparison.csv"))
     frame = frame[frame["seed"].isin(seeds)] if seeds else frame
-    return {name: group for name, group in frame.groupby("benchmark", sort=False) if name in (benchmarks or [name])}
+    return {name: group for name, group in groups_of(frame, "benchmark") if name in (benchmarks or [name])}
 
 
 def _intervals(group: pd.DataFrame) -> pd.DataFrame | None:
     """Those of the file, which has them of single seeds and not of means."""
-    ends = [name for name in group if name.endswith(("_low", "_high"))]
+    ends = [name for name in map(str, group) if name.endswith(("_low", "_high"))]
     return group.set_index(["benchmark", "method"])[ends] if group["seed"].nunique() == 1 else None
 
 
@@ -219,7 +220,7 @@ def _print_verdicts(console: Console, compared: pd.DataFrame, columns: Sequence[
 def _verdicts(compared: pd.DataFrame, columns: Sequence[Column]) -> Iterator[tuple[int, Text]]:
     for column in columns:
         own = compared[compared["metric"] == column.key]
-        for other, rows in own.groupby("against", sort=False):
+        for other, rows in groups_of(own, "against"):
             yield 0, Text(f"{column.title} against {display_name(other)}", style="bold")
             for verdict, methods in by_verdict(rows, column.key).items():
                 style = "green" if verdict == BETTER else ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -43,7 +44,9 @@ def side_by_side(studies: Sequence[Study], benchmark: str, metric: Column, sort:
 
 
 def _cell(means: pd.DataFrame | None, method: str, metric: Column) -> Cell:
-    return Cell(np.nan) if means is None or method not in means.index else metric_cell(means.loc[method], metric.key)
+    if means is None or method not in means.index:
+        return Cell(np.nan)
+    return metric_cell(cast("pd.Series", means.loc[method]), metric.key)
 
 
 def _with_difference(cell: Cell, first: float | None, metric: Column) -> Cell:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pandas as pd
 
 from confidnet_core.comparison.costs import cost_table, stages_of
+from confidnet_core.comparison.lines import lines_of
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import Cell, Column, Row, Table
 from confidnet_core.tracking.timings import Timing, means_over_seeds
@@ -29,9 +30,9 @@ def timed_costs(costs: pd.DataFrame, took: Iterable[Timing], reference: str | No
     reference: the score with which times are compared; None compares them with none
     """
     means = means_over_seeds(took)
-    times = {row.method: _milliseconds(row.method, row.extra_passes, means) for row in costs.itertuples()}
+    times = {row.method: _milliseconds(row.method, row.extra_passes, means) for row in lines_of(costs)}
     unit, rows = times.get(reference or "", math.nan), []
-    for row, cost in zip(cost_table(costs).rows, costs.itertuples(), strict=True):
+    for row, cost in zip(cost_table(costs).rows, lines_of(costs), strict=True):
         relative = [Cell(times[cost.method] / unit)] if reference else []
         timed = (Cell(times[cost.method]), *relative, Cell(_training(cost.method, cost.extra_passes, means)))
         rows.append(replace(row, cells=(*row.cells, *timed)))

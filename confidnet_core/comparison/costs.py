@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from confidnet_core.comparison.lines import groups_of, lines_of
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import Cell, Column, Row, Table
 from confidnet_core.config.params import Params
@@ -104,7 +105,7 @@ def cost_frame(everywhere: Iterable[Place], params: Params) -> pd.DataFrame:
 
 def cost_tables(costs: pd.DataFrame) -> dict[str, list[Table]]:
     """BENCHMARK -> table of a `cost_frame`."""
-    return {benchmark: [cost_table(rows)] for benchmark, rows in costs.groupby("benchmark", sort=False)}
+    return {benchmark: [cost_table(rows)] for benchmark, rows in groups_of(costs, "benchmark")}
 
 
 def cost_table(costs: pd.DataFrame) -> Table:
@@ -117,7 +118,5 @@ def cost_table(costs: pd.DataFrame) -> Table:
         "Milliseconds an image and training seconds are not among the results, since they differ from machine to machine:",
         "`confidnet show --cost` prints those that MLflow has of the last runs, `confidnet report` shows them on the page.",
     )
-    rows = (
-        Row(row.method, display_name(row.method), (Cell(text=row.needs), Cell(row.extra_passes))) for row in costs.itertuples(index=False)
-    )
+    rows = (Row(row.method, display_name(row.method), (Cell(text=row.needs), Cell(row.extra_passes))) for row in lines_of(costs))
     return Table("What a score costs", (NEEDS, EXTRA_PASSES), tuple(rows), legend=legend)

@@ -5,11 +5,13 @@ Percentile intervals, Efron & Tibshirani 1993, chapter 13; p-values corrected fo
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from confidnet_core.comparison.frames import BY_METRIC, HEADLINE, SHOWN, mean_over_seeds
+from confidnet_core.comparison.lines import groups_of, lines_of
 from confidnet_core.comparison.main_table import units
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import ALIKE, BETTER, MARKS, UNDEFINED, WORSE, Cell, Column, Row, Table, joined
@@ -22,7 +24,7 @@ def mean_replicates(replicates: Mapping[tuple[str, int, str], np.ndarray]) -> di
     groups: dict[tuple[str, str], list[np.ndarray]] = {}
     for (benchmark, _, method), rows in replicates.items():
         groups.setdefault((benchmark, method), []).append(rows)
-    return {key: np.mean(group, axis=0, dtype=np.float64) for key, group in groups.items()}
+    return {key: np.asarray(np.mean(group, axis=0, dtype=np.float64)) for key, group in groups.items()}
 
 
 def differences(
@@ -36,7 +38,7 @@ def differences(
     verdict      better, worse or "no significant difference", as p_corrected < 1 - LEVEL says; NaN where the difference is undefined
     """
     rows = []
-    for benchmark, group in frame[~frame["oracle"]].groupby("benchmark", sort=False):
+    for benchmark, group in groups_of(frame[~frame["oracle"]], "benchmark"):
         means = mean_over_seeds(group).set_index("method")
         for method, other in _pairs(list(means.index), against):
             paired = replicates[benchmark, method].astype(np.float64) - replicates[benchmark, other]
@@ -47,7 +49,7 @@ def differences(
     names = ["benchmark", "method", "against", "metric", "difference", "low", "high", "p"]
     compared = pd.DataFrame(rows, columns=names).astype({"difference": float, "p": float})
     compared["p_corrected"] = compared.groupby(["benchmark", "metric"], sort=False)["p"].transform(holm) if rows else compared["p"]
-    compared["verdict"] = [_verdict(row, level) for row in compared.itertuples()]
+    compared["verdict"] = [_verdict(row, level) for row in lines_of(compared)]
     return compared
 
 
@@ -61,7 +63,7 @@ def holm(p: pd.Series) -> pd.Series:
 def significance_tables(compared: pd.DataFrame, frame: pd.DataFrame, level: float) -> dict[str, list[Table]]:
     """BENCHMARK -> the differences of `differences` as a table, and above it in words which methods are better and worse."""
     tables = {}
-    for benchmark, rows in compared.groupby("benchmark", sort=False):
+    for benchmark, rows in groups_of(compared, "benchmark"):
         errors = frame[frame["benchmark"] == benchmark].drop_duplicates("seed")["errors"]
         on = " + ".join(f"{count:,}" for count in errors) if len(errors) <= 5 else f"{errors.sum():,}"
         others = list(dict.fromkeys(rows["against"]))
@@ -75,7 +77,7 @@ def significance_tables(compared: pd.DataFrame, frame: pd.DataFrame, level: floa
             Table(
                 f"Differences from {joined(map(display_name, others))}",
                 (Column("against", "against", words=True), *SHOWN),
-                tuple(_row(pair, group) for pair, group in rows.groupby(["method", "against"], sort=False)),
+                tuple(_row(str(method), str(other), group) for (method, other), group in rows.groupby(["method", "against"], sort=False)),
                 notes=(f"{HEADLINE.title}, on {on} errors:", words),
                 legend=legend,
             )
@@ -88,7 +90,7 @@ def by_verdict(rows: pd.DataFrame, metric: str = HEADLINE.key) -> dict[str, list
     verdicts = rows[rows["metric"] == metric].set_index("method")["verdict"]
     methods: dict[str, list[str]] = {verdict: [] for verdict in (BETTER, WORSE, ALIKE, UNDEFINED)}
     for method, verdict in verdicts.items():
-        methods[verdict if verdict in (BETTER, WORSE) else UNDEFINED if pd.isna(verdict) else ALIKE].append(method)
+        methods[verdict if verdict in (BETTER, WORSE) else UNDEFINED if pd.isna(verdict) else ALIKE].append(str(method))
     return {verdict: own for verdict, own in methods.items() if own}
 
 
@@ -103,13 +105,12 @@ def sentence_of(verdict: str) -> str:
     return f"significantly {verdict}" if verdict in (BETTER, WORSE) else verdict
 
 
-def _row(pair: tuple[str, str], group: pd.DataFrame) -> Row:
-    method, other = pair
-    by_metric = {row.metric: row for row in group.itertuples()}
+def _row(method: str, other: str, group: pd.DataFrame) -> Row:
+    by_metric = {row.metric: row for row in lines_of(group)}
     return Row(method, display_name(method), (Cell(text=display_name(other)), *(_cell(by_metric[column.key]) for column in SHOWN)))
 
 
-def _cell(row: tuple) -> Cell:
+def _cell(row: Any) -> Cell:
     if np.isnan(row.difference):
         return Cell(np.nan)
     verdict = row.verdict if row.verdict in (BETTER, WORSE) else None
@@ -132,7 +133,7 @@ def _p_value(paired: np.ndarray) -> float:
     return min(1.0, 2 * (rarer + 1) / (len(defined) + 1))
 
 
-def _verdict(row: tuple, level: float) -> str | float:
+def _verdict(row: Any, level: float) -> str | float:
     if np.isnan(row.difference) or np.isnan(row.p_corrected):
         return np.nan
     if row.p_corrected >= 1 - level or row.difference == 0:

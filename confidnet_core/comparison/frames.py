@@ -5,6 +5,7 @@ What each metric measures stands with its definition in metrics/failure.py.
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -75,10 +76,10 @@ def mean_over_seeds(frame: pd.DataFrame, intervals: pd.DataFrame | None = None) 
     return (means if intervals is None else means.join(intervals)).reset_index()
 
 
-def metric_cell(row: Mapping[str, float], metric: str, verdict: str | None = None) -> Cell:
+def metric_cell(row: Mapping[Any, Any] | pd.Series, metric: str, verdict: str | None = None) -> Cell:
     """The metric of a row of `mean_over_seeds`, with its deviation and its interval where it has them."""
-    known = {name: _number(row.get(f"{metric}_{end}")) for name, end in (("deviation", "std"), ("low", "low"), ("high", "high"))}
-    return Cell(float(row[metric]), **known, verdict=verdict)
+    deviation, low, high = (_number(row.get(f"{metric}_{end}")) for end in ("std", "low", "high"))
+    return Cell(float(row[metric]), deviation, low, high, verdict=verdict)
 
 
 def method_row(row: Mapping, cells: Iterable[Cell], seeds: int = 1) -> Row:
@@ -96,7 +97,8 @@ def summary(frame: pd.DataFrame) -> dict:
     for benchmark, group in frame.groupby("benchmark", sort=False):
         seeds, results = group.drop_duplicates("seed"), means_by_method(group[~group["oracle"]])
         headline = {method: _percent(means[HEADLINE.key]) for method, means in results.items()}
-        best = max((method for method, value in headline.items() if value is not None), key=headline.__getitem__, default=None)
+        known = {method: value for method, value in headline.items() if value is not None}
+        best = max(known, key=known.__getitem__, default=None)
         content[benchmark] = {
             "accuracy": _percent(seeds["accuracy"].mean()),
             "errors": round(float(seeds["errors"].mean()), 2),
@@ -110,7 +112,7 @@ def summary(frame: pd.DataFrame) -> dict:
 def means_by_method(frame: pd.DataFrame) -> dict[str, dict[str, float | None]]:
     """METHOD -> metric -> mean over seeds, None where undefined, of a `comparison_frame` of one benchmark."""
     means = mean_over_seeds(frame).set_index("method")[list(METRICS)]
-    return {method: {name: None if np.isnan(value) else value for name, value in row.items()} for method, row in means.iterrows()}
+    return {str(method): {str(name): None if np.isnan(value) else value for name, value in row.items()} for method, row in means.iterrows()}
 
 
 def conventions_table(measured: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> Table:

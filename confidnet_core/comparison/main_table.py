@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from confidnet_core.comparison.frames import BY_METRIC, COLUMNS, HEADLINE, mean_over_seeds, method_row, metric_cell
+from confidnet_core.comparison.lines import groups_of, lines_of
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.rendering import markdown
 from confidnet_core.comparison.tables import BETTER, MARKS, UNDEFINED, WORSE, Cell, Column, Table, format_count, format_value, joined
@@ -49,13 +50,13 @@ def significance(compared: pd.DataFrame | None, benchmark: str) -> tuple[dict[tu
         return {}, None
     reference = own["against"].iloc[0]
     clear = own[(own["against"] == reference) & own["verdict"].isin([BETTER, WORSE])]
-    return {(row.method, row.metric): row.verdict for row in clear.itertuples()}, reference
+    return {(row.method, row.metric): row.verdict for row in lines_of(clear)}, reference
 
 
 def accuracy_line(group: pd.DataFrame) -> str:
     """Accuracy, errors and samples of each seed of a benchmark."""
     seeds = group.drop_duplicates("seed")
-    facts = [f"accuracy {format_value(100 * row.accuracy)}%, {row.errors:,} errors among {row.samples:,}" for row in seeds.itertuples()]
+    facts = [f"accuracy {format_value(100 * row.accuracy)}%, {row.errors:,} errors among {row.samples:,}" for row in lines_of(seeds)]
     return facts[0] if len(facts) == 1 else "; ".join(f"seed {seed}: {fact}" for seed, fact in zip(seeds["seed"], facts, strict=True))
 
 
@@ -72,7 +73,7 @@ def document(
 ) -> str:
     """One Markdown section a benchmark of a `comparison_frame`: its accuracy, its note, its main table of TABLES, and what is BELOW."""
     sections, below = [], list(below)
-    for benchmark, group in frame.groupby("benchmark", sort=False):
+    for benchmark, group in groups_of(frame, "benchmark"):
         others = [markdown(table, 3) for part in below for table in part.get(benchmark, ())]
         parts = (f"## {benchmark}", accuracy_line(group), notes.get(benchmark), markdown(tables[benchmark], None), *others)
         sections.append("\n\n".join(part for part in parts if part))
@@ -106,5 +107,5 @@ def units(columns: Iterable[Column]) -> str:
     for column in columns:
         if not column.words:
             by_scale.setdefault(column.scale, []).append(column.title)
-    words = {100: "in percent", 1000: "times 1000"}
+    words: dict[float, str] = {100: "in percent", 1000: "times 1000"}
     return ", ".join(f"{joined(titles)} {words[scale]}" if scale in words else joined(titles) for scale, titles in by_scale.items())

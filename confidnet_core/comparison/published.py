@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from confidnet_core.comparison.frames import COLUMNS, mean_over_seeds, metric_cell
+from confidnet_core.comparison.lines import groups_of, records_of
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import UNDEFINED, Cell, Column, Row, Table, format_count
 from confidnet_core.config.registry import names, suggestion
@@ -34,8 +35,9 @@ def load_published(path: Path = FILE) -> pd.DataFrame:
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     for problem in _problems(frame):
         raise ValueError(f"{path}: {problem}")
-    numbers = frame[[*RATES, *SIZES]]
-    return frame.assign(**numbers.where(numbers != "", "nan").astype(float))
+    texts = frame[[*RATES, *SIZES]]
+    numbers = texts.where(texts != "", "nan").astype(float)
+    return frame.assign(**{str(name): column for name, column in numbers.items()})
 
 
 def beside_published(frame: pd.DataFrame, published: pd.DataFrame, intervals: pd.DataFrame | None = None) -> dict[str, list[Table]]:
@@ -44,7 +46,7 @@ def beside_published(frame: pd.DataFrame, published: pd.DataFrame, intervals: pd
     frame: a `comparison_frame`; published: of load_published; intervals: of our means. Unverified counts are left out, ablations too.
     """
     tables = {}
-    for benchmark, theirs in published[published["variant"] == ""].groupby("benchmark", sort=False):
+    for benchmark, theirs in groups_of(published[published["variant"] == ""], "benchmark"):
         means = mean_over_seeds(frame[frame["benchmark"] == benchmark], intervals)
         means = means[means["method"].isin(theirs["method"])]
         if len(means):
@@ -93,7 +95,7 @@ def _problems(frame: pd.DataFrame) -> Iterator[str]:
         if name not in frame.columns:
             yield f"the column {name} is missing"
     scores = names("scores")
-    for line, row in enumerate(frame.to_dict("records"), start=2):
+    for line, row in enumerate(records_of(frame), start=2):
         yield from (f"line {line}: {problem}" for problem in _row_problems(row, scores))
     for line in np.flatnonzero(frame.duplicated(["benchmark", "method", "variant"])) + 2:
         yield f"line {line}: its benchmark, method and variant stand in a line above, too"

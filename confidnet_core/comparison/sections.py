@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from confidnet_core.comparison.frames import HEADLINE, OPERATING_POINTS, SHOWN, mean_over_seeds, method_row, metric_cell
+from confidnet_core.comparison.lines import groups_of
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import Cell, Column, Row, Table
 from confidnet_core.evaluation.stored import Place
@@ -59,7 +61,7 @@ def guarantees(everywhere: Iterable[Place]) -> pd.DataFrame:
 def operating_points(frame: pd.DataFrame, intervals: pd.DataFrame) -> dict[str, list[Table]]:
     """BENCHMARK -> table of OPERATING_POINTS, from the arguments of `mean_over_seeds`."""
     tables = {}
-    for benchmark, group in frame[~frame["oracle"]].groupby("benchmark", sort=False):
+    for benchmark, group in groups_of(frame[~frame["oracle"]], "benchmark"):
         rows = (
             method_row(row, (metric_cell(row, column.key) for column in OPERATING_POINTS))
             for row in mean_over_seeds(group, intervals).to_dict("records")
@@ -73,15 +75,16 @@ def operating_points(frame: pd.DataFrame, intervals: pd.DataFrame) -> dict[str, 
     return tables
 
 
-def calibration_tables(found: pd.DataFrame) -> dict[str, list[Table]]:
+def calibration_tables(calibrated: pd.DataFrame) -> dict[str, list[Table]]:
     """BENCHMARK -> table of `probabilities`, means over seeds."""
     tables = {}
-    for benchmark, group in _by_benchmark(found):
+    for benchmark, group in _by_benchmark(calibrated):
         methods = group.groupby("method", sort=False)
-        means = methods[[name for name in group if name.startswith(CALIBRATION)]].mean()
+        means = methods[[name for name in map(str, group) if name.startswith(CALIBRATION)]].mean()
         how = methods["how"].agg(lambda texts: "; ".join(dict.fromkeys(texts)))
         rows = []
-        for method, row in means.iterrows():
+        for key, row in means.iterrows():
+            method = str(key)
             cells = (metric_cell(row, column.key) for column in PROBABILITY_COLUMNS)
             rows.append(Row(method, display_name(method), (Cell(text=how[method]), *cells)))
         legend = (
@@ -95,11 +98,11 @@ def calibration_tables(found: pd.DataFrame) -> dict[str, list[Table]]:
     return tables
 
 
-def guarantee_tables(found: pd.DataFrame) -> dict[str, list[Table]]:
+def guarantee_tables(guaranteed: pd.DataFrame) -> dict[str, list[Table]]:
     """BENCHMARK -> a table of `guarantees` for each target risk, means over seeds; the last one has the legend."""
     tables = {}
-    for benchmark, group in _by_benchmark(found):
-        drawn = [_at_risk(*each) for each in group.groupby("risk")]
+    for benchmark, group in _by_benchmark(guaranteed):
+        drawn = [_at_risk(cast("float", risk), lines) for risk, lines in group.groupby("risk")]
         drawn[0] = replace(drawn[0], title="Thresholds with a guarantee")
         drawn[-1] = replace(drawn[-1], legend=_guarantee_legend(group))
         tables[benchmark] = drawn
@@ -122,13 +125,13 @@ def rank_table(frame: pd.DataFrame) -> Table | None:
     if ranked.isna().any(axis=None):
         legend.append("Pairs where a metric is undefined are left out of its means.")
     columns = tuple(Column(column.key, column.title) for column in SHOWN)
-    rows = (Row(method, display_name(method), tuple(Cell(value) for value in row)) for method, row in means.iterrows())
+    rows = (Row(str(method), display_name(str(method)), tuple(Cell(value) for value in row)) for method, row in means.iterrows())
     return Table("Ranks", columns, tuple(rows), legend=tuple(legend))
 
 
-def _by_benchmark(found: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+def _by_benchmark(frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
     """Nothing where the oracle is the only method."""
-    return found.groupby("benchmark", sort=False) if len(found) else ()
+    return groups_of(frame, "benchmark") if len(frame) else ()
 
 
 def _guarantee_legend(group: pd.DataFrame) -> tuple[str, ...]:
@@ -158,7 +161,7 @@ def _guarantee_legend(group: pd.DataFrame) -> tuple[str, ...]:
 def _at_risk(risk: float, lines: pd.DataFrame) -> Table:
     if lines["threshold"].isna().all():
         return Table("", notes=(f"At most {100 * risk:g} % errors: no threshold satisfies the guarantee for any method.",))
-    rows = (Row(method, display_name(method), _guarantee(seeds)) for method, seeds in lines.groupby("method", sort=False))
+    rows = (Row(method, display_name(method), _guarantee(seeds)) for method, seeds in groups_of(lines, "method"))
     return Table("", GUARANTEE_COLUMNS, tuple(rows), notes=(f"At most {100 * risk:g} % errors:",))
 
 

@@ -1,13 +1,14 @@
 """What a comparison shows, in words: which score is best, by how much, and which differences are not significant."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 
 from confidnet_core.comparison.differences import in_words
 from confidnet_core.comparison.frames import COLUMNS, HEADLINE, mean_over_seeds, metric_cell
+from confidnet_core.comparison.lines import groups_of
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import BETTER, WORSE, Column, format_value, joined
 
@@ -27,7 +28,7 @@ def verdicts(frame: pd.DataFrame, compared: pd.DataFrame, ends: pd.DataFrame) ->
     """
     return {
         benchmark: _verdict(group, compared[compared["benchmark"] == benchmark], mean_over_seeds(group, ends))
-        for benchmark, group in frame.groupby("benchmark", sort=False)
+        for benchmark, group in groups_of(frame, "benchmark")
     }
 
 
@@ -59,10 +60,10 @@ def _pair(compared: pd.DataFrame, best: str, other: str) -> tuple[float, float, 
     """Difference of the headline metric, its interval and its verdict, seen from the best; a pair is listed in one direction only."""
     rows = compared[compared["metric"] == HEADLINE.key].set_index(["method", "against"])
     if (best, other) in rows.index:
-        row = rows.loc[(best, other)]
+        row = cast("pd.Series", rows.loc[(best, other)])
         return row["difference"], row["low"], row["high"], row["verdict"]
     if (other, best) in rows.index:
-        row = rows.loc[(other, best)]
+        row = cast("pd.Series", rows.loc[(other, best)])
         return -row["difference"], -row["high"], -row["low"], row["verdict"]
     return None
 
@@ -120,7 +121,7 @@ def _selected(ranked: pd.DataFrame, best: tuple[str, ...], against: list[str]) -
 
 def _bound(means: pd.DataFrame) -> Iterator[str]:
     for row, name in zip(np.flatnonzero(means["oracle"]), means["method"][means["oracle"]], strict=True):
-        yield f"{display_name(name)} reads the labels: {_value(means, row)} is an upper bound, not a competing method."
+        yield f"{display_name(name)} reads the labels: {_value(means, int(row))} is an upper bound, not a competing method."
 
 
 def _spread(group: pd.DataFrame) -> Iterator[str]:

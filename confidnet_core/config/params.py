@@ -42,16 +42,16 @@ def settings_of(entry: Callable, given: tuple[str, ...]) -> type[Section]:
     return create_model(entry.__name__, __base__=Section, **fields)
 
 
-def _settings(place: str, family: str, name: str, raw: Any) -> dict[str, Any]:
-    """As they stand in params.yaml, after the check that the entry takes them."""
+def _settings(key: str, family: str, name: str, raw: Any) -> dict[str, Any]:
+    """The settings under KEY as they stand in params.yaml, if the entry takes them; else `refused`."""
     try:
         entry = find(family, name)
     except ValueError as error:
-        raise refused(place, f"names {name}, but {error}") from None
+        raise refused(key, f"names {name}, but {error}") from None
     try:
         settings_of(entry, GIVEN[family]).model_validate(raw)
     except ValidationError as error:
-        raise first_refusal(error, place) from None
+        raise first_refusal(error, key) from None
     return raw or {}
 
 
@@ -76,7 +76,7 @@ def _methods(raw: Any) -> dict[str, dict[str, Any]]:
 
 
 def _scores(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Scores that `methods` may leave out."""
+    """The names, if they are scores, which `methods` may leave out; else `refused`."""
     for name in names:
         try:
             find("scores", name)
@@ -86,7 +86,7 @@ def _scores(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class McDropout(Section):
-    """Passes of a classifier with dropout on: see scoring.mc_dropout."""
+    """Stochastic forward passes of a classifier, with dropout on: see scoring.mc_dropout."""
 
     passes: Whole  # 0 samples nothing
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -103,11 +103,11 @@ class Benchmark(Section):
 
 
 class CalibrationSplit(Section):
-    """What is set aside of the validation data: see splits.with_calibration."""
+    """The part of the validation data that selects nothing: see splits.with_calibration."""
 
     share: Annotated[Proportion, Field(description="a number between 0 and 1, as 0.3333")]  # of "val"
-    gap: Share  # of "val", for segmentation: what lies between the two parts and belongs to neither
-    seed: Whole  # of the draw, where "val" is in the order of its storage
+    gap: Share  # of "val", for segmentation: frames between the two parts, which belong to neither
+    seed: Whole  # of the random draw, made where "val" is in the order in which it is stored
 
     @model_validator(mode="after")
     def _both_parts_fit(self) -> Self:
@@ -116,7 +116,7 @@ class CalibrationSplit(Section):
 
 
 class Bootstrap(Section):
-    """How intervals and p-values are made."""
+    """Resampling of the test set for intervals and p-values."""
 
     resamples: Annotated[Count, Field(ge=100, description="at least 100: ends of intervals are quantiles")]
     # Of an interval: 0.95 leaves 2.5 % of the resamples at each end.
@@ -128,7 +128,7 @@ TargetRisk = Annotated[Proportion, Field(description="numbers between 0 and 1, a
 
 
 class Thresholds(Section):
-    """Operating thresholds with a guarantee: see metrics.guarantee."""
+    """Thresholds below which a classifier abstains, with a guarantee: see metrics.guarantee."""
 
     risks: Selection[TargetRisk]  # error rates that are not to be exceeded, a threshold each
     # Probability that a threshold does exceed its risk.

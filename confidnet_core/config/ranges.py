@@ -36,7 +36,7 @@ Validation = Annotated[
 
 
 def _from_list(value: Any) -> Any:
-    """YAML has lists where a frozen model has tuples."""
+    """A list of YAML as the tuple of a frozen model."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -47,7 +47,7 @@ def _each_once(values: tuple[T, ...]) -> tuple[T, ...]:
 
 
 def whole(value: Any) -> Any:
-    """Before a choice of numbers, in which True and 1.0 equal 1."""
+    """The value, if it is no boolean or float: in a Literal of numbers True and 1.0 would pass for 1."""
     if isinstance(value, bool | float):
         raise ValueError("no whole number")
     return value

@@ -30,7 +30,7 @@ class Recipe(Section):
     schedule: Literal["constant", "one_cycle", "multi_step", "cosine"] = "constant"  # cosine: from the rate to 0 over all epochs
     milestones: ListOf[Epoch] = ()  # epochs after which multi_step multiplies the rate by 0.1
     precision: Literal["fp32", "bf16"] = "fp32"
-    sam_radius: NonNegative = 0.0  # of Sharpness-Aware Minimization, Foret et al. 2021: 0 is off; on, a step takes two passes
+    sam_radius: NonNegative = 0.0  # of Sharpness-Aware Minimization, Foret et al. 2021: 0 is off; on, a step costs two
     swa_epochs: Whole = 0  # Stochastic Weight Averaging, Izmailov et al. 2018: the last epochs whose weights are averaged; 0 is off
     swa_learning_rate: Positive | None = None  # constant in those epochs; None: the schedule runs on
     augmentation: Augmentation = Augmentation()
@@ -56,7 +56,7 @@ class Baseline(Recipe):
 
 
 class Regression(Recipe):
-    """A confidence network's training."""
+    """How a confidence network is trained: its target and loss."""
 
     target: Literal["tcp", "normalised_tcp", "correctness"] = "tcp"  # see losses.confidence_target
     loss: Literal["mse", "bce", "weighted_bce", "focal", "ranking"] = "mse"  # between confidence and target: see losses.objective
@@ -87,4 +87,4 @@ class CorrectedMcpRecipe(Head):
 
 
 class Finetune(Regression):
-    """Encoder copy and head, dropout off."""
+    """Fine-tuning of a copy of the encoder together with the head, without dropout."""

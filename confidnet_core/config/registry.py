@@ -31,7 +31,7 @@ def find(family: str, name: str) -> Callable:
 
 
 def marks(family: str, names: Iterable[str], attribute: str) -> dict[str, Any]:
-    """What each entry's function has as that attribute, which says what the pipeline is to make for it; None where it has none."""
+    """The value of an attribute of each entry's function, which tells the pipeline what the entry needs; None where it is not set."""
     return {name: getattr(find(family, name), attribute, None) for name in names}
 
 

@@ -1,7 +1,7 @@
-"""Sections of params.yaml as pydantic models. What one of them refuses is a single line: where it stands, its value, what was expected.
+"""Sections of params.yaml as pydantic models, whose errors are one line each: key, value, and what was expected.
 
 Frozen, strict (no text for a number, no boolean for a whole number; a whole number will do for a float), without unknown keys, NaN or
-infinity. A place is written as in "benchmarks.digits.baseline.epochs".
+infinity. A key is written with those above it: "benchmarks.digits.baseline.epochs".
 """
 
 import re
@@ -21,20 +21,20 @@ REFUSED = "refused"  # type of the errors whose message is complete
 UNKNOWN_KEY = ("extra_forbidden", "invalid_key")  # pydantic's types of errors
 BOUNDS = {"greater_than_equal": "at least {ge}", "greater_than": "above {gt}", "less_than_equal": "at most {le}", "less_than": "below {lt}"}
 LENGTHS = ("too_short", "too_long", "string_too_short")
-LONGEST = 300  # characters of a value in a message
+MAX_LENGTH = 300  # characters of a value in a message
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def refused(key: str, problem: str) -> PydanticCustomError:
-    """The error to raise from a validator: KEY, relative to what is validated and empty for itself, and what is wrong with it."""
-    return PydanticCustomError(REFUSED, "{place} {problem}", {"place": key or TOP, "key": key, "problem": problem})
+    """The error that a validator raises. key: below the validated value, "" for the value itself; problem: the rest of the sentence."""
+    return PydanticCustomError(REFUSED, "{subject} {problem}", {"subject": key or TOP, "key": key, "problem": problem})
 
 
 def require(key: str, value: Any, holds: bool, expected: str) -> None:
-    """Raises `refused` unless the rule holds."""
+    """Raise `refused` for KEY and its VALUE unless the rule holds."""
     if not holds:
-        raise refused(key, f"is {written(value)}; expected {expected}")
+        raise refused(key, f"is {format_value(value)}; expected {expected}")
 
 
 class Section(BaseModel):
@@ -52,44 +52,45 @@ class Section(BaseModel):
             raise _refusal(cls, raw or {}, problems) from None
 
 
-def checked(kind: type[Model], raw: Any, place: str = "") -> Model:
-    """The model from a mapping. ValueError in one line, its key below PLACE."""
+def checked(kind: type[Model], raw: Any, prefix: str = "") -> Model:
+    """The model from a mapping. ValueError in one line, whose key begins with PREFIX."""
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        raise first_refusal(error, place) from None
+        raise first_refusal(error, prefix) from None
 
 
-def first_refusal(error: ValidationError, place: str = "") -> PydanticCustomError:
-    """The first error of sections, as one that stands in PLACE."""
-    found = error.errors()[0]
-    return refused(_joined(place, *found["loc"], found["ctx"]["key"]), found["ctx"]["problem"])
+def first_refusal(error: ValidationError, prefix: str = "") -> PydanticCustomError:
+    """The first error of a section, with PREFIX before its key."""
+    first = error.errors()[0]
+    context = first.get("ctx", {})
+    return refused(_joined(prefix, *first["loc"], context["key"]), context["problem"])
 
 
-def mapping(place: str, value: Any) -> dict[str, Any]:
-    """None (an empty YAML value) counts as an empty mapping."""
-    require(place, value, value is None or isinstance(value, dict), "keys and values")
+def mapping(key: str, value: Any) -> dict[str, Any]:
+    """The value of KEY as a mapping; None (an empty YAML value) counts as an empty one. ValueError for anything else."""
+    require(key, value, value is None or isinstance(value, dict), "keys and values")
     return value or {}
 
 
-def named(place: str, value: Any) -> dict[str, Any]:
-    """A mapping with at least one entry, whose names every tool reads as they stand."""
-    entries = mapping(place, value)
+def named(key: str, value: Any) -> dict[str, Any]:
+    """The value of KEY as a mapping of names to entries. ValueError where it is empty or a name means something to DVC or MLflow."""
+    entries = mapping(key, value)
     if not entries:
-        raise refused(place, "is empty; expected at least one entry")
+        raise refused(key, "is empty; expected at least one entry")
     for name in entries:
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):  # DVC and MLflow read @ and . as their own
-            raise refused(place, f"has the name {name!r}; rename it: text of letters, digits, _ and - only")
+            raise refused(key, f"has the name {name!r}; rename it: text of letters, digits, _ and - only")
     return entries
 
 
-def written(value: Any) -> str:
-    """A value as a message shows it."""
+def format_value(value: Any) -> str:
+    """A value as a message shows it, shortened to MAX_LENGTH."""
     try:
         text = repr(value)
     except ValueError:  # Python writes no whole number of more than 4,300 digits
         return "a number of thousands of digits"
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    return text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}..."
 
 
 def _rank(error: ErrorDetails) -> int:
@@ -98,46 +99,47 @@ def _rank(error: ErrorDetails) -> int:
 
 
 def _refusal(model: type[BaseModel], raw: Any, errors: list[ErrorDetails]) -> PydanticCustomError:
-    """Of the first of the errors that a model found in RAW."""
-    kind, place = errors[0]["type"], errors[0]["loc"]
+    """The first of the errors that pydantic reports for RAW, in one line."""
+    kind, location = errors[0]["type"], errors[0]["loc"]
     if kind == REFUSED:
-        context = errors[0]["ctx"]
-        return refused(_joined(*place, context["key"]), context["problem"])
-    if not place:
-        return refused("", f"is {written(raw)}; expected keys and values")
-    key, fields = str(place[0]), model.model_fields
+        context = errors[0].get("ctx", {})
+        return refused(_joined(*location, context["key"]), context["problem"])
+    if not location:
+        return refused("", f"is {format_value(raw)}; expected keys and values")
+    key, fields = str(location[0]), model.model_fields
     if kind in UNKNOWN_KEY:
         return refused("", f"has {key}, which nothing reads{suggestion(key, fields)}")
     if kind == "missing":
         needed = ", ".join(name for name, field in fields.items() if field.is_required())
         return refused("", f"lacks {key}; it must hold {needed}")
     field, value = fields[key], raw[key]
-    limits = (_limit(field, error) for error in errors if error["loc"][:1] == place[:1])
+    limits = (_limit(field, error) for error in errors if error["loc"][:1] == location[:1])
     expected = next(filter(None, limits), None) or _types(key, field, value)
-    return refused(key, f"is {written(value)}; expected {expected}")
+    return refused(key, f"is {format_value(value)}; expected {expected}")
 
 
 def _limit(field: FieldInfo, error: ErrorDetails) -> str | None:
-    """What the field's values lie between, in the words of its type; None for an error of another kind."""
+    """The limits of the field's values, in the words of its type's description; None for an error that is not about limits."""
     if error["type"] in LENGTHS:
         return field.description or "at least one entry"
     if error["type"] not in BOUNDS:
         return None
-    text = next(_descriptions(field.annotation), field.description) or BOUNDS[error["type"]].format(**error["ctx"])
+    text = next(_descriptions(field.annotation), field.description) or BOUNDS[error["type"]].format(**error.get("ctx", {}))
     return f"{text}, or null" if type(None) in typing.get_args(field.annotation) else text
 
 
 def _descriptions(kind: Any) -> Iterator[str]:
-    """Those of the parts of an annotation; of one that narrows another, its own first."""
+    """Descriptions in the parts of an annotation. Of a type that narrows another one, its own comes first."""
     for part in reversed(typing.get_args(kind)):
         if isinstance(part, FieldInfo):
-            yield from [part.description] * bool(part.description)
+            if part.description:
+                yield part.description
         else:
             yield from _descriptions(part)
 
 
 def _types(key: str, field: FieldInfo, value: Any) -> str:
-    """What the field takes; for a single value in the place of a list, also how to write it."""
+    """The types that the field takes; for a single value instead of a list, also how to write the list."""
     text = _described(field.annotation)
     lists = [kind for kind in (field.annotation, *map(_plain, typing.get_args(field.annotation))) if typing.get_origin(kind) is tuple]
     alone = any(type(value) is _plain(typing.get_args(kind)[0]) for kind in lists)

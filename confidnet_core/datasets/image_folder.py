@@ -80,7 +80,7 @@ def _by_class(tree: Tree, split: str) -> dict[str, list[str]]:
 def _check(tree: Tree, classes: tuple[str, ...], found: dict[str, dict[str, list[str]]]) -> None:
     if not 2 <= len(classes) <= LARGEST:
         problem = f"{tree.where('train')} holds {len(classes)} class folders; expected 2 to {LARGEST}, train/CLASS/"
-        raise ValueError(f"{problem}; {tree.place} holds {tree.content()}")
+        raise ValueError(f"{problem}; {tree.prefix} holds {tree.content()}")
     for label in classes:
         if not found["train"][label]:
             raise ValueError(f"{tree.where(f'train/{label}')} holds no images; expected files that end in {', '.join(IMAGES)}")
@@ -88,7 +88,7 @@ def _check(tree: Tree, classes: tuple[str, ...], found: dict[str, dict[str, list
         for label in sorted(found[split].keys() - set(classes)):
             raise ValueError(f"{tree.where(f'{split}/{label}')} is of a class that train lacks{suggestion(label, classes)}")
     if not any(found["test"].values()):
-        raise ValueError(f"{tree.where('test')} holds no images; expected test/CLASS/; {tree.place} holds {tree.content()}")
+        raise ValueError(f"{tree.where('test')} holds no images; expected test/CLASS/; {tree.prefix} holds {tree.content()}")
 
 
 def _check_train(classes: tuple[str, ...], labels: np.ndarray) -> None:

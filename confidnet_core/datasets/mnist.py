@@ -22,7 +22,7 @@ PUBLISHED = {
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
-PLACES = ("", "MNIST/raw", "raw", "MNIST")
+FOLDERS = ("", "MNIST/raw", "raw", "MNIST")
 
 
 def mnist(*, val: Count = 6000, split_seed: SplitSeed = 42) -> Dataset:
@@ -50,9 +50,9 @@ def mnist(*, val: Count = 6000, split_seed: SplitSeed = 42) -> Dataset:
 
 
 def _locate(folder: Path) -> list[Path]:
-    """The four files in PUBLISHED's order, from the first place that has them all; downloaded if none has."""
-    for place in PLACES:
-        found = _found(folder / place)
+    """The four files in PUBLISHED's order, from the first of FOLDERS that has them all; downloaded if none has."""
+    for inner in FOLDERS:
+        found = _found(folder / inner)
         if len(found) == len(PUBLISHED):
             return found
     from torchvision.datasets import MNIST  # here, because it takes seconds and a local copy does not need it

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image
@@ -53,7 +53,7 @@ Void = Byte | Sequence[Byte | Colour] | None  # a list of values or colours, or 
 
 @dataclass(frozen=True)
 class Legend:
-    """What the pixels of a mask mean. The label of void is the one after the last class's."""
+    """The class that each value or colour of a mask stands for. The label of void is the number of classes."""
 
     classes: tuple[str, ...]
     labels: np.ndarray  # int16: of each value, 0 to 255, or of each colour, red << 16 | green << 8 | blue; -1 where there is none
@@ -90,8 +90,8 @@ def segmentation_folder(
         images, labels, digests = _read(tree, [pair for split in SPLITS for pair in pairs[split]], height, width, legend)
     warn_of_leaks(NAME, digests, splits)
     mean, std = statistics(images, splits["train"])
-    words = source("segmentation folder", folder, splits, drawn=not counts[1])
-    return Dataset(images, labels, splits, legend.classes, mean, std, words, legend.void)
+    description = source("segmentation folder", folder, splits, drawn=not counts[1])
+    return Dataset(images, labels, splits, legend.classes, mean, std, description, legend.void)
 
 
 def read_legend(classes: Classes, void: Void) -> Legend:
@@ -103,7 +103,7 @@ def read_legend(classes: Classes, void: Void) -> Legend:
     labels = np.full(2**24 if in_colours else 2**8, -1, np.int16)
     for label, (name, value) in enumerate(values.items()):
         _enter(labels, f"classes.{name}", value, label)
-    voids = [] if void is None else list(void) if isinstance(void, Sequence) else [void]
+    voids: list[Any] = [] if void is None else list(void) if isinstance(void, Sequence) else [void]
     if in_colours and voids and not isinstance(voids[0], Sequence):
         voids = [voids]  # a single colour
     for value in voids:
@@ -129,7 +129,7 @@ def list_pairs(tree: Tree) -> dict[str, list[tuple[str, str]]]:
     layout = next((layout for layout in LAYOUTS if _below(tree, layout[0].format("train"))), None)
     if layout is None:
         expected = ", or ".join(" and ".join(f"{part.format('train')}/" for part in layout) for layout in LAYOUTS)
-        raise ValueError(f"{tree.place} holds {tree.content()}; expected {expected} with lists")
+        raise ValueError(f"{tree.prefix} holds {tree.content()}; expected {expected} with lists")
     pairs = {split: _pairs(tree, split, *layout) for split in SPLITS}
     seen: dict[str, str] = {}
     for split in SPLITS:
@@ -137,8 +137,8 @@ def list_pairs(tree: Tree) -> dict[str, list[tuple[str, str]]]:
             raise ValueError(f"{tree.where(layout[0].format(split))} holds no images; expected files that end in {', '.join(IMAGES)}")
         for image, _ in pairs[split]:
             if image in seen:
-                place = tree.where(f"{split}.txt")
-                raise ValueError(f"{place} lists {image}, which {seen[image]}.txt already did; an image is in one split, once")
+                listing = tree.where(f"{split}.txt")
+                raise ValueError(f"{listing} lists {image}, which {seen[image]}.txt already did; an image is in one split, once")
             seen[image] = split
     return pairs
 
@@ -197,35 +197,35 @@ def _read(tree: Tree, pairs: list[tuple[str, str]], height: int, width: int, leg
     """The images, their labels, and a digest of each image's file."""
 
     def read(index: int) -> tuple[np.ndarray, ...]:
-        image_place, mask_place = map(tree.where, pairs[index])
+        image_file, mask_file = map(tree.where, pairs[index])
         data, mask_data = map(tree.read, pairs[index])
-        image = decoded(data, image_place)
-        with naming(mask_place):
+        image = decoded(data, image_file)
+        with naming(mask_file):
             mask = Image.open(BytesIO(mask_data))
             mask.load()
-        check_sizes(image, image_place, mask, mask_place)
+        check_sizes(image, image_file, mask, mask_file)
         pixels = np.asarray(area_average(image, height, width))
-        return pixels.transpose(2, 0, 1), nearest(_labels(mask, mask_place, legend), height, width), digest(data)
+        return pixels.transpose(2, 0, 1), nearest(_labels(mask, mask_file, legend), height, width), digest(data)
 
     return in_threads(read, len(pairs), (3, height, width), (height, width), (DIGEST,))
 
 
-def _labels(mask: Image.Image, place: str, legend: Legend) -> np.ndarray:
-    values = _values(mask, place, legend.in_colours)
+def _labels(mask: Image.Image, file: str, legend: Legend) -> np.ndarray:
+    values = _values(mask, file, legend.in_colours)
     labels = legend.labels[values]
     if labels.min() < 0:
         unknown = np.unique(values[labels < 0]).tolist()
-        shown = [list(value.to_bytes(3, "big")) if legend.in_colours else value for value in unknown[:5]]
+        examples = [list(value.to_bytes(3, "big")) if legend.in_colours else value for value in unknown[:5]]
         what = "colours" if legend.in_colours else "values"
-        raise ValueError(f"{place} holds the {what} {str(shown)[1:-1]}{', ...' * (len(unknown) > 5)}; name them under classes or void")
+        raise ValueError(f"{file} holds the {what} {str(examples)[1:-1]}{', ...' * (len(unknown) > 5)}; name them under classes or void")
     return labels.astype(np.uint8)
 
 
-def _values(mask: Image.Image, place: str, in_colours: bool) -> np.ndarray:
+def _values(mask: Image.Image, file: str, in_colours: bool) -> np.ndarray:
     """Each pixel's number in a legend."""
     if mask.mode not in ("1", "L", "P", *(("LA", "RGB", "RGBA") * in_colours)):
         expected = "8 bits a channel" if in_colours else "8 bits, grey or with a palette; for colours, give each class its own"
-        raise ValueError(f"{place} is of mode {mask.mode}; expected {expected}")
+        raise ValueError(f"{file} is of mode {mask.mode}; expected {expected}")
     if not in_colours:
         return np.asarray(mask.convert("L") if mask.mode == "1" else mask)
     red, green, blue = np.moveaxis(np.asarray(mask.convert("RGB")).astype(np.int32), -1, 0)

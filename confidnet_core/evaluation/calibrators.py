@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float64, Real
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
@@ -31,7 +32,7 @@ class Calibrator:
     how: str
     mapping: Callable[[np.ndarray], np.ndarray]
 
-    def __call__(self, confidence: ArrayLike) -> np.ndarray:
+    def __call__(self, confidence: ArrayLike) -> Float64[np.ndarray, " n"]:
         """(n,) real -> float64 (n,) in [0, 1]. ValueError for NaN or infinity, and for what a score of this scale cannot be."""
         confidence = _real(confidence)
         probability = np.empty(len(confidence))
@@ -77,7 +78,7 @@ def fit_calibrator(confidence: ArrayLike, correct: ArrayLike, scale: str) -> Cal
     return _fitted(confidence.astype(np.float64), correct)
 
 
-def _fitted(confidence: np.ndarray, correct: np.ndarray) -> Calibrator:
+def _fitted(confidence: Real[np.ndarray, " n"], correct: Bool[np.ndarray, " n"]) -> Calibrator:
     samples, right = len(correct), int(np.count_nonzero(correct))
     fewer = min(right, samples - right)
     if fewer == 0 or confidence.min() == confidence.max():
@@ -115,7 +116,7 @@ def _platt(confidence: np.ndarray, correct: np.ndarray) -> Callable[[np.ndarray]
     return lambda values: expit(slope * ((values - mean) / deviation) + offset)
 
 
-def _probability(values: np.ndarray) -> np.ndarray:
+def _probability(values: Real[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
     if len(values) and not (values.min() >= 0 and values.max() <= 1):
         raise ValueError(
             f"confidences reach from {values.min()} to {values.max()}, which are no probabilities; "
@@ -124,7 +125,7 @@ def _probability(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _real(confidence: ArrayLike) -> np.ndarray:
+def _real(confidence: ArrayLike) -> Real[np.ndarray, "..."]:
     confidence = np.asarray(confidence)
     if confidence.ndim != 1 or confidence.dtype.kind not in "fiu":
         raise ValueError(f"confidence is {confidence.dtype} {confidence.shape}; expected one real number a sample, (n,)")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from confidnet_core.metrics import METRICS
 
@@ -18,7 +19,7 @@ def intervals(replicates: Mapping[tuple, np.ndarray], level: float, names: list[
     return pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(replicates, names=names), columns=ends)
 
 
-def central(rows: np.ndarray, level: float) -> np.ndarray:
+def central(rows: Float[np.ndarray, "resamples metrics"], level: float) -> Float[np.ndarray, "2 metrics"]:
     """Lower and upper end (2, metrics) of the central LEVEL interval of bootstrap replicates (resamples, metrics)."""
     ends = np.full((2, rows.shape[1]), np.nan)
     some = ~np.isnan(rows).all(axis=0)

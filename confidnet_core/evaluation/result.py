@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Bool, Shaped
 
 from confidnet_core.files import read_json, replacing, write_json
 from confidnet_core.metrics import METRICS, failure_metrics
@@ -44,7 +45,14 @@ class Evaluation:
 
 
 def evaluate(
-    confidence: np.ndarray, correct: np.ndarray, *, benchmark: str, seed: int, method: str, oracle: bool, scale: str = RANK
+    confidence: Shaped[np.ndarray, "..."],
+    correct: Bool[np.ndarray, " n"],
+    *,
+    benchmark: str,
+    seed: int,
+    method: str,
+    oracle: bool,
+    scale: str = RANK,
 ) -> Evaluation:
     """confidence: real (n,), correct: bool (n,). ValueError unless the score is one finite number a prediction."""
     if confidence.shape != correct.shape:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool, Float, Int, Real, UInt8
 
 from confidnet_core import paths
 from confidnet_core.data import labelled, load_dataset
@@ -30,11 +31,11 @@ class Place:
         """The methods but the oracle, which is none."""
         return [method for method in self.methods if not self.evaluation(method).oracle]
 
-    def confidence(self, method: str, split: str = "test") -> np.ndarray:
+    def confidence(self, method: str, split: str = "test") -> Real[np.ndarray, " n"]:
         """Real (n,)."""
         return np.load(paths.score(self.benchmark, self.seed, method) / f"{split}.npy", mmap_mode="r")
 
-    def replicates(self, method: str) -> np.ndarray:
+    def replicates(self, method: str) -> Float[np.ndarray, "resamples metrics"]:
         """float32 (resamples, metrics), of `bootstrap`"""
         return np.load(paths.replicates(self.benchmark, self.seed, method))
 
@@ -42,7 +43,7 @@ class Place:
         """The folder of the stage `thresholds`."""
         return paths.thresholds(self.benchmark, self.seed, method)
 
-    def outcomes(self, split: str = "test") -> tuple[np.ndarray, np.ndarray | None]:
+    def outcomes(self, split: str = "test") -> tuple[Bool[np.ndarray, " n"], Int[np.ndarray, " images"] | None]:
         """Which predictions are right, bool (n,), and for segmentation how many of the n each image has."""
         dataset = load_dataset(paths.prepared(self.benchmark))
         labels = dataset.split(split)[1]
@@ -50,14 +51,14 @@ class Place:
         sizes = counted.reshape(len(counted), -1).sum(axis=1) if dataset.is_segmentation else None
         return (self.predicted(split) == labels)[counted], sizes
 
-    def predicted(self, split: str = "test") -> np.ndarray:
+    def predicted(self, split: str = "test") -> UInt8[np.ndarray, " images *place"]:
         return np.load(paths.predictions(self.benchmark, self.seed) / split / "predicted.npy", mmap_mode="r")
 
     def classifier(self) -> dict:
         return read_json(paths.predictions(self.benchmark, self.seed) / "metrics.json")
 
 
-def save_replicates(path: Path, replicates: np.ndarray) -> None:
+def save_replicates(path: Path, replicates: Float[np.ndarray, "resamples metrics"]) -> None:
     """float32 (resamples, metrics); whole or not at all."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, replicates.astype(np.float32))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float64, Int, Real
 
 from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.evaluation.calibrators import MOST, fit_calibrator
@@ -19,9 +20,9 @@ from confidnet_core.metrics.guarantee import Guarantee, threshold_with_guarantee
 class Scored:
     """A score on a split. confidence: real (n,); correct: bool (n,); sizes: (images,) how many of the n each image has, if segmentation."""
 
-    confidence: np.ndarray
-    correct: np.ndarray
-    sizes: np.ndarray | None = None
+    confidence: Real[np.ndarray, " n"]
+    correct: Bool[np.ndarray, " n"]
+    sizes: Int[np.ndarray, " images"] | None = None
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Reliability:
 
     how: str
     metrics: dict[str, float]
-    replicates: np.ndarray
+    replicates: Float64[np.ndarray, "resamples metrics"]
     curve: pd.DataFrame
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Int64
 from numpy.typing import ArrayLike
 
 _BLOCK = 1 << 18  # numbers in an array worked on at a time: they stay in cache
 
 
-def draws(units: int, width: int, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def draws(units: int, width: int, resamples: int, rng: np.random.Generator) -> Iterator[Int64[np.ndarray, "some units"]]:
     """How often each of the units is drawn, int64 (some resamples, units), in blocks that keep arrays of that WIDTH small.
 
     The draws depend on the state of rng and the number of units alone, not on the width. ValueError for less than 1 resample.
@@ -23,7 +24,7 @@ def draws(units: int, width: int, resamples: int, rng: np.random.Generator) -> I
         yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units)
 
 
-def checked_sizes(sizes: ArrayLike, samples: int) -> np.ndarray:
+def checked_sizes(sizes: ArrayLike, samples: int) -> Int64[np.ndarray, " images"]:
     """int64 (images,), how many of the samples each image has. ValueError for anything that does not sum to their number."""
     sizes = np.asarray(sizes)
     if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or sizes.min(initial=0) < 0 or sizes.sum() != samples:

@@ -6,6 +6,7 @@ scores of the same predictions are judged on the same resamples, so that their d
 """
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int, Int64, Real
 from numpy.typing import ArrayLike
 
 from confidnet_core.metrics import failure_metrics
@@ -16,7 +17,9 @@ from confidnet_core.metrics._ranking.samples import checked, require_finite
 CELLS = 4096  # of neighbouring confidences, into which pixels are counted
 
 
-def bootstrap(confidence: ArrayLike, correct: ArrayLike, *, resamples: int, seed: int, sizes: ArrayLike | None = None) -> np.ndarray:
+def bootstrap(
+    confidence: ArrayLike, correct: ArrayLike, *, resamples: int, seed: int, sizes: ArrayLike | None = None
+) -> Float64[np.ndarray, "resamples metrics"]:
     """The metrics of METRICS of each resample: float64 (resamples, metrics), NaN where one is undefined.
 
     confidence, correct: as for failure_metrics; without sizes a row is, up to rounding, failure_metrics of the resample
@@ -45,7 +48,13 @@ def bootstrap(confidence: ArrayLike, correct: ArrayLike, *, resamples: int, seed
     return np.concatenate(rows)
 
 
-def _of_images(confidence: np.ndarray, correct: np.ndarray, sizes: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
+def _of_images(
+    confidence: Real[np.ndarray, " n"],
+    correct: Bool[np.ndarray, " n"],
+    sizes: Int[np.ndarray, " images"],
+    resamples: int,
+    rng: np.random.Generator,
+) -> Float64[np.ndarray, "resamples metrics"]:
     counts, errors = _counted(confidence, correct, sizes)
     at = np.flatnonzero(errors.any(axis=0))
     exact = np.array([np.nan if value is None else value for value in failure_metrics(confidence, correct).values()])
@@ -58,7 +67,9 @@ def _of_images(confidence: np.ndarray, correct: np.ndarray, sizes: np.ndarray, r
     return np.clip(np.concatenate(rows) + np.nan_to_num(shift), 0, 1)
 
 
-def _counted(confidence: np.ndarray, correct: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _counted(
+    confidence: Real[np.ndarray, " n"], correct: Bool[np.ndarray, " n"], sizes: Int[np.ndarray, " images"]
+) -> tuple[Int64[np.ndarray, "images cells"], Int64[np.ndarray, "images cells"]]:
     """Samples and errors, int64 (images, cells) each, from the surest cell on."""
     sample = confidence[:: -(-len(confidence) // (CELLS * 64))]
     wrong = confidence[~correct]
@@ -74,11 +85,13 @@ def _counted(confidence: np.ndarray, correct: np.ndarray, sizes: np.ndarray) -> 
     return counts, errors
 
 
-def _quantiles(ranked: np.ndarray, number: int) -> np.ndarray:
+def _quantiles(ranked: Real[np.ndarray, " n"], number: int) -> Real[np.ndarray, " edges"]:
     return ranked[np.linspace(0, len(ranked) - 1, min(number, len(ranked))).astype(np.int64)]
 
 
-def _metrics(counts: np.ndarray, errors: np.ndarray, at: np.ndarray) -> np.ndarray:
+def _metrics(
+    counts: Int[np.ndarray, "b thresholds"], errors: Int[np.ndarray, "b e"], at: Int[np.ndarray, " e"]
+) -> Float64[np.ndarray, "b metrics"]:
     """METRICS (b, 11) of b sets from their samples (b, thresholds), from the surest on, and errors (b, e) at the thresholds AT (e,)."""
     kept, wrong_kept = counts.cumsum(axis=1), np.pad(errors.cumsum(axis=1), ((0, 0), (1, 0)))
     total, wrong = kept[:, -1:], wrong_kept[:, -1:]
@@ -119,6 +132,6 @@ def _metrics(counts: np.ndarray, errors: np.ndarray, at: np.ndarray) -> np.ndarr
     return np.concatenate(columns, axis=1)
 
 
-def _whole(counts: np.ndarray) -> np.ndarray:
+def _whole(counts: Real[np.ndarray, "images cells"]) -> Int64[np.ndarray, "1 cells"]:
     """All images together: int64 (1, thresholds)."""
     return counts.sum(axis=0, keepdims=True, dtype=np.int64)

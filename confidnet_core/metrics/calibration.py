@@ -10,6 +10,7 @@ Every metric is a function of sums over samples, so data sets of any size are su
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int, Int64, Real
 from numpy.typing import ArrayLike
 
 from confidnet_core.metrics._draws import checked_sizes, draws
@@ -45,7 +46,9 @@ def calibration_metrics(probability: ArrayLike, correct: ArrayLike, bins: int = 
     return dict(zip(CALIBRATION, _metrics(sums, np.array([[len(correct)]]), bins)[0].tolist(), strict=True))
 
 
-def reliability_curve(probability: ArrayLike, correct: ArrayLike, bins: int = 15) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def reliability_curve(
+    probability: ArrayLike, correct: ArrayLike, bins: int = 15
+) -> tuple[Float64[np.ndarray, " bins"], Float64[np.ndarray, " bins"], Int64[np.ndarray, " bins"]]:
     """Mean probability and accuracy, float64, and number of samples, int64, of each bin of ece that is not empty: (at most `bins`,) each.
 
     From low to high; a calibrated score lies on the diagonal. Arguments and errors as in calibration_metrics.
@@ -66,7 +69,7 @@ def reliability_curve(probability: ArrayLike, correct: ArrayLike, bins: int = 15
 
 def bootstrap_calibration(
     probability: ArrayLike, correct: ArrayLike, *, resamples: int, seed: int, sizes: ArrayLike | None = None, bins: int = 15
-) -> np.ndarray:
+) -> Float64[np.ndarray, "resamples metrics"]:
     """The metrics of CALIBRATION of each resample: float64 (resamples, 4), NaN where all images drawn are empty.
 
     sizes: (images,) how many of the values each image has, in their order. A resample is then one of images with all their pixels.
@@ -89,18 +92,26 @@ def bootstrap_calibration(
     return np.concatenate(rows)
 
 
-def _of_images(probability: np.ndarray, correct: np.ndarray, edges: tuple[np.ndarray, ...], sizes: np.ndarray) -> np.ndarray:
+def _of_images(
+    probability: Real[np.ndarray, " n"], correct: Bool[np.ndarray, " n"], edges: tuple[np.ndarray, ...], sizes: Int[np.ndarray, " images"]
+) -> Float64[np.ndarray, "images k"]:
     """The sums of each image, float64 (images, k)."""
     ends = np.cumsum(sizes)
     sums = np.zeros((len(sizes), sum(len(edge) + 1 for edge in edges) + 2))
-    for image, (start, end) in enumerate(zip(ends - sizes, ends, strict=True)):
+    for image, (start, end) in enumerate(zip((ends - sizes).tolist(), ends.tolist(), strict=True)):
         for block in _blocks(start, end):
             values = probability[block]
             sums[image] += _summed(values, correct[block], edges, np.zeros(len(values), np.int64), 1)[0]
     return sums
 
 
-def _summed(probability: np.ndarray, correct: np.ndarray, edges: tuple[np.ndarray, ...], unit: np.ndarray, units: int) -> np.ndarray:
+def _summed(
+    probability: Real[np.ndarray, " n"],
+    correct: Bool[np.ndarray, " n"],
+    edges: tuple[np.ndarray, ...],
+    unit: Int[np.ndarray, " n"],
+    units: int,
+) -> Float64[np.ndarray, "units k"]:
     """Sums over the samples of each UNIT (n,): float64 (units, k), of probability - correct in each bin of all EDGES, of brier, of nll."""
     probability = probability.astype(np.float64)
     gap = probability - correct
@@ -115,19 +126,19 @@ def _summed(probability: np.ndarray, correct: np.ndarray, edges: tuple[np.ndarra
     return np.hstack(columns)
 
 
-def _metrics(sums: np.ndarray, samples: np.ndarray, bins: int) -> np.ndarray:
+def _metrics(sums: Float64[np.ndarray, "b k"], samples: Int[np.ndarray, "b 1"], bins: int) -> Float64[np.ndarray, "b metrics"]:
     """CALIBRATION (b, 4) of b data sets from their sums (b, k) and numbers of samples (b, 1)."""
     errors = np.abs(sums[:, :bins]).sum(axis=1), np.abs(sums[:, bins:-2]).sum(axis=1)
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, undefined
         return np.column_stack([*errors, sums[:, -2:]]) / samples
 
 
-def _equal_width(bins: int) -> np.ndarray:
+def _equal_width(bins: int) -> Float64[np.ndarray, " edges"]:
     """The edges between bins, float64 (bins - 1,); a value belongs to the bin of as many edges below it."""
     return np.arange(1, bins) / bins
 
 
-def _equal_count(probability: np.ndarray, bins: int) -> np.ndarray:
+def _equal_count(probability: Real[np.ndarray, " n"], bins: int) -> Float64[np.ndarray, " edges"]:
     """As _equal_width, and at most as many."""
     place = -(-np.arange(1, bins) * len(probability) // bins)  # rounded up
     return np.unique(np.sort(probability)[place - 1]).astype(np.float64)
@@ -138,7 +149,7 @@ def _blocks(start: int, end: int) -> Iterator[slice]:
         yield slice(first, min(first + _BLOCK, end))
 
 
-def _checked(probability: ArrayLike, correct: ArrayLike, bins: int) -> tuple[np.ndarray, np.ndarray]:
+def _checked(probability: ArrayLike, correct: ArrayLike, bins: int) -> tuple[Real[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     if bins < 1:
         raise ValueError(f"bins is {bins}; expected at least 1")
     probability, correct = checked(probability, correct, "probability")

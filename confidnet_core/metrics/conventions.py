@@ -5,6 +5,7 @@ fd-shifts (Jaeger et al. 2023, Traub et al. 2024), torch-uncertainty 0.13. Ours 
 """
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int, Real
 from numpy.typing import ArrayLike
 
 from confidnet_core.metrics._ranking.samples import checked, require_finite
@@ -57,7 +58,7 @@ def conventions(confidence: ArrayLike, correct: ArrayLike) -> dict[str, dict[str
 class _Points:
     """A risk-coverage curve: float64 (n,) each, coverage rising."""
 
-    def __init__(self, coverage: np.ndarray, risk: np.ndarray) -> None:
+    def __init__(self, coverage: Float64[np.ndarray, " points"], risk: Float64[np.ndarray, " points"]) -> None:
         self.coverage, self.risk = coverage, risk
 
     def trapezoid(self) -> float:
@@ -85,7 +86,7 @@ def _smooth_optimum(error_rate: float) -> float:
     return float(error_rate + (1 - error_rate) * np.log1p(-error_rate)) if error_rate < 1 else 1.0
 
 
-def _rates(kept: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+def _rates(kept: Int[np.ndarray, " thresholds"], wrong: Int[np.ndarray, " thresholds"]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """FPR, TPR and precision of right predictions at each threshold, from the highest on; None where all outcomes are equal."""
     right = kept - wrong
     if right[-1] == 0 or wrong[-1] == 0:
@@ -105,7 +106,7 @@ def _crl_rates(rates: tuple[np.ndarray, np.ndarray, np.ndarray] | None) -> dict[
     }
 
 
-def _fpr_in_band(confidence: np.ndarray, correct: np.ndarray) -> float | None:
+def _fpr_in_band(confidence: Real[np.ndarray, " n"], correct: Bool[np.ndarray, " n"]) -> float | None:
     right, wrong = np.sort(confidence[correct]), np.sort(confidence[~correct])
     if len(right) == 0 or len(wrong) == 0:
         return None

@@ -8,6 +8,7 @@ risk). One sort of all samples and one of the errors serve every metric; many fl
 import math
 
 import numpy as np
+from jaxtyping import Float64, Shaped
 from numpy.typing import ArrayLike
 
 from confidnet_core.metrics._ranking.counts import Counts, counts_from_the_surest, distinct
@@ -61,7 +62,9 @@ def failure_metrics(confidence: ArrayLike, correct: ArrayLike) -> dict[str, floa
     return dict(zip(METRICS, _of_both_outcomes(total, right, counts_from_the_surest(confidence, correct)), strict=True))
 
 
-def risk_coverage_curve(confidence: ArrayLike, correct: ArrayLike, points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+def risk_coverage_curve(
+    confidence: ArrayLike, correct: ArrayLike, points: int = 200
+) -> tuple[Float64[np.ndarray, " points"], Float64[np.ndarray, " points"]]:
     """Coverage and selective risk, float64 (at most `points`,) each: the error rate of the surest samples, evenly spaced up to coverage 1.
 
     Within equal confidences the risk is the expected one over their orders, as in aurc. Arguments and errors as in failure_metrics.
@@ -73,7 +76,9 @@ def risk_coverage_curve(confidence: ArrayLike, correct: ArrayLike, points: int =
     return kept / total, risk_of_the_surest(ranked, errors, kept)
 
 
-def roc_curve(confidence: ArrayLike, correct: ArrayLike, points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+def roc_curve(
+    confidence: ArrayLike, correct: ArrayLike, points: int = 200
+) -> tuple[Float64[np.ndarray, " points"], Float64[np.ndarray, " points"]]:
     """False and true positive rate, float64 (at most `points`,) each, from (0, 0) to (1, 1); a correct prediction is the positive.
 
     Every point is a threshold with all of its equal confidences, so straight lines between all of them enclose auroc; beyond `points`
@@ -137,7 +142,9 @@ def _of_both_outcomes(total: int, right: int, counts: Counts) -> tuple[float, ..
     )
 
 
-def _thinned_thresholds(ranked: np.ndarray, errors: np.ndarray, points: int) -> np.ndarray:
+def _thinned_thresholds(
+    ranked: Shaped[np.ndarray, " n"], errors: Shaped[np.ndarray, " errors"], points: int
+) -> Shaped[np.ndarray, " thresholds"]:
     """At most `points` distinct confidences, from high to low, the lowest included; all of them where there are no more."""
     if 1 + np.count_nonzero(ranked[1:] != ranked[:-1]) <= points:
         return distinct(ranked)[0][::-1]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int, Real
 from numpy.typing import ArrayLike
 from scipy.special import betaincinv
 
@@ -80,11 +81,11 @@ def threshold_with_guarantee(
     return Guarantee(risk, delta, threshold, coverage, bound, len(correct), int(np.count_nonzero(~correct)), units)
 
 
-def _coverage(accepted: np.ndarray, sizes: np.ndarray | None) -> float:
+def _coverage(accepted: Bool[np.ndarray, " n"], sizes: Int[np.ndarray, " images"] | None) -> float:
     return float(np.mean(accepted if sizes is None else np.add.reduceat(accepted, np.cumsum(sizes) - sizes, dtype=np.int64) / sizes))
 
 
-def _places(elsewhere: ArrayLike, kind: np.dtype) -> np.ndarray:
+def _places(elsewhere: ArrayLike, kind: np.dtype) -> Real[np.ndarray, " r"]:
     elsewhere = checked(elsewhere, np.ones(np.shape(elsewhere), bool))[0].astype(kind)
     require_finite(elsewhere)
     return elsewhere
@@ -96,7 +97,12 @@ def _places(elsewhere: ArrayLike, kind: np.dtype) -> np.ndarray:
 
 
 def _of_samples(
-    confidence: np.ndarray, correct: np.ndarray, held_out: np.ndarray, elsewhere: np.ndarray, risk: float, delta: float
+    confidence: Real[np.ndarray, " n"],
+    correct: Bool[np.ndarray, " n"],
+    held_out: Bool[np.ndarray, " n"],
+    elsewhere: Real[np.ndarray, " r"],
+    risk: float,
+    delta: float,
 ) -> tuple[float | None, float | None]:
     tested = np.sort(confidence[~held_out])
     errors = np.sort(confidence[~held_out & ~correct])
@@ -107,13 +113,13 @@ def _of_samples(
 
 
 def _of_images(
-    confidence: np.ndarray,
-    correct: np.ndarray,
-    held_out: np.ndarray,
-    elsewhere: np.ndarray,
+    confidence: Real[np.ndarray, " n"],
+    correct: Bool[np.ndarray, " n"],
+    held_out: Bool[np.ndarray, " images"],
+    elsewhere: Real[np.ndarray, " r"],
     risk: float,
     delta: float,
-    sizes: np.ndarray,
+    sizes: Int[np.ndarray, " images"],
 ) -> tuple[float | None, float | None]:
     tested = np.flatnonzero(~held_out)
     thresholds = _thresholds(elsewhere, (delta ** (-1 / max(len(tested), 1)) - 1) * (1 - risk) / risk)
@@ -126,7 +132,7 @@ def _of_images(
     return float(thresholds[passed - 1]), float(lower[won - 1])
 
 
-def _thresholds(elsewhere: np.ndarray, least: float) -> np.ndarray:
+def _thresholds(elsewhere: Real[np.ndarray, " r"], least: float) -> Real[np.ndarray, " thresholds"]:
     """From the surest of the confidences elsewhere on, down to the lowest finite number.
 
     least: the coverage below which none can pass; above 1 none can.
@@ -139,19 +145,23 @@ def _thresholds(elsewhere: np.ndarray, least: float) -> np.ndarray:
     return np.append(np.quantile(elsewhere, 1 - coverages), np.finfo(kind).min).astype(kind)
 
 
-def _passed_in_sequence(passed: np.ndarray) -> int:
+def _passed_in_sequence(passed: Bool[np.ndarray, " m"]) -> int:
     """How many pass before the first that does not."""
     return int(np.argmin(np.append(passed, False)))
 
 
-def _clopper_pearson(accepted: np.ndarray, wrong: np.ndarray, delta: float) -> np.ndarray:
+def _clopper_pearson(accepted: Int[np.ndarray, " m"], wrong: Int[np.ndarray, " m"], delta: float) -> Float64[np.ndarray, " m"]:
     """The exact upper confidence bound, at level 1 - DELTA, of an error rate from counts."""
     return np.where(wrong < accepted, betaincinv(wrong + 1, np.maximum(accepted - wrong, 1), 1 - delta), 1.0)
 
 
 def _shares(
-    confidence: np.ndarray, correct: np.ndarray, sizes: np.ndarray, images: np.ndarray, thresholds: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    confidence: Real[np.ndarray, " n"],
+    correct: Bool[np.ndarray, " n"],
+    sizes: Int[np.ndarray, " images"],
+    images: Int[np.ndarray, " tested"],
+    thresholds: Real[np.ndarray, " thresholds"],
+) -> tuple[Float64[np.ndarray, "tested thresholds"], Float64[np.ndarray, "tested thresholds"]]:
     """Which share of the pixels of each of the IMAGES is accepted, and accepted and wrong: float64 (images, thresholds) each."""
     ends = np.cumsum(sizes)
     accepted, wrong = np.empty((2, len(images), len(thresholds)))
@@ -163,7 +173,9 @@ def _shares(
     return accepted, wrong
 
 
-def _bets_won(accepted: np.ndarray, wrong: np.ndarray, risk: float | np.ndarray, delta: float) -> np.ndarray:
+def _bets_won(
+    accepted: Float64[np.ndarray, "images columns"], wrong: Float64[np.ndarray, "images columns"], risk: float | np.ndarray, delta: float
+) -> Bool[np.ndarray, " m"]:
     """Whether the selective risk is shown to be at most RISK, bool (m,), from shares (images, m) or, for RISK (m,), (images, 1).
 
     What is bet against is a mean excess of 0 or more of the excess wrong - RISK * accepted, in [-RISK, 1 - RISK]. Then no sequence of bets

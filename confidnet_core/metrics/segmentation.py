@@ -6,12 +6,15 @@ Everingham et al. 2010, "The PASCAL Visual Object Classes (VOC) Challenge", IJCV
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Float64, Int, Int64, Integer
 from numpy.typing import ArrayLike
 
 _BLOCK = 1 << 16  # pixels counted at a time: bincount needs 8 bytes for each
 
 
-def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: int, void: int | None = None) -> np.ndarray:
+def confusion_matrix(
+    labels: ArrayLike, predicted: ArrayLike, classes: int, void: int | None = None
+) -> Int64[np.ndarray, "classes classes"]:
     """Pixel counts, int64 (classes, classes): row = label, column = prediction. Pixels labelled `void` are left out.
 
     labels, predicted: integers of one shape, any number of axes; outside of void both in 0 ... classes - 1
@@ -34,26 +37,26 @@ def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: int, void
     return counts.reshape(classes, classes)
 
 
-def intersection_over_union(confusion: np.ndarray) -> np.ndarray:
+def intersection_over_union(confusion: Int[np.ndarray, "classes classes"]) -> Float64[np.ndarray, " classes"]:
     """Of each class, float64 (classes,) in [0, 1], from confusion_matrix; NaN for a class in neither the labels nor the predictions."""
     intersection = np.diagonal(confusion)
     union = confusion.sum(axis=0) + confusion.sum(axis=1) - intersection
     return np.divide(intersection, union, out=np.full(len(confusion), np.nan), where=union > 0)
 
 
-def mean_iou(confusion: np.ndarray) -> float | None:
+def mean_iou(confusion: Int[np.ndarray, "classes classes"]) -> float | None:
     """Mean intersection over union of the classes that are labelled or predicted anywhere in the set; None where no pixel is counted."""
     of_classes = intersection_over_union(confusion)
     occurs = ~np.isnan(of_classes)
     return float(of_classes[occurs].mean()) if occurs.any() else None
 
 
-def _blocks(labels: np.ndarray, predicted: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _blocks(labels: Integer[np.ndarray, " n"], predicted: Integer[np.ndarray, " n"]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for start in range(0, len(labels), _BLOCK):
         yield labels[start : start + _BLOCK], predicted[start : start + _BLOCK]
 
 
-def _check_range(name: str, values: np.ndarray, classes: int, void: int | None) -> None:
+def _check_range(name: str, values: Integer[np.ndarray, " n"], classes: int, void: int | None) -> None:
     if len(values) and (values.min() < 0 or values.max() >= classes):
         value = values[(values < 0) | (values >= classes)][0]
         void_too = f" or void {void}" if void is not None else ""

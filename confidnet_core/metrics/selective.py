@@ -19,7 +19,8 @@ def risk_at_coverage(confidence: ArrayLike, correct: ArrayLike, coverage: float)
     if not 0 < coverage <= 1:
         raise ValueError(f"coverage is {coverage}; give a share above 0 and up to 1, as 0.8 for 80 %")
     ranked, errors = ranked_with_errors(confidence, correct)
-    return float(risk_of_the_surest(ranked, errors, math.ceil(Fraction(str(float(coverage))) * len(ranked))))
+    kept = math.ceil(Fraction(str(float(coverage))) * len(ranked))
+    return float(risk_of_the_surest(ranked, errors, np.array([kept]))[0])
 
 
 def coverage_at_risk(confidence: ArrayLike, correct: ArrayLike, risk: float) -> float:

@@ -17,7 +17,7 @@ WITHOUT = "set model.pretrained: false for random weights"
 
 
 def load_imagenet_encoder(convs: list[nn.Conv2d], pretrained: bool | str) -> None:
-    """Copy ImageNet's weights and biases into the 13 convolutions, in place, and check that each one took them.
+    """Copy ImageNet's weights and biases into the 13 convolutions, in place, and check that each one was changed.
 
     pretrained: False does nothing, True takes torchvision's weights (downloaded once), a string is the path of such a state dict
     ValueError for convolutions of another shape, for weights that cannot be had, and for a copy that changes nothing.
@@ -26,9 +26,9 @@ def load_imagenet_encoder(convs: list[nn.Conv2d], pretrained: bool | str) -> Non
         return
     _check_shapes(convs)
     source = _download() if pretrained is True else _read(Path(pretrained))
-    for place, (conv, position) in enumerate(zip(convs, CONVOLUTIONS, strict=True), start=1):
+    for number, (conv, position) in enumerate(zip(convs, CONVOLUTIONS, strict=True), start=1):
         for parameter, name in ((conv.weight, f"features.{position}.weight"), (conv.bias, f"features.{position}.bias")):
-            _copy(parameter, source.get(name), f"convolution {place} of 13 ({name})")
+            _copy(parameter, source.get(name), f"convolution {number} of 13 ({name})")
 
 
 def _check_shapes(convs: list[nn.Conv2d]) -> None:
@@ -65,13 +65,13 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _copy(parameter: Tensor | None, source: Tensor | None, place: str) -> None:
+def _copy(parameter: Tensor | None, source: Tensor | None, name: str) -> None:
     if parameter is None:
-        raise ValueError(f"{place} has no such parameter, which VGG16's have")
+        raise ValueError(f"{name} has no such parameter, which VGG16's have")
     if source is None or source.shape != parameter.shape:
         found = "nothing" if source is None else tuple(source.shape)
-        raise ValueError(f"{place}: expected {tuple(parameter.shape)}, the file has {found}; it must be torchvision's vgg16, not vgg16_bn")
+        raise ValueError(f"{name}: expected {tuple(parameter.shape)}, the file has {found}; it must be torchvision's vgg16, not vgg16_bn")
     before = parameter.clone()
     parameter.copy_(source)
     if torch.equal(parameter, before) or not torch.equal(parameter, source.to(parameter)):
-        raise ValueError(f"{place} did not take the pretrained weights: the file holds non-finite numbers, or they were there before")
+        raise ValueError(f"{name} did not take the pretrained weights: the file holds non-finite numbers, or they were there before")

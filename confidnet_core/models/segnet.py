@@ -53,7 +53,7 @@ class SegNet(Classifier):
         self.down, self.up = nn.ModuleList(stages[: len(DOWN)]), nn.ModuleList(stages[len(DOWN) :])
         self.down_dropout = nn.ModuleList([nn.Dropout(rate) if rate else nn.Identity() for _, rate in DOWN])
         self.up_dropout = nn.ModuleList([nn.Dropout(rate) if rate else nn.Identity() for _, rate in UP])
-        self.sure_stages = next(depth for depth, (_, rate) in enumerate(DOWN, start=1) if rate)
+        self.deterministic_stages = next(depth for depth, (_, rate) in enumerate(DOWN, start=1) if rate)
         self.last_stage = _stage(before, [before])
         self.output = _stage(before, [classes]) if published_logits else nn.Conv2d(before, classes, 3, padding=1)
         self.dense_features = dense_features
@@ -68,15 +68,15 @@ class SegNet(Classifier):
     def _before_dropout(self, images: Tensor) -> tuple[Tensor, tuple]:
         """The stages down to the first with dropout: its pooled features, and the poolings so far as (indices, size before)."""
         features, poolings = images, []
-        for stage in self.down[: self.sure_stages]:
+        for stage in self.down[: self.deterministic_stages]:
             features, pooling = _pooled(stage(features))
             poolings.append(pooling)
         return features, tuple(poolings)
 
     def _after_dropout(self, features: Tensor, poolings: tuple) -> Tensor:
         waiting = list(poolings)
-        features = self.down_dropout[self.sure_stages - 1](features)
-        for stage, dropout in zip(self.down[self.sure_stages :], self.down_dropout[self.sure_stages :], strict=True):
+        features = self.down_dropout[self.deterministic_stages - 1](features)
+        for stage, dropout in zip(self.down[self.deterministic_stages :], self.down_dropout[self.deterministic_stages :], strict=True):
             features, pooling = _pooled(stage(features))
             features = dropout(features)
             waiting.append(pooling)

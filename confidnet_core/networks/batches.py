@@ -6,6 +6,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int, Int64, Integer, Shaped, UInt8
 from torch import Generator, Tensor
 from torch.nn import functional
 
@@ -15,7 +16,7 @@ from confidnet_core.data import Dataset
 INFERENCE_PIXELS = 2**20  # in a batch: bounds memory whatever the image size
 
 
-def normalised(images: Tensor, dataset: Dataset, device: torch.device) -> Tensor:
+def normalised(images: Shaped[Tensor, "b c h w"], dataset: Dataset, device: torch.device) -> Float[Tensor, "b c h w"]:
     """uint8 or [0, 255] images (b, c, h, w) -> float32 ((x / 255) - mean) / std, channels last (faster convolutions)."""
     mean = torch.tensor(dataset.mean, device=device).view(1, -1, 1, 1)
     std = torch.tensor(dataset.std, device=device).view(1, -1, 1, 1)
@@ -23,7 +24,9 @@ def normalised(images: Tensor, dataset: Dataset, device: torch.device) -> Tensor
     return floats.div_(255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
 
 
-def inference_batches(images: np.ndarray, dataset: Dataset, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
+def inference_batches(
+    images: UInt8[np.ndarray, "n c h w"], dataset: Dataset, device: torch.device
+) -> Iterator[tuple[slice, Float[Tensor, "b c h w"]]]:
     """Every image once, in order, without augmentation: (where in the first axis, normalised images)."""
     size = _batch_size(images)
     for start in range(0, len(images), size):
@@ -31,12 +34,12 @@ def inference_batches(images: np.ndarray, dataset: Dataset, device: torch.device
         yield where, normalised(torch.from_numpy(np.ascontiguousarray(images[where])), dataset, device)
 
 
-def batch_count(images: np.ndarray) -> int:
+def batch_count(images: UInt8[np.ndarray, "n c h w"]) -> int:
     """How many batches `inference_batches` makes of images."""
     return math.ceil(len(images) / _batch_size(images))
 
 
-def _batch_size(images: np.ndarray) -> int:
+def _batch_size(images: UInt8[np.ndarray, "n c h w"]) -> int:
     return max(1, min(1024, INFERENCE_PIXELS // (images.shape[-2] * images.shape[-1])))
 
 
@@ -52,7 +55,7 @@ class TrainingBatches:
     def __len__(self) -> int:
         return math.ceil(len(self.images) / self.batch_size)
 
-    def epoch(self, generator: Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, generator: Generator) -> Iterator[tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b *place"]]]:
         """(normalised images float32 (b, c, h, w), labels int64 (b, ...)) on the device. The generator is a CPU one."""
         order = torch.randperm(len(self.images), generator=generator).numpy()
         for start in range(0, len(order), self.batch_size):
@@ -63,7 +66,9 @@ class TrainingBatches:
             yield normalised(images, self.dataset, self.device), labels.long()
 
 
-def augmented(images: Tensor, labels: Tensor, how: Augmentation, generator: Generator, void: int | None) -> tuple[Tensor, Tensor]:
+def augmented(
+    images: Shaped[Tensor, "b c h w"], labels: Integer[Tensor, " b *place"], how: Augmentation, generator: Generator, void: int | None
+) -> tuple[Shaped[Tensor, "b c h w"], Integer[Tensor, " b *place"]]:
     """Flip, rotate and crop each image of a batch by its own random draw; label maps move with their images.
 
     images uint8 or float (b, c, h, w) in [0, 255], labels uint8 or int64 (b,) or (b, h, w), both back in their types (rotated:
@@ -88,12 +93,12 @@ def augmented(images: Tensor, labels: Tensor, how: Augmentation, generator: Gene
     return images, labels
 
 
-def _flipped(batch: Tensor, flips: Tensor) -> Tensor:
+def _flipped(batch: Shaped[Tensor, " b *rest"], flips: Bool[Tensor, " b"]) -> Shaped[Tensor, " b *rest"]:
     """Mirrored where flips (b,) says so. Whole samples are picked, which is faster on 8 bits than torch.where."""
     return torch.cat([batch, batch.flip(-1)]).index_select(0, torch.arange(len(batch), device=batch.device) + len(batch) * flips)
 
 
-def _window(batch: Tensor, starts: Tensor, edge: int, fill: int) -> Tensor:
+def _window(batch: Shaped[Tensor, "b c h w"], starts: Int[Tensor, "b 2"], edge: int, fill: int) -> Shaped[Tensor, "b c h w"]:
     """From (b, c, h, w) with `edge` pixels of fill around it, the (h, w) that begin at starts (b, 2) = (column, row)."""
     count, channels, height, width = batch.shape
     padded = functional.pad(batch, [edge] * 4, value=fill).contiguous()
@@ -105,11 +110,11 @@ def _window(batch: Tensor, starts: Tensor, edge: int, fill: int) -> Tensor:
     return stretches.as_strided(batch.shape, (stretch, plane, row, 1))
 
 
-def _sampled(batch: Tensor, grid: Tensor) -> Tensor:
+def _sampled(batch: Shaped[Tensor, "b c h w"], grid: Float[Tensor, "b h w 2"]) -> Float[Tensor, "b c h w"]:
     return functional.grid_sample(batch.float(), grid, mode="nearest", align_corners=False)
 
 
-def _grid(images: Tensor, angles: Tensor, shifts: Tensor) -> Tensor:
+def _grid(images: Shaped[Tensor, "b c h w"], angles: Float[Tensor, " b"], shifts: Int[Tensor, "b 2"]) -> Float[Tensor, "b h w 2"]:
     """Sampling positions of a rotation about the centre, then a shift by whole pixels (column, row)."""
     count, _, height, width = images.shape
     matrix = torch.zeros(count, 2, 3)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -19,13 +20,13 @@ class Classifier(nn.Module):
 
     feature_channels: int
 
-    def encode(self, images: Tensor) -> Tensor:
+    def encode(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d *place"]:
         raise NotImplementedError
 
-    def classify(self, features: Tensor) -> Tensor:
+    def classify(self, features: Float[Tensor, "b d *place"]) -> Float[Tensor, "b classes *place"]:
         raise NotImplementedError
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes *place"]:
         return self.classify(self.encode(images))
 
     def split_at_dropout(self) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
@@ -41,10 +42,10 @@ class DenseClassifier(Classifier):
         self.features, self.output = features, output
         self.feature_channels = output.in_features
 
-    def encode(self, images: Tensor) -> Tensor:
+    def encode(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
         return self.features(images)
 
-    def classify(self, features: Tensor) -> Tensor:
+    def classify(self, features: Float[Tensor, "b d"]) -> Float[Tensor, "b classes"]:
         return in_float32(self.output, features)
 
     def split_at_dropout(self) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
@@ -53,7 +54,7 @@ class DenseClassifier(Classifier):
         return before, lambda values: self.classify(after(values))
 
 
-def in_float32(layer: nn.Module, features: Tensor) -> Tensor:
+def in_float32(layer: nn.Module, features: Float[Tensor, "b d *place"]) -> Float[Tensor, "b out *place"]:
     """The layer's output computed outside autocast: bfloat16 has 8 significant bits, so that confidences would tie."""
     with torch.autocast(features.device.type, enabled=False):
         return layer(features.to(torch.promote_types(features.dtype, torch.float32)))

@@ -4,15 +4,18 @@ Corbière et al. 2019, arXiv:1910.04851, section 2.2; which layers are in which 
 """
 
 from copy import deepcopy
-from typing import Self
+from typing import TypeVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.head import ConfidenceHead
 from confidnet_core.networks.probabilities import log_odds_of_largest
+
+Either = TypeVar("Either", bound="ConfidNet")  # ConfidNet or CorrectedMcp; beartype knows no Self in a method
 
 
 class ConfidNet(nn.Module):
@@ -31,17 +34,17 @@ class ConfidNet(nn.Module):
         self.dropout, self.encoder_trainable = dropout, encoder_trainable
         self.eval()
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b *place"]:
         return self.head(self.encoder.encode(images))
 
-    def forward_both(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_both(self, images: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, " b *place"], Float[Tensor, "b classes *place"]]:
         """The confidence, and the class logits of the same pass, with the same dropout; no gradient flows into the logits."""
         features = self.encoder.encode(images)
         with torch.no_grad():
             class_logits = self.encoder.classify(features)
         return self.head(features), class_logits
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self: Either, mode: bool = True) -> Either:
         """The head's mode is `mode`; in the encoder it switches dropout at most."""
         super().train(mode)
         # BatchNorm stays in eval mode: the head must see features as the classifier's, whose statistics must not move.
@@ -49,7 +52,7 @@ class ConfidNet(nn.Module):
         set_dropout(self.encoder, mode and self.dropout)
         return self
 
-    def finetuning(self) -> Self:
+    def finetuning(self: Either) -> Either:
         """The second phase: a copy of encoder and head, all trainable, without dropout. This network stays as it is.
 
         Predictions and targets still come from the classifier: the copy's class logits change as it is tuned.
@@ -69,10 +72,10 @@ class CorrectedMcp(ConfidNet):
         super().__init__(encoder, head, dropout=dropout)
         self.head.start_at_zero()
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b *place"]:
         return self.forward_both(images)[0]
 
-    def forward_both(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_both(self, images: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, " b *place"], Float[Tensor, "b classes *place"]]:
         features = self.encoder.encode(images)
         with torch.no_grad():
             class_logits = self.encoder.classify(features)
@@ -80,7 +83,7 @@ class CorrectedMcp(ConfidNet):
         return log_odds_of_largest(class_logits) + self.head(seen), class_logits
 
 
-def logit_features(class_logits: Tensor) -> Tensor:
+def logit_features(class_logits: Float[Tensor, "b classes *place"]) -> Float[Tensor, "b seen *place"]:
     """(b, classes, ...) -> (b, classes + 1, ...): log-probabilities, the largest first, and log-odds of MCP, cut at 20 and divided by 5."""
     ordered = class_logits.log_softmax(1).sort(dim=1, descending=True).values
     return torch.cat([ordered.clamp(min=-20), log_odds_of_largest(class_logits).unsqueeze(1).clamp(max=20)], dim=1) / 5

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from confidnet_core.networks.classifier import in_float32
@@ -23,7 +24,7 @@ class ConfidenceHead(nn.Module):
         super().__init__()
         self.hidden, self.output = hidden, output
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Float[Tensor, "b d *place"]) -> Float[Tensor, " b *place"]:
         return in_float32(self.output, self.hidden(features)).squeeze(1)
 
     def start_at(self, confidence: float) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float32, Integer, Shaped, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,8 +20,13 @@ from confidnet_core.progress import progress
 
 
 def map_images(
-    forward: Callable[..., Tensor], images: np.ndarray, dataset: Dataset, device: torch.device, label: str, *beside: np.ndarray
-) -> np.ndarray:
+    forward: Callable[..., Tensor],
+    images: UInt8[np.ndarray, "n c h w"],
+    dataset: Dataset,
+    device: torch.device,
+    label: str,
+    *beside: np.ndarray,
+) -> Shaped[np.ndarray, " n *values"]:
     """forward(normalised images (b, c, h, w), *beside (b, ...)) -> tensor (b, ...), without gradients: array (n, ...) of its dtype.
 
     beside: arrays (n, ...) of which each call gets the batch's part, as tensors on the device.
@@ -42,18 +48,18 @@ def map_images(
 class Predictions:
     """A classifier's answers on a split. logits float32 (n, classes, ...); predicted uint8 (n, ...)."""
 
-    logits: np.ndarray
-    predicted: np.ndarray
+    logits: Float32[np.ndarray, "n classes *place"]
+    predicted: UInt8[np.ndarray, " n *place"]
 
 
-def predict(classifier: nn.Module, images: np.ndarray, dataset: Dataset, device: torch.device) -> Predictions:
+def predict(classifier: nn.Module, images: UInt8[np.ndarray, "n c h w"], dataset: Dataset, device: torch.device) -> Predictions:
     """Eval mode, float32 arithmetic."""
     classifier.to(device).eval()
     logits = map_images(classifier, images, dataset, device, "predict")
     return Predictions(logits, np.argmax(logits, axis=1).astype(np.uint8))
 
 
-def prediction_metrics(predictions: Predictions, labels: np.ndarray, dataset: Dataset) -> dict[str, Any]:
+def prediction_metrics(predictions: Predictions, labels: Integer[np.ndarray, " n *place"], dataset: Dataset) -> dict[str, Any]:
     """samples, errors, accuracy; for segmentation mean_iou and class_iou by class name. Void never counts."""
     confusion = confusion_matrix(labels, predictions.predicted, len(dataset.classes), dataset.void)
     samples, right = int(confusion.sum()), int(np.trace(confusion))

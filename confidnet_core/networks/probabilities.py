@@ -4,11 +4,12 @@ TCP: Corbière et al. 2019, arXiv:1910.04851, section 2.
 """
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
 
-def true_class_probability(logits: Tensor, labels: Tensor) -> Tensor:
+def true_class_probability(logits: Float[Tensor, "b classes *place"], labels: Int[Tensor, " b *place"]) -> Float[Tensor, " b *place"]:
     """TCP, the softmax probability of the true class, in [0, 1].
 
     logits (b, classes, ...), labels int64 (b, ...) in [0, classes) -> (b, ...).
@@ -17,7 +18,7 @@ def true_class_probability(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.softmax(logits, dim=1).gather(1, labels.unsqueeze(1)).squeeze(1)
 
 
-def log_complements(log_probabilities: Tensor) -> Tensor:
+def log_complements(log_probabilities: Float[Tensor, "m classes"]) -> Float[Tensor, "m classes"]:
     """log(1 - p) of log p (m, classes): of the largest p as the sum of the others, since 1 - p would be rounded to 0."""
     likeliest = log_probabilities.argmax(1, keepdim=True)
     others = log_probabilities.scatter(1, likeliest, -torch.inf).logsumexp(1, keepdim=True)
@@ -25,7 +26,7 @@ def log_complements(log_probabilities: Tensor) -> Tensor:
     return complements.scatter(1, likeliest, others)
 
 
-def log_odds_of_largest(logits: Tensor) -> Tensor:
+def log_odds_of_largest(logits: Float[Tensor, "b classes *place"]) -> Float[Tensor, " b *place"]:
     """log(p / (1 - p)) of the largest softmax probability p, of logits (b, classes, ...): (b, ...)."""
     ordered = logits.sort(1, descending=True).values
     return ordered[:, 0] - ordered[:, 1:].logsumexp(1)

@@ -86,7 +86,7 @@ def outcomes(histogram: pd.DataFrame) -> Markup:
         bars.append(
             Bar(
                 x=_short(middle),
-                y=_short(np.sqrt(own["share"])),
+                y=_short(pd.Series(np.sqrt(own["share"]))),
                 width=_short(width),
                 customdata=own["count"].to_numpy(np.int64),
                 text=[f"{share:.1%}" for share in own["share"]],

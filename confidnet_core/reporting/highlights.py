@@ -30,7 +30,7 @@ def score_styles(methods: Sequence[str], bright: Mapping[str, Sequence[str]], or
         linestyle = ("-", ":", "-.")[index // len(PALETTE) % 3]
         where = tuple(benchmark for benchmark, chosen in bright.items() if method in chosen)
         styles[method] = Style(names[method], method, PALETTE[index % len(PALETTE)], linestyle, where)
-    if oracle in methods:
+    if oracle is not None and oracle in methods:
         styles[oracle] = Style(f"{names[oracle]} (oracle)", f"{oracle} (oracle)", ORACLE_COLOUR, "--", tuple(bright))
     return styles
 
@@ -50,4 +50,4 @@ def bright_scores(frame: pd.DataFrame, against: Iterable[str]) -> dict[str, list
 def best_scores(group: pd.DataFrame) -> list[str]:
     """The first of those with the best mean of HEADLINE over seeds; none where it is undefined. group: rows of one benchmark"""
     means = group.groupby("method", sort=False)[HEADLINE.key].mean()
-    return [means.idxmax() if HEADLINE.higher_is_better else means.idxmin()] if means.notna().any() else []
+    return [str(means.idxmax() if HEADLINE.higher_is_better else means.idxmin())] if means.notna().any() else []

@@ -22,7 +22,7 @@ def history_rows(benchmark: str, seed: int, points: int = 200) -> Iterator[tuple
         history = _thinned(_read(paths.history(benchmark, seed, training)), points)
         history = history.assign(benchmark=benchmark, seed=seed, training=training)
         yield "losses", _long(history, {"train_loss": "train", "val_loss": "validation"})
-        measured = [name for name in history if name.startswith("val_") and name != "val_loss"]
+        measured = [name for name in map(str, history) if name.startswith("val_") and name != "val_loss"]
         yield "validation", _long(history, {name: name.removeprefix("val_") for name in measured})
 
 

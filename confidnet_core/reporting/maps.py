@@ -1,6 +1,7 @@
 """Sheets of a segmentation: images, what was predicted, and where each score is confident."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 from matplotlib import colormaps
@@ -52,7 +53,10 @@ def segmentation_sheet(
     figure = _image_grid(panels)
     further = (_rgb(VOID_COLOUR), _rgb(ERROR_COLOUR), *_shades(np.array([0.0, 1.0])))
     names = dict(zip((*classes, "void", "error", "least confident, by rank", "most confident"), (*palette, *further), strict=True))
-    handles = [Patch(facecolor=colour / 255, edgecolor="black", linewidth=0.5, label=name) for name, colour in names.items()]
+    handles = [
+        Patch(facecolor=cast("tuple[float, float, float]", colour / 255), edgecolor="black", linewidth=0.5, label=name)
+        for name, colour in names.items()
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(COLUMNS, 2 + len(panels)), frameon=False)
     return figure
 
@@ -84,7 +88,7 @@ def _image_grid(panels: Mapping[str, np.ndarray]) -> Figure:
 
 
 def _class_colours(classes: int) -> np.ndarray:
-    further = [tuple(round(255 * part) for part in colour) for colour in colormaps["tab20"].colors]
+    further = [tuple(round(255 * part) for part in colour) for colour in cast("Any", colormaps["tab20"]).colors]
     return np.resize(np.array([*CAMVID_COLOURS, *further], dtype=np.uint8), (classes, 3))  # from the start again
 
 

@@ -13,7 +13,7 @@ PALETTE = (
 ORACLE_COLOUR = "#808080"
 CORRECT_COLOUR, ERROR_COLOUR = PALETTE[0], PALETTE[1]
 VOID_COLOUR = "#D9D9D9"
-DARK = dict(
+DARK: dict[str, str] = dict(
     zip(
         (*PALETTE, ORACLE_COLOUR),
         (

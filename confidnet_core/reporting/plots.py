@@ -5,6 +5,7 @@ Risk-coverage curves: Geifman & El-Yaniv 2017, arXiv:1705.08500. Histograms of b
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ def comparison_figure(risk_coverages: Pairs, rocs: Pairs, outcomes: Pairs, style
     """One benchmark at a glance: both kinds of curves, and METHOD -> (confidence, correct) as one histogram a method."""
     rows = -(-len(outcomes) // COLUMNS)
     figure = Figure(figsize=(11, 5.2 + 0.6 + 1.9 * rows), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(5.2, 0.6 + 1.9 * rows))
+    above, below = cast("np.ndarray", figure.subfigures(2, 1, height_ratios=(5.2, 0.6 + 1.9 * rows)))
     left, right = above.subplots(1, 2)
     risk_coverage(left, risk_coverages, styles, benchmark)
     roc(right, rocs, styles, benchmark)
@@ -110,7 +111,7 @@ def _draw(axes: Axes, curves: Pairs, styles: Styles, benchmark: str | None) -> N
         axes.plot(*curves[method], color=style.colour, linestyle=style.linestyle, label=style.label, **looks)
 
 
-def _add_legend(axes: Axes, curves: Pairs, corner: str) -> None:
+def _add_legend(axes: Axes, curves: Pairs, corner: Literal["upper left", "upper right", "lower left", "lower right"]) -> None:
     if curves:
         axes.legend(loc=corner, fontsize="small", framealpha=0.8)
     else:

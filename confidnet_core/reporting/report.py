@@ -77,7 +77,9 @@ def write_report(params: Params, folder: Path) -> Report:
 
     overlaps, words = _mean_overlaps(everywhere), needs(params.methods)
     notes = {name: _overlap_note(overlap) for name, overlap in overlaps.items()}
-    tables = {name: main_table(group, ends, compared, needs=words, level=level) for name, group in frame.groupby("benchmark", sort=False)}
+    tables = {
+        str(name): main_table(group, ends, compared, needs=words, level=level) for name, group in frame.groupby("benchmark", sort=False)
+    }
     asked = [operating_points(frame, ends), calibration_tables(calibrated), guarantee_tables(guaranteed), cost_tables(costs)]
     below = [significance_tables(compared, frame, level), *asked, beside_published(frame, load_published(), ends)]
     ranks = rank_table(frame)

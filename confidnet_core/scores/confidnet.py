@@ -7,7 +7,7 @@ from confidnet_core.scoring.run import Run
 
 
 def confidnet(run: Run) -> np.ndarray:
-    """The estimated TCP, in [0, 1]: a sigmoid in float64, which keeps apart what float32 would round to 1.
+    """The estimated TCP, in [0, 1]: a sigmoid in float64, since float32 rounds many values to 1.
 
     On the CPU, since MPS has no float64.
     """

@@ -9,7 +9,7 @@ from confidnet_core.scoring.run import Run
 
 
 def corrected_mcp(run: Run) -> np.ndarray:
-    """Log-odds of being right, any real number; float32."""
+    """Log-odds that the prediction is correct, any real number; float32."""
     return run.over_images(run.corrected_mcp())
 
 

@@ -6,7 +6,7 @@ from confidnet_core.scoring.run import Run
 
 
 def ensemble_probability(run: Run) -> np.ndarray:
-    """In [0, 1], of the class that the run's own classifier predicts: the ensemble's word on that very answer, whatever its own were."""
+    """In [0, 1], of the class that the run's own classifier predicts, whichever class the ensemble prefers; float64."""
     return run.over_seeds("ensemble_probability")
 
 

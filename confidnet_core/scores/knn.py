@@ -7,14 +7,14 @@ from torch.nn.functional import normalize
 
 from confidnet_core.config.ranges import Count
 from confidnet_core.networks.device import double
-from confidnet_core.scores._neighbours import distance_to_neighbour, over_places, reference
+from confidnet_core.scores._neighbours import distance_to_neighbour, reference, score_in_chunks
 from confidnet_core.scoring.run import Run
 
 
 def knn(run: Run, neighbour: Count = 1, samples_per_class: Count = 1000) -> np.ndarray:
-    """Minus the Euclidean distance between penultimate features of length 1, whatever the class, in [-2, 0].
+    """Minus the Euclidean distance between penultimate features of length 1, whatever the class, in [-2, 0]; float64.
 
-    neighbour: which nearest; beyond the samples of a class it lies in another one, and the score says nothing
+    neighbour: k, counted from 1; above the number of samples of a class the neighbour lies in another class, and the score means nothing
     samples_per_class: bounds the training samples of a class
     ValueError for a `neighbour` above the number of training samples.
     """
@@ -22,10 +22,10 @@ def knn(run: Run, neighbour: Count = 1, samples_per_class: Count = 1000) -> np.n
     if neighbour > len(points):
         raise ValueError(f"methods.knn.neighbour is {neighbour}; expected 1 to {len(points)}, the training samples")
 
-    def of_places(queries: Tensor) -> Tensor:
+    def score_queries(queries: Tensor) -> Tensor:
         return double(distance_to_neighbour(normalize(queries), points, neighbour).neg())
 
-    return run.over_images(lambda images: over_places(of_places, len(points), run.classifier.encode(images)))
+    return run.over_images(lambda images: score_in_chunks(score_queries, len(points), run.classifier.encode(images)))
 
 
 knn.display_name = "k-NN distance"

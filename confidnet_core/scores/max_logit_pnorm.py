@@ -15,7 +15,8 @@ ORDERS = tuple(range(1, 11))
 
 
 def max_logit_pnorm(run: Run) -> np.ndarray:
-    """In [0, 1], or log-odds of MCP: whichever of ORDERS and MCP has the least AURC on up to 2^20 validation samples or pixels."""
+    """The normalised logit, in [0, 1], of the order p in ORDERS with the lowest AURC on up to 2^20 validation samples or pixels; log-odds
+    of MCP, any real number, where no p is better. float64."""
     order = run.fitted(_fitted)
     return run.over_logits(lambda logits, _: _normalised(logits, order))
 
@@ -29,9 +30,9 @@ def _fitted(run: Run) -> int | None:
 
 
 def best_order(logits: Tensor, labels: Tensor) -> int | None:
-    """The p of least AURC, of logits float64 (m, classes) and labels int64 (m,); None for MCP."""
+    """The p with the lowest AURC for logits float64 (m, classes) and labels int64 (m,); None where no p is better than MCP."""
     correct = (logits.argmax(1) == labels).numpy()
-    candidates = (None, *ORDERS)  # of equal ones the first
+    candidates = (None, *ORDERS)  # the first of equally good ones
     return min(candidates, key=lambda order: failure_metrics(_normalised(logits, order).numpy(), correct)["aurc"] or 0.0)
 
 

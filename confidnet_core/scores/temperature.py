@@ -14,7 +14,8 @@ RANGE = (1 / 1000, 1000.0)  # temperatures; a classifier without an error on val
 
 
 def temperature(run: Run) -> np.ndarray:
-    """As log-odds, in [-log(classes - 1), inf), with the temperature of least cross-entropy on up to 2^20 validation samples or pixels."""
+    """As log-odds, in [-log(classes - 1), inf), float64. The temperature minimises the cross-entropy on up to 2^20 validation samples or
+    pixels."""
     fitted = run.fitted(_fitted)
     return run.over_logits(lambda logits, _: log_odds_of_largest(logits / fitted))
 
@@ -29,7 +30,8 @@ def _fitted(run: Run) -> float:
 
 
 def best_temperature(logits: Tensor, labels: Tensor) -> float:
-    """Of logits float64 (m, classes) and labels int64 (m,), in RANGE. The cross-entropy has one minimum over 1 / temperature."""
+    """The temperature in RANGE with the lowest cross-entropy of logits float64 (m, classes) and labels int64 (m,). The cross-entropy has
+    one minimum over 1 / temperature."""
 
     def loss(log_temperature: float) -> float:
         return cross_entropy(logits / math.exp(log_temperature), labels).item()

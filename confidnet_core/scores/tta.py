@@ -8,10 +8,10 @@ from confidnet_core.scoring.run import Run
 
 
 def tta(run: Run, shift: Share = 0.04) -> np.ndarray:
-    """Mean log-odds of the predicted class over the image and its views, any real number; the prediction stays that of the image alone.
+    """Mean log-odds of the predicted class over the image and its views, any real number, float64. The prediction is that of the image.
 
-    shift: by which share of the image's height the views are moved, in four directions, by a pixel at least; 0: not moved
-    The views are mirrored, and a fifth is only that, if the classifier's recipe has augmentation.flip.
+    shift: fraction of the image's height by which the views are shifted in four directions, at least one pixel; 0: no shift
+    The views are mirrored, and a fifth is mirrored only, if the classifier's recipe has augmentation.flip.
     """
     return mean_log_odds(run, shift)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from confidnet_core.config.registry import suggestion
@@ -76,6 +77,6 @@ def _mean_softmax(seeds: Sequence[int], predictions: Path, dataset: Dataset, spl
         done = where.stop
 
 
-def _softmax(logits: np.ndarray, counted: np.ndarray) -> Tensor:
+def _softmax(logits: Float[np.ndarray, "b classes *place"], counted: Bool[np.ndarray, " b *place"]) -> Float64[Tensor, "m classes"]:
     """float64, since float32 saturates at exactly 1: logits (b, classes, ...) at the m places of counted (b, ...) -> (m, classes)"""
     return torch.from_numpy(np.moveaxis(logits, 1, -1)[counted]).double().softmax(1)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from confidnet_core.config.params import McDropout
@@ -27,7 +28,9 @@ def has_dropout(classifier: Classifier) -> bool:
     return set_dropout(classifier, False) > 0
 
 
-def sample(classifier: Classifier, dataset: Dataset, split: str, how: McDropout, seed: int, where: torch.device) -> dict[str, np.ndarray]:
+def sample(
+    classifier: Classifier, dataset: Dataset, split: str, how: McDropout, seed: int, where: torch.device
+) -> dict[str, Float64[np.ndarray, " n"]]:
     """QUANTITIES over passes with dropout on, BatchNorm as in evaluation: float64 (n,) each, over the n places of the split that count.
 
     predictive_entropy        entropy of the mean softmax
@@ -73,5 +76,5 @@ def save_samples(folder: Path, samples: Mapping[str, Mapping[str, np.ndarray]], 
         write_json(temporary / "facts.json", {"passes": passes, "dropout": dropout})
 
 
-def _entropy(probabilities: Tensor) -> Tensor:
+def _entropy(probabilities: Float[Tensor, "b classes *place"]) -> Float64[Tensor, " b *place"]:
     return torch.special.entr(double(probabilities)).sum(1)

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt8
 from torch import Tensor, nn
 
 from confidnet_core import paths
@@ -110,41 +111,41 @@ class Run:
         return device()
 
     @cached_property
-    def images(self) -> np.ndarray:
+    def images(self) -> UInt8[np.ndarray, "images c h w"]:
         """uint8 (images, c, h, w)"""
         return self.dataset.split(self.split)[0]
 
     @cached_property
-    def counted(self) -> np.ndarray:
+    def counted(self) -> Bool[np.ndarray, " images *place"]:
         """bool (images, ...): the n places that count."""
         return labelled(self._label_maps, self.dataset.void)
 
     @cached_property
-    def _label_maps(self) -> np.ndarray:
+    def _label_maps(self) -> UInt8[np.ndarray, " images *place"]:
         return self.dataset.split(self.split)[1]
 
     @cached_property
-    def labels(self) -> np.ndarray:
+    def labels(self) -> UInt8[np.ndarray, " n"]:
         """uint8 (n,)"""
         return self._label_maps[self.counted]
 
     @cached_property
-    def predicted(self) -> np.ndarray:
+    def predicted(self) -> UInt8[np.ndarray, " n"]:
         """uint8 (n,)"""
         return self.predicted_maps[self.counted]
 
     @cached_property
-    def predicted_maps(self) -> np.ndarray:
+    def predicted_maps(self) -> UInt8[np.ndarray, " images *place"]:
         """uint8 (images, ...), void places included"""
         return np.load(self.predictions / self.split / "predicted.npy", mmap_mode="r")
 
     @cached_property
-    def logits(self) -> np.ndarray:
+    def logits(self) -> Float32[np.ndarray, "images classes *place"]:
         """float32 (images, classes, ...), void places included"""
         return np.load(self.predictions / self.split / "logits.npy", mmap_mode="r")
 
     @cached_property
-    def correct(self) -> np.ndarray:
+    def correct(self) -> Bool[np.ndarray, " n"]:
         """bool (n,)"""
         return self.predicted == self.labels
 
@@ -172,7 +173,7 @@ class Run:
             self.kept.networks[name] = moved(load(self.models / name), self.device)
         return self.kept.networks[name]
 
-    def sampled(self, quantity: str) -> np.ndarray:
+    def sampled(self, quantity: str) -> Float64[np.ndarray, " n"]:
         """One of sampling.QUANTITIES over passes with dropout: float64 (n,). ValueError where the stage `sample` made none."""
         check_read(self.method, self.reads, SAMPLES)
         facts = read_json(self.samples / "facts.json")
@@ -182,7 +183,7 @@ class Run:
             raise ValueError(f"{self.name}: its mc_dropout.passes in params.yaml are 0; remove the mc_dropout methods, or ask for passes")
         return np.load(self.samples / self.split / f"{quantity}.npy")
 
-    def over_seeds(self, method: str) -> np.ndarray:
+    def over_seeds(self, method: str) -> Float64[np.ndarray, " n"]:
         """What the stage `ensemble` stored for a score with the attribute `over_seeds`: float64 (n,). ValueError unless of two seeds or
         more, this one among them."""
         seeds = read_json(self.ensembles / method / "facts.json")["seeds"]
@@ -194,21 +195,21 @@ class Run:
         values = np.load(self.ensembles / method / f"{self.split}.npy", mmap_mode="r")
         return np.array(values if values.ndim == 1 else values[seeds.index(self.seed)])
 
-    def over_logits(self, score: Callable[[Tensor, Tensor], Tensor]) -> np.ndarray:
+    def over_logits(self, score: Callable[[Tensor, Tensor], Tensor]) -> Float64[np.ndarray, " n"]:
         """score(logits float64 (m, classes), labels int64 (m,)) -> (m,), over the stored logits: float64 (n,)."""
         out = np.empty(len(self.labels))
         for where, logits, labels in self._stored():
             out[where] = score(logits, labels).numpy()
         return out
 
-    def some_logits(self, most: int = CHUNK) -> tuple[Tensor, Tensor]:
+    def some_logits(self, most: int = CHUNK) -> tuple[Float64[Tensor, "m classes"], Int64[Tensor, " m"]]:
         """Logits float64 (m, classes) and labels int64 (m,) of every k-th place, with the least k for which m <= most."""
         every = -(-len(self.labels) // most)
         parts = [(logits[-where.start % every :: every], labels[-where.start % every :: every]) for where, logits, labels in self._stored()]
         logits, labels = zip(*parts, strict=True)
         return torch.cat(logits), torch.cat(labels)
 
-    def _stored(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    def _stored(self) -> Iterator[tuple[slice, Float64[Tensor, "m classes"], Int64[Tensor, " m"]]]:
         """Of all n places, some at a time: where they are among them, their logits float64 (m, classes) and labels int64 (m,)."""
         step, done = max(1, CHUNK // max(1, self._label_maps[0].size)), 0
         for start in range(0, len(self.logits), step):
@@ -218,7 +219,7 @@ class Run:
             yield where, torch.from_numpy(chunk).double(), torch.from_numpy(self.labels[where]).long()
             done = where.stop
 
-    def over_images(self, forward: Callable[..., Tensor], *beside: np.ndarray) -> np.ndarray:
+    def over_images(self, forward: Callable[..., Tensor], *beside: np.ndarray) -> Float[np.ndarray, " n *numbers"]:
         """forward(normalised images (b, c, h, w), *beside (b, ...)) -> (b, ...) one number a place, over the images: (n,); of more
         numbers a place, (n, numbers)."""
         return map_images(forward, self.images, self.dataset, self.device, self.name, *beside)[self.counted]

@@ -30,7 +30,18 @@ from confidnet_core.serving.selective_classifier import NotServedError
 from confidnet_core.tracking.store import ServerError, on_server, open_store, project_root, reason
 
 ALIAS = "champion"
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "ruamel.yaml", "scikit-learn", "scipy", "torch", "tqdm")  # of what serving.py imports
+REQUIREMENTS = (
+    "jaxtyping",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pydantic",
+    "ruamel.yaml",
+    "scikit-learn",
+    "scipy",
+    "torch",
+    "tqdm",
+)  # served
 
 
 def register(params: Params, benchmark: str, run_id: str | None = None, champion: bool = False) -> str:
@@ -149,11 +160,12 @@ def _set_champion(client: Any, version: Any, forced: bool) -> list[str]:
     former = version_by_alias(client, version.name, ALIAS)
     if former is not None and former.version == version.version:
         return [ALIAS]
-    if former is not None and not forced and (why := _why_not_better(version.tags, former.tags)):
-        command = f"`python -m confidnet_core register {version.tags['benchmark']} --{ALIAS}` gives it the alias"
-        return [f"{ALIAS} stays version {former.version}, {why}; {command}"]
-    client.set_registered_model_alias(version.name, ALIAS, version.version)
-    return [ALIAS]
+    why = None if forced or former is None else _why_not_better(version.tags, former.tags)
+    if former is None or why is None:
+        client.set_registered_model_alias(version.name, ALIAS, version.version)
+        return [ALIAS]
+    command = f"`python -m confidnet_core register {version.tags['benchmark']} --{ALIAS}` gives it the alias"
+    return [f"{ALIAS} stays version {former.version}, {why}; {command}"]
 
 
 def _why_not_better(new: Mapping[str, str], former: Mapping[str, str]) -> str | None:

@@ -111,9 +111,9 @@ class SelectiveClassifier:
         Of each image, (b,), or for segmentation of each pixel, (b, height, width):
         label        str: the class's name; for segmentation left out, the names are `classes` in model.json
         class_index  int64: its index
-        confidence   float64: the score, higher = more confident. It equals the stored one up to float32 rounding in the networks, and to
-                     the bit in the same batches on the same device; of an image that is in the training data, the logarithm of a distance
-                     of nearly 0, which the stack uses, is all rounding
+        confidence   float64: the score, higher = more confident. It equals the stored one up to float32 rounding in the networks, and
+                     to the bit in the same batches on the same device; of an image that is in the training data, the logarithm of a
+                     distance of nearly 0, which the stack uses, is all rounding
         probability  float64, in [0, 1]: of being correct, by the validation data
         accepted     bool: confidence >= threshold. With probability 1 - delta, at most the target risk of what is accepted is wrong, on
                      data like the calibration split. All False where there was no such threshold
@@ -156,8 +156,8 @@ class SelectiveClassifier:
 
     def _dataset(self, images: np.ndarray) -> Dataset:
         labels = np.full((len(images), *images.shape[2:]) if self.facts["segmentation"] else len(images), UNKNOWN)
-        classes, mean, std = (tuple(self.facts[name]) for name in ("classes", "mean", "std"))
-        return _Images(images, labels, {}, source="images to predict", classes=classes, mean=mean, std=std)
+        given: dict[str, Any] = {name: tuple(self.facts[name]) for name in ("classes", "mean", "std")}
+        return _Images(images, labels, {}, source="images to predict", **given)
 
     def _presented(self, images: np.ndarray) -> Run:
         dataset = self._dataset(images)

@@ -17,7 +17,7 @@ NAMED = 2  # changes that a name lists; more are counted
 
 def settings(benchmark: str, written: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Nested params of a benchmark and of all benchmarks, from the content of a params.yaml, by default the working directory's."""
-    content: Mapping[str, Any] = written if written is not None else (read_yaml(PARAMS) or {}) if PARAMS.exists() else {}
+    content: Mapping[str, Any] = written if written is not None else (PARAMS.exists() and read_yaml(PARAMS)) or {}
     shared = {name: value for name, value in content.items() if name not in ("run", "benchmarks")}
     return shared | (content.get("benchmarks") or {}).get(benchmark, {})
 

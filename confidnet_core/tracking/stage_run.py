@@ -88,7 +88,28 @@ class StageRun(Logger):
             self._marker = self._stack.enter_context(marked(root, store, row.run_id, row.parent_id))
 
     def _write(self, entry: Entry) -> None:
-        if self._record is not None:
+        if self._record is None:
+            began = time.monotonic()
+            try:
+                if self._row is None:
+                    raise RuntimeError("the row is not open yet")
+                deliver(self._row, entry)
+            except BaseException as error:
+                if not on_server():
+                    raise
+                stopped = not isinstance(error, Exception)  # by SIGTERM or Ctrl-C
+                kept = self._keep("had not answered yet when the run was stopped" if stopped else reason(error))
+                kept.append(entry)
+                if stopped:
+                    raise
+                return
+            if self._marker is None:
+                raise RuntimeError("the row is not marked as being written")
+            self._marker.touch()
+            self._waited += max(0.0, time.monotonic() - began - 1)
+            if on_server() and self._waited > SERVER_WAIT_BUDGET_S:
+                self._keep(f"is slow ({self._waited:.0f} s of waiting in this run)")
+        else:
             self._record.append(entry)
             return
         assert self._row is not None and self._marker is not None, "_open comes first"
@@ -109,10 +130,10 @@ class StageRun(Logger):
             self._keep(f"is slow ({self._waited:.0f} s of waiting in this run)")
 
     def _keep(self, why: str) -> Record:
-        """Write to a record of this project from now on, not to the server."""
-        kept = self._record = record(project_root(), self.run_id)
-        self._stack.enter_context(kept.held())
-        kept.begin({**self._header, "tags": self._header["tags"] | self._undefined_tag()})
+        """Write to a record of this project from now on, not to the server. Returns it."""
+        self._record = kept = record(project_root(), self.run_id)
+        self._stack.enter_context(self._record.held())
+        self._record.begin({**self._header, "tags": self._header["tags"] | self._undefined_tag()})
         if self._marker:  # what is killed now is closed when its record is sent
             self._marker.path.unlink(missing_ok=True)
         _warn(f"the MLflow server {self._header['meant_for']} {why}; this run is recorded in {FOLDER}/{self.run_id}")

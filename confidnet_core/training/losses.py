@@ -3,6 +3,7 @@
 from typing import Literal
 
 import torch
+from jaxtyping import Float, Float32, Int, Integer
 from torch import Tensor
 from torch.nn import functional
 
@@ -14,7 +15,9 @@ OF_CORRECTNESS = ("weighted_bce", "focal", "ranking")  # which tell errors from 
 PAIRED = 1024  # errors and successes, at most, that are paired in a batch
 
 
-def confidence_target(class_logits: Tensor, labels: Tensor, target: Target) -> Tensor:
+def confidence_target(
+    class_logits: Float[Tensor, "b classes *place"], labels: Int[Tensor, " b *place"], target: Target
+) -> Float[Tensor, " b *place"]:
     """What a confidence is trained towards, in [0, 1]: class_logits (b, classes, ...), labels int64 (b, ...) in [0, classes) -> (b, ...).
 
     tcp             the softmax probability of the true class
@@ -30,14 +33,14 @@ def confidence_target(class_logits: Tensor, labels: Tensor, target: Target) -> T
 
 
 def confidence_loss(
-    confidence_logits: Tensor,
-    class_logits: Tensor,
-    labels: Tensor,
+    confidence_logits: Float[Tensor, " b *place"],
+    class_logits: Float[Tensor, "b classes *place"],
+    labels: Int[Tensor, " b *place"],
     void: int | None = None,
     *,
     target: Target = "tcp",
     loss: Objective = "mse",
-) -> Tensor:
+) -> Float[Tensor, ""]:
     """objective() between confidence_logits (b, ...) and the target of class_logits (b, classes, ...) and labels int64 (b, ...).
 
     Over the labelled places; 0 where none is labelled. No gradient reaches class_logits.
@@ -48,7 +51,7 @@ def confidence_loss(
     return objective(confidence_logits.float()[labelled], goal[labelled], loss)
 
 
-def objective(confidence_logits: Tensor, goal: Tensor, loss: Objective) -> Tensor:
+def objective(confidence_logits: Float[Tensor, " n"], goal: Float[Tensor, " n"], loss: Objective) -> Float[Tensor, ""]:
     """A scalar from sigmoid(confidence_logits) and the goal in [0, 1], float (n,) each; 0 for n = 0.
 
     mse           mean squared difference, as published. Its gradient vanishes where the sigmoid is near 0 or 1
@@ -73,19 +76,23 @@ def objective(confidence_logits: Tensor, goal: Tensor, loss: Objective) -> Tenso
     return each.sum() / max(len(each), 1)
 
 
-def _ranking(confidence_logits: Tensor, goal: Tensor) -> Tensor:
+def _ranking(confidence_logits: Float[Tensor, " n"], goal: Float[Tensor, " n"]) -> Float[Tensor, ""]:
     errors, successes = (_thinned(confidence_logits[goal == outcome]) for outcome in (0, 1))
     pairs = functional.softplus(errors.unsqueeze(1) - successes.unsqueeze(0))
     return pairs.sum() / max(pairs.numel(), 1)
 
 
-def _thinned(values: Tensor) -> Tensor:
+def _thinned(values: Float[Tensor, " n"]) -> Float[Tensor, " m"]:
     return values[:: max(1, -(-len(values) // PAIRED))]
 
 
 def cross_entropy(
-    logits: Tensor, labels: Tensor, void: int | None = None, weights: Tensor | None = None, label_smoothing: float = 0.0
-) -> Tensor:
+    logits: Float[Tensor, "b classes *place"],
+    labels: Int[Tensor, " b *place"],
+    void: int | None = None,
+    weights: Float[Tensor, " classes"] | None = None,
+    label_smoothing: float = 0.0,
+) -> Float[Tensor, ""]:
     """Mean cross-entropy over the labelled places, weighted by class if weights (classes,) are given; 0 where no place has weight.
 
     logits (b, classes, ...), labels int64 (b, ...). label_smoothing in [0, 1): that share of the target is spread evenly over all
@@ -102,7 +109,7 @@ def cross_entropy(
     return (total / weight.where(weight > 0, 1)).where(weight > 0, 0)
 
 
-def median_frequency_weights(counts: Tensor) -> Tensor:
+def median_frequency_weights(counts: Integer[Tensor, " classes"]) -> Float32[Tensor, " classes"]:
     """Class weights median(frequency) / frequency (Eigen & Fergus 2015, arXiv:1411.4734), frequencies over the whole set.
 
     counts (classes,) of labels in the training set; a class that never occurs gets weight 0.

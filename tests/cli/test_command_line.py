@@ -1,29 +1,22 @@
-"""The command line: what it lists, shows, opens and sends, for people, for scripts and for shells; and how it refuses."""
+"""The command line: what it shows, opens and sends, for people, for scripts and for shells; and how it refuses."""
 
-import io
-import json
 import os
-import pty
 import re
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from command_lines import on_terminal, plain, process, refused, run, shown
 from project_code import ROOT
 from ruamel.yaml import YAML
 from small_params import VALID
 from tracking_servers import free_port
 from tracking_stores import rows, trained
 
-from confidnet_core.__main__ import main
-from confidnet_core.config.registry import marks, names
 from confidnet_core.metrics import METRICS
 from confidnet_core.tracking.records import kept
-
-WORDS = [sys.executable, "-m", "confidnet_core"]
 
 
 @pytest.fixture
@@ -43,94 +36,6 @@ def folder(clean: pytest.MonkeyPatch) -> Path:
     pairs = [("small", "margin", "mcp", "aupr_error", "better"), ("other", "margin", "mcp", "aupr_error", "no significant difference")]
     pd.DataFrame(pairs, columns=["benchmark", "method", "against", "metric", "verdict"]).to_csv("reports/differences.csv", index=False)
     return Path.cwd()
-
-
-def run(*arguments: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr, neither of them a terminal."""
-    code, out, err = 0, io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["confidnet", *arguments])
-        try:
-            main()
-        except SystemExit as end:
-            code = 1 if isinstance(end.code, str) else end.code or 0
-            err.write(end.code if isinstance(end.code, str) else "")
-    return code, out.getvalue(), err.getvalue()
-
-
-def shown(*arguments: str) -> str:
-    code, out, err = run(*arguments)
-    assert (code, err) == (0, "")
-    return out
-
-
-def refused(*arguments: str) -> str:
-    code, _, err = run(*arguments)
-    assert code == 1
-    (line,) = err.splitlines()
-    return line.removeprefix("confidnet: ")
-
-
-def process(*arguments: str, **variables: str) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
-    return subprocess.run([*WORDS, *arguments], env=environment, capture_output=True, text=True, timeout=60)
-
-
-def on_terminal(columns: int, *arguments: str) -> str:
-    """What a terminal of that width gets."""
-    main, other = pty.openpty()
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": str(columns), "TERM": "xterm"}
-    process = subprocess.Popen([*WORDS, *arguments], env=environment, stdout=other, stderr=other, stdin=other)
-    os.close(other)
-    found = b""
-    try:
-        while part := os.read(main, 65536):
-            found += part
-    except OSError:  # how Linux says that the other end is closed
-        pass
-    os.close(main)
-    assert process.wait(timeout=60) == 0
-    return found.decode()
-
-
-def plain(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)
-
-
-def test_every_entry_is_listed_with_the_first_line_of_its_docstring(folder: Path):
-    for kind, family in (("methods", "scores"), ("models", "models"), ("datasets", "datasets")):
-        found = {one["name"]: one for one in json.loads(shown("list", kind, "--json"))}
-        assert sorted(found) == names(family)
-    assert found["digits"]["description"].startswith("Handwritten digits of 8x8 pixels") and found["digits"]["selected"] is None
-
-
-def test_benchmarks_and_methods_say_what_params_yaml_runs(folder: Path):
-    methods = json.loads(shown("list", "methods", "--json"))
-    assert [one["name"] for one in methods if one["selected"]] == list(VALID["methods"])
-    assert [one["name"] for one in methods if one["learned"] == "fitted"] == ["max_logit_pnorm", "stack", "temperature"]
-    assert {one["name"]: one["passes"] for one in methods if one["passes"]} == passes("scores")
-    (benchmark,) = json.loads(shown("list", "benchmarks", "--json"))
-    data, model = VALID["benchmarks"]["small"]["data"]["name"], VALID["benchmarks"]["small"]["model"]["name"]
-    assert (benchmark["name"], benchmark["selected"]) == ("small", True)
-    assert benchmark["description"].startswith(data) and f", {model}" in benchmark["description"]
-    assert shown("list", "benchmarks").startswith(f"* small\t{data}")
-
-
-def passes(family: str) -> dict[str, int | str]:
-    return {name: count for name, count in marks(family, names(family), "passes").items() if count}
-
-
-def test_a_list_fits_its_terminal(folder: Path):
-    for columns in (60, 120):
-        lines = plain(on_terminal(columns, "list", "methods")).splitlines()
-        assert max(map(len, lines)) <= columns
-        assert any(line.startswith("* ") and "mcp" in line for line in lines)
-
-
-def test_names_are_listed_without_importing_torch_or_mlflow(folder: Path):
-    done = process("list", "methods", PYTHONPROFILEIMPORTTIME="1")
-    assert done.returncode == 0 and "| confidnet_core.cli.listing\n" in done.stderr.replace("|     ", "| ")
-    assert not re.search(r"\| +(torch|mlflow|pandas)$", done.stderr, re.MULTILINE)
 
 
 def test_without_a_terminal_the_comparison_is_markdown(folder: Path):
@@ -154,7 +59,7 @@ def test_several_seeds_are_shown_as_mean_and_deviation_without_the_intervals_of_
 def test_a_terminal_gets_intervals_where_they_fit_and_several_tables_where_they_must(folder: Path):
     narrow, wide, asked = plain(on_terminal(70, "show")), plain(on_terminal(120, "show")), plain(on_terminal(60, "show", "--intervals"))
     assert "[65.00, 85.00]" not in narrow and narrow.count("AUROC ↑") == narrow.count(" AURC ↓") == 2
-    assert "[65.00, 85.00]" in wide and wide.count("method") == 2
+    assert "[65.00, 85.00]" in wide and sum(line.startswith("method ") for line in wide.splitlines()) == 2
     assert "[65.00, 85.00]" in asked and asked.count("method") > 3
     for text, columns in ((narrow, 70), (wide, 120), (asked, 60)):
         assert max(map(len, text.splitlines())) <= columns and "…" not in text
@@ -199,6 +104,7 @@ def test_the_report_opens_in_the_browser(folder: Path):
     browser.write_text('#!/bin/sh\necho "$1" > opened\n')
     browser.chmod(0o755)
     Path("reports/index.html").write_text("<html><!-- seconds of small --></html>")
+    Path("reports/costs.csv").write_text("benchmark,method,needs,extra_passes\nsmall,mcp,nothing,0\n")
     done = process("report", BROWSER=f"{browser} %s")
     assert (done.returncode, done.stdout) == (0, "reports/index.html\n")
     assert done.stderr.startswith("without seconds: ") and "mlflow.db does not exist" in done.stderr
@@ -206,7 +112,7 @@ def test_the_report_opens_in_the_browser(folder: Path):
 
 
 def test_kept_runs_are_sent_and_each_is_named(root: Path, clean: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
-    assert shown("send") == "nothing is kept: all runs are in their MLflow store\n"
+    assert shown("send") == "no recorded run is left: all are in their MLflow store\n"
     address = f"http://127.0.0.1:{free_port()}"
     clean.setenv("MLFLOW_TRACKING_URI", address)
     trained("digits")
@@ -215,7 +121,7 @@ def test_kept_runs_are_sent_and_each_is_named(root: Path, clean: pytest.MonkeyPa
     (record,) = kept(root)
     assert code == 1 and f"{record.folder.name}: the server is not reached" in out and "1 of 1 left in" in err
     clean.delenv("MLFLOW_TRACKING_URI")
-    assert refused("send") == f"MLFLOW_TRACKING_URI is not set; give --to URI (1 kept for {address})"
+    assert refused("send") == f"MLFLOW_TRACKING_URI is not set; give --to URI (1 recorded for {address})"
     stages = "SELECT run_uuid FROM tags WHERE key = 'role' AND value = 'stage'"
     before = len(rows(root, query=stages))
     out = shown("send", "--to", "sqlite:///mlflow.db")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_command_line import folder, on_terminal, plain, refused, shown
-from test_tables import checked
+from command_lines import on_terminal, plain, refused, shown
+from latex_syntax import checked_latex
+from test_command_line import folder
 
 from confidnet_core.cli.revisions import experiments
 
@@ -39,7 +40,9 @@ def history(folder: Path) -> Path:
 
 def test_latex_of_several_benchmarks_is_a_float_each(folder: Path):
     first, second = shown("show", "--format", "latex", "-m", "all").split("\n\n")
-    assert r"\caption{small: 10 errors among 100, accuracy 90.00 \%." in checked(first) and r"\label{tab:other}" in checked(second)
+    assert r"\caption{small: 10 errors among 100, accuracy 90.00 \%." in checked_latex(first) and r"\label{tab:other}" in checked_latex(
+        second
+    )
     assert r"Margin & \textbf{" in first and r"TCP (oracle) &" in first
 
 
@@ -64,19 +67,19 @@ def test_another_metric_orders_the_scores_and_seeds_can_be_chosen(folder: Path):
 def test_experiments_stand_side_by_side_with_their_difference_from_the_first(history: Path):
     lines = shown("show", "main", "lucky-moth", "small").splitlines()
     assert [line for line in lines if line.startswith("| ")] == [
-        "| method       |      main |         lucky-moth |",
-        "| ------------ | --------: | -----------------: |",
+        "| method       |      main |        lucky-moth |",
+        "| ------------ | --------: | ----------------: |",
         "| Margin       | **75.00** | **81.25** (+6.25) |",
         "| MCP          |     50.00 |     50.00 (+0.00) |",
         "| Entropy      |         – |             50.00 |",  # noqa: RUF001
         "| TCP (oracle) |    100.00 |    100.00 (+0.00) |",
-    ] or lines
+    ]
     assert "lucky-moth: 10 errors among 100, accuracy 90.00 %" in lines
     assert list(experiments()) == ["lucky-moth"]
 
 
 def test_side_by_side_can_be_latex_and_csv(history: Path):
-    checked(shown("show", "main", "lucky-moth", "small", "-f", "latex"))
+    checked_latex(shown("show", "main", "lucky-moth", "small", "-f", "latex"))
     frame = pd.read_csv(io.StringIO(shown("show", "main", "lucky-moth", "-f", "csv")))
     assert frame.set_index(["benchmark", "method"]).loc[("small", "margin"), ["main", "lucky-moth"]].tolist() == [0.75, 0.8125]
 

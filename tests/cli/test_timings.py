@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_command_line import on_terminal, plain, refused, shown
+from command_lines import on_terminal, plain, refused, shown
 from tracking_servers import free_port
 
 from confidnet_core.cli.timed_page import write_timed_page
+from confidnet_core.tracking import stopwatch
 from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.tracking.timings import timings
 
@@ -76,6 +77,14 @@ def test_the_newest_finished_run_of_each_stage_seed_and_method_counts(compared: 
     assert timings("never_run") == []
 
 
+def test_a_run_of_an_earlier_version_has_no_milliseconds(compared: Path):
+    lines = shown("show", "--cost").splitlines()
+    assert lines[0] == "timed"
+    cells = next(line for line in lines if line.startswith("| MCP ")).replace(" ", "").split("|")
+    assert cells[4:6] == ["–", "–"]  # noqa: RUF001
+    assert any(line.startswith("| compare | ") for line in lines) and lines[-1].startswith("Milliseconds an image at prediction time")
+
+
 def test_milliseconds_include_every_forward_pass_and_training_seconds_every_network(timed: Path):
     """MCP: 1.625 + 0.375. ConfidNet: two trainings. MC-dropout: the passes of `sample`. The ensemble: two more classifiers."""
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in shown("show", "--cost").splitlines() if line.startswith("|")]
@@ -90,14 +99,6 @@ def test_milliseconds_include_every_forward_pass_and_training_seconds_every_netw
     assert {name for name, *_ in lines[10:]} == {"compare", "predict", "sample", "train_baseline", "train_confidnet", "finetune"}
 
 
-def test_a_run_of_an_earlier_version_has_no_milliseconds(compared: Path):
-    lines = shown("show", "--cost").splitlines()
-    assert lines[0] == "timed"
-    cells = next(line for line in lines if line.startswith("| MCP ")).replace(" ", "").split("|")
-    assert cells[4:6] == ["–", "–"]  # noqa: RUF001
-    assert any(line.startswith("| compare | ") for line in lines) and lines[-1].startswith("Milliseconds an image at prediction time")
-
-
 def test_a_copy_of_the_page_has_them_and_the_page_stays_as_it_is(timed: Path):
     page = Path("reports/index.html")
     page.write_text("<main><!-- seconds of timed --><hr><!-- seconds of never_run --></main>")
@@ -107,6 +108,18 @@ def test_a_copy_of_the_page_has_them_and_the_page_stays_as_it_is(timed: Path):
     assert '<th scope="row" data-sort="compare">compare</th>' in first and "Of the newest runs in MLflow" in first
     assert second == "</main>"
     assert page.read_text().count("<!--") == 2
+
+
+def test_an_image_takes_what_it_takes_once_everything_is_loaded(monkeypatch: pytest.MonkeyPatch):
+    times = iter([0.0, 10.0, 10.0, 11.0, 11.0, 12.0])
+    monkeypatch.setattr(stopwatch, "perf_counter", lambda: next(times))
+    watch = stopwatch.Stopwatch()
+    assert watch.metrics() == {}
+    for images, expected in ((100, 100.0), (400, 2.5), (100, 4.0)):
+        with watch.of(images):
+            pass
+        assert watch.metrics()["ms_per_image"] == expected
+    assert watch.metrics()["seconds"] == 12.0
 
 
 @pytest.mark.slow

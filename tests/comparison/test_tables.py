@@ -2,12 +2,12 @@
 
 import io
 import json
-import re
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from latex_syntax import checked_latex
 from pages import Page
 
 from confidnet_core.cli.latex import escaped, latex
@@ -101,42 +101,8 @@ def test_html_takes_names_as_text(table: Table):
     assert page.texts("p") == [EVIL, EVIL] and page.texts("th")[-1] == page.texts("td")[0] == EVIL
 
 
-def checked(text: str) -> str:
-    """TEXT if it is LaTeX that needs booktabs alone: known commands, balanced braces and formulas, as many cells in every row."""
-    plain = re.sub(r"\\[\\%&$#_{}]", "", text)
-    commands = set(re.findall(r"\\([A-Za-z]+)", plain))
-    assert commands <= {
-        *("begin", "end", "centering", "caption", "label", "toprule", "midrule", "bottomrule", "textbf", "scriptsize"),
-        *(
-            "uparrow",
-            "downarrow",
-            "pm",
-            "times",
-            "textbackslash",
-            "textasciitilde",
-            "textasciicircum",
-            "textless",
-            "textgreater",
-            "textbar",
-        ),
-    }, commands
-    depth = 0
-    for character in plain:
-        depth += {"{": 1, "}": -1}.get(character, 0)
-        assert depth >= 0
-    assert depth == 0 and plain.count("$") % 2 == 0
-    outside = re.sub(r"\$[^$]*\$", "", plain)
-    assert not set(outside) & set("#%_^~") and not re.search(r'[<>|"]', outside)
-    assert re.findall(r"\\begin\{(\w+)\}", text) == list(reversed(re.findall(r"\\end\{(\w+)\}", text))) == ["table", "tabular"]
-    letters = re.search(r"\\begin\{tabular\}\{([lr]+)\}", text)[1]
-    rows = re.findall(r"^(.*) \\\\$", text, re.MULTILINE)
-    assert rows and all(len(re.findall(r"(?<!\\)&", line)) == len(letters) - 1 for line in rows)
-    assert set(text) - set(map(chr, range(128))) <= {"é"}
-    return text
-
-
 def test_latex_needs_booktabs_alone_and_holds_the_numbers(table: Table):
-    lines = checked(latex(table, "digits_quick", "Digits & more")).splitlines()
+    lines = checked_latex(latex(table, "digits_quick", "Digits & more")).splitlines()
     assert lines[:5] == [
         r"\begin{table}",
         r"\centering",
@@ -159,7 +125,7 @@ def test_latex_escapes_text_and_keeps_minus_signs(table: Table):
         r"\textbackslash{} \textless{}i\textgreater{}''\textbar{}"
     )
     evil = replace(table, legend=(EVIL, f"× ± {UNDEFINED}"), rows=(row(EVIL, Cell(-0.5, signed=True), Cell(text="a-1"), label=EVIL),))  # noqa: RUF001
-    assert "& $-$50.00 & a-1 " in checked(latex(evil, EVIL))
+    assert "& $-$50.00 & a-1 " in checked_latex(latex(evil, EVIL))
 
 
 def test_csv_and_json_hold_values_that_are_not_scaled(table: Table):

@@ -8,14 +8,7 @@ import pandas as pd
 import pytest
 
 from confidnet_core.comparison.rendering import markdown
-from confidnet_core.comparison.sections import (
-    calibration_tables,
-    guarantee_tables,
-    guarantees,
-    operating_points,
-    probabilities,
-    rank_table,
-)
+from confidnet_core.comparison.sections import calibration_tables, guarantee_tables, guarantees, operating_points, probabilities, rank_table
 from confidnet_core.comparison.tables import UNDEFINED, Table
 from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.evaluation.result import evaluate, save_evaluation

@@ -105,11 +105,12 @@ def test_predictions_are_stored_of_each_split(runs: dict[str, Run], root: Path, 
     clean.setenv("CONFIDNET_DEVICE", "cpu")
     clean.chdir(tmp_path / "project")
     run = replace(runs["digits"], predictions=Path("data/predictions/digits/seed0"))
-    stored = {path: np.load(path) for split in SCORED for path in run.on(split).predictions.glob("*.npy")}
+    stored = {path: np.load(path) for split in SCORED for path in (run.predictions / split).glob("*.npy")}
     assert len(stored) == 2 * len(SCORED)
     shutil.rmtree("data/predictions")
-    what = {run.name: run.benchmark}
-    predict.main(replace(load(tmp_path, VALID), benchmarks=what, raw={"benchmarks": {run.name: {"model": {}}}}), run.name, 0)
+    params = replace(load(tmp_path, VALID), benchmarks={run.name: run.benchmark})
+    params._raw = {"benchmarks": {run.name: {"model": {}}}}
+    predict.main(params, run.name, 0)
     assert {path for path in run.predictions.rglob("*") if path.is_file()} == {*stored, run.predictions / "metrics.json"}
     for path, values in stored.items():
         np.testing.assert_allclose(np.load(path), values, atol=1e-4)
@@ -145,7 +146,7 @@ def test_what_no_split_changes_is_loaded_and_fitted_once(runs: dict[str, Run], t
     run = replace(run, dataset=replace(run.dataset, splits=dict(run.dataset.splits)))
     score(run)
     shutil.rmtree(run.models)
-    shutil.rmtree(run.validation.predictions)
+    shutil.rmtree(run.predictions / "val")
     del run.dataset.splits["train"]
     assert np.array_equal(score(run.calibration), expected)
 

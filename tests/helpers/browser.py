@@ -18,7 +18,7 @@ OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--remote-debugging-pipe", "about:blank"),
 )
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 class Browser:

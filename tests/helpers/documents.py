@@ -65,8 +65,9 @@ def commands(path: Path) -> Iterator[list[str]]:
     for line in shown:
         words = _words(line)
         while words:
-            end = next((place for place, word in enumerate(words) if word in ("&&", ";", "|")), len(words))
+            end = next((place for place, word in enumerate(words) if word in ("&&", ";", "|", ">")), len(words))
             command = words[:end]
+            end += words[end : end + 1] == [">"]  # and the file behind it
             while command and re.fullmatch(r"[A-Z_]+=.*", command[0]):  # a variable for this command alone
                 command = command[1:]
             if command:

@@ -110,8 +110,8 @@ class Project:
         return [line.split("'")[1] for line in self.dvc(*arguments).splitlines() if line.startswith("Running stage")]
 
     def md5(self, stage: str) -> str:
-        """Of the first output of a stage, as dvc.lock has it."""
-        return YAML(typ="safe").load(self.folder / "dvc.lock")["stages"][stage]["outs"][0]["md5"]
+        """Of the last output of a stage, as dvc.lock has it: of a training the network, behind its history."""
+        return YAML(typ="safe").load(self.folder / "dvc.lock")["stages"][stage]["outs"][-1]["md5"]
 
     def _run(self, *command: str, fails: bool = False) -> str:
         done = subprocess.run([*self.prefix, *command], cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=900)

@@ -80,7 +80,7 @@ MUTATIONS = {
         ("failure", "mean_risk_of_an_error(above, sample_count, total)", "mean_risk_of_an_error(above, error_count, total)"),
         ("failure", "mean_risk_of_an_error(above, sample_count, total)", "mean_risk_of_an_error(above, sample_count, total - 1)"),
         ("failure", "kept_here[has_error] - sample_count", "kept_here[has_error]"),
-        ("_ranking/risk", "_harmonic_between(above + tied, np.asarray(total))", "_harmonic_between(above, np.asarray(total))"),
+        ("_ranking/risk", "_harmonic_between(above + tied, np.atleast_1d(total))", "_harmonic_between(above, np.atleast_1d(total))"),
         ("_ranking/risk", "1 - above / tied *", "1 - (above + 1) / tied *"),
         ("_ranking/risk", "centre = above + (tied + 1) / 2", "centre = above + tied / 2"),
         ("_ranking/risk", "tied * 256 < centre", "tied > 0"),

@@ -148,8 +148,9 @@ def test_an_import_of_a_trained_network_notes_what_its_training_noted(tmp_path: 
         import_checkpoint(kind, tmp_path / "own.ckpt", run.benchmark, run.dataset, tmp_path / "models", CPU)
         assert same(torch.load(tmp_path / "models" / kind / "weights.pt"), own[kind])
         noted, imported = (read_json(folder / kind / "model.json") for folder in (run.models, tmp_path / "models"))
-        assert imported["imported"]["epoch"] is None
-        assert {key: imported[key] for key in noted if not key.startswith(("val_", "train_"))}.items() <= noted.items()
+        assert read_json(tmp_path / "models" / kind / "origin.json")["imported"]["epoch"] is None and imported["best_epoch"] is None
+        kept = [key for key in noted if key != "best_epoch" and not key.startswith("val_")]
+        assert {key: imported[key] for key in kept} == {key: noted[key] for key in kept} and "model" in kept
         figures = {key: value for key, value in noted.items() if key.startswith("val_")}
         assert figures and {key: imported[key] for key in figures} == pytest.approx(figures, rel=1e-5)
 

@@ -27,8 +27,8 @@ def test_a_training_runs_there_with_its_row_its_artifacts_and_its_resume_folder(
     assert [path.name for path in project.folder.parent.iterdir()] == [project.folder.name]  # MLflow would make one of an escaped name
     run, first = rows(project, stage="finetune")  # the newest first
     assert run.info.status == "FINISHED" and run.info.start_time > first.info.start_time
-    assert (project.folder / "mlruns" / run.info.run_id / "artifacts/baseline.csv").exists()
-    assert {path.suffix for path in (project.folder / ".resume").glob("finetune_confidnet-*")} == {".lock"}  # its state is gone
+    assert (project.folder / "mlruns" / run.info.run_id / "artifacts/finetune.csv").exists()
+    assert {path.suffix for path in (project.folder / ".resume").glob("finetune-*")} == {".lock"}  # its state is gone
     assert project.md5("finetune@digits-0") == trained
 
 

@@ -10,6 +10,8 @@ from dvc_project import Project
 from mlflow import MlflowClient
 from small_study import METHODS, SMALL, rows, small_study, wait_for_epoch
 
+from confidnet_core.comparison.names import display_name
+
 pytestmark = pytest.mark.slow
 
 
@@ -29,7 +31,7 @@ def test_the_first_repro_leaves_a_table_with_every_method(project):
     table = (project.folder / "reports/comparison.md").read_text()
     assert set(summary["digits"]["aupr_error"]) == set(METHODS) - {"tcp"}
     assert 0 < summary["digits"]["aupr_error"]["mcp"] <= summary["digits"]["best"] <= 100
-    assert all(f"| {method} " in table for method in METHODS) and "oracle: uses the labels" in table
+    assert all(f"| {display_name(method)} " in table for method in METHODS) and "TCP (oracle)" in table
     assert "digits.aupr_error.mcp" in project.dvc("metrics", "show")
 
 
@@ -53,7 +55,7 @@ def test_every_number_of_the_table_has_its_interval_and_every_score_its_verdict(
     table = (project.folder / "reports/comparison.md").read_text()
     lines = [line for line in table.split("### Differences")[0].splitlines() if line.startswith("| ")][2:]
     assert len(lines) == len(METHODS) and all(line.count("[") == 7 for line in lines)
-    assert "- against mcp: " in table and "- against entropy: " in table
+    assert "- against MCP: " in table and "- against Entropy: " in table
     (run,) = rows(project, stage="bootstrap", method="mcp")
     summary = json.loads((project.folder / "reports/summary.json").read_text())
     assert run.data.metrics["aupr_error/low"] < summary["digits"]["aupr_error"]["mcp"]

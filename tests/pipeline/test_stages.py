@@ -80,7 +80,7 @@ def test_a_params_yaml_that_cannot_be_read_is_refused(folder: Path, content: byt
     [
         ("train_baseline small 0", "data/prepared/small/facts.json"),
         ("predict small 0", "data/prepared/small/facts.json"),
-        ("bootstrap small 0", "data/prepared/small/facts.json"),
+        ("bootstrap small 0 mcp", "data/prepared/small/facts.json"),
         ("compare", "data/scores/small/seed0/"),
     ],
 )

@@ -8,16 +8,19 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from pages import METHODS, Page, lay_out
 from plotly.offline import get_plotlyjs
 from report_params import params
 
 from confidnet_core.cli.timed_page import PLACE
+from confidnet_core.comparison.frames import comparison_frame
 from confidnet_core.comparison.tables import UNDEFINED
 from confidnet_core.evaluation.stored import Place
+from confidnet_core.reporting.highlights import report_styles
 from confidnet_core.reporting.histories import TRAININGS
-from confidnet_core.reporting.report import write_report
+from confidnet_core.reporting.report import places, write_report
 
 
 def numbers(values: dict | list) -> np.ndarray:
@@ -63,15 +66,65 @@ def test_the_drawing_library_is_in_the_page_once_and_the_rest_is_small(text: str
     assert len(text) - len(library) < 500_000
 
 
-def test_every_benchmark_and_method_has_its_place(page: Page):
+@pytest.fixture(scope="module")
+def labels(folder: Path) -> list[str]:
+    """The scores as the page names and orders them: what stands out first, the oracle last."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        frame = comparison_frame(
+            place.evaluation(method) for place in places(params(METHODS, ("letters", "streets"), (0, 1))) for method in METHODS
+        )
+    return [style.label for style in report_styles(frame, ("mcp", "entropy")).values()]
+
+
+def curves(page: Page) -> list[dict]:
+    return [chart for chart in page.charts() if len(chart["data"]) == 4]
+
+
+def test_every_benchmark_and_method_has_its_place(page: Page, labels: list[str]):
     assert [name for name in page.texts("h2") if name in ("letters", "streets")] == ["letters", "streets"]
-    labels = ["mcp", "entropy", "margin", "tcp (oracle)"]
-    assert [[trace["name"] for trace in chart["data"]] for chart in page.charts() if len(chart["data"]) == 4] == [labels, labels]
-    cards = [*labels, *TRAININGS]
-    assert [element["text"].split("\n")[1] for element in page.all("article")] == [*cards, *cards]
-    rows = page.texts("th")
-    assert all(rows.count(method) > 4 for method in ("MCP", "Entropy", "Margin"))
+    assert [[trace["name"] for trace in chart["data"]] for chart in curves(page)] == [labels, labels]
+    names = [element["attributes"]["aria-label"].removeprefix("training ") for element in page.all("article")]
+    assert names == 2 * [*TRAININGS, *labels]
     assert "Ranks" in page.texts("h2")
+
+
+def test_the_contents_name_every_section_of_every_benchmark_in_its_order(text: str, page: Page):
+    contents = Page(text[text.index("<nav") : text.index("</nav>") + len("</nav>")])
+    listed = [element["attributes"]["href"][1:] for element in contents.all("a")]
+    identifiers = [element["attributes"]["id"] for element in page.elements if "id" in element["attributes"]]
+    assert listed == [name for name in identifiers if name in listed] and {"letters", "streets", "ranks", "run"} < set(listed)
+    headings = [element["attributes"]["id"] for element in page.all("h2", "h3") if "id" in element["attributes"]]
+    assert {name.removesuffix("-title") for name in headings} <= set(listed)
+    assert set(folds(page)) < set(listed) and len(folds(page)) >= 2 * 6
+
+
+def folds(page: Page) -> list[str]:
+    return [element["attributes"]["id"] for element in page.all("details") if element["attributes"].get("class") == "fold"]
+
+
+def test_further_tables_and_the_cards_of_scores_are_folded(page: Page):
+    assert not any("open" in element["attributes"] for element in page.all("details") if "class" in element["attributes"])
+    own = [name for name in folds(page) if name.startswith("letters-")]
+    assert own[0] == "letters-scores" and own[1].startswith("letters-differences") and own[-1] == "letters-data"
+    assert any("cost" in name for name in own)
+
+
+def test_the_legend_names_every_line_and_tells_which_are_in_colour(page: Page, labels: list[str]):
+    buttons = [element for element in page.all("button") if "aria-pressed" in element["attributes"]]
+    assert [element["text"].strip() for element in buttons] == 2 * labels
+    pressed = [element["attributes"]["aria-pressed"] == "true" for element in buttons]
+    assert pressed == [trace["meta"]["bright"] for chart in curves(page) for trace in chart["data"]]
+    assert pressed[0] and pressed[3] and not all(pressed)
+
+
+def test_the_best_score_is_in_colour_and_said_to_be_the_best(page: Page):
+    said = [words for words in page.texts("p") if words.startswith("In colour: ")]
+    leads = [element["text"] for element in page.all("p") if element["attributes"].get("class") == "lead"]
+    for words, lead, chart in zip(said, leads, curves(page), strict=True):
+        best = words.removeprefix("In colour: ").partition(", the best by")[0]
+        assert lead.startswith(best)
+        assert next(trace for trace in chart["data"] if trace["name"] == best)["meta"]["bright"]
 
 
 def test_names_are_text(page: Page):
@@ -98,11 +151,11 @@ def test_a_page_can_be_read_out(page: Page):
 def test_the_oracle_is_no_winner(page: Page):
     verdicts = [element["text"] for element in page.all("p") if element["attributes"].get("class") == "lead"]
     assert len(verdicts) == 2 and not any(words.startswith("TCP") for words in verdicts)
-    assert {item.partition(":")[0] for item in page.texts("li") if item.startswith("TCP")} == {"TCP reads the labels"}
+    assert {item.partition(":")[0] for item in page.texts("li") if item.startswith("TCP")} == {"TCP (oracle)", "TCP reads the labels"}
 
 
 def test_the_risk_drawn_is_the_mean_over_seeds_and_ends_at_the_error_rate(folder: Path, page: Page):
-    for chart, name in zip([chart for chart in page.charts() if len(chart["data"]) == 4], ("letters", "streets"), strict=True):
+    for chart, name in zip(curves(page), ("letters", "streets"), strict=True):
         rates = [1 - Place(name, seed, tuple(METHODS)).outcomes()[0].mean() for seed in (0, 1)]
         assert all(numbers(trace["y"])[-1] == pytest.approx(np.mean(rates), abs=1e-5) for trace in chart["data"])
 
@@ -114,6 +167,21 @@ def test_histograms_and_reliability_are_counts_never_samples(folder: Path, page:
     correct = Place("letters", 0, tuple(METHODS)).outcomes()[0]
     assert [numbers(trace["customdata"]).sum() for trace in histograms[0]["data"]] == [correct.sum(), (~correct).sum()]
     assert max(len(numbers(trace["x"])) for chart in pairs for trace in chart["data"]) <= 40
+    shares = [numbers(trace["y"]) ** 2 for trace in histograms[0]["data"]]  # on a square-root axis
+    assert [share.sum() for share in shares] == pytest.approx([1, 1])
+    assert {tuple(chart["layout"]["yaxis"]["range"]) for chart in histograms} == {(0, 1)}
+
+
+def test_bins_of_the_page_are_those_of_dvc_plots_and_none_is_sparse(folder: Path, page: Page, labels: list[str]):
+    rows = pd.read_csv(folder / "reports/curves/reliability.csv")
+    rows = rows[(rows["benchmark"] == "streets") & (rows["seed"] == 0)]
+    drawn = [chart["data"][1] for chart in page.charts() if chart["data"][0].get("hoverinfo") == "skip"][len(labels) :]
+    stored = [own for _, own in rows.groupby("method", sort=False)]
+    assert len(drawn) == len(stored) == len(labels)
+    for points, own in zip(drawn, stored, strict=True):
+        assert numbers(points["x"]) == pytest.approx(own["probability"].to_numpy(), rel=1e-5)
+        assert numbers(points["customdata"]).tolist() == own["count"].tolist()
+        assert own["count"].min() >= 20
 
 
 def test_every_training_shows_its_losses_and_validation_metrics_with_a_mark_at_the_kept_epoch(page: Page):
@@ -121,7 +189,7 @@ def test_every_training_shows_its_losses_and_validation_metrics_with_a_mark_at_t
     assert len(charts) == 2 * 2 * len(TRAININGS)
     assert [list(dict.fromkeys(trace["name"] for trace in chart)) for chart in charts[:2]] == [
         ["train", "validation"],
-        ["auroc", "accuracy"],
+        ["AUROC", "accuracy"],
     ]
     assert [numbers(trace["y"]).tolist() for trace in charts[0][:2]] == [pytest.approx([2, 1, 2 / 3]), [1]]
     assert all(numbers(trace["x"]).tolist() == [2] for chart in charts for trace in chart[1::2])

@@ -44,14 +44,14 @@ def flipping(run: Run) -> Run:
     ],
 )
 def test_a_view_is_mirrored_then_moved_and_repeats_the_edge(view: View, shown: list[list[int]]):
-    assert view.of(IMAGE).tolist() == [[shown]]
+    assert view.apply(IMAGE).tolist() == [[shown]]
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize(("down", "right"), [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (2, -1)])
 def test_what_is_said_of_a_view_comes_back_to_the_pixels_that_it_shows(mirrored: bool, down: int, right: int):
     view, maps = View(mirrored, down, right), torch.arange(42.0).reshape(6, 7)
-    back, shown = view.back(view.of(maps)), set(view.of(maps).flatten().tolist())
+    back, shown = view.undo(view.apply(maps)), set(view.apply(maps).flatten().tolist())
     visible = torch.tensor([[value in shown for value in row] for row in maps.tolist()])
     assert torch.equal(back[visible], maps[visible])
     assert set(back[~visible].tolist()) <= shown  # the edge of the view
@@ -69,7 +69,7 @@ def test_views_are_mirrored_only_for_a_classifier_that_was(runs: dict[str, Run])
 
 def seen(run: Run, view: View) -> np.ndarray:
     """Log-odds that the classifier gives to its own predictions when it sees the view, pixel by pixel: log p - log(1 - p)."""
-    logits = map_images(lambda images: run.classifier(view.of(images)), run.images, run.dataset, CPU, "").astype(np.float64)
+    logits = map_images(lambda images: run.classifier(view.apply(images)), run.images, run.dataset, CPU, "").astype(np.float64)
     probability = np.exp(logits - logits.max(1, keepdims=True))
     probability = np.moveaxis(probability / probability.sum(1, keepdims=True), 1, -1)
     if not run.dataset.is_segmentation:
@@ -79,7 +79,7 @@ def seen(run: Run, view: View) -> np.ndarray:
     found = np.empty(run.predicted_maps.shape)
     for image, y, x in np.ndindex(found.shape):
         place = (min(max(y + view.down, 0), height - 1), min(max((width - 1 - x if view.mirrored else x) + view.right, 0), width - 1))
-        shows = view.of(torch.tensor(run.predicted_maps[image]))[place]  # beyond the edge, the prediction of what the edge shows
+        shows = view.apply(torch.tensor(run.predicted_maps[image]))[place]  # beyond the edge, the prediction of what the edge shows
         found[image, y, x] = probability[image, *place, int(shows)]
     return (np.log(found) - np.log1p(-found))[run.counted]
 

@@ -240,6 +240,6 @@ def test_the_requirements_are_all_that_the_code_of_a_served_model_imports():
     code = reached(
         ROOT / "confidnet_core/serving/selective_classifier.py", *(path for kind in ("models", "scores") for path in entries(kind))
     )
-    packages = {"ruamel": "ruamel.yaml", "sklearn": "scikit-learn"}
+    packages = {"ruamel": "ruamel.yaml", "sklearn": "scikit-learn", "pydantic_core": "pydantic"}
     outside = {name for path in code for name in foreign(path)} - set(sys.stdlib_module_names) - {"confidnet_core", "torchvision"}
     assert {packages.get(name, name) for name in outside} | {"mlflow"} == set(REQUIREMENTS)  # torchvision: for pretrained encoders only

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Bool, Float32, Int, Int32, Real
 
 Counts = Iterator[tuple[np.ndarray, np.ndarray]]
 
@@ -10,25 +11,25 @@ _KEYS = 2  # a sample, up to which counting float32 is faster than sorting, by a
 _BLOCK = 1 << 17  # samples, or neighbouring confidences, worked on at a time: temporary arrays stay in cache and do not grow with the data
 
 
-def counts_from_the_surest(confidence: np.ndarray, correct: np.ndarray) -> Counts:
+def counts_from_the_surest(confidence: Real[np.ndarray, " n"], correct: Bool[np.ndarray, " n"]) -> Counts:
     """How many samples and errors have each distinct confidence, int64 (some,) each, from the highest on, a block of them at a time.
 
     confidence (n,) finite, correct (n,) bool, n >= 1: as of `checked` and `require_finite`. No block is empty.
     """
     if confidence.dtype == np.float32:
-        low, high = (int(_keys(end)) for end in (confidence.min(), confidence.max()))
+        low, high = _keys(np.array([confidence.min(), confidence.max()])).tolist()
         if high - low < _KEYS * len(confidence):
             return _by_counting(confidence, correct, low, high)
     return _by_sorting(np.sort(confidence), np.sort(confidence[~correct]))
 
 
-def distinct(ranked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def distinct(ranked: Real[np.ndarray, " n"]) -> tuple[Real[np.ndarray, " values"], Int[np.ndarray, " values"]]:
     """The distinct values of a sorted array and their counts; -0.0 is 0.0."""
     starts = np.flatnonzero(np.append(len(ranked) > 0, ranked[1:] != ranked[:-1]))
     return ranked[starts], np.diff(starts, append=len(ranked))
 
 
-def _by_sorting(ranked: np.ndarray, errors: np.ndarray) -> Counts:
+def _by_sorting(ranked: Real[np.ndarray, " n"], errors: Real[np.ndarray, " errors"]) -> Counts:
     """ranked, errors: the confidences of all samples and those of the errors, each sorted from low to high."""
     first = np.unique(ranked[::_BLOCK])
     starts = np.append(np.searchsorted(ranked, first), len(ranked))
@@ -41,7 +42,7 @@ def _by_sorting(ranked: np.ndarray, errors: np.ndarray) -> Counts:
         yield sample_count[::-1], error_count[::-1]
 
 
-def _by_counting(confidence: np.ndarray, correct: np.ndarray, low: int, high: int) -> Counts:
+def _by_counting(confidence: Float32[np.ndarray, " n"], correct: Bool[np.ndarray, " n"], low: int, high: int) -> Counts:
     """low, high: the keys of the lowest and the highest confidence, all between which are counted."""
     sample_counts = np.zeros(high - low + 1, np.min_scalar_type(len(confidence)))  # uint32 for 40 million
     error_counts = np.zeros_like(sample_counts)
@@ -59,7 +60,7 @@ def _by_counting(confidence: np.ndarray, correct: np.ndarray, low: int, high: in
             yield sample_counts[block][held].astype(np.int64), error_counts[block][held].astype(np.int64)
 
 
-def _keys(confidence: np.ndarray) -> np.ndarray:
+def _keys(confidence: Float32[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
     """int32 in the order of the float32, and neighbours where these are; -0.0 and 0.0 have the key 0."""
     bits = confidence.view(np.int32)  # of a negative float a set bit and the magnitude, which becomes minus the magnitude
     sign = bits >> 31

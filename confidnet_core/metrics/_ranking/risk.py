@@ -6,6 +6,7 @@ Geifman & El-Yaniv 2017, arXiv:1705.08500 (selective risk); Geifman et al. 2019,
 import math
 
 import numpy as np
+from jaxtyping import Float, Float64, Int, Real
 
 from confidnet_core.metrics._ranking.samples import count_above
 
@@ -13,7 +14,9 @@ RISKS = (0.01, 0.05)  # of the working points in METRICS
 _TABLE = np.array([math.fsum(1 / k for k in range(1, n + 1)) for n in range(65)])  # harmonic numbers H(0) ... H(64)
 
 
-def risk_of_the_surest(ranked: np.ndarray, errors: np.ndarray, kept: np.ndarray | int) -> np.ndarray:
+def risk_of_the_surest(
+    ranked: Real[np.ndarray, " n"], errors: Real[np.ndarray, " errors"], kept: Int[np.ndarray, " points"]
+) -> Float[np.ndarray, " points"]:
     """Error rate of the KEPT surest samples, expected over the orders of equal confidences. RANKED, ERRORS: as of ranked_with_errors."""
     value = ranked[len(ranked) - kept]
     above, wrong_above = count_above(ranked, value, "right"), count_above(errors, value, "right")
@@ -22,16 +25,22 @@ def risk_of_the_surest(ranked: np.ndarray, errors: np.ndarray, kept: np.ndarray 
 
 
 def risk_within_tie(
-    kept: np.ndarray | int, above: np.ndarray, tied: np.ndarray, wrong_above: np.ndarray, wrong_tied: np.ndarray
+    kept: np.ndarray | int,
+    above: np.ndarray | np.integer,
+    tied: np.ndarray | np.integer,
+    wrong_above: np.ndarray | np.integer,
+    wrong_tied: np.ndarray | np.integer,
 ) -> np.ndarray:
     """Error rate of the KEPT surest samples where the last of them are of equal confidence with others, expected over the orders of these.
 
     above, wrong_above: samples and errors of higher confidence, tied, wrong_tied: of that confidence; above < kept <= above + tied
     """
-    return (wrong_above + wrong_tied * ((kept - above) / tied)) / kept
+    return np.asarray((wrong_above + wrong_tied * ((kept - above) / tied)) / kept)
 
 
-def most_kept(above: np.ndarray, wrong_above: np.ndarray, risk: float) -> np.ndarray:
+def most_kept(
+    above: Int[np.ndarray, "*sets thresholds"], wrong_above: Int[np.ndarray, "*sets thresholds"], risk: float
+) -> Int[np.ndarray, "*sets"]:
     """The most samples kept by a threshold with an error rate of at most RISK, along the last axis; 0 where there is none.
 
     above, wrong_above: samples and errors above each threshold that has errors, and all of them. In between, the rate only falls with the
@@ -39,15 +48,17 @@ def most_kept(above: np.ndarray, wrong_above: np.ndarray, risk: float) -> np.nda
     """
     # the quotient is the float nearest to the rate, and RISK the one nearest to its decimal, so that a rate of just 1 % is 0.01
     reached = wrong_above / np.maximum(above, 1) <= risk
-    return np.where(reached, above, 0).max(axis=-1, initial=0)
+    return np.asarray(np.where(reached, above, 0).max(axis=-1, initial=0))
 
 
-def mean_risk_of_an_error(above: np.ndarray, tied: np.ndarray, total: np.ndarray | int) -> np.ndarray:
+def mean_risk_of_an_error(
+    above: Int[np.ndarray, "*places"], tied: Int[np.ndarray, "*places"], total: np.ndarray | int
+) -> Float64[np.ndarray, "*places"]:
     """What an error adds to the sum over k of the selective risk: sum of 1/k over k = its position ... total, meant over its positions.
 
     Its positions are above + 1 ... above + tied. The mean is H(total) - H(above + tied) + mean of j / (above + j) over j = 1 ... tied.
     """
-    below = _harmonic_between(above + tied, np.asarray(total))
+    below = _harmonic_between(above + tied, np.atleast_1d(total))
     within = 1 - above / tied * _harmonic_between(above, above + tied)
     centre = above + (tied + 1) / 2
     small = (tied * 256 < centre) | (tied == 1)

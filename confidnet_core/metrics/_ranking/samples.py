@@ -3,10 +3,11 @@
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool, Int, Real, Shaped
 from numpy.typing import ArrayLike
 
 
-def checked(confidence: ArrayLike, correct: ArrayLike, name: str = "confidence") -> tuple[np.ndarray, np.ndarray]:
+def checked(confidence: ArrayLike, correct: ArrayLike, name: str = "confidence") -> tuple[Real[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     """confidence (n,) real, correct (n,) bool, n >= 1. ValueError for anything else; whether a confidence is finite is not looked at.
 
     name: what error messages call the confidence
@@ -23,7 +24,7 @@ def checked(confidence: ArrayLike, correct: ArrayLike, name: str = "confidence")
     return confidence, _boolean(correct)
 
 
-def require_finite(confidence: np.ndarray) -> None:
+def require_finite(confidence: Real[np.ndarray, " n"]) -> None:
     """ValueError with the first index, for samples of which one is NaN or infinite."""
     if np.isfinite([confidence.min(), confidence.max()]).all():  # NaN is both, where there is one
         return
@@ -34,19 +35,21 @@ def require_finite(confidence: np.ndarray) -> None:
     )
 
 
-def ranked_with_errors(confidence: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def ranked_with_errors(confidence: ArrayLike, correct: ArrayLike) -> tuple[Real[np.ndarray, " n"], Real[np.ndarray, " errors"]]:
     """The confidences of all samples and those of the errors, each sorted from low to high. ValueError as `checked`, and if not finite."""
     confidence, correct = checked(confidence, correct)
     require_finite(confidence)
     return np.sort(confidence), np.sort(confidence[~correct])
 
 
-def count_above(ranked: np.ndarray, value: np.ndarray, side: Literal["left", "right"]) -> np.ndarray:
+def count_above(
+    ranked: Real[np.ndarray, " n"], value: Real[np.ndarray, " points"], side: Literal["left", "right"]
+) -> Int[np.ndarray, " points"]:
     """How many of the sorted array are above each value (side "right"), or above or equal (side "left")."""
     return len(ranked) - np.searchsorted(ranked, value, side)
 
 
-def _boolean(correct: np.ndarray) -> np.ndarray:
+def _boolean(correct: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     if correct.dtype == bool:
         return correct
     if correct.dtype.kind not in "iu" or correct.min() < 0 or correct.max() > 1:
@@ -55,7 +58,7 @@ def _boolean(correct: np.ndarray) -> np.ndarray:
     return correct.astype(bool)
 
 
-def _array(name: str, values: ArrayLike) -> np.ndarray:
+def _array(name: str, values: ArrayLike) -> Shaped[np.ndarray, "..."]:
     try:
         return np.asarray(values)
     except (TypeError, RuntimeError) as error:  # a torch tensor on a GPU, with gradient, or of a type NumPy lacks
