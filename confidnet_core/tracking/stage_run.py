@@ -111,23 +111,6 @@ class StageRun(Logger):
                 self._keep(f"is slow ({self._waited:.0f} s of waiting in this run)")
         else:
             self._record.append(entry)
-            return
-        assert self._row is not None and self._marker is not None, "_open comes first"
-        began = time.monotonic()
-        try:
-            deliver(self._row, entry)
-        except BaseException as error:
-            if not on_server():
-                raise
-            stopped = not isinstance(error, Exception)  # by SIGTERM or Ctrl-C
-            self._keep("had not answered yet when the run was stopped" if stopped else reason(error)).append(entry)
-            if stopped:
-                raise
-            return
-        self._marker.touch()
-        self._waited += max(0.0, time.monotonic() - began - 1)
-        if on_server() and self._waited > SERVER_WAIT_BUDGET_S:
-            self._keep(f"is slow ({self._waited:.0f} s of waiting in this run)")
 
     def _keep(self, why: str) -> Record:
         """Write to a record of this project from now on, not to the server. Returns it."""

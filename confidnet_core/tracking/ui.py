@@ -48,13 +48,12 @@ def serve(port: int = PORT, browser: bool = False) -> int:
     """Print the links, and serve the page until Ctrl-C; its exit code. Where MLFLOW_TRACKING_URI is a server, that one serves it."""
     address = os.environ["MLFLOW_TRACKING_URI"].strip() if on_server() else f"http://127.0.0.1:{port}"
     shown = links(address)
-    with sigterm_raises(), nullcontext() if on_server() else _server(port, address) as process:
+    with suppress(KeyboardInterrupt), sigterm_raises(), nullcontext() if on_server() else _server(port, address) as process:
         for benchmark, url in shown.items():
             print(f"{benchmark}: {url}", flush=True)
         if browser:
             webbrowser.open(next(iter(shown.values())))
-        with suppress(KeyboardInterrupt):
-            return process.wait() if process else 0
+        return process.wait() if process else 0
     return 0
 
 
