@@ -11,9 +11,8 @@ from project_code import ROOT
 
 # Every call of these packages is checked against the shapes and types in its signature, in tests alone. What the metrics call thousands of
 # times a test, in metrics/_ranking/, is left out: there each check would cost more than the call.
-PACKAGES = ("metrics", "evaluation")
+PACKAGES = ("metrics", "networks", "training", "scoring", "evaluation")
 CHECKED = [f"confidnet_core.{name}.{path.stem}" for name in PACKAGES for path in (ROOT / "confidnet_core" / name).glob("*.py")]
-CHECKED.remove("confidnet_core.metrics.selective")  # it takes a tuple for an array, as NumPy does and beartype's ArrayLike does not
 install_import_hook(CHECKED, "shape_checks.checked")
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

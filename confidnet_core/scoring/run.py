@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64, Real, UInt8
 from torch import Tensor, nn
 
 from confidnet_core import paths
@@ -219,7 +219,7 @@ class Run:
             yield where, torch.from_numpy(chunk).double(), torch.from_numpy(self.labels[where]).long()
             done = where.stop
 
-    def over_images(self, forward: Callable[..., Tensor], *beside: np.ndarray) -> Float[np.ndarray, " n *numbers"]:
+    def over_images(self, forward: Callable[..., Tensor], *beside: np.ndarray) -> Real[np.ndarray, " n *numbers"]:
         """forward(normalised images (b, c, h, w), *beside (b, ...)) -> (b, ...) one number a place, over the images: (n,); of more
         numbers a place, (n, numbers)."""
         return map_images(forward, self.images, self.dataset, self.device, self.name, *beside)[self.counted]

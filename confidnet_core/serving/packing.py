@@ -21,7 +21,7 @@ from confidnet_core.scoring.fitted import FILE
 from confidnet_core.serving.selective_classifier import CLASSIFIER, NETWORKS, NotServedError, SelectiveClassifier
 
 MAX_EXAMPLES, MAX_PIXELS = 16, 2**18  # validation images that a score is asked for, and pixels of them
-TOLERANCE = {"rtol": 1e-3, "atol": 1e-4}  # float32 sums depend on the batch and the device; what is not restored is far off
+RTOL, ATOL = 1e-3, 1e-4  # float32 sums depend on the batch and the device; what is not restored is far off
 MIN_EQUAL = 0.9  # not all: of an image that is in the training data, rounding decides a distance of nearly 0, and so its logarithm
 
 
@@ -110,7 +110,7 @@ def _check(model: SelectiveClassifier, dataset: Dataset, stored: np.ndarray) -> 
         raise
     except Exception as error:  # whatever a score does that reads what is not there
         raise NotServedError(f"it fails on new images: {type(error).__name__}, {error}") from error
-    equal = np.isclose(served, stored[: len(served)], rtol=TOLERANCE["rtol"], atol=TOLERANCE["atol"])
+    equal = np.isclose(served, stored[: len(served)], rtol=RTOL, atol=ATOL)
     if equal.mean() < MIN_EQUAL:
         raise NotServedError(f"it gives other confidences than those stored for {np.count_nonzero(~equal)} of {len(equal)} predictions")
 

@@ -4,7 +4,7 @@ ROW.json, ROW.lock   of a stage, locked while its process lives
 ROW.json             of an execution between two of its stages, with the identity of the DVC process that will start the next one
 
 After SIGKILL the lock is free, or the process gone, and the marker still there: the next run of the project, whichever it is, and
-`confidnet ui` close that row as killed. Markers are made and looked through under the project's store lock.
+ui.py close that row as killed. Markers are made and looked through under the project's store lock.
 """
 
 import os
@@ -65,9 +65,22 @@ def marked(root: Path, store: str, run_id: str, parent_id: str | None) -> Iterat
             marker.remove()
 
 
-def mark_execution(root: Path, store: str, run_id: str, process: Mapping[str, Any]) -> None:
+def mark_execution(root: Path, store: str, experiment_id: str, run_id: str, process: Mapping[str, Any]) -> None:
     """Leave a marker for the row of an execution whose next stage this DVC process will start."""
-    write_json(_marker(root, run_id).path, {"store": store, "run_id": run_id, "parent_id": None, "process": dict(process)})
+    known = {"store": store, "experiment_id": experiment_id, "run_id": run_id, "parent_id": None, "process": dict(process)}
+    write_json(_marker(root, run_id).path, known)
+
+
+def execution_of(root: Path, store: str, experiment_id: str, process: Mapping[str, Any]) -> str | None:
+    """The row of the execution whose stages this DVC process starts; None before its first stage ended."""
+    for path in (root / FOLDER).glob("*.json"):
+        try:
+            content = read_json(path)
+        except ValueError:  # removed since
+            continue
+        if [content.get(key) for key in ("store", "experiment_id", "process")] == [store, experiment_id, process]:
+            return content["run_id"]
+    return None
 
 
 def unmark_execution(root: Path, run_id: str) -> None:

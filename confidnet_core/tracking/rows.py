@@ -17,8 +17,9 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from confidnet_core.tracking.dvc_process import dvc_process, identity
 from confidnet_core.tracking.header import PIPELINE, PROJECT, ROLE
-from confidnet_core.tracking.open_rows import abandoned
+from confidnet_core.tracking.open_rows import abandoned, execution_of
 from confidnet_core.tracking.store import in_environment, open_store, project_root, store_lock
 
 BATCH = 100  # params, tags or metrics that MLflow takes in one call
@@ -50,7 +51,7 @@ def open_run(header: dict[str, Any], wanted: str | None, record_id: str | None) 
     header: as header.py describes it; record_id: a tag of a new row, by which it can be WANTED, too
     """
     client, experiment_id = open_store(header["experiment"])
-    parent = _execution(client, experiment_id, header["parent"]) if header.get("parent") else None
+    parent = _execution(client, experiment_id, header["parent"], header["meant_for"]) if header.get("parent") else None
     under = {PARENT_ID: parent.info.run_id} if parent else {}
     if wanted and (run := _live_run(client, experiment_id, wanted, header["params"])):
         deliver(Row(client, run, None), {"tags": under})
@@ -118,13 +119,16 @@ def close_abandoned(client: Any, root: Path, store: str, *kept: str | None) -> N
         each.marker.remove()
 
 
-def _execution(client: Any, experiment_id: str, described: dict[str, Any]) -> Any:
-    """The row of these tags, if its params are not others, or a new one; one for all stages of this project, side by side or not."""
+def _execution(client: Any, experiment_id: str, described: dict[str, Any], store: str) -> Any:
+    """The row of the DVC process that runs this stage, else that of these tags, if its params are not others, or a new one: one for all
+    stages of an execution, side by side or not, and whatever is committed meanwhile.
+    """
     tags = described["tags"]
     wanted = " and ".join(f"tags.{key} = {_quoted(tags[key])}" for key in (ROLE, PIPELINE, PROJECT))
     with store_lock(project_root()):
         rows = client.search_runs([experiment_id], wanted, order_by=["attributes.start_time DESC"])
-        run = next((row for row in rows if row.data.params.items() <= described["params"].items()), None)
+        run = _under_way(client, experiment_id, described, store)
+        run = run or next((row for row in rows if row.data.params.items() <= described["params"].items()), None)
         if run is None:
             name = _free_name(client, experiment_id, described["name"])
             run = client.create_run(experiment_id, start_time=described["start"], tags=tags, run_name=name)
@@ -132,6 +136,13 @@ def _execution(client: Any, experiment_id: str, described: dict[str, Any]) -> An
     missing = {"params": {key: value for key, value in described["params"].items() if key not in run.data.params}}
     deliver(Row(client, run, None), missing | ({} if has_dataset else {"dataset": described["dataset"]}))
     return run
+
+
+def _under_way(client: Any, experiment_id: str, described: dict[str, Any], store: str) -> Any | None:
+    """The row that earlier stages of the same `dvc repro` lie under. An experiment of DVC's is known by its name."""
+    process = dvc_process() if described["tags"][PIPELINE].startswith("repro/") else None
+    run_id = process and execution_of(project_root(), store, experiment_id, identity(process))
+    return run_id and _live_run(client, experiment_id, run_id, described["params"])
 
 
 def _free_name(client: Any, experiment_id: str, name: str) -> str:

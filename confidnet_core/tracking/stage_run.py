@@ -154,13 +154,13 @@ class StageRun(Logger):
 
     def _execution_goes_on(self, written: dict[str, str]) -> bool:
         """Whether DVC will run the last stage after this one; then a marker says which process will."""
-        process, stage, root = dvc_process(), self._header["tags"]["stage"], project_root()
-        if self.parent_id is None or process is None or stage == LAST:
+        row, parent_id, process, root = self._row, self.parent_id, dvc_process(), project_root()
+        if row is None or parent_id is None or process is None or self._header["tags"]["stage"] == LAST:
             return False
         with store_lock(root):
-            follows = is_marked(root, self.parent_id) or last_stage_follows(process, written)
+            follows = is_marked(root, parent_id) or last_stage_follows(process, written)
             if follows:
-                mark_execution(root, self._header["meant_for"], self.parent_id, identity(process))
+                mark_execution(root, self._header["meant_for"], row.run.info.experiment_id, parent_id, identity(process))
         return follows
 
 

@@ -10,16 +10,20 @@ import subprocess
 import sys
 import time
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from confidnet_core.tracking.rows import close_abandoned
 from confidnet_core.tracking.store import DEFAULTS, on_server, open_client, project_root, store_lock, store_uri, without_password
+from confidnet_core.tracking.termination import sigterm_raises
 from confidnet_core.tracking.views import link
 
 PORT = 5000
 START_TIMEOUT_S = 120.0
+QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # processes that judge answers of language models
 PREFIX = "confidnet/"  # of the names of the project's experiments
 
 
@@ -44,28 +48,29 @@ def serve(port: int = PORT, browser: bool = False) -> int:
     """Print the links, and serve the page until Ctrl-C; its exit code. Where MLFLOW_TRACKING_URI is a server, that one serves it."""
     address = os.environ["MLFLOW_TRACKING_URI"].strip() if on_server() else f"http://127.0.0.1:{port}"
     shown = links(address)
-    process = None if on_server() else _server(port)
-    try:
-        if process is not None:
-            _wait_for(address, process)
+    with suppress(KeyboardInterrupt), sigterm_raises(), nullcontext() if on_server() else _server(port, address) as process:
         for benchmark, url in shown.items():
             print(f"{benchmark}: {url}", flush=True)
         if browser:
             webbrowser.open(next(iter(shown.values())))
         return process.wait() if process else 0
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        if process is not None and process.poll() is None:
-            process.terminate()
-            process.wait()
+    return 0
 
 
-def _server(port: int) -> subprocess.Popen:
+@contextmanager
+def _server(port: int, address: str) -> Iterator[subprocess.Popen]:
+    """MLflow's server, which answers at ADDRESS, for the length of a block."""
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store_uri(project_root()), "--workers", "1"]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # MLflow starts uvicorn by its name
-    environment = DEFAULTS | os.environ | {"PATH": path}
-    return subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], cwd=project_root(), env=environment)
+    environment = DEFAULTS | QUIET | os.environ | {"PATH": path}
+    process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], cwd=project_root(), env=environment)
+    try:
+        _wait_for(address, process)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
 
 
 def _wait_for(address: str, process: subprocess.Popen) -> None:

@@ -9,13 +9,15 @@ import json
 from collections.abc import Iterable
 from urllib.parse import urlencode
 
-from confidnet_core.tracking.names import columns
+from confidnet_core.tracking.names import COMPARED, columns
 
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # else MLflow may take it for traces of a language model
 NOTE = "mlflow.note.content"  # the description of an experiment or of a run
 VIEW = "mlflow.sharedViewState."  # tags of saved views begin so
 EXPERIMENTS, SCORES, TRAININGS = "experiments", "scores", "trainings"  # the views, by the end of their tags and addresses
 NAME, NAME_WIDTH = "attributes.`Run Name`", 320  # pixels
+UNGROUPED = "Model metrics"  # MLflow's section for metrics without a slash, which it would show last
+SECTION = {"display": True, "isReordered": True, "deleted": False, "isGenerated": True}
 CREATED = 1  # a time is asked for; the same one each time, so that a view that is written again is no other
 
 
@@ -24,10 +26,12 @@ def experiment_tags(benchmark: str, results: Iterable[str] = ()) -> dict[str, st
     metrics = columns(results) or ["accuracy", "errors", "best_aupr_error"]
     scores = ["aupr_error", "auroc", "aurc", "fpr_at_95_tpr", "aupr_success", "seconds"]
     trainings = ["epoch", "train/loss", "val/loss", "val/best_accuracy", "val/best_aupr_error"]
+    score, training = ["tags.`method`", "tags.`seed`", *_metrics(scores)], ["tags.`stage`", "tags.`seed`", *_metrics(trainings)]
+    sections = [UNGROUPED, "aupr_error", *COMPARED]
     views = {
-        EXPERIMENTS: _view("Experiments", "tags.role = 'pipeline'", [*_metrics(metrics), "tags.`best_score`"]),
-        SCORES: _view("Scores", "tags.stage = 'evaluate'", ["tags.`method`", "tags.`seed`", *_metrics(scores)], "metrics.`aupr_error`"),
-        TRAININGS: _view("Trainings", "metrics.epoch > 0", ["tags.`stage`", "tags.`seed`", *_metrics(trainings)]),
+        EXPERIMENTS: _view("Experiments", "tags.role = 'pipeline'", [*_metrics(metrics), "tags.`best_score`"], sections),
+        SCORES: _view("Scores", "tags.stage = 'evaluate'", score, [UNGROUPED, "val"], order="metrics.`aupr_error`"),
+        TRAININGS: _view("Trainings", "metrics.epoch > 0", training, ["val", "train", UNGROUPED], order="tags.`stage`"),
     }
     return KIND | {NOTE: _description(benchmark)} | {f"{VIEW}{key}": value for key, value in views.items()}
 
@@ -42,8 +46,13 @@ def link(address: str, experiment_id: str, view: str = EXPERIMENTS, charts: bool
     return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs?{query}"
 
 
-def _view(name: str, search: str, shown: list[str], order: str = "attributes.start_time") -> str:
-    """A saved view of the runs that match a search, with the columns in the order in which they are shown, after the name of the run."""
+def _view(name: str, search: str, shown: list[str], sections: list[str], order: str = "attributes.start_time") -> str:
+    """A saved view of the runs that match a search.
+
+    shown: the columns, in their order after the name of the run
+    sections: of the chart view, in their order; MLflow fills them with a chart for each metric
+    order: by another one than the start, MLflow shows the rows of stages on their own and not under those of their executions
+    """
     widths = {column: min(240, max(100, 40 + 7 * len(column.partition("`")[2]))) for column in shown}
     state = {
         "searchFilter": search,
@@ -52,6 +61,9 @@ def _view(name: str, search: str, shown: list[str], order: str = "attributes.sta
         "selectedColumns": shown,
         "columnOrder": [NAME, *shown],
         "columnWidths": {NAME: NAME_WIDTH, **widths},
+        "compareRunCharts": [],
+        "compareRunSections": [{"uuid": section, "name": section, **SECTION} for section in sections],
+        "isAccordionReordered": True,
     }
     return json.dumps({"name": name, "createdAt": CREATED, "state": json.dumps(state)})
 

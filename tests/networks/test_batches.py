@@ -113,20 +113,20 @@ def test_no_augmentation_changes_nothing(marked: tuple[Tensor, Tensor]):
 @pytest.mark.parametrize("how", [Augmentation(rotation=1e-9), Augmentation(rotation=30.0), Augmentation(rotation=180.0)])
 def test_a_rotation_keeps_the_centre_pixel(how: Augmentation):
     images = torch.rand(30, 2, 9, 13, generator=seeded())
-    moved, _ = augmented(images, torch.zeros(30), how, seeded(), None)
+    moved, _ = augmented(images, torch.zeros(30, dtype=torch.long), how, seeded(), None)
     assert torch.equal(moved[:, :, 4, 6], images[:, :, 4, 6])
 
 
 def test_a_tiny_rotation_changes_nothing():
     images = torch.rand(10, 2, 9, 13, generator=seeded())
-    assert torch.equal(augmented(images, torch.zeros(10), Augmentation(rotation=1e-6), seeded(), None)[0], images)
+    assert torch.equal(augmented(images, torch.zeros(10, dtype=torch.long), Augmentation(rotation=1e-6), seeded(), None)[0], images)
 
 
 @pytest.mark.parametrize("size", [(24, 24), (24, 32), (31, 17)])
 def test_rotations_are_those_of_torchvision(size: tuple[int, int]):
     images = torch.rand(25, 3, *size, generator=seeded(3))
     degrees = (torch.rand(25, generator=seeded(4)) * 2 - 1) * 60  # the draw that the augmentation makes first
-    moved, _ = augmented(images, torch.zeros(25), Augmentation(rotation=60.0), seeded(4), None)
+    moved, _ = augmented(images, torch.zeros(25, dtype=torch.long), Augmentation(rotation=60.0), seeded(4), None)
     expected = torch.stack([rotate(one, angle, InterpolationMode.NEAREST) for one, angle in zip(images, degrees.tolist(), strict=True)])
     assert degrees.abs().max() > 45
     assert (moved == expected).float().mean() > 0.999  # positions halfway between pixels may round either way
@@ -134,7 +134,7 @@ def test_rotations_are_those_of_torchvision(size: tuple[int, int]):
 
 def test_a_crop_is_a_shift_by_whole_pixels_with_black_at_the_edge():
     images, crop = 1 + torch.rand(200, 2, 9, 7, generator=seeded()), 2
-    moved, _ = augmented(images, torch.zeros(200), Augmentation(crop=crop), seeded(), None)
+    moved, _ = augmented(images, torch.zeros(200, dtype=torch.long), Augmentation(crop=crop), seeded(), None)
     padded = torch.nn.functional.pad(images, [crop] * 4)
     shifts = [(row, column) for row in range(2 * crop + 1) for column in range(2 * crop + 1)]
     candidates = torch.stack([padded[:, :, row : row + 9, column : column + 7] for row, column in shifts])

@@ -1,19 +1,45 @@
-"""Shapes in signatures: a test that passes an array of another shape is told which one."""
+"""Shapes of arrays stand in signatures: in tests every call is checked against them, in a study none."""
+
+import os
+import subprocess
+import sys
 
 import numpy as np
-import pandas as pd
 import pytest
+import torch
 from jaxtyping import TypeCheckError
+from project_code import ROOT
 
-from confidnet_core.evaluation.intervals import central
+from confidnet_core.evaluation.thresholds import Scored
 from confidnet_core.metrics.segmentation import mean_iou
+from confidnet_core.networks.probabilities import true_class_probability
+from confidnet_core.training.losses import objective
 
 
-def test_an_array_of_another_shape_is_named_with_the_shape_that_is_expected():
-    with pytest.raises(TypeCheckError, match=r"(?s)mean_iou.*parameter.*i64\[3\]\(numpy\)"):
-        mean_iou(np.zeros(3, np.int64))
+def test_an_argument_of_a_wrong_shape_is_named_with_its_shape():
+    with pytest.raises(TypeCheckError, match=r"(?s)parameter 'labels'.*i64\[5\].*b=4"):
+        true_class_probability(torch.zeros(4, 3), torch.zeros(5, dtype=torch.int64))
 
 
-def test_a_table_in_the_place_of_an_array_is_refused():
-    with pytest.raises(TypeCheckError, match="central"):
-        central(pd.DataFrame({"mcp": [0.5]}), 0.95)
+def test_an_argument_of_a_wrong_type_of_number_is_named():
+    with pytest.raises(TypeCheckError, match=r"(?s)parameter 'goal'.*i64\[4\]"):
+        objective(torch.zeros(4), torch.zeros(4, dtype=torch.int64), "mse")
+
+
+def test_a_matrix_that_is_not_square_is_refused():
+    with pytest.raises(TypeCheckError, match="confusion"):
+        mean_iou(np.zeros((3, 2), np.int64))
+
+
+def test_fields_of_one_object_have_to_fit_each_other():
+    with pytest.raises(TypeCheckError, match="correct"):
+        Scored(np.zeros(4), np.zeros(5, bool))
+
+
+def test_a_study_checks_nothing():
+    code = (
+        "import sys, torch; from confidnet_core.networks.probabilities import true_class_probability as tcp; "
+        "tcp(torch.zeros(4, 3), torch.zeros((2,), dtype=torch.int64)); assert 'beartype' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -29,8 +29,12 @@ with stage_run(stage=sys.argv[1], benchmark='piped', seed=0, params={}):
 BETWEEN = """
 import sqlite3, time
 from pathlib import Path
-rows = sqlite3.connect('mlflow.db').execute("SELECT status FROM runs JOIN tags USING (run_uuid) WHERE key = 'role' ORDER BY tags.value")
+rows = sqlite3.connect('mlflow.db').execute(
+    "SELECT status FROM runs JOIN experiments USING (experiment_id) JOIN tags USING (run_uuid) "
+    "WHERE experiments.name = 'confidnet/piped' AND key = 'role' ORDER BY tags.value"
+)
 Path('between.txt').write_text(' '.join(status for status, in rows) + ' ' + Path('models/piped/seed0/baseline/weights.pt').read_text())
+Path('params.yaml').write_text('# another')  # while it runs, as a commit may be made
 while Path('hold').exists():
     time.sleep(0.1)
 """
@@ -87,6 +91,7 @@ def test_an_execution_runs_until_compare_has_ended_also_between_two_stages(piped
 
 
 def test_an_execution_ends_with_a_stage_that_alone_was_asked_for_or_that_changed_nothing(piped) -> None:
+    Path("params.yaml").write_text("# another")  # as it stays
     assert piped("repro", "train_baseline").wait() == 0
     assert execution().info.status == "FINISHED" and list(Path(FOLDER).iterdir()) == []
     assert piped("repro").wait() == 0
