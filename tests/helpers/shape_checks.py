@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from beartype import BeartypeConf, BeartypeHintOverrides, beartype
+from beartype import BeartypeConf, FrozenDict, beartype
 from numpy.typing import ArrayLike
 
 # What NumPy can read as an array, a tuple among it, is for the code itself to refuse.
-checked = beartype(conf=BeartypeConf(is_pep484_tower=True, hint_overrides=BeartypeHintOverrides({ArrayLike: Any, ArrayLike | None: Any})))
+checked = beartype(conf=BeartypeConf(is_pep484_tower=True, hint_overrides=FrozenDict({ArrayLike: Any, ArrayLike | None: Any})))

@@ -94,14 +94,14 @@ def test_a_changed_setting_and_a_new_score_of_one_file_and_one_line_rerun_these_
 
 def test_more_passes_rerun_the_sampling_and_the_scores_that_read_it_alone(project):
     project.change(**{"benchmarks.digits.mc_dropout.passes": 7})
-    expected = {"sample@digits-0", "inputs@digits-0", "compare"} | of("mc_dropout")
+    expected = {"sources@digits", "sample@digits-0", "inputs@digits-0", "compare"} | of("mc_dropout")
     assert set(project.stages_run("repro")) == expected
     project.commit("More passes")
 
 
 def test_another_rate_of_the_head_reruns_the_head_its_fine_tuning_and_their_scores_alone(project):
     project.change(**{"benchmarks.digits.confidnet.learning_rate": 0.002})
-    expected = {"train_confidnet@digits-0", "finetune@digits-0", "inputs@digits-0", "compare"} | of("confidnet")
+    expected = {"sources@digits", "train_confidnet@digits-0", "finetune@digits-0", "inputs@digits-0", "compare"} | of("confidnet")
     assert set(project.stages_run("repro")) == expected
     project.commit("Another rate")
 
