@@ -116,7 +116,7 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def labelled(labels: np.ndarray, void: int | None) -> np.ndarray:
-    """Which places count: bool, True where the label is a class."""
+    """bool, True where the label is a class and not void."""
     return np.ones(labels.shape, bool) if void is None else labels != void
 
 

@@ -9,18 +9,18 @@ writes  data/bootstrap/BENCHMARK/seedSEED/METHOD.npy
 from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.evaluation.intervals import intervals
-from confidnet_core.evaluation.stored import Place, save_replicates
+from confidnet_core.evaluation.stored import StoredResults, save_replicates
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.tracking.stage_run import stage_run
 from stages._command import command
 
 
 def main(params: Params, name: str, seed: int, method: str) -> None:
-    place, settings = Place(name, seed, (method,)), params.bootstrap
-    correct, sizes = place.outcomes()
+    stored, settings = StoredResults(name, seed, (method,)), params.bootstrap
+    correct, sizes = stored.outcomes()
 
     with stage_run(stage="bootstrap", benchmark=name, seed=seed, method=method, params=dict(settings)) as tracked:
-        replicates = bootstrap(place.confidence(method), correct, sizes=sizes, resamples=settings.resamples, seed=settings.seed)
+        replicates = bootstrap(stored.confidence(method), correct, sizes=sizes, resamples=settings.resamples, seed=settings.seed)
 
         save_replicates(paths.replicates(name, seed, method), replicates)
         ends = intervals({(method,): replicates}, settings.level, ["method"]).iloc[0]

@@ -7,15 +7,15 @@ writes  nothing
 from confidnet_core.comparison.frames import conventions_table
 from confidnet_core.comparison.rendering import markdown
 from confidnet_core.config.params import Params
-from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.metrics.conventions import conventions
 from stages._command import command
 
 
 def main(params: Params, name: str, seed: int) -> None:
-    place = Place(name, seed, tuple(params.methods))
-    correct, _ = place.outcomes()
-    print(markdown(conventions_table({method: conventions(place.confidence(method), correct) for method in place.methods})))
+    stored = StoredResults(name, seed, tuple(params.methods))
+    correct, _ = stored.outcomes()
+    print(markdown(conventions_table({method: conventions(stored.confidence(method), correct) for method in stored.methods})))
 
 
 if __name__ == "__main__":

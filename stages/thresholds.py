@@ -7,19 +7,19 @@ writes  data/thresholds/BENCHMARK/seedSEED/METHOD/{calibration.json, replicates.
 from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.data import SCORED
-from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.evaluation.thresholds import Scored, reliability, save_thresholds, thresholds
 from confidnet_core.tracking.stage_run import stage_run
 from stages._command import command
 
 
 def main(params: Params, name: str, seed: int, method: str) -> None:
-    place, settings = Place(name, seed, (method,)), params.thresholds
+    stored, settings = StoredResults(name, seed, (method,)), params.thresholds
     targets = {"risks": list(settings.risks), "delta": settings.delta}
 
     with stage_run(stage="thresholds", benchmark=name, seed=seed, method=method, params=targets) as tracked:
-        scored = {split: Scored(place.confidence(method, split), *place.outcomes(split)) for split in SCORED}
-        probabilities = reliability(scored["val"], scored["test"], place.evaluation(method).scale, params.bootstrap)
+        scored = {split: Scored(stored.confidence(method, split), *stored.outcomes(split)) for split in SCORED}
+        probabilities = reliability(scored["val"], scored["test"], stored.evaluation(method).scale, params.bootstrap)
         guarantees = thresholds(scored["val"], scored["calibration"], scored["test"], settings)
 
         save_thresholds(paths.thresholds(name, seed, method), probabilities, guarantees)

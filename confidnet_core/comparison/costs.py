@@ -15,7 +15,7 @@ from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import Cell, Column, Row, Table
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import marks, said
-from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.stored import StoredResults
 
 COLUMNS = ["benchmark", "method", "needs", "extra_passes"]
 NEEDS = Column("needs", "needs", words=True)
@@ -93,13 +93,13 @@ def stages_of(method: str, extra: int) -> Stages:
     return Stages(predicting, dict.fromkeys(trainings, extra if kind == "seeds" else 1))
 
 
-def cost_frame(everywhere: Iterable[Place], params: Params) -> pd.DataFrame:
+def cost_frame(all_stored: Iterable[StoredResults], params: Params) -> pd.DataFrame:
     """One row a benchmark and method but the oracle: benchmark, method, needs, extra_passes."""
     rows = []
-    for place in {place.benchmark: place for place in everywhere}.values():
-        methods = place.results()
-        words, counts = needs(methods), extra_passes(methods, place.benchmark, params)
-        rows += [[place.benchmark, method, words[method], counts[method]] for method in methods]
+    for stored in {stored.benchmark: stored for stored in all_stored}.values():
+        methods = stored.compared()
+        words, counts = needs(methods), extra_passes(methods, stored.benchmark, params)
+        rows += [[stored.benchmark, method, words[method], counts[method]] for method in methods]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -11,7 +11,7 @@ from confidnet_core.comparison.frames import HEADLINE, OPERATING_POINTS, SHOWN, 
 from confidnet_core.comparison.lines import groups_of
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import Cell, Column, Row, Table
-from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import read_json
 from confidnet_core.metrics.calibration import CALIBRATION
 
@@ -33,12 +33,12 @@ LOWEST = tuple(float(np.finfo(kind).min) for kind in (np.float16, np.float32, np
 NOTHING = Cell(np.nan)
 
 
-def probabilities(everywhere: Iterable[Place], level: float) -> pd.DataFrame:
+def probabilities(all_stored: Iterable[StoredResults], level: float) -> pd.DataFrame:
     """One row a benchmark, seed and method but the oracle: `how` it became a probability, the metrics of CALIBRATION, their intervals."""
     rows = []
-    for place in everywhere:
-        for method in place.results():
-            folder, row = place.operating(method), {"benchmark": place.benchmark, "seed": place.seed, "method": method}
+    for stored in all_stored:
+        for method in stored.compared():
+            folder, row = stored.thresholds(method), {"benchmark": stored.benchmark, "seed": stored.seed, "method": method}
             stored = read_json(folder / "calibration.json")
             low, high = np.nanquantile(np.load(folder / "replicates.npy"), [(1 - level) / 2, (1 + level) / 2], axis=0).astype(float)
             ends = {f"{metric}_low": low[at] for at, metric in enumerate(CALIBRATION)}
@@ -47,14 +47,14 @@ def probabilities(everywhere: Iterable[Place], level: float) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def guarantees(everywhere: Iterable[Place]) -> pd.DataFrame:
+def guarantees(all_stored: Iterable[StoredResults]) -> pd.DataFrame:
     """One row a benchmark, seed, method but the oracle and target risk: the guarantee, and what became of it on the test split."""
     rows = []
-    for place in everywhere:
-        for method in place.results():
-            for one in read_json(place.operating(method) / "threshold.json")["thresholds"]:
+    for stored in all_stored:
+        for method in stored.compared():
+            for one in read_json(stored.thresholds(method) / "threshold.json")["thresholds"]:
                 on_test = {f"test_{key}": value for key, value in one.pop("test").items()}
-                rows.append({"benchmark": place.benchmark, "seed": place.seed, "method": method, **one, **on_test})
+                rows.append({"benchmark": stored.benchmark, "seed": stored.seed, "method": method, **one, **on_test})
     return pd.DataFrame(rows)
 
 

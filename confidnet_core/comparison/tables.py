@@ -160,9 +160,9 @@ class Table:
 
     def with_columns(self, keys: Iterable[str]) -> "Table":
         """These columns alone, in this order."""
-        places = [self._at(key) for key in keys]
-        rows = (replace(row, cells=tuple(row.cells[at] for at in places)) for row in self.rows)
-        return replace(self, columns=tuple(self.columns[at] for at in places), rows=tuple(rows))
+        indices = [self._at(key) for key in keys]
+        rows = (replace(row, cells=tuple(row.cells[at] for at in indices)) for row in self.rows)
+        return replace(self, columns=tuple(self.columns[at] for at in indices), rows=tuple(rows))
 
     def _at(self, key: str) -> int:
         return [column.key for column in self.columns].index(key)

@@ -13,7 +13,7 @@ from confidnet_core.files import read_json, replacing
 
 
 @dataclass(frozen=True)
-class Place:
+class StoredResults:
     """A benchmark and seed, with the scores that params.yaml lists: not what earlier runs left in the folders."""
 
     benchmark: str
@@ -27,7 +27,7 @@ class Place:
     def evaluation(self, method: str) -> Evaluation:
         return Evaluation.read(paths.score(self.benchmark, self.seed, method) / "metrics.json")
 
-    def results(self) -> list[str]:
+    def compared(self) -> list[str]:
         """The methods but the oracle, which is none."""
         return [method for method in self.methods if not self.evaluation(method).oracle]
 
@@ -39,7 +39,7 @@ class Place:
         """float32 (resamples, metrics), of `bootstrap`"""
         return np.load(paths.replicates(self.benchmark, self.seed, method))
 
-    def operating(self, method: str) -> Path:
+    def thresholds(self, method: str) -> Path:
         """The folder of the stage `thresholds`."""
         return paths.thresholds(self.benchmark, self.seed, method)
 
@@ -51,7 +51,7 @@ class Place:
         sizes = counted.reshape(len(counted), -1).sum(axis=1) if dataset.is_segmentation else None
         return (self.predicted(split) == labels)[counted], sizes
 
-    def predicted(self, split: str = "test") -> UInt8[np.ndarray, " images *place"]:
+    def predicted(self, split: str = "test") -> UInt8[np.ndarray, " images *pixels"]:
         return np.load(paths.predictions(self.benchmark, self.seed) / split / "predicted.npy", mmap_mode="r")
 
     def classifier(self) -> dict:

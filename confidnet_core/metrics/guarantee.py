@@ -15,7 +15,7 @@ from scipy.special import betaincinv
 from confidnet_core.metrics._draws import checked_sizes
 from confidnet_core.metrics._ranking.samples import checked, count_above, require_finite
 
-_HELD_OUT = 20  # every 20th unit places the thresholds and is not tested
+_HELD_OUT = 20  # every 20th unit: candidate thresholds come from these, and they are not tested
 _BOUNDS = np.arange(100, 0, -1) / 100  # of the target, at which the bound for images is sought
 
 
@@ -75,7 +75,7 @@ def threshold_with_guarantee(
         held_out = np.arange(units) % _HELD_OUT == 0
         elsewhere = confidence[held_out if sizes is None else np.repeat(held_out, sizes)]
     else:
-        held_out, elsewhere = np.zeros(units, bool), _places(elsewhere, confidence.dtype)
+        held_out, elsewhere = np.zeros(units, bool), _finite(elsewhere, confidence.dtype)
     threshold, bound = lowest(confidence, correct, held_out, elsewhere, risk, delta)
     coverage = 0.0 if threshold is None else _coverage(confidence >= threshold, sizes)
     return Guarantee(risk, delta, threshold, coverage, bound, len(correct), int(np.count_nonzero(~correct)), units)
@@ -85,7 +85,7 @@ def _coverage(accepted: Bool[np.ndarray, " n"], sizes: Int[np.ndarray, " images"
     return float(np.mean(accepted if sizes is None else np.add.reduceat(accepted, np.cumsum(sizes) - sizes, dtype=np.int64) / sizes))
 
 
-def _places(elsewhere: ArrayLike, kind: np.dtype) -> Real[np.ndarray, " r"]:
+def _finite(elsewhere: ArrayLike, kind: np.dtype) -> Real[np.ndarray, " r"]:
     elsewhere = checked(elsewhere, np.ones(np.shape(elsewhere), bool))[0].astype(kind)
     require_finite(elsewhere)
     return elsewhere

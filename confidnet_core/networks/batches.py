@@ -55,7 +55,7 @@ class TrainingBatches:
     def __len__(self) -> int:
         return math.ceil(len(self.images) / self.batch_size)
 
-    def epoch(self, generator: Generator) -> Iterator[tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b *place"]]]:
+    def epoch(self, generator: Generator) -> Iterator[tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b *pixels"]]]:
         """(normalised images float32 (b, c, h, w), labels int64 (b, ...)) on the device. The generator is a CPU one."""
         order = torch.randperm(len(self.images), generator=generator).numpy()
         for start in range(0, len(order), self.batch_size):
@@ -67,8 +67,8 @@ class TrainingBatches:
 
 
 def augmented(
-    images: Shaped[Tensor, "b c h w"], labels: Integer[Tensor, " b *place"], how: Augmentation, generator: Generator, void: int | None
-) -> tuple[Shaped[Tensor, "b c h w"], Integer[Tensor, " b *place"]]:
+    images: Shaped[Tensor, "b c h w"], labels: Integer[Tensor, " b *pixels"], how: Augmentation, generator: Generator, void: int | None
+) -> tuple[Shaped[Tensor, "b c h w"], Integer[Tensor, " b *pixels"]]:
     """Flip, rotate and crop each image of a batch by its own random draw; label maps move with their images.
 
     images uint8 or float (b, c, h, w) in [0, 255], labels uint8 or int64 (b,) or (b, h, w), both back in their types (rotated:
@@ -127,5 +127,5 @@ def _grid(images: Shaped[Tensor, "b c h w"], angles: Float[Tensor, " b"], shifts
 
 def _check_fill(dataset: Dataset) -> None:
     if dataset.is_segmentation and dataset.void is None:
-        brought = "augmentation.rotation and augmentation.crop bring unlabelled places into label maps"
+        brought = "augmentation.rotation and augmentation.crop bring unlabelled pixels into label maps"
         raise ValueError(f"{brought}, and this data has no void label for them; set both to 0")

@@ -20,13 +20,13 @@ class Classifier(nn.Module):
 
     feature_channels: int
 
-    def encode(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d *place"]:
+    def encode(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d *pixels"]:
         raise NotImplementedError
 
-    def classify(self, features: Float[Tensor, "b d *place"]) -> Float[Tensor, "b classes *place"]:
+    def classify(self, features: Float[Tensor, "b d *pixels"]) -> Float[Tensor, "b classes *pixels"]:
         raise NotImplementedError
 
-    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes *place"]:
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes *pixels"]:
         return self.classify(self.encode(images))
 
     def split_at_dropout(self) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
@@ -54,7 +54,7 @@ class DenseClassifier(Classifier):
         return before, lambda values: self.classify(after(values))
 
 
-def in_float32(layer: nn.Module, features: Float[Tensor, "b d *place"]) -> Float[Tensor, "b out *place"]:
+def in_float32(layer: nn.Module, features: Float[Tensor, "b d *pixels"]) -> Float[Tensor, "b out *pixels"]:
     """The layer's output computed outside autocast: bfloat16 has 8 significant bits, so that confidences would tie."""
     with torch.autocast(features.device.type, enabled=False):
         return layer(features.to(torch.promote_types(features.dtype, torch.float32)))

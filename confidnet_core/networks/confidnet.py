@@ -34,10 +34,10 @@ class ConfidNet(nn.Module):
         self.dropout, self.encoder_trainable = dropout, encoder_trainable
         self.eval()
 
-    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b *place"]:
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b *pixels"]:
         return self.head(self.encoder.encode(images))
 
-    def forward_both(self, images: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, " b *place"], Float[Tensor, "b classes *place"]]:
+    def forward_both(self, images: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, " b *pixels"], Float[Tensor, "b classes *pixels"]]:
         """The confidence, and the class logits of the same pass, with the same dropout; no gradient flows into the logits."""
         features = self.encoder.encode(images)
         with torch.no_grad():
@@ -72,10 +72,10 @@ class CorrectedMcp(ConfidNet):
         super().__init__(encoder, head, dropout=dropout)
         self.head.start_at_zero()
 
-    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b *place"]:
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b *pixels"]:
         return self.forward_both(images)[0]
 
-    def forward_both(self, images: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, " b *place"], Float[Tensor, "b classes *place"]]:
+    def forward_both(self, images: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, " b *pixels"], Float[Tensor, "b classes *pixels"]]:
         features = self.encoder.encode(images)
         with torch.no_grad():
             class_logits = self.encoder.classify(features)
@@ -83,7 +83,7 @@ class CorrectedMcp(ConfidNet):
         return log_odds_of_largest(class_logits) + self.head(seen), class_logits
 
 
-def logit_features(class_logits: Float[Tensor, "b classes *place"]) -> Float[Tensor, "b seen *place"]:
+def logit_features(class_logits: Float[Tensor, "b classes *pixels"]) -> Float[Tensor, "b seen *pixels"]:
     """(b, classes, ...) -> (b, classes + 1, ...): log-probabilities, the largest first, and log-odds of MCP, cut at 20 and divided by 5."""
     ordered = class_logits.log_softmax(1).sort(dim=1, descending=True).values
     return torch.cat([ordered.clamp(min=-20), log_odds_of_largest(class_logits).unsqueeze(1).clamp(max=20)], dim=1) / 5

@@ -24,7 +24,7 @@ class ConfidenceHead(nn.Module):
         super().__init__()
         self.hidden, self.output = hidden, output
 
-    def forward(self, features: Float[Tensor, "b d *place"]) -> Float[Tensor, " b *place"]:
+    def forward(self, features: Float[Tensor, "b d *pixels"]) -> Float[Tensor, " b *pixels"]:
         return in_float32(self.output, self.hidden(features)).squeeze(1)
 
     def start_at(self, confidence: float) -> None:

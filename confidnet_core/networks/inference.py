@@ -48,8 +48,8 @@ def map_images(
 class Predictions:
     """A classifier's answers on a split. logits float32 (n, classes, ...); predicted uint8 (n, ...)."""
 
-    logits: Float32[np.ndarray, "n classes *place"]
-    predicted: UInt8[np.ndarray, " n *place"]
+    logits: Float32[np.ndarray, "n classes *pixels"]
+    predicted: UInt8[np.ndarray, " n *pixels"]
 
 
 def predict(classifier: nn.Module, images: UInt8[np.ndarray, "n c h w"], dataset: Dataset, device: torch.device) -> Predictions:
@@ -59,7 +59,7 @@ def predict(classifier: nn.Module, images: UInt8[np.ndarray, "n c h w"], dataset
     return Predictions(logits, np.argmax(logits, axis=1).astype(np.uint8))
 
 
-def prediction_metrics(predictions: Predictions, labels: Integer[np.ndarray, " n *place"], dataset: Dataset) -> dict[str, Any]:
+def prediction_metrics(predictions: Predictions, labels: Integer[np.ndarray, " n *pixels"], dataset: Dataset) -> dict[str, Any]:
     """samples, errors, accuracy; for segmentation mean_iou and class_iou by class name. Void never counts."""
     confusion = confusion_matrix(labels, predictions.predicted, len(dataset.classes), dataset.void)
     samples, right = int(confusion.sum()), int(np.trace(confusion))

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def true_class_probability(logits: Float[Tensor, "b classes *place"], labels: Int[Tensor, " b *place"]) -> Float[Tensor, " b *place"]:
+def true_class_probability(logits: Float[Tensor, "b classes *pixels"], labels: Int[Tensor, " b *pixels"]) -> Float[Tensor, " b *pixels"]:
     """TCP, the softmax probability of the true class, in [0, 1].
 
     logits (b, classes, ...), labels int64 (b, ...) in [0, classes) -> (b, ...).
@@ -26,7 +26,7 @@ def log_complements(log_probabilities: Float[Tensor, "m classes"]) -> Float[Tens
     return complements.scatter(1, likeliest, others)
 
 
-def log_odds_of_largest(logits: Float[Tensor, "b classes *place"]) -> Float[Tensor, " b *place"]:
+def log_odds_of_largest(logits: Float[Tensor, "b classes *pixels"]) -> Float[Tensor, " b *pixels"]:
     """log(p / (1 - p)) of the largest softmax probability p, of logits (b, classes, ...): (b, ...)."""
     ordered = logits.sort(1, descending=True).values
     return ordered[:, 0] - ordered[:, 1:].logsumexp(1)

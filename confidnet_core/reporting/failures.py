@@ -12,7 +12,7 @@ from PIL import Image
 from confidnet_core.comparison.frames import HEADLINE
 from confidnet_core.comparison.tables import UNDEFINED, format_value
 from confidnet_core.data import Dataset, labelled
-from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.metrics import confusion_matrix, failure_metrics
 from confidnet_core.reporting.highlights import best_scores
 
@@ -41,10 +41,10 @@ class Sample(NamedTuple):
         return [f"true {self.truth}", *predicted, f"confidence {self.confidence}", f"test index {self.test_index}"]
 
 
-def shown_methods(place: Place, against: Sequence[str], frame: pd.DataFrame) -> list[str]:
+def shown_methods(stored: StoredResults, against: Sequence[str], frame: pd.DataFrame) -> list[str]:
     """Two methods of which failures are shown: what others are compared with, and the best of these others. frame: a `comparison_frame`"""
-    reference = [other for other in against if other in place.methods][:1]
-    others = frame[(frame["benchmark"] == place.benchmark) & ~frame["oracle"] & ~frame["method"].isin(against)]
+    reference = [other for other in against if other in stored.methods][:1]
+    others = frame[(frame["benchmark"] == stored.benchmark) & ~frame["oracle"] & ~frame["method"].isin(against)]
     return [*reference, *best_scores(others)]
 
 
@@ -56,12 +56,12 @@ class Failures(NamedTuple):
     correct: list[Sample]  # correct predictions with the lowest
 
 
-def picked_failures(place: Place, dataset: Dataset, labels: Mapping[str, str]) -> list[Failures]:
+def picked_failures(stored: StoredResults, dataset: Dataset, labels: Mapping[str, str]) -> list[Failures]:
     """Picked once for the picture sheet and for the page; nothing of a segmentation. labels: METHOD -> its name for readers"""
     if dataset.is_segmentation:
         return []
     return [
-        Failures(label, most_confident_errors(place, dataset, method), least_confident_correct(place, dataset, method))
+        Failures(label, most_confident_errors(stored, dataset, method), least_confident_correct(stored, dataset, method))
         for method, label in labels.items()
     ]
 
@@ -75,25 +75,25 @@ def failure_rows(picked: Sequence[Failures]) -> dict[str, list[tuple[np.ndarray,
     return rows
 
 
-def most_confident_errors(place: Place, dataset: Dataset, method: str, count: int = 8) -> list[Sample]:
+def most_confident_errors(stored: StoredResults, dataset: Dataset, method: str, count: int = 8) -> list[Sample]:
     """Of a classification: the errors with the highest confidence, the highest first."""
-    return _samples(place, dataset, method, count, correct=False)
+    return _samples(stored, dataset, method, count, correct=False)
 
 
-def least_confident_correct(place: Place, dataset: Dataset, method: str, count: int = 8) -> list[Sample]:
+def least_confident_correct(stored: StoredResults, dataset: Dataset, method: str, count: int = 8) -> list[Sample]:
     """Of a classification: the correct predictions with the lowest confidence, the lowest first."""
-    return _samples(place, dataset, method, count, correct=True)
+    return _samples(stored, dataset, method, count, correct=True)
 
 
-def by_class(place: Place, dataset: Dataset, methods: Mapping[str, str]) -> list[list[str]]:
+def by_class(stored: StoredResults, dataset: Dataset, methods: Mapping[str, str]) -> list[list[str]]:
     """A header, then a row for each class that the test split has: its samples, or labelled pixels, its errors, the class that it is
     confused with most, and HEADLINE of each method within the class. methods: METHOD -> its name for readers"""
     labels = dataset.labels[dataset.splits["test"]]
-    predicted = np.asarray(place.predicted())
+    predicted = np.asarray(stored.predicted())
     confusion = confusion_matrix(labels, predicted, len(dataset.classes), dataset.void)
     counted = labelled(labels, dataset.void)
     labels, correct = labels[counted], (predicted == labels)[counted]
-    numbers = [_within(np.asarray(place.confidence(method)), correct, labels, len(dataset.classes)) for method in methods]
+    numbers = [_within(np.asarray(stored.confidence(method)), correct, labels, len(dataset.classes)) for method in methods]
     rows = [["class", "pixels" if dataset.is_segmentation else "samples", "errors", "error rate %", "most confused with"]]
     rows[0] += [f"{label} {HEADLINE.heading}" for label in methods.values()]
     for index, name in enumerate(dataset.classes):
@@ -117,9 +117,9 @@ def _within(confidence: np.ndarray, correct: np.ndarray, labels: np.ndarray, cla
     return cells
 
 
-def _samples(place: Place, dataset: Dataset, method: str, count: int, correct: bool) -> list[Sample]:
-    index, predicted = dataset.splits["test"], place.predicted()
-    confidence, wanted = place.confidence(method), np.flatnonzero((predicted == dataset.labels[index]) == correct)
+def _samples(stored: StoredResults, dataset: Dataset, method: str, count: int, correct: bool) -> list[Sample]:
+    index, predicted = dataset.splits["test"], stored.predicted()
+    confidence, wanted = stored.confidence(method), np.flatnonzero((predicted == dataset.labels[index]) == correct)
     order = np.argsort(confidence[wanted] if correct else -confidence[wanted], kind="stable")[:count]
     return [
         Sample(

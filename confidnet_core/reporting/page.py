@@ -24,7 +24,7 @@ from confidnet_core.comparison.verdicts import Verdict, verdicts
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import marks
 from confidnet_core.data import load_dataset
-from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import read_json, write_text
 from confidnet_core.reporting import charts
 from confidnet_core.reporting.curves import MIN_BIN_COUNT, MIN_BIN_SHARE
@@ -99,11 +99,11 @@ class Section:
         return [(f"{self.name}-{anchor}", title) for anchor, title in parts]
 
 
-def write_page(path: Path, params: Params, everywhere: Sequence[Place], findings: Findings, figures: Path) -> None:
+def write_page(path: Path, params: Params, all_stored: Sequence[StoredResults], findings: Findings, figures: Path) -> None:
     """figures: the folder in which segmentation benchmarks have their sheet of maps. Of several seeds, pictures, histograms and class
     tables are those of the first."""
     words, styles = verdicts(findings.frame, findings.compared, findings.ends), report_styles(findings.frame, params.against)
-    firsts = {place.benchmark: place for place in reversed(everywhere)}
+    firsts = {stored.benchmark: stored for stored in reversed(all_stored)}
     sections = [_section(firsts[name], params, findings, words[name], figures, styles) for name in params.run]
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(), undefined=StrictUndefined)
     page = environment.get_template("page.html").render(
@@ -124,29 +124,31 @@ def _text(template: str) -> Markup:
     return Markup((TEMPLATES / template).read_text(encoding="utf-8"))
 
 
-def _section(place: Place, params: Params, findings: Findings, verdict: Verdict, figures: Path, styles: Mapping[str, Style]) -> Section:
-    dataset, frame = load_dataset(paths.prepared(place.benchmark)), findings.frame
-    own = frame[frame["benchmark"] == place.benchmark]
-    curves = {name: rows[rows["benchmark"] == place.benchmark] for name, rows in findings.curves.items()}
-    shown = {method: styles[method].label for method in shown_methods(place, params.against, frame)}
-    notes = tuple(note for note in (accuracy_line(own), findings.notes.get(place.benchmark)) if note)
-    maps = figures / f"{place.benchmark}_seed{place.seed}_maps.png"
+def _section(
+    stored: StoredResults, params: Params, findings: Findings, verdict: Verdict, figures: Path, styles: Mapping[str, Style]
+) -> Section:
+    dataset, frame = load_dataset(paths.prepared(stored.benchmark)), findings.frame
+    own = frame[frame["benchmark"] == stored.benchmark]
+    curves = {name: rows[rows["benchmark"] == stored.benchmark] for name, rows in findings.curves.items()}
+    shown = {method: styles[method].label for method in shown_methods(stored, params.against, frame)}
+    notes = tuple(note for note in (accuracy_line(own), findings.notes.get(stored.benchmark)) if note)
+    maps = figures / f"{stored.benchmark}_seed{stored.seed}_maps.png"
     return Section(
-        name=place.benchmark,
+        name=stored.benchmark,
         verdict=verdict,
-        table=html(replace(findings.tables[place.benchmark], notes=notes), heading=None),
-        facts=_facts(place.benchmark, params),
+        table=html(replace(findings.tables[stored.benchmark], notes=notes), heading=None),
+        facts=_facts(stored.benchmark, params),
         seeds=own["seed"].nunique(),
-        first_seed=place.seed,
-        risk_coverage=charts.risk_coverage(curves["risk_coverage"], styles, place.benchmark),
-        legend=charts.legend(styles, place.benchmark),
+        first_seed=stored.seed,
+        risk_coverage=charts.risk_coverage(curves["risk_coverage"], styles, stored.benchmark),
+        legend=charts.legend(styles, stored.benchmark),
         bright=_bright(own, styles),
-        scores=_scores(place, curves, styles),
+        scores=_scores(stored, curves, styles),
         trainings=_trainings(curves["losses"], curves["validation"]),
-        classes=by_class(place, dataset, shown),
-        pictures=findings.failures[place.benchmark, place.seed],
+        classes=by_class(stored, dataset, shown),
+        pictures=findings.failures[stored.benchmark, stored.seed],
         maps=_maps(maps) if dataset.is_segmentation else None,
-        folds=[_fold(part[place.benchmark]) for part in findings.below if part.get(place.benchmark)],
+        folds=[_fold(part[stored.benchmark]) for part in findings.below if part.get(stored.benchmark)],
     )
 
 
@@ -172,17 +174,17 @@ def _bright(own: pd.DataFrame, styles: Mapping[str, Style]) -> str:
     return "; ".join([*firsts, *names])
 
 
-def _scores(place: Place, curves: Mapping[str, pd.DataFrame], styles: Mapping[str, Style]) -> list[dict[str, Any]]:
-    modules, scores = marks("scores", place.methods, "__module__"), []
+def _scores(stored: StoredResults, curves: Mapping[str, pd.DataFrame], styles: Mapping[str, Style]) -> list[dict[str, Any]]:
+    modules, scores = marks("scores", stored.methods, "__module__"), []
     for method, style in styles.items():
-        of_seed = {name: curves[name][(curves[name]["seed"] == place.seed)] for name in ("outcomes", "reliability")}
+        of_seed = {name: curves[name][(curves[name]["seed"] == stored.seed)] for name in ("outcomes", "reliability")}
         histogram, bins = (rows[rows["method"] == style.series] for rows in of_seed.values())
         scores.append(
             {
                 "name": style.label,
                 "colours": charts.both_colours(style.colour),
                 "what": (sys.modules[modules[method]].__doc__ or "").strip().partition("\n")[0],
-                "how": read_json(place.operating(method) / "calibration.json")["how"],
+                "how": read_json(stored.thresholds(method) / "calibration.json")["how"],
                 "outcomes": charts.outcomes(histogram),
                 "reliability": charts.reliability(bins),
             }

@@ -27,7 +27,7 @@ from confidnet_core.comparison.tables import UNDEFINED
 from confidnet_core.config.params import Params
 from confidnet_core.data import Dataset, labelled, load_dataset
 from confidnet_core.evaluation.intervals import intervals
-from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import replacing, write_json, write_text
 from confidnet_core.metrics import risk_coverage_curve, roc_curve
 from confidnet_core.reporting.curves import curve_rows, histogram_rows, reliability_rows
@@ -45,8 +45,8 @@ RELIABILITY = ["benchmark", "seed", "method", "probability", "accuracy", "count"
 SHEET_IMAGES = 4  # of a segmentation benchmark, spread evenly over the test split
 
 
-def places(params: Params) -> list[Place]:
-    return [Place(benchmark, seed, tuple(params.methods)) for benchmark in params.run for seed in params.seeds]
+def stored_results(params: Params) -> list[StoredResults]:
+    return [StoredResults(benchmark, seed, tuple(params.methods)) for benchmark in params.run for seed in params.seeds]
 
 
 class Report(NamedTuple):
@@ -59,23 +59,23 @@ class Report(NamedTuple):
 def write_report(params: Params, folder: Path) -> Report:
     """summary.json, comparison.md, index.html, {comparison,differences,calibration,thresholds,costs}.csv, curves/*.csv and figures/*.png in
     FOLDER."""
-    everywhere, level = places(params), params.bootstrap.level
-    frame = comparison_frame(place.evaluation(method) for place in everywhere for method in place.methods)
-    replicates = {(place.benchmark, place.seed, method): place.replicates(method) for place in everywhere for method in place.methods}
+    all_stored, level = stored_results(params), params.bootstrap.level
+    frame = comparison_frame(stored.evaluation(method) for stored in all_stored for method in stored.methods)
+    replicates = {(stored.benchmark, stored.seed, method): stored.replicates(method) for stored in all_stored for method in stored.methods}
     styles = report_styles(frame, params.against)
-    failures = {(place.benchmark, place.seed): _failures(place, params, frame, styles) for place in everywhere}
-    curves = _write_curves(folder, everywhere, failures, styles)
+    failures = {(stored.benchmark, stored.seed): _failures(stored, params, frame, styles) for stored in all_stored}
+    curves = _write_curves(folder, all_stored, failures, styles)
     means = mean_replicates(replicates)
     ends = intervals(means, level, ["benchmark", "method"])
     compared = differences(frame, means, params.against, level)
     keys = ["benchmark", "seed", "method"]
     write_frame(folder / "comparison.csv", frame.join(intervals(replicates, level, keys), on=keys))
     write_frame(folder / "differences.csv", compared)
-    calibrated, guaranteed, costs = probabilities(everywhere, level), guarantees(everywhere), cost_frame(everywhere, params)
+    calibrated, guaranteed, costs = probabilities(all_stored, level), guarantees(all_stored), cost_frame(all_stored, params)
     for name, rows in (("calibration", calibrated), ("thresholds", guaranteed), ("costs", costs)):
         write_frame(folder / f"{name}.csv", rows)
 
-    overlaps, words = _mean_overlaps(everywhere), needs(params.methods)
+    overlaps, words = _mean_overlaps(all_stored), needs(params.methods)
     notes = {name: _overlap_note(overlap) for name, overlap in overlaps.items()}
     tables = {
         str(name): main_table(group, ends, compared, needs=words, level=level) for name, group in frame.groupby("benchmark", sort=False)
@@ -86,7 +86,7 @@ def write_report(params: Params, folder: Path) -> Report:
     text = [document(frame, tables, notes, below), *([markdown(ranks, 2) + "\n"] if ranks else [])]
     write_text(folder / "comparison.md", "\n".join(text))
     findings = Findings(frame, ends, compared, tables, notes, below, ranks, curves, failures)
-    write_page(folder / "index.html", params, everywhere, findings, folder / "figures")
+    write_page(folder / "index.html", params, all_stored, findings, folder / "figures")
     content = summary(frame)
     for name, overlap in overlaps.items():
         content[name]["mean_iou"] = round(100 * overlap["mean_iou"], 2)
@@ -94,14 +94,14 @@ def write_report(params: Params, folder: Path) -> Report:
     return Report(frame, content)
 
 
-def _failures(place: Place, params: Params, frame: pd.DataFrame, styles: Mapping[str, Style]) -> list[Failures]:
-    labels = {method: styles[method].label for method in shown_methods(place, params.against, frame)}
-    return picked_failures(place, load_dataset(paths.prepared(place.benchmark)), labels)
+def _failures(stored: StoredResults, params: Params, frame: pd.DataFrame, styles: Mapping[str, Style]) -> list[Failures]:
+    labels = {method: styles[method].label for method in shown_methods(stored, params.against, frame)}
+    return picked_failures(stored, load_dataset(paths.prepared(stored.benchmark)), labels)
 
 
 def _write_curves(
     folder: Path,
-    everywhere: Sequence[Place],
+    all_stored: Sequence[StoredResults],
     failures: Mapping[tuple[str, int], Sequence[Failures]],
     styles: Mapping[str, Style],
 ) -> dict[str, pd.DataFrame]:
@@ -109,9 +109,9 @@ def _write_curves(
     curves: dict[str, list[pd.DataFrame]] = {name: [] for name in CURVES}
     with replacing(folder / "figures") as figures:
         figures.mkdir()
-        for place in everywhere:
-            drawn = _draw(place, figures, failures[place.benchmark, place.seed], styles)
-            for name, rows in (*drawn, *history_rows(place.benchmark, place.seed)):
+        for stored in all_stored:
+            drawn = _draw(stored, figures, failures[stored.benchmark, stored.seed], styles)
+            for name, rows in (*drawn, *history_rows(stored.benchmark, stored.seed)):
                 curves[name].append(rows)
     frames = {name: pd.concat(rows) for name, rows in curves.items()}
     with replacing(folder / "curves") as temporary:
@@ -121,55 +121,57 @@ def _write_curves(
     return frames
 
 
-def _draw(place: Place, figures: Path, failures: Sequence[Failures], styles: Mapping[str, Style]) -> Iterator[tuple[str, pd.DataFrame]]:
+def _draw(
+    stored: StoredResults, figures: Path, failures: Sequence[Failures], styles: Mapping[str, Style]
+) -> Iterator[tuple[str, pd.DataFrame]]:
     """The figures of a benchmark and seed, with its FAILURES; its rows of each curve but those of the trainings.
 
     Rows are in the order of the styles: `dvc plots` gives out its colours in that order.
     """
-    dataset = load_dataset(paths.prepared(place.benchmark))
+    dataset = load_dataset(paths.prepared(stored.benchmark))
     images, labels = dataset.split("test")
     is_labelled = labelled(labels, dataset.void)
-    correct = (place.predicted() == labels)[is_labelled]
+    correct = (stored.predicted() == labels)[is_labelled]
     risks, rates, outcomes = {}, {}, {}
     for method, style in styles.items():
-        confidence, label = place.confidence(method), style.series
+        confidence, label = stored.confidence(method), style.series
         risks[method], outcomes[method] = risk_coverage_curve(confidence, correct), (confidence, correct)
-        yield "risk_coverage", curve_rows(place.benchmark, place.seed, label, *risks[method], names=("coverage", "risk"))
-        bins = reliability_rows(pd.read_csv(place.operating(method) / "reliability.csv"))
-        yield "reliability", bins.assign(benchmark=place.benchmark, seed=place.seed, method=label)[RELIABILITY]
-        yield "outcomes", histogram_rows(place.benchmark, place.seed, label, confidence, correct)
+        yield "risk_coverage", curve_rows(stored.benchmark, stored.seed, label, *risks[method], names=("coverage", "risk"))
+        bins = reliability_rows(pd.read_csv(stored.thresholds(method) / "reliability.csv"))
+        yield "reliability", bins.assign(benchmark=stored.benchmark, seed=stored.seed, method=label)[RELIABILITY]
+        yield "outcomes", histogram_rows(stored.benchmark, stored.seed, label, confidence, correct)
         curve = roc_curve(confidence, correct)
-        yield "roc", curve_rows(place.benchmark, place.seed, label, *curve, names=("fpr", "tpr"))
+        yield "roc", curve_rows(stored.benchmark, stored.seed, label, *curve, names=("fpr", "tpr"))
         if len(curve[0]):  # empty where every prediction is correct, or every one wrong
             rates[method] = curve
-    name = f"{place.benchmark}_seed{place.seed}"
-    save(comparison_figure(risks, rates, outcomes, styles, place.benchmark), figures / f"{name}.png")
+    name = f"{stored.benchmark}_seed{stored.seed}"
+    save(comparison_figure(risks, rates, outcomes, styles, stored.benchmark), figures / f"{name}.png")
     if dataset.is_segmentation:
-        save(_sheet(place, dataset, images, labels, is_labelled, styles), figures / f"{name}_maps.png", width=2400)
+        save(_sheet(stored, dataset, images, labels, is_labelled, styles), figures / f"{name}_maps.png", width=2400)
     else:
         save(picture_sheet(failure_rows(failures)), figures / f"{name}_failures.png")
 
 
 def _sheet(
-    place: Place, dataset: Dataset, images: np.ndarray, labels: np.ndarray, is_labelled: np.ndarray, styles: Mapping[str, Style]
+    stored: StoredResults, dataset: Dataset, images: np.ndarray, labels: np.ndarray, is_labelled: np.ndarray, styles: Mapping[str, Style]
 ) -> Figure:
     chosen = np.unique(np.linspace(0, len(images) - 1, SHEET_IMAGES).round().astype(int))
     starts = np.concatenate([[0], np.cumsum(is_labelled.reshape(len(is_labelled), -1).sum(1))])
     maps = {}
     for method, style in styles.items():
-        confidence, drawn = place.confidence(method), np.full((len(chosen), *labels.shape[1:]), np.nan)
+        confidence, drawn = stored.confidence(method), np.full((len(chosen), *labels.shape[1:]), np.nan)
         for row, image in enumerate(chosen):
             drawn[row][is_labelled[image]] = confidence[starts[image] : starts[image + 1]]
         maps[style.label] = drawn
     pictures = np.moveaxis(images[chosen], 1, -1)
-    return segmentation_sheet(pictures, labels[chosen], np.asarray(place.predicted()[chosen]), maps, dataset.void, dataset.classes)
+    return segmentation_sheet(pictures, labels[chosen], np.asarray(stored.predicted()[chosen]), maps, dataset.void, dataset.classes)
 
 
-def _mean_overlaps(everywhere: list[Place]) -> dict[str, dict]:
+def _mean_overlaps(all_stored: list[StoredResults]) -> dict[str, dict]:
     """BENCHMARK -> {"mean_iou", "class_iou"}, means over seeds, of the segmentation benchmarks."""
     overlaps = {}
-    for name in dict.fromkeys(place.benchmark for place in everywhere):
-        found = [place.classifier() for place in everywhere if place.benchmark == name]
+    for name in dict.fromkeys(stored.benchmark for stored in all_stored):
+        found = [stored.classifier() for stored in all_stored if stored.benchmark == name]
         if all(facts.get("mean_iou") is not None for facts in found):
             classes = pd.DataFrame([facts["class_iou"] for facts in found]).astype(float).mean()
             overlaps[name] = {"mean_iou": float(np.mean([facts["mean_iou"] for facts in found])), "class_iou": classes.to_dict()}

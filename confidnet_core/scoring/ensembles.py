@@ -17,7 +17,7 @@ from confidnet_core.config.registry import suggestion
 from confidnet_core.data import SCORED, Dataset, labelled
 from confidnet_core.files import replacing, write_json
 
-CHUNK = 2**20  # places whose probabilities are in memory at once
+CHUNK = 2**20  # predictions whose probabilities are in memory at once
 
 # Of mean probabilities float64 (m, classes), and the classes that each seed's own classifier predicts, int64 (seeds, m).
 QUANTITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -50,7 +50,7 @@ def save_ensembles(folder: Path, asked: Mapping[str, str | None], seeds: Sequenc
 
 
 def _save_split(folder: Path, wanted: Mapping[str, str], chunks: Iterator[tuple[int, slice, Tensor, Tensor]], split: str) -> None:
-    """Chunk by chunk into the files, so that no array of all places is in memory."""
+    """Chunk by chunk into the files, so that no array of all predictions is in memory."""
     files: dict[str, np.ndarray] = {}
     for count, where, mean, predicted in chunks:
         values = {quantity: QUANTITIES[quantity](mean, predicted).numpy() for quantity in set(wanted.values())}
@@ -62,7 +62,7 @@ def _save_split(folder: Path, wanted: Mapping[str, str], chunks: Iterator[tuple[
 
 
 def _mean_softmax(seeds: Sequence[int], predictions: Path, dataset: Dataset, split: str) -> Iterator[tuple[int, slice, Tensor, Tensor]]:
-    """Of the n places that count, some at a time: n, where they are among them, and what QUANTITIES are computed of."""
+    """Chunks of the n labelled predictions: n, the slice of them, and what QUANTITIES are computed of."""
     folders = [predictions / f"seed{seed}" / split for seed in seeds]
     logits, classes = ([np.load(folder / name, mmap_mode="r") for folder in folders] for name in ("logits.npy", "predicted.npy"))
     counted = labelled(dataset.split(split)[1], dataset.void)
@@ -77,6 +77,8 @@ def _mean_softmax(seeds: Sequence[int], predictions: Path, dataset: Dataset, spl
         done = where.stop
 
 
-def _softmax(logits: Float[np.ndarray, "b classes *place"], counted: Bool[np.ndarray, " b *place"]) -> Float64[Tensor, "m classes"]:
-    """float64, since float32 saturates at exactly 1: logits (b, classes, ...) at the m places of counted (b, ...) -> (m, classes)"""
+def _softmax(logits: Float[np.ndarray, "b classes *pixels"], counted: Bool[np.ndarray, " b *pixels"]) -> Float64[Tensor, "m classes"]:
+    """Logits (b, classes, ...) at the m labelled predictions, by the mask counted (b, ...), -> float64 (m, classes): float32 would
+    saturate at exactly 1.
+    """
     return torch.from_numpy(np.moveaxis(logits, 1, -1)[counted]).double().softmax(1)

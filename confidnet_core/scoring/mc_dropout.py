@@ -31,7 +31,7 @@ def has_dropout(classifier: Classifier) -> bool:
 def sample(
     classifier: Classifier, dataset: Dataset, split: str, how: McDropout, seed: int, where: torch.device
 ) -> dict[str, Float64[np.ndarray, " n"]]:
-    """QUANTITIES over passes with dropout on, BatchNorm as in evaluation: float64 (n,) each, over the n places of the split that count.
+    """QUANTITIES over passes with dropout on, BatchNorm as in evaluation: float64 (n,) each, over the n labelled predictions of the split.
 
     predictive_entropy        entropy of the mean softmax
     expected_entropy          mean entropy of the passes' softmax; the rest of the predictive one is their mutual information
@@ -76,5 +76,5 @@ def save_samples(folder: Path, samples: Mapping[str, Mapping[str, np.ndarray]], 
         write_json(temporary / "facts.json", {"passes": passes, "dropout": dropout})
 
 
-def _entropy(probabilities: Float[Tensor, "b classes *place"]) -> Float64[Tensor, " b *place"]:
+def _entropy(probabilities: Float[Tensor, "b classes *pixels"]) -> Float64[Tensor, " b *pixels"]:
     return torch.special.entr(double(probabilities)).sum(1)

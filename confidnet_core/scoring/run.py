@@ -25,7 +25,7 @@ from confidnet_core.networks.inference import map_images
 from confidnet_core.scoring.fitted import checked, save_fitted
 from confidnet_core.scoring.reads import NETWORKS, READABLE, SAMPLES, check_read
 
-CHUNK = 2**20  # places whose logits are handled at once
+CHUNK = 2**20  # predictions whose logits are in memory at once
 Split = Literal["test", "val", "calibration"]
 Made = TypeVar("Made")
 
@@ -116,12 +116,12 @@ class Run:
         return self.dataset.split(self.split)[0]
 
     @cached_property
-    def counted(self) -> Bool[np.ndarray, " images *place"]:
-        """bool (images, ...): the n places that count."""
+    def counted(self) -> Bool[np.ndarray, " images *pixels"]:
+        """bool (images, ...): which predictions are labelled, n of them."""
         return labelled(self._label_maps, self.dataset.void)
 
     @cached_property
-    def _label_maps(self) -> UInt8[np.ndarray, " images *place"]:
+    def _label_maps(self) -> UInt8[np.ndarray, " images *pixels"]:
         return self.dataset.split(self.split)[1]
 
     @cached_property
@@ -135,13 +135,13 @@ class Run:
         return self.predicted_maps[self.counted]
 
     @cached_property
-    def predicted_maps(self) -> UInt8[np.ndarray, " images *place"]:
-        """uint8 (images, ...), void places included"""
+    def predicted_maps(self) -> UInt8[np.ndarray, " images *pixels"]:
+        """uint8 (images, ...), void pixels included"""
         return np.load(self.predictions / self.split / "predicted.npy", mmap_mode="r")
 
     @cached_property
-    def logits(self) -> Float32[np.ndarray, "images classes *place"]:
-        """float32 (images, classes, ...), void places included"""
+    def logits(self) -> Float32[np.ndarray, "images classes *pixels"]:
+        """float32 (images, classes, ...), void pixels included"""
         return np.load(self.predictions / self.split / "logits.npy", mmap_mode="r")
 
     @cached_property
@@ -203,14 +203,14 @@ class Run:
         return out
 
     def some_logits(self, most: int = CHUNK) -> tuple[Float64[Tensor, "m classes"], Int64[Tensor, " m"]]:
-        """Logits float64 (m, classes) and labels int64 (m,) of every k-th place, with the least k for which m <= most."""
+        """Logits float64 (m, classes) and labels int64 (m,) of every k-th prediction, with the least k for which m <= most."""
         every = -(-len(self.labels) // most)
         parts = [(logits[-where.start % every :: every], labels[-where.start % every :: every]) for where, logits, labels in self._stored()]
         logits, labels = zip(*parts, strict=True)
         return torch.cat(logits), torch.cat(labels)
 
     def _stored(self) -> Iterator[tuple[slice, Float64[Tensor, "m classes"], Int64[Tensor, " m"]]]:
-        """Of all n places, some at a time: where they are among them, their logits float64 (m, classes) and labels int64 (m,)."""
+        """Chunks of all n predictions: the slice of them, their logits float64 (m, classes) and labels int64 (m,)."""
         step, done = max(1, CHUNK // max(1, self._label_maps[0].size)), 0
         for start in range(0, len(self.logits), step):
             part = slice(start, start + step)
@@ -220,8 +220,8 @@ class Run:
             done = where.stop
 
     def over_images(self, forward: Callable[..., Tensor], *beside: np.ndarray) -> Real[np.ndarray, " n *numbers"]:
-        """forward(normalised images (b, c, h, w), *beside (b, ...)) -> (b, ...) one number a place, over the images: (n,); of more
-        numbers a place, (n, numbers)."""
+        """forward(normalised images (b, c, h, w), *beside (b, ...)) -> (b, ...) one number a prediction, over the images: (n,); of more
+        numbers a prediction, (n, numbers)."""
         return map_images(forward, self.images, self.dataset, self.device, self.name, *beside)[self.counted]
 
 

@@ -15,7 +15,7 @@ from confidnet_core.config.params import Params
 from confidnet_core.data import Dataset, labelled, load_dataset
 from confidnet_core.evaluation.calibrators import MOST
 from confidnet_core.evaluation.result import RANK, Evaluation
-from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import read_json, write_json
 from confidnet_core.scoring.fitted import FILE
 from confidnet_core.serving.selective_classifier import CLASSIFIER, NETWORKS, NotServedError, SelectiveClassifier
@@ -30,60 +30,60 @@ class Candidate:
     """A score that can be served. skipped: scores that are better on validation data and cannot, and why."""
 
     folder: Path
-    place: Place
+    stored: StoredResults
     model: SelectiveClassifier
     validation: Evaluation
     skipped: tuple[str, ...] = ()
 
 
-def best_score(place: Place, params: Params, folder: Path) -> Candidate:
+def best_score(stored: StoredResults, params: Params, folder: Path) -> Candidate:
     """The score of one classifier with the highest AUPR-Error on validation data; no label of the test or calibration split is used.
 
     ValueError where none can be served, or where a file is missing.
     """
     skipped: list[str] = []
-    for score in sorted((_on_validation(place, method) for method in place.results()), key=_aupr_error, reverse=True):
+    for score in sorted((_on_validation(stored, method) for method in stored.compared()), key=_aupr_error, reverse=True):
         try:
-            return pack(place, score.method, params, folder / score.method, tuple(skipped))
+            return pack(stored, score.method, params, folder / score.method, tuple(skipped))
         except NotServedError as error:
             skipped.append(f"{score.method} ({error})")
-    raise ValueError(f"{place.folder}: none of the scores can be served: {'; '.join(skipped) or 'there is none but the oracle'}")
+    raise ValueError(f"{stored.folder}: none of the scores can be served: {'; '.join(skipped) or 'there is none but the oracle'}")
 
 
-def pack(place: Place, method: str, params: Params, folder: Path, skipped: tuple[str, ...] = ()) -> Candidate:
+def pack(stored: StoredResults, method: str, params: Params, folder: Path, skipped: tuple[str, ...] = ()) -> Candidate:
     """Pack everything but the networks into FOLDER. NotServedError where the score cannot be served; ValueError for a missing file."""
-    stored, dataset = paths.score(place.benchmark, place.seed, method), load_dataset(paths.prepared(place.benchmark))
-    evaluation = place.evaluation(method)
+    score_folder, dataset = paths.score(stored.benchmark, stored.seed, method), load_dataset(paths.prepared(stored.benchmark))
+    evaluation = stored.evaluation(method)
     if not params.thresholds.risks:
         raise ValueError("thresholds.risks of params.yaml is empty, so that nothing could be accepted; give a target risk, as 0.05")
     folder.mkdir(parents=True)
     facts = {
-        "benchmark": place.benchmark,
-        "seed": place.seed,
+        "benchmark": stored.benchmark,
+        "seed": stored.seed,
         "method": method,
-        "settings": read_json(stored / "metrics.json")["settings"],
+        "settings": read_json(score_folder / "metrics.json")["settings"],
         "scale": evaluation.scale,
         "classes": dataset.classes,
         "image_shape": dataset.image_shape,
         "mean": dataset.mean,
         "std": dataset.std,
         "segmentation": dataset.is_segmentation,
-        "data": read_json(paths.prepared(place.benchmark) / "facts.json")["sha256"],
-        "recipes": params.benchmark(place.benchmark).model_dump(),
+        "data": read_json(paths.prepared(stored.benchmark) / "facts.json")["sha256"],
+        "recipes": params.benchmark(stored.benchmark).model_dump(),
     }
     write_json(folder / "model.json", facts)
-    for path in (stored / FILE, place.operating(method) / "threshold.json"):
+    for path in (score_folder / FILE, stored.thresholds(method) / "threshold.json"):
         if not path.exists():
             raise ValueError(f"{path} does not exist; `dvc repro` makes it")
         shutil.copyfile(path, folder / path.name)
-    confidence, correct = place.confidence(method, "val"), place.outcomes("val")[0]
+    confidence, correct = stored.confidence(method, "val"), stored.outcomes("val")[0]
     # The probabilities of another scale are its own: one sample shows of which type.
     kept = np.linspace(0, len(correct) - 1, min(len(correct), MOST)).astype(np.int64) if evaluation.scale == RANK else slice(1)
     np.savez(folder / "validation.npz", confidence=confidence[kept], correct=correct[kept])
 
-    model = SelectiveClassifier.load(folder, paths.of_seed(paths.MODELS, place.benchmark, place.seed))
+    model = SelectiveClassifier.load(folder, paths.of_seed(paths.MODELS, stored.benchmark, stored.seed))
     _check(model, dataset, confidence)
-    return Candidate(folder, place, model, _on_validation(place, method), skipped)
+    return Candidate(folder, stored, model, _on_validation(stored, method), skipped)
 
 
 def add_networks(candidate: Candidate) -> None:
@@ -115,8 +115,8 @@ def _check(model: SelectiveClassifier, dataset: Dataset, stored: np.ndarray) -> 
         raise NotServedError(f"it gives other confidences than those stored for {np.count_nonzero(~equal)} of {len(equal)} predictions")
 
 
-def _on_validation(place: Place, method: str) -> Evaluation:
-    return Evaluation.read(paths.score(place.benchmark, place.seed, method) / "metrics.json", "val")
+def _on_validation(stored: StoredResults, method: str) -> Evaluation:
+    return Evaluation.read(paths.score(stored.benchmark, stored.seed, method) / "metrics.json", "val")
 
 
 def _aupr_error(evaluation: Evaluation) -> float:

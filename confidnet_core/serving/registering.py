@@ -20,7 +20,7 @@ from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import PACKAGE
 from confidnet_core.data import load_dataset
-from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.revision import git, versions
 from confidnet_core.serving import selective_classifier as serving
 from confidnet_core.serving.identity import served_digest
@@ -84,16 +84,16 @@ def register_or_warn(params: Params, benchmark: str, run_id: str | None = None) 
 
 def _best(params: Params, benchmark: str, folder: Path) -> Candidate:
     """The best candidate of all seeds, by AURC on validation data."""
-    places = [Place(benchmark, seed, tuple(params.methods)) for seed in params.seeds]
-    candidates = (best_score(place, params, folder / str(place.seed)) for place in places)
+    seeds = [StoredResults(benchmark, seed, tuple(params.methods)) for seed in params.seeds]
+    candidates = (best_score(stored, params, folder / str(stored.seed)) for stored in seeds)
     return min(candidates, key=lambda candidate: _aurc(candidate.validation.metrics))
 
 
 def _baseline(params: Params, best: Candidate, folder: Path) -> Candidate | None:
     """The same classifier with the first score of `against`; None where `methods` leaves it out, or it cannot be served."""
-    listed = [method for method in params.against if method in best.place.methods]
+    listed = [method for method in params.against if method in best.stored.methods]
     try:
-        return pack(best.place, listed[0], params, folder / "baseline") if listed else None
+        return pack(best.stored, listed[0], params, folder / "baseline") if listed else None
     except NotServedError:
         return None
 

@@ -16,8 +16,8 @@ PAIRED = 1024  # errors and successes, at most, that are paired in a batch
 
 
 def confidence_target(
-    class_logits: Float[Tensor, "b classes *place"], labels: Int[Tensor, " b *place"], target: Target
-) -> Float[Tensor, " b *place"]:
+    class_logits: Float[Tensor, "b classes *pixels"], labels: Int[Tensor, " b *pixels"], target: Target
+) -> Float[Tensor, " b *pixels"]:
     """What a confidence is trained towards, in [0, 1]: class_logits (b, classes, ...), labels int64 (b, ...) in [0, classes) -> (b, ...).
 
     tcp             the softmax probability of the true class
@@ -33,9 +33,9 @@ def confidence_target(
 
 
 def confidence_loss(
-    confidence_logits: Float[Tensor, " b *place"],
-    class_logits: Float[Tensor, "b classes *place"],
-    labels: Int[Tensor, " b *place"],
+    confidence_logits: Float[Tensor, " b *pixels"],
+    class_logits: Float[Tensor, "b classes *pixels"],
+    labels: Int[Tensor, " b *pixels"],
     void: int | None = None,
     *,
     target: Target = "tcp",
@@ -43,10 +43,10 @@ def confidence_loss(
 ) -> Float[Tensor, ""]:
     """objective() between confidence_logits (b, ...) and the target of class_logits (b, classes, ...) and labels int64 (b, ...).
 
-    Over the labelled places; 0 where none is labelled. No gradient reaches class_logits.
+    Over the labelled images or pixels; 0 where none is labelled. No gradient reaches class_logits.
     """
     labelled = torch.ones_like(labels, dtype=torch.bool) if void is None else labels != void
-    # Void labels are no valid index: read class 0 there, then leave these places out.
+    # Void labels are no valid index: read class 0 there, then leave these pixels out.
     goal = confidence_target(class_logits.detach().float(), labels.where(labelled, 0), target)
     return objective(confidence_logits.float()[labelled], goal[labelled], loss)
 
@@ -87,13 +87,13 @@ def _thinned(values: Float[Tensor, " n"]) -> Float[Tensor, " m"]:
 
 
 def cross_entropy(
-    logits: Float[Tensor, "b classes *place"],
-    labels: Int[Tensor, " b *place"],
+    logits: Float[Tensor, "b classes *pixels"],
+    labels: Int[Tensor, " b *pixels"],
     void: int | None = None,
     weights: Float[Tensor, " classes"] | None = None,
     label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """Mean cross-entropy over the labelled places, weighted by class if weights (classes,) are given; 0 where no place has weight.
+    """Mean cross-entropy over the labelled images or pixels, weighted by class if weights (classes,) are given; 0 where none has weight.
 
     logits (b, classes, ...), labels int64 (b, ...). label_smoothing in [0, 1): that share of the target is spread evenly over all
     classes, each with its own weight (Szegedy et al. 2016, arXiv:1512.00567, section 7).

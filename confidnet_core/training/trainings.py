@@ -110,7 +110,7 @@ def class_weights(dataset: Dataset, recipe: Baseline, device: torch.device) -> T
 def _targets(
     classifier: Classifier, images: np.ndarray, labels: np.ndarray, dataset: Dataset, device: torch.device, target: Target
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(target float32, correct bool), each (counted places,), of the classifier in the mode it is in."""
+    """(target float32, correct bool), each (labelled,), of the classifier in the mode it is in."""
     goal, correct = np.empty(labels.shape, np.float32), np.empty(labels.shape, bool)
     with torch.inference_mode():
         for where, batch in inference_batches(images, dataset, device):

@@ -14,7 +14,7 @@ from confidnet_core.comparison.rendering import markdown
 from confidnet_core.config.params import McDropout
 from confidnet_core.config.recipes import Augmentation
 from confidnet_core.config.registry import PACKAGE, find, names
-from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.scores._views import views
 from confidnet_core.scoring.run import Run
 
@@ -81,7 +81,7 @@ def test_a_word_that_means_nothing_is_refused_with_the_known_ones(attribute: str
 def test_the_table_has_every_score_but_the_oracle_and_explains_the_words_it_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     lay_out("letters", np.arange(80) % 3, (0,))
-    (table,) = cost_tables(cost_frame([Place("letters", 0, ("mcp", "tcp"))], PARAMS))["letters"]
+    (table,) = cost_tables(cost_frame([StoredResults("letters", 0, ("mcp", "tcp"))], PARAMS))["letters"]
     text = markdown(table)
     assert "| MCP    | nothing |                    0 |" in text and "| TCP " not in text
     assert not any(f"{words.capitalize()}: " in text for words, _ in LEARNED.values())

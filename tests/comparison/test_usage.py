@@ -12,7 +12,7 @@ from confidnet_core.comparison.sections import calibration_tables, guarantee_tab
 from confidnet_core.comparison.tables import UNDEFINED, Table
 from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.evaluation.result import evaluate, save_evaluation
-from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.evaluation.thresholds import Scored, reliability, save_thresholds, thresholds
 from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.calibration import CALIBRATION
@@ -25,7 +25,7 @@ def scored(seed: int, samples: int) -> Scored:
 
 
 @pytest.fixture
-def everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Place]:
+def all_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[StoredResults]:
     """Two seeds of two methods and an oracle, as the stages store them."""
     monkeypatch.chdir(tmp_path)
     for seed in (0, 1):
@@ -37,7 +37,7 @@ def everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Place]:
             found = reliability(val, test, scale, Bootstrap(resamples=100, level=0.9, seed=0))
             guaranteed = thresholds(val, calibration, test, Thresholds(risks=(0.001, 0.3), delta=0.1))
             save_thresholds(Path(f"data/thresholds/toy/seed{seed}/{method}"), found, guaranteed)
-    return [Place("toy", seed, ("mcp", "margin", "tcp")) for seed in (0, 1)]
+    return [StoredResults("toy", seed, ("mcp", "margin", "tcp")) for seed in (0, 1)]
 
 
 def drawn(tables: list[Table]) -> str:
@@ -51,8 +51,8 @@ def table_of(text: str) -> list[list[str]]:
     return [line for line in lines if not set("".join(line)) <= set("-: ")]
 
 
-def test_probabilities_have_a_row_a_seed_and_method_but_the_oracle_with_quantiles_as_intervals(everywhere: list[Place]):
-    found = probabilities(everywhere, level=0.8)
+def test_probabilities_have_a_row_a_seed_and_method_but_the_oracle_with_quantiles_as_intervals(all_stored: list[StoredResults]):
+    found = probabilities(all_stored, level=0.8)
     assert found[["seed", "method", "how"]].to_numpy().tolist() == [
         [0, "mcp", "as it is"],
         [0, "margin", "isotonic on 400 validation samples"],
@@ -64,8 +64,8 @@ def test_probabilities_have_a_row_a_seed_and_method_but_the_oracle_with_quantile
     assert ends == pytest.approx(np.quantile(replicates[:, 2], [0.1, 0.9]).tolist())
 
 
-def test_the_table_of_probabilities_means_over_seeds_and_says_where_they_come_from(everywhere: list[Place]):
-    found = probabilities(everywhere, level=0.8)
+def test_the_table_of_probabilities_means_over_seeds_and_says_where_they_come_from(all_stored: list[StoredResults]):
+    found = probabilities(all_stored, level=0.8)
     header, mcp, margin = table_of(drawn(calibration_tables(found)["toy"]))
     assert header == ["method", "probability", "ECE ↓", "adaptive ECE ↓", "Brier ↓", "NLL ↓"]
     assert (mcp[:2], margin[:2]) == (["MCP", "as it is"], ["Margin", "isotonic on 400 validation samples"])
@@ -89,8 +89,8 @@ def test_seeds_of_other_origins_are_all_named_and_the_legend_says_that_these_are
     assert "Means over seeds" in found["toy"] and "seeds" not in found["other"]
 
 
-def test_guarantees_have_a_row_a_target_with_what_became_of_it(everywhere: list[Place]):
-    found = guarantees(everywhere)
+def test_guarantees_have_a_row_a_target_with_what_became_of_it(all_stored: list[StoredResults]):
+    found = guarantees(all_stored)
     assert found[["seed", "method", "risk"]].to_numpy().tolist() == [
         [seed, method, risk] for seed in (0, 1) for method in ("mcp", "margin") for risk in (0.001, 0.3)
     ]
@@ -113,8 +113,8 @@ def tabled(*rows: dict) -> tuple[list[list[str]], str]:
     return table_of(text)[1:], text.split("\n\n")[-1]
 
 
-def test_the_table_of_guarantees_of_what_the_stages_stored(everywhere: list[Place]):
-    found = guarantees(everywhere)
+def test_the_table_of_guarantees_of_what_the_stages_stored(all_stored: list[StoredResults]):
+    found = guarantees(all_stored)
     text = drawn(guarantee_tables(found)["toy"])
     assert "At most 0.1 % errors: no threshold satisfies the guarantee for any method." in text and "At most 30 % errors:\n" in text
     header, mcp, margin = table_of(text)
@@ -188,8 +188,8 @@ def test_of_segmentation_the_legend_counts_images_and_pixels():
     assert "every image weighs the same" in legend
 
 
-def test_the_oracle_alone_has_no_table(everywhere: list[Place]):
-    alone = [replace(place, methods=("tcp",)) for place in everywhere]
+def test_the_oracle_alone_has_no_table(all_stored: list[StoredResults]):
+    alone = [replace(stored, methods=("tcp",)) for stored in all_stored]
     assert calibration_tables(probabilities(alone, level=0.8)) == guarantee_tables(guarantees(alone)) == {}
 
 

@@ -11,7 +11,7 @@ from confidnet_core.config.params import Bootstrap, Params, Thresholds
 from confidnet_core.config.registry import find
 from confidnet_core.data import SCORED
 from confidnet_core.evaluation.result import RANK, evaluate, save_evaluation
-from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.evaluation.thresholds import Scored, save_thresholds, thresholds
 from confidnet_core.evaluation.thresholds import reliability as calibrated
 from confidnet_core.networks.artifacts import load_classifier
@@ -44,16 +44,16 @@ def score(run: Run, methods: Iterable[str], root: Path) -> None:
         splits = {split: part.on(split) for split in SCORED}
         confidence = {split: function(one) for split, one in splits.items()}
         found = {split: evaluate(confidence[split], one.correct, **facts) for split, one in splits.items()}
-        place = f"{run.name}/seed{run.seed}/{method}"
-        save_evaluation(root / "data/scores" / place, confidence, found["test"], found["val"], {}, part.save_fitted)
+        folder = f"{run.name}/seed{run.seed}/{method}"
+        save_evaluation(root / "data/scores" / folder, confidence, found["test"], found["val"], {}, part.save_fitted)
         scored = {split: Scored(confidence[split], one.correct, _sizes(one)) for split, one in splits.items()}
         reliable = calibrated(scored["val"], scored["test"], facts["scale"], Bootstrap(resamples=100, level=0.95, seed=0))
         promises = thresholds(scored["val"], scored["calibration"], scored["test"], Thresholds(risks=RISKS, delta=0.1))
-        save_thresholds(root / "data/thresholds" / place, reliable, promises)
+        save_thresholds(root / "data/thresholds" / folder, reliable, promises)
 
 
-def place_of(run: Run, *methods: str) -> Place:
-    return Place(run.name, run.seed, methods)
+def stored_of(run: Run, *methods: str) -> StoredResults:
+    return StoredResults(run.name, run.seed, methods)
 
 
 def _sizes(run: Run) -> np.ndarray | None:

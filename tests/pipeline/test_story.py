@@ -39,7 +39,12 @@ def metrics(project: Project) -> dict[str, dict]:
 
 def test_an_override_is_an_experiment_and_runs_what_it_concerns(project):
     stages = {f"{stage}@digits-0-trust_score" for stage in ("evaluate", "bootstrap", "thresholds")}
-    assert set(project.stages_run("exp", "run", "--name", "fewer", "--set-param", FEWER)) == {"ensemble@digits", "inputs@digits-0", *stages, "compare"}
+    assert set(project.stages_run("exp", "run", "--name", "fewer", "--set-param", FEWER)) == {
+        "ensemble@digits",
+        "inputs@digits-0",
+        *stages,
+        "compare",
+    }
     project.git("reset", "--quiet", "--hard")
     project.dvc("checkout")
     assert "up to date" in project.dvc("repro")

@@ -13,7 +13,7 @@ from PIL import Image
 from confidnet_core.comparison.frames import comparison_frame
 from confidnet_core.comparison.tables import UNDEFINED
 from confidnet_core.data import Dataset, load_dataset
-from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.reporting.failures import (
     by_class,
@@ -42,25 +42,25 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def place(project: Path) -> tuple[Place, Dataset]:
-    return Place("letters", 0, tuple(METHODS)), load_dataset(Path("data/prepared/letters"))
+def stored(project: Path) -> tuple[StoredResults, Dataset]:
+    return StoredResults("letters", 0, tuple(METHODS)), load_dataset(Path("data/prepared/letters"))
 
 
-def test_the_most_confident_errors_come_first_and_the_least_confident_correct_too(place: tuple[Place, Dataset]):
-    confidence, correct = place[0].confidence("mcp"), place[0].outcomes()[0]
-    errors, successes = most_confident_errors(*place, "mcp", count=3), least_confident_correct(*place, "mcp", count=3)
+def test_the_most_confident_errors_come_first_and_the_least_confident_correct_too(stored: tuple[StoredResults, Dataset]):
+    confidence, correct = stored[0].confidence("mcp"), stored[0].outcomes()[0]
+    errors, successes = most_confident_errors(*stored, "mcp", count=3), least_confident_correct(*stored, "mcp", count=3)
     assert [sample.test_index for sample in errors] == sorted(np.flatnonzero(~correct), key=lambda at: -confidence[at])[:3]
     assert [sample.test_index for sample in successes] == sorted(np.flatnonzero(correct), key=lambda at: confidence[at])[:3]
     assert all(sample.truth == sample.predicted for sample in successes)
-    first, dataset = errors[0], place[1]
+    first, dataset = errors[0], stored[1]
     drawn = Image.open(BytesIO(base64.b64decode(first.picture.partition(",")[2]))).convert("L")
     assert np.array_equal(np.asarray(drawn), dataset.split("test")[0][first.test_index, 0])
 
 
-def test_the_sheet_has_both_kinds_of_failures_of_each_method_with_their_captions(place: tuple[Place, Dataset], tmp_path: Path):
-    rows = failure_rows(picked_failures(*place, {"mcp": "MCP", "margin": "Margin"}))
+def test_the_sheet_has_both_kinds_of_failures_of_each_method_with_their_captions(stored: tuple[StoredResults, Dataset], tmp_path: Path):
+    rows = failure_rows(picked_failures(*stored, {"mcp": "MCP", "margin": "Margin"}))
     assert list(rows) == [f"{label}: {what}" for label in ("MCP", "Margin") for what in WORDS]
-    first = most_confident_errors(*place, "mcp")[0]
+    first = most_confident_errors(*stored, "mcp")[0]
     assert rows["MCP: most confident errors"][0][1].split("\n") == [
         f"true {first.truth}",
         f"predicted {first.predicted}",
@@ -74,24 +74,24 @@ def test_the_sheet_has_both_kinds_of_failures_of_each_method_with_their_captions
     assert Image.open(tmp_path / "sheet.png").size[0] == 1200
 
 
-def test_failures_are_shown_of_the_reference_and_of_the_best_other_method(place: tuple[Place, Dataset]):
-    frame = comparison_frame(place[0].evaluation(method) for method in METHODS)
-    assert shown_methods(place[0], ["entropy", "mcp"], frame) == ["entropy", "margin"]
-    assert shown_methods(place[0], ["energy"], frame)[0] in ("mcp", "entropy")
+def test_failures_are_shown_of_the_reference_and_of_the_best_other_method(stored: tuple[StoredResults, Dataset]):
+    frame = comparison_frame(stored[0].evaluation(method) for method in METHODS)
+    assert shown_methods(stored[0], ["entropy", "mcp"], frame) == ["entropy", "margin"]
+    assert shown_methods(stored[0], ["energy"], frame)[0] in ("mcp", "entropy")
 
 
-def test_a_class_is_judged_on_its_own_samples(place: tuple[Place, Dataset]):
-    header, *rows = by_class(*place, {"mcp": "MCP"})
+def test_a_class_is_judged_on_its_own_samples(stored: tuple[StoredResults, Dataset]):
+    header, *rows = by_class(*stored, {"mcp": "MCP"})
     assert header[1:] == ["samples", "errors", "error rate %", "most confused with", "MCP AUPR-Error ↑"]
-    labels, correct = place[1].split("test")[1], place[0].outcomes()[0]
+    labels, correct = stored[1].split("test")[1], stored[0].outcomes()[0]
     for index, row in enumerate(rows):
         own = labels == index
-        expected = failure_metrics(place[0].confidence("mcp")[own], correct[own])["aupr_error"]
+        expected = failure_metrics(stored[0].confidence("mcp")[own], correct[own])["aupr_error"]
         assert row[:3] == [CLASSES[index], str(own.sum()), str((~correct[own]).sum())]
         assert row[-1] == (UNDEFINED if expected is None else f"{100 * expected:.2f}")
 
 
 def test_pixels_of_void_are_of_no_class(project: Path):
     dataset = load_dataset(Path("data/prepared/streets"))
-    rows = by_class(Place("streets", 0, tuple(METHODS)), dataset, {"mcp": "MCP"})[1:]
+    rows = by_class(StoredResults("streets", 0, tuple(METHODS)), dataset, {"mcp": "MCP"})[1:]
     assert sum(int(row[1].replace(",", "")) for row in rows) == (dataset.split("test")[1] != 3).sum()

@@ -17,10 +17,10 @@ from report_params import params
 from confidnet_core.cli.timed_page import PLACE
 from confidnet_core.comparison.frames import comparison_frame
 from confidnet_core.comparison.tables import UNDEFINED
-from confidnet_core.evaluation.stored import Place
+from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.reporting.highlights import report_styles
 from confidnet_core.reporting.histories import TRAININGS
-from confidnet_core.reporting.report import places, write_report
+from confidnet_core.reporting.report import stored_results, write_report
 
 
 def numbers(values: dict | list) -> np.ndarray:
@@ -72,7 +72,7 @@ def labels(folder: Path) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         frame = comparison_frame(
-            place.evaluation(method) for place in places(params(METHODS, ("letters", "streets"), (0, 1))) for method in METHODS
+            stored.evaluation(method) for stored in stored_results(params(METHODS, ("letters", "streets"), (0, 1))) for method in METHODS
         )
     return [style.label for style in report_styles(frame, ("mcp", "entropy")).values()]
 
@@ -156,7 +156,7 @@ def test_the_oracle_is_no_winner(page: Page):
 
 def test_the_risk_drawn_is_the_mean_over_seeds_and_ends_at_the_error_rate(folder: Path, page: Page):
     for chart, name in zip(curves(page), ("letters", "streets"), strict=True):
-        rates = [1 - Place(name, seed, tuple(METHODS)).outcomes()[0].mean() for seed in (0, 1)]
+        rates = [1 - StoredResults(name, seed, tuple(METHODS)).outcomes()[0].mean() for seed in (0, 1)]
         assert all(numbers(trace["y"])[-1] == pytest.approx(np.mean(rates), abs=1e-5) for trace in chart["data"])
 
 
@@ -164,7 +164,7 @@ def test_histograms_and_reliability_are_counts_never_samples(folder: Path, page:
     pairs = [chart for chart in page.charts() if len(chart["data"]) == 2]
     histograms = [chart for chart in pairs if chart["data"][0]["type"] == "bar"]
     assert len(histograms) == len(pairs) - len(histograms) == 8
-    correct = Place("letters", 0, tuple(METHODS)).outcomes()[0]
+    correct = StoredResults("letters", 0, tuple(METHODS)).outcomes()[0]
     assert [numbers(trace["customdata"]).sum() for trace in histograms[0]["data"]] == [correct.sum(), (~correct).sum()]
     assert max(len(numbers(trace["x"])) for chart in pairs for trace in chart["data"]) <= 40
     shares = [numbers(trace["y"]) ** 2 for trace in histograms[0]["data"]]  # on a square-root axis

@@ -23,7 +23,7 @@ from confidnet_core.files import read_json, write_json
 from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.reporting import report
-from confidnet_core.reporting.report import places, write_report
+from confidnet_core.reporting.report import stored_results, write_report
 from confidnet_core.scoring.run import Run
 
 
@@ -93,7 +93,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def test_places_and_methods_are_those_of_params():
-    listed = {place.folder: place.methods for place in places(params(run=("a", "b"), seeds=(3, 5)))}
+    listed = {place.folder: place.methods for place in stored_results(params(run=("a", "b"), seeds=(3, 5)))}
     assert listed == dict.fromkeys(["a/seed3", "a/seed5", "b/seed3", "b/seed5"], tuple(METHODS))
 
 

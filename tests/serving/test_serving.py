@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from project_code import ROOT, entries, foreign, reached
-from served import RISKS, answer, params_of, place_of, score
+from served import RISKS, answer, params_of, score, stored_of
 from small import trained_runs
 
 from confidnet_core.config import registry
@@ -59,7 +59,7 @@ def params(trained: tuple[Path, dict[str, Run], Params]) -> Params:
 
 def served(run: Run, method: str, params: Params, folder: Path, patch: pytest.MonkeyPatch) -> SelectiveClassifier:
     """From its folder alone: the working directory is then an empty one."""
-    candidate = pack(place_of(run, method), method, params, folder / "packed")
+    candidate = pack(stored_of(run, method), method, params, folder / "packed")
     add_networks(candidate)
     shutil.copytree(folder / "packed", folder / "moved")
     (folder / "empty").mkdir()
@@ -91,12 +91,12 @@ def test_in_other_batches_it_differs_by_rounding_only(runs, params, task, method
 @pytest.mark.parametrize("method", sorted(ELSEWHERE))
 def test_a_score_that_needs_more_than_new_images_is_found_out(runs, params, method, tmp_path):
     with pytest.raises(NotServedError):
-        pack(place_of(runs["digits"], method), method, params, tmp_path / "packed")
+        pack(stored_of(runs["digits"], method), method, params, tmp_path / "packed")
 
 
 def test_only_the_networks_that_a_score_uses_are_packed(runs, params, tmp_path):
     for method, networks in {"mcp": ["baseline"], "confidnet": ["baseline", "finetune"], "stack": ["baseline"]}.items():
-        add_networks(pack(place_of(runs["digits"], method), method, params, tmp_path / method))
+        add_networks(pack(stored_of(runs["digits"], method), method, params, tmp_path / method))
         assert sorted(path.name for path in (tmp_path / method / "networks").iterdir()) == networks
 
 
@@ -152,7 +152,7 @@ def test_other_images_and_another_risk_are_refused(runs, params, tmp_path, monke
 
 
 def test_the_best_score_on_validation_data_that_can_be_served_is_taken(runs, params, tmp_path):
-    place = place_of(runs["digits"], "mcp", "entropy", "mc_dropout", "tcp")
+    place = stored_of(runs["digits"], "mcp", "entropy", "mc_dropout", "tcp")
     for method, value in {"mcp": 0.2, "entropy": 0.3, "mc_dropout": 0.4, "tcp": 0.9}.items():
         _pretend(tmp_path / "project", method, value)
     shutil.copytree("models", tmp_path / "project/models")
@@ -194,10 +194,10 @@ def test_a_score_of_ones_own_is_served_once_it_says_what_it_fitted(runs, params,
     monkeypatch.setattr(registry, "names", lambda family: [*names(family), name])
     score(runs["digits"], [name], Path())
     if is_served:
-        pack(place_of(runs["digits"], name), name, params, tmp_path / name)
+        pack(stored_of(runs["digits"], name), name, params, tmp_path / name)
     else:
         with pytest.raises(NotServedError, match=r"it reads the val split, and not within Run\.fitted"):
-            pack(place_of(runs["digits"], name), name, params, tmp_path / name)
+            pack(stored_of(runs["digits"], name), name, params, tmp_path / name)
 
 
 def test_a_score_that_answers_otherwise_than_it_did_is_not_served(runs, params, tmp_path):
@@ -210,7 +210,7 @@ def test_a_score_that_answers_otherwise_than_it_did_is_not_served(runs, params, 
         pytest.raises(NotServedError, match="other confidences than those stored for 16 of 16 predictions"),
     ):
         patch.chdir(tmp_path / "project")
-        pack(place_of(runs["digits"], "temperature"), "temperature", params, tmp_path / "packed")
+        pack(stored_of(runs["digits"], "temperature"), "temperature", params, tmp_path / "packed")
 
 
 def test_fitted_values_come_back_as_they_were(tmp_path):

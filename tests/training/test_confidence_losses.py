@@ -1,4 +1,4 @@
-"""What confidences are trained towards, and the losses between: their optima, definitions and gradients; void places count nowhere."""
+"""What confidences are trained towards, and the losses between: their optima, definitions and gradients; void pixels count nowhere."""
 
 from typing import get_args
 
@@ -146,7 +146,7 @@ def test_the_gradient_never_reaches_the_class_logits(target: Target, loss: Objec
 
 
 @combined
-def test_void_places_have_no_influence_on_the_loss_or_its_gradient(target: Target, loss: Objective, maps: tuple[Tensor, Tensor, Tensor]):
+def test_void_pixels_have_no_influence_on_the_loss_or_its_gradient(target: Target, loss: Objective, maps: tuple[Tensor, Tensor, Tensor]):
     confidence, logits, labels = maps
     void = labels == VOID
     other_confidence = confidence.masked_fill(void, 50.0).requires_grad_()

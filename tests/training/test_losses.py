@@ -1,4 +1,4 @@
-"""The losses of classifiers, and what TCP guarantees: where gradients go, and that void places count nowhere."""
+"""The losses of classifiers, and what TCP guarantees: where gradients go, and that void pixels count nowhere."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_tcp_of_maps_is_tcp_of_their_pixels(maps: tuple[Tensor, Tensor, Tensor])
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 2.0, 0.0, 0.5])])
-def test_void_places_have_no_influence_on_cross_entropy_or_its_gradient(maps: tuple[Tensor, Tensor, Tensor], weights: Tensor | None):
+def test_void_pixels_have_no_influence_on_cross_entropy_or_its_gradient(maps: tuple[Tensor, Tensor, Tensor], weights: Tensor | None):
     _, logits, labels = maps
     void = (labels == VOID).unsqueeze(1)
     other = logits.masked_fill(void, -1e4).requires_grad_()

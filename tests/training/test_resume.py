@@ -58,13 +58,12 @@ def folders(project: Path) -> list[Path]:
 def process_in_its_third_epoch(project: Path) -> Iterator[subprocess.Popen]:
     """A process of its own that trains, and stands still once the second epoch is saved."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests/helpers'}", "DVC_ROOT": str(project)}
-    child = subprocess.Popen([sys.executable, __file__], env=environment, stdout=subprocess.PIPE, text=True)
-    try:
-        assert child.stdout.readline() == "third epoch\n"
-        yield child
-    finally:
-        child.kill()
-        child.wait()
+    with subprocess.Popen([sys.executable, __file__], env=environment, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout.readline() == "third epoch\n"
+            yield child
+        finally:
+            child.kill()
 
 
 @pytest.mark.slow

@@ -198,7 +198,7 @@ def test_a_target_with_errors_to_learn_from_is_not_reported(tmp_path: Path, caps
     assert capsys.readouterr().err == ""
 
 
-def test_class_weights_count_the_labelled_training_places_only():
+def test_class_weights_count_the_labelled_training_pixels_only():
     dataset = small_segmentation()
     recipe = Baseline(epochs=1, batch_size=1, learning_rate=0.1, optimizer="adam", class_weights="median_frequency")
     counts = np.array([np.sum(dataset.split("train")[1] == label) for label in range(3)])

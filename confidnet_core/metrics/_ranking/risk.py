@@ -52,8 +52,8 @@ def most_kept(
 
 
 def mean_risk_of_an_error(
-    above: Int[np.ndarray, "*places"], tied: Int[np.ndarray, "*places"], total: np.ndarray | int
-) -> Float64[np.ndarray, "*places"]:
+    above: Int[np.ndarray, "*shape"], tied: Int[np.ndarray, "*shape"], total: np.ndarray | int
+) -> Float64[np.ndarray, "*shape"]:
     """What an error adds to the sum over k of the selective risk: sum of 1/k over k = its position ... total, meant over its positions.
 
     Its positions are above + 1 ... above + tied. The mean is H(total) - H(above + tied) + mean of j / (above + j) over j = 1 ... tied.
