@@ -1,6 +1,6 @@
 """The tables of results in README.md and docs/*.md, from the CSV files under reports/: python -m docs.tables, or make docs.
 
-reads   reports/{comparison,differences}.csv and those of reports/studies/*/, confidnet_core/comparison/published.csv,
+reads   reports/{comparison,differences}.csv, those of reports/studies/*/ and their thresholds.csv, confidnet_core/comparison/published.csv,
         confidnet_core/scores/*.py (first lines of the docstrings), params.yaml
 writes  README.md, docs/*.md: the lines between `<!-- table: NAME -->` and `<!-- end -->`
 
@@ -118,6 +118,17 @@ def differences(against: str) -> str:
     return _markdown(rows)
 
 
+def coverage() -> str:
+    """Coverage of the test split at thresholds with a guarantee, in percent: the mean over the seeds that have a threshold."""
+    risks, scores = (0.01, 0.05), ("mcp", "confidnet", "stack")
+    rows = [["`run`", *(f"{100 * risk:g} %: {display_name(score)}" for risk in risks for score in scores)]]
+    for benchmark in BENCHMARKS:
+        found = _read(_study(benchmark), "thresholds").query("benchmark == @benchmark")
+        cells = [_covered(found[(found["risk"] == risk) & (found["method"] == score)]) for risk in risks for score in scores]
+        rows.append([f"`{benchmark}`", *cells])
+    return _markdown(rows)
+
+
 def full(benchmark: str) -> str:
     """All scores of a study with the paper's metrics; bold the best of a column, the oracle aside."""
     frame = _seeds(benchmark)
@@ -168,6 +179,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "published": published,
     "differences-mcp": lambda: differences("mcp"),
     "differences-entropy": lambda: differences("entropy"),
+    "coverage": coverage,
     "digits": lambda: full("digits"),
     "camvid": lambda: full("camvid_segnet"),
     "ranks": ranks,
@@ -222,6 +234,14 @@ def _change(changes: pd.DataFrame, score: str) -> str:
 
 def _spread(values: pd.Series) -> str:
     return f"{values.mean():.1f}" + (f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else "")
+
+
+def _covered(seeds: pd.DataFrame) -> str:
+    with_threshold = seeds.dropna(subset="threshold")
+    if with_threshold.empty:
+        return "none"
+    some = f" ({len(with_threshold)} of {len(seeds)} seeds)" if len(with_threshold) < len(seeds) else ""
+    return f"{100 * with_threshold['test_coverage'].mean():.1f}{some}"
 
 
 def _number(value: float | None, digits: int = 2) -> str:
