@@ -1,6 +1,6 @@
 """The tables of results in README.md and docs/*.md, from the CSV files under reports/: python -m docs.tables, or make docs.
 
-reads   reports/{comparison,differences}.csv and those of reports/studies/*/, confidnet_core/comparison/published.csv,
+reads   reports/{comparison,differences}.csv, those of reports/studies/*/ and their thresholds.csv, confidnet_core/comparison/published.csv,
         confidnet_core/scores/*.py (first lines of the docstrings), params.yaml
 writes  README.md, docs/*.md: the lines between `<!-- table: NAME -->` and `<!-- end -->`
 
@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
 
+from confidnet_core.comparison.names import display_name
 from docs.terminal import printed
 
 ROOT = Path(__file__).parents[1]
 MARKED = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 STUDIES = ("digits_and_mnist", "camvid_segnet", "quick")
-SCORES = {"mcp": "MCP", "confidnet": "ConfidNet", "corrected_mcp": "corrected MCP", "tta": "TTA", "stack": "stack"}
+SCORES = ("mcp", "confidnet", "corrected_mcp", "tta", "stack")  # of the differences
 BENCHMARKS = {  # in the tables of all studies: the name, and the benchmark whose published numbers stand beside it
     "digits": ("digits", None),
     "mnist_mlp": ("MNIST, MLP", "mnist_mlp"),
@@ -76,7 +77,7 @@ def glance() -> str:
         means, changes, paper = _means(benchmark), _changes(benchmark), _published(BENCHMARKS[benchmark][1])
         best = means["aupr_error"].drop("tcp").idxmax()
         ours = [f"{means.at[score, 'aupr_error']:.1f}{_mark(changes, score)}" for score in ("mcp", "confidnet", best)]
-        ours[-1] = f"{_name(best)} {ours[-1]}"
+        ours[-1] = f"{display_name(best)} {ours[-1]}"
         name, accuracy = BENCHMARKS[benchmark][0].replace(" ", NO_BREAK), f"{means['accuracy'].iloc[0]:.1f}"
         rows.append([name, accuracy, *ours, *(_number(paper.get(score), 1) for score in ("mcp", "confidnet"))])
     return _markdown(rows)
@@ -85,7 +86,7 @@ def glance() -> str:
 def studies() -> str:
     """AUPR-Error of all benchmarks that were run to their end, with standard deviations over seeds."""
     scores = ("mcp", "confidnet", "tta", "stack")
-    rows = [["`run`", "accuracy", "errors", *(SCORES[score] for score in scores)]]
+    rows = [["`run`", "accuracy", "errors", *map(display_name, scores)]]
     for benchmark in BENCHMARKS:
         frame = _seeds(benchmark)
         errors = sorted(frame.drop_duplicates("seed")["errors"])
@@ -110,10 +111,21 @@ def published() -> str:
 def differences(against: str) -> str:
     """AUPR-Error minus that of another score, in points, with the interval of the difference."""
     scores = [score for score in SCORES if score not in (against, "mcp")]
-    rows = [["`run`", *(SCORES[score] for score in scores)]]
+    rows = [["`run`", *map(display_name, scores)]]
     for benchmark in BENCHMARKS:
         changes = _changes(benchmark, against)
         rows.append([f"`{benchmark}`", *(_change(changes, score) for score in scores)])
+    return _markdown(rows)
+
+
+def coverage() -> str:
+    """Coverage of the test split at thresholds with a guarantee, in percent: the mean over the seeds that have a threshold."""
+    risks, scores = (0.01, 0.05), ("mcp", "confidnet", "stack")
+    rows = [["`run`", *(f"{100 * risk:g} %: {display_name(score)}" for risk in risks for score in scores)]]
+    for benchmark in BENCHMARKS:
+        found = _read(_study(benchmark), "thresholds").query("benchmark == @benchmark")
+        cells = [_covered(found[(found["risk"] == risk) & (found["method"] == score)]) for risk in risks for score in scores]
+        rows.append([f"`{benchmark}`", *cells])
     return _markdown(rows)
 
 
@@ -128,7 +140,7 @@ def full(benchmark: str) -> str:
         best = values.drop("tcp").max() if higher else values.drop("tcp").min()
         cells = {method: _spread(frame[frame["method"] == method][metric] * factor) for method in methods}
         columns.append([f"**{cells[m]}**" if values[m] == best and m != "tcp" else cells[m] for m in methods])
-    names = [f"{method} (oracle)" if method == "tcp" else method for method in methods]
+    names = [f"{display_name(method)} (oracle)" if method == "tcp" else display_name(method) for method in methods]
     return _markdown([*rows, *(list(row) for row in zip(names, *columns, strict=True))])
 
 
@@ -138,18 +150,18 @@ def ranks() -> str:
     frame = frame[frame["method"] != "tcp"]
     rank = frame.groupby(["benchmark", "seed"])["aupr_error"].rank(ascending=False)
     means = rank.groupby(frame["method"]).mean().sort_values(kind="stable")
-    return _markdown([["score", "mean rank"], *([method, f"{value:.1f}"] for method, value in means.items())])
+    return _markdown([["score", "mean rank"], *([display_name(method), f"{value:.1f}"] for method, value in means.items())])
 
 
 def scores() -> str:
     """Every file of confidnet_core/scores/ with the first line of its docstring; those of params.yaml first."""
     listed = list(YAML(typ="safe").load(ROOT / "params.yaml")["methods"])
     files = {path.stem: path for path in sorted((ROOT / "confidnet_core/scores").glob("*.py")) if not path.name.startswith("_")}
-    rows = [["score", "in `methods`", "what it is"]]
+    rows = [["score", "in `methods`", "name in tables", "what it is"]]
     for name in [*listed, *(name for name in files if name not in listed)]:
         docstring = ast.get_docstring(ast.parse(files[name].read_text(encoding="utf-8"))).splitlines()[0]
-        rows.append([f"`{name}`", "yes" if name in listed else "no", docstring.replace("|", "\\|")])
-    return _markdown(rows, left=3)
+        rows.append([f"`{name}`", "yes" if name in listed else "no", display_name(name), docstring.replace("|", "\\|")])
+    return _markdown(rows, left=4)
 
 
 def repro() -> str:
@@ -167,6 +179,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "published": published,
     "differences-mcp": lambda: differences("mcp"),
     "differences-entropy": lambda: differences("entropy"),
+    "coverage": coverage,
     "digits": lambda: full("digits"),
     "camvid": lambda: full("camvid_segnet"),
     "ranks": ranks,
@@ -223,16 +236,20 @@ def _spread(values: pd.Series) -> str:
     return f"{values.mean():.1f}" + (f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else "")
 
 
+def _covered(seeds: pd.DataFrame) -> str:
+    with_threshold = seeds.dropna(subset="threshold")
+    if with_threshold.empty:
+        return "none"
+    some = f" ({len(with_threshold)} of {len(seeds)} seeds)" if len(with_threshold) < len(seeds) else ""
+    return f"{100 * with_threshold['test_coverage'].mean():.1f}{some}"
+
+
 def _number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None or np.isnan(value) else f"{value:.{digits}f}"  # noqa: RUF001
 
 
 def _count(errors: int) -> str:
     return f"{errors:,}" if errors < 100_000 else f"{errors / 1e6:.1f}M"
-
-
-def _name(score: str) -> str:
-    return SCORES.get(score, score)
 
 
 def _markdown(rows: list[list[str]], left: int = 1) -> str:
