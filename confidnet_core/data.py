@@ -10,8 +10,8 @@ import numpy as np
 from confidnet_core.files import read_json, replacing, write_json
 
 SPLITS = ("train", "val", "test")  # what a file of datasets/ gives
-PREPARED = (*SPLITS, "calibration")  # what the stages after `prepare` read
-SCORED = ("test", "val", "calibration")  # on which classifiers answer and scores are stored
+PREPARED_SPLITS = (*SPLITS, "calibration")  # what the stages after `prepare` read
+SCORED_SPLITS = ("test", "val", "calibration")  # on which classifiers answer and scores are stored
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Dataset:
         if self.labels.shape not in ((n,), (n, *size)):
             yield f"expected labels ({n},), or {(n, *size)} for segmentation, got {self.labels.shape}"
         sizes = {name: len(index) for name, index in self.splits.items()}
-        if set(self.splits) not in (set(SPLITS), set(PREPARED)) or 0 in sizes.values():
+        if set(self.splits) not in (set(SPLITS), set(PREPARED_SPLITS)) or 0 in sizes.values():
             yield f"the splits train, val and test, and calibration if there is one, must all hold samples; got {sizes}"
         chosen = np.concatenate(list(self.splits.values()))
         if chosen.dtype.kind not in "iu" or chosen.min() < 0 or chosen.max() >= n:
@@ -96,7 +96,7 @@ def load_dataset(folder: Path) -> Dataset:
         return Dataset(
             images=_mapped(folder / "images.npy"),
             labels=_mapped(folder / "labels.npy"),
-            splits={name: np.asarray(splits[name], dtype=np.int64) for name in PREPARED},
+            splits={name: np.asarray(splits[name], dtype=np.int64) for name in PREPARED_SPLITS},
             classes=tuple(facts["classes"]),
             mean=tuple(facts["mean"]),
             std=tuple(facts["std"]),
@@ -125,7 +125,7 @@ def _facts(dataset: Dataset) -> dict:
     for array in (dataset.images, dataset.labels):
         digest.update(str(array.shape).encode())
         digest.update(np.ascontiguousarray(array).data)
-    splits = {name: dataset.splits[name] for name in PREPARED if name in dataset.splits}
+    splits = {name: dataset.splits[name] for name in PREPARED_SPLITS if name in dataset.splits}
     for name, index in splits.items():
         digest.update(f"{name} {len(index)}".encode())
         digest.update(index.astype(np.int64).tobytes())

@@ -18,29 +18,29 @@ def prepared(benchmark: str) -> Path:
     return Path("data/prepared") / benchmark
 
 
-def of_seed(folder: Path, benchmark: str, seed: int) -> Path:
+def seed_folder(folder: Path, benchmark: str, seed: int) -> Path:
     """FOLDER/BENCHMARK/seedSEED"""
     return folder / benchmark / f"seed{seed}"
 
 
 def network(benchmark: str, seed: int, name: str) -> Path:
     """weights.pt, model.json and origin.json of baseline, confidnet, finetune or corrected_mcp."""
-    return of_seed(MODELS, benchmark, seed) / name
+    return seed_folder(MODELS, benchmark, seed) / name
 
 
 def history(benchmark: str, seed: int, name: str) -> Path:
     """How a network was trained, a row an epoch."""
-    return of_seed(Path("data/histories"), benchmark, seed) / f"{name}.csv"
+    return seed_folder(Path("data/histories"), benchmark, seed) / f"{name}.csv"
 
 
 def predictions(benchmark: str, seed: int) -> Path:
     """metrics.json, and SPLIT/ with logits.npy and predicted.npy."""
-    return of_seed(PREDICTIONS, benchmark, seed)
+    return seed_folder(PREDICTIONS, benchmark, seed)
 
 
 def samples(benchmark: str, seed: int) -> Path:
     """facts.json, and SPLIT/QUANTITY.npy of stochastic forward passes."""
-    return of_seed(SAMPLES, benchmark, seed)
+    return seed_folder(SAMPLES, benchmark, seed)
 
 
 def ensemble(benchmark: str, method: str) -> Path:
@@ -50,19 +50,19 @@ def ensemble(benchmark: str, method: str) -> Path:
 
 def inputs(benchmark: str, seed: int, method: str) -> Path:
     """Digests of what a score reads beside the classifier and its predictions."""
-    return of_seed(Path("data/inputs"), benchmark, seed) / f"{method}.json"
+    return seed_folder(Path("data/inputs"), benchmark, seed) / f"{method}.json"
 
 
 def score(benchmark: str, seed: int, method: str) -> Path:
     """SPLIT.npy, metrics.json and fitted.pt."""
-    return of_seed(Path("data/scores"), benchmark, seed) / method
+    return seed_folder(Path("data/scores"), benchmark, seed) / method
 
 
 def replicates(benchmark: str, seed: int, method: str) -> Path:
     """Metrics over resamples of the test split."""
-    return of_seed(Path("data/bootstrap"), benchmark, seed) / f"{method}.npy"
+    return seed_folder(Path("data/bootstrap"), benchmark, seed) / f"{method}.npy"
 
 
 def thresholds(benchmark: str, seed: int, method: str) -> Path:
     """calibration.json, replicates.npy, reliability.csv and threshold.json."""
-    return of_seed(Path("data/thresholds"), benchmark, seed) / method
+    return seed_folder(Path("data/thresholds"), benchmark, seed) / method

@@ -12,7 +12,7 @@ from confidnet_core.config.params import CalibrationSplit
 from confidnet_core.data import Dataset
 
 
-def with_calibration(dataset: Dataset, how: CalibrationSplit) -> Dataset:
+def add_calibration_split(dataset: Dataset, how: CalibrationSplit) -> Dataset:
     """The same data, its "val" divided into "val" and "calibration", which gets `share` of it, rounded to a whole number.
 
     Classification: the last ones, where "val" was drawn, so that the first ones stay those of a published draw; where "val" is in the

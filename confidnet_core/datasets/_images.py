@@ -180,7 +180,7 @@ def listed(text: str, file: object) -> list[tuple[str, str]]:
     return [(columns[0], columns[-1]) for columns in lines]
 
 
-def in_threads(read: Callable[[int], Sequence[np.ndarray]], count: int, *shapes: tuple[int, ...]) -> list[np.ndarray]:
+def read_in_threads(read: Callable[[int], Sequence[np.ndarray]], count: int, *shapes: tuple[int, ...]) -> list[np.ndarray]:
     """An uint8 array (COUNT, *shape) for each of SHAPES. READ(i) gives the i-th entry of each; the error of the lowest i is raised."""
     arrays = [np.empty((count, *shape), np.uint8) for shape in shapes]
 

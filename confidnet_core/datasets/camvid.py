@@ -15,7 +15,7 @@ from PIL import Image
 
 from confidnet_core.config.ranges import Count
 from confidnet_core.data import SPLITS, Dataset
-from confidnet_core.datasets._images import area_average, check_sizes, in_threads, listed, nearest
+from confidnet_core.datasets._images import area_average, check_sizes, listed, nearest, read_in_threads
 from confidnet_core.datasets._raw import download, raw_folder
 from confidnet_core.files import replacing
 
@@ -148,7 +148,7 @@ def _read(pairs: list[Pair], height: int, width: int) -> tuple[np.ndarray, np.nd
         except (OSError, SyntaxError) as error:  # Pillow raises both for damaged files
             raise ValueError(f"{pairs[index].image} or {pairs[index].mask} is damaged ({error}); replace it by a whole copy") from None
 
-    images, labels = in_threads(read, len(pairs), (3, height, width), (height, width))
+    images, labels = read_in_threads(read, len(pairs), (3, height, width), (height, width))
     return images, labels
 
 

@@ -17,8 +17,8 @@ from confidnet_core.datasets._images import (
     Tree,
     decoded,
     digest,
-    in_threads,
     opened,
+    read_in_threads,
     source,
     split_indices,
     statistics,
@@ -104,7 +104,7 @@ def _read(tree: Tree, names: list[str], height: int, width: int, mode: Literal["
         pixels = np.asarray(_fitted(decoded(data, tree.where(names[index]), mode), height, width))
         return np.atleast_3d(pixels).transpose(2, 0, 1), digest(data)
 
-    return in_threads(read, len(names), (len(mode), height, width), (DIGEST,))  # a mode has a letter for each channel
+    return read_in_threads(read, len(names), (len(mode), height, width), (DIGEST,))  # a mode has a letter for each channel
 
 
 def _fitted(image: Image.Image, height: int, width: int) -> Image.Image:

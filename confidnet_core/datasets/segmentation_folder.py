@@ -26,11 +26,11 @@ from confidnet_core.datasets._images import (
     check_sizes,
     decoded,
     digest,
-    in_threads,
     listed,
     naming,
     nearest,
     opened,
+    read_in_threads,
     source,
     split_indices,
     statistics,
@@ -82,7 +82,7 @@ def segmentation_folder(
     ValueError naming the setting, the folder, or the file that is missing, in two splits, damaged, of another size than its image,
     or holds what is neither a class nor void. Prints a warning where images of test are in train or val, too.
     """
-    legend = read_legend(classes, void)
+    legend = parse_legend(classes, void)
     with opened(folder, {"train", "images"}) as tree:
         pairs = list_pairs(tree)
         counts = [len(pairs[split]) for split in SPLITS]
@@ -94,7 +94,7 @@ def segmentation_folder(
     return Dataset(images, labels, splits, legend.classes, mean, std, description, legend.void)
 
 
-def read_legend(classes: Classes, void: Void) -> Legend:
+def parse_legend(classes: Classes, void: Void) -> Legend:
     """ValueError naming the class, or void, whose value or colour cannot be, or is another class's, too."""
     values = classes if isinstance(classes, dict) else {name: value for value, name in enumerate(classes)}
     if not 2 <= len(classes) <= LARGEST or len(values) < len(classes) or not all(isinstance(name, str) for name in values):
@@ -207,7 +207,7 @@ def _read(tree: Tree, pairs: list[tuple[str, str]], height: int, width: int, leg
         pixels = np.asarray(area_average(image, height, width))
         return pixels.transpose(2, 0, 1), nearest(_labels(mask, mask_file, legend), height, width), digest(data)
 
-    return in_threads(read, len(pairs), (3, height, width), (height, width), (DIGEST,))
+    return read_in_threads(read, len(pairs), (3, height, width), (height, width), (DIGEST,))
 
 
 def _labels(mask: Image.Image, file: str, legend: Legend) -> np.ndarray:

@@ -14,10 +14,10 @@ from scipy.special import expit
 
 from confidnet_core.evaluation.result import LOG_ODDS, PROBABILITY, RANK, SCALES
 
-MOST = 2**20  # validation samples of a fit
+MAX_SAMPLES = 2**20  # validation samples of a fit
 # Isotonic regression can follow every sample, so that with few errors or successes its steps are chance; Platt's two parameters cannot.
 # With more it wins: few scores are a sigmoid away from a probability, and what a wrong shape costs does not shrink with more samples.
-FEWEST = 20  # of either outcome, for isotonic regression
+MIN_PER_OUTCOME = 20  # of either outcome, for isotonic regression
 _BLOCK = 1 << 17  # confidences mapped at a time: temporary arrays do not grow with the data
 
 
@@ -50,8 +50,8 @@ def fit_calibrator(confidence: ArrayLike, correct: ArrayLike, scale: str) -> Cal
 
     probability  it is one already: left as it is
     log_odds     of the prediction being right: their sigmoid
-    rank         only the order means something, so the rest is learned. At most MOST samples are looked at, evenly spaced.
-                 Isotonic regression where at least FEWEST of them are right and FEWEST wrong: the best non-decreasing fit in the mean
+    rank         only the order means something, so the rest is learned. At most MAX_SAMPLES samples are looked at, evenly spaced.
+                 Isotonic regression where at least MIN_PER_OUTCOME of them are right and MIN_PER_OUTCOME wrong: the best non-decreasing fit in the mean
                  squared sense, linear between its steps, constant beyond them. Its lowest and its highest confidence each get one more
                  right and one more wrong sample, which makes the first and the last step (s + 1) / (m + 2) of s right among m:
                  Laplace's rule of succession, never 0 or 1, so that one wrong prediction there is no infinite loss.
@@ -72,8 +72,8 @@ def fit_calibrator(confidence: ArrayLike, correct: ArrayLike, scale: str) -> Cal
         return Calibrator("sigmoid", expit)
     if scale != RANK:
         raise ValueError(f"scale is {scale!r}; expected one of {', '.join(SCALES)}")
-    if len(confidence) > MOST:
-        index = np.linspace(0, len(confidence) - 1, MOST).astype(np.int64)
+    if len(confidence) > MAX_SAMPLES:
+        index = np.linspace(0, len(confidence) - 1, MAX_SAMPLES).astype(np.int64)
         confidence, correct = confidence[index], correct[index]
     return _fitted(confidence.astype(np.float64), correct)
 
@@ -84,7 +84,7 @@ def _fitted(confidence: Real[np.ndarray, " n"], correct: Bool[np.ndarray, " n"])
     if fewer == 0 or confidence.min() == confidence.max():
         share = (right + 1) / (samples + 2)
         return Calibrator(f"constant on {samples:,} validation samples", lambda values: np.full(len(values), share))
-    if fewer < FEWEST:
+    if fewer < MIN_PER_OUTCOME:
         return Calibrator(f"Platt on {samples:,} validation samples", _platt(confidence, correct))
     return Calibrator(f"isotonic on {samples:,} validation samples", _isotonic(confidence, correct))
 

@@ -12,8 +12,8 @@ from confidnet_core.files import read_json, replacing, write_json
 from confidnet_core.metrics import METRICS, failure_metrics
 
 SCALES = PROBABILITY, LOG_ODDS, RANK = "probability", "log_odds", "rank"  # what a score is by its definition
-KEYS = ("benchmark", "seed", "method", "oracle", "samples", "errors")  # of a row of the comparison
-OF_SPLIT = ("samples", "errors", "metrics")  # the rest is the same for every split
+EVALUATION_KEYS = ("benchmark", "seed", "method", "oracle", "samples", "errors")  # of a row of the comparison
+SPLIT_KEYS = ("samples", "errors", "metrics")  # the rest is the same for every split
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Evaluation:
         content, place = read_json(path), ""
         if split == "val":
             figures, place = _require(content, "val", path), "val."
-            content |= {key: _require(figures, key, path, place) for key in OF_SPLIT}
+            content |= {key: _require(figures, key, path, place) for key in SPLIT_KEYS}
         metrics = _require(content, "metrics", path)
         return cls(
-            **{key: _require(content, key, path) for key in KEYS},
+            **{key: _require(content, key, path) for key in EVALUATION_KEYS},
             metrics={name: _require(metrics, name, path, f"{place}metrics.") for name in METRICS},
             scale=_require(content, "scale", path),
         )
@@ -80,7 +80,7 @@ def save_evaluation(
         save_fitted(temporary)
         for split, values in confidence.items():
             np.save(temporary / f"{split}.npy", values)
-        figures = {key: getattr(val, key) for key in OF_SPLIT}
+        figures = {key: getattr(val, key) for key in SPLIT_KEYS}
         write_json(temporary / "metrics.json", {**asdict(test), "val": figures, "settings": settings})
 
 

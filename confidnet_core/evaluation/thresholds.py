@@ -10,14 +10,14 @@ import pandas as pd
 from jaxtyping import Bool, Float64, Int, Real
 
 from confidnet_core.config.params import Bootstrap, Thresholds
-from confidnet_core.evaluation.calibrators import MOST, fit_calibrator
+from confidnet_core.evaluation.calibrators import MAX_SAMPLES, fit_calibrator
 from confidnet_core.files import replacing, write_json
 from confidnet_core.metrics.calibration import bootstrap_calibration, calibration_metrics, reliability_curve
 from confidnet_core.metrics.guarantee import Guarantee, threshold_with_guarantee
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredSplit:
     """A score on a split. confidence: real (n,); correct: bool (n,); sizes: (images,) how many of the n each image has, if segmentation."""
 
     confidence: Real[np.ndarray, " n"]
@@ -36,7 +36,7 @@ class Reliability:
     curve: pd.DataFrame
 
 
-def reliability(validation: Scored, test: Scored, scale: str, how: Bootstrap) -> Reliability:
+def reliability(validation: ScoredSplit, test: ScoredSplit, scale: str, how: Bootstrap) -> Reliability:
     """The probabilities are the score's own, or learned on the validation split where its scale is no probability."""
     calibrator = fit_calibrator(validation.confidence, validation.correct, scale)
     probability = calibrator(test.confidence)
@@ -46,13 +46,13 @@ def reliability(validation: Scored, test: Scored, scale: str, how: Bootstrap) ->
     return Reliability(calibrator.how, calibration_metrics(probability, test.correct), replicates, curve)
 
 
-def thresholds(validation: Scored, calibration: Scored, test: Scored, how: Thresholds) -> list[dict[str, Any]]:
+def thresholds(validation: ScoredSplit, calibration: ScoredSplit, test: ScoredSplit, how: Thresholds) -> list[dict[str, Any]]:
     """For each target risk the guarantee that the calibration split gives, and under "test" what became of it on the test split.
 
     Coverage and risk are in the sense of the guarantee: of segmentation, every image with a pixel weighs the same. The validation split
-    says which thresholds are tried: of its confidences, at most MOST.
+    says which thresholds are tried: of its confidences, at most MAX_SAMPLES.
     """
-    found, elsewhere = [], validation.confidence[:: -(-len(validation.confidence) // MOST)]
+    found, elsewhere = [], validation.confidence[:: -(-len(validation.confidence) // MAX_SAMPLES)]
     for risk in how.risks:
         guarantee = threshold_with_guarantee(
             calibration.confidence, calibration.correct, risk=risk, delta=how.delta, sizes=calibration.sizes, elsewhere=elsewhere
@@ -71,14 +71,14 @@ def save_thresholds(folder: Path, found: Reliability, guarantees: list[dict[str,
         write_json(temporary / "threshold.json", {"thresholds": guarantees})
 
 
-def _on_test(guarantee: Guarantee, test: Scored) -> Mapping[str, float | bool | None]:
+def _on_test(guarantee: Guarantee, test: ScoredSplit) -> Mapping[str, float | bool | None]:
     """coverage, risk, and whether the target was kept; None where nothing is accepted."""
     coverage, risk = _selected(test, guarantee.threshold)
     within = guarantee.risk * (1 + 1e-12)  # sums of shares are rounded: a risk that is the target has to count as kept
     return {"coverage": coverage, "risk": risk, "kept": None if risk is None else risk <= within}
 
 
-def _selected(scored: Scored, threshold: float | None) -> tuple[float, float | None]:
+def _selected(scored: ScoredSplit, threshold: float | None) -> tuple[float, float | None]:
     """Coverage and selective risk of what is accepted; a sample is an image of one pixel."""
     if threshold is None:
         return 0.0, None

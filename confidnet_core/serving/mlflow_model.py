@@ -16,7 +16,7 @@ DIGEST = "digest"  # the tag by which a model is found again
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedModel:
     """A model that is ready to be logged.
 
     files: the folder that LOADER, a module of the folder CODE with a function _load_pyfunc, loads
@@ -39,7 +39,7 @@ class Packed:
     about: str
 
 
-def log_model(client: Any, experiment_id: str, name: str, packed: Packed, run_id: str | None) -> Any:
+def log_model(client: Any, experiment_id: str, name: str, packed: PackedModel, run_id: str | None) -> Any:
     """MLflow's logged model of this digest: the existing one, or a new one; listed with the run."""
     known = client.search_logged_models([experiment_id], f"tags.{DIGEST} = '{packed.tags[DIGEST]}' AND name = '{name}'")
     if ready := [each for each in known if each.status == "READY"]:
@@ -55,7 +55,7 @@ def log_model(client: Any, experiment_id: str, name: str, packed: Packed, run_id
     return _listed(client, client.finalize_logged_model(made.model_id, "READY"), run_id)
 
 
-def register_version(client: Any, name: str, packed: Packed, logged: Any) -> Any:
+def register_version(client: Any, name: str, packed: PackedModel, logged: Any) -> Any:
     """The version of this digest under NAME: the existing one, or a new one."""
     from mlflow.exceptions import MlflowException
 
@@ -96,7 +96,7 @@ def _listed(client: Any, logged: Any, run_id: str | None) -> Any:
     return logged
 
 
-def _save(path: Path, packed: Packed, logged: Any) -> None:
+def _save(path: Path, packed: PackedModel, logged: Any) -> None:
     import mlflow.pyfunc
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec

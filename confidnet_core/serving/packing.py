@@ -13,14 +13,14 @@ import numpy as np
 from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.data import Dataset, labelled, load_dataset
-from confidnet_core.evaluation.calibrators import MOST
+from confidnet_core.evaluation.calibrators import MAX_SAMPLES
 from confidnet_core.evaluation.result import RANK, Evaluation
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import read_json, write_json
 from confidnet_core.scoring.fitted import FILE
 from confidnet_core.serving.selective_classifier import CLASSIFIER, NETWORKS, NotServedError, SelectiveClassifier
 
-MAX_EXAMPLES, MAX_PIXELS = 16, 2**18  # validation images that a score is asked for, and pixels of them
+MAX_EXAMPLE_IMAGES, MAX_PIXELS = 16, 2**18  # validation images that a score is asked for, and pixels of them
 RTOL, ATOL = 1e-3, 1e-4  # float32 sums depend on the batch and the device; what is not restored is far off
 MIN_EQUAL = 0.9  # not all: of an image that is in the training data, rounding decides a distance of nearly 0, and so its logarithm
 
@@ -78,17 +78,17 @@ def pack(stored: StoredResults, method: str, params: Params, folder: Path, skipp
         shutil.copyfile(path, folder / path.name)
     confidence, correct = stored.confidence(method, "val"), stored.outcomes("val")[0]
     # The probabilities of another scale are its own: one sample shows of which type.
-    kept = np.linspace(0, len(correct) - 1, min(len(correct), MOST)).astype(np.int64) if evaluation.scale == RANK else slice(1)
+    kept = np.linspace(0, len(correct) - 1, min(len(correct), MAX_SAMPLES)).astype(np.int64) if evaluation.scale == RANK else slice(1)
     np.savez(folder / "validation.npz", confidence=confidence[kept], correct=correct[kept])
 
-    model = SelectiveClassifier.load(folder, paths.of_seed(paths.MODELS, stored.benchmark, stored.seed))
+    model = SelectiveClassifier.load(folder, paths.seed_folder(paths.MODELS, stored.benchmark, stored.seed))
     _check(model, dataset, confidence)
     return Candidate(folder, stored, model, _on_validation(stored, method), skipped)
 
 
 def add_networks(candidate: Candidate) -> None:
     """Copy the classifier, and the networks that the score asked for, into the candidate's folder."""
-    for name in sorted({CLASSIFIER, *candidate.model.kept.networks}):
+    for name in sorted({CLASSIFIER, *candidate.model.cache.networks}):
         target = candidate.folder / NETWORKS / name
         target.mkdir(parents=True)
         for file in ("weights.pt", "model.json"):
@@ -97,7 +97,7 @@ def add_networks(candidate: Candidate) -> None:
 
 def examples(dataset: Dataset) -> np.ndarray:
     """The first images of the validation split, uint8 (b, c, h, w)."""
-    count = max(1, min(MAX_EXAMPLES, MAX_PIXELS // (dataset.image_shape[1] * dataset.image_shape[2])))
+    count = max(1, min(MAX_EXAMPLE_IMAGES, MAX_PIXELS // (dataset.image_shape[1] * dataset.image_shape[2])))
     return np.array(dataset.images[dataset.splits["val"][:count]])
 
 

@@ -24,7 +24,7 @@ from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.revision import git, versions
 from confidnet_core.serving import selective_classifier as serving
 from confidnet_core.serving.identity import served_digest
-from confidnet_core.serving.mlflow_model import DIGEST, Packed, log_model, register_version, version_by_alias
+from confidnet_core.serving.mlflow_model import DIGEST, PackedModel, log_model, register_version, version_by_alias
 from confidnet_core.serving.packing import Candidate, add_networks, best_score, examples, pack
 from confidnet_core.serving.selective_classifier import NotServedError
 from confidnet_core.tracking.store import ServerError, on_server, open_store, project_root, reason
@@ -102,7 +102,7 @@ def _aurc(metrics: Mapping[str, float | None]) -> float:
     return float("inf") if metrics["aurc"] is None else metrics["aurc"]
 
 
-def _packed(candidate: Candidate) -> Packed:
+def _packed(candidate: Candidate) -> PackedModel:
     add_networks(candidate)
     model, on_validation = candidate.model, candidate.validation.metrics
     facts, guarantee = model.facts, model.guarantee()
@@ -120,7 +120,7 @@ def _packed(candidate: Candidate) -> Packed:
         "git_commit": git("rev-parse", "HEAD"),
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME"),
     }
-    return Packed(
+    return PackedModel(
         files=candidate.folder,
         loader=serving.__name__,
         code=PACKAGE,

@@ -28,7 +28,7 @@ from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.device import device
 from confidnet_core.networks.inference import predict
 from confidnet_core.scoring.fitted import load_fitted
-from confidnet_core.scoring.run import Kept, Run
+from confidnet_core.scoring.run import Run, RunCache
 
 NETWORKS = "networks"
 CLASSIFIER = "baseline"  # its folder among them
@@ -54,7 +54,7 @@ class _Images(Dataset):
 class _Presented(Run):
     """The classifier's answers on new images, for the scores."""
 
-    def on(self, split: str) -> Run:
+    def on_split(self, split: str) -> Run:
         if split != self.split:
             raise NotServedError(f"it reads the {split} split, and not within Run.fitted")
         return self
@@ -63,10 +63,10 @@ class _Presented(Run):
     def correct(self) -> np.ndarray:
         raise NotServedError("it reads which predictions are correct")
 
-    def sampled(self, quantity: str) -> np.ndarray:
+    def dropout_quantity(self, quantity: str) -> np.ndarray:
         raise NotServedError("it needs stochastic forward passes, which are drawn for a whole split at once")
 
-    def over_seeds(self, method: str) -> np.ndarray:
+    def ensemble_quantity(self, method: str) -> np.ndarray:
         raise NotServedError("it needs the classifiers of all seeds")
 
 
@@ -78,7 +78,7 @@ class SelectiveClassifier:
     thresholds: list[dict[str, Any]]
     calibrator: Calibrator
     models: Path
-    kept: Kept
+    kept: RunCache
 
     @classmethod
     def load(cls, folder: Path, models: Path | None = None) -> "SelectiveClassifier":
@@ -87,7 +87,7 @@ class SelectiveClassifier:
         facts = read_json(folder / "model.json")
         with np.load(folder / "validation.npz") as validation:
             calibrator = fit_calibrator(validation["confidence"], validation["correct"], facts["scale"])
-        kept = Kept(fitted=load_fitted(folder, device()))
+        kept = RunCache(fitted=load_fitted(folder, device()))
         return cls(facts, read_json(folder / "threshold.json")["thresholds"], calibrator, models or folder / NETWORKS, kept)
 
     @property
@@ -164,7 +164,7 @@ class SelectiveClassifier:
         run = _Presented(self.facts["benchmark"], self._benchmark, self.facts["seed"], dataset, self.models, self.models)
         answers = predict(self._answering, images, dataset, run.device)
         # Networks and fitted values stay; what is `made` belongs to these images.
-        run.__dict__.update(kept=replace(self.kept, made={}), logits=answers.logits, predicted_maps=answers.predicted)
+        run.__dict__.update(kept=replace(self.cache, made={}), logits=answers.logits, predicted_maps=answers.predicted)
         return run
 
 

@@ -13,15 +13,15 @@ from confidnet_core.comparison.tables import UNDEFINED, Table
 from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import StoredResults
-from confidnet_core.evaluation.thresholds import Scored, reliability, save_thresholds, thresholds
+from confidnet_core.evaluation.thresholds import ScoredSplit, reliability, save_thresholds, thresholds
 from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.calibration import CALIBRATION
 
 
-def scored(seed: int, samples: int) -> Scored:
+def scored(seed: int, samples: int) -> ScoredSplit:
     rng = np.random.default_rng(seed)
     confidence = rng.random(samples) ** 0.2
-    return Scored(confidence, rng.random(samples) < confidence)
+    return ScoredSplit(confidence, rng.random(samples) < confidence)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from small_params import prepared
 from test_raw_downloads import serve
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from confidnet_core.data import PREPARED, load_dataset, save_dataset
+from confidnet_core.data import PREPARED_SPLITS, load_dataset, save_dataset
 from confidnet_core.datasets._raw import alone
 from confidnet_core.datasets.cifar10 import cifar10
 from confidnet_core.datasets.cifar100 import cifar100
@@ -91,7 +91,7 @@ def test_cifar_survives_being_saved_and_loaded(cifar: Cifar, tmp_path: Path) -> 
     data = prepared(cifar.load(val=VAL))
     facts, loaded = save_dataset(data, tmp_path / "prepared"), load_dataset(tmp_path / "prepared")
     cifar.expect(loaded)
-    assert facts["samples"] == {name: len(loaded.splits[name]) for name in PREPARED} and facts["image_shape"] == [3, 32, 32]
+    assert facts["samples"] == {name: len(loaded.splits[name]) for name in PREPARED_SPLITS} and facts["image_shape"] == [3, 32, 32]
     np.testing.assert_equal((loaded.splits, loaded.classes, loaded.mean, loaded.std), (data.splits, data.classes, data.mean, data.std))
 
 

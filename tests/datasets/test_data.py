@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from confidnet_core.data import PREPARED, SPLITS, Dataset, labelled, load_dataset, save_dataset
+from confidnet_core.data import PREPARED_SPLITS, SPLITS, Dataset, labelled, load_dataset, save_dataset
 
 CLASSES = ("road", "sky", "tree")
 VOID = 7
@@ -45,7 +45,9 @@ def test_what_was_saved_comes_back_equal_and_memory_mapped(example: Dataset, tmp
         assert isinstance(found, np.memmap) and found.dtype == wanted.dtype and np.array_equal(found, wanted)
         with pytest.raises(ValueError, match="read-only"):
             found[0] = 0
-    assert all(np.array_equal(loaded.splits[name], example.splits[name]) and loaded.splits[name].dtype == np.int64 for name in PREPARED)
+    assert all(
+        np.array_equal(loaded.splits[name], example.splits[name]) and loaded.splits[name].dtype == np.int64 for name in PREPARED_SPLITS
+    )
     for name in ("classes", "mean", "std", "void", "source"):
         assert getattr(loaded, name) == getattr(example, name)
 
@@ -61,8 +63,8 @@ def test_a_split_is_its_images_and_labels_in_memory_in_the_order_of_its_indices(
 def test_facts_count_images_labels_and_void_of_each_split(tmp_path: Path):
     whole = dataset(segmentation=True)
     facts = save_dataset(whole, tmp_path / "data")
-    assert set(facts["samples"]) == set(PREPARED)
-    for name in PREPARED:
+    assert set(facts["samples"]) == set(PREPARED_SPLITS)
+    for name in PREPARED_SPLITS:
         _, labels = whole.split(name)
         assert facts["samples"][name] == len(labels)
         assert facts["labels"][name] == [int((labels == label).sum()) for label in range(3)]
@@ -76,7 +78,7 @@ def test_facts_of_a_classification_have_no_void_and_a_place_for_every_class(tmp_
     whole = dataset(segmentation=False)
     one = replace(whole, labels=np.zeros(20, np.uint8))
     facts = save_dataset(one, tmp_path / "data")
-    assert (facts["task"], facts["void"], facts["void_labels"]) == ("classification", None, dict.fromkeys(PREPARED, 0))
+    assert (facts["task"], facts["void"], facts["void_labels"]) == ("classification", None, dict.fromkeys(PREPARED_SPLITS, 0))
     assert facts["labels"] == {"train": [8, 0, 0], "val": [5, 0, 0], "test": [4, 0, 0], "calibration": [2, 0, 0]}
 
 

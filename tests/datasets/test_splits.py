@@ -7,10 +7,10 @@ from small import small_segmentation
 from small_params import replace
 
 from confidnet_core.config.params import CalibrationSplit, load_params
-from confidnet_core.data import PREPARED, SPLITS, Dataset
+from confidnet_core.data import PREPARED_SPLITS, SPLITS, Dataset
 from confidnet_core.datasets._raw import draw_split
 from confidnet_core.datasets.digits import digits
-from confidnet_core.splits import with_calibration
+from confidnet_core.splits import add_calibration_split
 
 THIRD = CalibrationSplit(share=0.3333, gap=0.05, seed=0)
 
@@ -30,9 +30,9 @@ def in_storage(val: int, frames: bool = False) -> Dataset:
 @pytest.mark.parametrize("dataset", [digits(), in_storage(100), small_segmentation(), in_storage(101, frames=True)])
 def test_the_two_parts_share_no_sample_and_training_and_test_stay(dataset: Dataset):
     given = replace(dataset, splits={name: dataset.splits[name] for name in SPLITS})
-    found = with_calibration(given, THIRD).splits
+    found = add_calibration_split(given, THIRD).splits
     both = np.concatenate([found["val"], found["calibration"]])
-    assert tuple(found) == PREPARED
+    assert tuple(found) == PREPARED_SPLITS
     assert len(np.unique(both)) == len(both) and np.isin(both, given.splits["val"]).all()
     assert all(np.array_equal(found[name], given.splits[name]) for name in ("train", "test"))
     if not given.is_segmentation:
@@ -40,7 +40,7 @@ def test_the_two_parts_share_no_sample_and_training_and_test_stay(dataset: Datas
 
 
 def test_of_597_digits_199_are_for_calibration():
-    found = with_calibration(digits(train=300, val=597, test=900), THIRD).splits
+    found = add_calibration_split(digits(train=300, val=597, test=900), THIRD).splits
     assert {name: len(index) for name, index in found.items()} == {"train": 300, "val": 398, "test": 900, "calibration": 199}
 
 
@@ -50,7 +50,7 @@ def test_of_597_digits_199_are_for_calibration():
 def test_what_stays_for_validation_is_the_published_validation_set(name: str, train: int, published: int):
     params = load_params(ROOT / "params.yaml")
     settings = params.benchmark(name).data.settings
-    found = with_calibration(images(draw_split(name, train=train, test=10, **settings)), params.calibration_split).splits
+    found = add_calibration_split(images(draw_split(name, train=train, test=10, **settings)), params.calibration_split).splits
     wanted = draw_split(name, train=train, test=10, val=published, split_seed=42)
     assert np.array_equal(found["val"], wanted["val"])
     assert not np.isin(found["calibration"], found["train"]).any() and np.isin(found["calibration"], wanted["train"]).all()
@@ -65,7 +65,7 @@ def test_every_benchmark_whose_validation_images_are_drawn_keeps_as_many_as_publ
 @pytest.mark.parametrize("seed", range(5))
 def test_of_images_sorted_by_class_both_parts_hold_every_class(seed: int):
     dataset = in_storage(300)
-    found = with_calibration(dataset, replace(THIRD, seed=seed)).splits
+    found = add_calibration_split(dataset, replace(THIRD, seed=seed)).splits
     for name, size in (("val", 200), ("calibration", 100)):
         counts = np.bincount(dataset.labels[found[name]], minlength=10)
         assert counts.sum() == size and counts.min() > 0.3 * size / 10
@@ -73,26 +73,26 @@ def test_of_images_sorted_by_class_both_parts_hold_every_class(seed: int):
 
 
 def test_the_draw_depends_on_the_seed_alone():
-    first, again, other = (with_calibration(in_storage(300), replace(THIRD, seed=seed)).splits["calibration"] for seed in (0, 0, 1))
+    first, again, other = (add_calibration_split(in_storage(300), replace(THIRD, seed=seed)).splits["calibration"] for seed in (0, 0, 1))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
 def test_of_drawn_images_the_last_are_for_calibration_whatever_the_seed():
     val = digits().splits["val"]
     for seed in range(3):
-        found = with_calibration(digits(), replace(THIRD, seed=seed)).splits
+        found = add_calibration_split(digits(), replace(THIRD, seed=seed)).splits
         assert np.array_equal(found["val"], val[:398]) and np.array_equal(found["calibration"], val[398:])
 
 
 def test_of_frames_the_last_block_is_for_calibration_and_those_before_it_are_left_out():
-    found = with_calibration(in_storage(101, frames=True), THIRD).splits  # a third of CamVid's 101 is 34, a twentieth more than 5
+    found = add_calibration_split(in_storage(101, frames=True), THIRD).splits  # a third of CamVid's 101 is 34, a twentieth more than 5
     assert found["val"].tolist() == list(range(1, 62))
     assert found["calibration"].tolist() == list(range(68, 102))
 
 
 @pytest.mark.parametrize(("frames", "gap", "skipped"), [(100, 0.07, 7), (100, 0.0, 0), (20, 0.05, 1), (9, 0.05, 1)])
 def test_a_gap_is_at_least_its_share_of_frames(frames: int, gap: float, skipped: int):
-    found = with_calibration(in_storage(frames, frames=True), replace(THIRD, gap=gap)).splits
+    found = add_calibration_split(in_storage(frames, frames=True), replace(THIRD, gap=gap)).splits
     assert found["calibration"].min() - found["val"].max() - 1 == skipped
 
 
@@ -106,6 +106,6 @@ def test_a_gap_is_at_least_its_share_of_frames(frames: int, gap: float, skipped:
 )
 def test_a_part_without_a_sample_is_refused_with_the_remedy(val: int, frames: bool, share: float, division: str):
     with pytest.raises(ValueError) as caught:
-        with_calibration(in_storage(val, frames), replace(THIRD, share=share))
+        add_calibration_split(in_storage(val, frames), replace(THIRD, share=share))
     assert str(caught.value).startswith(f"tiny images: {division} at least 1 each")
     assert str(caught.value).endswith("change calibration_split.share or gap in params.yaml, or give more")

@@ -6,7 +6,7 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from confidnet_core.evaluation.calibrators import FEWEST, MOST, fit_calibrator
+from confidnet_core.evaluation.calibrators import MAX_SAMPLES, MIN_PER_OUTCOME, fit_calibrator
 from confidnet_core.evaluation.result import SCALES
 from confidnet_core.metrics.calibration import calibration_metrics
 
@@ -69,7 +69,7 @@ def test_one_right_sample_at_the_top_does_not_lower_those_below_it():
     np.testing.assert_allclose(probability[30:], 71 / 73)  # 2 / 3 for the last would be below 69 / 70
 
 
-@pytest.mark.parametrize(("errors", "method"), [(FEWEST - 1, "Platt"), (FEWEST, "isotonic")])
+@pytest.mark.parametrize(("errors", "method"), [(MIN_PER_OUTCOME - 1, "Platt"), (MIN_PER_OUTCOME, "isotonic")])
 @pytest.mark.parametrize("of_errors", [True, False])
 def test_few_errors_or_few_successes_give_a_sigmoid(errors: int, method: str, of_errors: bool):
     confidence, correct = with_errors(errors)
@@ -140,10 +140,10 @@ def test_a_wrong_prediction_surer_than_all_of_the_fit_costs_no_more_than_the_fit
 
 
 def test_many_samples_are_thinned_evenly():
-    n = 3 * MOST + 5
+    n = 3 * MAX_SAMPLES + 5
     confidence = np.arange(n, dtype=np.float32)  # sorted: a part from either end would have one outcome
     calibrator = fit_calibrator(confidence, confidence >= n / 2, "rank")
-    assert calibrator.how == f"isotonic on {MOST:,} validation samples"
+    assert calibrator.how == f"isotonic on {MAX_SAMPLES:,} validation samples"
     np.testing.assert_allclose(calibrator([0, n / 2 - 9, n / 2 + 9, n]), [0, 0, 1, 1], atol=1e-5)
 
 

@@ -12,7 +12,7 @@ from small_params import changed, load
 
 from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.data import save_dataset
-from confidnet_core.evaluation.thresholds import Scored, reliability, save_thresholds, thresholds
+from confidnet_core.evaluation.thresholds import ScoredSplit, reliability, save_thresholds, thresholds
 from confidnet_core.files import read_json
 from confidnet_core.metrics.calibration import bootstrap_calibration, calibration_metrics
 from confidnet_core.metrics.guarantee import threshold_with_guarantee
@@ -23,15 +23,15 @@ from stages import thresholds as stage
 HOW = Bootstrap(resamples=100, level=0.95, seed=3)
 
 
-def scored(seed: int, samples: int = 600) -> Scored:
+def scored(seed: int, samples: int = 600) -> ScoredSplit:
     """Right with the probability that the confidence says."""
     rng = np.random.default_rng(seed)
     confidence = rng.random(samples) ** 0.3
-    return Scored(confidence, rng.random(samples) < confidence)
+    return ScoredSplit(confidence, rng.random(samples) < confidence)
 
 
-def logit(scored: Scored) -> Scored:
-    return Scored(np.log(scored.confidence / (1 - scored.confidence)), scored.correct)
+def logit(scored: ScoredSplit) -> ScoredSplit:
+    return ScoredSplit(np.log(scored.confidence / (1 - scored.confidence)), scored.correct)
 
 
 def test_a_probability_stays_as_it_is_and_log_odds_become_one():
@@ -45,7 +45,7 @@ def test_a_probability_stays_as_it_is_and_log_odds_become_one():
 def test_replicates_of_segmentation_are_of_whole_images():
     """In the plainest way: the Brier score of the images that each resample draws, one with no pixel among them."""
     sizes, whole = np.array([400, 0, 150, 50]), scored(1)
-    test = Scored(whole.confidence, whole.correct & (np.arange(600) > 300), sizes)
+    test = ScoredSplit(whole.confidence, whole.correct & (np.arange(600) > 300), sizes)
     found = reliability(scored(0), test, "probability", HOW)
     squares = np.split((test.confidence - test.correct) ** 2, np.cumsum(sizes)[:-1])
     drawn = np.random.default_rng(3).integers(4, size=(100, 4))
@@ -55,17 +55,17 @@ def test_replicates_of_segmentation_are_of_whole_images():
 
 def test_any_other_scale_is_learned_on_validation_data_alone():
     val, test = scored(0, samples=5000), scored(1)
-    far_off = Scored(val.confidence**20, val.correct), Scored(test.confidence**20, test.correct)
+    far_off = ScoredSplit(val.confidence**20, val.correct), ScoredSplit(test.confidence**20, test.correct)
     found = reliability(*far_off, "rank", HOW)
     assert found.how == "isotonic on 5,000 validation samples"
     assert found.metrics["ece"] < 0.06 < 0.3 < calibration_metrics(far_off[1].confidence, test.correct)["ece"]
-    turned = reliability(far_off[0], Scored(far_off[1].confidence, ~test.correct), "rank", HOW)
+    turned = reliability(far_off[0], ScoredSplit(far_off[1].confidence, ~test.correct), "rank", HOW)
     assert turned.curve[["probability", "count"]].equals(found.curve[["probability", "count"]])
     assert np.allclose(turned.curve["accuracy"], 1 - found.curve["accuracy"])
 
 
 def test_the_curve_has_the_bins_that_hold_something():
-    test = Scored(np.array([0.1, 0.12, 0.99]), np.array([False, True, True]))
+    test = ScoredSplit(np.array([0.1, 0.12, 0.99]), np.array([False, True, True]))
     curve = reliability(scored(0), test, "probability", HOW).curve
     assert curve.to_dict("list") == {"probability": [pytest.approx(0.11), 0.99], "accuracy": [0.5, 1], "count": [2, 1]}
 
@@ -85,33 +85,33 @@ def test_what_a_threshold_did_on_the_test_split_by_hand():
 def test_the_thresholds_tried_are_ranks_of_the_validation_confidences():
     """What equals one is accepted; validation confidences below all of the calibration split leave none that rejects any of it."""
     calibration, how = scored(1, samples=2000), Thresholds(risks=(0.1,), delta=0.05)
-    val = Scored(np.linspace(0, 1, 101), np.ones(101, bool))
+    val = ScoredSplit(np.linspace(0, 1, 101), np.ones(101, bool))
     (found,) = thresholds(val, calibration, scored(2), how)
     assert 0.3 < found["threshold"] < 0.9 and round(found["threshold"], 9) in np.linspace(0, 1, 101).round(9)
-    (at_it,) = thresholds(val, calibration, Scored(np.array([found["threshold"], 0]), np.array([True, True])), how)
+    (at_it,) = thresholds(val, calibration, ScoredSplit(np.array([found["threshold"], 0]), np.array([True, True])), how)
     assert at_it["test"] == {"coverage": 0.5, "risk": 0, "kept": True}
-    (other,) = thresholds(Scored(val.confidence - 2, val.correct), calibration, scored(2), how)
+    (other,) = thresholds(ScoredSplit(val.confidence - 2, val.correct), calibration, scored(2), how)
     assert other["threshold"] is None
 
 
 def test_a_risk_that_equals_its_target_keeps_it():
     """k of n wrong, of samples and of images, among n that are all accepted."""
-    sure = Scored(np.ones(2000), np.ones(2000, bool))
+    sure = ScoredSplit(np.ones(2000), np.ones(2000, bool))
     for n in (6, 7, 10, 14, 49):
         targets = tuple(k / n for k in range(1, n))
         for sizes in (None, np.full(n, n)):
             for k, risk in enumerate(targets, start=1):
                 correct = np.arange(n) >= k if sizes is None else np.tile(np.arange(n) >= k, n)
-                (found,) = thresholds(sure, sure, Scored(np.ones(len(correct)), correct, sizes), Thresholds(risks=(risk,), delta=0.1))
+                (found,) = thresholds(sure, sure, ScoredSplit(np.ones(len(correct)), correct, sizes), Thresholds(risks=(risk,), delta=0.1))
                 assert found["test"]["coverage"] == 1 and found["test"]["kept"] is True
-        (broken,) = thresholds(sure, sure, Scored(np.ones(n), np.arange(n) >= 2), Thresholds(risks=(1 / n,), delta=0.1))
+        (broken,) = thresholds(sure, sure, ScoredSplit(np.ones(n), np.arange(n) >= 2), Thresholds(risks=(1 / n,), delta=0.1))
         assert broken["test"] == {"coverage": 1, "risk": 2 / n, "kept": False}
 
 
 def test_of_segmentation_every_image_weighs_the_same():
     """Images of 1, 0 and 3 pixels: accepted and wrong are all of the first, and one pixel of the third."""
-    sure = Scored(np.ones(400), np.ones(400, bool), np.full(100, 4))
-    test = Scored(np.ones(4), np.array([False, True, True, False]), np.array([1, 0, 3]))
+    sure = ScoredSplit(np.ones(400), np.ones(400, bool), np.full(100, 4))
+    test = ScoredSplit(np.ones(4), np.array([False, True, True, False]), np.array([1, 0, 3]))
     (found,) = thresholds(sure, sure, test, Thresholds(risks=(0.5,), delta=0.1))
     assert found["units"] == 100
     assert found["test"] == {"coverage": pytest.approx(1), "risk": pytest.approx((1 + 1 / 3) / 2), "kept": False}
@@ -121,8 +121,8 @@ def test_the_coverage_of_calibration_images_is_theirs_and_not_that_of_their_pixe
     """100 images of one sure pixel and 100 of nine unsure ones; a third of those unsure are wrong."""
     sizes = np.tile([1, 9, 0], 100)
     sure = np.repeat(np.tile([True, False, False], 100), sizes)
-    calibration = Scored(np.where(sure, 0.9, 0.1), sure | (np.arange(1000) % 3 > 0), sizes)
-    val = Scored(np.linspace(0, 1, 101), np.ones(101, bool))
+    calibration = ScoredSplit(np.where(sure, 0.9, 0.1), sure | (np.arange(1000) % 3 > 0), sizes)
+    val = ScoredSplit(np.linspace(0, 1, 101), np.ones(101, bool))
     (found,) = thresholds(val, calibration, calibration, Thresholds(risks=(0.1,), delta=0.1))
     assert 0.1 < found["threshold"] <= 0.9 and found["units"] == 200
     assert found["coverage"] == 0.5
@@ -130,15 +130,15 @@ def test_the_coverage_of_calibration_images_is_theirs_and_not_that_of_their_pixe
 
 
 def test_where_no_threshold_is_feasible_nothing_is_accepted_and_no_promise_is_kept_or_broken():
-    wrong = Scored(np.linspace(0, 1, 50), np.zeros(50, bool))
+    wrong = ScoredSplit(np.linspace(0, 1, 50), np.zeros(50, bool))
     (found,) = thresholds(wrong, wrong, wrong, Thresholds(risks=(0.1,), delta=0.1))
     assert (found["threshold"], found["coverage"], found["bound"]) == (None, 0, None)
     assert found["test"] == {"coverage": 0, "risk": None, "kept": None}
 
 
 def test_where_the_test_split_has_nothing_above_the_threshold_its_risk_is_undefined():
-    calibration = Scored(np.linspace(0, 1, 400), np.linspace(0, 1, 400) > 0.3)
-    (found,) = thresholds(calibration, calibration, Scored(np.array([0.0]), np.array([False])), Thresholds(risks=(0.1,), delta=0.1))
+    calibration = ScoredSplit(np.linspace(0, 1, 400), np.linspace(0, 1, 400) > 0.3)
+    (found,) = thresholds(calibration, calibration, ScoredSplit(np.array([0.0]), np.array([False])), Thresholds(risks=(0.1,), delta=0.1))
     assert found["threshold"] > 0.2
     assert found["test"] == {"coverage": 0, "risk": None, "kept": None}
 

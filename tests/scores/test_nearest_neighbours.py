@@ -117,7 +117,7 @@ def test_the_number_of_distances_at_once_does_not_change_the_score(
     runs: dict[str, Run], task: str, pairs: int, monkeypatch: pytest.MonkeyPatch
 ):
     expected = trust_score(runs[task], samples_per_class=5)
-    monkeypatch.setattr(_neighbours, "PAIRS", pairs)
+    monkeypatch.setattr(_neighbours, "MAX_DISTANCES", pairs)
     assert trust_score(runs[task], samples_per_class=5) == pytest.approx(expected, rel=1e-3)
 
 

@@ -48,7 +48,7 @@ def digits_run(runs: dict[str, Run]) -> Run:
 
 def stored_logits(run: Run) -> np.ndarray:
     """float64 (n, classes) of the places that count"""
-    return np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.counted].astype(np.float64)
+    return np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.is_labelled].astype(np.float64)
 
 
 @both_tasks
@@ -83,11 +83,11 @@ def test_only_tcp_is_an_oracle():
 @both_tasks
 def test_places_come_in_the_order_of_the_labels(runs: dict[str, Run], task: str, chunk: int, monkeypatch: pytest.MonkeyPatch):
     run, maps = runs[task], runs[task].dataset.split("test")[1]
-    monkeypatch.setattr(run_module, "CHUNK", chunk)
-    assert np.array_equal(run.over_logits(lambda logits, labels: labels), run.labels)
-    assert np.array_equal(run.over_logits(lambda logits, labels: logits.argmax(1)), run.predicted)
-    assert np.array_equal(run.over_images(lambda images, labels: labels, maps), run.labels)
-    assert np.mean(run.over_images(lambda images: run.classifier(images).argmax(1)) == run.predicted) > 0.999
+    monkeypatch.setattr(run_module, "PREDICTIONS_PER_CHUNK", chunk)
+    assert np.array_equal(run.map_logits(lambda logits, labels: labels), run.labels)
+    assert np.array_equal(run.map_logits(lambda logits, labels: logits.argmax(1)), run.predicted)
+    assert np.array_equal(run.map_images(lambda images, labels: labels, maps), run.labels)
+    assert np.mean(run.map_images(lambda images: run.classifier(images).argmax(1)) == run.predicted) > 0.999
     assert np.array_equal(run.labels, [label for label in maps.ravel() if label != run.dataset.void])
 
 

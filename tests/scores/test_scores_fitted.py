@@ -13,7 +13,7 @@ from confidnet_core.config.registry import find
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.scores.log_odds import log_odds
 from confidnet_core.scores.max_logit_pnorm import best_order, max_logit_pnorm
-from confidnet_core.scores.temperature import RANGE, best_temperature, temperature
+from confidnet_core.scores.temperature import TEMPERATURE_RANGE, best_temperature, temperature
 from confidnet_core.scoring import run as run_module
 from confidnet_core.scoring.run import Run
 
@@ -48,8 +48,8 @@ def test_no_other_temperature_has_a_smaller_cross_entropy():
 
 def test_a_classifier_without_an_error_has_a_temperature_near_0_and_one_without_a_success_the_largest():
     logits = 5 * torch.eye(4, dtype=torch.float64)
-    assert RANGE[0] < best_temperature(logits, torch.arange(4)) < 0.1
-    assert best_temperature(logits, (torch.arange(4) + 1) % 4) == pytest.approx(RANGE[1], rel=1e-2)
+    assert TEMPERATURE_RANGE[0] < best_temperature(logits, torch.arange(4)) < 0.1
+    assert best_temperature(logits, (torch.arange(4) + 1) % 4) == pytest.approx(TEMPERATURE_RANGE[1], rel=1e-2)
 
 
 def test_temperature_scaling_undoes_a_scale_of_all_logits(runs: dict[str, Run], tmp_path: Path):
@@ -62,8 +62,8 @@ def test_temperature_scaling_undoes_a_scale_of_all_logits(runs: dict[str, Run], 
 @pytest.mark.parametrize("task", ["digits", "segmentation"])
 def test_temperature_scaled_confidence_is_mcp_of_the_scaled_logits(task: str, runs: dict[str, Run]):
     run = runs[task]
-    logits = np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.counted].astype(float)
-    scaled = logits / best_temperature(*run.validation.some_logits())
+    logits = np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.is_labelled].astype(float)
+    scaled = logits / best_temperature(*run.validation.subsample_logits())
     probability = (np.exp(scaled) / np.exp(scaled).sum(1, keepdims=True)).max(1)
     assert 1 / (1 + np.exp(-temperature(run))) == pytest.approx(probability, abs=1e-9)
 
@@ -74,11 +74,11 @@ def test_temperature_scaled_confidence_is_mcp_of_the_scaled_logits(task: str, ru
 def test_some_logits_are_those_of_places_evenly_apart(
     task: str, most: int, chunk: int, runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(run_module, "CHUNK", chunk)
+    monkeypatch.setattr(run_module, "PREDICTIONS_PER_CHUNK", chunk)
     run = runs[task].validation
-    everything = np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.counted]
+    everything = np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.is_labelled]
     every = -(-len(everything) // most)
-    logits, labels = run.some_logits(most)
+    logits, labels = run.subsample_logits(most)
     assert len(labels) <= most
     np.testing.assert_array_equal(logits, everything[::every])
     np.testing.assert_array_equal(labels, run.labels[::every])

@@ -81,7 +81,7 @@ def seen(run: Run, view: View) -> np.ndarray:
         place = (min(max(y + view.down, 0), height - 1), min(max((width - 1 - x if view.mirrored else x) + view.right, 0), width - 1))
         shows = view.apply(torch.tensor(run.predicted_maps[image]))[place]  # beyond the edge, the prediction of what the edge shows
         found[image, y, x] = probability[image, *place, int(shows)]
-    return (np.log(found) - np.log1p(-found))[run.counted]
+    return (np.log(found) - np.log1p(-found))[run.is_labelled]
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

@@ -12,7 +12,7 @@ from small import answering, small_digits, trained_runs
 from small_params import VALID, load, replace
 
 from confidnet_core.config.registry import marks, names
-from confidnet_core.data import SCORED, save_dataset
+from confidnet_core.data import SCORED_SPLITS, save_dataset
 from confidnet_core.files import read_json
 from confidnet_core.scores.ensemble import ensemble
 from confidnet_core.scores.ensemble_probability import ensemble_probability
@@ -48,18 +48,18 @@ def of_seeds(trained: Run, folder: Path, seeds: list[int]) -> list[Run]:
 
 def mean_softmax(runs: list[Run]) -> np.ndarray:
     """float64 (n, classes), over all places at once"""
-    logits = [np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.counted].astype(np.float64) for run in runs]
+    logits = [np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.is_labelled].astype(np.float64) for run in runs]
     return np.mean([softmax(one, axis=1) for one in logits], axis=0)
 
 
 @pytest.mark.parametrize("chunk", [2**20, 1])
-@pytest.mark.parametrize("split", SCORED)
+@pytest.mark.parametrize("split", SCORED_SPLITS)
 @both_tasks
 def test_the_scores_are_those_of_the_mean_of_the_softmaxes(
     trained: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, split: str, chunk: int
 ):
-    monkeypatch.setattr(ensembles, "CHUNK", chunk)
-    runs = [run.on(split) for run in of_seeds(trained[task], tmp_path, [4, 0, 7])]
+    monkeypatch.setattr(ensembles, "PREDICTIONS_PER_CHUNK", chunk)
+    runs = [run.on_split(split) for run in of_seeds(trained[task], tmp_path, [4, 0, 7])]
     mean = mean_softmax(runs)
     if split != "calibration":  # where `answering` gives all seeds the same logits
         assert not np.array_equal(runs[0].predicted, runs[1].predicted)

@@ -20,7 +20,7 @@ from confidnet_core.config.registry import marks, names
 from confidnet_core.evaluation.calibrators import fit_calibrator
 from confidnet_core.evaluation.result import RANK
 from confidnet_core.files import read_json, write_json
-from confidnet_core.scoring.fitted import checked, load_fitted, save_fitted
+from confidnet_core.scoring.fitted import load_fitted, require_storable, save_fitted
 from confidnet_core.scoring.run import Run
 from confidnet_core.serving.packing import add_networks, best_score, pack
 from confidnet_core.serving.registering import REQUIREMENTS
@@ -71,7 +71,7 @@ def served(run: Run, method: str, params: Params, folder: Path, patch: pytest.Mo
 @pytest.mark.parametrize("method", SERVED)
 def test_a_served_confidence_is_the_stored_one(runs, params, task, method, tmp_path, monkeypatch):
     run, stored = runs[task], np.load(f"data/scores/{task}/seed0/{method}/test.npy")
-    images, counted, predicted = np.array(run.images), run.counted, np.array(run.predicted_maps)
+    images, counted, predicted = np.array(run.images), run.is_labelled, np.array(run.predicted_maps)
     answers = served(run, method, params, tmp_path, monkeypatch).predict(images)
     np.testing.assert_array_equal(answers["confidence"][counted], stored)  # the same batches: bit for bit
     np.testing.assert_array_equal(answers["class_index"], predicted)
@@ -81,7 +81,7 @@ def test_a_served_confidence_is_the_stored_one(runs, params, task, method, tmp_p
 @pytest.mark.parametrize("method", ["stack", "confidnet"])
 def test_in_other_batches_it_differs_by_rounding_only(runs, params, task, method, tmp_path, monkeypatch):
     stored, run = np.load(f"data/scores/{task}/seed0/{method}/test.npy"), runs[task]
-    images, counted = np.array(run.images), run.counted
+    images, counted = np.array(run.images), run.is_labelled
     model = served(run, method, params, tmp_path, monkeypatch)
     one_by_one = np.concatenate([model.predict(images[[at]])["confidence"] for at in range(min(len(images), 20))])
     inside = counted[: len(one_by_one)]
@@ -178,14 +178,14 @@ import torch
 
 def {name}(run):
     shift = run.{kept}(middle)
-    return run.over_logits(lambda logits, _: logits.amax(1) - shift)
+    return run.map_logits(lambda logits, _: logits.amax(1) - shift)
 
 def middle(run):
-    return float(run.validation.some_logits()[0].median())
+    return float(run.validation.subsample_logits()[0].median())
 """
 
 
-@pytest.mark.parametrize(("kept", "is_served"), [("fitted", True), ("once", False)])
+@pytest.mark.parametrize(("kept", "is_served"), [("fitted", True), ("cached", False)])
 def test_a_score_of_ones_own_is_served_once_it_says_what_it_fitted(runs, params, tmp_path, monkeypatch, kept, is_served):
     name = f"shifted_{kept}"
     own = ModuleType(f"confidnet_core.scores.{name}")
@@ -225,7 +225,7 @@ def test_fitted_values_come_back_as_they_were(tmp_path):
 
 def test_a_fitted_value_that_no_file_can_hold_is_refused_by_name():
     with pytest.raises(ValueError, match=r"stack\.fit fitted a numpy\.ndarray; expected numbers, text.*torch\.from_numpy"):
-        checked([1.0, np.zeros(2)], "stack.fit")
+        require_storable([1.0, np.zeros(2)], "stack.fit")
 
 
 def test_a_damaged_file_of_fitted_values_is_named(tmp_path):
