@@ -1,4 +1,4 @@
-"""DOCTOR: odds of a label drawn from the softmax. The variant alpha: the odds that it is the true one. Granese et al. 2021, arXiv:2106.02395."""
+"""DOCTOR: odds of a label drawn from the softmax. The odds (alpha) that it is the true one. Granese et al. 2021, arXiv:2106.02395."""
 
 import numpy as np
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Free energy of the logits, negated. It was designed to detect out-of-distribution inputs, not errors. Liu et al. 2020, arXiv:2010.03759."""
+"""Free energy of the logits, negated. Designed for out-of-distribution inputs, not errors. Liu et al. 2020, arXiv:2010.03759."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Distance to the k-th nearest training sample. It was designed to detect out-of-distribution inputs, not errors. Sun et al. 2022, arXiv:2204.06507."""
+"""Distance to the k-th nearest training sample. Designed for out-of-distribution inputs, not errors. Sun et al. 2022, arXiv:2204.06507."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""Maximum logit. It was designed to detect out-of-distribution inputs, not errors. Hendrycks et al. 2022, arXiv:1911.11132."""
+"""Maximum logit. Designed for out-of-distribution inputs, not errors. Hendrycks et al. 2022, arXiv:1911.11132."""
 
 import numpy as np
 

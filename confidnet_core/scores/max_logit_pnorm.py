@@ -17,8 +17,8 @@ NORM_ORDERS = tuple(range(1, 11))
 def max_logit_pnorm(run: Run) -> np.ndarray:
     """Return the largest centred logit over the p-norm of the centred logits, in [0, 1], float64 (n,).
 
-    p is the one of NORM_ORDERS with the lowest AURC on up to 2^20 validation samples or pixels. Where no p is better than MCP, the score is
-    the log-odds of MCP, any real number.
+    p is the one of NORM_ORDERS with the lowest AURC on up to 2^20 validation samples or pixels. Where no p is better than MCP, the score
+    is the log-odds of MCP, any real number.
     """
     order = run.fitted(_fitted)
     return run.map_logits(lambda logits, _: _normalised_max_logit(logits, order))

@@ -1,4 +1,4 @@
-"""MC dropout: mean entropy of the passes. It measures the uncertainty that all stochastic passes share. Depeweg et al. 2018, arXiv:1710.07283."""
+"""MC dropout: mean entropy of the passes. It measures the uncertainty that all passes share. Depeweg et al. 2018, arXiv:1710.07283."""
 
 import numpy as np
 

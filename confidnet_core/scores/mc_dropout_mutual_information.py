@@ -6,7 +6,10 @@ from confidnet_core.scoring.run import Run
 
 
 def mc_dropout_mutual_information(run: Run) -> np.ndarray:
-    """Return minus the mutual information of prediction and weights in nats, at most 0, float64 (n,): predictive minus expected entropy."""
+    """Return minus the mutual information of prediction and weights in nats, at most 0, float64 (n,).
+
+    The mutual information is the predictive minus the expected entropy.
+    """
     return -(run.dropout_quantity("predictive_entropy") - run.dropout_quantity("expected_entropy")).clip(
         min=0
     )  # rounding can make it negative

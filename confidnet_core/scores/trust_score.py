@@ -1,4 +1,4 @@
-"""Trust Score: ratio of distances to classes. Distance to the nearest other class over that to the predicted one. Jiang et al. 2018, arXiv:1805.11783.
+"""Trust Score: ratio of distances to classes. The nearest other class over the predicted one. Jiang et al. 2018, arXiv:1805.11783.
 
 Every labelled pixel of a segmentation is scored.
 """
