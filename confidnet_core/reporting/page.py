@@ -184,7 +184,7 @@ def _scores(stored: StoredResults, curves: Mapping[str, pd.DataFrame], styles: M
                 "name": style.label,
                 "colours": charts.both_colours(style.colour),
                 "what": (sys.modules[modules[method]].__doc__ or "").strip().partition("\n")[0],
-                "how": read_json(stored.thresholds(method) / "calibration.json")["how"],
+                "how": read_json(stored.thresholds_folder(method) / "calibration.json")["how"],
                 "outcomes": charts.outcomes(histogram),
                 "reliability": charts.reliability(bins),
             }

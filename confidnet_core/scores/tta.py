@@ -1,4 +1,4 @@
-"""Test-time augmentation: mean log-odds of views. The views are shifted or mirrored copies. Bahat & Shakhnarovich 2020, arXiv:2006.16705."""
+"""Test-time augmentation: mean log-odds of views. They are shifted or mirrored copies. Bahat & Shakhnarovich 2020, arXiv:2006.16705."""
 
 import numpy as np
 

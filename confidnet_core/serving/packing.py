@@ -42,7 +42,7 @@ def best_score(stored: StoredResults, params: Params, folder: Path) -> Candidate
     ValueError where none can be served, or where a file is missing.
     """
     skipped: list[str] = []
-    for score in sorted((_on_validation(stored, method) for method in stored.compared()), key=_aupr_error, reverse=True):
+    for score in sorted((_on_validation(stored, method) for method in stored.compared_methods()), key=_aupr_error, reverse=True):
         try:
             return pack(stored, score.method, params, folder / score.method, tuple(skipped))
         except NotServedError as error:
@@ -72,7 +72,7 @@ def pack(stored: StoredResults, method: str, params: Params, folder: Path, skipp
         "recipes": params.benchmark(stored.benchmark).model_dump(),
     }
     write_json(folder / "model.json", facts)
-    for path in (score_folder / FILE, stored.thresholds(method) / "threshold.json"):
+    for path in (score_folder / FILE, stored.thresholds_folder(method) / "threshold.json"):
         if not path.exists():
             raise ValueError(f"{path} does not exist; `dvc repro` makes it")
         shutil.copyfile(path, folder / path.name)

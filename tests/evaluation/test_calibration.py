@@ -28,7 +28,7 @@ def with_errors(errors: int, n: int = 400) -> tuple[np.ndarray, np.ndarray]:
 def test_a_probability_is_left_as_it_is():
     confidence = np.array([0.0, 0.3, 1.0], np.float32)
     calibrator = fit_calibrator(confidence, np.array([True, False, False]), "probability")
-    assert calibrator.how == "as it is"
+    assert calibrator.description == "as it is"
     np.testing.assert_array_equal(calibrator(confidence), confidence.astype(np.float64))
 
 
@@ -36,7 +36,7 @@ def test_log_odds_become_their_probability():
     probability = np.array([1e-12, 0.25, 0.5, 0.9, 1 - 1e-12])
     log_odds = np.log(probability / (1 - probability))
     calibrator = fit_calibrator(log_odds, np.array([True] * 5), "log_odds")
-    assert calibrator.how == "sigmoid"
+    assert calibrator.description == "sigmoid"
     np.testing.assert_allclose(calibrator(log_odds), probability, rtol=1e-9)
     np.testing.assert_array_equal(calibrator([-1e4, 1e4]), [0, 1])
 
@@ -44,7 +44,7 @@ def test_log_odds_become_their_probability():
 def test_a_rank_is_learned_by_isotonic_regression_which_is_that_of_scikit_learn_with_two_samples_more_at_both_ends():
     confidence, correct = synthetic(500)
     calibrator = fit_calibrator(confidence, correct, "rank")
-    assert calibrator.how == "isotonic on 500 validation samples"
+    assert calibrator.description == "isotonic on 500 validation samples"
     low, high = confidence.min(), confidence.max()
     reference = IsotonicRegression(out_of_bounds="clip")
     reference.fit(np.concatenate([confidence, [low, low, high, high]]), np.concatenate([correct, [0, 1, 0, 1]]))
@@ -74,7 +74,7 @@ def test_one_right_sample_at_the_top_does_not_lower_those_below_it():
 def test_few_errors_or_few_successes_give_a_sigmoid(errors: int, method: str, of_errors: bool):
     confidence, correct = with_errors(errors)
     calibrator = fit_calibrator(*((confidence, correct) if of_errors else (-confidence, ~correct)), "rank")
-    assert calibrator.how == f"{method} on 400 validation samples"
+    assert calibrator.description == f"{method} on 400 validation samples"
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
@@ -105,7 +105,7 @@ def test_a_score_that_ranks_the_wrong_way_round_is_worth_a_constant():
 @pytest.mark.parametrize(("right", "n", "expected"), [(8, 8, 9 / 10), (0, 8, 1 / 10), (1, 1, 2 / 3), (0, 1, 1 / 3)])
 def test_a_single_outcome_has_the_probability_of_the_rule_of_succession(right: int, n: int, expected: float):
     calibrator = fit_calibrator(np.arange(n), np.arange(n) < right, "rank")
-    assert calibrator.how == f"constant on {n:,} validation samples"
+    assert calibrator.description == f"constant on {n:,} validation samples"
     np.testing.assert_array_equal(calibrator([-5, 0, 99]), [expected] * 3)
 
 
@@ -143,7 +143,7 @@ def test_many_samples_are_thinned_evenly():
     n = 3 * MAX_SAMPLES + 5
     confidence = np.arange(n, dtype=np.float32)  # sorted: a part from either end would have one outcome
     calibrator = fit_calibrator(confidence, confidence >= n / 2, "rank")
-    assert calibrator.how == f"isotonic on {MAX_SAMPLES:,} validation samples"
+    assert calibrator.description == f"isotonic on {MAX_SAMPLES:,} validation samples"
     np.testing.assert_allclose(calibrator([0, n / 2 - 9, n / 2 + 9, n]), [0, 0, 1, 1], atol=1e-5)
 
 

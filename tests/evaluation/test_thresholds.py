@@ -12,7 +12,7 @@ from small_params import changed, load
 
 from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.data import save_dataset
-from confidnet_core.evaluation.thresholds import ScoredSplit, reliability, save_thresholds, thresholds
+from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.files import read_json
 from confidnet_core.metrics.calibration import bootstrap_calibration, calibration_metrics
 from confidnet_core.metrics.guarantee import threshold_with_guarantee
@@ -20,7 +20,7 @@ from confidnet_core.networks.inference import Predictions, save_predictions
 from stages import evaluate
 from stages import thresholds as stage
 
-HOW = Bootstrap(resamples=100, level=0.95, seed=3)
+SETTINGS = Bootstrap(resamples=100, level=0.95, seed=3)
 
 
 def scored(seed: int, samples: int = 600) -> ScoredSplit:
@@ -36,8 +36,8 @@ def logit(scored: ScoredSplit) -> ScoredSplit:
 
 def test_a_probability_stays_as_it_is_and_log_odds_become_one():
     val, test = scored(0), scored(1)
-    plain, odds = reliability(val, test, "probability", HOW), reliability(logit(val), logit(test), "log_odds", HOW)
-    assert (plain.how, odds.how) == ("as it is", "sigmoid")
+    plain, odds = reliability(val, test, "probability", SETTINGS), reliability(logit(val), logit(test), "log_odds", SETTINGS)
+    assert (plain.calibrator, odds.calibrator) == ("as it is", "sigmoid")
     assert plain.metrics == calibration_metrics(test.confidence, test.correct) == pytest.approx(odds.metrics)
     assert np.array_equal(plain.replicates, bootstrap_calibration(test.confidence, test.correct, resamples=100, seed=3))
 
@@ -46,7 +46,7 @@ def test_replicates_of_segmentation_are_of_whole_images():
     """In the plainest way: the Brier score of the images that each resample draws, one with no pixel among them."""
     sizes, whole = np.array([400, 0, 150, 50]), scored(1)
     test = ScoredSplit(whole.confidence, whole.correct & (np.arange(600) > 300), sizes)
-    found = reliability(scored(0), test, "probability", HOW)
+    found = reliability(scored(0), test, "probability", SETTINGS)
     squares = np.split((test.confidence - test.correct) ** 2, np.cumsum(sizes)[:-1])
     drawn = np.random.default_rng(3).integers(4, size=(100, 4))
     expected = [np.concatenate([squares[image] for image in row]).mean() for row in drawn]
@@ -56,23 +56,23 @@ def test_replicates_of_segmentation_are_of_whole_images():
 def test_any_other_scale_is_learned_on_validation_data_alone():
     val, test = scored(0, samples=5000), scored(1)
     far_off = ScoredSplit(val.confidence**20, val.correct), ScoredSplit(test.confidence**20, test.correct)
-    found = reliability(*far_off, "rank", HOW)
-    assert found.how == "isotonic on 5,000 validation samples"
+    found = reliability(*far_off, "rank", SETTINGS)
+    assert found.calibrator == "isotonic on 5,000 validation samples"
     assert found.metrics["ece"] < 0.06 < 0.3 < calibration_metrics(far_off[1].confidence, test.correct)["ece"]
-    turned = reliability(far_off[0], ScoredSplit(far_off[1].confidence, ~test.correct), "rank", HOW)
+    turned = reliability(far_off[0], ScoredSplit(far_off[1].confidence, ~test.correct), "rank", SETTINGS)
     assert turned.curve[["probability", "count"]].equals(found.curve[["probability", "count"]])
     assert np.allclose(turned.curve["accuracy"], 1 - found.curve["accuracy"])
 
 
 def test_the_curve_has_the_bins_that_hold_something():
     test = ScoredSplit(np.array([0.1, 0.12, 0.99]), np.array([False, True, True]))
-    curve = reliability(scored(0), test, "probability", HOW).curve
+    curve = reliability(scored(0), test, "probability", SETTINGS).curve
     assert curve.to_dict("list") == {"probability": [pytest.approx(0.11), 0.99], "accuracy": [0.5, 1], "count": [2, 1]}
 
 
 def test_what_a_threshold_did_on_the_test_split_by_hand():
     val, calibration = scored(0), scored(1, samples=2000)
-    (found,) = thresholds(val, calibration, scored(2, samples=900), Thresholds(risks=(0.1,), delta=0.05))
+    (found,) = guaranteed_thresholds(val, calibration, scored(2, samples=900), Thresholds(risks=(0.1,), delta=0.05))
     promised = threshold_with_guarantee(calibration.confidence, calibration.correct, risk=0.1, delta=0.05, elsewhere=val.confidence)
     assert found["threshold"] == promised.threshold and found["bound"] == promised.bound <= 0.1
     test = scored(2, samples=900)
@@ -86,11 +86,11 @@ def test_the_thresholds_tried_are_ranks_of_the_validation_confidences():
     """What equals one is accepted; validation confidences below all of the calibration split leave none that rejects any of it."""
     calibration, how = scored(1, samples=2000), Thresholds(risks=(0.1,), delta=0.05)
     val = ScoredSplit(np.linspace(0, 1, 101), np.ones(101, bool))
-    (found,) = thresholds(val, calibration, scored(2), how)
+    (found,) = guaranteed_thresholds(val, calibration, scored(2), how)
     assert 0.3 < found["threshold"] < 0.9 and round(found["threshold"], 9) in np.linspace(0, 1, 101).round(9)
-    (at_it,) = thresholds(val, calibration, ScoredSplit(np.array([found["threshold"], 0]), np.array([True, True])), how)
+    (at_it,) = guaranteed_thresholds(val, calibration, ScoredSplit(np.array([found["threshold"], 0]), np.array([True, True])), how)
     assert at_it["test"] == {"coverage": 0.5, "risk": 0, "kept": True}
-    (other,) = thresholds(ScoredSplit(val.confidence - 2, val.correct), calibration, scored(2), how)
+    (other,) = guaranteed_thresholds(ScoredSplit(val.confidence - 2, val.correct), calibration, scored(2), how)
     assert other["threshold"] is None
 
 
@@ -102,9 +102,11 @@ def test_a_risk_that_equals_its_target_keeps_it():
         for sizes in (None, np.full(n, n)):
             for k, risk in enumerate(targets, start=1):
                 correct = np.arange(n) >= k if sizes is None else np.tile(np.arange(n) >= k, n)
-                (found,) = thresholds(sure, sure, ScoredSplit(np.ones(len(correct)), correct, sizes), Thresholds(risks=(risk,), delta=0.1))
+                (found,) = guaranteed_thresholds(
+                    sure, sure, ScoredSplit(np.ones(len(correct)), correct, sizes), Thresholds(risks=(risk,), delta=0.1)
+                )
                 assert found["test"]["coverage"] == 1 and found["test"]["kept"] is True
-        (broken,) = thresholds(sure, sure, ScoredSplit(np.ones(n), np.arange(n) >= 2), Thresholds(risks=(1 / n,), delta=0.1))
+        (broken,) = guaranteed_thresholds(sure, sure, ScoredSplit(np.ones(n), np.arange(n) >= 2), Thresholds(risks=(1 / n,), delta=0.1))
         assert broken["test"] == {"coverage": 1, "risk": 2 / n, "kept": False}
 
 
@@ -112,7 +114,7 @@ def test_of_segmentation_every_image_weighs_the_same():
     """Images of 1, 0 and 3 pixels: accepted and wrong are all of the first, and one pixel of the third."""
     sure = ScoredSplit(np.ones(400), np.ones(400, bool), np.full(100, 4))
     test = ScoredSplit(np.ones(4), np.array([False, True, True, False]), np.array([1, 0, 3]))
-    (found,) = thresholds(sure, sure, test, Thresholds(risks=(0.5,), delta=0.1))
+    (found,) = guaranteed_thresholds(sure, sure, test, Thresholds(risks=(0.5,), delta=0.1))
     assert found["units"] == 100
     assert found["test"] == {"coverage": pytest.approx(1), "risk": pytest.approx((1 + 1 / 3) / 2), "kept": False}
 
@@ -123,7 +125,7 @@ def test_the_coverage_of_calibration_images_is_theirs_and_not_that_of_their_pixe
     sure = np.repeat(np.tile([True, False, False], 100), sizes)
     calibration = ScoredSplit(np.where(sure, 0.9, 0.1), sure | (np.arange(1000) % 3 > 0), sizes)
     val = ScoredSplit(np.linspace(0, 1, 101), np.ones(101, bool))
-    (found,) = thresholds(val, calibration, calibration, Thresholds(risks=(0.1,), delta=0.1))
+    (found,) = guaranteed_thresholds(val, calibration, calibration, Thresholds(risks=(0.1,), delta=0.1))
     assert 0.1 < found["threshold"] <= 0.9 and found["units"] == 200
     assert found["coverage"] == 0.5
     assert found["test"] == {"coverage": 0.5, "risk": 0, "kept": True}
@@ -131,22 +133,24 @@ def test_the_coverage_of_calibration_images_is_theirs_and_not_that_of_their_pixe
 
 def test_where_no_threshold_is_feasible_nothing_is_accepted_and_no_promise_is_kept_or_broken():
     wrong = ScoredSplit(np.linspace(0, 1, 50), np.zeros(50, bool))
-    (found,) = thresholds(wrong, wrong, wrong, Thresholds(risks=(0.1,), delta=0.1))
+    (found,) = guaranteed_thresholds(wrong, wrong, wrong, Thresholds(risks=(0.1,), delta=0.1))
     assert (found["threshold"], found["coverage"], found["bound"]) == (None, 0, None)
     assert found["test"] == {"coverage": 0, "risk": None, "kept": None}
 
 
 def test_where_the_test_split_has_nothing_above_the_threshold_its_risk_is_undefined():
     calibration = ScoredSplit(np.linspace(0, 1, 400), np.linspace(0, 1, 400) > 0.3)
-    (found,) = thresholds(calibration, calibration, ScoredSplit(np.array([0.0]), np.array([False])), Thresholds(risks=(0.1,), delta=0.1))
+    (found,) = guaranteed_thresholds(
+        calibration, calibration, ScoredSplit(np.array([0.0]), np.array([False])), Thresholds(risks=(0.1,), delta=0.1)
+    )
     assert found["threshold"] > 0.2
     assert found["test"] == {"coverage": 0, "risk": None, "kept": None}
 
 
 def test_the_files_are_whole_json_and_replace_former_ones(tmp_path: Path):
-    promises = thresholds(scored(0), scored(1), scored(2), Thresholds(risks=(0.001, 0.2), delta=0.1))
+    promises = guaranteed_thresholds(scored(0), scored(1), scored(2), Thresholds(risks=(0.001, 0.2), delta=0.1))
     for samples in (300, 600):
-        found = reliability(scored(0, samples), scored(2), "rank", HOW)
+        found = reliability(scored(0, samples), scored(2), "rank", SETTINGS)
         save_thresholds(tmp_path / "mcp", found, promises)
     assert sorted(path.name for path in (tmp_path / "mcp").iterdir()) == [
         "calibration.json",
@@ -154,7 +158,7 @@ def test_the_files_are_whole_json_and_replace_former_ones(tmp_path: Path):
         "replicates.npy",
         "threshold.json",
     ]
-    assert read_json(tmp_path / "mcp/calibration.json") == {"how": found.how, "metrics": found.metrics}
+    assert read_json(tmp_path / "mcp/calibration.json") == {"how": found.calibrator, "metrics": found.metrics}
     assert json.loads((tmp_path / "mcp/threshold.json").read_text())["thresholds"] == promises
     assert promises[0]["threshold"] is None and promises[1]["threshold"] is not None
     assert pd.read_csv(tmp_path / "mcp/reliability.csv")["count"].sum() == 600
@@ -162,7 +166,7 @@ def test_the_files_are_whole_json_and_replace_former_ones(tmp_path: Path):
 
 
 def test_a_failed_save_leaves_the_former_files_and_nan_is_stored_as_null(tmp_path: Path):
-    found = reliability(scored(0), scored(2), "rank", HOW)
+    found = reliability(scored(0), scored(2), "rank", SETTINGS)
     save_thresholds(tmp_path / "mcp", replace(found, metrics={"ece": np.nan}), [{"risk": 0.1, "coverage": np.nan}])
     before = {path.name: path.read_bytes() for path in (tmp_path / "mcp").iterdir()}
     for name in ("calibration", "threshold"):

@@ -11,7 +11,7 @@ from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.data import PREPARED_SPLITS, Dataset, save_dataset
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import save_replicates
-from confidnet_core.evaluation.thresholds import ScoredSplit, reliability, save_thresholds, thresholds
+from confidnet_core.evaluation.thresholds import ScoredSplit, reliability, save_thresholds
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.networks.artifacts import save_history
 from confidnet_core.networks.inference import Predictions, save_predictions
@@ -61,7 +61,7 @@ def lay_out(name: str, labels: np.ndarray, seeds: tuple[int, ...], blur: float =
             test, place = of["test"], f"{name}/seed{seed}/{method}"
             one = evaluate(test.confidence, test.correct, **facts)
             save_evaluation(Path("data/scores") / place, {split: of[split].confidence for split in SCORED_SPLITS}, one, one, {})
-            promised = thresholds(of["val"], of["calibration"], test, Thresholds(risks=(0.3,), delta=0.1))
+            promised = guaranteed_thresholds(of["val"], of["calibration"], test, Thresholds(risks=(0.3,), delta=0.1))
             save_thresholds(Path("data/thresholds") / place, reliability(of["val"], test, "rank", HOW), promised)
             save_replicates(paths.replicates(name, seed, method), bootstrap(test.confidence, test.correct, resamples=100, seed=0))
         for training in TRAININGS:

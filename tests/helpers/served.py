@@ -12,7 +12,7 @@ from confidnet_core.config.registry import find
 from confidnet_core.data import SCORED_SPLITS
 from confidnet_core.evaluation.result import RANK, evaluate, save_evaluation
 from confidnet_core.evaluation.stored import StoredResults
-from confidnet_core.evaluation.thresholds import ScoredSplit, save_thresholds, thresholds
+from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, save_thresholds
 from confidnet_core.evaluation.thresholds import reliability as calibrated
 from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.inference import predict, prediction_metrics, save_predictions
@@ -48,7 +48,7 @@ def score(run: Run, methods: Iterable[str], root: Path) -> None:
         save_evaluation(root / "data/scores" / folder, confidence, found["test"], found["val"], {}, part.save_fitted)
         scored = {split: ScoredSplit(confidence[split], one.correct, _sizes(one)) for split, one in splits.items()}
         reliable = calibrated(scored["val"], scored["test"], facts["scale"], Bootstrap(resamples=100, level=0.95, seed=0))
-        promises = thresholds(scored["val"], scored["calibration"], scored["test"], Thresholds(risks=RISKS, delta=0.1))
+        promises = guaranteed_thresholds(scored["val"], scored["calibration"], scored["test"], Thresholds(risks=RISKS, delta=0.1))
         save_thresholds(root / "data/thresholds" / folder, reliable, promises)
 
 
