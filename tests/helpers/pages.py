@@ -11,7 +11,7 @@ from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.data import PREPARED_SPLITS, Dataset, save_dataset
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import save_replicates
-from confidnet_core.evaluation.thresholds import ScoredSplit, reliability, save_thresholds
+from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.networks.artifacts import save_history
 from confidnet_core.networks.inference import Predictions, save_predictions
