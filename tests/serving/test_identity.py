@@ -8,7 +8,7 @@ import pytest
 from project_code import ROOT, entries, reached
 
 from confidnet_core.files import read_json, write_json
-from confidnet_core.serving.identity import FACTS, SERVED, served_digest
+from confidnet_core.serving.identity import FACT_KEYS, SERVED_CODE, served_digest
 
 PACKAGE = ROOT / "confidnet_core"
 
@@ -16,7 +16,10 @@ PACKAGE = ROOT / "confidnet_core"
 @pytest.fixture
 def packed(tmp_path: Path) -> Path:
     """The files of a packed model, as far as a digest looks at them."""
-    facts = dict.fromkeys(FACTS, 0) | {"method": "mcp", "recipes": {"model": {"name": "mlp"}, "baseline": {"epochs": 1}, "mc_dropout": {}}}
+    facts = dict.fromkeys(FACT_KEYS, 0) | {
+        "method": "mcp",
+        "recipes": {"model": {"name": "mlp"}, "baseline": {"epochs": 1}, "mc_dropout": {}},
+    }
     write_json(tmp_path / "model.json", facts)
     write_json(tmp_path / "threshold.json", {"thresholds": [{"risk": 0.05, "threshold": 0.5, "test": {"coverage": 0.9}}]})
     for name in ("fitted.pt", "networks/baseline/weights.pt", "networks/baseline/model.json"):
@@ -67,5 +70,5 @@ def test_what_no_answer_depends_on_makes_none(packed: Path, change: Callable[[Pa
 def test_the_digest_covers_all_code_that_a_served_model_runs():
     code = {path.relative_to(PACKAGE) for path in reached(PACKAGE / "serving/selective_classifier.py", *entries("scores"))}
     others = {path for path in code if path.parts[0] != "scores" and path != Path("__init__.py")}  # the score's own are its entry's
-    assert not [path for path in others if not any(path.is_relative_to(part) for part in SERVED)]
-    assert all((PACKAGE / part).exists() for part in SERVED)
+    assert not [path for path in others if not any(path.is_relative_to(part) for part in SERVED_CODE)]
+    assert all((PACKAGE / part).exists() for part in SERVED_CODE)
