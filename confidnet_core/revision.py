@@ -46,10 +46,10 @@ def _digest(files: Iterable[str], *digests: str) -> str:
 def git(*arguments: str) -> str | None:
     """Return the output of git in the working directory, which may be a temporary copy; None without git or a repository."""
     try:
-        done = subprocess.run(("git", *arguments), capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=60)
+        result = subprocess.run(("git", *arguments), capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return result.stdout.strip() if result.returncode == 0 else None
 
 
 def last_commit(paths: Iterable[str]) -> str | None:
@@ -64,5 +64,5 @@ def last_commit(paths: Iterable[str]) -> str | None:
 
 def package_versions(*packages: str) -> dict[str, str]:
     """Return the versions of Python and of those of the packages that are installed, by name."""
-    versions = {name: next((each.version for each in metadata.distributions(name=name)), None) for name in packages}
+    versions = {name: next((package.version for package in metadata.distributions(name=name)), None) for name in packages}
     return {"Python": platform.python_version()} | {name: version for name, version in versions.items() if version}

@@ -28,8 +28,9 @@ def add_calibration_split(dataset: Dataset, settings: CalibrationSplit) -> Datas
     if calibration_size < 1 or val_size < 1:
         left_out = f" and {gap_size} between them" * dataset.is_segmentation
         raise ValueError(
-            f"{dataset.source}: {len(val)} validation samples would be divided into {max(val_size, 0)} for validation and {calibration_size} "
-            f"for calibration{left_out}; expected at least 1 each: change calibration_split.share or gap in params.yaml, or give more"
+            f"{dataset.source}: {len(val)} validation samples would be divided into {max(val_size, 0)} for validation and "
+            f"{calibration_size} for calibration{left_out}; expected at least 1 each: change calibration_split.share or gap in "
+            "params.yaml, or give more"
         )
     first, last = val[:val_size], val[val_size + gap_size :]
     if not dataset.is_segmentation and np.all(np.diff(val) > 0):

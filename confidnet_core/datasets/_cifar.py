@@ -32,20 +32,20 @@ HARMLESS_GLOBALS = {
 }
 
 
-def read_cifar(name: str, title: str, kind: type, *, val: int, split_seed: int) -> Dataset:
+def read_cifar(name: str, title: str, reader: type, *, val: int, split_seed: int) -> Dataset:
     """Return the data set with images uint8 (n, 3, 32, 32), those of the training files first, then those of the test file.
 
-    name: the data set's raw folder; title: its name in messages; kind: torchvision's CIFAR10 or CIFAR100
+    name: the data set's raw folder; title: its name in messages; reader: torchvision's CIFAR10 or CIFAR100
     Raises ValueError where `val` leaves no training image, and for a file that is missing, damaged, does not fit the others or could run
     code.
     """
     with ExitStack() as stack:
         root = raw_folder(name)
-        folder = _locate(root, kind, stack)
-        remedy = f"put a whole {kind.base_folder} into {root}, or remove what is there, to have {kind.filename} unpacked or downloaded"
-        as_published = _check(folder, kind, remedy)
-        reader = _reader_without_checksums(kind)
-        train, test = reader(folder, train=True), reader(folder, train=False)
+        folder = _locate(root, reader, stack)
+        remedy = f"put a whole {reader.base_folder} into {root}, or remove what is there, to have {reader.filename} unpacked or downloaded"
+        as_published = _check(folder, reader, remedy)
+        unchecked_reader = _reader_without_checksums(reader)
+        train, test = unchecked_reader(folder, train=True), unchecked_reader(folder, train=False)
     return Dataset(
         images=np.concatenate([part.data.transpose(0, 3, 1, 2) for part in (train, test)]),
         labels=np.array(train.targets + test.targets, np.uint8),
@@ -57,24 +57,24 @@ def read_cifar(name: str, title: str, kind: type, *, val: int, split_seed: int) 
     )
 
 
-def _digests(kind: type) -> dict[str, str]:
+def _digests(reader: type) -> dict[str, str]:
     """Return the published md5 of each file by its name; the file of the class names is the last."""
-    return dict([*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])])
+    return dict([*reader.train_list, *reader.test_list, (reader.meta["filename"], reader.meta["md5"])])
 
 
-def _locate(root: Path, kind: type, stack: ExitStack) -> Path:
+def _locate(root: Path, reader: type, stack: ExitStack) -> Path:
     """Return the folder with the data set's files: below `root`, or `root` itself if it holds any of them, or the unpacked archive.
 
     The archive is downloaded if it is missing. It is unpacked below `root`, or, where that is read-only, into a temporary folder that is
     removed when `stack` closes.
     """
-    target, archive, names = root / kind.base_folder, root / kind.filename, list(_digests(kind))
+    target, archive, names = root / reader.base_folder, root / reader.filename, list(_digests(reader))
     if target.is_dir():
         return target
     if any((root / name).is_file() for name in names):
         return root
     if not archive.is_file():
-        download([kind.url], archive, digest=kind.tgz_md5, needed=[f"{kind.filename} or its folder {kind.base_folder}"])
+        download([reader.url], archive, digest=reader.tgz_md5, needed=[f"{reader.filename} or its folder {reader.base_folder}"])
     try:
         with exclusive(target):
             if not target.is_dir():
@@ -83,7 +83,7 @@ def _locate(root: Path, kind: type, stack: ExitStack) -> Path:
     except OSError as error:
         if error.errno not in (EACCES, EPERM, EROFS):
             raise
-    temporary = Path(stack.enter_context(TemporaryDirectory())) / kind.base_folder
+    temporary = Path(stack.enter_context(TemporaryDirectory())) / reader.base_folder
     _unpack(archive, temporary, names)
     return temporary
 
@@ -109,22 +109,22 @@ def _unpack(archive: Path, target: Path, names: list[str]) -> None:
         ) from None
 
 
-def _reader_without_checksums(kind: type) -> type:
+def _reader_without_checksums(reader: type) -> type:
     """Return a subclass of torchvision's reader that accepts any folder name and skips the checksums, for files that _check accepted."""
-    unchecked = {part: [(name, None) for name, _ in getattr(kind, part)] for part in ("train_list", "test_list")}
-    return type(kind.__name__, (kind,), {"base_folder": "", "meta": kind.meta | {"md5": None}} | unchecked)
+    unchecked = {part: [(name, None) for name, _ in getattr(reader, part)] for part in ("train_list", "test_list")}
+    return type(reader.__name__, (reader,), {"base_folder": "", "meta": reader.meta | {"md5": None}} | unchecked)
 
 
-def _check(folder: Path, kind: type, remedy: str) -> bool:
+def _check(folder: Path, reader: type, remedy: str) -> bool:
     """Return whether all files have the published bytes. Raise ValueError where they do not, and a file is missing or malformed."""
-    digests = _digests(kind)
+    digests = _digests(reader)
     for name in digests:
         if not (folder / name).is_file():
             raise ValueError(f"{folder / name} does not exist; {remedy}")
     if all(md5_of(folder / name) == digest for name, digest in digests.items()):
         return True
     *batches, meta = (folder / name for name in digests)
-    classes = _class_names(meta, kind.meta["key"], remedy)
+    classes = _class_names(meta, reader.meta["key"], remedy)
     for path in batches:
         _check_batch(path, len(classes), remedy)
     return False
@@ -163,11 +163,11 @@ def _check_batch(path: Path, classes: int, remedy: str) -> None:
     content = _unpickled(path, remedy)
     images, labels = content.get("data"), content.get("labels", content.get("fine_labels"))  # in the order of torchvision
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != 3072:
-        got = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else "no array"
-        raise ValueError(f"{path} holds {got} under 'data'; expected uint8 (n, 3072); {remedy}")
+        received = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else "no array"
+        raise ValueError(f"{path} holds {received} under 'data'; expected uint8 (n, 3072); {remedy}")
     if not isinstance(labels, list) or not len(labels) == len(images) > 0:
-        got = f"{len(labels)} labels" if isinstance(labels, list) else "no list of labels"
-        raise ValueError(f"{path} holds {len(images)} images, but {got} under 'labels' or 'fine_labels'; {remedy}")
+        received = f"{len(labels)} labels" if isinstance(labels, list) else "no list of labels"
+        raise ValueError(f"{path} holds {len(images)} images, but {received} under 'labels' or 'fine_labels'; {remedy}")
     unknown = set(map(repr, labels)) - set(map(repr, range(classes)))
     if unknown:
         raise ValueError(f"{path} holds the label {min(unknown)}; expected whole numbers from 0 to {classes - 1}; {remedy}")

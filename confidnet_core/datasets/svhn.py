@@ -56,13 +56,13 @@ def _locate(folder: Path, published: list[list[str]]) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _read(kind: type, path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read images, uint8 (n, 3, 32, 32), and labels (n,), 0 to 9, of one part, by torchvision's SVHN (`kind`) without its checksums."""
-    unchecked = {key: [url, name, None] for key, (url, name, _) in kind.split_list.items()}
+def _read(dataset_class: type, path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read images, uint8 (n, 3, 32, 32), and labels (n,), 0 to 9, of one part, by torchvision's class SVHN without its checksums."""
+    unchecked = {key: [url, name, None] for key, (url, name, _) in dataset_class.split_list.items()}
     remedy = "delete it, to download it anew, or put a whole copy there"
     try:
         _check_tags(path)
-        content = type("SVHN", (kind,), {"split_list": unchecked})(path.parent, split=part)
+        content = type("SVHN", (dataset_class,), {"split_list": unchecked})(path.parent, split=part)
     except Exception as error:  # scipy raises any exception for a damaged file
         raise ValueError(f"{path} is truncated, damaged or no file of SVHN ({type(error).__name__}: {error}); {remedy}") from None
     images, labels = content.data, np.atleast_1d(content.labels)
@@ -72,8 +72,8 @@ def _read(kind: type, path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
             f"{path} holds {images.dtype} X {height_first} and y {labels.shape}; expected uint8 (32, 32, 3, n) and (n, 1); {remedy}"
         )
     if len(labels) == 0 or labels.min() < 0 or labels.max() > 9:
-        got = f"the labels {labels.min()} to {labels.max()}" if len(labels) else "no image"
-        raise ValueError(f"{path} holds {got}; expected digits, 1 to 9, and 10 for zero; {remedy}")
+        received = f"the labels {labels.min()} to {labels.max()}" if len(labels) else "no image"
+        raise ValueError(f"{path} holds {received}; expected digits, 1 to 9, and 10 for zero; {remedy}")
     return images, labels
 
 
