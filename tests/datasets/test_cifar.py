@@ -135,7 +135,7 @@ def test_a_batch_that_does_not_fit_is_named(cifar: Cifar, change: Callable, mess
 
 
 @pytest.mark.parametrize("names", [None, [], ["one"], ["name"] * 257, ["a", 3]])
-def test_class_names_that_cannot_be_are_named(cifar: Cifar, names: object) -> None:
+def test_invalid_class_names_are_refused(cifar: Cifar, names: object) -> None:
     *_, name = cifar.contents
     cifar.contents[name][cifar.reader.meta["key"]] = names
     path = cifar.write(cifar.root, pickle.dumps) / name

@@ -148,7 +148,7 @@ def test_an_image_is_enlarged_along_straight_lines_between_its_pixels(fitted: Ca
     assert np.abs(fitted(image, 8, 12) - ((1 - down) * between[0] + down * between[1])).max() <= 1
 
 
-def test_each_axis_goes_its_own_way(fitted: Callable) -> None:
+def test_one_axis_can_be_reduced_and_the_other_enlarged(fitted: Callable) -> None:
     image = np.repeat(pixels(4, 1, 3), 8, axis=1)  # rows of one colour each
     assert np.abs(fitted(image, 2, 20) - image.reshape(2, 2, 8, 3).mean(axis=(1, 2))[:, None]).max() <= 1
     assert fitted(image, 4, 8).astype(np.uint8).tolist() == image.tolist()
@@ -195,7 +195,7 @@ def test_an_archive_with_a_password_is_refused(archive: Path) -> None:
         tree.read("train/x.png")
 
 
-def test_one_folder_around_all_is_entered_two_are_not(tmp_path: Path) -> None:
+def test_a_single_outer_folder_is_entered_and_two_are_not(tmp_path: Path) -> None:
     for name in ("set/train/a.png", "set/test/b.png", "README.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")

@@ -1,4 +1,4 @@
-"""Scores as probabilities: left as they are, a sigmoid, or learned on validation samples; always monotone and never surer than the data."""
+"""Calibrators: the identity, a sigmoid, or a fit to validation samples; always monotone and never more confident than the data."""
 
 import numpy as np
 import pytest
@@ -85,8 +85,8 @@ def test_platt_scaling_is_a_logistic_regression_towards_platts_targets(scale: fl
     reference = LogisticRegression(C=np.inf, tol=1e-10)
     reference.fit(np.tile(confidence, 2)[:, None], np.repeat([1, 0], 400), sample_weight=np.concatenate([target, 1 - target]))
     grid = np.linspace(-5, 5, 100)
-    found = fit_calibrator(scale * (confidence + 7), correct, "rank")(scale * (grid + 7))
-    np.testing.assert_allclose(found, reference.predict_proba(grid[:, None])[:, 1], atol=1e-4)
+    probability = fit_calibrator(scale * (confidence + 7), correct, "rank")(scale * (grid + 7))
+    np.testing.assert_allclose(probability, reference.predict_proba(grid[:, None])[:, 1], atol=1e-4)
 
 
 def test_platt_scaling_of_outcomes_that_the_score_separates_is_finite():
@@ -126,11 +126,11 @@ def test_it_never_falls_and_lies_strictly_between_0_and_1(errors: int):
 @pytest.mark.parametrize("error_rate", [0.01, 0.2, 0.6])
 def test_a_fit_on_validation_samples_calibrates_test_samples(error_rate: float):
     val, test = synthetic(1000, error_rate, seed=1), synthetic(50_000, error_rate, seed=2)
-    found = calibration_metrics(fit_calibrator(*val, "rank")(test[0]), test[1])
+    calibrated = calibration_metrics(fit_calibrator(*val, "rank")(test[0]), test[1])
     squeezed = calibration_metrics(expit(test[0]), test[1])  # what a sigmoid makes of a score that is no log-odds
     constant = calibration_metrics(np.full(50_000, val[1].mean()), test[1])
-    assert found["ece"] < 0.05 and found["ece"] < squeezed["ece"] / 5
-    assert found["brier"] < constant["brier"] and found["nll"] < constant["nll"]
+    assert calibrated["ece"] < 0.05 and calibrated["ece"] < squeezed["ece"] / 5
+    assert calibrated["brier"] < constant["brier"] and calibrated["nll"] < constant["nll"]
 
 
 def test_a_wrong_prediction_surer_than_all_of_the_fit_costs_no_more_than_the_fit_can_know():

@@ -33,9 +33,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]
 def runs(trained: dict[str, Run], tmp_path: Path) -> dict[str, Run]:
     """Afresh, in a folder that a test may spoil."""
     shutil.copytree(trained["digits"].models.parents[2], tmp_path / "project")
-    place = {"models": Path("models"), "predictions": Path("data/predictions")}
+    folders = {"models": Path("models"), "predictions": Path("data/predictions")}
     return {
-        task: replace(run, **{part: tmp_path / "project" / folder / task / "seed0" for part, folder in place.items()})
+        task: replace(run, **{part: tmp_path / "project" / folder / task / "seed0" for part, folder in folders.items()})
         for task, run in trained.items()
     }
 
@@ -74,16 +74,16 @@ def test_the_metrics_of_the_test_split_stand_at_the_top_and_those_of_the_validat
     assert content["metrics"] != content["val"]["metrics"] and set(content["val"]) == {"samples", "errors", "metrics"}
 
 
-@pytest.mark.parametrize(("place", "key"), [((), "val"), (("val",), "samples"), (("val", "metrics"), "auroc")])
-def test_a_file_of_an_older_version_is_named_with_the_key_that_it_lacks(staged: Path, place: tuple[str, ...], key: str):
+@pytest.mark.parametrize(("path", "key"), [((), "val"), (("val",), "samples"), (("val", "metrics"), "auroc")])
+def test_a_file_of_an_older_version_is_named_with_the_key_that_it_lacks(staged: Path, path: tuple[str, ...], key: str):
     path = staged / "mcp/metrics.json"
     content = part = read_json(path)
-    for name in place:
+    for name in path:
         part = part[name]
     del part[key]
     write_json(path, content)
     Evaluation.read(path)
-    with pytest.raises(ValueError, match=rf"metrics\.json lacks the key {'.'.join([*place, key])}; delete it and run `dvc repro`"):
+    with pytest.raises(ValueError, match=rf"metrics\.json lacks the key {'.'.join([*path, key])}; delete it and run `dvc repro`"):
         Evaluation.read(path, "val")
 
 
@@ -119,11 +119,11 @@ def test_predictions_are_stored_of_each_split(runs: dict[str, Run], root: Path, 
 @both_tasks
 def test_a_split_has_its_own_images_labels_and_predictions_wherever_it_is_asked_for(runs: dict[str, Run], task: str):
     run = runs[task]
-    for split, found in (("test", run.calibration.on_split("test")), ("val", run.calibration.validation), ("calibration", run.calibration)):
+    for split, part in (("test", run.calibration.on_split("test")), ("val", run.calibration.validation), ("calibration", run.calibration)):
         images, labels = run.dataset.split(split)
-        counted = labelled(labels, run.dataset.void)
-        assert np.array_equal(found.images, images) and np.array_equal(found.labels, labels[counted])
-        assert np.array_equal(found.predicted, np.load(run.predictions / split / "predicted.npy")[counted])
+        is_labelled = labelled(labels, run.dataset.void)
+        assert np.array_equal(part.images, images) and np.array_equal(part.labels, labels[is_labelled])
+        assert np.array_equal(part.predicted, np.load(run.predictions / split / "predicted.npy")[is_labelled])
 
 
 @both_tasks

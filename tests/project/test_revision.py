@@ -1,4 +1,4 @@
-"""Which code a network is of: the same wherever the same files lie, another where a file that computes is another."""
+"""The digests of the code: equal for equal files in any checkout, and different where a file that computes differs."""
 
 import platform
 import re
@@ -18,7 +18,7 @@ from confidnet_core.revision import VERSION, git, last_commit, package_code, pac
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the project's code, of which the digests are."""
+    """Copy the project's code and let the digests be those of the copy."""
     folder = tmp_path / "checkout"
     for name in ("confidnet_core", "stages"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,4 +1,4 @@
-"""The stack: what it sees, by brute force; that it is a logistic regression of it; and what it is where that would be worse."""
+"""The stack: its inputs, by brute force; that it is a logistic regression of them; and its fallback where the regression is worse."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,13 +31,13 @@ def logits(run: Run) -> np.ndarray:
 
 
 def odds(maps: np.ndarray) -> np.ndarray:
-    """log(p / (1 - p)) of the largest softmax probability over the second axis"""
+    """Return log(p / (1 - p)) of the largest softmax probability over the second axis."""
     ordered = np.sort(maps, axis=1)
     return ordered[:, -1] - np.log(np.exp(ordered[:, :-1]).sum(axis=1))
 
 
 def distances(run: Run) -> np.ndarray:
-    """To the nearest training sample of the predicted and of another class, by brute force."""
+    """Return the log-distances to the nearest training sample of the predicted and of another class, by brute force."""
     images, labels = run.dataset.split("train")
     points, queries = (map_images(run.classifier.encode, part, run.dataset, CPU, "") for part in (images, run.images))
     pairs, same = cdist(queries.astype(float), points.astype(float)), run.predicted[:, None] == labels
@@ -55,18 +55,18 @@ def by_brute_force(run: Run) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["digits", "segmentation"])
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_it_sees_mcp_other_views_and_for_classes_the_distances_to_training_samples(runs: dict[str, Run], kind: str, split: str):
+def test_the_inputs_are_mcp_other_views_and_for_classification_distances_to_training_samples(runs: dict[str, Run], kind: str, split: str):
     run = runs[kind]
-    found = stack_inputs(run, split, samples_per_class=10**6, shift=0.04)
-    assert np.abs(found - by_brute_force(run.on_split(split))).max() < 1e-4
+    inputs = stack_inputs(run, split, samples_per_class=10**6, shift=0.04)
+    assert np.abs(inputs - by_brute_force(run.on_split(split))).max() < 1e-4
 
 
 def test_it_is_a_logistic_regression_on_validation_data(runs: dict[str, Run]):
     run = runs["digits"]
     val, test = (by_brute_force(part) for part in (run.validation, run))
-    found = stack(run, samples_per_class=10**6)
-    assert not np.allclose(found, log_odds(run))  # it was better
-    assert np.abs(found - by_hand(val, run.validation.correct, test)).max() < 1e-3
+    confidence = stack(run, samples_per_class=10**6)
+    assert not np.allclose(confidence, log_odds(run))  # it was better
+    assert np.abs(confidence - by_hand(val, run.validation.correct, test)).max() < 1e-3
 
 
 @pytest.mark.parametrize("kind", ["digits", "segmentation"])

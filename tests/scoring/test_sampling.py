@@ -48,12 +48,14 @@ def test_the_quantities_are_those_of_separate_passes(runs: dict[str, Run], task:
     assert not np.array_equal(passes[0], passes[1])
     mean = np.mean(passes, axis=0, dtype=np.float64)
     assert got["predictive_entropy"] == pytest.approx(scipy_entropy(mean, axis=1), abs=1e-5)
-    assert got["expected_entropy"] == pytest.approx(np.mean([scipy_entropy(one, axis=1) for one in passes], axis=0), abs=1e-5)
+    assert got["expected_entropy"] == pytest.approx(
+        np.mean([scipy_entropy(probabilities, axis=1) for probabilities in passes], axis=0), abs=1e-5
+    )
     assert got["largest_mean_probability"] == pytest.approx(mean.max(axis=1), abs=1e-6)
     assert tuple(got) == DROPOUT_QUANTITIES and all(values.shape == run.labels.shape for values in got.values())
 
 
-def test_the_scores_are_the_stored_quantities_with_the_surest_highest(runs: dict[str, Run]):
+def test_the_scores_are_the_stored_quantities_with_the_most_confident_highest(runs: dict[str, Run]):
     run = runs["digits"].validation
     stored = sampled(run, split="val")
     disagreement = stored["predictive_entropy"] - stored["expected_entropy"]
@@ -100,9 +102,9 @@ def test_it_approaches_the_plain_entropy_as_the_rate_falls(tmp_path: Path, monke
     for part in run.classifier.modules():
         if isinstance(part, _DropoutNd):
             part.p = 1e-9
-    found = sampled(run)
-    assert -found["predictive_entropy"] == pytest.approx(entropy(run), abs=1e-5)
-    assert found["expected_entropy"] == pytest.approx(found["predictive_entropy"], abs=1e-6)
+    quantities = sampled(run)
+    assert -quantities["predictive_entropy"] == pytest.approx(entropy(run), abs=1e-5)
+    assert quantities["expected_entropy"] == pytest.approx(quantities["predictive_entropy"], abs=1e-6)
 
 
 @pytest.mark.parametrize(

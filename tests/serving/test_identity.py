@@ -1,4 +1,4 @@
-"""Which served models are the same: the digest covers all that an answer depends on, and nothing else."""
+"""The digest of a served model: it covers all that a prediction depends on, and nothing else."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ PACKAGE = ROOT / "confidnet_core"
 
 @pytest.fixture
 def packed(tmp_path: Path) -> Path:
-    """The files of a packed model, as far as a digest looks at them."""
+    """Write those files of a packed model that its digest covers."""
     facts = dict.fromkeys(FACT_KEYS, 0) | {
         "method": "mcp",
         "recipes": {"model": {"name": "mlp"}, "baseline": {"epochs": 1}, "mc_dropout": {}},
@@ -46,7 +46,7 @@ def edit(path: Path, change: Callable[[dict], object]) -> None:
         lambda folder: edit(folder / "model.json", lambda content: content["recipes"]["baseline"].update(epochs=2)),
     ],
 )
-def test_what_an_answer_depends_on_makes_another_model(packed: Path, change: Callable[[Path], object]):
+def test_a_change_that_affects_predictions_changes_the_digest(packed: Path, change: Callable[[Path], object]):
     before = served_digest(packed)
     change(packed)
     assert served_digest(packed) != before
@@ -61,7 +61,7 @@ def test_what_an_answer_depends_on_makes_another_model(packed: Path, change: Cal
         lambda folder: (folder / "networks/baseline/model.json").write_text("how good it is"),
     ],
 )
-def test_what_no_answer_depends_on_makes_none(packed: Path, change: Callable[[Path], object]):
+def test_a_change_that_affects_no_prediction_leaves_the_digest(packed: Path, change: Callable[[Path], object]):
     before = served_digest(packed)
     change(packed)
     assert served_digest(packed) == before
