@@ -16,7 +16,7 @@ SCORED_SPLITS = ("test", "val", "calibration")  # whose predictions and scores a
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images and labels with named splits, as a function in datasets/ returns them; a prepared data set has a calibration split, too.
+    """A data set holds images and labels with named splits; once prepared, it also has a calibration split.
 
     images: uint8 (n, channels, height, width)
     labels: uint8 (n,) for classification, (n, height, width) for segmentation; class indices, or `void`
@@ -68,7 +68,7 @@ class Dataset:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)"""
+        """Return (channels, height, width)."""
         return self.images.shape[1:]
 
     def split(self, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -131,7 +131,7 @@ def _check(folder: Path, reader: type, remedy: str) -> bool:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """An unpickler of containers, strings, numbers and numpy arrays only, since other globals in a pickle can run code."""
+    """This unpickler accepts only containers, strings, numbers and numpy arrays, since other globals in a pickle can run code."""
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in HARMLESS_GLOBALS:

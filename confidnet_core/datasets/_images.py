@@ -35,7 +35,7 @@ TURN_OF_ORIENTATION = {number: Image.Transpose[turn] for number, turn in enumera
 
 @dataclass(frozen=True)
 class FileTree:
-    """The files and folders in a folder or archive, without hidden ones and JUNK_FOLDERS."""
+    """A file tree lists the files and folders in a folder or archive, without hidden ones and JUNK_FOLDERS."""
 
     prefix: str  # of all names in messages
     names: tuple[str, ...]  # sorted; the name of a folder ends in /

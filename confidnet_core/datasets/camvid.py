@@ -30,7 +30,7 @@ IMAGE_SUFFIXES, MASK_SUFFIXES = (".png", ".jpg", ".jpeg"), (".png",)  # without 
 
 @dataclass(frozen=True)
 class ImageMaskPair:
-    """The files of an image and of its annotation."""
+    """A pair names the files of an image and of its annotation."""
 
     image: Path
     mask: Path

@@ -58,7 +58,7 @@ Void = Byte | Sequence[Byte | Colour] | None  # a value, a colour, or a list of 
 
 @dataclass(frozen=True)
 class Legend:
-    """The class of each value or colour of a mask. The label of void is the number of classes."""
+    """A legend maps each value or colour of a mask to a class. The label of void is the number of classes."""
 
     classes: tuple[str, ...]
     labels: np.ndarray  # int16, at a value, 0 to 255, or at a colour, red << 16 | green << 8 | blue; -1 if unknown

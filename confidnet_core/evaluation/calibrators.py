@@ -24,7 +24,7 @@ _BLOCK_SIZE = 1 << 17  # confidences mapped at a time, so that temporary arrays 
 
 @dataclass(frozen=True)
 class Calibrator:
-    """A non-decreasing map from confidence to the probability that the prediction is correct.
+    """A calibrator maps confidence to the probability that the prediction is correct, without ever decreasing.
 
     description: the method, as shown in a table: "isotonic on 5,000 validation samples"
     mapping: float64 (m,) -> float64 (m,)

@@ -18,7 +18,7 @@ SPLIT_KEYS = ("samples", "errors", "metrics")  # these differ between the splits
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics of one score on one split of a benchmark and seed. An undefined metric is None, such as AUROC without errors."""
+    """An evaluation holds the metrics of one score on one split. An undefined metric is None, such as AUROC without errors."""
 
     benchmark: str
     seed: int

@@ -14,7 +14,7 @@ from confidnet_core.files import read_json, replacing
 
 @dataclass(frozen=True)
 class StoredResults:
-    """The stored results of a benchmark and seed. `methods` are the scores that params.yaml lists; files of other scores are ignored."""
+    """This class reads the stored results of a benchmark and seed, for the scores in `methods`, those of params.yaml, alone."""
 
     benchmark: str
     seed: int
@@ -22,7 +22,7 @@ class StoredResults:
 
     @property
     def folder(self) -> str:
-        """BENCHMARK/seedSEED, which names the results in messages and below reports/."""
+        """Return BENCHMARK/seedSEED, which names the results in messages and below reports/."""
         return f"{self.benchmark}/seed{self.seed}"
 
     def evaluation(self, method: str) -> Evaluation:

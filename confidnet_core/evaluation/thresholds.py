@@ -18,7 +18,7 @@ from confidnet_core.metrics.guarantee import Guarantee, threshold_with_guarantee
 
 @dataclass(frozen=True)
 class ScoredSplit:
-    """The confidences and outcomes of one split.
+    """A scored split holds the confidences and outcomes of the predictions of one split.
 
     confidence: real (n,); correct: bool (n,)
     sizes: (images,), for segmentation the number of labelled pixels of each image, which add up to n
@@ -31,7 +31,7 @@ class ScoredSplit:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How well a score's probabilities agree with the accuracy on the test split.
+    """This result tells how well a score's probabilities agree with the accuracy on the test split.
 
     calibrator: the description of the calibrator that made the probabilities
     metrics: the calibration metrics; replicates: the same over resamples of the split, float64 (resamples, metrics)

@@ -21,7 +21,7 @@ SHIFT_DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1))  # (down, right)
 
 @dataclass(frozen=True)
 class View:
-    """An augmentation: an optional mirroring, then a shift by whole pixels that repeats the edge where no pixel moves in."""
+    """A view is an image after optional mirroring and a shift by whole pixels, which repeats the edge where no pixel moves in."""
 
     mirrored: bool = False
     down: int = 0

@@ -32,7 +32,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class RunCache:
-    """The networks and computed values that the splits of a run share."""
+    """The cache holds the networks and computed values that the splits of a run share."""
 
     networks: dict[str, Any] = field(default_factory=dict)  # the loaded networks, by their folder in Run.models
     fitted: dict[str, Any] = field(default_factory=dict)  # values of Run.fitted, by function and settings
@@ -42,7 +42,7 @@ class RunCache:
 
 @dataclass(frozen=True)
 class Run:
-    """One split of one benchmark and seed, as a confidence score sees it. Everything is loaded or computed when a score first needs it.
+    """A run gives a confidence score access to one split of a benchmark and seed. It loads or computes everything at the first use.
 
     n is the number of samples of the split, or of its labelled pixels in row-major order.
     models, predictions, samples, ensembles: folders that earlier stages wrote; method: the name of the score
@@ -114,12 +114,12 @@ class Run:
 
     @cached_property
     def images(self) -> UInt8[np.ndarray, "images c h w"]:
-        """All images of the split, uint8 (images, c, h, w)."""
+        """Return all images of the split, uint8 (images, c, h, w)."""
         return self.dataset.split(self.split)[0]
 
     @cached_property
     def is_labelled(self) -> Bool[np.ndarray, " images *pixels"]:
-        """Whether a prediction has a label other than void, bool (images, ...); true for n predictions."""
+        """Return whether each prediction has a label other than void, bool (images, ...); this is true for n predictions."""
         return labelled(self._label_maps, self.dataset.void)
 
     @cached_property
@@ -128,32 +128,32 @@ class Run:
 
     @cached_property
     def labels(self) -> UInt8[np.ndarray, " n"]:
-        """True classes, uint8 (n,)."""
+        """Return the true classes, uint8 (n,)."""
         return self._label_maps[self.is_labelled]
 
     @cached_property
     def predicted(self) -> UInt8[np.ndarray, " n"]:
-        """Predicted classes, uint8 (n,)."""
+        """Return the predicted classes, uint8 (n,)."""
         return self.predicted_maps[self.is_labelled]
 
     @cached_property
     def predicted_maps(self) -> UInt8[np.ndarray, " images *pixels"]:
-        """Predicted classes of the whole split with its void pixels, uint8 (images, ...)."""
+        """Return the predicted classes of the whole split with its void pixels, uint8 (images, ...)."""
         return np.load(self.predictions / self.split / "predicted.npy", mmap_mode="r")
 
     @cached_property
     def logits(self) -> Float32[np.ndarray, "images classes *pixels"]:
-        """Logits of the whole split with its void pixels, float32 (images, classes, ...)."""
+        """Return the logits of the whole split with its void pixels, float32 (images, classes, ...)."""
         return np.load(self.predictions / self.split / "logits.npy", mmap_mode="r")
 
     @cached_property
     def correct(self) -> Bool[np.ndarray, " n"]:
-        """Whether each prediction is correct, bool (n,)."""
+        """Return whether each prediction is correct, bool (n,)."""
         return self.predicted == self.labels
 
     @property
     def classifier(self) -> Classifier:
-        """The frozen classifier on the device, in evaluation mode."""
+        """Return the frozen classifier on the device, in evaluation mode."""
         return self._network("baseline", lambda folder: load_classifier(folder, self.benchmark, self.dataset))
 
     def confidnet_head(self) -> ConfidNet:

@@ -17,7 +17,7 @@ DIGEST_TAG = "digest"  # by this tag an existing model is found
 
 @dataclass(frozen=True)
 class PackedModel:
-    """A model that is ready to be logged.
+    """A packed model is ready to be logged.
 
     files: the folder of the model's files
     loader: the module with the function _load_pyfunc, which loads them; code: the folder of its package

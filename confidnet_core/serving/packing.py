@@ -27,7 +27,7 @@ MIN_EQUAL_FRACTION = 0.9  # below 1, since for an image in the training data rou
 
 @dataclass(frozen=True)
 class Candidate:
-    """A packed score that can be served.
+    """A candidate is a packed score that can be served.
 
     validation: its evaluation on the validation split
     skipped: scores that are better on validation data but cannot be served, each with the reason

@@ -36,11 +36,11 @@ UNKNOWN_LABEL = -100  # in place of a label: neither a class nor a valid index
 
 
 class NotServedError(ValueError):
-    """A score needs data that a served model does not have."""
+    """A score cannot be served, since it needs data that a served model does not have."""
 
 
 class _NewImages(Dataset):
-    """New images in place of the test split."""
+    """This data set holds new images in place of the test split."""
 
     def __post_init__(self) -> None:
         """Skip the checks of Dataset: there may be one image only, and no label is a class."""
@@ -52,7 +52,7 @@ class _NewImages(Dataset):
 
 
 class _NewImagesRun(Run):
-    """A Run with the classifier's predictions on new images. It refuses everything that a served model does not have."""
+    """This run has the classifier's predictions on new images. It refuses everything that a served model does not have."""
 
     def on_split(self, split: str) -> Run:
         if split != self.split:
@@ -72,7 +72,7 @@ class _NewImagesRun(Run):
 
 @dataclass(frozen=True)
 class SelectiveClassifier:
-    """A classifier with a confidence score, its calibrator and its thresholds.
+    """A selective classifier predicts classes with confidences, and accepts a prediction if its confidence reaches a threshold.
 
     facts: the content of model.json
     thresholds: those of threshold.json, one for each target risk
@@ -98,7 +98,7 @@ class SelectiveClassifier:
 
     @property
     def target_risk(self) -> float:
-        """The least target risk for which the calibration split gave a threshold; the largest target risk, where it gave none."""
+        """Return the least target risk for which the calibration split gave a threshold, or the largest one where it gave none."""
         guaranteed = [guarantee["risk"] for guarantee in self.thresholds if guarantee["threshold"] is not None]
         return min(guaranteed, default=max(guarantee["risk"] for guarantee in self.thresholds))
 
@@ -153,13 +153,13 @@ class SelectiveClassifier:
 
     @cached_property
     def _benchmark(self) -> Benchmark:
-        """The recipes of the benchmark, from its model_dump in model.json."""
+        """Return the recipes of the benchmark, from its model_dump in model.json."""
         recipes = self.facts["recipes"]
         return checked(Benchmark, {**recipes, **{name: Choice(**recipes[name]) for name in ("data", "model")}})
 
     @cached_property
     def _contiguous_classifier(self) -> Classifier:
-        """The classifier in the memory format of the stage `predict`. A Run stores weights channels-last, which changes the last bits."""
+        """Return the classifier in the memory format of the stage `predict`: a Run's weights, channels-last, give other last bits."""
         return load_classifier(
             self.models / CLASSIFIER_FOLDER, self._benchmark, self._dataset(np.zeros((1, *self.facts["image_shape"]), np.uint8))
         )
