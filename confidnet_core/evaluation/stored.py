@@ -14,7 +14,7 @@ from confidnet_core.files import read_json, replacing
 
 @dataclass(frozen=True)
 class StoredResults:
-    """This class reads the stored results of a benchmark and seed, for the scores in `methods`, those of params.yaml, alone."""
+    """This class reads the stored results of a benchmark and seed. `methods` are the scores of params.yaml; others are ignored."""
 
     benchmark: str
     seed: int
