@@ -1,4 +1,4 @@
-"""A benchmark's data: 8-bit images and labels with named splits, as arrays on disk that later stages memory-map."""
+"""`Dataset`, a benchmark's 8-bit images and labels with named splits, and its storage as arrays that later stages memory-map."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ import numpy as np
 
 from confidnet_core.files import read_json, replacing, write_json
 
-SPLITS = ("train", "val", "test")  # what a file of datasets/ gives
-PREPARED = (*SPLITS, "calibration")  # what the stages after `prepare` read
-SCORED = ("test", "val", "calibration")  # on which classifiers answer and scores are stored
+SPLITS = ("train", "val", "test")  # of a data set in datasets/
+PREPARED_SPLITS = (*SPLITS, "calibration")  # of a prepared data set
+SCORED_SPLITS = ("test", "val", "calibration")  # whose predictions and scores are stored
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a file of datasets/ returns; prepared, with "calibration" as a fourth split.
+    """A data set holds images and labels with named splits; once prepared, it also has a calibration split.
 
     images: uint8 (n, channels, height, width)
     labels: uint8 (n,) for classification, (n, height, width) for segmentation; class indices, or `void`
-    splits: int64 indices into the first axis under "train", "val", "test", and "calibration" once prepared; disjoint, none empty
+    splits: int64 indices into the first axis for "train", "val", "test", and "calibration" once prepared; disjoint, none empty
     classes: class names in index order
-    mean, std: one number a channel, of pixel values scaled to [0, 1]; what networks are fed is (image / 255 - mean) / std
-    void: the label that is never trained on, predicted or counted; None if there is none
-    source: where the data came from, in words
+    mean, std: one number for each channel, for pixels scaled to [0, 1]; the input of networks is (image / 255 - mean) / std
+    void: the label of pixels without a class, which no training or metric uses; None if there is none
+    source: a description of where the data came from
     """
 
     images: np.ndarray
@@ -37,24 +37,25 @@ class Dataset:
     void: int | None = None
 
     def __post_init__(self) -> None:
-        """ValueError, beginning with the source, for the first thing that is not as stated above."""
+        """Raise ValueError, beginning with the source, for the first violation of the description above."""
         for problem in self._problems():
             raise ValueError(f"{self.source}: {problem}")
 
     def _problems(self) -> Iterator[str]:
+        """Yield a message for each violation of the description above."""
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.labels.dtype != np.uint8:
-            got = f"{self.images.dtype} {self.images.shape} and {self.labels.dtype}"
-            yield f"expected uint8 images (n, c, h, w) and uint8 labels, got {got}"
+            received = f"{self.images.dtype} {self.images.shape} and {self.labels.dtype}"
+            yield f"expected uint8 images (n, c, h, w) and uint8 labels, got {received}"
         n, channels, *size = self.images.shape
         if self.labels.shape not in ((n,), (n, *size)):
             yield f"expected labels ({n},), or {(n, *size)} for segmentation, got {self.labels.shape}"
         sizes = {name: len(index) for name, index in self.splits.items()}
-        if set(self.splits) not in (set(SPLITS), set(PREPARED)) or 0 in sizes.values():
+        if set(self.splits) not in (set(SPLITS), set(PREPARED_SPLITS)) or 0 in sizes.values():
             yield f"the splits train, val and test, and calibration if there is one, must all hold samples; got {sizes}"
-        chosen = np.concatenate(list(self.splits.values()))
-        if chosen.dtype.kind not in "iu" or chosen.min() < 0 or chosen.max() >= n:
-            yield f"the splits must hold whole numbers from 0 to {n - 1}; got {chosen.dtype}, {chosen.min()} to {chosen.max()}"
-        if len(np.unique(chosen)) != len(chosen):
+        indices = np.concatenate(list(self.splits.values()))
+        if indices.dtype.kind not in "iu" or indices.min() < 0 or indices.max() >= n:
+            yield f"the splits must hold whole numbers from 0 to {n - 1}; got {indices.dtype}, {indices.min()} to {indices.max()}"
+        if len(np.unique(indices)) != len(indices):
             yield "the splits share samples"
         if len(self.mean) != channels or len(self.std) != channels or not all(value > 0 for value in self.std):
             yield f"expected a mean and a std above 0 for each of {channels} channels, got {self.mean} and {self.std}"
@@ -67,17 +68,17 @@ class Dataset:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)"""
+        """Return (channels, height, width)."""
         return self.images.shape[1:]
 
     def split(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """The images and labels of a split, in memory."""
+        """Return the images and labels of a split, as copies in memory."""
         index = self.splits[name]
         return self.images[index], self.labels[index]
 
 
 def save_dataset(dataset: Dataset, folder: Path) -> dict:
-    """Write images.npy, labels.npy, split.json (indices) and facts.json (everything else, with counts and a digest)."""
+    """Write images.npy, labels.npy, split.json (indices) and facts.json (everything else, with counts and a digest); return the facts."""
     with replacing(folder) as temporary:
         temporary.mkdir()
         np.save(temporary / "images.npy", dataset.images)
@@ -89,14 +90,14 @@ def save_dataset(dataset: Dataset, folder: Path) -> dict:
 
 
 def load_dataset(folder: Path) -> Dataset:
-    """Prepared data, memory-mapped, read-only. ValueError where the folder is missing, incomplete or of an older version."""
+    """Load prepared data, memory-mapped and read-only. Raise ValueError where the folder is missing, incomplete or of an older version."""
     folder = Path(folder)
     facts, splits = read_json(folder / "facts.json"), read_json(folder / "split.json")
     try:
         return Dataset(
-            images=_mapped(folder / "images.npy"),
-            labels=_mapped(folder / "labels.npy"),
-            splits={name: np.asarray(splits[name], dtype=np.int64) for name in PREPARED},
+            images=_memory_mapped(folder / "images.npy"),
+            labels=_memory_mapped(folder / "labels.npy"),
+            splits={name: np.asarray(splits[name], dtype=np.int64) for name in PREPARED_SPLITS},
             classes=tuple(facts["classes"]),
             mean=tuple(facts["mean"]),
             std=tuple(facts["std"]),
@@ -108,7 +109,7 @@ def load_dataset(folder: Path) -> Dataset:
         raise ValueError(f"{folder} is incomplete or of another version ({problem}); delete it and run `dvc repro`") from None
 
 
-def _mapped(path: Path) -> np.ndarray:
+def _memory_mapped(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:
@@ -116,16 +117,17 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def labelled(labels: np.ndarray, void: int | None) -> np.ndarray:
-    """bool, True where the label is a class and not void."""
+    """Return a bool mask of the labels' shape, True where the label is a class and not void."""
     return np.ones(labels.shape, bool) if void is None else labels != void
 
 
 def _facts(dataset: Dataset) -> dict:
+    """Return the content of facts.json: the fields without arrays, counts of each split, and a digest of everything."""
     digest = sha256()
     for array in (dataset.images, dataset.labels):
         digest.update(str(array.shape).encode())
         digest.update(np.ascontiguousarray(array).data)
-    splits = {name: dataset.splits[name] for name in PREPARED if name in dataset.splits}
+    splits = {name: dataset.splits[name] for name in PREPARED_SPLITS if name in dataset.splits}
     for name, index in splits.items():
         digest.update(f"{name} {len(index)}".encode())
         digest.update(index.astype(np.int64).tobytes())
@@ -147,7 +149,7 @@ def _facts(dataset: Dataset) -> dict:
 
 
 def _label_counts(dataset: Dataset) -> dict[str, np.ndarray]:
-    """How often each of the labels 0 to 255 stands in each split. ValueError for one that is neither a class nor void."""
+    """Return how often each label from 0 to 255 occurs in each split. Raise ValueError for a label that is neither a class nor void."""
     counts = {name: np.bincount(dataset.labels[index].ravel(), minlength=256) for name, index in dataset.splits.items()}
     for name, count in counts.items():
         unknown = [label for label in np.flatnonzero(count).tolist() if label >= len(dataset.classes) and label != dataset.void]

@@ -1,6 +1,6 @@
-"""Where the stages store what they make: every path below data/ and models/, relative to the project's root.
+"""The paths below data/ and models/ of all outputs of the stages, relative to the project's root.
 
-A split is a folder or a file of its own name, the test split as the others.
+A split's outputs are a folder or a file with the name of the split.
 """
 
 from pathlib import Path
@@ -9,60 +9,60 @@ MODELS, PREDICTIONS, SAMPLES, ENSEMBLES = Path("models"), Path("data/predictions
 
 
 def sources(benchmark: str) -> Path:
-    """dataset.txt and model.txt: digests of the code that the benchmark names."""
+    """Return the folder with dataset.txt and model.txt: digests of the code of the benchmark's data set and model."""
     return Path("data/sources") / benchmark
 
 
 def prepared(benchmark: str) -> Path:
-    """images.npy, labels.npy, split.json and facts.json."""
+    """Return the folder of the prepared data: images.npy, labels.npy, split.json and facts.json."""
     return Path("data/prepared") / benchmark
 
 
-def of_seed(folder: Path, benchmark: str, seed: int) -> Path:
-    """FOLDER/BENCHMARK/seedSEED"""
+def seed_folder(folder: Path, benchmark: str, seed: int) -> Path:
+    """Return FOLDER/BENCHMARK/seedSEED."""
     return folder / benchmark / f"seed{seed}"
 
 
 def network(benchmark: str, seed: int, name: str) -> Path:
-    """weights.pt, model.json and origin.json of baseline, confidnet, finetune or corrected_mcp."""
-    return of_seed(MODELS, benchmark, seed) / name
+    """Return the folder of a network, baseline, confidnet, finetune or corrected_mcp: weights.pt, model.json and origin.json."""
+    return seed_folder(MODELS, benchmark, seed) / name
 
 
 def history(benchmark: str, seed: int, name: str) -> Path:
-    """How a network was trained, a row an epoch."""
-    return of_seed(Path("data/histories"), benchmark, seed) / f"{name}.csv"
+    """Return the file of a network's training history, with a row for each epoch."""
+    return seed_folder(Path("data/histories"), benchmark, seed) / f"{name}.csv"
 
 
 def predictions(benchmark: str, seed: int) -> Path:
-    """metrics.json, and SPLIT/ with logits.npy and predicted.npy."""
-    return of_seed(PREDICTIONS, benchmark, seed)
+    """Return the folder of the classifier's predictions: metrics.json, and SPLIT/ with logits.npy and predicted.npy."""
+    return seed_folder(PREDICTIONS, benchmark, seed)
 
 
 def samples(benchmark: str, seed: int) -> Path:
-    """facts.json, and SPLIT/QUANTITY.npy of stochastic forward passes."""
-    return of_seed(SAMPLES, benchmark, seed)
+    """Return the folder of the quantities of stochastic forward passes: facts.json and SPLIT/QUANTITY.npy."""
+    return seed_folder(SAMPLES, benchmark, seed)
 
 
 def ensemble(benchmark: str, method: str) -> Path:
-    """facts.json, and SPLIT.npy where the score reads the classifiers of all seeds."""
+    """Return the folder of a method's ensemble: facts.json, and SPLIT.npy where the score reads the classifiers of all seeds."""
     return ENSEMBLES / benchmark / method
 
 
 def inputs(benchmark: str, seed: int, method: str) -> Path:
-    """Digests of what a score reads beside the classifier and its predictions."""
-    return of_seed(Path("data/inputs"), benchmark, seed) / f"{method}.json"
+    """Return the file with digests of what a score reads beside the classifier and its predictions."""
+    return seed_folder(Path("data/inputs"), benchmark, seed) / f"{method}.json"
 
 
 def score(benchmark: str, seed: int, method: str) -> Path:
-    """SPLIT.npy, metrics.json and fitted.pt."""
-    return of_seed(Path("data/scores"), benchmark, seed) / method
+    """Return the folder of a score: SPLIT.npy, metrics.json and fitted.pt."""
+    return seed_folder(Path("data/scores"), benchmark, seed) / method
 
 
 def replicates(benchmark: str, seed: int, method: str) -> Path:
-    """Metrics over resamples of the test split."""
-    return of_seed(Path("data/bootstrap"), benchmark, seed) / f"{method}.npy"
+    """Return the file of a score's metrics over resamples of the test split."""
+    return seed_folder(Path("data/bootstrap"), benchmark, seed) / f"{method}.npy"
 
 
 def thresholds(benchmark: str, seed: int, method: str) -> Path:
-    """calibration.json, replicates.npy, reliability.csv and threshold.json."""
-    return of_seed(Path("data/thresholds"), benchmark, seed) / method
+    """Return the folder of a score's thresholds: calibration.json, replicates.npy, reliability.csv and threshold.json."""
+    return seed_folder(Path("data/thresholds"), benchmark, seed) / method

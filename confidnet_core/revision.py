@@ -1,6 +1,6 @@
-"""Which code this is: the version of the package, and digests that two checkouts with the same files share. And what git says.
+"""Identifies the code: the version of the package, digests of its files, git commits, and versions of other packages.
 
-A digest, not a commit: a network is trained again by the same code of another commit, and its files are then the same.
+The origin of a network is a digest of files and not a commit: other commits with the same code train the same network.
 """
 
 import platform
@@ -18,8 +18,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def stage_code(stage: str, model: str) -> dict[str, str]:
-    """version; sha256 of what STAGE computes with: the Python files and folders that dvc.yaml says it depends on, and the files
-    of the MODEL."""
+    """Return the package's "version" and the "sha256" of the stage's code.
+
+    This code is that of the model, and the Python files and folders that dvc.yaml lists as dependencies of the stage.
+    """
     deps = read_yaml(ROOT / "dvc.yaml")["stages"][stage]["deps"]
     code = [ROOT / path for path in deps if path.startswith(("confidnet_core", "stages"))]
     files = {file for path in code for file in (path.rglob("*.py") if path.is_dir() else [path])}
@@ -27,7 +29,7 @@ def stage_code(stage: str, model: str) -> dict[str, str]:
 
 
 def package_code() -> dict[str, str]:
-    """version; sha256 of all Python files of the package."""
+    """Return the package's "version" and the "sha256" of all its Python files."""
     return {"version": VERSION, "sha256": _digest(sorted(map(_relative, (ROOT / "confidnet_core").rglob("*.py"))))}
 
 
@@ -35,31 +37,32 @@ def _relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def _digest(files: Iterable[str], *more: str) -> str:
-    return sha256(
-        b"".join([*(name.encode() + (ROOT / name).read_bytes() for name in files), *(text.encode() for text in more)])
-    ).hexdigest()
+def _digest(files: Iterable[str], *digests: str) -> str:
+    """Return the SHA-256 of the files' names and contents, and of further digests."""
+    contents = [*(name.encode() + (ROOT / name).read_bytes() for name in files), *(digest.encode() for digest in digests)]
+    return sha256(b"".join(contents)).hexdigest()
 
 
 def git(*arguments: str) -> str | None:
-    """What git prints, in the working directory: a temporary copy's own commit. None without git or a repository."""
+    """Return the output of git in the working directory, which may be a temporary copy; None without git or a repository."""
     try:
-        done = subprocess.run(("git", *arguments), capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=60)
+        result = subprocess.run(("git", *arguments), capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return result.stdout.strip() if result.returncode == 0 else None
 
 
-def commit(paths: Iterable[str]) -> str | None:
-    """The last commit that changed one of the PATHS, short, with its date, and whether they differ from it now. None as of git, and
-    where none did: of the same files, whatever was committed since.
+def last_commit(paths: Iterable[str]) -> str | None:
+    """Return the last commit that changed one of the paths, short and with its date, and whether the files differ from it now.
+
+    Later commits of other files do not change the answer. It is None without git or a repository, and where no commit has the paths.
     """
-    known = git("log", "-1", "--format=%h of %cs", "--", *paths)
-    changed = known and git("status", "--porcelain", "--", *paths)
-    return f"{known}, with changed files" if changed else known or None
+    commit = git("log", "-1", "--format=%h of %cs", "--", *paths)
+    changed = commit and git("status", "--porcelain", "--", *paths)
+    return f"{commit}, with changed files" if changed else commit or None
 
 
-def versions(*packages: str) -> dict[str, str]:
-    """Of Python and of these packages, those that are installed."""
-    found = {name: next((each.version for each in metadata.distributions(name=name)), None) for name in packages}
-    return {"Python": platform.python_version()} | {name: version for name, version in found.items() if version}
+def package_versions(*packages: str) -> dict[str, str]:
+    """Return the versions of Python and of those of the packages that are installed, by name."""
+    versions = {name: next((package.version for package in metadata.distributions(name=name)), None) for name in packages}
+    return {"Python": platform.python_version()} | {name: version for name, version in versions.items() if version}

@@ -1,6 +1,6 @@
 """The calibration split: a part of the validation data that selects no epoch and no setting.
 
-An operating threshold with a guarantee is chosen on it later. That takes data that nothing was fitted to.
+Thresholds with a guarantee are chosen on it, which needs data that nothing was fitted to.
 """
 
 import math
@@ -12,27 +12,28 @@ from confidnet_core.config.params import CalibrationSplit
 from confidnet_core.data import Dataset
 
 
-def with_calibration(dataset: Dataset, how: CalibrationSplit) -> Dataset:
-    """The same data, its "val" divided into "val" and "calibration", which gets `share` of it, rounded to a whole number.
+def add_calibration_split(dataset: Dataset, settings: CalibrationSplit) -> Dataset:
+    """Return the data with "val" divided into "val" and "calibration", which gets the fraction `share`, rounded to a whole number.
 
-    Classification: the last ones, where "val" was drawn, so that the first ones stay those of a published draw; where "val" is in the
-    order of its storage, as a folder's classes are, ones drawn by `seed`.
-    Segmentation: the last frames in the order of "val"; the frames before them, `gap` of "val", are in neither part, since neighbours
-    of a video are alike.
-    ValueError where either part would be empty.
+    Classification: the calibration split has the last samples if "val" was drawn at random, so that the first ones stay those of a
+    published draw. If "val" is in the order of its storage, such as the classes of a folder, its samples are drawn by `seed`.
+    Segmentation: the calibration split has the last frames of "val". The frames before them, the fraction `gap` of "val", are in neither
+    split, since neighbouring frames of a video are alike.
+    Raises ValueError where either split would be empty.
     """
     val = dataset.splits["val"]
-    taken = round(how.share * len(val))
-    skipped = math.ceil(how.gap * len(val) - 1e-9) if dataset.is_segmentation else 0  # 0.07 * 100 is above 7
-    kept = len(val) - taken - skipped
-    if taken < 1 or kept < 1:
-        left_out = f" and {skipped} between them" * dataset.is_segmentation
+    calibration_size = round(settings.share * len(val))
+    gap_size = math.ceil(settings.gap * len(val) - 1e-9) if dataset.is_segmentation else 0  # 0.07 * 100 is above 7 in floating point
+    val_size = len(val) - calibration_size - gap_size
+    if calibration_size < 1 or val_size < 1:
+        left_out = f" and {gap_size} between them" * dataset.is_segmentation
         raise ValueError(
-            f"{dataset.source}: {len(val)} validation samples would be divided into {max(kept, 0)} for validation and {taken} for "
-            f"calibration{left_out}; expected at least 1 each: change calibration_split.share or gap in params.yaml, or give more"
+            f"{dataset.source}: {len(val)} validation samples would be divided into {max(val_size, 0)} for validation and "
+            f"{calibration_size} for calibration{left_out}; expected at least 1 each: change calibration_split.share or gap in "
+            "params.yaml, or give more"
         )
-    parts = (val[:kept], val[kept + skipped :])
+    first, last = val[:val_size], val[val_size + gap_size :]
     if not dataset.is_segmentation and np.all(np.diff(val) > 0):
-        order = np.random.default_rng(how.seed).permutation(len(val))
-        parts = (np.sort(val[order[:kept]]), np.sort(val[order[kept:]]))
-    return replace(dataset, splits={**dataset.splits, "val": parts[0], "calibration": parts[1]})
+        order = np.random.default_rng(settings.seed).permutation(len(val))
+        first, last = np.sort(val[order[:val_size]]), np.sort(val[order[val_size:]])
+    return replace(dataset, splits={**dataset.splits, "val": first, "calibration": last})

@@ -9,7 +9,7 @@ writes  data/scores/BENCHMARK/seedSEED/METHOD/{test.npy, val.npy, calibration.np
 from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import find
-from confidnet_core.data import SCORED
+from confidnet_core.data import SCORED_SPLITS
 from confidnet_core.evaluation.result import RANK, evaluate, save_evaluation
 from confidnet_core.scoring.run import load_run
 from confidnet_core.tracking.stage_run import stage_run
@@ -24,8 +24,8 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
     with stage_run(stage="evaluate", benchmark=name, seed=seed, method=method, params=settings) as tracked:
         confidence, found, stopwatch, facts = {}, {}, Stopwatch(), {"benchmark": name, "seed": seed, "method": method}
         facts |= {"oracle": getattr(score, "oracle", False), "scale": getattr(score, "scale", RANK)}
-        for split in SCORED:
-            part = run.on(split)
+        for split in SCORED_SPLITS:
+            part = run.on_split(split)
             with stopwatch.of(len(part.images)):
                 confidence[split] = score(part, **settings)
             found[split] = evaluate(confidence[split], part.correct, **facts)
@@ -35,7 +35,7 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
         for prefix, figures in {"": test.metrics, "val_": val.metrics}.items():
             tracked.log_metrics({f"{prefix}{key}": value for key, value in figures.items() if key != "accuracy"})  # as of `predict`
         tracked.log_metrics(
-            stopwatch.metrics() | {"fit_seconds": sum(run.kept.fit_seconds.values())}
+            stopwatch.metrics() | {"fit_seconds": sum(run.cache.fit_seconds.values())}
         )  # MLflow alone has it: what DVC stores is the same wherever it is made
         tracked.set_tag("oracle", facts["oracle"])
 

@@ -30,7 +30,7 @@ def main(params: Params, name: str, seed: int, kind: str, path: Path) -> None:
     data_sha256 = read_json(paths.prepared(name) / "facts.json")["sha256"]
     inputs = stage_params(params, name, "data", "model")
     models, origin = (
-        paths.of_seed(paths.MODELS, name, seed),
+        paths.seed_folder(paths.MODELS, name, seed),
         {"params": inputs, "seed": seed, "data_sha256": data_sha256, "data_source": dataset.source, "code": package_code()},
     )
 

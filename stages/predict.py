@@ -6,7 +6,7 @@ writes  data/predictions/BENCHMARK/seedSEED/{metrics.json, and test/, val/, cali
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
-from confidnet_core.data import SCORED, load_dataset
+from confidnet_core.data import SCORED_SPLITS, load_dataset
 from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.device import device
 from confidnet_core.networks.inference import predict, prediction_metrics, save_predictions
@@ -21,7 +21,7 @@ def main(params: Params, name: str, seed: int) -> None:
     with stage_run(stage="predict", benchmark=name, seed=seed, params=stage_params(params, name, "model")) as tracked:
         classifier = load_classifier(paths.network(name, seed, "baseline"), benchmark, dataset)
         answers, stopwatch = {}, Stopwatch()
-        for split in SCORED:
+        for split in SCORED_SPLITS:
             with stopwatch.of(len(dataset.splits[split])):
                 answers[split] = predict(classifier, dataset.split(split)[0], dataset, device())
         metrics = prediction_metrics(answers["test"], dataset.split("test")[1], dataset)

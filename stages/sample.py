@@ -6,10 +6,10 @@ writes  data/samples/BENCHMARK/seedSEED/{facts.json, test/, val/, calibration/}
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
-from confidnet_core.data import SCORED, load_dataset
+from confidnet_core.data import SCORED_SPLITS, load_dataset
 from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.device import device
-from confidnet_core.scoring.mc_dropout import has_dropout, sample, save_samples
+from confidnet_core.scoring.mc_dropout import has_dropout, sample_dropout, save_samples
 from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.tracking.stopwatch import Stopwatch
 from stages._command import command
@@ -22,11 +22,11 @@ def main(params: Params, name: str, seed: int) -> None:
     with stage_run(stage="sample", benchmark=name, seed=seed, params=dict(settings)) as tracked:
         classifier = load_classifier(paths.network(name, seed, "baseline"), benchmark, dataset)
         dropout = has_dropout(classifier)
-        splits = SCORED if settings.passes and dropout else ()
+        splits = SCORED_SPLITS if settings.passes and dropout else ()
         samples, stopwatch = {}, Stopwatch()
         for split in splits:
             with stopwatch.of(len(dataset.splits[split])):
-                samples[split] = sample(classifier, dataset, split, settings, seed, device())
+                samples[split] = sample_dropout(classifier, dataset, split, settings, seed, device())
 
         save_samples(paths.samples(name, seed), samples, settings.passes, dropout)
         tracked.log_metrics(stopwatch.metrics())

@@ -6,9 +6,9 @@ writes  data/thresholds/BENCHMARK/seedSEED/METHOD/{calibration.json, replicates.
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
-from confidnet_core.data import SCORED
+from confidnet_core.data import SCORED_SPLITS
 from confidnet_core.evaluation.stored import StoredResults
-from confidnet_core.evaluation.thresholds import Scored, reliability, save_thresholds, thresholds
+from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.tracking.stage_run import stage_run
 from stages._command import command
 
@@ -18,9 +18,9 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
     targets = {"risks": list(settings.risks), "delta": settings.delta}
 
     with stage_run(stage="thresholds", benchmark=name, seed=seed, method=method, params=targets) as tracked:
-        scored = {split: Scored(stored.confidence(method, split), *stored.outcomes(split)) for split in SCORED}
+        scored = {split: ScoredSplit(stored.confidence(method, split), *stored.outcomes(split)) for split in SCORED_SPLITS}
         probabilities = reliability(scored["val"], scored["test"], stored.evaluation(method).scale, params.bootstrap)
-        guarantees = thresholds(scored["val"], scored["calibration"], scored["test"], settings)
+        guarantees = guaranteed_thresholds(scored["val"], scored["calibration"], scored["test"], settings)
 
         save_thresholds(paths.thresholds(name, seed, method), probabilities, guarantees)
         tracked.log_metrics(probabilities.metrics)

@@ -25,7 +25,7 @@ from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.rendering import as_csv, as_frame, as_json, markdown
 from confidnet_core.comparison.tables import BETTER, Column, Table
 from confidnet_core.config.registry import suggestion
-from confidnet_core.evaluation.result import KEYS
+from confidnet_core.evaluation.result import EVALUATION_KEYS
 from confidnet_core.metrics import METRICS
 from confidnet_core.tracking.timings import Timing
 
@@ -146,7 +146,7 @@ def _show_side_by_side(console: Console, reports: Path, revisions: dict[str, str
 def _chosen(reports: Path, names: Sequence[str]) -> tuple[pd.DataFrame | None, dict[str, str], list[str]]:
     """The frame of this folder, and which of NAMES are revisions, NAME -> commit, and which benchmarks."""
     path = reports / "comparison.csv"
-    frame = _read(path, [*KEYS, *METRICS]) if path.exists() or not names else None
+    frame = _read(path, [*EVALUATION_KEYS, *METRICS]) if path.exists() or not names else None
     here = [] if frame is None else list(frame["benchmark"].unique())
     revisions, benchmarks = {}, []
     for name in names:
@@ -192,7 +192,7 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
 
 
 def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    if missing := [column for column in (*KEYS, *METRICS) if column not in frame]:
+    if missing := [column for column in (*EVALUATION_KEYS, *METRICS) if column not in frame]:
         raise ValueError(f"reports/comparison.csv of {name} lacks the column {missing[0]}: another version wrote it")
     return frame
 

@@ -97,7 +97,7 @@ def cost_frame(all_stored: Iterable[StoredResults], params: Params) -> pd.DataFr
     """One row a benchmark and method but the oracle: benchmark, method, needs, extra_passes."""
     rows = []
     for stored in {stored.benchmark: stored for stored in all_stored}.values():
-        methods = stored.compared()
+        methods = stored.compared_methods()
         words, counts = needs(methods), extra_passes(methods, stored.benchmark, params)
         rows += [[stored.benchmark, method, words[method], counts[method]] for method in methods]
     return pd.DataFrame(rows, columns=COLUMNS)

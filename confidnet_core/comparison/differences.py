@@ -15,7 +15,7 @@ from confidnet_core.comparison.lines import groups_of, lines_of
 from confidnet_core.comparison.main_table import units
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import ALIKE, BETTER, MARKS, UNDEFINED, WORSE, Cell, Column, Row, Table, joined
-from confidnet_core.evaluation.intervals import central
+from confidnet_core.evaluation.intervals import central_interval
 from confidnet_core.metrics import METRICS
 
 
@@ -42,7 +42,7 @@ def differences(
         means = mean_over_seeds(group).set_index("method")
         for method, other in _pairs(list(means.index), against):
             paired = replicates[benchmark, method].astype(np.float64) - replicates[benchmark, other]
-            low, high = central(paired, level)
+            low, high = central_interval(paired, level)
             for at, metric in enumerate(METRICS[1:], start=1):
                 difference, p = means[metric][method] - means[metric][other], _p_value(paired[:, at])
                 rows.append((benchmark, method, other, metric, difference, low[at], high[at], p))

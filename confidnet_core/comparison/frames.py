@@ -13,7 +13,7 @@ import pandas as pd
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.rendering import as_csv
 from confidnet_core.comparison.tables import Cell, Column, Row, Table
-from confidnet_core.evaluation.result import KEYS, METRICS, Evaluation
+from confidnet_core.evaluation.result import EVALUATION_KEYS, METRICS, Evaluation
 from confidnet_core.files import write_text
 
 # Percent for rates and areas under precision and ROC curves, thousandths for risks: as in the ConfidNet paper and in the AURC literature.
@@ -41,7 +41,7 @@ def comparison_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
 
     ValueError for no evaluation at all, one given twice, or methods that were not evaluated on the same predictions.
     """
-    rows = [{key: getattr(one, key) for key in KEYS} | {name: one.metrics[name] for name in METRICS} for one in evaluations]
+    rows = [{key: getattr(one, key) for key in EVALUATION_KEYS} | {name: one.metrics[name] for name in METRICS} for one in evaluations]
     if not rows:
         raise ValueError("there is no evaluation to compare; params.yaml must list at least one benchmark, seed and method")
     frame = pd.DataFrame(rows).astype(dict.fromkeys(METRICS, float))

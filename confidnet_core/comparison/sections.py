@@ -37,8 +37,8 @@ def probabilities(all_stored: Iterable[StoredResults], level: float) -> pd.DataF
     """One row a benchmark, seed and method but the oracle: `how` it became a probability, the metrics of CALIBRATION, their intervals."""
     rows = []
     for stored in all_stored:
-        for method in stored.compared():
-            folder, row = stored.thresholds(method), {"benchmark": stored.benchmark, "seed": stored.seed, "method": method}
+        for method in stored.compared_methods():
+            folder, row = stored.thresholds_folder(method), {"benchmark": stored.benchmark, "seed": stored.seed, "method": method}
             stored = read_json(folder / "calibration.json")
             low, high = np.nanquantile(np.load(folder / "replicates.npy"), [(1 - level) / 2, (1 + level) / 2], axis=0).astype(float)
             ends = {f"{metric}_low": low[at] for at, metric in enumerate(CALIBRATION)}
@@ -51,8 +51,8 @@ def guarantees(all_stored: Iterable[StoredResults]) -> pd.DataFrame:
     """One row a benchmark, seed, method but the oracle and target risk: the guarantee, and what became of it on the test split."""
     rows = []
     for stored in all_stored:
-        for method in stored.compared():
-            for one in read_json(stored.thresholds(method) / "threshold.json")["thresholds"]:
+        for method in stored.compared_methods():
+            for one in read_json(stored.thresholds_folder(method) / "threshold.json")["thresholds"]:
                 on_test = {f"test_{key}": value for key, value in one.pop("test").items()}
                 rows.append({"benchmark": stored.benchmark, "seed": stored.seed, "method": method, **one, **on_test})
     return pd.DataFrame(rows)

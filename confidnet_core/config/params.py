@@ -103,7 +103,7 @@ class Benchmark(Section):
 
 
 class CalibrationSplit(Section):
-    """The part of the validation data that selects nothing: see splits.with_calibration."""
+    """The part of the validation data that selects nothing: see splits.add_calibration_split."""
 
     share: Annotated[Proportion, Field(description="a number between 0 and 1, as 0.3333")]  # of "val"
     gap: Share  # of "val", for segmentation: frames between the two parts, which belong to neither

@@ -1,6 +1,7 @@
-"""What CIFAR-10 and CIFAR-100 share: their folder or archive, checked, and read by torchvision.
+"""The reader of CIFAR-10 and CIFAR-100: it finds or downloads their files, checks them, and reads them by torchvision.
 
-Format: www.cs.toronto.edu/~kriz/cifar.html, "python version": pickles of arrays (n, 3072), a row's 1024 red values, then green, blue.
+The format is the "python version" of www.cs.toronto.edu/~kriz/cifar.html: pickles of arrays (n, 3072); a row has 1024 red values, then
+1024 green and 1024 blue ones.
 """
 
 import pickle
@@ -16,11 +17,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from confidnet_core.data import Dataset
-from confidnet_core.datasets._raw import CHUNK, alone, download, draw_split, md5_of, raw_folder
+from confidnet_core.datasets._raw import BLOCK_BYTES, download, draw_split, exclusive, md5_of, raw_folder
 from confidnet_core.files import replacing
 
-# All that pickled arrays ask for: of Python 2 (the published files), of Python 3, of numpy 1 and 2.
-HARMLESS = {
+# All globals that pickled arrays refer to, whether they were written by Python 2 (the published files) or 3, by numpy 1 or 2.
+HARMLESS_GLOBALS = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
     ("numpy.core.multiarray", "_reconstruct"),
@@ -31,18 +32,20 @@ HARMLESS = {
 }
 
 
-def read_cifar(name: str, title: str, kind: type, *, val: int, split_seed: int) -> Dataset:
-    """Images (n, 3, 32, 32) of the training files, then of the test file, through KIND, torchvision's CIFAR10 or CIFAR100.
+def read_cifar(name: str, title: str, reader: type, *, val: int, split_seed: int) -> Dataset:
+    """Return the data set with images uint8 (n, 3, 32, 32), those of the training files first, then those of the test file.
 
-    ValueError where val leaves nothing to train on, and for a file that is missing, damaged, does not fit the others or could run code.
+    name: the data set's raw folder; title: its name in messages; reader: torchvision's CIFAR10 or CIFAR100
+    Raises ValueError where `val` leaves no training image, and for a file that is missing, damaged, does not fit the others or could run
+    code.
     """
     with ExitStack() as stack:
         root = raw_folder(name)
-        folder = _locate(root, kind, stack)
-        remedy = f"put a whole {kind.base_folder} into {root}, or remove what is there, to have {kind.filename} unpacked or downloaded"
-        as_published = _check(folder, kind, remedy)
-        reader = _any_content(kind)
-        train, test = reader(folder, train=True), reader(folder, train=False)
+        folder = _locate(root, reader, stack)
+        remedy = f"put a whole {reader.base_folder} into {root}, or remove what is there, to have {reader.filename} unpacked or downloaded"
+        as_published = _check(folder, reader, remedy)
+        unchecked_reader = _reader_without_checksums(reader)
+        train, test = unchecked_reader(folder, train=True), unchecked_reader(folder, train=False)
     return Dataset(
         images=np.concatenate([part.data.transpose(0, 3, 1, 2) for part in (train, test)]),
         labels=np.array(train.targets + test.targets, np.uint8),
@@ -54,35 +57,39 @@ def read_cifar(name: str, title: str, kind: type, *, val: int, split_seed: int) 
     )
 
 
-def _digests(kind: type) -> dict[str, str]:
-    """The published md5 of each file, that of the class names last."""
-    return dict([*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])])
+def _digests(reader: type) -> dict[str, str]:
+    """Return the published md5 of each file by its name; the file of the class names is the last."""
+    return dict([*reader.train_list, *reader.test_list, (reader.meta["filename"], reader.meta["md5"])])
 
 
-def _locate(root: Path, kind: type, stack: ExitStack) -> Path:
-    """The folder in ROOT; or ROOT, if it holds any file of it; else the archive's, unpacked beside it, or until STACK ends."""
-    target, archive, names = root / kind.base_folder, root / kind.filename, list(_digests(kind))
+def _locate(root: Path, reader: type, stack: ExitStack) -> Path:
+    """Return the folder with the data set's files: below `root`, or `root` itself if it holds any of them, or the unpacked archive.
+
+    The archive is downloaded if it is missing. It is unpacked below `root`, or, where that is read-only, into a temporary folder that is
+    removed when `stack` closes.
+    """
+    target, archive, names = root / reader.base_folder, root / reader.filename, list(_digests(reader))
     if target.is_dir():
         return target
     if any((root / name).is_file() for name in names):
         return root
     if not archive.is_file():
-        download([kind.url], archive, digest=kind.tgz_md5, needed=[f"{kind.filename} or its folder {kind.base_folder}"])
+        download([reader.url], archive, digest=reader.tgz_md5, needed=[f"{reader.filename} or its folder {reader.base_folder}"])
     try:
-        with alone(target):
+        with exclusive(target):
             if not target.is_dir():
                 _unpack(archive, target, names)
             return target
     except OSError as error:
         if error.errno not in (EACCES, EPERM, EROFS):
             raise
-    aside = Path(stack.enter_context(TemporaryDirectory())) / kind.base_folder
-    _unpack(archive, aside, names)
-    return aside
+    temporary = Path(stack.enter_context(TemporaryDirectory())) / reader.base_folder
+    _unpack(archive, temporary, names)
+    return temporary
 
 
 def _unpack(archive: Path, target: Path, names: list[str]) -> None:
-    """The archive's files of these NAMES, whatever folder it has them in, as TARGET: all of them, or nothing."""
+    """Unpack the files with these names, from any folder of the archive, into the new folder `target`: all of them or none."""
     try:
         with replacing(target) as temporary, GzipFile(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             temporary.mkdir()
@@ -91,7 +98,7 @@ def _unpack(archive: Path, target: Path, names: list[str]) -> None:
                 if name in names and member.isfile() and (content := tar.extractfile(member)):
                     with content, (temporary / name).open("wb") as file:
                         shutil.copyfileobj(content, file)
-            while stream.read(CHUNK):  # to its end, where gzip compares its checksum
+            while stream.read(BLOCK_BYTES):  # gzip compares its checksum at the end of the file
                 pass
             for name in names:
                 if not (temporary / name).is_file():
@@ -102,37 +109,38 @@ def _unpack(archive: Path, target: Path, names: list[str]) -> None:
         ) from None
 
 
-def _any_content(kind: type) -> type:
-    """The reader without its checksums, for files that _check() let pass, and for a folder of any name."""
-    unchecked = {part: [(name, None) for name, _ in getattr(kind, part)] for part in ("train_list", "test_list")}
-    return type(kind.__name__, (kind,), {"base_folder": "", "meta": kind.meta | {"md5": None}} | unchecked)
+def _reader_without_checksums(reader: type) -> type:
+    """Return a subclass of torchvision's reader that accepts any folder name and skips the checksums, for files that _check accepted."""
+    unchecked = {part: [(name, None) for name, _ in getattr(reader, part)] for part in ("train_list", "test_list")}
+    return type(reader.__name__, (reader,), {"base_folder": "", "meta": reader.meta | {"md5": None}} | unchecked)
 
 
-def _check(folder: Path, kind: type, remedy: str) -> bool:
-    """Whether all files are the published ones, byte for byte. ValueError where they are not, and one is not what it should be."""
-    digests = _digests(kind)
+def _check(folder: Path, reader: type, remedy: str) -> bool:
+    """Return whether all files have the published bytes. Raise ValueError where they do not, and a file is missing or malformed."""
+    digests = _digests(reader)
     for name in digests:
         if not (folder / name).is_file():
             raise ValueError(f"{folder / name} does not exist; {remedy}")
     if all(md5_of(folder / name) == digest for name, digest in digests.items()):
         return True
     *batches, meta = (folder / name for name in digests)
-    classes = _class_names(meta, kind.meta["key"], remedy)
+    classes = _class_names(meta, reader.meta["key"], remedy)
     for path in batches:
         _check_batch(path, len(classes), remedy)
     return False
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Unpickles containers, strings, numbers and numpy arrays. What else a pickle may name can run code."""
+    """This unpickler accepts only containers, strings, numbers and numpy arrays, since other globals in a pickle can run code."""
 
     def find_class(self, module: str, name: str) -> object:
-        if (module, name) not in HARMLESS:
+        if (module, name) not in HARMLESS_GLOBALS:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which arrays do not need and which could run code")
         return super().find_class(module, name)
 
 
-def _content(path: Path, remedy: str) -> dict:
+def _unpickled(path: Path, remedy: str) -> dict:
+    """Return the dict that the file holds. Raise ValueError, ending in the remedy, for a damaged file or another content."""
     try:
         with path.open("rb") as file:
             content = _ArraysOnly(file, encoding="latin1").load()
@@ -144,21 +152,22 @@ def _content(path: Path, remedy: str) -> dict:
 
 
 def _class_names(path: Path, key: str, remedy: str) -> list[str]:
-    names = _content(path, remedy).get(key)
+    names = _unpickled(path, remedy).get(key)
     if not isinstance(names, list) or not 1 < len(names) <= 256 or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{path} holds no list {key!r} of 2 to 256 class names; {remedy}")
     return names
 
 
 def _check_batch(path: Path, classes: int, remedy: str) -> None:
-    content = _content(path, remedy)
-    images, labels = content.get("data"), content.get("labels", content.get("fine_labels"))  # which torchvision prefers so, too
+    """Raise ValueError unless the file holds images uint8 (n, 3072) and n labels below `classes`."""
+    content = _unpickled(path, remedy)
+    images, labels = content.get("data"), content.get("labels", content.get("fine_labels"))  # in the order of torchvision
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != 3072:
-        got = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else "no array"
-        raise ValueError(f"{path} holds {got} under 'data'; expected uint8 (n, 3072); {remedy}")
+        received = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else "no array"
+        raise ValueError(f"{path} holds {received} under 'data'; expected uint8 (n, 3072); {remedy}")
     if not isinstance(labels, list) or not len(labels) == len(images) > 0:
-        got = f"{len(labels)} labels" if isinstance(labels, list) else "no list of labels"
-        raise ValueError(f"{path} holds {len(images)} images, but {got} under 'labels' or 'fine_labels'; {remedy}")
+        received = f"{len(labels)} labels" if isinstance(labels, list) else "no list of labels"
+        raise ValueError(f"{path} holds {len(images)} images, but {received} under 'labels' or 'fine_labels'; {remedy}")
     unknown = set(map(repr, labels)) - set(map(repr, range(classes)))
     if unknown:
         raise ValueError(f"{path} holds the label {min(unknown)}; expected whole numbers from 0 to {classes - 1}; {remedy}")

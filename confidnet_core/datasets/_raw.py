@@ -1,7 +1,7 @@
-"""Where raw data lies, its download (whole files or none, continued after an interruption), and the split that data sets share.
+"""The folder of raw data, its download (which continues after an interruption), and the train/val/test split that data sets share.
 
 DVC sets DVC_ROOT for each stage; in a queued or temporary experiment it is the user's project (dvc/repo/experiments/queue/base.py).
-Continued downloads: Range, 206 and 416 of RFC 9110, section 14.
+Downloads continue by the header Range and the status codes 206 and 416 of RFC 9110, section 14.
 """
 
 import os
@@ -19,29 +19,31 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-VARIABLE = "CONFIDNET_DATA"
-CHUNK = 1 << 20
+DATA_VARIABLE = "CONFIDNET_DATA"
+BLOCK_BYTES = 1 << 20
 
 
 def raw_root() -> Path:
-    """$CONFIDNET_DATA if the variable is set, else data/raw of the project: $DVC_ROOT, or the current folder."""
-    if data := os.environ.get(VARIABLE):
+    """Return $CONFIDNET_DATA if the variable is set, else data/raw in the project, which is $DVC_ROOT or the current folder."""
+    if data := os.environ.get(DATA_VARIABLE):
         return Path(data).expanduser()
     return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / "data" / "raw"
 
 
 def raw_folder(name: str) -> Path:
-    """NAME in the root. In data/raw it may not exist yet; ValueError where $CONFIDNET_DATA has none."""
-    folder, data = raw_root() / name, os.environ.get(VARIABLE)
+    """Return the folder `name` of the raw root. It need not exist in data/raw; raise ValueError if it is missing in $CONFIDNET_DATA."""
+    folder, data = raw_root() / name, os.environ.get(DATA_VARIABLE)
     if data and not folder.is_dir():
-        raise ValueError(f"{VARIABLE} is {data}, but {folder} is no folder; make it, put {name}'s files into it, or unset {VARIABLE}")
+        raise ValueError(
+            f"{DATA_VARIABLE} is {data}, but {folder} is no folder; make it, put {name}'s files into it, or unset {DATA_VARIABLE}"
+        )
     return folder
 
 
 def draw_split(name: str, *, train: int, test: int, val: int, split_seed: int) -> dict[str, np.ndarray]:
-    """ConfidNet's published split: of TRAIN images, then TEST, the first VAL of the shuffled training images are "val".
+    """Return the indices of ConfidNet's published split, for `train` training images followed by `test` test images.
 
-    ValueError naming the data set where VAL leaves no image to train on.
+    The first `val` of the shuffled training images are "val". Raises ValueError, naming the data set, where no training image is left.
     """
     if val >= train:
         raise ValueError(f"{name}: val is {val}, but it is taken from the {train} training images; expected fewer")
@@ -56,28 +58,30 @@ def md5_of(path: Path) -> str:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """One process at a time makes PATH. OSError where its folder cannot be written to."""
+def exclusive(path: Path) -> Iterator[None]:
+    """Let only one process at a time create `path`. Raise OSError where its folder is not writable."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f".{path.name}.lock")
     with FileLock(lock):
         try:
             yield
         finally:
-            lock.unlink(missing_ok=True)  # FileLock looks again after it waited, so that the next one locks a file of that name
+            lock.unlink(missing_ok=True)  # safe, since a FileLock that waited opens the file anew
 
 
 def download(urls: Sequence[str], path: Path, *, digest: str | None = None, needed: Sequence[str] = (), timeout: float = 30.0) -> None:
-    """Write the first of URLS that can be read, and has the md5 DIGEST if one is given, to PATH, unless a process beside this one did.
+    """Download `path` from the first of `urls` that works, unless another process created it in the meantime.
 
-    What came before a connection broke off stays in PATH.part, and the next request, at once, to the next of URLS or of a later
-    call, asks for the rest. Without a DIGEST nothing could tell whether two pieces are of one file: every request is for the whole.
-    NEEDED names the files that a user may put beside PATH by hand, for the ValueError raised where no URL serves.
+    If a connection breaks off, the received bytes stay in PATH.part, and the next request asks for the rest: a second one at once, one to
+    the next URL, or one of a later call.
+    digest: the md5 of the file. Without it nothing could tell whether two pieces are of the same file, so every request is for the whole.
+    needed: the files that a user can provide by hand, named in the ValueError that is raised where no URL works
+    timeout: in seconds, for the connection and each read
     """
     part, failures = path.with_name(f"{path.name}.part"), []
     for url in urls:
         try:
-            with alone(path):
+            with exclusive(path):
                 if not path.is_file():
                     _fetch(url, part, digest, timeout)
                     os.replace(part, path)
@@ -86,15 +90,15 @@ def download(urls: Sequence[str], path: Path, *, digest: str | None = None, need
             failures.append(f"{url} ({str(error) or type(error).__name__})")
     raise ValueError(
         f"could not download {path.name}; tried {', '.join(failures)}. Without a network, put {', '.join(needed or [path.name])} "
-        f"into {path.parent}, or set {VARIABLE} to a folder that holds them in {path.parent.name}/"
+        f"into {path.parent}, or set {DATA_VARIABLE} to a folder that holds them in {path.parent.name}/"
     )
 
 
 def _fetch(url: str, part: Path, digest: str | None, timeout: float) -> None:
-    """Make PART whole. A connection that breaks off, and a piece that did not fit what was there, are followed by one more request."""
+    """Download the rest of the file `part`. Repeat the request once if the connection breaks off, or if the pieces have another md5."""
     if digest and part.is_file() and md5_of(part) == digest:
-        return  # a process was killed after the last byte
-    for last in (False, True):
+        return  # an earlier process was killed after the last byte
+    for is_last_request in (False, True):
         start = part.stat().st_size if digest and part.is_file() else 0
         with _open(url, start, timeout) as response:
             continued = response.status == HTTPStatus.PARTIAL_CONTENT
@@ -103,19 +107,22 @@ def _fetch(url: str, part: Path, digest: str | None, timeout: float) -> None:
             except (OSError, HTTPException):
                 if not digest:
                     part.unlink(missing_ok=True)
-                if last:
+                if is_last_request:
                     raise
                 continue
-        found = md5_of(part) if digest else None
-        if found == digest:
+        received_digest = md5_of(part) if digest else None
+        if received_digest == digest:
             return
         part.unlink()
-        if last or not continued:
-            raise OSError(f"its md5 is {found}, not {digest}")
+        if is_last_request or not continued:
+            raise OSError(f"its md5 is {received_digest}, not {digest}")
 
 
 def _open(url: str, start: int, timeout: float) -> HTTPResponse:
-    """The answer from byte START on, 206; or the whole, 200: not every server continues, nor where START is past the end (416)."""
+    """Request the file from byte `start` on. The answer has status 206, or 200 with the whole file if the server cannot continue.
+
+    Some servers never continue, and none does where `start` is past the end (416).
+    """
     try:
         return urlopen(Request(url, headers={"Range": f"bytes={start}-"} if start else {}), timeout=timeout)
     except HTTPError as error:
@@ -126,14 +133,15 @@ def _open(url: str, start: int, timeout: float) -> HTTPResponse:
 
 
 def _receive(response: HTTPResponse, part: Path, start: int) -> None:
+    """Write the response to `part` from byte `start` on. Raise OSError if it is shorter or longer than announced."""
     length = response.headers.get("Content-Length")
     total = start + int(length) if length else None
-    quiet = True if os.environ.get("CI") else None  # None: quiet where the output is no terminal
+    quiet = True if os.environ.get("CI") else None  # None shows the bar on a terminal only
     with (
         part.open("ab" if start else "wb") as file,
         tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=quiet) as bar,
     ):
-        while chunk := response.read1(CHUNK):  # read() would lose what came of a chunk before a connection broke off
+        while chunk := response.read1(BLOCK_BYTES):  # read() would lose the bytes of a block that came before a connection broke off
             file.write(chunk)
             bar.update(len(chunk))
         received = file.tell()

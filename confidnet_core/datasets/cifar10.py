@@ -1,4 +1,4 @@
-"""CIFAR-10: photographs of 32x32 pixels in 10 classes. From the published pickles or their archive.
+"""CIFAR-10: photographs of 32x32 pixels in 10 classes. They are read from the published pickles or their archive.
 
 Krizhevsky 2009, "Learning multiple layers of features from tiny images"; www.cs.toronto.edu/~kriz/cifar.html.
 """
@@ -9,11 +9,12 @@ from confidnet_core.datasets._cifar import read_cifar
 
 
 def cifar10(*, val: Count = 5000, split_seed: SplitSeed = 42) -> Dataset:
-    """Images (60000, 3, 32, 32): the training files', of which VAL drawn at random are "val", then the test file's.
+    """Return images (60000, 3, 32, 32): those of the training files, then those of the test file.
 
-    With the defaults, val holds the very images of ConfidNet's published split. `source` says whether the content is CIFAR-10 as
-    published; other files of that format are taken too. ValueError for a file that is damaged or does not fit the others.
+    val: the number of training images drawn at random for "val"; with the defaults they are those of ConfidNet's published split
+    `Dataset.source` says whether the content is CIFAR-10 as published; other files of the same format are accepted.
+    Raises ValueError for a file that is damaged or does not fit the others.
     """
-    from torchvision.datasets import CIFAR10  # here, because it takes seconds and reading a list of data sets does not need it
+    from torchvision.datasets import CIFAR10  # imported here, since it takes seconds and the list of data sets does not need it
 
     return read_cifar("cifar10", "CIFAR-10", CIFAR10, val=val, split_seed=split_seed)

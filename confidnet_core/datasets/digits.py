@@ -1,4 +1,4 @@
-"""Handwritten digits of 8x8 pixels. Bundled with scikit-learn: the data set that needs no download.
+"""Handwritten digits of 8x8 pixels. They are bundled with scikit-learn and need no download.
 
 Alpaydin & Kaynak 1998, UCI "Optical Recognition of Handwritten Digits", its test part of 1,797 images.
 """
@@ -10,11 +10,11 @@ from confidnet_core.data import Dataset
 
 
 def digits(*, train: Count = 300, val: Count = 597, test: Count = 900, split_seed: SplitSeed = 0) -> Dataset:
-    """Images (1797, 1, 8, 8), pixels 0..16 spread over 0..255; splits are the first images of one permutation.
+    """Return images (1797, 1, 8, 8), whose pixels 0..16 are scaled to 0..255. The splits are consecutive parts of one permutation.
 
-    The mean and standard deviation are those of the training images. ValueError for a sum of sizes above 1,797.
+    Mean and standard deviation are those of the training images. Raises ValueError for split sizes that sum to more than 1,797.
     """
-    from sklearn.datasets import load_digits  # here, because it takes a second and every stage reads the list of data sets
+    from sklearn.datasets import load_digits  # imported here, since it takes a second and every stage imports the data sets
 
     pixels, labels = map(np.asarray, load_digits(return_X_y=True))
     if train + val + test > len(labels):
@@ -23,13 +23,13 @@ def digits(*, train: Count = 300, val: Count = 597, test: Count = 900, split_see
     images = np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
     order = np.random.default_rng(split_seed).permutation(len(labels))
     splits: dict[str, np.ndarray] = dict(zip(("train", "val", "test"), np.split(order, np.cumsum([train, val, test]))[:3], strict=True))
-    seen = images[splits["train"]] / 255
+    training_pixels = images[splits["train"]] / 255
     return Dataset(
         images=images,
         labels=labels.astype(np.uint8),
         splits=splits,
         classes=tuple("0123456789"),
-        mean=(float(seen.mean()),),
-        std=(float(seen.std()),),
+        mean=(float(training_pixels.mean()),),
+        std=(float(training_pixels.std()),),
         source="scikit-learn's bundled digits, 1,797 images of 8x8",
     )

@@ -1,4 +1,4 @@
-"""MNIST: handwritten digits of 28x28 pixels. From the four idx files, plain or gzip.
+"""MNIST: handwritten digits of 28x28 pixels. They are read from the four idx files, plain or gzip.
 
 LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document recognition".
 """
@@ -15,29 +15,30 @@ from confidnet_core.config.ranges import Count, SplitSeed
 from confidnet_core.data import Dataset
 from confidnet_core.datasets._raw import download, draw_split, raw_folder
 
-# md5 of the published files' content. Copies differ in how they were compressed, so a gzip file's own checksum says nothing.
-PUBLISHED = {
+# These are digests of the decompressed content, since copies of the gzip files differ in their compression.
+PUBLISHED_MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
     "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
-FOLDERS = ("", "MNIST/raw", "raw", "MNIST")
+CANDIDATE_FOLDERS = ("", "MNIST/raw", "raw", "MNIST")
 
 
 def mnist(*, val: Count = 6000, split_seed: SplitSeed = 42) -> Dataset:
-    """Images (70000, 1, 28, 28): the training file's, of which VAL drawn at random are "val", then the test file's.
+    """Return images (70000, 1, 28, 28): those of the training file, then those of the test file.
 
-    With the defaults, val holds the very images of ConfidNet's published split. `source` says whether the content is MNIST as
-    published; other idx files of ten classes are taken too. ValueError for a file that is damaged or does not fit the others.
+    val: the number of training images drawn at random for "val"; with the defaults they are those of ConfidNet's published split
+    `Dataset.source` says whether the content is MNIST as published; other idx files of ten classes are accepted.
+    Raises ValueError for a file that is damaged or does not fit the others.
     """
     paths = _locate(raw_folder("mnist"))
-    content = [_content(path) for path in paths]
+    content = [_decompressed(path) for path in paths]
     train_images, train_labels = _images_and_labels(paths[:2], content[:2])
     test_images, test_labels = _images_and_labels(paths[2:], content[2:])
     if train_images.shape[1:] != test_images.shape[1:]:
         raise ValueError(f"{paths[0]} holds images {train_images.shape[1:]} and {paths[2]} {test_images.shape[1:]}; expected one size")
-    as_published = [md5(data, usedforsecurity=False).hexdigest() for data in content] == list(PUBLISHED.values())
+    as_published = [md5(data, usedforsecurity=False).hexdigest() for data in content] == list(PUBLISHED_MD5.values())
     return Dataset(
         images=np.concatenate([train_images, test_images])[:, None],
         labels=np.concatenate([train_labels, test_labels]),
@@ -50,31 +51,31 @@ def mnist(*, val: Count = 6000, split_seed: SplitSeed = 42) -> Dataset:
 
 
 def _locate(folder: Path) -> list[Path]:
-    """The four files in PUBLISHED's order, from the first of FOLDERS that has them all; downloaded if none has."""
-    for inner in FOLDERS:
-        found = _found(folder / inner)
-        if len(found) == len(PUBLISHED):
-            return found
-    from torchvision.datasets import MNIST  # here, because it takes seconds and a local copy does not need it
+    """Return the four files in the order of PUBLISHED_MD5, from the first of CANDIDATE_FOLDERS that has them all, or downloaded."""
+    for inner in CANDIDATE_FOLDERS:
+        files = _existing_files(folder / inner)
+        if len(files) == len(PUBLISHED_MD5):
+            return files
+    from torchvision.datasets import MNIST  # imported here, since it takes seconds and a local copy does not need it
 
     digests = dict(MNIST.resources)
-    packed = [f"{name}.gz" for name in PUBLISHED]
-    for name in packed:
-        if not _either(folder / name.removesuffix(".gz")):
-            download([mirror + name for mirror in MNIST.mirrors], folder / name, digest=digests[name], needed=packed)
-    return _found(folder)
+    gzip_names = [f"{name}.gz" for name in PUBLISHED_MD5]
+    for name in gzip_names:
+        if not _plain_or_gzip(folder / name.removesuffix(".gz")):
+            download([mirror + name for mirror in MNIST.mirrors], folder / name, digest=digests[name], needed=gzip_names)
+    return _existing_files(folder)
 
 
-def _found(folder: Path) -> list[Path]:
-    return [path for name in PUBLISHED if (path := _either(folder / name))]
+def _existing_files(folder: Path) -> list[Path]:
+    return [path for name in PUBLISHED_MD5 if (path := _plain_or_gzip(folder / name))]
 
 
-def _either(path: Path) -> Path | None:
+def _plain_or_gzip(path: Path) -> Path | None:
     candidates = (path, path.with_name(f"{path.name}.gz"))
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def _content(path: Path) -> bytes:
+def _decompressed(path: Path) -> bytes:
     data = path.read_bytes()
     if data[:2] != b"\x1f\x8b":
         return data
@@ -85,7 +86,7 @@ def _content(path: Path) -> bytes:
 
 
 def _images_and_labels(paths: list[Path], content: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    images, labels = _parse(paths[0], content[0], dimensions=3), _parse(paths[1], content[1], dimensions=1)
+    images, labels = _parse_idx(paths[0], content[0], dimensions=3), _parse_idx(paths[1], content[1], dimensions=1)
     if len(images) != len(labels):
         raise ValueError(f"{paths[1]} holds {len(labels)} labels, {paths[0]} {len(images)} images; do both come from one data set?")
     if len(labels) == 0 or labels.max() > 9:
@@ -93,8 +94,8 @@ def _images_and_labels(paths: list[Path], content: list[bytes]) -> tuple[np.ndar
     return images, labels
 
 
-def _parse(path: Path, data: bytes, *, dimensions: int) -> np.ndarray:
-    """An idx file: two zero bytes, the type (8: unsigned byte), the number of dimensions, the sizes (big-endian), the bytes."""
+def _parse_idx(path: Path, data: bytes, *, dimensions: int) -> np.ndarray:
+    """Return the array of an idx file: two zero bytes, the type (8: unsigned byte), the number of dimensions, big-endian sizes, bytes."""
     start = 4 + 4 * dimensions
     if len(data) < start or data[:4] != bytes([0, 0, 8, dimensions]):
         raise ValueError(f"{path} is no idx file of {dimensions}-dimensional bytes: it begins with {data[:4].hex() or 'nothing'}")

@@ -1,9 +1,9 @@
-"""Your own images with a mask each. In a folder or a .zip, in one of four layouts.
+"""Your own images with a mask each. They lie in a folder or .zip, in one of four layouts.
 
     train/ trainannot/    images/train/ masks/train/    train/images/ train/masks/    and the same for test and, if there is one, val
     images/ masks/        with the lists train.txt, test.txt and perhaps val.txt, which the other layouts may have, too
 
-A list has a line an image, with its mask in the last column where that is named otherwise, as CamVid's in the SegNet tutorial.
+A list has one line for each image. Where the mask has another name, it stands in the last column, as in the lists of the SegNet tutorial.
 """
 
 from collections.abc import Sequence
@@ -19,44 +19,49 @@ from pydantic import Field
 from confidnet_core.config.ranges import Byte, Count, PathText, SplitSeed, Validation
 from confidnet_core.data import SPLITS, Dataset
 from confidnet_core.datasets._images import (
-    DIGEST,
-    IMAGES,
-    Tree,
+    DIGEST_BYTES,
+    IMAGE_SUFFIXES,
+    FileTree,
     area_average,
+    channel_statistics,
     check_sizes,
-    decoded,
-    digest,
-    in_threads,
-    listed,
-    naming,
-    nearest,
-    opened,
-    source,
+    content_digest,
+    decode_image,
+    describe_source,
+    naming_errors,
+    open_tree,
+    parse_listing,
+    read_in_threads,
+    resize_nearest,
     split_indices,
-    statistics,
     warn_of_leaks,
 )
 
 NAME = "segmentation_folder"
-MASKS = (".png", ".bmp", ".gif", ".tif", ".tiff")  # a mask's pixels are exact, so never JPEG
-LAYOUTS = (("{}/images", "{}/masks"), ("{}", "{}annot"), ("images/{}", "masks/{}"), ("images", "masks"))  # of a split's files
-LARGEST = 255  # number of classes, since labels have 8 bits and one of them may be void
+MASK_SUFFIXES = (".png", ".bmp", ".gif", ".tif", ".tiff")  # without JPEG, which changes values
+LAYOUTS = (
+    ("{}/images", "{}/masks"),
+    ("{}", "{}annot"),
+    ("images/{}", "masks/{}"),
+    ("images", "masks"),
+)  # folders of a split's images and masks
+MAX_CLASSES = 255  # labels have 8 bits, and 255 may be void
 
 
 Colour = Annotated[Sequence[Byte], Field(min_length=3, max_length=3)]
 Classes = Annotated[
     Sequence[str] | dict[str, Byte | Colour],
-    Field(min_length=2, max_length=LARGEST, description=f"2 to {LARGEST} names, or names with values"),
+    Field(min_length=2, max_length=MAX_CLASSES, description=f"2 to {MAX_CLASSES} names, or names with values"),
 ]
-Void = Byte | Sequence[Byte | Colour] | None  # a list of values or colours, or a colour alone
+Void = Byte | Sequence[Byte | Colour] | None  # a value, a colour, or a list of these
 
 
 @dataclass(frozen=True)
 class Legend:
-    """The class that each value or colour of a mask stands for. The label of void is the number of classes."""
+    """A legend maps each value or colour of a mask to a class. The label of void is the number of classes."""
 
     classes: tuple[str, ...]
-    labels: np.ndarray  # int16: of each value, 0 to 255, or of each colour, red << 16 | green << 8 | blue; -1 where there is none
+    labels: np.ndarray  # int16, at a value, 0 to 255, or at a colour, red << 16 | green << 8 | blue; -1 if unknown
     void: int | None
 
     @property
@@ -74,144 +79,156 @@ def segmentation_folder(
     val: Validation = 0,
     split_seed: SplitSeed = 42,
 ) -> Dataset:
-    """Images (n, 3, HEIGHT, WIDTH), reduced by area average, and labels (n, HEIGHT, WIDTH), taken from the nearest pixel.
+    """Return images (n, 3, HEIGHT, WIDTH), resized by area average, and labels (n, HEIGHT, WIDTH), resized by nearest neighbour.
 
-    CLASSES: names in the order of the masks' values, from 0; or each name with its value, {cell: 255}, or colour, {road: [128, 64,
-    128]}. VOID: the value or colour of unlabelled pixels, or a list of them. FOLDER, VAL and SPLIT_SEED, and how images are decoded
-    and measured: as for image_folder. A split is in the order of its list, or else of names.
-    ValueError naming the setting, the folder, or the file that is missing, in two splits, damaged, of another size than its image,
-    or holds what is neither a class nor void. Prints a warning where images of test are in train or val, too.
+    classes: names in the order of the masks' values, from 0; or each name with its value, {cell: 255}, or colour, {road: [128, 64, 128]}
+    void: the value or colour of unlabelled pixels, or a list of them
+    folder, val, split_seed: as for image_folder, and so are the decoding of images, their mean and standard deviation
+    A split is in the order of its list, or without a list, in the order of the names.
+    Raises ValueError naming the setting, the folder, or the file that is missing, in two splits, damaged, of another size than its image,
+    or holds a value that is neither a class nor void. Prints a warning where test images are also in train or val.
     """
-    legend = read_legend(classes, void)
-    with opened(folder, {"train", "images"}) as tree:
+    legend = parse_legend(classes, void)
+    with open_tree(folder, {"train", "images"}) as tree:
         pairs = list_pairs(tree)
         counts = [len(pairs[split]) for split in SPLITS]
         splits = split_indices(NAME, tree, counts, val, split_seed)
         images, labels, digests = _read(tree, [pair for split in SPLITS for pair in pairs[split]], height, width, legend)
     warn_of_leaks(NAME, digests, splits)
-    mean, std = statistics(images, splits["train"])
-    description = source("segmentation folder", folder, splits, drawn=not counts[1])
+    mean, std = channel_statistics(images, splits["train"])
+    description = describe_source("segmentation folder", folder, splits, drawn=not counts[1])
     return Dataset(images, labels, splits, legend.classes, mean, std, description, legend.void)
 
 
-def read_legend(classes: Classes, void: Void) -> Legend:
-    """ValueError naming the class, or void, whose value or colour cannot be, or is another class's, too."""
+def parse_legend(classes: Classes, void: Void) -> Legend:
+    """Return the legend of the settings. Raise ValueError naming the class, or void, whose value or colour is invalid or used twice."""
     values = classes if isinstance(classes, dict) else {name: value for value, name in enumerate(classes)}
-    if not 2 <= len(classes) <= LARGEST or len(values) < len(classes) or not all(isinstance(name, str) for name in values):
-        raise ValueError(f"{NAME}: classes is {classes}; expected 2 to {LARGEST} names, each once")
+    if not 2 <= len(classes) <= MAX_CLASSES or len(values) < len(classes) or not all(isinstance(name, str) for name in values):
+        raise ValueError(f"{NAME}: classes is {classes}; expected 2 to {MAX_CLASSES} names, each once")
     in_colours = isinstance(next(iter(values.values())), Sequence)
     labels = np.full(2**24 if in_colours else 2**8, -1, np.int16)
     for label, (name, value) in enumerate(values.items()):
-        _enter(labels, f"classes.{name}", value, label)
+        _assign_label(labels, f"classes.{name}", value, label)
     voids: list[Any] = [] if void is None else list(void) if isinstance(void, Sequence) else [void]
     if in_colours and voids and not isinstance(voids[0], Sequence):
         voids = [voids]  # a single colour
     for value in voids:
-        _enter(labels, "void", value, len(values))
+        _assign_label(labels, "void", value, len(values))
     return Legend(tuple(values), labels, len(values) if voids else None)
 
 
-def _enter(labels: np.ndarray, key: str, value: int | Sequence[int], label: int) -> None:
+def _assign_label(labels: np.ndarray, key: str, value: int | Sequence[int], label: int) -> None:
+    """Enter the label of a value or colour into the table `labels`. `key` names the setting in messages."""
     in_colours = len(labels) > 256
-    given = list(value) if in_colours and isinstance(value, Sequence) else [value]
-    parts = [part for part in given if type(part) is int and 0 <= part <= 255]
-    if not len(parts) == len(given) == (3 if in_colours else 1):
+    numbers = list(value) if in_colours and isinstance(value, Sequence) else [value]
+    valid = [number for number in numbers if type(number) is int and 0 <= number <= 255]
+    if not len(valid) == len(numbers) == (3 if in_colours else 1):
         expected = "a colour, [red, green, blue] of 0 to 255" if in_colours else "a value from 0 to 255"
         raise ValueError(f"{NAME}: {key} is {value!r}; expected {expected}, as the first class has")
-    number = int.from_bytes(parts, "big")
-    if labels[number] not in (-1, label):
+    index = int.from_bytes(valid, "big")
+    if labels[index] not in (-1, label):
         raise ValueError(f"{NAME}: {key} is {value}, and so is another class; give each its own")
-    labels[number] = label
+    labels[index] = label
 
 
-def list_pairs(tree: Tree) -> dict[str, list[tuple[str, str]]]:
-    """The names of image and mask of each sample. ValueError naming what is missing, or in two splits."""
-    layout = next((layout for layout in LAYOUTS if _below(tree, layout[0].format("train"))), None)
+def list_pairs(tree: FileTree) -> dict[str, list[tuple[str, str]]]:
+    """Return for each split the names of image and mask of its samples. Raise ValueError naming what is missing or in two splits."""
+    layout = next((layout for layout in LAYOUTS if _files_below(tree, layout[0].format("train"))), None)
     if layout is None:
         expected = ", or ".join(" and ".join(f"{part.format('train')}/" for part in layout) for layout in LAYOUTS)
-        raise ValueError(f"{tree.prefix} holds {tree.content()}; expected {expected} with lists")
-    pairs = {split: _pairs(tree, split, *layout) for split in SPLITS}
-    seen: dict[str, str] = {}
+        raise ValueError(f"{tree.prefix} holds {tree.top_level()}; expected {expected} with lists")
+    pairs = {split: _pairs_of_split(tree, split, *layout) for split in SPLITS}
+    split_of_image: dict[str, str] = {}
     for split in SPLITS:
         if not pairs[split] and split != "val":
-            raise ValueError(f"{tree.where(layout[0].format(split))} holds no images; expected files that end in {', '.join(IMAGES)}")
+            raise ValueError(
+                f"{tree.path_of(layout[0].format(split))} holds no images; expected files that end in {', '.join(IMAGE_SUFFIXES)}"
+            )
         for image, _ in pairs[split]:
-            if image in seen:
-                listing = tree.where(f"{split}.txt")
-                raise ValueError(f"{listing} lists {image}, which {seen[image]}.txt already did; an image is in one split, once")
-            seen[image] = split
+            if image in split_of_image:
+                listing = tree.path_of(f"{split}.txt")
+                raise ValueError(f"{listing} lists {image}, which {split_of_image[image]}.txt already did; an image is in one split, once")
+            split_of_image[image] = split
     return pairs
 
 
-def _below(tree: Tree, folder: str) -> list[str]:
+def _files_below(tree: FileTree, folder: str) -> list[str]:
     return [name for name in tree.names if name.startswith(f"{folder}/")]
 
 
-def _pairs(tree: Tree, split: str, *layout: str) -> list[tuple[str, str]]:
-    """By the split's list if there is one, else all images of the split's folder, by equal names but for their endings."""
+def _pairs_of_split(tree: FileTree, split: str, *layout: str) -> list[tuple[str, str]]:
+    """Return the pairs of a split's list, or without a list, pairs of all files of the split's folders that have the same stem."""
     folders = [folder.format(split) for folder in layout]
-    images, masks = (_by_key(tree, folder, endings) for folder, endings in zip(folders, (IMAGES, MASKS), strict=True))
+    images, masks = (
+        _files_by_stem(tree, folder, endings) for folder, endings in zip(folders, (IMAGE_SUFFIXES, MASK_SUFFIXES), strict=True)
+    )
     listing = f"{split}.txt"
     if listing in tree.names:
         data = tree.read(listing)
-        with naming(tree.where(listing)):
+        with naming_errors(tree.path_of(listing)):
             text = data.decode("utf-8-sig")
-        lines = listed(text, tree.where(listing))
-        return [(_find(tree, images, image, folders[0], listing), _find(tree, masks, mask, folders[1], listing)) for image, mask in lines]
+        lines = parse_listing(text, tree.path_of(listing))
+        return [
+            (_find_listed(tree, images, image, folders[0], listing), _find_listed(tree, masks, mask, folders[1], listing))
+            for image, mask in lines
+        ]
     if folders == list(layout):
         if split == "val":
             return []
-        raise ValueError(f"{tree.where(listing)} does not exist; expected the list of the split's images, one a line")
+        raise ValueError(f"{tree.path_of(listing)} does not exist; expected the list of the split's images, one a line")
     for key in sorted(images.keys() ^ masks.keys()):
         without, other = (images, folders[1]) if key in images else (masks, folders[0])
-        raise ValueError(f"{tree.where(without[key])} has no partner {key} in {other}/; expected one, or a list {listing} of those to use")
+        raise ValueError(
+            f"{tree.path_of(without[key])} has no partner {key} in {other}/; expected one, or a list {listing} of those to use"
+        )
     return [(images[key], masks[key]) for key in sorted(images)]
 
 
-def _by_key(tree: Tree, folder: str, endings: tuple[str, ...]) -> dict[str, str]:
-    """The files below a folder by their path in it, without its ending: lists, images and masks differ in that."""
-    found: dict[str, str] = {}
-    for name in _below(tree, folder):
+def _files_by_stem(tree: FileTree, folder: str, endings: tuple[str, ...]) -> dict[str, str]:
+    """Return the files below a folder by their path in it without the suffix, in which lists, images and masks differ."""
+    files: dict[str, str] = {}
+    for name in _files_below(tree, folder):
         if name.lower().endswith(endings):
-            key = _key(name.removeprefix(f"{folder}/"))
-            if key in found:
-                raise ValueError(f"{tree.where(name)} and {found[key]} differ in their ending only; remove the one that is not meant")
-            found[key] = name
-    return found
+            stem = _stem(name.removeprefix(f"{folder}/"))
+            if stem in files:
+                raise ValueError(f"{tree.path_of(name)} and {files[stem]} differ in their ending only; remove the one that is not meant")
+            files[stem] = name
+    return files
 
 
-def _key(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix("")) if name.lower().endswith(IMAGES) else name
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix("")) if name.lower().endswith(IMAGE_SUFFIXES) else name
 
 
-def _find(tree: Tree, files: dict[str, str], entry: str, folder: str, listing: str) -> str:
-    """The file of which an entry's end is the path: it may begin with folders of its author's, which exist nowhere else."""
-    parts = _key(entry).split("/")
+def _find_listed(tree: FileTree, files: dict[str, str], entry: str, folder: str, listing: str) -> str:
+    """Return the file whose path is the end of a list's entry, which may begin with folders that exist only on its author's computer."""
+    parts = _stem(entry).split("/")
     for start in range(len(parts)):
-        if found := files.get("/".join(parts[start:])):
-            return found
-    raise ValueError(f"{tree.where(listing)} lists {entry}, but {tree.where(folder)} holds no {parts[-1]} with the ending of an image")
+        if file := files.get("/".join(parts[start:])):
+            return file
+    raise ValueError(f"{tree.path_of(listing)} lists {entry}, but {tree.path_of(folder)} holds no {parts[-1]} with the ending of an image")
 
 
-def _read(tree: Tree, pairs: list[tuple[str, str]], height: int, width: int, legend: Legend) -> list[np.ndarray]:
-    """The images, their labels, and a digest of each image's file."""
+def _read(tree: FileTree, pairs: list[tuple[str, str]], height: int, width: int, legend: Legend) -> list[np.ndarray]:
+    """Return the images, their labels, and a digest of each image's file."""
 
     def read(index: int) -> tuple[np.ndarray, ...]:
-        image_file, mask_file = map(tree.where, pairs[index])
+        image_file, mask_file = map(tree.path_of, pairs[index])
         data, mask_data = map(tree.read, pairs[index])
-        image = decoded(data, image_file)
-        with naming(mask_file):
+        image = decode_image(data, image_file)
+        with naming_errors(mask_file):
             mask = Image.open(BytesIO(mask_data))
             mask.load()
         check_sizes(image, image_file, mask, mask_file)
         pixels = np.asarray(area_average(image, height, width))
-        return pixels.transpose(2, 0, 1), nearest(_labels(mask, mask_file, legend), height, width), digest(data)
+        return pixels.transpose(2, 0, 1), resize_nearest(_labels(mask, mask_file, legend), height, width), content_digest(data)
 
-    return in_threads(read, len(pairs), (3, height, width), (height, width), (DIGEST,))
+    return read_in_threads(read, len(pairs), (3, height, width), (height, width), (DIGEST_BYTES,))
 
 
 def _labels(mask: Image.Image, file: str, legend: Legend) -> np.ndarray:
-    values = _values(mask, file, legend.in_colours)
+    """Return the label of each pixel, uint8. Raise ValueError for a value or colour that the legend lacks."""
+    values = _pixel_values(mask, file, legend.in_colours)
     labels = legend.labels[values]
     if labels.min() < 0:
         unknown = np.unique(values[labels < 0]).tolist()
@@ -221,8 +238,8 @@ def _labels(mask: Image.Image, file: str, legend: Legend) -> np.ndarray:
     return labels.astype(np.uint8)
 
 
-def _values(mask: Image.Image, file: str, in_colours: bool) -> np.ndarray:
-    """Each pixel's number in a legend."""
+def _pixel_values(mask: Image.Image, file: str, in_colours: bool) -> np.ndarray:
+    """Return the index of each pixel in `Legend.labels`. Raise ValueError for a mask of another mode."""
     if mask.mode not in ("1", "L", "P", *(("LA", "RGB", "RGBA") * in_colours)):
         expected = "8 bits a channel" if in_colours else "8 bits, grey or with a palette; for colours, give each class its own"
         raise ValueError(f"{file} is of mode {mask.mode}; expected {expected}")

@@ -1,4 +1,4 @@
-"""SVHN: digits of house numbers in colour, 32x32 pixels. From the two files of MATLAB's format.
+"""SVHN: digits of house numbers in colour, 32x32 pixels. They are read from two files in MATLAB's format.
 
 Netzer, Wang, Coates, Bissacco, Wu & Ng 2011, "Reading digits in natural images with unsupervised feature learning".
 Format: MathWorks, "MAT-File Format", version 5.
@@ -16,20 +16,21 @@ from confidnet_core.config.ranges import Count, SplitSeed
 from confidnet_core.data import Dataset
 from confidnet_core.datasets._raw import download, draw_split, md5_of, raw_folder
 
-PARTS = ("train", "test")  # ConfidNet leaves the third, "extra", out
-MATRIX = 14
-CLASSES = {4, *range(6, 16)}  # text and numbers: arrays of four elements, which are these
-FLAGS, SHAPE, NAME, VALUES = {6}, {5, 6}, {1, 16}, {*range(1, 8), 9, 12, 13, 16, 17, 18}
-COMPLEX = 0x800
+PARTS = ("train", "test")  # without the third part, "extra", as in ConfidNet
+MATRIX_TYPE = 14
+ARRAY_CLASSES = {4, *range(6, 16)}  # text and numbers: arrays with four elements, whose possible types follow
+FLAGS_TYPES, SHAPE_TYPES, NAME_TYPES, VALUES_TYPES = {6}, {5, 6}, {1, 16}, {*range(1, 8), 9, 12, 13, 16, 17, 18}
+COMPLEX_FLAG = 0x800
 
 
 def svhn(*, val: Count = 7325, split_seed: SplitSeed = 42) -> Dataset:
-    """Images (99289, 3, 32, 32): the training file's, of which VAL drawn at random are "val", then the test file's.
+    """Return images (99289, 3, 32, 32): those of the training file, then those of the test file.
 
-    With the defaults, val holds the very images of ConfidNet's published split. `source` says whether the content is SVHN as
-    published; other files of that format are taken too. ValueError for a file that is damaged or holds anything but digits.
+    val: the number of training images drawn at random for "val"; with the defaults they are those of ConfidNet's published split
+    `Dataset.source` says whether the content is SVHN as published; other files of the same format are accepted.
+    Raises ValueError for a file that is damaged or holds anything but digits.
     """
-    from torchvision.datasets import SVHN  # here, because it takes seconds and reading a list of data sets does not need it
+    from torchvision.datasets import SVHN  # imported here, since it takes seconds and the list of data sets does not need it
 
     published = [SVHN.split_list[part] for part in PARTS]
     paths = _locate(raw_folder("svhn"), published)
@@ -47,7 +48,7 @@ def svhn(*, val: Count = 7325, split_seed: SplitSeed = 42) -> Dataset:
 
 
 def _locate(folder: Path, published: list[list[str]]) -> list[Path]:
-    """The two files; what is not there is downloaded. published: address, name and md5 of each."""
+    """Return the paths of the two files, after downloading a missing one. published: URL, name and md5 of each file"""
     names = [name for _, name, _ in published]
     for url, name, digest in published:
         if not (folder / name).is_file():
@@ -55,14 +56,14 @@ def _locate(folder: Path, published: list[list[str]]) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _read(kind: type, path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images (n, 3, 32, 32), uint8, and labels (n,), 0 to 9, through KIND, torchvision's SVHN, without its checksums."""
-    unchecked = {key: [url, name, None] for key, (url, name, _) in kind.split_list.items()}
+def _read(dataset_class: type, path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read images, uint8 (n, 3, 32, 32), and labels (n,), 0 to 9, of one part, by torchvision's class SVHN without its checksums."""
+    unchecked = {key: [url, name, None] for key, (url, name, _) in dataset_class.split_list.items()}
     remedy = "delete it, to download it anew, or put a whole copy there"
     try:
         _check_tags(path)
-        content = type("SVHN", (kind,), {"split_list": unchecked})(path.parent, split=part)
-    except Exception as error:  # scipy raises anything for a damaged file
+        content = type("SVHN", (dataset_class,), {"split_list": unchecked})(path.parent, split=part)
+    except Exception as error:  # scipy raises any exception for a damaged file
         raise ValueError(f"{path} is truncated, damaged or no file of SVHN ({type(error).__name__}: {error}); {remedy}") from None
     images, labels = content.data, np.atleast_1d(content.labels)
     if images.dtype != np.uint8 or images.shape[1:] != (3, 32, 32) or labels.shape != (len(images),):
@@ -71,34 +72,38 @@ def _read(kind: type, path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
             f"{path} holds {images.dtype} X {height_first} and y {labels.shape}; expected uint8 (32, 32, 3, n) and (n, 1); {remedy}"
         )
     if len(labels) == 0 or labels.min() < 0 or labels.max() > 9:
-        got = f"the labels {labels.min()} to {labels.max()}" if len(labels) else "no image"
-        raise ValueError(f"{path} holds {got}; expected digits, 1 to 9, and 10 for zero; {remedy}")
+        received = f"the labels {labels.min()} to {labels.max()}" if len(labels) else "no image"
+        raise ValueError(f"{path} holds {received}; expected digits, 1 to 9, and 10 for zero; {remedy}")
     return images, labels
 
 
 def _check_tags(path: Path) -> None:
-    """ValueError for an array whose tags are damaged: there scipy 1.17 reads past its tables. A compressed array has a checksum."""
+    """Raise ValueError for an array with damaged tags, at which scipy 1.17 reads past its tables. A compressed array has a checksum."""
     with path.open("rb") as file:
         order = {b"\0\1IM": "<", b"\1\0MI": ">"}.get(file.read(128)[124:])
         if order is None:
-            return  # no version 5: scipy says what it is
+            return  # not version 5 of the format, which scipy reports
         for kind, start, size in _elements(file, order, 128, path.stat().st_size, multiple=1):
-            if kind == MATRIX:
-                parts = list(islice(_elements(file, order, start, start + size, multiple=8), 5))
+            if kind == MATRIX_TYPE:
+                elements = list(islice(_elements(file, order, start, start + size, multiple=8), 5))
                 file.seek(start + 8)
                 (flags,) = struct.unpack(f"{order}I", file.read(4))
-                fits = len(parts) == 4 and all(part[0] in known for part, known in zip(parts, (FLAGS, SHAPE, NAME, VALUES), strict=True))
-                if not fits or flags & 0xFF not in CLASSES or flags & COMPLEX:
+                types = (FLAGS_TYPES, SHAPE_TYPES, NAME_TYPES, VALUES_TYPES)
+                fits = len(elements) == 4 and all(element[0] in known for element, known in zip(elements, types, strict=True))
+                if not fits or flags & 0xFF not in ARRAY_CLASSES or flags & COMPLEX_FLAG:
                     raise ValueError(f"what begins at byte {start} is no array of whole or real numbers")
 
 
 def _elements(file: BinaryIO, order: str, start: int, end: int, multiple: int) -> Iterator[tuple[int, int, int]]:
-    """Type, first byte and size of each element from START to END, padded to a MULTIPLE. ValueError for one that goes past END."""
+    """Yield type, first byte and size of each element between the bytes `start` and `end`, whose sizes are padded to `multiple` bytes.
+
+    Raises ValueError for an element that extends past the end.
+    """
     while start < end:
         file.seek(start)
         kind, size = struct.unpack(f"{order}II", file.read(8))
         first, following = start + 8, start + 8 + size + -size % multiple
-        if kind >> 16:  # up to four bytes, packed into the tag
+        if kind >> 16:  # an element of at most four bytes is packed into the tag
             kind, size, first, following = kind & 0xFFFF, kind >> 16, start + 4, start + 8
         if following > end:
             raise ValueError(f"what begins at byte {start} has {size} bytes, past the end at {end}")

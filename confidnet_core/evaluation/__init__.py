@@ -1,1 +1,1 @@
-"""A confidence score judged: its metrics, its calibration and its operating thresholds, as the stages store them."""
+"""The evaluation of a confidence score: its metrics, its calibration and its operating thresholds, as the stages store them."""

@@ -1,4 +1,4 @@
-"""A confidence score of any scale as the probability that the prediction is right.
+"""Calibrators, which turn a confidence score of any scale into the probability that the prediction is correct.
 
 Zadrozny & Elkan 2002, "Transforming classifier scores into accurate multiclass probability estimates" (isotonic regression); Platt 1999,
 "Probabilistic outputs for support vector machines" (a sigmoid of the score); Niculescu-Mizil & Caruana 2005 compare both.
@@ -14,83 +14,88 @@ from scipy.special import expit
 
 from confidnet_core.evaluation.result import LOG_ODDS, PROBABILITY, RANK, SCALES
 
-MOST = 2**20  # validation samples of a fit
-# Isotonic regression can follow every sample, so that with few errors or successes its steps are chance; Platt's two parameters cannot.
-# With more it wins: few scores are a sigmoid away from a probability, and what a wrong shape costs does not shrink with more samples.
-FEWEST = 20  # of either outcome, for isotonic regression
-_BLOCK = 1 << 17  # confidences mapped at a time: temporary arrays do not grow with the data
+MAX_SAMPLES = 2**20  # of the validation split, in a fit
+# Isotonic regression can follow every sample, so with few errors or few correct predictions its steps are chance; Platt's two parameters
+# cannot. With more samples it is better: few scores are a sigmoid away from a probability, and the loss from a wrong shape does not shrink
+# with more samples.
+MIN_PER_OUTCOME = 20  # errors, and correct predictions, for isotonic regression
+_BLOCK_SIZE = 1 << 17  # confidences mapped at a time, so that temporary arrays do not grow with the data
 
 
 @dataclass(frozen=True)
 class Calibrator:
-    """Confidence -> probability of being right, never falling where the confidence rises.
+    """A calibrator maps confidence to the probability that the prediction is correct, without ever decreasing.
 
-    how: where the probability comes from, as a table says it: "isotonic on 5,000 validation samples"
+    description: the method, as shown in a table: "isotonic on 5,000 validation samples"
     mapping: float64 (m,) -> float64 (m,)
     """
 
-    how: str
+    description: str
     mapping: Callable[[np.ndarray], np.ndarray]
 
     def __call__(self, confidence: ArrayLike) -> Float64[np.ndarray, " n"]:
-        """(n,) real -> float64 (n,) in [0, 1]. ValueError for NaN or infinity, and for what a score of this scale cannot be."""
-        confidence = _real(confidence)
+        """Return the probability, float64 (n,) in [0, 1], of each real confidence (n,).
+
+        Raises ValueError for NaN or infinity, and for values that a score of this scale cannot have.
+        """
+        confidence = _finite_vector(confidence)
         probability = np.empty(len(confidence))
-        for start in range(0, len(confidence), _BLOCK):
-            probability[start : start + _BLOCK] = self.mapping(confidence[start : start + _BLOCK].astype(np.float64))
+        for start in range(0, len(confidence), _BLOCK_SIZE):
+            probability[start : start + _BLOCK_SIZE] = self.mapping(confidence[start : start + _BLOCK_SIZE].astype(np.float64))
         return probability
 
 
 def fit_calibrator(confidence: ArrayLike, correct: ArrayLike, scale: str) -> Calibrator:
-    """What makes probabilities of a score, given its values on validation samples, which it must not be judged on.
+    """Return the calibrator of a score, fitted on validation samples. The score must not be evaluated on the same samples.
 
-    confidence: (n,) finite real numbers, higher = surer
+    confidence: (n,) finite real numbers, higher is more confident
     correct: (n,) bool
-    scale: what the score is by its definition, one of SCALES
+    scale: one of SCALES, which determines the calibrator:
 
-    probability  it is one already: left as it is
-    log_odds     of the prediction being right: their sigmoid
-    rank         only the order means something, so the rest is learned. At most MOST samples are looked at, evenly spaced.
-                 Isotonic regression where at least FEWEST of them are right and FEWEST wrong: the best non-decreasing fit in the mean
-                 squared sense, linear between its steps, constant beyond them. Its lowest and its highest confidence each get one more
-                 right and one more wrong sample, which makes the first and the last step (s + 1) / (m + 2) of s right among m:
-                 Laplace's rule of succession, never 0 or 1, so that one wrong prediction there is no infinite loss.
-                 Else Platt's sigmoid of a * confidence + b with a >= 0, towards his targets, which are not 0 and 1 either.
-                 A single outcome, or a single confidence, has one probability, (s + 1) / (n + 2).
+    probability  the score is a probability already and stays as it is
+    log_odds     the score is the log-odds of being correct, and the probability is its sigmoid
+    rank         only the order of the scores has a meaning, so the map is learned from at most MAX_SAMPLES evenly spaced samples:
+                 - with MIN_PER_OUTCOME correct predictions and as many errors, by isotonic regression: the best non-decreasing fit by
+                   mean squared error, linear between its steps, constant beyond them. The lowest and the highest confidence each get
+                   one more correct and one more wrong sample. This makes the first and the last step (s + 1) / (m + 2) of s correct
+                   among m samples (Laplace's rule of succession), which is never 0 or 1, so that a single error there does not make
+                   the loss infinite.
+                 - with fewer, by Platt's sigmoid of a * confidence + b with a >= 0, fitted to his targets, which are not 0 and 1 either
+                 - with a single outcome or a single confidence, it is the constant (s + 1) / (n + 2)
 
-    ValueError for no samples, NaN or infinity, unequal lengths, other types, another scale, or values that are not of the scale.
+    Raises ValueError for no samples, NaN or infinity, unequal lengths, other types, an unknown scale, or values outside the scale.
     """
-    confidence, correct = _real(confidence), np.asarray(correct)
+    confidence, correct = _finite_vector(confidence), np.asarray(correct)
     if correct.dtype != bool or correct.shape != confidence.shape or len(correct) == 0:
-        given = f"{len(confidence)} confidences and {correct.dtype} {correct.shape} as correct"
-        raise ValueError(f"there are {given}; expected one bool for each confidence, and at least one")
+        received = f"{len(confidence)} confidences and {correct.dtype} {correct.shape} as correct"
+        raise ValueError(f"there are {received}; expected one bool for each confidence, and at least one")
     if scale == PROBABILITY:
         calibrator = Calibrator("as it is", _probability)
-        calibrator(confidence)  # refuses what is none
+        calibrator(confidence)  # raises ValueError for values outside [0, 1]
         return calibrator
     if scale == LOG_ODDS:
         return Calibrator("sigmoid", expit)
     if scale != RANK:
         raise ValueError(f"scale is {scale!r}; expected one of {', '.join(SCALES)}")
-    if len(confidence) > MOST:
-        index = np.linspace(0, len(confidence) - 1, MOST).astype(np.int64)
+    if len(confidence) > MAX_SAMPLES:
+        index = np.linspace(0, len(confidence) - 1, MAX_SAMPLES).astype(np.int64)
         confidence, correct = confidence[index], correct[index]
-    return _fitted(confidence.astype(np.float64), correct)
+    return _fit_rank_calibrator(confidence.astype(np.float64), correct)
 
 
-def _fitted(confidence: Real[np.ndarray, " n"], correct: Bool[np.ndarray, " n"]) -> Calibrator:
-    samples, right = len(correct), int(np.count_nonzero(correct))
-    fewer = min(right, samples - right)
-    if fewer == 0 or confidence.min() == confidence.max():
-        share = (right + 1) / (samples + 2)
-        return Calibrator(f"constant on {samples:,} validation samples", lambda values: np.full(len(values), share))
-    if fewer < FEWEST:
+def _fit_rank_calibrator(confidence: Real[np.ndarray, " n"], correct: Bool[np.ndarray, " n"]) -> Calibrator:
+    samples, successes = len(correct), int(np.count_nonzero(correct))
+    rarer_outcome = min(successes, samples - successes)
+    if rarer_outcome == 0 or confidence.min() == confidence.max():
+        probability = (successes + 1) / (samples + 2)
+        return Calibrator(f"constant on {samples:,} validation samples", lambda values: np.full(len(values), probability))
+    if rarer_outcome < MIN_PER_OUTCOME:
         return Calibrator(f"Platt on {samples:,} validation samples", _platt(confidence, correct))
     return Calibrator(f"isotonic on {samples:,} validation samples", _isotonic(confidence, correct))
 
 
 def _isotonic(confidence: np.ndarray, correct: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    from sklearn.isotonic import IsotonicRegression  # takes a second, which who only asks for a scale's name should not wait
+    from sklearn.isotonic import IsotonicRegression  # imported here, since it takes a second
 
     low, high = confidence.min(), confidence.max()
     confidence, correct = np.append(confidence, [low, low, high, high]), np.append(correct, [True, False, True, False])
@@ -98,25 +103,28 @@ def _isotonic(confidence: np.ndarray, correct: np.ndarray) -> Callable[[np.ndarr
 
 
 def _platt(confidence: np.ndarray, correct: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Maximum likelihood; the slope is bounded, since a score that ranks the wrong way round is worth a constant and not its reverse."""
-    from scipy.optimize import minimize  # as above
+    """Fit a sigmoid by maximum likelihood, with a slope of at least 0: a score that ranks the wrong way round becomes a constant."""
+    from scipy.optimize import minimize  # imported here for the same reason
 
     mean = confidence.mean()
-    deviation = np.abs(confidence - mean).mean() or 1.0  # squares could overflow; 0 for a few smallest subnormals only
-    standard = (confidence - mean) / deviation
-    right = np.count_nonzero(correct)
-    target = np.where(correct, (right + 1) / (right + 2), 1 / (len(correct) - right + 2))
+    deviation = (
+        np.abs(confidence - mean).mean() or 1.0
+    )  # mean absolute deviation, since squares could overflow; it is 0 for a few subnormals only
+    standardised = (confidence - mean) / deviation
+    successes = np.count_nonzero(correct)
+    target = np.where(correct, (successes + 1) / (successes + 2), 1 / (len(correct) - successes + 2))
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        score = parameters[0] * standard + parameters[1]
-        excess = expit(score) - target
-        return np.mean(np.logaddexp(0, score) - target * score), np.array([np.mean(excess * standard), np.mean(excess)])
+        logit = parameters[0] * standardised + parameters[1]
+        residual = expit(logit) - target
+        return np.mean(np.logaddexp(0, logit) - target * logit), np.array([np.mean(residual * standardised), np.mean(residual)])
 
     slope, offset = minimize(loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=[(0, None), (None, None)], tol=1e-12).x
     return lambda values: expit(slope * ((values - mean) / deviation) + offset)
 
 
 def _probability(values: Real[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
+    """Return the values unchanged. Raise ValueError for one outside [0, 1]."""
     if len(values) and not (values.min() >= 0 and values.max() <= 1):
         raise ValueError(
             f"confidences reach from {values.min()} to {values.max()}, which are no probabilities; "
@@ -125,11 +133,14 @@ def _probability(values: Real[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
     return values
 
 
-def _real(confidence: ArrayLike) -> Real[np.ndarray, "..."]:
+def _finite_vector(confidence: ArrayLike) -> Real[np.ndarray, "..."]:
+    """Return the confidences as an array. Raise ValueError unless they are (n,) finite real numbers."""
     confidence = np.asarray(confidence)
     if confidence.ndim != 1 or confidence.dtype.kind not in "fiu":
         raise ValueError(f"confidence is {confidence.dtype} {confidence.shape}; expected one real number a sample, (n,)")
-    if len(confidence) and not np.isfinite([confidence.min(), confidence.max()]).all():  # either is NaN where there is one
-        bad = ~np.isfinite(confidence)
-        raise ValueError(f"{bad.sum()} of {len(bad)} confidences are NaN or infinite, the first at index {bad.argmax()}; expected none")
+    if len(confidence) and not np.isfinite([confidence.min(), confidence.max()]).all():  # both are NaN if any value is
+        is_bad = ~np.isfinite(confidence)
+        raise ValueError(
+            f"{is_bad.sum()} of {len(is_bad)} confidences are NaN or infinite, the first at index {is_bad.argmax()}; expected none"
+        )
     return confidence

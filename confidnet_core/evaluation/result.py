@@ -1,4 +1,4 @@
-"""A confidence score judged by the failure metrics, as it passes from the evaluate stage to the comparison."""
+"""The failure metrics of a confidence score, as the stage `evaluate` stores them and the comparison reads them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -11,14 +11,14 @@ from jaxtyping import Bool, Shaped
 from confidnet_core.files import read_json, replacing, write_json
 from confidnet_core.metrics import METRICS, failure_metrics
 
-SCALES = PROBABILITY, LOG_ODDS, RANK = "probability", "log_odds", "rank"  # what a score is by its definition
-KEYS = ("benchmark", "seed", "method", "oracle", "samples", "errors")  # of a row of the comparison
-OF_SPLIT = ("samples", "errors", "metrics")  # the rest is the same for every split
+SCALES = PROBABILITY, LOG_ODDS, RANK = "probability", "log_odds", "rank"  # of a score, by its definition
+EVALUATION_KEYS = ("benchmark", "seed", "method", "oracle", "samples", "errors")  # of metrics.json, and columns of the comparison
+SPLIT_KEYS = ("samples", "errors", "metrics")  # these differ between the splits
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One method on one split of a benchmark and seed. A metric is None where it is undefined, as AUROC is without errors."""
+    """An evaluation holds the metrics of one score on one split. An undefined metric is None, such as AUROC without errors."""
 
     benchmark: str
     seed: int
@@ -31,15 +31,15 @@ class Evaluation:
 
     @classmethod
     def read(cls, path: Path, split: Literal["test", "val"] = "test") -> "Evaluation":
-        """From the metrics.json of the evaluate stage. ValueError, with file and key, where something is missing."""
-        content, place = read_json(path), ""
+        """Read a split's evaluation from the metrics.json of the stage `evaluate`. Raise ValueError for a missing file or key."""
+        content, prefix = read_json(path), ""
         if split == "val":
-            figures, place = _require(content, "val", path), "val."
-            content |= {key: _require(figures, key, path, place) for key in OF_SPLIT}
+            of_validation, prefix = _require(content, "val", path), "val."
+            content |= {key: _require(of_validation, key, path, prefix) for key in SPLIT_KEYS}
         metrics = _require(content, "metrics", path)
         return cls(
-            **{key: _require(content, key, path) for key in KEYS},
-            metrics={name: _require(metrics, name, path, f"{place}metrics.") for name in METRICS},
+            **{key: _require(content, key, path) for key in EVALUATION_KEYS},
+            metrics={name: _require(metrics, name, path, f"{prefix}metrics.") for name in METRICS},
             scale=_require(content, "scale", path),
         )
 
@@ -54,7 +54,10 @@ def evaluate(
     oracle: bool,
     scale: str = RANK,
 ) -> Evaluation:
-    """confidence: real (n,), correct: bool (n,). ValueError unless the score is one finite number a prediction."""
+    """Compute the failure metrics of confidence, real (n,), for correct, bool (n,).
+
+    Raises ValueError unless the score gives one finite number for each prediction.
+    """
     if confidence.shape != correct.shape:
         expected = f"one number for each of the {len(correct)} predictions"
         raise ValueError(f"scores/{method}.py gave shape {confidence.shape}; expected {expected}")
@@ -70,21 +73,22 @@ def save_evaluation(
     settings: dict[str, Any],
     save_fitted: Callable[[Path], None] = lambda folder: None,
 ) -> None:
-    """SPLIT.npy each, metrics.json, and what SAVE_FITTED adds; all or none.
+    """Write SPLIT.npy of each split, metrics.json, and the files of `save_fitted(folder)`; all files or none.
 
-    metrics.json holds the evaluation on the test split, and under "val" its samples, errors and metrics on the validation split: by these
-    a score may be chosen.
+    metrics.json holds the evaluation on the test split and, under "val", the samples, errors and metrics on the validation split, by which
+    a score may be selected.
     """
     with replacing(folder) as temporary:
         temporary.mkdir()
         save_fitted(temporary)
         for split, values in confidence.items():
             np.save(temporary / f"{split}.npy", values)
-        figures = {key: getattr(val, key) for key in OF_SPLIT}
-        write_json(temporary / "metrics.json", {**asdict(test), "val": figures, "settings": settings})
+        of_validation = {key: getattr(val, key) for key in SPLIT_KEYS}
+        write_json(temporary / "metrics.json", {**asdict(test), "val": of_validation, "settings": settings})
 
 
-def _require(content: Any, key: str, path: Path, place: str = "") -> Any:
+def _require(content: Any, key: str, path: Path, prefix: str = "") -> Any:
+    """Return the value of a key. Raise ValueError where it is missing, with the prefix of its path in the file."""
     if not isinstance(content, dict) or key not in content:
-        raise ValueError(f"{path} lacks the key {place}{key}; delete it and run `dvc repro`")
+        raise ValueError(f"{path} lacks the key {prefix}{key}; delete it and run `dvc repro`")
     return content[key]

@@ -1,4 +1,4 @@
-"""What the stages stored of a benchmark and seed, where it lies."""
+"""Reads the results that the stages stored for a benchmark and seed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from confidnet_core.files import read_json, replacing
 
 @dataclass(frozen=True)
 class StoredResults:
-    """A benchmark and seed, with the scores that params.yaml lists: not what earlier runs left in the folders."""
+    """This class reads the stored results of a benchmark and seed. `methods` are the scores of params.yaml; others are ignored."""
 
     benchmark: str
     seed: int
@@ -22,43 +22,46 @@ class StoredResults:
 
     @property
     def folder(self) -> str:
+        """Return BENCHMARK/seedSEED, which names the results in messages and below reports/."""
         return f"{self.benchmark}/seed{self.seed}"
 
     def evaluation(self, method: str) -> Evaluation:
         return Evaluation.read(paths.score(self.benchmark, self.seed, method) / "metrics.json")
 
-    def compared(self) -> list[str]:
-        """The methods but the oracle, which is none."""
+    def compared_methods(self) -> list[str]:
+        """Return the methods without the oracle, which uses the labels and is no competing method."""
         return [method for method in self.methods if not self.evaluation(method).oracle]
 
     def confidence(self, method: str, split: str = "test") -> Real[np.ndarray, " n"]:
-        """Real (n,)."""
+        """Return the score's confidence in each labelled prediction of the split, real (n,)."""
         return np.load(paths.score(self.benchmark, self.seed, method) / f"{split}.npy", mmap_mode="r")
 
     def replicates(self, method: str) -> Float[np.ndarray, "resamples metrics"]:
-        """float32 (resamples, metrics), of `bootstrap`"""
+        """Return the metrics over bootstrap resamples of the test split, float32 (resamples, metrics)."""
         return np.load(paths.replicates(self.benchmark, self.seed, method))
 
-    def thresholds(self, method: str) -> Path:
-        """The folder of the stage `thresholds`."""
+    def thresholds_folder(self, method: str) -> Path:
+        """Return the folder that the stage `thresholds` wrote for a method."""
         return paths.thresholds(self.benchmark, self.seed, method)
 
     def outcomes(self, split: str = "test") -> tuple[Bool[np.ndarray, " n"], Int[np.ndarray, " images"] | None]:
-        """Which predictions are right, bool (n,), and for segmentation how many of the n each image has."""
+        """Return whether each prediction is correct, bool (n,), and for segmentation how many of the n predictions each image has."""
         dataset = load_dataset(paths.prepared(self.benchmark))
         labels = dataset.split(split)[1]
-        counted = labelled(labels, dataset.void)
-        sizes = counted.reshape(len(counted), -1).sum(axis=1) if dataset.is_segmentation else None
-        return (self.predicted(split) == labels)[counted], sizes
+        is_labelled = labelled(labels, dataset.void)
+        sizes = is_labelled.reshape(len(is_labelled), -1).sum(axis=1) if dataset.is_segmentation else None
+        return (self.predicted(split) == labels)[is_labelled], sizes
 
     def predicted(self, split: str = "test") -> UInt8[np.ndarray, " images *pixels"]:
+        """Return the predicted classes of the whole split with its void pixels, uint8 (images, ...)."""
         return np.load(paths.predictions(self.benchmark, self.seed) / split / "predicted.npy", mmap_mode="r")
 
-    def classifier(self) -> dict:
+    def classifier_metrics(self) -> dict:
+        """Return the classifier's metrics on the test split, such as its accuracy."""
         return read_json(paths.predictions(self.benchmark, self.seed) / "metrics.json")
 
 
 def save_replicates(path: Path, replicates: Float[np.ndarray, "resamples metrics"]) -> None:
-    """float32 (resamples, metrics); whole or not at all."""
+    """Write the replicates as float32 (resamples, metrics); the file is complete or absent."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, replicates.astype(np.float32))

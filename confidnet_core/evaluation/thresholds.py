@@ -1,4 +1,4 @@
-"""A score in use: as the probability that a prediction is right, and with thresholds below which a classifier abstains."""
+"""The reliability of a score's probabilities, and thresholds with a guarantee, below which a classifier abstains."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,15 +10,19 @@ import pandas as pd
 from jaxtyping import Bool, Float64, Int, Real
 
 from confidnet_core.config.params import Bootstrap, Thresholds
-from confidnet_core.evaluation.calibrators import MOST, fit_calibrator
+from confidnet_core.evaluation.calibrators import MAX_SAMPLES, fit_calibrator
 from confidnet_core.files import replacing, write_json
 from confidnet_core.metrics.calibration import bootstrap_calibration, calibration_metrics, reliability_curve
 from confidnet_core.metrics.guarantee import Guarantee, threshold_with_guarantee
 
 
 @dataclass(frozen=True)
-class Scored:
-    """A score on a split. confidence: real (n,); correct: bool (n,); sizes: (images,) how many of the n each image has, if segmentation."""
+class ScoredSplit:
+    """A scored split holds the confidences and outcomes of the predictions of one split.
+
+    confidence: real (n,); correct: bool (n,)
+    sizes: (images,), for segmentation the number of labelled pixels of each image, which add up to n
+    """
 
     confidence: Real[np.ndarray, " n"]
     correct: Bool[np.ndarray, " n"]
@@ -27,63 +31,73 @@ class Scored:
 
 @dataclass(frozen=True)
 class Reliability:
-    """how: where the probabilities come from, in words; metrics: those of CALIBRATION on the test split; replicates: float64 (resamples,
-    metrics); curve: mean probability, accuracy and count of each bin that holds something."""
+    """This result tells how well a score's probabilities agree with the accuracy on the test split.
 
-    how: str
+    calibrator: the description of the calibrator that made the probabilities
+    metrics: the calibration metrics; replicates: the same over resamples of the split, float64 (resamples, metrics)
+    curve: mean probability, accuracy and count of each non-empty bin
+    """
+
+    calibrator: str
     metrics: dict[str, float]
     replicates: Float64[np.ndarray, "resamples metrics"]
     curve: pd.DataFrame
 
 
-def reliability(validation: Scored, test: Scored, scale: str, how: Bootstrap) -> Reliability:
-    """The probabilities are the score's own, or learned on the validation split where its scale is no probability."""
+def reliability(validation: ScoredSplit, test: ScoredSplit, scale: str, settings: Bootstrap) -> Reliability:
+    """Measure the reliability on the test split of the probabilities of a score.
+
+    The probabilities are those of `fit_calibrator` on the validation split: the score's own, where its scale allows.
+    """
     calibrator = fit_calibrator(validation.confidence, validation.correct, scale)
     probability = calibrator(test.confidence)
-    replicates = bootstrap_calibration(probability, test.correct, resamples=how.resamples, seed=how.seed, sizes=test.sizes)
+    replicates = bootstrap_calibration(probability, test.correct, resamples=settings.resamples, seed=settings.seed, sizes=test.sizes)
     columns = ("probability", "accuracy", "count")
     curve = pd.DataFrame(dict(zip(columns, reliability_curve(probability, test.correct), strict=True)))
-    return Reliability(calibrator.how, calibration_metrics(probability, test.correct), replicates, curve)
+    return Reliability(calibrator.description, calibration_metrics(probability, test.correct), replicates, curve)
 
 
-def thresholds(validation: Scored, calibration: Scored, test: Scored, how: Thresholds) -> list[dict[str, Any]]:
-    """For each target risk the guarantee that the calibration split gives, and under "test" what became of it on the test split.
+def guaranteed_thresholds(
+    validation: ScoredSplit, calibration: ScoredSplit, test: ScoredSplit, settings: Thresholds
+) -> list[dict[str, Any]]:
+    """Return for each target risk the guarantee by the calibration split and, under "test", its coverage and risk on the test split.
 
-    Coverage and risk are in the sense of the guarantee: of segmentation, every image with a pixel weighs the same. The validation split
-    says which thresholds are tried: of its confidences, at most MOST.
+    Coverage and risk are defined as in the guarantee: for segmentation, every image with a labelled pixel has the same weight. The
+    candidate thresholds are at most MAX_SAMPLES confidences of the validation split.
     """
-    found, elsewhere = [], validation.confidence[:: -(-len(validation.confidence) // MOST)]
-    for risk in how.risks:
+    guarantees, candidates = [], validation.confidence[:: -(-len(validation.confidence) // MAX_SAMPLES)]
+    for risk in settings.risks:
         guarantee = threshold_with_guarantee(
-            calibration.confidence, calibration.correct, risk=risk, delta=how.delta, sizes=calibration.sizes, elsewhere=elsewhere
+            calibration.confidence, calibration.correct, risk=risk, delta=settings.delta, sizes=calibration.sizes, elsewhere=candidates
         )
-        found.append({**asdict(guarantee), "test": _on_test(guarantee, test)})
-    return found
+        guarantees.append({**asdict(guarantee), "test": _result_on_test(guarantee, test)})
+    return guarantees
 
 
-def save_thresholds(folder: Path, found: Reliability, guarantees: list[dict[str, Any]]) -> None:
-    """calibration.json, replicates.npy (float32), reliability.csv and threshold.json; all or none."""
+def save_thresholds(folder: Path, reliability: Reliability, guarantees: list[dict[str, Any]]) -> None:
+    """Write calibration.json, replicates.npy (float32), reliability.csv and threshold.json; all files or none."""
     with replacing(folder) as temporary:
         temporary.mkdir(parents=True)
-        write_json(temporary / "calibration.json", {"how": found.how, "metrics": found.metrics})
-        np.save(temporary / "replicates.npy", found.replicates.astype(np.float32))
-        found.curve.to_csv(temporary / "reliability.csv", index=False)
+        write_json(temporary / "calibration.json", {"how": reliability.calibrator, "metrics": reliability.metrics})
+        np.save(temporary / "replicates.npy", reliability.replicates.astype(np.float32))
+        reliability.curve.to_csv(temporary / "reliability.csv", index=False)
         write_json(temporary / "threshold.json", {"thresholds": guarantees})
 
 
-def _on_test(guarantee: Guarantee, test: Scored) -> Mapping[str, float | bool | None]:
-    """coverage, risk, and whether the target was kept; None where nothing is accepted."""
-    coverage, risk = _selected(test, guarantee.threshold)
-    within = guarantee.risk * (1 + 1e-12)  # sums of shares are rounded: a risk that is the target has to count as kept
-    return {"coverage": coverage, "risk": risk, "kept": None if risk is None else risk <= within}
+def _result_on_test(guarantee: Guarantee, test: ScoredSplit) -> Mapping[str, float | bool | None]:
+    """Return coverage, risk, and under "kept" whether the risk is within the target; risk and "kept" are None where nothing is accepted."""
+    coverage, risk = _coverage_and_risk(test, guarantee.threshold)
+    limit = guarantee.risk * (1 + 1e-12)  # the risk is a rounded sum of fractions, and a risk equal to the target has to count as kept
+    return {"coverage": coverage, "risk": risk, "kept": None if risk is None else risk <= limit}
 
 
-def _selected(scored: Scored, threshold: float | None) -> tuple[float, float | None]:
-    """Coverage and selective risk of what is accepted; a sample is an image of one pixel."""
+def _coverage_and_risk(scored: ScoredSplit, threshold: float | None) -> tuple[float, float | None]:
+    """Return coverage and selective risk of the accepted predictions, as means over images; a sample counts as an image of one pixel."""
     if threshold is None:
         return 0.0, None
     accepted = scored.confidence >= threshold
     sizes = np.ones(len(accepted), np.int64) if scored.sizes is None else scored.sizes[scored.sizes > 0]
     starts = np.cumsum(sizes) - sizes
-    shares, wrong = (np.add.reduceat(values, starts, dtype=np.int64) / sizes for values in (accepted, accepted & ~scored.correct))
-    return float(shares.mean()), float(wrong.sum() / shares.sum()) if accepted.any() else None
+    is_error = accepted & ~scored.correct
+    accepted_fraction, error_fraction = (np.add.reduceat(values, starts, dtype=np.int64) / sizes for values in (accepted, is_error))
+    return float(accepted_fraction.mean()), float(error_fraction.sum() / accepted_fraction.sum()) if accepted.any() else None

@@ -31,7 +31,7 @@ from confidnet_core.reporting.curves import MIN_BIN_COUNT, MIN_BIN_SHARE
 from confidnet_core.reporting.failures import Failures, by_class, shown_methods, webp
 from confidnet_core.reporting.highlights import best_scores, report_styles
 from confidnet_core.reporting.palette import Style
-from confidnet_core.revision import commit, versions
+from confidnet_core.revision import last_commit, package_versions
 
 TEMPLATES = Path(__file__).with_name("templates")
 MADE_BY = ("confidnet_core", "stages", "dvc.yaml", "params.yaml")
@@ -184,7 +184,7 @@ def _scores(stored: StoredResults, curves: Mapping[str, pd.DataFrame], styles: M
                 "name": style.label,
                 "colours": charts.both_colours(style.colour),
                 "what": (sys.modules[modules[method]].__doc__ or "").strip().partition("\n")[0],
-                "how": read_json(stored.thresholds(method) / "calibration.json")["how"],
+                "how": read_json(stored.thresholds_folder(method) / "calibration.json")["how"],
                 "outcomes": charts.outcomes(histogram),
                 "reliability": charts.reliability(bins),
             }
@@ -220,8 +220,8 @@ def _what_ran(params: Params) -> dict[str, str]:
     return {
         "benchmarks": ", ".join(params.run),
         "seeds": ", ".join(map(str, params.seeds)),
-        "code": commit(MADE_BY) or "in no git repository",
-        "versions at the comparison": _words(versions(*PACKAGES)),
+        "code": last_commit(MADE_BY) or "in no git repository",
+        "versions at the comparison": _words(package_versions(*PACKAGES)),
         "settings of scores": "; ".join(f"{name}: {_words(own)}" for name, own in params.methods.items() if own) or "none",
         "calibration split": _words(dict(params.calibration_split)),
         "resamples": _words(dict(params.bootstrap)),

@@ -137,7 +137,7 @@ def _draw(
         confidence, label = stored.confidence(method), style.series
         risks[method], outcomes[method] = risk_coverage_curve(confidence, correct), (confidence, correct)
         yield "risk_coverage", curve_rows(stored.benchmark, stored.seed, label, *risks[method], names=("coverage", "risk"))
-        bins = reliability_rows(pd.read_csv(stored.thresholds(method) / "reliability.csv"))
+        bins = reliability_rows(pd.read_csv(stored.thresholds_folder(method) / "reliability.csv"))
         yield "reliability", bins.assign(benchmark=stored.benchmark, seed=stored.seed, method=label)[RELIABILITY]
         yield "outcomes", histogram_rows(stored.benchmark, stored.seed, label, confidence, correct)
         curve = roc_curve(confidence, correct)
@@ -171,7 +171,7 @@ def _mean_overlaps(all_stored: list[StoredResults]) -> dict[str, dict]:
     """BENCHMARK -> {"mean_iou", "class_iou"}, means over seeds, of the segmentation benchmarks."""
     overlaps = {}
     for name in dict.fromkeys(stored.benchmark for stored in all_stored):
-        found = [stored.classifier() for stored in all_stored if stored.benchmark == name]
+        found = [stored.classifier_metrics() for stored in all_stored if stored.benchmark == name]
         if all(facts.get("mean_iou") is not None for facts in found):
             classes = pd.DataFrame([facts["class_iou"] for facts in found]).astype(float).mean()
             overlaps[name] = {"mean_iou": float(np.mean([facts["mean_iou"] for facts in found])), "class_iou": classes.to_dict()}

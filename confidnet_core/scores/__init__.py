@@ -1,12 +1,17 @@
-"""Confidence scores: one function a file, named as the file, (run, **settings) -> float array (n,), higher = more confident.
+"""Confidence scores: each file holds one function of its name, (run, **settings) -> float array (n,), where higher is more confident.
 
-n is what `Run` says: samples of a split, or its labelled pixels. Settings come from `methods` in params.yaml; their types and ranges
-stand in the signature (config/ranges.py), and the stage `sources` checks them before any other work. All scores rank the same
-predictions, those of the frozen classifier. A score that reads the labels sets the attribute `oracle` on its function;
-one of the mean over all seeds sets `over_seeds`, one of ensembles.QUANTITIES. What a score fits it asks for as `run.fitted`, by which
-it can be served. Tables call it by `display_name`.
+n counts the samples of a split, or its labelled pixels: see `Run`. All scores rank the same predictions, those of the frozen classifier.
+The settings come from `methods` in params.yaml. Their types and ranges stand in the signature (config/ranges.py), and the stage `sources`
+checks them before any other work. A score fits values only by `run.fitted`, so that it can be served.
 
-What it costs beside the classifier's own pass it says by three more, as literals, which the command line reads without an import:
-`learned`, a word of costs.LEARNED, for what it needs; `trainings`, the stages that train the networks it reads; and `passes`, extra forward
-passes of a network for each image: a number, or what sets it, a word of costs.PASSES. One of augmented views counts them by `count_views`.
+The function of a score may have these attributes:
+- display_name: its name in tables
+- scale: "probability" or "log_odds" (evaluation/result.py); without it only the ranking has a meaning
+- oracle: True if it reads the labels
+- reads: the inputs beside the classifier and its predictions, of scoring/reads.py
+- over_seeds: the one of ENSEMBLE_QUANTITIES (scoring/ensembles.py) that it needs of the classifiers of all seeds
+- learned, trainings, passes, count_views: its costs beside the classifier's own forward pass. `learned` is a word of costs.LEARNED for
+  what it needs. `trainings` are the stages that train the networks it reads. `passes` are the extra forward passes for each image: a
+  number, or a word of costs.PASSES for the setting that determines it. `count_views` is the function that counts augmented views.
+The command line reads the costs without importing the file, so they are literals.
 """

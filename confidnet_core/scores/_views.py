@@ -1,6 +1,6 @@
-"""Log-odds of the classifier on augmented views of an image: shifted by a few pixels, and mirrored if it was trained on mirrored images.
+"""Mean log-odds over augmented views of an image: shifted by a few pixels, and mirrored if the classifier was trained on mirrored images.
 
-Bahat & Shakhnarovich 2020, arXiv:2006.16705; of segmentation Wang et al. 2019, arXiv:1807.07356.
+Bahat & Shakhnarovich 2020, arXiv:2006.16705; for segmentation Wang et al. 2019, arXiv:1807.07356.
 """
 
 from collections.abc import Mapping
@@ -16,61 +16,61 @@ from confidnet_core.networks.device import double
 from confidnet_core.networks.probabilities import log_odds_of_largest
 from confidnet_core.scoring.run import Run
 
-DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1))  # (down, right)
+SHIFT_DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1))  # (down, right)
 
 
 @dataclass(frozen=True)
 class View:
-    """An augmentation: mirrored or not, then shifted by whole pixels; the edge is repeated where no pixel moves in."""
+    """A view is an image after optional mirroring and a shift by whole pixels, which repeats the edge where no pixel moves in."""
 
     mirrored: bool = False
     down: int = 0
     right: int = 0
 
     def apply(self, maps: Tensor) -> Tensor:
-        """The view of maps (..., h, w), in the same shape."""
+        """Return the view of maps (..., h, w), in the same shape."""
         return _shifted(maps.flip(-1) if self.mirrored else maps, self.down, self.right)
 
     def undo(self, maps: Tensor) -> Tensor:
-        """Values at the view's pixels (..., h, w), moved to the image's pixels. One that left the view gets the value at its edge."""
+        """Move values (..., h, w) from the view's pixels back to the image's. A pixel that left the view gets the value at its edge."""
         maps = _shifted(maps, -self.down, -self.right)
         return maps.flip(-1) if self.mirrored else maps
 
 
-def views(run: Run, shift: float) -> list[View]:
-    """Four views, shifted by the fraction `shift` of the image's height (at least one pixel) in four directions; none for a shift of 0.
+def augmented_views(run: Run, shift: float) -> list[View]:
+    """Return four views shifted in four directions by `shift`, a fraction of the image's height (at least one pixel); none for 0.
 
-    If the classifier was trained on mirrored images, these are mirrored, and a further view is mirrored only.
+    If the classifier was trained on mirrored images, these views are mirrored, and a fifth view is mirrored only.
     """
     pixels = max(1, round(shift * run.dataset.image_shape[1])) if shift else 0
     return _views(run.benchmark.baseline.augmentation.flip, pixels)
 
 
 def count_views(benchmark: Benchmark, settings: Mapping[str, Any]) -> int:
-    """The number of `views` of an image for a score with these settings of params.yaml: forward passes beside the classifier's own."""
+    """Return how many extra forward passes a score with these settings needs for each image: the number of its `augmented_views`."""
     return len(_views(benchmark.baseline.augmentation.flip, pixels=1 if settings.get("shift", True) else 0))
 
 
 def _views(mirrored: bool, pixels: int) -> list[View]:
-    shifted = [View(mirrored, pixels * down, pixels * right) for down, right in DIRECTIONS] if pixels else []
+    shifted = [View(mirrored, pixels * down, pixels * right) for down, right in SHIFT_DIRECTIONS] if pixels else []
     return [View(mirrored=True), *shifted] if mirrored else shifted
 
 
 def mean_log_odds(run: Run, shift: float) -> np.ndarray:
-    """Log-odds of the predicted class, averaged over the image and its `views`: any real number, float64 (n,)."""
-    augmented = views(run, shift)
-    own = run.over_logits(lambda logits, _: log_odds_of_largest(logits))
-    if not augmented:
-        return own
+    """Return the mean log-odds of the predicted class over the image and its `augmented_views`: any real number, float64 (n,)."""
+    views = augmented_views(run, shift)
+    log_odds_of_image = run.map_logits(lambda logits, _: log_odds_of_largest(logits))
+    if not views:
+        return log_odds_of_image
 
-    def of_images(images: Tensor, predicted: Tensor) -> Tensor:
-        return torch.stack([_log_odds(run, view, images, predicted.long()) for view in augmented]).sum(0)
+    def sum_over_views(images: Tensor, predicted: Tensor) -> Tensor:
+        return torch.stack([_log_odds(run, view, images, predicted.long()) for view in views]).sum(0)
 
-    return (own + run.over_images(of_images, run.predicted_maps)) / (len(augmented) + 1)
+    return (log_odds_of_image + run.map_images(sum_over_views, run.predicted_maps)) / (len(views) + 1)
 
 
 def _log_odds(run: Run, view: View, images: Tensor, predicted: Tensor) -> Tensor:
-    """log(p / (1 - p)) of the probability p of classes int64 (b, ...) on the view, at the image's pixels: float64 (b, ...)."""
+    """Return log(p / (1 - p)) at the image's pixels, float64 (b, ...), where p is the view's probability of `predicted`, int64 (b, ...)."""
     logits = double(run.classifier(view.apply(images).contiguous(memory_format=torch.channels_last)))
     classes = (view.apply(predicted) if run.dataset.is_segmentation else predicted).unsqueeze(1).to(logits.device)
     others = logits.scatter(1, classes, -torch.inf).logsumexp(1)
@@ -81,6 +81,6 @@ def _log_odds(run: Run, view: View, images: Tensor, predicted: Tensor) -> Tensor
 def _shifted(maps: Tensor, down: int, right: int) -> Tensor:
     height, width = maps.shape[-2:]
     rows, columns = (
-        (torch.arange(length, device=maps.device) - by).clamp(0, length - 1) for length, by in ((height, down), (width, right))
+        (torch.arange(length, device=maps.device) - shift).clamp(0, length - 1) for length, shift in ((height, down), (width, right))
     )
     return maps[..., rows[:, None], columns]

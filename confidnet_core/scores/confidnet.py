@@ -1,4 +1,4 @@
-"""ConfidNet after fine-tuning. It is the encoder copy and its head. Corbière et al. 2019, arXiv:1910.04851."""
+"""ConfidNet after fine-tuning. The encoder is a fine-tuned copy of the classifier's. Corbière et al. 2019, arXiv:1910.04851."""
 
 import numpy as np
 
@@ -7,16 +7,13 @@ from confidnet_core.scoring.run import Run
 
 
 def confidnet(run: Run) -> np.ndarray:
-    """The estimated TCP, in [0, 1]: a sigmoid in float64, since float32 rounds many values to 1.
-
-    On the CPU, since MPS has no float64.
-    """
+    """Return the estimated TCP in [0, 1], float64 (n,). The sigmoid is computed in float64, since float32 rounds many values to 1."""
     network = run.confidnet()
-    return run.over_images(lambda images: double(network(images)).sigmoid())
+    return run.map_images(lambda images: double(network(images)).sigmoid())
 
 
 confidnet.display_name = "ConfidNet"
-confidnet.highlighted = True  # in the charts of a comparison
+confidnet.highlighted = True  # drawn prominently in the charts of a comparison
 confidnet.learned = "trained"
 confidnet.trainings = ("train_confidnet", "finetune")
 confidnet.passes = 1

@@ -1,6 +1,6 @@
-"""MCP with a learned correction. A ConfidNet that starts from MCP, and is MCP where no training was better on validation data.
+"""MCP with a learned correction. It is a ConfidNet that starts from MCP, and stays MCP if no epoch is better on validation data.
 
-After Corbière et al. 2019, arXiv:1910.04851; the start from the log-odds of MCP and their input to the head are ours.
+It follows Corbière et al. 2019, arXiv:1910.04851; that it starts from the log-odds of MCP, and that its head reads them, is our addition.
 """
 
 import numpy as np
@@ -9,8 +9,8 @@ from confidnet_core.scoring.run import Run
 
 
 def corrected_mcp(run: Run) -> np.ndarray:
-    """Log-odds that the prediction is correct, any real number; float32."""
-    return run.over_images(run.corrected_mcp())
+    """Return the log-odds that the prediction is correct, any real number, float32 (n,)."""
+    return run.map_images(run.corrected_mcp())
 
 
 corrected_mcp.display_name = "Corrected MCP"

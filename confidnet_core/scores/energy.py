@@ -1,4 +1,4 @@
-"""Free energy of the logits, negated. Made to find foreign inputs: it need not find errors. Liu et al. 2020, arXiv:2010.03759."""
+"""Free energy of the logits, negated. Designed for out-of-distribution inputs, not errors. Liu et al. 2020, arXiv:2010.03759."""
 
 import numpy as np
 
@@ -7,8 +7,8 @@ from confidnet_core.scoring.run import Run
 
 
 def energy(run: Run, temperature: Positive = 1.0) -> np.ndarray:
-    """temperature times log of the sum of exp(logit / temperature), any real number; float64."""
-    return run.over_logits(lambda logits, _: temperature * (logits / temperature).logsumexp(1))
+    """Return temperature * log(sum of exp(logit / temperature)), any real number, float64 (n,)."""
+    return run.map_logits(lambda logits, _: temperature * (logits / temperature).logsumexp(1))
 
 
 energy.display_name = "Energy"

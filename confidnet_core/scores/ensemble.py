@@ -6,8 +6,8 @@ from confidnet_core.scoring.run import Run
 
 
 def ensemble(run: Run) -> np.ndarray:
-    """Minus the entropy in nats, in [-log(classes), 0]. The predictions ranked stay those of the run's own classifier."""
-    return -run.over_seeds("ensemble")
+    """Return minus the entropy in nats, in [-log(classes), 0], float64 (n,). It scores the predictions of the run's own classifier."""
+    return -run.ensemble_quantity("ensemble")
 
 
 ensemble.display_name = "Deep ensemble (entropy)"

@@ -6,8 +6,8 @@ from confidnet_core.scoring.run import Run
 
 
 def ensemble_probability(run: Run) -> np.ndarray:
-    """In [0, 1], of the class that the run's own classifier predicts, whichever class the ensemble prefers; float64."""
-    return run.over_seeds("ensemble_probability")
+    """Return the ensemble's probability of the class that the run's own classifier predicts, in [0, 1], float64 (n,)."""
+    return run.ensemble_quantity("ensemble_probability")
 
 
 ensemble_probability.display_name = "Deep ensemble (probability)"

@@ -7,14 +7,14 @@ from confidnet_core.scoring.run import Run
 
 
 def entropy(run: Run) -> np.ndarray:
-    """Minus the entropy in nats, in [-log(classes), 0]."""
-    return run.over_logits(lambda logits, _: negative_entropy(logits))
+    """Return minus the entropy in nats, in [-log(classes), 0], float64 (n,)."""
+    return run.map_logits(lambda logits, _: negative_entropy(logits))
 
 
 entropy.display_name = "Entropy"
 
 
 def negative_entropy(logits: Tensor) -> Tensor:
-    """logits (m, classes) -> (m,)"""
+    """Return minus the softmax entropy (m,) of logits (m, classes), in nats."""
     log_probabilities = logits.log_softmax(1)
     return (log_probabilities.exp() * log_probabilities).sum(1)

@@ -1,4 +1,4 @@
-"""Generalised entropy of top classes, negated. Small probabilities weigh more than in Shannon's.
+"""Generalised entropy of top classes, negated. Small probabilities weigh more than in Shannon's entropy.
 
 Liu, Lochman & Zach 2023, "GEN: Pushing the limits of softmax-based out-of-distribution detection", CVPR.
 """
@@ -12,14 +12,14 @@ from confidnet_core.scoring.run import Run
 
 
 def gen(run: Run, gamma: Proportion = 0.1, classes: Count = 100) -> np.ndarray:
-    """Minus the sum of (p (1 - p)) ** gamma over the `classes` largest softmax probabilities p, at most 0; float64."""
-    return run.over_logits(lambda logits, _: _generalised_entropy(logits.log_softmax(1), gamma, classes).neg())
+    """Return minus the sum of (p (1 - p)) ** gamma over the `classes` largest softmax probabilities p, at most 0, float64 (n,)."""
+    return run.map_logits(lambda logits, _: _generalised_entropy(logits.log_softmax(1), gamma, classes).neg())
 
 
 gen.display_name = "GEN"
 
 
 def _generalised_entropy(log_probabilities: Tensor, gamma: float, classes: int) -> Tensor:
-    both = log_probabilities + log_complements(log_probabilities)
+    log_products = log_probabilities + log_complements(log_probabilities)
     largest = log_probabilities.topk(min(classes, log_probabilities.shape[1]), dim=1).indices
-    return both.gather(1, largest).mul(gamma).exp().sum(1)
+    return log_products.gather(1, largest).mul(gamma).exp().sum(1)

@@ -1,4 +1,4 @@
-"""Distance to the k-th nearest training sample. Made to find foreign inputs: it need not find errors. Sun et al. 2022, arXiv:2204.06507."""
+"""Distance to the k-th nearest training sample. Designed for out-of-distribution inputs, not errors. Sun et al. 2022, arXiv:2204.06507."""
 
 import numpy as np
 import torch
@@ -12,11 +12,12 @@ from confidnet_core.scoring.run import Run
 
 
 def knn(run: Run, neighbour: Count = 1, samples_per_class: Count = 1000) -> np.ndarray:
-    """Minus the Euclidean distance between penultimate features of length 1, whatever the class, in [-2, 0]; float64.
+    """Return minus the Euclidean distance between penultimate features scaled to length 1, in [-2, 0], float64 (n,).
 
-    neighbour: k, counted from 1; above the number of samples of a class the neighbour lies in another class, and the score means nothing
-    samples_per_class: bounds the training samples of a class
-    ValueError for a `neighbour` above the number of training samples.
+    neighbour: k, counted from 1. The neighbours may be of any class: above the number of samples of a class, the k-th is of another class,
+        and the score has no meaning.
+    samples_per_class: the maximum number of training samples of a class
+    Raises ValueError for a `neighbour` above the number of training samples.
     """
     points = run.fitted(_points, samples_per_class)
     if neighbour > len(points):
@@ -25,7 +26,7 @@ def knn(run: Run, neighbour: Count = 1, samples_per_class: Count = 1000) -> np.n
     def score_queries(queries: Tensor) -> Tensor:
         return double(distance_to_neighbour(normalize(queries), points, neighbour).neg())
 
-    return run.over_images(lambda images: score_in_chunks(score_queries, len(points), run.classifier.encode(images)))
+    return run.map_images(lambda images: score_in_chunks(score_queries, len(points), run.classifier.encode(images)))
 
 
 knn.display_name = "k-NN distance"
@@ -33,4 +34,5 @@ knn.learned = "neighbours"
 
 
 def _points(run: Run, samples_per_class: int) -> Tensor:
+    """Return the normalised features of the training samples of all classes, float32 (r, d)."""
     return normalize(torch.cat(reference(run, "knn", samples_per_class)))

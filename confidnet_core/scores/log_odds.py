@@ -1,6 +1,6 @@
-"""Log-odds of the maximum class probability. They rank as MCP does, and go on where a probability is rounded to 1.
+"""Log-odds of the maximum class probability. The ranking is that of MCP, without ties where probabilities are rounded to 1.
 
-log(p / (1 - p)) of Hendrycks & Gimpel's p, arXiv:1610.02136; two predictions with logits 40 and 60 ahead of the others differ here.
+It is log(p / (1 - p)) of the p of Hendrycks & Gimpel 2017, arXiv:1610.02136. Two predictions whose logit leads by 40 and by 60 differ.
 """
 
 import numpy as np
@@ -10,8 +10,8 @@ from confidnet_core.scoring.run import Run
 
 
 def log_odds(run: Run) -> np.ndarray:
-    """In [-log(classes - 1), inf): the largest logit minus the log of the summed exponentials of the others."""
-    return run.over_logits(lambda logits, _: log_odds_of_largest(logits))
+    """Return the largest logit minus the logsumexp of the others, in [-log(classes - 1), inf), float64 (n,)."""
+    return run.map_logits(lambda logits, _: log_odds_of_largest(logits))
 
 
 log_odds.display_name = "Log-odds of MCP"

@@ -7,8 +7,8 @@ from confidnet_core.scoring.run import Run
 
 
 def margin(run: Run) -> np.ndarray:
-    """Largest minus second largest softmax probability, in [0, 1]."""
-    return run.over_logits(_margin)
+    """Return the largest minus the second largest softmax probability, in [0, 1], float64 (n,)."""
+    return run.map_logits(_margin)
 
 
 margin.display_name = "Margin"

@@ -1,7 +1,7 @@
-"""Maximum of centred logits over their p-norm. p is chosen on validation data: it mends classifiers whose MCP ranks badly.
+"""Maximum of centred logits over their p-norm. p is chosen on validation data, and MCP stays where no p is better.
 
 Cattelan & Silva 2024, "How to fix a broken confidence estimator: evaluating post-hoc methods for selective classification with deep
-neural networks", UAI, arXiv:2305.15508. MCP stays where no p is better.
+neural networks", UAI, arXiv:2305.15508. It repairs classifiers whose MCP ranks badly.
 """
 
 import numpy as np
@@ -11,14 +11,17 @@ from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.probabilities import log_odds_of_largest
 from confidnet_core.scoring.run import Run
 
-ORDERS = tuple(range(1, 11))
+NORM_ORDERS = tuple(range(1, 11))
 
 
 def max_logit_pnorm(run: Run) -> np.ndarray:
-    """The normalised logit, in [0, 1], of the order p in ORDERS with the lowest AURC on up to 2^20 validation samples or pixels; log-odds
-    of MCP, any real number, where no p is better. float64."""
+    """Return the largest centred logit over the p-norm of the centred logits, in [0, 1], float64 (n,).
+
+    p is the one of NORM_ORDERS with the lowest AURC on up to 2^20 validation samples or pixels. Where no p is better than MCP, the score
+    is the log-odds of MCP, any real number.
+    """
     order = run.fitted(_fitted)
-    return run.over_logits(lambda logits, _: _normalised(logits, order))
+    return run.map_logits(lambda logits, _: _normalised_max_logit(logits, order))
 
 
 max_logit_pnorm.display_name = "Max logit (p-norm)"
@@ -26,20 +29,25 @@ max_logit_pnorm.learned = "fitted"
 
 
 def _fitted(run: Run) -> int | None:
-    return best_order(*run.validation.some_logits())
+    """Return the best p on validation data, which `run.fitted` stores."""
+    return best_order(*run.validation.subsample_logits())
 
 
 def best_order(logits: Tensor, labels: Tensor) -> int | None:
-    """The p with the lowest AURC for logits float64 (m, classes) and labels int64 (m,); None where no p is better than MCP."""
+    """Return the p with the lowest AURC for logits float64 (m, classes) and labels int64 (m,); None where no p is better than MCP."""
     correct = (logits.argmax(1) == labels).numpy()
-    candidates = (None, *ORDERS)  # the first of equally good ones
-    return min(candidates, key=lambda order: failure_metrics(_normalised(logits, order).numpy(), correct)["aurc"] or 0.0)
+    candidates = (
+        None,
+        *NORM_ORDERS,
+    )  # `min` takes the first of equally good candidates: MCP before a norm, a smaller p before a larger one
+    return min(candidates, key=lambda order: failure_metrics(_normalised_max_logit(logits, order).numpy(), correct)["aurc"] or 0.0)
 
 
-def _normalised(logits: Tensor, order: int | None) -> Tensor:
+def _normalised_max_logit(logits: Tensor, order: int | None) -> Tensor:
+    """Return the score (m,) of logits (m, classes) for p = order, or the log-odds of MCP for None."""
     if order is None:
         return log_odds_of_largest(logits)
     centred = logits - logits.mean(1, keepdim=True)
-    largest = centred.abs().amax(1, keepdim=True).clamp(min=1e-300)  # all equal: 0
+    largest = centred.abs().amax(1, keepdim=True).clamp(min=1e-300)  # equal logits give a score of 0
     scaled = centred / largest
     return scaled.amax(1) / scaled.norm(p=order, dim=1).clamp(min=1e-300)

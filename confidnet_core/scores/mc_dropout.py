@@ -6,8 +6,8 @@ from confidnet_core.scoring.run import Run
 
 
 def mc_dropout(run: Run) -> np.ndarray:
-    """Minus the predictive entropy, in nats, in [-log(classes), 0]. The predictions ranked stay those of the classifier without dropout."""
-    return -run.sampled("predictive_entropy")
+    """Return minus the predictive entropy in nats, in [-log(classes), 0], float64 (n,). It scores the predictions made without dropout."""
+    return -run.dropout_quantity("predictive_entropy")
 
 
 mc_dropout.display_name = "MC-dropout (entropy)"

@@ -1,4 +1,4 @@
-"""MC dropout: mean entropy of the passes. It measures what all stochastic passes are unsure of. Depeweg et al. 2018, arXiv:1710.07283."""
+"""MC dropout: mean entropy of the passes. It measures the uncertainty that all passes share. Depeweg et al. 2018, arXiv:1710.07283."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ from confidnet_core.scoring.run import Run
 
 
 def mc_dropout_expected_entropy(run: Run) -> np.ndarray:
-    """Minus the expected entropy, in nats, in [-log(classes), 0]."""
-    return -run.sampled("expected_entropy")
+    """Return minus the expected entropy in nats, in [-log(classes), 0], float64 (n,)."""
+    return -run.dropout_quantity("expected_entropy")
 
 
 mc_dropout_expected_entropy.display_name = "MC-dropout (expected entropy)"

@@ -6,8 +6,8 @@ from confidnet_core.scoring.run import Run
 
 
 def mc_dropout_mcp(run: Run) -> np.ndarray:
-    """In [1/classes, 1]; of the class that the passes prefer, which need not be the one predicted."""
-    return run.sampled("largest_mean_probability")
+    """Return the largest mean probability, in [1/classes, 1], float64 (n,). Its class need not be the predicted one."""
+    return run.dropout_quantity("largest_mean_probability")
 
 
 mc_dropout_mcp.display_name = "MC-dropout (MCP)"

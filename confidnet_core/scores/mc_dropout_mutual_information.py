@@ -6,8 +6,13 @@ from confidnet_core.scoring.run import Run
 
 
 def mc_dropout_mutual_information(run: Run) -> np.ndarray:
-    """Minus the mutual information of prediction and weights, in nats: predictive less expected entropy; at most 0."""
-    return -(run.sampled("predictive_entropy") - run.sampled("expected_entropy")).clip(min=0)  # rounding
+    """Return minus the mutual information of prediction and weights in nats, at most 0, float64 (n,).
+
+    The mutual information is the predictive minus the expected entropy.
+    """
+    return -(run.dropout_quantity("predictive_entropy") - run.dropout_quantity("expected_entropy")).clip(
+        min=0
+    )  # rounding can make it negative
 
 
 mc_dropout_mutual_information.display_name = "MC-dropout (mutual information)"

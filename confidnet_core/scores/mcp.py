@@ -6,8 +6,8 @@ from confidnet_core.scoring.run import Run
 
 
 def mcp(run: Run) -> np.ndarray:
-    """The largest softmax probability, in [1/classes, 1]; float64, since float32 saturates at exactly 1."""
-    return run.over_logits(lambda logits, _: logits.softmax(1).amax(1))
+    """Return the largest softmax probability, in [1/classes, 1], float64 (n,), since float32 saturates at exactly 1."""
+    return run.map_logits(lambda logits, _: logits.softmax(1).amax(1))
 
 
 mcp.display_name = "MCP"

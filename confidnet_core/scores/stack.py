@@ -1,9 +1,10 @@
-"""Logistic regression on several cheap scores. Fitted on validation data to the log-odds of MCP and few numbers that tell more.
+"""Logistic regression on several cheap scores. It is fitted on validation data.
 
-Wolpert 1992, "Stacked generalization". The inputs mean the same for every class: a hundred errors are enough to fit them, and scenes
-unlike those of the validation data do no harm.
+Wolpert 1992, "Stacked generalization". The inputs mean the same for every class, so a hundred errors are enough for the fit, and scenes
+unlike those of the validation data do no harm:
+- the log-odds of MCP
 - the mean log-odds over augmented views of the image: the score `tta`
-- classification: distances to training samples, those of Trust Score (Jiang et al. 2018, arXiv:1805.11783) before their division
+- for classification, the two distances to training samples whose ratio is Trust Score (Jiang et al. 2018, arXiv:1805.11783)
 """
 
 import numpy as np
@@ -18,24 +19,24 @@ from confidnet_core.scores._neighbours import distance_to_neighbour, reference, 
 from confidnet_core.scores._views import count_views, mean_log_odds
 from confidnet_core.scoring.run import Run, Split
 
-PARTS = 5  # of the validation data: each is scored by a regression on the others
-MAX_SAMPLES = 2**20  # validation samples or pixels, at most, that the regression is fitted to
-LOG_DISTANCES = (-30, 30)  # of a sample that is in the training data, and of a class that is not
+FOLDS = 5  # of the cross-validation: each part of the validation data is scored by a regression on the others
+MAX_SAMPLES = 2**20  # the maximum number of validation samples or pixels in the fit
+LOG_DISTANCE_RANGE = (-30, 30)  # bounds for a sample that is in the training data, and for a class that is not
 
-Inputs = np.ndarray  # float64 (n, columns): log-odds of MCP, their mean over views, and for classification two logs of distances
-LOG_ODDS = (0, 1)  # the columns that are a score by themselves
-Regression = tuple[list[float], list[float], list[float], float]  # mean and deviation of the columns; coefficients; intercept
+RegressionInputs = np.ndarray  # float64 (n, columns): log-odds of MCP, their mean over views, and for classification two logs of distances
+LOG_ODDS_COLUMNS = (0, 1)  # the columns that are a score by themselves: MCP and tta
+Regression = tuple[list[float], list[float], list[float], float]  # means and standard deviations of the columns; coefficients; intercept
 
 
 def stack(run: Run, samples_per_class: Count = 1000, shift: Share = 0.04) -> np.ndarray:
-    """Log-odds that the prediction is correct, any real number, float64: of the regression, or, where it is no better, of `tta` or MCP.
+    """Return the log-odds that the prediction is correct, by the regression or, where it is no better, by `tta` or MCP, float64 (n,).
 
-    Better is a higher AUPR-Error on validation data by cross-validation in PARTS parts. A part is a run of consecutive images, since the
-    pixels of an image are wrong together.
-    samples_per_class: maximum number of training samples of a class, to the nearest of which distances are taken
-    shift: of the views, as a fraction of the image's height
+    The regression is better if its AUPR-Error on validation data, by cross-validation with FOLDS folds, is higher. A fold holds consecutive
+    images, since errors of neighbouring pixels go together.
+    samples_per_class: the maximum number of training samples of a class, to the nearest of which distances are taken
+    shift: the shift of the views, as a fraction of the image's height
     """
-    return apply(run.fitted(_best, samples_per_class, shift), run.once(stack_inputs, run.split, samples_per_class, shift))
+    return apply_regression(run.fitted(_best, samples_per_class, shift), run.cached(stack_inputs, run.split, samples_per_class, shift))
 
 
 stack.display_name = "Stack"
@@ -45,60 +46,66 @@ stack.passes = "views"
 stack.count_views = count_views
 
 
-def choose(inputs: Inputs, correct: np.ndarray) -> Regression | int:
-    """The regression of correct, bool (n,), on inputs, both in the order of the images; or the column of LOG_ODDS with the highest
-    AUPR-Error, where that is no lower or there are too few errors to fit to."""
-    columns = {column: inputs[:, column] for column in LOG_ODDS}
+def choose_regression(inputs: RegressionInputs, correct: np.ndarray) -> Regression | int:
+    """Return the regression of correct, bool (n,), on inputs, or the best of LOG_ODDS_COLUMNS.
+
+    A column is taken if its AUPR-Error is no lower than the regression's, or if a fold's regression lacks errors or correct predictions.
+    Both arrays are in the order of the images.
+    """
+    columns = {column: inputs[:, column] for column in LOG_ODDS_COLUMNS}
     quality = {column: failure_metrics(confidence, correct)["aupr_error"] or 0.0 for column, confidence in columns.items()}
     column = max(quality, key=quality.__getitem__)
-    parts = np.arange(len(correct)) * PARTS // len(correct)
-    if all(len(np.unique(correct[parts != part])) == 2 for part in range(PARTS)):
-        scored = [apply(_fitted(inputs[parts != part], correct[parts != part]), inputs[parts == part]) for part in range(PARTS)]
-        if (failure_metrics(np.concatenate(scored), correct)["aupr_error"] or 0.0) > quality[column]:
-            return _fitted(inputs, correct)
+    folds = np.arange(len(correct)) * FOLDS // len(correct)
+    if all(len(np.unique(correct[folds != fold])) == 2 for fold in range(FOLDS)):
+        held_out = [
+            apply_regression(_fit_regression(inputs[folds != fold], correct[folds != fold]), inputs[folds == fold]) for fold in range(FOLDS)
+        ]
+        if (failure_metrics(np.concatenate(held_out), correct)["aupr_error"] or 0.0) > quality[column]:
+            return _fit_regression(inputs, correct)
     return column
 
 
 def _best(run: Run, samples_per_class: int, shift: float) -> Regression | int:
+    """Choose on at most MAX_SAMPLES validation samples; `run.fitted` stores the result."""
     validation = run.validation
-    every = -(-len(validation.correct) // MAX_SAMPLES)
-    return choose(run.once(stack_inputs, validation.split, samples_per_class, shift)[::every], validation.correct[::every])
+    step = -(-len(validation.correct) // MAX_SAMPLES)
+    return choose_regression(run.cached(stack_inputs, validation.split, samples_per_class, shift)[::step], validation.correct[::step])
 
 
-def _fitted(inputs: Inputs, correct: np.ndarray) -> Regression:
-    from sklearn.linear_model import LogisticRegression  # here, because it takes a second and every stage reads the list of scores
+def _fit_regression(inputs: RegressionInputs, correct: np.ndarray) -> Regression:
+    from sklearn.linear_model import LogisticRegression  # imported here, since it takes a second and every stage imports the scores
 
     mean, deviation = inputs.mean(0), inputs.std(0) + 1e-12
     model = LogisticRegression(max_iter=1000).fit((inputs - mean) / deviation, correct)
     return mean.tolist(), deviation.tolist(), model.coef_[0].tolist(), float(model.intercept_[0])
 
 
-def apply(regression: Regression | int, inputs: Inputs) -> np.ndarray:
-    """Log-odds float64 (n,): predicted by a regression, or a column of the inputs."""
+def apply_regression(regression: Regression | int, inputs: RegressionInputs) -> np.ndarray:
+    """Return log-odds float64 (n,): those that a regression predicts, or the column of the inputs with this index."""
     if isinstance(regression, int):
         return inputs[:, regression]
     mean, deviation, coefficients, intercept = regression
     return (inputs - np.array(mean)) / np.array(deviation) @ np.array(coefficients) + intercept
 
 
-def stack_inputs(run: Run, split: Split, samples_per_class: int, shift: float) -> Inputs:
-    """Inputs of the regression on a split, float64 (n, 2), and for classification (n, 4)."""
-    run = run.on(split)
-    columns = [run.over_logits(lambda logits, _: log_odds_of_largest(logits)), mean_log_odds(run, shift)]
+def stack_inputs(run: Run, split: Split, samples_per_class: int, shift: float) -> RegressionInputs:
+    """Return the inputs of the regression on a split, float64 (n, 2), or (n, 4) for classification."""
+    run = run.on_split(split)
+    columns = [run.map_logits(lambda logits, _: log_odds_of_largest(logits)), mean_log_odds(run, shift)]
     return np.column_stack(columns if run.dataset.is_segmentation else [*columns, _distances(run, samples_per_class)])
 
 
 def _distances(run: Run, samples_per_class: int) -> np.ndarray:
-    """Logarithms of the distances to the nearest training sample of the predicted class and of any other class, float64 (n, 2)."""
+    """Return the logarithms of the distances to the nearest training sample of the predicted and of any other class, float64 (n, 2)."""
     classes = run.fitted(reference, "stack", samples_per_class)
 
     def score_queries(queries: Tensor, predicted: Tensor) -> Tensor:
         distances = torch.stack([distance_to_neighbour(queries, points, 1) for points in classes], 1)
         own = distances.gather(1, predicted[:, None])
         other = distances.scatter(1, predicted[:, None], torch.inf).amin(1, keepdim=True)
-        return double(torch.cat([own, other], 1)).log().clamp(*LOG_DISTANCES)
+        return double(torch.cat([own, other], 1)).log().clamp(*LOG_DISTANCE_RANGE)
 
-    def of_images(images: Tensor, predicted: Tensor) -> Tensor:
+    def score_images(images: Tensor, predicted: Tensor) -> Tensor:
         return score_in_chunks(score_queries, max(map(len, classes)), run.classifier.encode(images), predicted.long())
 
-    return run.over_images(of_images, run.predicted_maps)
+    return run.map_images(score_images, run.predicted_maps)

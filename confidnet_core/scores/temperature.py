@@ -10,14 +10,16 @@ from torch.nn.functional import cross_entropy
 from confidnet_core.networks.probabilities import log_odds_of_largest
 from confidnet_core.scoring.run import Run
 
-RANGE = (1 / 1000, 1000.0)  # temperatures; a classifier without an error on validation data has its optimum at 0
+TEMPERATURE_RANGE = (1 / 1000, 1000.0)  # bounded, since without an error on validation data the optimum is 0
 
 
 def temperature(run: Run) -> np.ndarray:
-    """As log-odds, in [-log(classes - 1), inf), float64. The temperature minimises the cross-entropy on up to 2^20 validation samples or
-    pixels."""
-    fitted = run.fitted(_fitted)
-    return run.over_logits(lambda logits, _: log_odds_of_largest(logits / fitted))
+    """Return the log-odds of MCP after temperature scaling, in [-log(classes - 1), inf), float64 (n,).
+
+    The temperature minimises the cross-entropy on up to 2^20 validation samples or pixels.
+    """
+    fitted_temperature = run.fitted(_fitted)
+    return run.map_logits(lambda logits, _: log_odds_of_largest(logits / fitted_temperature))
 
 
 temperature.display_name = "Temperature scaling"
@@ -26,15 +28,18 @@ temperature.learned = "fitted"
 
 
 def _fitted(run: Run) -> float:
-    return best_temperature(*run.validation.some_logits())
+    """Return the best temperature on validation data, which `run.fitted` stores."""
+    return best_temperature(*run.validation.subsample_logits())
 
 
 def best_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature in RANGE with the lowest cross-entropy of logits float64 (m, classes) and labels int64 (m,). The cross-entropy has
-    one minimum over 1 / temperature."""
+    """Return the temperature in TEMPERATURE_RANGE with the lowest cross-entropy of logits float64 (m, classes) and labels int64 (m,).
+
+    The cross-entropy has one minimum over 1 / temperature.
+    """
 
     def loss(log_temperature: float) -> float:
         return cross_entropy(logits / math.exp(log_temperature), labels).item()
 
-    bounds = tuple(math.log(end) for end in RANGE)
+    bounds = tuple(math.log(end) for end in TEMPERATURE_RANGE)
     return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x)

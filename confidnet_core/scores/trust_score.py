@@ -14,14 +14,15 @@ from confidnet_core.scoring.run import Run
 
 
 def trust_score(run: Run, neighbour: Count = 1, samples_per_class: Count = 1000, alpha: Share = 0.0, k: Count = 10) -> np.ndarray:
-    """d(other) / (d(predicted) + 1e-12), at least 0, float64; d is the distance to a class's `neighbour`-th nearest reference point.
+    """Return d(nearest other class) / (d(predicted class) + 1e-12), at least 0, float64 (n,).
 
-    samples_per_class: bounds the reference points of a class
+    d is the distance to the `neighbour`-th nearest reference point of a class, in penultimate features.
+
+    samples_per_class: the maximum number of reference points of a class
     alpha, k: the fraction `alpha` of a class's points with the largest distance to their k-th nearest point of the class (a point is its
-    own first) is left out as outliers (Algorithm 1 of the paper)
-
-    A class without training samples is infinitely far: predictions of it get 0. ValueError if `neighbour` exceeds the number of points
-    of the smallest class.
+        own first) is left out as outliers (Algorithm 1 of the paper)
+    A class without training samples is infinitely far away: predictions of it get 0.
+    Raises ValueError if `neighbour` exceeds the number of points of the smallest class.
     """
     classes = run.fitted(_classes, samples_per_class, alpha, k)
     smallest = min(len(points) for points in classes if len(points))
@@ -40,7 +41,7 @@ def trust_score(run: Run, neighbour: Count = 1, samples_per_class: Count = 1000,
     def score_images(images: Tensor, predicted: Tensor) -> Tensor:
         return score_in_chunks(score_queries, largest, run.classifier.encode(images), predicted.long())
 
-    return run.over_images(score_images, run.predicted_maps)
+    return run.map_images(score_images, run.predicted_maps)
 
 
 trust_score.display_name = "Trust Score"
@@ -48,13 +49,13 @@ trust_score.learned = "neighbours"
 
 
 def _classes(run: Run, samples_per_class: int, alpha: float, k: int) -> list[Tensor]:
-    """Reference points of each class without its outliers, float32 (r, d) each."""
+    """Return the reference points of each class without its outliers, float32 (r, d) each."""
     classes = reference(run, "trust_score", samples_per_class)
-    return [_dense(points, alpha, k) for points in classes] if alpha else classes
+    return [_without_outliers(points, alpha, k) for points in classes] if alpha else classes
 
 
-def _dense(points: Tensor, alpha: float, k: int) -> Tensor:
-    """The points (r, d) whose distance to their k-th nearest is at most the (1 - alpha)-quantile of these distances."""
+def _without_outliers(points: Tensor, alpha: float, k: int) -> Tensor:
+    """Return the points (r, d) whose distance to their k-th nearest point is at most the (1 - alpha)-quantile of these distances."""
     if len(points) == 0:
         return points
     nearest = min(k, len(points))

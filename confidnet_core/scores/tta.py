@@ -1,4 +1,4 @@
-"""Test-time augmentation: mean log-odds of views. The views show the same image. Bahat & Shakhnarovich 2020, arXiv:2006.16705."""
+"""Test-time augmentation: mean log-odds of views. They are shifted or mirrored copies. Bahat & Shakhnarovich 2020, arXiv:2006.16705."""
 
 import numpy as np
 
@@ -8,10 +8,10 @@ from confidnet_core.scoring.run import Run
 
 
 def tta(run: Run, shift: Share = 0.04) -> np.ndarray:
-    """Mean log-odds of the predicted class over the image and its views, any real number, float64. The prediction is that of the image.
+    """Return the mean log-odds, over the image and its views, of the class predicted for the image: any real number, float64 (n,).
 
-    shift: fraction of the image's height by which the views are shifted in four directions, at least one pixel; 0: no shift
-    The views are mirrored, and a fifth is mirrored only, if the classifier's recipe has augmentation.flip.
+    shift: the fraction of the image's height by which views are shifted in four directions, at least one pixel; 0 for no shift
+    If the classifier's recipe has augmentation.flip, the views are mirrored, and a fifth view is mirrored only.
     """
     return mean_log_odds(run, shift)
 

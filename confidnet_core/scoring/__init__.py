@@ -1,1 +1,1 @@
-"""What a confidence score may use: stored logits, networks, fitted values, dropout samples and ensembles."""
+"""The inputs of confidence scores: stored logits, networks, fitted values, dropout samples and ensembles."""

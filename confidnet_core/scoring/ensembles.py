@@ -1,4 +1,4 @@
-"""Deep ensembles: what the mean softmax of the classifiers of several seeds says of a prediction.
+"""Deep ensembles: quantities of the mean softmax over the classifiers of several seeds, computed once for all scores.
 
 Lakshminarayanan et al. 2017, arXiv:1612.01474.
 """
@@ -14,13 +14,14 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from confidnet_core.config.registry import suggestion
-from confidnet_core.data import SCORED, Dataset, labelled
+from confidnet_core.data import SCORED_SPLITS, Dataset, labelled
 from confidnet_core.files import replacing, write_json
 
-CHUNK = 2**20  # predictions whose probabilities are in memory at once
+PREDICTIONS_PER_CHUNK = 2**20  # bounds the memory: probabilities of this many predictions are held at once
 
-# Of mean probabilities float64 (m, classes), and the classes that each seed's own classifier predicts, int64 (seeds, m).
-QUANTITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+# Each is a function of the mean probabilities, float64 (m, classes), and of the classes that each seed's own classifier predicts,
+# int64 (seeds, m).
+ENSEMBLE_QUANTITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     # (m,), in nats, in [0, log(classes)]
     "predictive_entropy": lambda mean, _: torch.special.entr(mean).sum(1),
     # (seeds, m), in [0, 1]: a run's predictions stay those of its own classifier, which the ensemble need not share
@@ -28,57 +29,63 @@ QUANTITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def save_ensembles(folder: Path, asked: Mapping[str, str | None], seeds: Sequence[int], predictions: Path, dataset: Dataset) -> None:
-    """METHOD/ each, with facts.json and, for a method that asks for one of QUANTITIES, SPLIT.npy: float64 (n,), or (seeds, n) in the
-    order of "seeds" in facts.json; all or none.
+def save_ensembles(
+    folder: Path, quantity_of_method: Mapping[str, str | None], seeds: Sequence[int], predictions: Path, dataset: Dataset
+) -> None:
+    """Write a folder METHOD/ for each method: facts.json and, where it needs an ensemble, SPLIT.npy; all folders or none.
 
-    asked: the quantity by method; None for one that needs none, whose folder then is the same for any seeds
-    predictions: the folder with seedK/ of every seed, as `predict` writes it. Two seeds at least, or facts.json is all that is written.
-    ValueError for another quantity.
+    SPLIT.npy is float64 (n,), or (seeds, n) in the order of "seeds" in facts.json. With fewer than two seeds only facts.json is written.
+
+    quantity_of_method: the one of ENSEMBLE_QUANTITIES that a method needs; None for a method that needs none, whose folder then is the
+        same for any seeds
+    predictions: the folder with seedK/ of every seed, as the stage `predict` writes it
+    Raises ValueError for an unknown quantity.
     """
-    for method, quantity in asked.items():
-        if quantity is not None and quantity not in QUANTITIES:
-            raise ValueError(f"scores/{method}.py has over_seeds {quantity!r}{suggestion(quantity, QUANTITIES)}")
-    seeds, wanted = sorted(seeds), {method: quantity for method, quantity in asked.items() if quantity is not None}
+    for method, quantity in quantity_of_method.items():
+        if quantity is not None and quantity not in ENSEMBLE_QUANTITIES:
+            raise ValueError(f"scores/{method}.py has over_seeds {quantity!r}{suggestion(quantity, ENSEMBLE_QUANTITIES)}")
+    seeds, needed = sorted(seeds), {method: quantity for method, quantity in quantity_of_method.items() if quantity is not None}
     with replacing(folder) as temporary:
-        for method in asked:
+        for method in quantity_of_method:
             (temporary / method).mkdir(parents=True)
-            write_json(temporary / method / "facts.json", {"seeds": seeds if method in wanted else []})
-        if wanted and len(seeds) > 1:
-            for split in SCORED:
-                _save_split(temporary, wanted, _mean_softmax(seeds, predictions, dataset, split), split)
+            write_json(temporary / method / "facts.json", {"seeds": seeds if method in needed else []})
+        if needed and len(seeds) > 1:
+            for split in SCORED_SPLITS:
+                _save_split(temporary, needed, _mean_softmax_chunks(seeds, predictions, dataset, split), split)
 
 
-def _save_split(folder: Path, wanted: Mapping[str, str], chunks: Iterator[tuple[int, slice, Tensor, Tensor]], split: str) -> None:
-    """Chunk by chunk into the files, so that no array of all predictions is in memory."""
+def _save_split(
+    folder: Path, quantity_of_method: Mapping[str, str], chunks: Iterator[tuple[int, slice, Tensor, Tensor]], split: str
+) -> None:
+    """Write one split's files chunk by chunk, so that no array of all predictions is in memory."""
     files: dict[str, np.ndarray] = {}
-    for count, where, mean, predicted in chunks:
-        values = {quantity: QUANTITIES[quantity](mean, predicted).numpy() for quantity in set(wanted.values())}
-        for method, quantity in wanted.items():
+    for count, positions, mean, predicted in chunks:
+        values = {quantity: ENSEMBLE_QUANTITIES[quantity](mean, predicted).numpy() for quantity in set(quantity_of_method.values())}
+        for method, quantity in quantity_of_method.items():
             if method not in files:
                 shape = (*values[quantity].shape[:-1], count)
                 files[method] = np.lib.format.open_memmap(folder / method / f"{split}.npy", "w+", np.float64, shape)
-            files[method][..., where] = values[quantity]
+            files[method][..., positions] = values[quantity]
 
 
-def _mean_softmax(seeds: Sequence[int], predictions: Path, dataset: Dataset, split: str) -> Iterator[tuple[int, slice, Tensor, Tensor]]:
-    """Chunks of the n labelled predictions: n, the slice of them, and what QUANTITIES are computed of."""
+def _mean_softmax_chunks(
+    seeds: Sequence[int], predictions: Path, dataset: Dataset, split: str
+) -> Iterator[tuple[int, slice, Tensor, Tensor]]:
+    """Yield for each chunk of the n labelled predictions: n, the chunk's slice of them, and the arguments of ENSEMBLE_QUANTITIES."""
     folders = [predictions / f"seed{seed}" / split for seed in seeds]
     logits, classes = ([np.load(folder / name, mmap_mode="r") for folder in folders] for name in ("logits.npy", "predicted.npy"))
-    counted = labelled(dataset.split(split)[1], dataset.void)
-    count, step, done = int(counted.sum()), max(1, CHUNK // counted[0].size), 0
-    for start in range(0, len(counted), step):
-        part = slice(start, start + step)
-        inside = counted[part]
-        mean = reduce(add, (_softmax(one[part], inside) for one in logits)) / len(seeds)
-        predicted = torch.from_numpy(np.stack([one[part][inside] for one in classes]).astype(np.int64))
-        where = slice(done, done + len(mean))
-        yield count, where, mean, predicted
-        done = where.stop
+    is_labelled = labelled(dataset.split(split)[1], dataset.void)
+    count, images_per_chunk, done = int(is_labelled.sum()), max(1, PREDICTIONS_PER_CHUNK // is_labelled[0].size), 0
+    for start in range(0, len(is_labelled), images_per_chunk):
+        images = slice(start, start + images_per_chunk)
+        mask = is_labelled[images]
+        mean = reduce(add, (_softmax(seed_logits[images], mask) for seed_logits in logits)) / len(seeds)
+        predicted = torch.from_numpy(np.stack([seed_classes[images][mask] for seed_classes in classes]).astype(np.int64))
+        positions = slice(done, done + len(mean))
+        yield count, positions, mean, predicted
+        done = positions.stop
 
 
-def _softmax(logits: Float[np.ndarray, "b classes *pixels"], counted: Bool[np.ndarray, " b *pixels"]) -> Float64[Tensor, "m classes"]:
-    """Logits (b, classes, ...) at the m labelled predictions, by the mask counted (b, ...), -> float64 (m, classes): float32 would
-    saturate at exactly 1.
-    """
-    return torch.from_numpy(np.moveaxis(logits, 1, -1)[counted]).double().softmax(1)
+def _softmax(logits: Float[np.ndarray, "b classes *pixels"], is_labelled: Bool[np.ndarray, " b *pixels"]) -> Float64[Tensor, "m classes"]:
+    """Return the softmax of the m labelled predictions in float64: float32 would saturate at exactly 1."""
+    return torch.from_numpy(np.moveaxis(logits, 1, -1)[is_labelled]).double().softmax(1)

@@ -1,7 +1,7 @@
-"""What each score reads beside the classifier and its predictions, as digests: so that only what it reads reruns its evaluation.
+"""Digests of what each score reads beside the classifier and its predictions, so that an evaluation reruns only if its inputs changed.
 
-The function of a score says it by an attribute: `mc_dropout.reads = ("samples",)`. DVC cannot make the dependencies of a stage differ from
-one item of its matrix to the next. It can depend on one small file an item, which changes with what that item's score reads.
+The function of a score declares it in an attribute: `mc_dropout.reads = ("samples",)`. DVC cannot give the items of a stage's matrix
+different dependencies. Each item can depend on one small file, which changes with what that item's score reads.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,40 +13,45 @@ from confidnet_core.config.registry import marks, suggestion
 from confidnet_core.files import replacing, write_json
 from confidnet_core.scoring.reads import READABLE, SAMPLES
 
-OF_NETWORK = ("weights.pt", "model.json")  # not origin.json: of equal weights it does not matter where they come from
+NETWORK_FILES = ("weights.pt", "model.json")  # without origin.json: it does not matter where equal weights come from
 
 
-def declared(methods: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """METHOD -> what it reads, of READABLE; empty where the score does not say. ValueError for another word."""
-    found = {method: tuple(words or ()) for method, words in marks("scores", methods, "reads").items()}
-    for method, words in found.items():
-        for word in words:
-            if word not in READABLE:
-                raise ValueError(f"scores/{method}.py has reads {word!r}{suggestion(word, READABLE)}")
-    return found
+def declared_inputs(methods: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return for each method the names in READABLE that it reads: its attribute `reads`, or () without one.
+
+    Raises ValueError for a name that is not in READABLE.
+    """
+    inputs = {method: tuple(names or ()) for method, names in marks("scores", methods, "reads").items()}
+    for method, names in inputs.items():
+        for name in names:
+            if name not in READABLE:
+                raise ValueError(f"scores/{method}.py has reads {name!r}{suggestion(name, READABLE)}")
+    return inputs
 
 
 def save_inputs(folder: Path, methods: Iterable[str], benchmark: str, seed: int) -> None:
-    """METHOD.json each: name of what is read -> SHA-256 of its files; all or none."""
-    reads = declared(methods)
-    digests = {word: _digest(word, benchmark, seed) for word in sorted({word for words in reads.values() for word in words})}
+    """Write FOLDER/METHOD.json for each method, with the SHA-256 of each input by its name; all files or none."""
+    inputs = declared_inputs(methods)
+    digests = {name: _digest_of_input(name, benchmark, seed) for name in sorted({name for names in inputs.values() for name in names})}
     with replacing(folder) as temporary:
         temporary.mkdir()
-        for method, words in reads.items():
-            write_json(temporary / f"{method}.json", {word: digests[word] for word in words})
+        for method, names in inputs.items():
+            write_json(temporary / f"{method}.json", {name: digests[name] for name in names})
 
 
-def _digest(word: str, benchmark: str, seed: int) -> str:
-    if word == SAMPLES:
+def _digest_of_input(name: str, benchmark: str, seed: int) -> str:
+    """Return the SHA-256 of the dropout samples, or of the network with this folder name."""
+    if name == SAMPLES:
         folder = paths.samples(benchmark, seed)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
     else:
-        folder = paths.network(benchmark, seed, word)
-        files = [folder / name for name in OF_NETWORK]
+        folder = paths.network(benchmark, seed, name)
+        files = [folder / file for file in NETWORK_FILES]
     return _sha256({path.relative_to(folder).as_posix(): path for path in files})
 
 
 def _sha256(files: Mapping[str, Path]) -> str:
+    """Return the SHA-256 of the files' names, which are the keys, and their contents."""
     digest = sha256()
     for name, path in files.items():
         try:

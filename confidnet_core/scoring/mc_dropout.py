@@ -1,4 +1,4 @@
-"""Monte-Carlo dropout: what stochastic passes say of a prediction, sampled once for all scores that ask.
+"""Monte-Carlo dropout: quantities of stochastic forward passes, sampled once for all scores that need them.
 
 Gal & Ghahramani 2016, arXiv:1506.02142; the two entropies, Depeweg et al. 2018, arXiv:1710.07283.
 """
@@ -19,54 +19,55 @@ from confidnet_core.networks.confidnet import set_dropout
 from confidnet_core.networks.device import autocast, double, moved
 from confidnet_core.networks.inference import map_images
 
-# Entropies are in nats. The largest mean probability is that of the class that the passes prefer, which need not be the one predicted.
-QUANTITIES = ("predictive_entropy", "expected_entropy", "largest_mean_probability")
+# Entropies are in nats. The largest mean probability is that of the class that the passes prefer, which need not be the predicted class.
+DROPOUT_QUANTITIES = ("predictive_entropy", "expected_entropy", "largest_mean_probability")
 
 
 def has_dropout(classifier: Classifier) -> bool:
-    """Whether dropout with a rate above 0 can be switched on; it is left off."""
+    """Return whether the classifier has a dropout layer with a rate above 0. Dropout is switched off afterwards."""
     return set_dropout(classifier, False) > 0
 
 
-def sample(
-    classifier: Classifier, dataset: Dataset, split: str, how: McDropout, seed: int, where: torch.device
+def sample_dropout(
+    classifier: Classifier, dataset: Dataset, split: str, settings: McDropout, seed: int, device: torch.device
 ) -> dict[str, Float64[np.ndarray, " n"]]:
-    """QUANTITIES over passes with dropout on, BatchNorm as in evaluation: float64 (n,) each, over the n labelled predictions of the split.
+    """Return DROPOUT_QUANTITIES over forward passes with dropout on and BatchNorm in evaluation mode.
 
+    Each is float64 (n,), over the n labelled predictions of the split:
     predictive_entropy        entropy of the mean softmax
-    expected_entropy          mean entropy of the passes' softmax; the rest of the predictive one is their mutual information
-    largest_mean_probability  of the mean softmax
+    expected_entropy          mean entropy of the passes' softmax; predictive minus expected entropy is the mutual information
+    largest_mean_probability  largest probability of the mean softmax
 
-    All draws follow from the seed; the generator is left as it was, and dropout is left off.
+    All draws follow from the seed. Torch's random generator is left as it was, and dropout is switched off afterwards.
     """
     images, labels = dataset.split(split)
-    network = moved(classifier, where).eval()
-    before, after = network.split_at_dropout()
+    network = moved(classifier, device).eval()
+    before_dropout, after_dropout = network.split_at_dropout()
 
     def quantities(batch: Tensor) -> Tensor:
-        mean = entropy = torch.zeros(())  # running sums: one map of probabilities in memory, not one a pass
-        with autocast(where, how.precision):
-            shared = before(batch)
-        for _ in range(how.passes):
-            with autocast(where, how.precision):
-                probabilities = after(shared).float().softmax(1)
+        mean = entropy = torch.zeros(())  # running sums: memory holds one map of probabilities, not one for each pass
+        with autocast(device, settings.precision):
+            features = before_dropout(batch)
+        for _ in range(settings.passes):
+            with autocast(device, settings.precision):
+                probabilities = after_dropout(features).float().softmax(1)
             mean = probabilities + mean
             entropy = _entropy(probabilities) + entropy
-        mean = mean.div_(how.passes)
-        return torch.stack([_entropy(mean), entropy / how.passes, double(mean.amax(1))], dim=-1)
+        mean = mean.div_(settings.passes)
+        return torch.stack([_entropy(mean), entropy / settings.passes, double(mean.amax(1))], dim=-1)
 
     set_dropout(network, True)
     try:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            found = map_images(quantities, images, dataset, where, f"sample {split}")[labelled(labels, dataset.void)]
+            values = map_images(quantities, images, dataset, device, f"sample {split}")[labelled(labels, dataset.void)]
     finally:
         set_dropout(network, False)
-    return dict(zip(QUANTITIES, found.T, strict=True))
+    return dict(zip(DROPOUT_QUANTITIES, values.T, strict=True))
 
 
 def save_samples(folder: Path, samples: Mapping[str, Mapping[str, np.ndarray]], passes: int, dropout: bool) -> None:
-    """SPLIT/QUANTITY.npy each, and facts.json; all or none."""
+    """Write SPLIT/QUANTITY.npy of each split and quantity, and facts.json with `passes` and `dropout`; all files or none."""
     with replacing(folder) as temporary:
         temporary.mkdir()
         for split, quantities in samples.items():
@@ -77,4 +78,5 @@ def save_samples(folder: Path, samples: Mapping[str, Mapping[str, np.ndarray]], 
 
 
 def _entropy(probabilities: Float[Tensor, "b classes *pixels"]) -> Float64[Tensor, " b *pixels"]:
+    """Return the entropy over the classes in nats, computed in float64."""
     return torch.special.entr(double(probabilities)).sum(1)

@@ -1,12 +1,12 @@
-"""What the function of a score can declare that it reads, by its attribute `reads`, beside the classifier and its predictions."""
+"""Names of the inputs that a score can declare in its attribute `reads`, beside the classifier and its predictions."""
 
-NETWORKS = ("confidnet", "finetune", "corrected_mcp")  # a score that reads one of these gives the name of its folder
+NETWORKS = ("confidnet", "finetune", "corrected_mcp")  # a score that uses a network declares the name of its folder
 SAMPLES = "samples"
 READABLE = (SAMPLES, *NETWORKS)
 
 
-def check_read(method: str, reads: tuple[str, ...], word: str) -> None:
-    """ValueError where a score reads what it does not declare: DVC would then keep a score of former inputs."""
-    if word not in reads:
-        given = ", ".join(f'"{name}"' for name in (*reads, word))
-        raise ValueError(f"scores/{method}.py reads {word}, but does not declare it; write {method}.reads = ({given},)")
+def require_declared(method: str, reads: tuple[str, ...], name: str) -> None:
+    """Raise ValueError if the score reads an input that it does not declare: DVC would then keep outdated values of the score."""
+    if name not in reads:
+        needed = ", ".join(f'"{read}"' for read in (*reads, name))
+        raise ValueError(f"scores/{method}.py reads {name}, but does not declare it; write {method}.reads = ({needed},)")

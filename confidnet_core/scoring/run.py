@@ -1,4 +1,4 @@
-"""What a confidence score may use: a split, the classifier's stored answers on it, and the trained networks."""
+"""`Run`, the argument of every confidence score: one split, the classifier's stored predictions on it, and the trained networks."""
 
 import json
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -22,29 +22,30 @@ from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp
 from confidnet_core.networks.device import device, moved
 from confidnet_core.networks.inference import map_images
-from confidnet_core.scoring.fitted import checked, save_fitted
-from confidnet_core.scoring.reads import NETWORKS, READABLE, SAMPLES, check_read
+from confidnet_core.scoring.fitted import require_storable, save_fitted
+from confidnet_core.scoring.reads import NETWORKS, READABLE, SAMPLES, require_declared
 
-CHUNK = 2**20  # predictions whose logits are in memory at once
+PREDICTIONS_PER_CHUNK = 2**20  # bounds the memory: logits of this many predictions are held at once
 Split = Literal["test", "val", "calibration"]
-Made = TypeVar("Made")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What the splits of a run share."""
+class RunCache:
+    """The cache holds the networks and computed values that the splits of a run share."""
 
-    networks: dict[str, Any] = field(default_factory=dict)  # those that were asked for, by their folder in Run.models
-    fitted: dict[str, Any] = field(default_factory=dict)  # by function and settings
-    made: dict[tuple, Any] = field(default_factory=dict)
-    fit_seconds: dict[str, float] = field(default_factory=dict)  # by function and settings, as `fitted`
+    networks: dict[str, Any] = field(default_factory=dict)  # the loaded networks, by their folder in Run.models
+    fitted: dict[str, Any] = field(default_factory=dict)  # values of Run.fitted, by function and settings
+    values: dict[tuple, Any] = field(default_factory=dict)  # values of Run.cached, by function and settings
+    fit_seconds: dict[str, float] = field(default_factory=dict)  # duration of each fit, with the keys of `fitted`
 
 
 @dataclass(frozen=True)
 class Run:
-    """One benchmark and seed. n is the number of samples of the split, or of its labelled pixels in row-major order.
+    """A run gives a confidence score access to one split of a benchmark and seed. It loads or computes everything at the first use.
 
-    Nothing is loaded or computed before a score asks for it.
+    n is the number of samples of the split, or of its labelled pixels in row-major order.
+    models, predictions, samples, ensembles: folders that earlier stages wrote; method: the name of the score
     """
 
     name: str
@@ -57,54 +58,55 @@ class Run:
     samples: Path = paths.SAMPLES
     ensembles: Path = paths.ENSEMBLES
     method: str = ""
-    reads: tuple[str, ...] = READABLE  # what the method declares that it reads
+    reads: tuple[str, ...] = READABLE  # the inputs that the score declares: see reads.py
 
-    def on(self, split: Split) -> "Run":
-        """The same networks on another split; what was loaded, fitted and made `once` is there, too."""
+    def on_split(self, split: Split) -> "Run":
+        """Return the run on another split. It shares the loaded networks and all fitted and cached values."""
         other = replace(self, split=split)
-        other.__dict__["kept"] = self.kept  # which `replace` alone, of data or models, must not hand on
+        other.__dict__["cache"] = self.cache  # `replace` alone leaves it out, since a run of other data or models must not share it
         return other
 
     @property
     def validation(self) -> "Run":
-        """For what a score has to fit."""
-        return self.on("val")
+        """Return the run on the validation split, on which scores are fitted."""
+        return self.on_split("val")
 
     @property
     def calibration(self) -> "Run":
-        """Nothing is fitted on this split: an operating threshold with a guarantee is chosen on it."""
-        return self.on("calibration")
+        """Return the run on the calibration split. No score may be fitted on it: thresholds with a guarantee are chosen there."""
+        return self.on_split("calibration")
 
-    def once(self, make: Callable[..., Made], *settings: Hashable) -> Made:
-        """make(run, *settings), kept for all splits, for what would else be computed again.
+    def cached(self, compute: Callable[..., Value], *settings: Hashable) -> Value:
+        """Return compute(run, *settings), computed once for all splits of the run.
 
-        make: a function of a module; a lambda would be another one each time
+        compute: a module-level function, which is the key of the cache; a lambda would be a new key at each call
         """
-        key = (make, *settings)
-        if key not in self.kept.made:
-            self.kept.made[key] = make(self, *settings)
-        return self.kept.made[key]
+        key = (compute, *settings)
+        if key not in self.cache.values:
+            self.cache.values[key] = compute(self, *settings)
+        return self.cache.values[key]
 
-    def fitted(self, fit: Callable[..., Made], *settings: Hashable) -> Made:
-        """fit(run, *settings), kept as by `once`, and stored with the score: all that a score takes from training or validation data. A
-        served model has these values, and no such data.
+    def fitted(self, fit: Callable[..., Value], *settings: Hashable) -> Value:
+        """Return fit(run, *settings), computed once as by `cached`, and stored with the score.
 
-        fit: a function of a module; its value is made of numbers, text, None, tensors, lists and tuples, or it is a ValueError
+        A score takes everything that it needs of training or validation data this way: a served model has the values, but no such data.
+        fit: a module-level function, whose qualified name is the key of the stored value
+        Raises ValueError for a value that is not made of numbers, text, None, tensors, lists and tuples.
         """
         key = json.dumps([f"{fit.__module__}.{fit.__qualname__}", *settings])
-        if key not in self.kept.fitted:
-            began = perf_counter()
-            self.kept.fitted[key] = checked(fit(self, *settings), f"{fit.__module__}.{fit.__qualname__}")
-            self.kept.fit_seconds[key] = perf_counter() - began
-        return self.kept.fitted[key]
+        if key not in self.cache.fitted:
+            start = perf_counter()
+            self.cache.fitted[key] = require_storable(fit(self, *settings), f"{fit.__module__}.{fit.__qualname__}")
+            self.cache.fit_seconds[key] = perf_counter() - start
+        return self.cache.fitted[key]
 
     def save_fitted(self, folder: Path) -> None:
-        """All that was `fitted`, for load_fitted."""
-        save_fitted(folder, self.kept.fitted)
+        """Write all values of `fitted` to FOLDER/fitted.pt, which load_fitted reads."""
+        save_fitted(folder, self.cache.fitted)
 
     @cached_property
-    def kept(self) -> Kept:
-        return Kept()
+    def cache(self) -> RunCache:
+        return RunCache()
 
     @cached_property
     def device(self) -> torch.device:
@@ -112,12 +114,12 @@ class Run:
 
     @cached_property
     def images(self) -> UInt8[np.ndarray, "images c h w"]:
-        """uint8 (images, c, h, w)"""
+        """Return all images of the split, uint8 (images, c, h, w)."""
         return self.dataset.split(self.split)[0]
 
     @cached_property
-    def counted(self) -> Bool[np.ndarray, " images *pixels"]:
-        """bool (images, ...): which predictions are labelled, n of them."""
+    def is_labelled(self) -> Bool[np.ndarray, " images *pixels"]:
+        """Return whether each prediction has a label other than void, bool (images, ...); this is true for n predictions."""
         return labelled(self._label_maps, self.dataset.void)
 
     @cached_property
@@ -126,56 +128,60 @@ class Run:
 
     @cached_property
     def labels(self) -> UInt8[np.ndarray, " n"]:
-        """uint8 (n,)"""
-        return self._label_maps[self.counted]
+        """Return the true classes, uint8 (n,)."""
+        return self._label_maps[self.is_labelled]
 
     @cached_property
     def predicted(self) -> UInt8[np.ndarray, " n"]:
-        """uint8 (n,)"""
-        return self.predicted_maps[self.counted]
+        """Return the predicted classes, uint8 (n,)."""
+        return self.predicted_maps[self.is_labelled]
 
     @cached_property
     def predicted_maps(self) -> UInt8[np.ndarray, " images *pixels"]:
-        """uint8 (images, ...), void pixels included"""
+        """Return the predicted classes of the whole split with its void pixels, uint8 (images, ...)."""
         return np.load(self.predictions / self.split / "predicted.npy", mmap_mode="r")
 
     @cached_property
     def logits(self) -> Float32[np.ndarray, "images classes *pixels"]:
-        """float32 (images, classes, ...), void pixels included"""
+        """Return the logits of the whole split with its void pixels, float32 (images, classes, ...)."""
         return np.load(self.predictions / self.split / "logits.npy", mmap_mode="r")
 
     @cached_property
     def correct(self) -> Bool[np.ndarray, " n"]:
-        """bool (n,)"""
+        """Return whether each prediction is correct, bool (n,)."""
         return self.predicted == self.labels
 
     @property
     def classifier(self) -> Classifier:
-        """The frozen classifier, eval mode, on the device."""
+        """Return the frozen classifier on the device, in evaluation mode."""
         return self._network("baseline", lambda folder: load_classifier(folder, self.benchmark, self.dataset))
 
     def confidnet_head(self) -> ConfidNet:
-        """The head on the classifier's own encoder, before fine-tuning."""
+        """Return ConfidNet before fine-tuning: its head reads the features of the classifier's own encoder."""
         return self._network("confidnet", lambda folder: load_head(folder, self.classifier))
 
     def confidnet(self) -> ConfidNet:
-        """The fine-tuned encoder copy and head."""
+        """Return ConfidNet after fine-tuning: its own copy of the encoder, and its head."""
         return self._network("finetune", lambda folder: load_finetuned(folder, self.classifier))
 
     def corrected_mcp(self) -> CorrectedMcp:
-        """MCP with the head that corrects it."""
+        """Return the network that adds a learned correction to MCP."""
         return self._network("corrected_mcp", lambda folder: load_corrected_mcp(folder, self.classifier))
 
     def _network(self, name: str, load: Callable[[Path], nn.Module]) -> Any:
+        """Return the network of the folder `name` on the device, loaded at the first call."""
         if name in NETWORKS:
-            check_read(self.method, self.reads, name)
-        if name not in self.kept.networks:
-            self.kept.networks[name] = moved(load(self.models / name), self.device)
-        return self.kept.networks[name]
+            require_declared(self.method, self.reads, name)
+        if name not in self.cache.networks:
+            self.cache.networks[name] = moved(load(self.models / name), self.device)
+        return self.cache.networks[name]
 
-    def sampled(self, quantity: str) -> Float64[np.ndarray, " n"]:
-        """One of sampling.QUANTITIES over passes with dropout: float64 (n,). ValueError where the stage `sample` made none."""
-        check_read(self.method, self.reads, SAMPLES)
+    def dropout_quantity(self, quantity: str) -> Float64[np.ndarray, " n"]:
+        """Return one of mc_dropout.DROPOUT_QUANTITIES over forward passes with dropout, float64 (n,).
+
+        Raises ValueError where the stage `sample` stored none.
+        """
+        require_declared(self.method, self.reads, SAMPLES)
         facts = read_json(self.samples / "facts.json")
         if not facts["dropout"]:
             raise ValueError(f"{self.name}: the classifier has no dropout, so there is nothing to sample; remove the mc_dropout methods")
@@ -183,51 +189,57 @@ class Run:
             raise ValueError(f"{self.name}: its mc_dropout.passes in params.yaml are 0; remove the mc_dropout methods, or ask for passes")
         return np.load(self.samples / self.split / f"{quantity}.npy")
 
-    def over_seeds(self, method: str) -> Float64[np.ndarray, " n"]:
-        """What the stage `ensemble` stored for a score with the attribute `over_seeds`: float64 (n,). ValueError unless of two seeds or
-        more, this one among them."""
+    def ensemble_quantity(self, method: str) -> Float64[np.ndarray, " n"]:
+        """Return the quantity that the stage `ensemble` stored for a score with the attribute `over_seeds`, float64 (n,).
+
+        Raises ValueError unless the ensemble has two seeds or more, this run's seed among them.
+        """
         seeds = read_json(self.ensembles / method / "facts.json")["seeds"]
         if len(seeds) < 2:
-            given = "dvc exp run -S 'seeds=[0,1,2,3,4]'"
-            raise ValueError(f"{self.name}: {method} needs two seeds or more, got {seeds}; try {given}, or remove methods.{method}")
+            command = "dvc exp run -S 'seeds=[0,1,2,3,4]'"
+            raise ValueError(f"{self.name}: {method} needs two seeds or more, got {seeds}; try {command}, or remove methods.{method}")
         if self.seed not in seeds:
             raise ValueError(f"{self.name}: the ensemble is of the seeds {seeds}, without {self.seed}; add it to seeds of params.yaml")
         values = np.load(self.ensembles / method / f"{self.split}.npy", mmap_mode="r")
         return np.array(values if values.ndim == 1 else values[seeds.index(self.seed)])
 
-    def over_logits(self, score: Callable[[Tensor, Tensor], Tensor]) -> Float64[np.ndarray, " n"]:
-        """score(logits float64 (m, classes), labels int64 (m,)) -> (m,), over the stored logits: float64 (n,)."""
-        out = np.empty(len(self.labels))
-        for where, logits, labels in self._stored():
-            out[where] = score(logits, labels).numpy()
-        return out
+    def map_logits(self, score: Callable[[Tensor, Tensor], Tensor]) -> Float64[np.ndarray, " n"]:
+        """Apply score(logits float64 (m, classes), labels int64 (m,)) -> (m,) to the stored logits in chunks; return float64 (n,)."""
+        values = np.empty(len(self.labels))
+        for positions, logits, labels in self._logit_chunks():
+            values[positions] = score(logits, labels).numpy()
+        return values
 
-    def some_logits(self, most: int = CHUNK) -> tuple[Float64[Tensor, "m classes"], Int64[Tensor, " m"]]:
-        """Logits float64 (m, classes) and labels int64 (m,) of every k-th prediction, with the least k for which m <= most."""
-        every = -(-len(self.labels) // most)
-        parts = [(logits[-where.start % every :: every], labels[-where.start % every :: every]) for where, logits, labels in self._stored()]
-        logits, labels = zip(*parts, strict=True)
+    def subsample_logits(self, max_samples: int = PREDICTIONS_PER_CHUNK) -> tuple[Float64[Tensor, "m classes"], Int64[Tensor, " m"]]:
+        """Return logits float64 (m, classes) and labels int64 (m,) of every k-th prediction, with the least k for m <= max_samples."""
+        step, logits, labels = -(-len(self.labels) // max_samples), [], []
+        for positions, chunk_logits, chunk_labels in self._logit_chunks():
+            first = -positions.start % step
+            logits.append(chunk_logits[first::step])
+            labels.append(chunk_labels[first::step])
         return torch.cat(logits), torch.cat(labels)
 
-    def _stored(self) -> Iterator[tuple[slice, Float64[Tensor, "m classes"], Int64[Tensor, " m"]]]:
-        """Chunks of all n predictions: the slice of them, their logits float64 (m, classes) and labels int64 (m,)."""
-        step, done = max(1, CHUNK // max(1, self._label_maps[0].size)), 0
-        for start in range(0, len(self.logits), step):
-            part = slice(start, start + step)
-            chunk = np.moveaxis(self.logits[part], 1, -1)[self.counted[part]]
-            where = slice(done, done + len(chunk))
-            yield where, torch.from_numpy(chunk).double(), torch.from_numpy(self.labels[where]).long()
-            done = where.stop
+    def _logit_chunks(self) -> Iterator[tuple[slice, Float64[Tensor, "m classes"], Int64[Tensor, " m"]]]:
+        """Yield chunks of the n predictions: their slice, their logits float64 (m, classes) and their labels int64 (m,)."""
+        images_per_chunk, done = max(1, PREDICTIONS_PER_CHUNK // max(1, self._label_maps[0].size)), 0
+        for start in range(0, len(self.logits), images_per_chunk):
+            images = slice(start, start + images_per_chunk)
+            logits = np.moveaxis(self.logits[images], 1, -1)[self.is_labelled[images]]
+            positions = slice(done, done + len(logits))
+            yield positions, torch.from_numpy(logits).double(), torch.from_numpy(self.labels[positions]).long()
+            done = positions.stop
 
-    def over_images(self, forward: Callable[..., Tensor], *beside: np.ndarray) -> Real[np.ndarray, " n *numbers"]:
-        """forward(normalised images (b, c, h, w), *beside (b, ...)) -> (b, ...) one number a prediction, over the images: (n,); of more
-        numbers a prediction, (n, numbers)."""
-        return map_images(forward, self.images, self.dataset, self.device, self.name, *beside)[self.counted]
+    def map_images(self, forward: Callable[..., Tensor], *aligned: np.ndarray) -> Real[np.ndarray, " n *numbers"]:
+        """Apply forward(normalised images (b, c, h, w), *aligned (b, ...)) -> (b, ...) to the images in batches.
+
+        Returns the n labelled values, (n,), or (n, numbers) where `forward` gives several for a prediction. aligned: arrays of all images
+        """
+        return map_images(forward, self.images, self.dataset, self.device, self.name, *aligned)[self.is_labelled]
 
 
 def load_run(name: str, benchmark: Benchmark, seed: int, method: str, reads: Iterable[str]) -> Run:
-    """From the folders that the earlier stages wrote, for a score that declares what it reads."""
+    """Return the run on the test split, from the folders that the earlier stages wrote. `reads` are the inputs that the score declares."""
     dataset = load_dataset(paths.prepared(name))
-    models, predictions = paths.of_seed(paths.MODELS, name, seed), paths.predictions(name, seed)
+    models, predictions = paths.seed_folder(paths.MODELS, name, seed), paths.predictions(name, seed)
     samples, ensembles = paths.samples(name, seed), paths.ENSEMBLES / name
     return Run(name, benchmark, seed, dataset, models, predictions, samples=samples, ensembles=ensembles, method=method, reads=tuple(reads))

@@ -1,1 +1,1 @@
-"""Models in use: a classifier that abstains, packed for MLflow and registered there."""
+"""Serving: a classifier with a confidence score that can abstain, packed for MLflow and registered there."""

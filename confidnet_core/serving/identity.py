@@ -1,13 +1,13 @@
-"""Which served models are the same: a digest of all that the answers of a packed model depend on, and of nothing else.
+"""The digest of a served model. It covers all that the model's predictions depend on, and nothing else.
 
-weights      of the networks that the score uses
-values       that the score fitted, and the validation sample that makes probabilities of it
-thresholds   with their guarantees; not how they fared on the test split
-facts        score, settings, scale, classes, shape and normalisation of images, and the benchmark's model and baseline, which alone of its
-             recipes a score may read (params of the stage `evaluate` in dvc.yaml)
-code         that a served model runs: SERVED, and the files of its score and of its model
+weights      the weights of the networks that the score uses
+values       the values that the score fitted, and the validation sample to which the calibrator is fitted
+thresholds   the thresholds with their guarantees, without their results on the test split
+facts        score, settings, scale, classes, shape and normalisation of images, and the benchmark's model and baseline, the only ones of
+             its recipes that a score may read (params of the stage `evaluate` in dvc.yaml)
+code         the code that a served model runs: SERVED_CODE, and the files of its score and of its model
 
-Where these are equal, two experiments serve the same model, whatever else params.yaml or the rest of the code says.
+If these are equal, two experiments serve the same model, whatever else differs in params.yaml or in the code.
 """
 
 import json
@@ -18,31 +18,31 @@ from typing import Any
 from confidnet_core.config.registry import PACKAGE, source_digest
 from confidnet_core.files import read_json
 
-SERVED = (  # files and folders of confidnet_core that a served model runs, beside its score and its model
+SERVED_CODE = (  # files and folders of confidnet_core, without the files of the score and of the model
     *("config", "data.py", "evaluation/calibrators.py", "evaluation/result.py", "files.py", "metrics/__init__.py", "metrics/_ranking"),
     *("metrics/failure.py", "metrics/segmentation.py", "networks", "paths.py", "progress.py"),
     *("scoring/fitted.py", "scoring/reads.py", "scoring/run.py", "serving/selective_classifier.py"),
 )
-FACTS = ("benchmark", "seed", "method", "settings", "scale", "classes", "image_shape", "mean", "std", "segmentation")
-RECIPES = ("model", "baseline")
+FACT_KEYS = ("benchmark", "seed", "method", "settings", "scale", "classes", "image_shape", "mean", "std", "segmentation")
+RECIPE_KEYS = ("model", "baseline")
 
 
 def served_digest(folder: Path) -> str:
-    """SHA-256 of a packed model, from the files that packing.py wrote into FOLDER, networks included."""
+    """Return the SHA-256 of a packed model, from the files that packing.py wrote into `folder`, networks included."""
     facts = read_json(folder / "model.json")
-    used = {name: facts[name] for name in FACTS} | {name: facts["recipes"][name] for name in RECIPES}
-    stored = read_json(folder / "threshold.json")["thresholds"]
-    thresholds = [{name: value for name, value in each.items() if name != "test"} for each in stored]
-    digest = sha256(json.dumps([used, thresholds], sort_keys=True).encode())
+    used_facts = {name: facts[name] for name in FACT_KEYS} | {name: facts["recipes"][name] for name in RECIPE_KEYS}
+    guarantees = read_json(folder / "threshold.json")["thresholds"]
+    thresholds = [{name: value for name, value in guarantee.items() if name != "test"} for guarantee in guarantees]
+    digest = sha256(json.dumps([used_facts, thresholds], sort_keys=True).encode())
     for path in sorted([folder / "fitted.pt", folder / "validation.npz", *folder.glob("networks/*/weights.pt")]):
         digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size} ".encode() + path.read_bytes())
-    digest.update(_code(facts).encode())
+    digest.update(_code_digest(facts).encode())
     return digest.hexdigest()
 
 
-def _code(facts: dict[str, Any]) -> str:
-    """SHA-256 of the code that the model runs, with the names of its files."""
-    files = {file for name in SERVED for file in ((PACKAGE / name).rglob("*.py") if (PACKAGE / name).is_dir() else [PACKAGE / name])}
+def _code_digest(facts: dict[str, Any]) -> str:
+    """Return the SHA-256 of the code that the model runs, including the names of its files."""
+    files = {file for name in SERVED_CODE for file in ((PACKAGE / name).rglob("*.py") if (PACKAGE / name).is_dir() else [PACKAGE / name])}
     code = b"".join(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes() for path in sorted(files))
     entries = [source_digest("scores", facts["method"]), source_digest("models", facts["recipes"]["model"]["name"])]
     return sha256(code + "".join(entries).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""From what the stages stored to the folder that selective_classifier.py loads: of one score, or of the best that can be served.
+"""Packs a classifier with one score, or with the best score that can be served, into the folder that selective_classifier.py loads.
 
-Nothing says of a score whether it can: it is asked for the confidence of a few validation images, without the data, and what it says must
-be what `evaluate` stored.
+Scores do not declare whether they can be served. It is tested: the packed score, which has no data, must give the confidences of a few
+validation images that `evaluate` stored.
 """
 
 import shutil
@@ -13,21 +13,25 @@ import numpy as np
 from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.data import Dataset, labelled, load_dataset
-from confidnet_core.evaluation.calibrators import MOST
+from confidnet_core.evaluation.calibrators import MAX_SAMPLES
 from confidnet_core.evaluation.result import RANK, Evaluation
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import read_json, write_json
-from confidnet_core.scoring.fitted import FILE
-from confidnet_core.serving.selective_classifier import CLASSIFIER, NETWORKS, NotServedError, SelectiveClassifier
+from confidnet_core.scoring.fitted import FITTED_FILE
+from confidnet_core.serving.selective_classifier import CLASSIFIER_FOLDER, NETWORKS_FOLDER, NotServedError, SelectiveClassifier
 
-MAX_EXAMPLES, MAX_PIXELS = 16, 2**18  # validation images that a score is asked for, and pixels of them
-RTOL, ATOL = 1e-3, 1e-4  # float32 sums depend on the batch and the device; what is not restored is far off
-MIN_EQUAL = 0.9  # not all: of an image that is in the training data, rounding decides a distance of nearly 0, and so its logarithm
+MAX_EXAMPLE_IMAGES, MAX_EXAMPLE_PIXELS = 16, 2**18  # of the validation images on which a packed score is tested
+RTOL, ATOL = 1e-3, 1e-4  # float32 sums depend on the batch and the device; values that were not restored differ by more
+MIN_EQUAL_FRACTION = 0.9  # below 1, since for an image in the training data rounding decides the log of a distance near 0
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A score that can be served. skipped: scores that are better on validation data and cannot, and why."""
+    """A candidate is a packed score that can be served.
+
+    validation: its evaluation on the validation split
+    skipped: scores that are better on validation data but cannot be served, each with the reason
+    """
 
     folder: Path
     stored: StoredResults
@@ -37,21 +41,22 @@ class Candidate:
 
 
 def best_score(stored: StoredResults, params: Params, folder: Path) -> Candidate:
-    """The score of one classifier with the highest AUPR-Error on validation data; no label of the test or calibration split is used.
+    """Pack the score of one classifier with the highest AUPR-Error on validation data among those that can be served.
 
-    ValueError where none can be served, or where a file is missing.
+    No label of the test or calibration split is used. Raises ValueError where no score can be served, or a file is missing.
     """
     skipped: list[str] = []
-    for score in sorted((_on_validation(stored, method) for method in stored.compared()), key=_aupr_error, reverse=True):
+    evaluations = (_validation_evaluation(stored, method) for method in stored.compared_methods())
+    for evaluation in sorted(evaluations, key=_aupr_error, reverse=True):
         try:
-            return pack(stored, score.method, params, folder / score.method, tuple(skipped))
+            return pack(stored, evaluation.method, params, folder / evaluation.method, tuple(skipped))
         except NotServedError as error:
-            skipped.append(f"{score.method} ({error})")
+            skipped.append(f"{evaluation.method} ({error})")
     raise ValueError(f"{stored.folder}: none of the scores can be served: {'; '.join(skipped) or 'there is none but the oracle'}")
 
 
 def pack(stored: StoredResults, method: str, params: Params, folder: Path, skipped: tuple[str, ...] = ()) -> Candidate:
-    """Pack everything but the networks into FOLDER. NotServedError where the score cannot be served; ValueError for a missing file."""
+    """Pack everything but the networks into `folder`. Raise NotServedError if the score cannot be served, ValueError for a missing file."""
     score_folder, dataset = paths.score(stored.benchmark, stored.seed, method), load_dataset(paths.prepared(stored.benchmark))
     evaluation = stored.evaluation(method)
     if not params.thresholds.risks:
@@ -72,50 +77,53 @@ def pack(stored: StoredResults, method: str, params: Params, folder: Path, skipp
         "recipes": params.benchmark(stored.benchmark).model_dump(),
     }
     write_json(folder / "model.json", facts)
-    for path in (score_folder / FILE, stored.thresholds(method) / "threshold.json"):
+    for path in (score_folder / FITTED_FILE, stored.thresholds_folder(method) / "threshold.json"):
         if not path.exists():
             raise ValueError(f"{path} does not exist; `dvc repro` makes it")
         shutil.copyfile(path, folder / path.name)
     confidence, correct = stored.confidence(method, "val"), stored.outcomes("val")[0]
-    # The probabilities of another scale are its own: one sample shows of which type.
-    kept = np.linspace(0, len(correct) - 1, min(len(correct), MOST)).astype(np.int64) if evaluation.scale == RANK else slice(1)
-    np.savez(folder / "validation.npz", confidence=confidence[kept], correct=correct[kept])
+    # The calibrators of other scales are not fitted; they need one sample, for its dtype.
+    sample = np.linspace(0, len(correct) - 1, min(len(correct), MAX_SAMPLES)).astype(np.int64) if evaluation.scale == RANK else slice(1)
+    np.savez(folder / "validation.npz", confidence=confidence[sample], correct=correct[sample])
 
-    model = SelectiveClassifier.load(folder, paths.of_seed(paths.MODELS, stored.benchmark, stored.seed))
-    _check(model, dataset, confidence)
-    return Candidate(folder, stored, model, _on_validation(stored, method), skipped)
+    model = SelectiveClassifier.load(folder, paths.seed_folder(paths.MODELS, stored.benchmark, stored.seed))
+    _check_served_confidence(model, dataset, confidence)
+    return Candidate(folder, stored, model, _validation_evaluation(stored, method), skipped)
 
 
 def add_networks(candidate: Candidate) -> None:
-    """Copy the classifier, and the networks that the score asked for, into the candidate's folder."""
-    for name in sorted({CLASSIFIER, *candidate.model.kept.networks}):
-        target = candidate.folder / NETWORKS / name
+    """Copy the classifier, and the networks that the score used, into the candidate's folder."""
+    for name in sorted({CLASSIFIER_FOLDER, *candidate.model.cache.networks}):
+        target = candidate.folder / NETWORKS_FOLDER / name
         target.mkdir(parents=True)
         for file in ("weights.pt", "model.json"):
             shutil.copyfile(candidate.model.models / name / file, target / file)
 
 
-def examples(dataset: Dataset) -> np.ndarray:
-    """The first images of the validation split, uint8 (b, c, h, w)."""
-    count = max(1, min(MAX_EXAMPLES, MAX_PIXELS // (dataset.image_shape[1] * dataset.image_shape[2])))
+def example_images(dataset: Dataset) -> np.ndarray:
+    """Return the first images of the validation split, uint8 (b, c, h, w)."""
+    count = max(1, min(MAX_EXAMPLE_IMAGES, MAX_EXAMPLE_PIXELS // (dataset.image_shape[1] * dataset.image_shape[2])))
     return np.array(dataset.images[dataset.splits["val"][:count]])
 
 
-def _check(model: SelectiveClassifier, dataset: Dataset, stored: np.ndarray) -> None:
-    images = examples(dataset)
+def _check_served_confidence(model: SelectiveClassifier, dataset: Dataset, stored: np.ndarray) -> None:
+    """Raise NotServedError unless the model gives the stored confidences of the example images."""
+    images = example_images(dataset)
     is_labelled = labelled(dataset.labels[dataset.splits["val"][: len(images)]], dataset.void)
     try:
         served = model.predict(images)["confidence"][is_labelled]
     except NotServedError:
         raise
-    except Exception as error:  # whatever a score does that reads what is not there
+    except Exception as error:  # a score that reads absent data can raise anything
         raise NotServedError(f"it fails on new images: {type(error).__name__}, {error}") from error
-    equal = np.isclose(served, stored[: len(served)], rtol=RTOL, atol=ATOL)
-    if equal.mean() < MIN_EQUAL:
-        raise NotServedError(f"it gives other confidences than those stored for {np.count_nonzero(~equal)} of {len(equal)} predictions")
+    is_equal = np.isclose(served, stored[: len(served)], rtol=RTOL, atol=ATOL)
+    if is_equal.mean() < MIN_EQUAL_FRACTION:
+        raise NotServedError(
+            f"it gives other confidences than those stored for {np.count_nonzero(~is_equal)} of {len(is_equal)} predictions"
+        )
 
 
-def _on_validation(stored: StoredResults, method: str) -> Evaluation:
+def _validation_evaluation(stored: StoredResults, method: str) -> Evaluation:
     return Evaluation.read(paths.score(stored.benchmark, stored.seed, method) / "metrics.json", "val")
 
 

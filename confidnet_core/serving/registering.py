@@ -1,10 +1,10 @@
-"""Trained classifiers with their best score as versions of an MLflow model, and which of them is the champion.
+"""Registers trained classifiers with their best score as versions of an MLflow model, and selects the champion among the versions.
 
-A version is made once for what it serves: see served_digest. Experiments that differ in what the served model does not use share it.
+Each served model has one version, by its served_digest. Experiments that differ only in what the served model does not use share it.
 
-Of each classifier, the score of the highest AUPR-Error on validation data is taken. AUPR-Error grows with the error rate, so between
-classifiers, of other seeds or of the champion, the lower AURC on validation data decides, in which their errors count. The alias moves by
-itself only to a version that is better on the same data; an experiment cannot take it otherwise.
+Each classifier is registered with the score of the highest AUPR-Error on validation data. AUPR-Error grows with the error rate. So between
+classifiers, of other seeds or of the champion, the lower AURC on validation data decides, which includes their error rates. The alias
+`champion` moves by itself only to a version that is better on the same data.
 """
 
 import os
@@ -21,11 +21,11 @@ from confidnet_core.config.params import Params
 from confidnet_core.config.registry import PACKAGE
 from confidnet_core.data import load_dataset
 from confidnet_core.evaluation.stored import StoredResults
-from confidnet_core.revision import git, versions
+from confidnet_core.revision import git, package_versions
 from confidnet_core.serving import selective_classifier as serving
 from confidnet_core.serving.identity import served_digest
-from confidnet_core.serving.mlflow_model import DIGEST, Packed, log_model, register_version, version_by_alias
-from confidnet_core.serving.packing import Candidate, add_networks, best_score, examples, pack
+from confidnet_core.serving.mlflow_model import DIGEST_TAG, PackedModel, log_model, register_version, version_by_alias
+from confidnet_core.serving.packing import Candidate, add_networks, best_score, example_images, pack
 from confidnet_core.serving.selective_classifier import NotServedError
 from confidnet_core.tracking.store import ServerError, on_server, open_store, project_root, reason
 
@@ -41,30 +41,31 @@ REQUIREMENTS = (
     "scipy",
     "torch",
     "tqdm",
-)  # served
+)  # of a served model
 
 
 def register(params: Params, benchmark: str, run_id: str | None = None, champion: bool = False) -> str:
-    """Log the classifier with its best score, and with the first score of `against`; register the former as confidnet-BENCHMARK, once for
-    the same served model. Returns what was done, in words.
+    """Register the classifier with its best score as a version of confidnet-BENCHMARK, and log it with the first score of `against`, too.
 
-    run_id: the run that the models belong to; champion: give the alias to this version, whatever the rule says
-    ValueError for a file that is missing, where no score can be served, and where the MLflow store does not take it.
+    The same served model gets one version. Returns a description of what was done.
+    run_id: the MLflow run to which the models belong
+    champion: whether this version gets the alias even if it is not better than the present champion
+    Raises ValueError for a missing file, where no score can be served, and where the MLflow store refuses the model.
     """
     params.benchmark(benchmark)
     try:
         client, experiment_id = open_store(f"confidnet/{benchmark}")
-        with TemporaryDirectory() as folder, FileLock(_lock()):
-            best = _best(params, benchmark, Path(folder))
-            if (baseline := _baseline(params, best, Path(folder))) is not None:
-                log_model(client, experiment_id, "baseline", _packed(baseline), run_id)
-            packed = _packed(best)
+        with TemporaryDirectory() as folder, FileLock(_lock_file()):
+            best = _best_candidate(params, benchmark, Path(folder))
+            if (baseline := _baseline_candidate(params, best, Path(folder))) is not None:
+                log_model(client, experiment_id, "baseline", _packed_model(baseline), run_id)
+            packed = _packed_model(best)
             version = register_version(
                 client, f"confidnet-{benchmark}", packed, log_model(client, experiment_id, "selective", packed, run_id)
             )
-            made = f"{version.name} version {version.version}: {_described(best)}"
+            registered = f"{version.name} version {version.version}: {_summary(best)}"
             skipped = [f"better, but not served: {score}" for score in best.skipped]
-            return "; ".join([made, *skipped, *_set_champion(client, version, champion)])
+            return "; ".join([registered, *skipped, *_set_champion(client, version, champion)])
     except ValueError:
         raise
     except Exception as error:
@@ -74,40 +75,41 @@ def register(params: Params, benchmark: str, run_id: str | None = None, champion
 
 
 def register_or_warn(params: Params, benchmark: str, run_id: str | None = None) -> None:
-    """Register for a stage whose work is done: a reason that hinders it becomes one warning."""
+    """Register the model at the end of a stage, whose other outputs are complete: a ValueError becomes a warning."""
     try:
         print(register(params, benchmark, run_id))
     except ValueError as error:
-        later = f"`python -m confidnet_core register {benchmark}` does it from the same outputs"
-        print(f"WARNING the model of {benchmark} is not registered: {error}; {later}", file=sys.stderr, flush=True)
+        remedy = f"`python -m confidnet_core register {benchmark}` does it from the same outputs"
+        print(f"WARNING the model of {benchmark} is not registered: {error}; {remedy}", file=sys.stderr, flush=True)
 
 
-def _best(params: Params, benchmark: str, folder: Path) -> Candidate:
-    """The best candidate of all seeds, by AURC on validation data."""
+def _best_candidate(params: Params, benchmark: str, folder: Path) -> Candidate:
+    """Return the candidate of the seed with the lowest AURC on validation data."""
     seeds = [StoredResults(benchmark, seed, tuple(params.methods)) for seed in params.seeds]
     candidates = (best_score(stored, params, folder / str(stored.seed)) for stored in seeds)
-    return min(candidates, key=lambda candidate: _aurc(candidate.validation.metrics))
+    return min(candidates, key=lambda candidate: _aurc_or_infinity(candidate.validation.metrics))
 
 
-def _baseline(params: Params, best: Candidate, folder: Path) -> Candidate | None:
-    """The same classifier with the first score of `against`; None where `methods` leaves it out, or it cannot be served."""
-    listed = [method for method in params.against if method in best.stored.methods]
+def _baseline_candidate(params: Params, best: Candidate, folder: Path) -> Candidate | None:
+    """Pack the same classifier with the first score of `against` that `methods` lists; None without one, or if it cannot be served."""
+    methods = [method for method in params.against if method in best.stored.methods]
     try:
-        return pack(best.stored, listed[0], params, folder / "baseline") if listed else None
+        return pack(best.stored, methods[0], params, folder / "baseline") if methods else None
     except NotServedError:
         return None
 
 
-def _aurc(metrics: Mapping[str, float | None]) -> float:
+def _aurc_or_infinity(metrics: Mapping[str, float | None]) -> float:
     return float("inf") if metrics["aurc"] is None else metrics["aurc"]
 
 
-def _packed(candidate: Candidate) -> Packed:
+def _packed_model(candidate: Candidate) -> PackedModel:
+    """Complete the candidate's folder, and add what MLflow needs: tags, requirements, input example and descriptions."""
     add_networks(candidate)
     model, on_validation = candidate.model, candidate.validation.metrics
     facts, guarantee = model.facts, model.guarantee()
     tags = {
-        DIGEST: served_digest(candidate.folder),
+        DIGEST_TAG: served_digest(candidate.folder),
         "benchmark": facts["benchmark"],
         "score": facts["method"],
         "seed": facts["seed"],
@@ -120,23 +122,25 @@ def _packed(candidate: Candidate) -> Packed:
         "git_commit": git("rev-parse", "HEAD"),
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME"),
     }
-    return Packed(
+    return PackedModel(
         files=candidate.folder,
         loader=serving.__name__,
         code=PACKAGE,
-        requirements=[f"{name}=={version.partition('+')[0]}" for name, version in versions(*REQUIREMENTS).items() if name != "Python"],
-        images=examples(load_dataset(paths.prepared(facts["benchmark"]))),
-        maps=facts["segmentation"],
+        requirements=[
+            f"{name}=={version.partition('+')[0]}" for name, version in package_versions(*REQUIREMENTS).items() if name != "Python"
+        ],
+        images=example_images(load_dataset(paths.prepared(facts["benchmark"]))),
+        per_pixel=facts["segmentation"],
         risk=guarantee["risk"],
         tags={key: str(value) for key, value in tags.items() if value not in (None, "")},
         classes=facts["classes"],
-        description=_description(facts["benchmark"]),
-        about=f"{_described(candidate)}.",
+        description=_model_description(facts["benchmark"]),
+        version_description=f"{_summary(candidate)}.",
     )
 
 
-def _description(benchmark: str) -> str:
-    """Of the registered model of a benchmark, in Markdown."""
+def _model_description(benchmark: str) -> str:
+    """Return the Markdown description of a benchmark's registered model."""
     return f"""A classifier for `{benchmark}` that knows when not to answer: for uint8 images (b, channels, height, width), in [0, 255], it
 gives the class, the confidence of its best score on validation data, the probability of being correct, and whether the prediction is
 accepted at a target risk. `mlflow.pyfunc.load_model("models:/confidnet-{benchmark}@{ALIAS}")` loads it without the project.
@@ -144,40 +148,40 @@ accepted at a target risk. `mlflow.pyfunc.load_model("models:/confidnet-{benchma
 `{ALIAS}` is the version of the lowest AURC on validation data. Experiments that serve the same model share a version."""
 
 
-def _described(candidate: Candidate) -> str:
-    """Score, seed, figures on validation data and acceptance of a candidate, in words."""
-    guarantee, of = candidate.model.guarantee(), candidate.validation
-    figures = {name: "undefined" if (value := of.metrics[name]) is None else f"{value:.4f}" for name in ("aupr_error", "aurc")}
-    asked = f"at a target risk of {guarantee['risk']:g}"
-    nothing = f"accepts nothing, since no threshold was found even {asked}"
-    accepts = nothing if guarantee["threshold"] is None else f"accepts from a confidence of {guarantee['threshold']:.4g} on, {asked}"
-    text = f"{of.method}, seed {of.seed}, AUPR-Error {figures['aupr_error']} and AURC {figures['aurc']} on validation data"
+def _summary(candidate: Candidate) -> str:
+    """Describe score, seed, metrics on validation data and threshold of a candidate in a sentence without a full stop."""
+    guarantee, validation = candidate.model.guarantee(), candidate.validation
+    figures = {name: "undefined" if (value := validation.metrics[name]) is None else f"{value:.4f}" for name in ("aupr_error", "aurc")}
+    target = f"at a target risk of {guarantee['risk']:g}"
+    nothing = f"accepts nothing, since no threshold was found even {target}"
+    accepts = nothing if guarantee["threshold"] is None else f"accepts from a confidence of {guarantee['threshold']:.4g} on, {target}"
+    text = f"{validation.method}, seed {validation.seed}, AUPR-Error {figures['aupr_error']} and AURC {figures['aurc']} on validation data"
     return f"{text}, {accepts}"
 
 
 def _set_champion(client: Any, version: Any, forced: bool) -> list[str]:
-    """Give the version the alias where it may have it. Returns what became of it, in words."""
+    """Give the version the alias if it is forced, the first one or better than the champion; return a description of the outcome."""
     former = version_by_alias(client, version.name, ALIAS)
     if former is not None and former.version == version.version:
         return [ALIAS]
-    why = None if forced or former is None else _why_not_better(version.tags, former.tags)
-    if former is None or why is None:
+    reason_against = None if forced or former is None else _why_not_better(version.tags, former.tags)
+    if former is None or reason_against is None:
         client.set_registered_model_alias(version.name, ALIAS, version.version)
         return [ALIAS]
     command = f"`python -m confidnet_core register {version.tags['benchmark']} --{ALIAS}` gives it the alias"
-    return [f"{ALIAS} stays version {former.version}, {why}; {command}"]
+    return [f"{ALIAS} stays version {former.version}, {reason_against}; {command}"]
 
 
 def _why_not_better(new: Mapping[str, str], former: Mapping[str, str]) -> str | None:
-    """Why a version does not replace the former champion; None where it is better."""
+    """Return why a version does not replace the former champion, from the tags of both; None if it is better."""
     if new["data"] != former.get("data"):
         return "which was judged on other data"
-    mine, other = (_aurc({"aurc": float(tags["val_aurc"]) if "val_aurc" in tags else None}) for tags in (new, former))
-    return None if mine < other else f"whose AURC on validation data is {other:.4f}"
+    new_aurc, former_aurc = (_aurc_or_infinity({"aurc": float(tags["val_aurc"]) if "val_aurc" in tags else None}) for tags in (new, former))
+    return None if new_aurc < former_aurc else f"whose AURC on validation data is {former_aurc:.4f}"
 
 
-def _lock() -> Path:
-    """A lock file: two processes would else make two versions of one model, or the worse of two the champion."""
+def _lock_file() -> Path:
+    """Return the lock file. Without it, two processes could register one model twice, or make the worse of two models the champion."""
     path = project_root() / ".dvc" / "tmp" / "registering.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

@@ -1,12 +1,12 @@
-"""A classifier that gives its confidence and abstains: images in, labels, confidences and decisions out, from the files of one folder.
+"""`SelectiveClassifier`, which predicts classes, confidences and decisions to abstain for images, from the files of one folder.
 
-model.json       what it is of: benchmark, seed, score and its settings, classes, image_shape, mean, std
+model.json       facts: benchmark, seed, score and its settings, classes, image_shape, mean, std
 networks/NAME/   weights.pt and model.json of each network that the score uses, as under models/
-fitted.pt        what the score fitted on training and validation data: see Run.fitted
-validation.npz   the score on validation data, and which predictions there are correct, for the probabilities
+fitted.pt        the values that the score fitted on training and validation data: see Run.fitted
+validation.npz   the score on validation data, and which predictions there are correct, to fit the calibrator
 threshold.json   thresholds with a guarantee, as the stage `thresholds` wrote them
 
-The scores are the very functions of scores/. One that needs more than new images, networks and what it fitted raises NotServedError.
+The scores are the functions of scores/. One that needs more than new images, networks and fitted values raises NotServedError.
 MLflow loads the folder by _load_pyfunc (mlflow.org/docs/latest/api_reference/python_api/mlflow.pyfunc.html, loader_module).
 """
 
@@ -28,22 +28,22 @@ from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.device import device
 from confidnet_core.networks.inference import predict
 from confidnet_core.scoring.fitted import load_fitted
-from confidnet_core.scoring.run import Kept, Run
+from confidnet_core.scoring.run import Run, RunCache
 
-NETWORKS = "networks"
-CLASSIFIER = "baseline"  # its folder among them
-UNKNOWN = -100  # in the place of a label; no class, and no index either
+NETWORKS_FOLDER = "networks"
+CLASSIFIER_FOLDER = "baseline"  # in NETWORKS_FOLDER
+UNKNOWN_LABEL = -100  # in place of a label: neither a class nor a valid index
 
 
 class NotServedError(ValueError):
-    """A score needs data that a served model does not have."""
+    """A score cannot be served, since it needs data that a served model does not have."""
 
 
-class _Images(Dataset):
-    """New images, which take the place of a test split."""
+class _NewImages(Dataset):
+    """This data set holds new images in place of the test split."""
 
     def __post_init__(self) -> None:
-        """One image is enough, and no label is a class."""
+        """Skip the checks of Dataset: there may be one image only, and no label is a class."""
 
     def split(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         if name != "test":
@@ -51,10 +51,10 @@ class _Images(Dataset):
         return self.images, self.labels
 
 
-class _Presented(Run):
-    """The classifier's answers on new images, for the scores."""
+class _NewImagesRun(Run):
+    """This run has the classifier's predictions on new images. It refuses everything that a served model does not have."""
 
-    def on(self, split: str) -> Run:
+    def on_split(self, split: str) -> Run:
         if split != self.split:
             raise NotServedError(f"it reads the {split} split, and not within Run.fitted")
         return self
@@ -63,113 +63,125 @@ class _Presented(Run):
     def correct(self) -> np.ndarray:
         raise NotServedError("it reads which predictions are correct")
 
-    def sampled(self, quantity: str) -> np.ndarray:
+    def dropout_quantity(self, quantity: str) -> np.ndarray:
         raise NotServedError("it needs stochastic forward passes, which are drawn for a whole split at once")
 
-    def over_seeds(self, method: str) -> np.ndarray:
+    def ensemble_quantity(self, method: str) -> np.ndarray:
         raise NotServedError("it needs the classifiers of all seeds")
 
 
 @dataclass(frozen=True)
 class SelectiveClassifier:
-    """facts: of model.json; thresholds: of threshold.json, one for each target risk."""
+    """A selective classifier predicts classes with confidences, and accepts a prediction if its confidence reaches a threshold.
+
+    facts: the content of model.json
+    thresholds: those of threshold.json, one for each target risk
+    models: the folder of the networks
+    cache: the loaded networks and fitted values, shared by all predictions
+    """
 
     facts: dict[str, Any]
     thresholds: list[dict[str, Any]]
     calibrator: Calibrator
     models: Path
-    kept: Kept
+    cache: RunCache
 
     @classmethod
     def load(cls, folder: Path, models: Path | None = None) -> "SelectiveClassifier":
-        """models: where the networks lie, if not in the folder. ValueError for a file that is missing or damaged."""
+        """Load a model from its folder. Raise ValueError for a missing or damaged file. models: the folder of the networks, if another"""
         folder = Path(folder)
         facts = read_json(folder / "model.json")
         with np.load(folder / "validation.npz") as validation:
             calibrator = fit_calibrator(validation["confidence"], validation["correct"], facts["scale"])
-        kept = Kept(fitted=load_fitted(folder, device()))
-        return cls(facts, read_json(folder / "threshold.json")["thresholds"], calibrator, models or folder / NETWORKS, kept)
+        cache = RunCache(fitted=load_fitted(folder, device()))
+        return cls(facts, read_json(folder / "threshold.json")["thresholds"], calibrator, models or folder / NETWORKS_FOLDER, cache)
 
     @property
     def target_risk(self) -> float:
-        """The least for which the calibration split gave a threshold; the largest asked for, where it gave none."""
-        guaranteed = [each["risk"] for each in self.thresholds if each["threshold"] is not None]
-        return min(guaranteed, default=max(each["risk"] for each in self.thresholds))
+        """Return the least target risk for which the calibration split gave a threshold, or the largest one where it gave none."""
+        guaranteed = [guarantee["risk"] for guarantee in self.thresholds if guarantee["threshold"] is not None]
+        return min(guaranteed, default=max(guarantee["risk"] for guarantee in self.thresholds))
 
     def guarantee(self, risk: float | None = None) -> dict[str, Any]:
-        """Of a target risk: risk, delta, threshold (None: nothing can be accepted), coverage, bound, ... ValueError for another risk."""
+        """Return the guarantee of a target risk: risk, delta, threshold (None if nothing can be accepted), coverage, bound, ...
+
+        Raises ValueError for a risk without a threshold in the model.
+        """
         risk = self.target_risk if risk is None else risk
         for guarantee in self.thresholds:
             if guarantee["risk"] == risk:
                 return guarantee
-        known = ", ".join(f"{each['risk']:g}" for each in self.thresholds)
+        known = ", ".join(f"{guarantee['risk']:g}" for guarantee in self.thresholds)
         raise ValueError(f"risk is {risk}; this model has thresholds for {known}: add it to thresholds.risks of params.yaml for another")
 
     def predict(self, images: np.ndarray, params: dict[str, Any] | None = None) -> dict[str, np.ndarray]:
-        """images: uint8 (b, channels, height, width), of the size that the classifier was trained on and as they were then, in [0, 255].
+        """Classify images: uint8 (b, channels, height, width) in [0, 255], of the size and preparation of the training images.
 
-        Of each image, (b,), or for segmentation of each pixel, (b, height, width):
-        label        str: the class's name; for segmentation left out, the names are `classes` in model.json
-        class_index  int64: its index
-        confidence   float64: the score, higher = more confident. It equals the stored one up to float32 rounding in the networks, and
-                     to the bit in the same batches on the same device; of an image that is in the training data, the logarithm of a
-                     distance of nearly 0, which the stack uses, is all rounding
-        probability  float64, in [0, 1]: of being correct, by the validation data
-        accepted     bool: confidence >= threshold. With probability 1 - delta, at most the target risk of what is accepted is wrong, on
-                     data like the calibration split. All False where there was no such threshold
+        Returns for each image, (b,), or for segmentation for each pixel, (b, height, width):
+        label        str: the name of the class; left out for segmentation, whose names are `classes` in model.json
+        class_index  int64: the index of the class
+        confidence   float64: the score, higher is more confident. It equals the stored one up to float32 rounding in the networks, and to
+                     the bit in the same batches on the same device. For an image in the training data, the logarithm of a distance near
+                     0, which the stack uses, consists of rounding errors only.
+        probability  float64, in [0, 1]: the probability of being correct, fitted to validation data
+        accepted     bool: confidence >= threshold. With probability 1 - delta, at most the fraction `risk` of the accepted predictions is
+                     wrong, on data like the calibration split. All False where there is no such threshold.
 
         params: {"risk": ...}, one of the target risks; by default `target_risk`
-        ValueError for other images or another risk.
+        Raises ValueError for other images or another risk.
         """
         threshold = self.guarantee((params or {}).get("risk"))["threshold"]
-        run = self._presented(self._checked(images))
+        run = self._run_on(self._checked_images(images))
         confidence = find("scores", self.facts["method"])(run, **self.facts["settings"])
         shape = run.predicted_maps.shape
         accepted = np.zeros(len(confidence), bool) if threshold is None else confidence >= threshold
-        answers = {
+        outputs = {
             "class_index": run.predicted_maps.astype(np.int64),
             "confidence": confidence.astype(np.float64).reshape(shape),
             "probability": self.calibrator(confidence).reshape(shape),
             "accepted": accepted.reshape(shape),
         }
-        return answers if self.facts["segmentation"] else {"label": np.array(self.facts["classes"])[run.predicted_maps], **answers}
+        return outputs if self.facts["segmentation"] else {"label": np.array(self.facts["classes"])[run.predicted_maps], **outputs}
 
-    def _checked(self, images: np.ndarray) -> np.ndarray:
-        images, wanted = np.asarray(images), tuple(self.facts["image_shape"])
-        if images.dtype != np.uint8 or images.shape[1:] != wanted or len(images) == 0:
-            expected = f"uint8 (b, {', '.join(map(str, wanted))}) with b >= 1, pixels in [0, 255]"
+    def _checked_images(self, images: np.ndarray) -> np.ndarray:
+        """Return the images as an array. Raise ValueError unless they are uint8 (b, *image_shape)."""
+        images, image_shape = np.asarray(images), tuple(self.facts["image_shape"])
+        if images.dtype != np.uint8 or images.shape[1:] != image_shape or len(images) == 0:
+            expected = f"uint8 (b, {', '.join(map(str, image_shape))}) with b >= 1, pixels in [0, 255]"
             raise ValueError(f"images are {images.dtype} {images.shape}; expected {expected}: resize them, or scale and round them")
         return images
 
     @cached_property
     def _benchmark(self) -> Benchmark:
-        """From model_dump of it."""
+        """Return the recipes of the benchmark, from its model_dump in model.json."""
         recipes = self.facts["recipes"]
         return checked(Benchmark, {**recipes, **{name: Choice(**recipes[name]) for name in ("data", "model")}})
 
     @cached_property
-    def _answering(self) -> Classifier:
-        """The classifier in the memory format that `predict` used; a Run stores weights channels-last, which changes the last bits."""
+    def _contiguous_classifier(self) -> Classifier:
+        """Return the classifier in the memory format of the stage `predict`: a Run's weights, channels-last, give other last bits."""
         return load_classifier(
-            self.models / CLASSIFIER, self._benchmark, self._dataset(np.zeros((1, *self.facts["image_shape"]), np.uint8))
+            self.models / CLASSIFIER_FOLDER, self._benchmark, self._dataset(np.zeros((1, *self.facts["image_shape"]), np.uint8))
         )
 
     def _dataset(self, images: np.ndarray) -> Dataset:
-        labels = np.full((len(images), *images.shape[2:]) if self.facts["segmentation"] else len(images), UNKNOWN)
-        given: dict[str, Any] = {name: tuple(self.facts[name]) for name in ("classes", "mean", "std")}
-        return _Images(images, labels, {}, source="images to predict", **given)
+        """Return the images as a data set, with UNKNOWN_LABEL as all labels."""
+        labels = np.full((len(images), *images.shape[2:]) if self.facts["segmentation"] else len(images), UNKNOWN_LABEL)
+        settings: dict[str, Any] = {name: tuple(self.facts[name]) for name in ("classes", "mean", "std")}
+        return _NewImages(images, labels, {}, source="images to predict", **settings)
 
-    def _presented(self, images: np.ndarray) -> Run:
+    def _run_on(self, images: np.ndarray) -> Run:
+        """Return a run with the classifier's predictions on the images, which shares the networks and fitted values."""
         dataset = self._dataset(images)
-        run = _Presented(self.facts["benchmark"], self._benchmark, self.facts["seed"], dataset, self.models, self.models)
-        answers = predict(self._answering, images, dataset, run.device)
-        # Networks and fitted values stay; what is `made` belongs to these images.
-        run.__dict__.update(kept=replace(self.kept, made={}), logits=answers.logits, predicted_maps=answers.predicted)
+        run = _NewImagesRun(self.facts["benchmark"], self._benchmark, self.facts["seed"], dataset, self.models, self.models)
+        predictions = predict(self._contiguous_classifier, images, dataset, run.device)
+        # The values of Run.cached belong to these images only, so that the next images must not share them.
+        run.__dict__.update(cache=replace(self.cache, values={}), logits=predictions.logits, predicted_maps=predictions.predicted)
         return run
 
 
 def _load_pyfunc(path: str) -> SelectiveClassifier:
-    """Load a model for MLflow, and predict one image, so that a damaged model fails here."""
+    """Load a model for MLflow, and classify one image, so that a damaged model fails here."""
     model = SelectiveClassifier.load(Path(path))
     model.predict(np.zeros((1, *model.facts["image_shape"]), np.uint8))
     return model

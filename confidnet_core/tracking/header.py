@@ -19,7 +19,7 @@ from typing import Any
 
 from confidnet_core import paths
 from confidnet_core.files import read_json
-from confidnet_core.revision import VERSION, git, package_code, versions
+from confidnet_core.revision import VERSION, git, package_code, package_versions
 from confidnet_core.tracking.changes import PARAMS, changed_params, code_is_edited, long, short
 from confidnet_core.tracking.store import project_root, without_password
 from confidnet_core.tracking.views import NOTE
@@ -70,7 +70,7 @@ def dataset(benchmark: str, outputs: list[str]) -> dict[str, Any] | None:
 
 def environment() -> dict[str, str]:
     """Tags: versions, the CPU, the number of torch's threads once it is imported, and the GPU where this process uses one."""
-    installed = versions("torch", "mlflow", "dvc") | {"confidnet_core": VERSION}
+    installed = package_versions("torch", "mlflow", "dvc") | {"confidnet_core": VERSION}
     tags = {f"env.{name.lower()}": number for name, number in installed.items()} | {"env.cpu": _cpu()}
     if (torch := sys.modules.get("torch")) is not None:  # not every stage needs it, and it takes seconds
         tags["env.threads"] = str(torch.get_num_threads())

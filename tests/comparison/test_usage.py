@@ -13,15 +13,15 @@ from confidnet_core.comparison.tables import UNDEFINED, Table
 from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import StoredResults
-from confidnet_core.evaluation.thresholds import Scored, reliability, save_thresholds, thresholds
+from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.calibration import CALIBRATION
 
 
-def scored(seed: int, samples: int) -> Scored:
+def scored(seed: int, samples: int) -> ScoredSplit:
     rng = np.random.default_rng(seed)
     confidence = rng.random(samples) ** 0.2
-    return Scored(confidence, rng.random(samples) < confidence)
+    return ScoredSplit(confidence, rng.random(samples) < confidence)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def all_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[StoredRe
             one = evaluate(test.confidence, test.correct, **facts)
             save_evaluation(Path(f"data/scores/toy/seed{seed}/{method}"), {"test": test.confidence}, one, one, {})
             found = reliability(val, test, scale, Bootstrap(resamples=100, level=0.9, seed=0))
-            guaranteed = thresholds(val, calibration, test, Thresholds(risks=(0.001, 0.3), delta=0.1))
+            guaranteed = guaranteed_thresholds(val, calibration, test, Thresholds(risks=(0.001, 0.3), delta=0.1))
             save_thresholds(Path(f"data/thresholds/toy/seed{seed}/{method}"), found, guaranteed)
     return [StoredResults("toy", seed, ("mcp", "margin", "tcp")) for seed in (0, 1)]
 

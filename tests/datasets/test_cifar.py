@@ -17,8 +17,8 @@ from small_params import prepared
 from test_raw_downloads import serve
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from confidnet_core.data import PREPARED, load_dataset, save_dataset
-from confidnet_core.datasets._raw import alone
+from confidnet_core.data import PREPARED_SPLITS, load_dataset, save_dataset
+from confidnet_core.datasets._raw import exclusive
 from confidnet_core.datasets.cifar10 import cifar10
 from confidnet_core.datasets.cifar100 import cifar100
 
@@ -91,7 +91,7 @@ def test_cifar_survives_being_saved_and_loaded(cifar: Cifar, tmp_path: Path) -> 
     data = prepared(cifar.load(val=VAL))
     facts, loaded = save_dataset(data, tmp_path / "prepared"), load_dataset(tmp_path / "prepared")
     cifar.expect(loaded)
-    assert facts["samples"] == {name: len(loaded.splits[name]) for name in PREPARED} and facts["image_shape"] == [3, 32, 32]
+    assert facts["samples"] == {name: len(loaded.splits[name]) for name in PREPARED_SPLITS} and facts["image_shape"] == [3, 32, 32]
     np.testing.assert_equal((loaded.splits, loaded.classes, loaded.mean, loaded.std), (data.splits, data.classes, data.mean, data.std))
 
 
@@ -135,7 +135,7 @@ def test_a_batch_that_does_not_fit_is_named(cifar: Cifar, change: Callable, mess
 
 
 @pytest.mark.parametrize("names", [None, [], ["one"], ["name"] * 257, ["a", 3]])
-def test_class_names_that_cannot_be_are_named(cifar: Cifar, names: object) -> None:
+def test_invalid_class_names_are_refused(cifar: Cifar, names: object) -> None:
     *_, name = cifar.contents
     cifar.contents[name][cifar.reader.meta["key"]] = names
     path = cifar.write(cifar.root, pickle.dumps) / name
@@ -214,7 +214,7 @@ def test_two_processes_that_find_an_archive_unpack_it_once(cifar: Cifar) -> None
     (cifar.root / cifar.reader.filename).write_bytes(cifar.archive())
     folder = cifar.root / cifar.reader.base_folder
     with ThreadPoolExecutor() as pool:
-        with alone(folder):
+        with exclusive(folder):
             other = pool.submit(cifar.load, val=VAL)
             time.sleep(0.3)  # the other one has seen no folder, and waits
             (cifar.write(folder) / "first").touch()

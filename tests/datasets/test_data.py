@@ -1,4 +1,4 @@
-"""A data set on disk: what comes back, what facts.json says of it, and what is refused."""
+"""A data set on disk: it is loaded as it was saved, facts.json describes it, and invalid data is refused."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from confidnet_core.data import PREPARED, SPLITS, Dataset, labelled, load_dataset, save_dataset
+from confidnet_core.data import PREPARED_SPLITS, SPLITS, Dataset, labelled, load_dataset, save_dataset
 
 CLASSES = ("road", "sky", "tree")
 VOID = 7
@@ -41,11 +41,13 @@ def test_what_was_saved_comes_back_equal_and_memory_mapped(example: Dataset, tmp
     save_dataset(example, tmp_path / "data")
     loaded = load_dataset(tmp_path / "data")
     for name in ("images", "labels"):
-        found, wanted = getattr(loaded, name), getattr(example, name)
-        assert isinstance(found, np.memmap) and found.dtype == wanted.dtype and np.array_equal(found, wanted)
+        array, expected = getattr(loaded, name), getattr(example, name)
+        assert isinstance(array, np.memmap) and array.dtype == expected.dtype and np.array_equal(array, expected)
         with pytest.raises(ValueError, match="read-only"):
-            found[0] = 0
-    assert all(np.array_equal(loaded.splits[name], example.splits[name]) and loaded.splits[name].dtype == np.int64 for name in PREPARED)
+            array[0] = 0
+    assert all(
+        np.array_equal(loaded.splits[name], example.splits[name]) and loaded.splits[name].dtype == np.int64 for name in PREPARED_SPLITS
+    )
     for name in ("classes", "mean", "std", "void", "source"):
         assert getattr(loaded, name) == getattr(example, name)
 
@@ -61,8 +63,8 @@ def test_a_split_is_its_images_and_labels_in_memory_in_the_order_of_its_indices(
 def test_facts_count_images_labels_and_void_of_each_split(tmp_path: Path):
     whole = dataset(segmentation=True)
     facts = save_dataset(whole, tmp_path / "data")
-    assert set(facts["samples"]) == set(PREPARED)
-    for name in PREPARED:
+    assert set(facts["samples"]) == set(PREPARED_SPLITS)
+    for name in PREPARED_SPLITS:
         _, labels = whole.split(name)
         assert facts["samples"][name] == len(labels)
         assert facts["labels"][name] == [int((labels == label).sum()) for label in range(3)]
@@ -72,11 +74,11 @@ def test_facts_count_images_labels_and_void_of_each_split(tmp_path: Path):
     assert json.loads((tmp_path / "data/facts.json").read_text()) == facts
 
 
-def test_facts_of_a_classification_have_no_void_and_a_place_for_every_class(tmp_path: Path):
+def test_facts_of_classification_have_no_void_and_a_count_for_every_class(tmp_path: Path):
     whole = dataset(segmentation=False)
     one = replace(whole, labels=np.zeros(20, np.uint8))
     facts = save_dataset(one, tmp_path / "data")
-    assert (facts["task"], facts["void"], facts["void_labels"]) == ("classification", None, dict.fromkeys(PREPARED, 0))
+    assert (facts["task"], facts["void"], facts["void_labels"]) == ("classification", None, dict.fromkeys(PREPARED_SPLITS, 0))
     assert facts["labels"] == {"train": [8, 0, 0], "val": [5, 0, 0], "test": [4, 0, 0], "calibration": [2, 0, 0]}
 
 
@@ -110,7 +112,7 @@ def test_every_part_of_the_data_changes_the_digest(example: Dataset, tmp_path: P
     assert len(set(digests)) == len(variants)
 
 
-def test_labelled_places_are_those_of_a_class():
+def test_labelled_is_true_where_the_label_is_a_class():
     labels = np.array([[0, VOID], [2, 1]], np.uint8)
     assert labelled(labels, VOID).tolist() == [[True, False], [True, True]]
     assert labelled(labels, None).all() and labelled(labels, None).dtype == bool
@@ -154,7 +156,7 @@ def test_splits_that_are_missing_empty_shared_or_outside_are_refused(example: Da
     assert refused(example, splits=splits | {"val": np.array([0.5])}).startswith(f"{message}float64")
 
 
-def test_normalisation_and_void_that_cannot_be_are_refused(example: Dataset):
+def test_invalid_normalisation_and_void_are_refused(example: Dataset):
     assert refused(example, mean=(0.1,)) == "expected a mean and a std above 0 for each of 2 channels, got (0.1,) and (0.3, 0.4)"
     for std in ((0.3,), (0.3, 0.0), (float("nan"), 0.4), (0.4, float("nan"))):
         assert refused(example, std=std).startswith("expected a mean and a std above 0 for each of 2 channels")

@@ -18,7 +18,7 @@ from torchvision.datasets import MNIST
 from confidnet_core.data import SPLITS
 from confidnet_core.datasets._raw import download, raw_folder
 from confidnet_core.datasets.digits import digits
-from confidnet_core.datasets.mnist import PUBLISHED, mnist
+from confidnet_core.datasets.mnist import PUBLISHED_MD5, mnist
 
 CLOSED = "http://127.0.0.1:9/"  # the discard port: nothing answers there
 
@@ -133,7 +133,7 @@ def idx(values: np.ndarray) -> bytes:
 def tiny_mnist() -> dict[str, bytes]:
     images = np.random.default_rng(0).integers(0, 256, (14, 28, 28), dtype=np.uint8)
     labels = np.arange(14, dtype=np.uint8) % 10
-    return dict(zip(PUBLISHED, map(idx, (images[:10], labels[:10], images[10:], labels[10:])), strict=True))
+    return dict(zip(PUBLISHED_MD5, map(idx, (images[:10], labels[:10], images[10:], labels[10:])), strict=True))
 
 
 def shelve(folder: Path, files: dict[str, bytes]) -> None:

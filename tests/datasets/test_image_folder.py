@@ -141,7 +141,7 @@ def test_the_folder_is_absolute_or_where_raw_data_lies(tree: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("archive", [False, True])
-def test_what_systems_leave_behind_is_no_image_and_no_class(archive: bool, tree: Path, tmp_path: Path) -> None:
+def test_hidden_and_system_files_are_ignored(archive: bool, tree: Path, tmp_path: Path) -> None:
     image = (tree / "train/ant/a.png").read_bytes()
     for name in ("Thumbs.db", "desktop.ini", "notes.txt", "._a.png", ".DS_Store", "@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg"):
         write(tree / "train/ant" / name, image)
@@ -171,7 +171,7 @@ def test_another_seed_draws_another_val(without_val: Path) -> None:
     assert len({tuple(read(val=1, split_seed=seed).splits["val"].tolist()) for seed in range(10)}) > 3
 
 
-def test_test_files_that_are_training_files_too_are_counted_aloud(tree: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_warning_counts_test_files_that_are_also_training_files(tree: Path, capsys: pytest.CaptureFixture) -> None:
     read()
     assert capsys.readouterr().err == ""
     shutil.copy(tree / "train/bee/z.png", tree / "test/bee/copy.png")
@@ -231,7 +231,7 @@ def test_a_faulty_folder_is_refused_by_the_name_of_the_file(fault: str, tree: Pa
         ({"folder": "insects/train/ant/a.png"}, "a.png is neither a folder nor a whole .zip archive"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_by_name(settings: dict, message: str, tree: Path) -> None:
+def test_invalid_settings_are_refused_by_name(settings: dict, message: str, tree: Path) -> None:
     with pytest.raises(ValueError, match=message):
         read(**settings)
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from real_data import data_folder, needs
 
 from confidnet_core.data import Dataset
-from confidnet_core.datasets._images import decoded, opened
+from confidnet_core.datasets._images import decode_image, open_tree
 from confidnet_core.datasets.image_folder import image_folder
 
 CIFAR = data_folder("cifar10-images.zip") / "cifar10-images.zip"
@@ -29,7 +29,7 @@ def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **settings: obje
 
 
 def values(data: bytes, mode: str = "RGB") -> np.ndarray:
-    return np.asarray(decoded(data, "a file", mode))
+    return np.asarray(decode_image(data, "a file", mode))
 
 
 # Kinds of files
@@ -148,7 +148,7 @@ def test_an_image_is_enlarged_along_straight_lines_between_its_pixels(fitted: Ca
     assert np.abs(fitted(image, 8, 12) - ((1 - down) * between[0] + down * between[1])).max() <= 1
 
 
-def test_each_axis_goes_its_own_way(fitted: Callable) -> None:
+def test_one_axis_can_be_reduced_and_the_other_enlarged(fitted: Callable) -> None:
     image = np.repeat(pixels(4, 1, 3), 8, axis=1)  # rows of one colour each
     assert np.abs(fitted(image, 2, 20) - image.reshape(2, 2, 8, 3).mean(axis=(1, 2))[:, None]).max() <= 1
     assert fitted(image, 4, 8).astype(np.uint8).tolist() == image.tolist()
@@ -175,12 +175,12 @@ def test_a_damaged_archive_is_refused_by_archive_and_member(archive: Path) -> No
     whole, name = archive.read_bytes(), b"train/y.png"
     start = whole.index(name) + len(name)
     archive.write_bytes(whole[: start + 5] + bytes(5) + whole[start + 10 :])
-    with opened(str(archive), {"train"}) as tree:
+    with open_tree(str(archive), {"train"}) as tree:
         assert tree.read("train/x.png") == b"train/x.png" * 9
         with pytest.raises(ValueError, match=r"a.zip: train/y.png is damaged"):
             tree.read("train/y.png")
     archive.write_bytes(whole[:-200])
-    with pytest.raises(ValueError, match=r"a.zip is neither a folder nor a whole .zip archive"), opened(str(archive), {"train"}):
+    with pytest.raises(ValueError, match=r"a.zip is neither a folder nor a whole .zip archive"), open_tree(str(archive), {"train"}):
         pass
 
 
@@ -191,20 +191,20 @@ def test_an_archive_with_a_password_is_refused(archive: Path) -> None:
     for place in (member.header_offset + 6, locked.index(b"PK\x01\x02") + 8):
         locked[place] |= 1  # the bit that says "encrypted", in both of the member's headers
     archive.write_bytes(locked)
-    with opened(str(archive), {"train"}) as tree, pytest.raises(ValueError, match=r"train/x.png is damaged, or .*password required"):
+    with open_tree(str(archive), {"train"}) as tree, pytest.raises(ValueError, match=r"train/x.png is damaged, or .*password required"):
         tree.read("train/x.png")
 
 
-def test_one_folder_around_all_is_entered_two_are_not(tmp_path: Path) -> None:
+def test_a_single_outer_folder_is_entered_and_two_are_not(tmp_path: Path) -> None:
     for name in ("set/train/a.png", "set/test/b.png", "README.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    with opened(str(tmp_path), {"train"}) as tree:
+    with open_tree(str(tmp_path), {"train"}) as tree:
         assert tree.names == ("test/", "test/b.png", "train/", "train/a.png")
-        assert tree.where("test/b.png") == str(tmp_path / "set/test/b.png")
+        assert tree.path_of("test/b.png") == str(tmp_path / "set/test/b.png")
     (tmp_path / "again/train").mkdir(parents=True)
-    with opened(str(tmp_path), {"train"}) as tree:
-        assert tree.content() == "README.txt, again/, set/"
+    with open_tree(str(tmp_path), {"train"}) as tree:
+        assert tree.top_level() == "README.txt, again/, set/"
 
 
 def test_links_are_followed_but_never_in_a_circle(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_links_are_followed_but_never_in_a_circle(tmp_path: Path) -> None:
     (tmp_path / "data/train/bee").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere/deep/up").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "data/train/ant/up").symlink_to(tmp_path / "data")
-    with opened(str(tmp_path / "data"), {"train"}) as tree:
+    with open_tree(str(tmp_path / "data"), {"train"}) as tree:
         files = [name for name in tree.names if not name.endswith("/")]
         assert files == ["train/ant/a.png", "train/bee/b.png", "train/bee/deep/c.png"]
         assert tree.read("train/bee/deep/c.png") == b"elsewhere/deep/c.png"

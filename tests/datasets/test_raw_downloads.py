@@ -86,7 +86,7 @@ def left(target: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in target.parent.iterdir()}
 
 
-def test_a_download_broken_off_once_goes_on_at_once_from_where_it_stopped(target: Path) -> None:
+def test_a_download_that_breaks_off_once_continues_at_once(target: Path) -> None:
     with serve({"file": CONTENT}, cuts=[100_000]) as site:
         fetch(target, site)
     assert site.requests == [(None, 200, 100_000), ("bytes=100000-", 206, 200_000)]
@@ -130,7 +130,7 @@ def test_a_part_that_is_not_shorter_than_the_file_is_dropped(target: Path, exces
     assert target.read_bytes() == CONTENT and left(target) == {"file": SIZE}
 
 
-def test_a_part_of_another_file_is_found_out_by_the_md5_of_the_whole_and_dropped(target: Path) -> None:
+def test_a_part_of_another_file_is_detected_by_the_md5_of_the_whole_and_dropped(target: Path) -> None:
     target.parent.mkdir()
     (target.parent / "file.part").write_bytes(bytes(1000))
     with serve({"file": CONTENT}) as site:

@@ -82,7 +82,7 @@ def test_unknown_colours_are_shown_as_colours(folder: Path) -> None:
         read(classes=BY_COLOUR, void=None)
 
 
-def test_test_images_that_are_training_images_too_are_counted_aloud(folder: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_warning_counts_test_images_that_are_also_training_images(folder: Path, capsys: pytest.CaptureFixture) -> None:
     shutil.copy(build(folder) / "images/train/a.png", folder / "images/test/g.png")
     read()
     assert "segmentation_folder: 1 of 2 test images are also in train or val" in capsys.readouterr().err
@@ -106,7 +106,7 @@ def test_test_images_that_are_training_images_too_are_counted_aloud(folder: Path
         ({"val": 1}, r"val is 1, but .*streets/ has a val split of 1; set val to 0"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_by_name(settings: dict, message: str, folder: Path) -> None:
+def test_invalid_settings_are_refused_by_name(settings: dict, message: str, folder: Path) -> None:
     build(folder)
     with pytest.raises(ValueError, match=f"segmentation_folder: {message}"):
         read(**settings)

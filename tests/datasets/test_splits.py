@@ -1,4 +1,4 @@
-"""The calibration split: what is taken of the validation data, in which order, and what stays of it."""
+"""The calibration split: which validation samples it takes, and which remain for validation."""
 
 import numpy as np
 import pytest
@@ -7,93 +7,93 @@ from small import small_segmentation
 from small_params import replace
 
 from confidnet_core.config.params import CalibrationSplit, load_params
-from confidnet_core.data import PREPARED, SPLITS, Dataset
+from confidnet_core.data import PREPARED_SPLITS, SPLITS, Dataset
 from confidnet_core.datasets._raw import draw_split
 from confidnet_core.datasets.digits import digits
-from confidnet_core.splits import with_calibration
+from confidnet_core.splits import add_calibration_split
 
 THIRD = CalibrationSplit(share=0.3333, gap=0.05, seed=0)
 
 
 def images(splits: dict[str, np.ndarray], frames: bool = False) -> Dataset:
-    """Tiny images, sorted by ten classes, or frames to segment."""
+    """Return tiny images sorted by ten classes, or frames to segment."""
     count = 1 + max(index.max() for index in splits.values())
     labels = np.zeros((count, 2, 2), np.uint8) if frames else (10 * np.arange(count) // count).astype(np.uint8)
     return Dataset(np.zeros((count, 1, 2, 2), np.uint8), labels, splits, tuple("0123456789"), (0.5,), (0.5,), "tiny images")
 
 
 def in_storage(val: int, frames: bool = False) -> Dataset:
-    """One image to train on, VAL for validation in the order of their storage, and one to test."""
+    """Return data with one training image, `val` validation images in the order of their storage, and one test image."""
     return images({"train": np.array([0]), "val": 1 + np.arange(val), "test": np.array([1 + val])}, frames)
 
 
 @pytest.mark.parametrize("dataset", [digits(), in_storage(100), small_segmentation(), in_storage(101, frames=True)])
 def test_the_two_parts_share_no_sample_and_training_and_test_stay(dataset: Dataset):
     given = replace(dataset, splits={name: dataset.splits[name] for name in SPLITS})
-    found = with_calibration(given, THIRD).splits
-    both = np.concatenate([found["val"], found["calibration"]])
-    assert tuple(found) == PREPARED
+    splits = add_calibration_split(given, THIRD).splits
+    both = np.concatenate([splits["val"], splits["calibration"]])
+    assert tuple(splits) == PREPARED_SPLITS
     assert len(np.unique(both)) == len(both) and np.isin(both, given.splits["val"]).all()
-    assert all(np.array_equal(found[name], given.splits[name]) for name in ("train", "test"))
+    assert all(np.array_equal(splits[name], given.splits[name]) for name in ("train", "test"))
     if not given.is_segmentation:
         assert len(both) == len(given.splits["val"])
 
 
 def test_of_597_digits_199_are_for_calibration():
-    found = with_calibration(digits(train=300, val=597, test=900), THIRD).splits
-    assert {name: len(index) for name, index in found.items()} == {"train": 300, "val": 398, "test": 900, "calibration": 199}
+    splits = add_calibration_split(digits(train=300, val=597, test=900), THIRD).splits
+    assert {name: len(index) for name, index in splits.items()} == {"train": 300, "val": 398, "test": 900, "calibration": 199}
 
 
 @pytest.mark.parametrize(
     ("name", "train", "published"), [("mnist_mlp", 60_000, 6000), ("svhn_convnet", 73_257, 7325), ("cifar10_vgg16", 50_000, 5000)]
 )
-def test_what_stays_for_validation_is_the_published_validation_set(name: str, train: int, published: int):
+def test_the_remaining_validation_split_is_the_published_one(name: str, train: int, published: int):
     params = load_params(ROOT / "params.yaml")
     settings = params.benchmark(name).data.settings
-    found = with_calibration(images(draw_split(name, train=train, test=10, **settings)), params.calibration_split).splits
-    wanted = draw_split(name, train=train, test=10, val=published, split_seed=42)
-    assert np.array_equal(found["val"], wanted["val"])
-    assert not np.isin(found["calibration"], found["train"]).any() and np.isin(found["calibration"], wanted["train"]).all()
+    splits = add_calibration_split(images(draw_split(name, train=train, test=10, **settings)), params.calibration_split).splits
+    published_splits = draw_split(name, train=train, test=10, val=published, split_seed=42)
+    assert np.array_equal(splits["val"], published_splits["val"])
+    assert not np.isin(splits["calibration"], splits["train"]).any() and np.isin(splits["calibration"], published_splits["train"]).all()
 
 
 def test_every_benchmark_whose_validation_images_are_drawn_keeps_as_many_as_published():
     data = [one.data for one in load_params(ROOT / "params.yaml").benchmarks.values()]
-    kept = {one.name: one.settings["val"] - round(THIRD.share * one.settings["val"]) for one in data if "val" in one.settings}
-    assert kept == {"digits": 398, "mnist": 6000, "svhn": 7325, "cifar10": 5000, "cifar100": 5000, "image_folder": 5000}
+    validation_sizes = {one.name: one.settings["val"] - round(THIRD.share * one.settings["val"]) for one in data if "val" in one.settings}
+    assert validation_sizes == {"digits": 398, "mnist": 6000, "svhn": 7325, "cifar10": 5000, "cifar100": 5000, "image_folder": 5000}
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_of_images_sorted_by_class_both_parts_hold_every_class(seed: int):
     dataset = in_storage(300)
-    found = with_calibration(dataset, replace(THIRD, seed=seed)).splits
+    splits = add_calibration_split(dataset, replace(THIRD, seed=seed)).splits
     for name, size in (("val", 200), ("calibration", 100)):
-        counts = np.bincount(dataset.labels[found[name]], minlength=10)
+        counts = np.bincount(dataset.labels[splits[name]], minlength=10)
         assert counts.sum() == size and counts.min() > 0.3 * size / 10
-        assert (np.diff(found[name]) > 0).all()
+        assert (np.diff(splits[name]) > 0).all()
 
 
 def test_the_draw_depends_on_the_seed_alone():
-    first, again, other = (with_calibration(in_storage(300), replace(THIRD, seed=seed)).splits["calibration"] for seed in (0, 0, 1))
+    first, again, other = (add_calibration_split(in_storage(300), replace(THIRD, seed=seed)).splits["calibration"] for seed in (0, 0, 1))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
-def test_of_drawn_images_the_last_are_for_calibration_whatever_the_seed():
+def test_the_last_of_drawn_images_are_for_calibration_whatever_the_seed():
     val = digits().splits["val"]
     for seed in range(3):
-        found = with_calibration(digits(), replace(THIRD, seed=seed)).splits
-        assert np.array_equal(found["val"], val[:398]) and np.array_equal(found["calibration"], val[398:])
+        splits = add_calibration_split(digits(), replace(THIRD, seed=seed)).splits
+        assert np.array_equal(splits["val"], val[:398]) and np.array_equal(splits["calibration"], val[398:])
 
 
-def test_of_frames_the_last_block_is_for_calibration_and_those_before_it_are_left_out():
-    found = with_calibration(in_storage(101, frames=True), THIRD).splits  # a third of CamVid's 101 is 34, a twentieth more than 5
-    assert found["val"].tolist() == list(range(1, 62))
-    assert found["calibration"].tolist() == list(range(68, 102))
+def test_the_last_frames_are_for_calibration_and_a_gap_before_them_is_left_out():
+    splits = add_calibration_split(in_storage(101, frames=True), THIRD).splits  # a third of CamVid's 101 is 34, a twentieth more than 5
+    assert splits["val"].tolist() == list(range(1, 62))
+    assert splits["calibration"].tolist() == list(range(68, 102))
 
 
 @pytest.mark.parametrize(("frames", "gap", "skipped"), [(100, 0.07, 7), (100, 0.0, 0), (20, 0.05, 1), (9, 0.05, 1)])
 def test_a_gap_is_at_least_its_share_of_frames(frames: int, gap: float, skipped: int):
-    found = with_calibration(in_storage(frames, frames=True), replace(THIRD, gap=gap)).splits
-    assert found["calibration"].min() - found["val"].max() - 1 == skipped
+    splits = add_calibration_split(in_storage(frames, frames=True), replace(THIRD, gap=gap)).splits
+    assert splits["calibration"].min() - splits["val"].max() - 1 == skipped
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,6 @@ def test_a_gap_is_at_least_its_share_of_frames(frames: int, gap: float, skipped:
 )
 def test_a_part_without_a_sample_is_refused_with_the_remedy(val: int, frames: bool, share: float, division: str):
     with pytest.raises(ValueError) as caught:
-        with_calibration(in_storage(val, frames), replace(THIRD, share=share))
+        add_calibration_split(in_storage(val, frames), replace(THIRD, share=share))
     assert str(caught.value).startswith(f"tiny images: {division} at least 1 each")
     assert str(caught.value).endswith("change calibration_split.share or gap in params.yaml, or give more")

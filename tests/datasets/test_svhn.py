@@ -14,7 +14,7 @@ from small_params import prepared
 from test_raw_downloads import serve
 from torchvision.datasets import SVHN
 
-from confidnet_core.data import PREPARED, load_dataset, save_dataset
+from confidnet_core.data import PREPARED_SPLITS, load_dataset, save_dataset
 from confidnet_core.datasets.svhn import svhn
 
 NAMES = ("train_32x32.mat", "test_32x32.mat")
@@ -96,7 +96,7 @@ def test_svhn_survives_being_saved_and_loaded(folder: Path, tmp_path: Path) -> N
     np.testing.assert_array_equal(loaded.images, data.images)
     np.testing.assert_array_equal(loaded.labels, data.labels)
     assert facts["samples"] == {"train": TRAIN - 4, "val": 3, "test": TEST, "calibration": 1} and facts["image_shape"] == [3, 32, 32]
-    for name in PREPARED:
+    for name in PREPARED_SPLITS:
         np.testing.assert_array_equal(loaded.splits[name], data.splits[name])
     assert (loaded.classes, loaded.mean, loaded.std, loaded.source) == (data.classes, data.mean, data.std, FOREIGN)
 

@@ -1,4 +1,4 @@
-"""Scores as probabilities: left as they are, a sigmoid, or learned on validation samples; always monotone and never surer than the data."""
+"""Calibrators: the identity, a sigmoid, or a fit to validation samples; always monotone and never more confident than the data."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from confidnet_core.evaluation.calibrators import FEWEST, MOST, fit_calibrator
+from confidnet_core.evaluation.calibrators import MAX_SAMPLES, MIN_PER_OUTCOME, fit_calibrator
 from confidnet_core.evaluation.result import SCALES
 from confidnet_core.metrics.calibration import calibration_metrics
 
@@ -28,7 +28,7 @@ def with_errors(errors: int, n: int = 400) -> tuple[np.ndarray, np.ndarray]:
 def test_a_probability_is_left_as_it_is():
     confidence = np.array([0.0, 0.3, 1.0], np.float32)
     calibrator = fit_calibrator(confidence, np.array([True, False, False]), "probability")
-    assert calibrator.how == "as it is"
+    assert calibrator.description == "as it is"
     np.testing.assert_array_equal(calibrator(confidence), confidence.astype(np.float64))
 
 
@@ -36,7 +36,7 @@ def test_log_odds_become_their_probability():
     probability = np.array([1e-12, 0.25, 0.5, 0.9, 1 - 1e-12])
     log_odds = np.log(probability / (1 - probability))
     calibrator = fit_calibrator(log_odds, np.array([True] * 5), "log_odds")
-    assert calibrator.how == "sigmoid"
+    assert calibrator.description == "sigmoid"
     np.testing.assert_allclose(calibrator(log_odds), probability, rtol=1e-9)
     np.testing.assert_array_equal(calibrator([-1e4, 1e4]), [0, 1])
 
@@ -44,7 +44,7 @@ def test_log_odds_become_their_probability():
 def test_a_rank_is_learned_by_isotonic_regression_which_is_that_of_scikit_learn_with_two_samples_more_at_both_ends():
     confidence, correct = synthetic(500)
     calibrator = fit_calibrator(confidence, correct, "rank")
-    assert calibrator.how == "isotonic on 500 validation samples"
+    assert calibrator.description == "isotonic on 500 validation samples"
     low, high = confidence.min(), confidence.max()
     reference = IsotonicRegression(out_of_bounds="clip")
     reference.fit(np.concatenate([confidence, [low, low, high, high]]), np.concatenate([correct, [0, 1, 0, 1]]))
@@ -69,12 +69,12 @@ def test_one_right_sample_at_the_top_does_not_lower_those_below_it():
     np.testing.assert_allclose(probability[30:], 71 / 73)  # 2 / 3 for the last would be below 69 / 70
 
 
-@pytest.mark.parametrize(("errors", "method"), [(FEWEST - 1, "Platt"), (FEWEST, "isotonic")])
+@pytest.mark.parametrize(("errors", "method"), [(MIN_PER_OUTCOME - 1, "Platt"), (MIN_PER_OUTCOME, "isotonic")])
 @pytest.mark.parametrize("of_errors", [True, False])
 def test_few_errors_or_few_successes_give_a_sigmoid(errors: int, method: str, of_errors: bool):
     confidence, correct = with_errors(errors)
     calibrator = fit_calibrator(*((confidence, correct) if of_errors else (-confidence, ~correct)), "rank")
-    assert calibrator.how == f"{method} on 400 validation samples"
+    assert calibrator.description == f"{method} on 400 validation samples"
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
@@ -85,8 +85,8 @@ def test_platt_scaling_is_a_logistic_regression_towards_platts_targets(scale: fl
     reference = LogisticRegression(C=np.inf, tol=1e-10)
     reference.fit(np.tile(confidence, 2)[:, None], np.repeat([1, 0], 400), sample_weight=np.concatenate([target, 1 - target]))
     grid = np.linspace(-5, 5, 100)
-    found = fit_calibrator(scale * (confidence + 7), correct, "rank")(scale * (grid + 7))
-    np.testing.assert_allclose(found, reference.predict_proba(grid[:, None])[:, 1], atol=1e-4)
+    probability = fit_calibrator(scale * (confidence + 7), correct, "rank")(scale * (grid + 7))
+    np.testing.assert_allclose(probability, reference.predict_proba(grid[:, None])[:, 1], atol=1e-4)
 
 
 def test_platt_scaling_of_outcomes_that_the_score_separates_is_finite():
@@ -105,7 +105,7 @@ def test_a_score_that_ranks_the_wrong_way_round_is_worth_a_constant():
 @pytest.mark.parametrize(("right", "n", "expected"), [(8, 8, 9 / 10), (0, 8, 1 / 10), (1, 1, 2 / 3), (0, 1, 1 / 3)])
 def test_a_single_outcome_has_the_probability_of_the_rule_of_succession(right: int, n: int, expected: float):
     calibrator = fit_calibrator(np.arange(n), np.arange(n) < right, "rank")
-    assert calibrator.how == f"constant on {n:,} validation samples"
+    assert calibrator.description == f"constant on {n:,} validation samples"
     np.testing.assert_array_equal(calibrator([-5, 0, 99]), [expected] * 3)
 
 
@@ -126,11 +126,11 @@ def test_it_never_falls_and_lies_strictly_between_0_and_1(errors: int):
 @pytest.mark.parametrize("error_rate", [0.01, 0.2, 0.6])
 def test_a_fit_on_validation_samples_calibrates_test_samples(error_rate: float):
     val, test = synthetic(1000, error_rate, seed=1), synthetic(50_000, error_rate, seed=2)
-    found = calibration_metrics(fit_calibrator(*val, "rank")(test[0]), test[1])
+    calibrated = calibration_metrics(fit_calibrator(*val, "rank")(test[0]), test[1])
     squeezed = calibration_metrics(expit(test[0]), test[1])  # what a sigmoid makes of a score that is no log-odds
     constant = calibration_metrics(np.full(50_000, val[1].mean()), test[1])
-    assert found["ece"] < 0.05 and found["ece"] < squeezed["ece"] / 5
-    assert found["brier"] < constant["brier"] and found["nll"] < constant["nll"]
+    assert calibrated["ece"] < 0.05 and calibrated["ece"] < squeezed["ece"] / 5
+    assert calibrated["brier"] < constant["brier"] and calibrated["nll"] < constant["nll"]
 
 
 def test_a_wrong_prediction_surer_than_all_of_the_fit_costs_no_more_than_the_fit_can_know():
@@ -140,10 +140,10 @@ def test_a_wrong_prediction_surer_than_all_of_the_fit_costs_no_more_than_the_fit
 
 
 def test_many_samples_are_thinned_evenly():
-    n = 3 * MOST + 5
+    n = 3 * MAX_SAMPLES + 5
     confidence = np.arange(n, dtype=np.float32)  # sorted: a part from either end would have one outcome
     calibrator = fit_calibrator(confidence, confidence >= n / 2, "rank")
-    assert calibrator.how == f"isotonic on {MOST:,} validation samples"
+    assert calibrator.description == f"isotonic on {MAX_SAMPLES:,} validation samples"
     np.testing.assert_allclose(calibrator([0, n / 2 - 9, n / 2 + 9, n]), [0, 0, 1, 1], atol=1e-5)
 
 

@@ -10,14 +10,14 @@ from small import trained_runs
 from small_params import VALID, load, replace
 
 from confidnet_core.config.registry import find, names
-from confidnet_core.data import SCORED, labelled
+from confidnet_core.data import SCORED_SPLITS, labelled
 from confidnet_core.evaluation.result import Evaluation
 from confidnet_core.files import read_json, write_json
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.scoring.run import Run
 from stages import evaluate, predict
 
-FILES = {split: f"{split}.npy" for split in SCORED}
+FILES = {split: f"{split}.npy" for split in SCORED_SPLITS}
 every_score = pytest.mark.parametrize("name", names("scores"))
 both_tasks = pytest.mark.parametrize("task", ["digits", "segmentation"])
 
@@ -33,9 +33,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]
 def runs(trained: dict[str, Run], tmp_path: Path) -> dict[str, Run]:
     """Afresh, in a folder that a test may spoil."""
     shutil.copytree(trained["digits"].models.parents[2], tmp_path / "project")
-    place = {"models": Path("models"), "predictions": Path("data/predictions")}
+    folders = {"models": Path("models"), "predictions": Path("data/predictions")}
     return {
-        task: replace(run, **{part: tmp_path / "project" / folder / task / "seed0" for part, folder in place.items()})
+        task: replace(run, **{part: tmp_path / "project" / folder / task / "seed0" for part, folder in folders.items()})
         for task, run in trained.items()
     }
 
@@ -59,13 +59,13 @@ def test_the_stage_stores_the_score_of_each_split(staged: Path, runs: dict[str, 
     for method in ("mcp", "temperature"):
         assert sorted(path.name for path in (staged / method).iterdir()) == sorted([*FILES.values(), "fitted.pt", "metrics.json"])
         for split, file in FILES.items():
-            np.testing.assert_array_equal(np.load(staged / method / file), find("scores", method)(runs["digits"].on(split)))
+            np.testing.assert_array_equal(np.load(staged / method / file), find("scores", method)(runs["digits"].on_split(split)))
 
 
 def test_the_metrics_of_the_test_split_stand_at_the_top_and_those_of_the_validation_split_under_val(staged: Path, runs: dict[str, Run]):
     content = read_json(staged / "mcp/metrics.json")
     for figures, split in ((content, "test"), (content["val"], "val")):
-        run, confidence = runs["digits"].on(split), np.load(staged / "mcp" / FILES[split])
+        run, confidence = runs["digits"].on_split(split), np.load(staged / "mcp" / FILES[split])
         assert figures["metrics"] == failure_metrics(confidence, run.correct)
         assert (figures["samples"], figures["errors"]) == (len(run.labels), np.count_nonzero(~run.correct))
         read = Evaluation.read(staged / "mcp/metrics.json", split)
@@ -74,20 +74,20 @@ def test_the_metrics_of_the_test_split_stand_at_the_top_and_those_of_the_validat
     assert content["metrics"] != content["val"]["metrics"] and set(content["val"]) == {"samples", "errors", "metrics"}
 
 
-@pytest.mark.parametrize(("place", "key"), [((), "val"), (("val",), "samples"), (("val", "metrics"), "auroc")])
-def test_a_file_of_an_older_version_is_named_with_the_key_that_it_lacks(staged: Path, place: tuple[str, ...], key: str):
+@pytest.mark.parametrize(("path", "key"), [((), "val"), (("val",), "samples"), (("val", "metrics"), "auroc")])
+def test_a_file_of_an_older_version_is_named_with_the_key_that_it_lacks(staged: Path, path: tuple[str, ...], key: str):
     path = staged / "mcp/metrics.json"
     content = part = read_json(path)
-    for name in place:
+    for name in path:
         part = part[name]
     del part[key]
     write_json(path, content)
     Evaluation.read(path)
-    with pytest.raises(ValueError, match=rf"metrics\.json lacks the key {'.'.join([*place, key])}; delete it and run `dvc repro`"):
+    with pytest.raises(ValueError, match=rf"metrics\.json lacks the key {'.'.join([*path, key])}; delete it and run `dvc repro`"):
         Evaluation.read(path, "val")
 
 
-@pytest.mark.parametrize("split", SCORED)
+@pytest.mark.parametrize("split", SCORED_SPLITS)
 def test_a_score_that_is_not_finite_on_any_split_is_refused_and_nothing_is_stored(
     staged: Path, runs: dict[str, Run], tmp_path: Path, split: str
 ):
@@ -105,8 +105,8 @@ def test_predictions_are_stored_of_each_split(runs: dict[str, Run], root: Path, 
     clean.setenv("CONFIDNET_DEVICE", "cpu")
     clean.chdir(tmp_path / "project")
     run = replace(runs["digits"], predictions=Path("data/predictions/digits/seed0"))
-    stored = {path: np.load(path) for split in SCORED for path in (run.predictions / split).glob("*.npy")}
-    assert len(stored) == 2 * len(SCORED)
+    stored = {path: np.load(path) for split in SCORED_SPLITS for path in (run.predictions / split).glob("*.npy")}
+    assert len(stored) == 2 * len(SCORED_SPLITS)
     shutil.rmtree("data/predictions")
     params = replace(load(tmp_path, VALID), benchmarks={run.name: run.benchmark})
     params._raw = {"benchmarks": {run.name: {"model": {}}}}
@@ -119,21 +119,21 @@ def test_predictions_are_stored_of_each_split(runs: dict[str, Run], root: Path, 
 @both_tasks
 def test_a_split_has_its_own_images_labels_and_predictions_wherever_it_is_asked_for(runs: dict[str, Run], task: str):
     run = runs[task]
-    for split, found in (("test", run.calibration.on("test")), ("val", run.calibration.validation), ("calibration", run.calibration)):
+    for split, part in (("test", run.calibration.on_split("test")), ("val", run.calibration.validation), ("calibration", run.calibration)):
         images, labels = run.dataset.split(split)
-        counted = labelled(labels, run.dataset.void)
-        assert np.array_equal(found.images, images) and np.array_equal(found.labels, labels[counted])
-        assert np.array_equal(found.predicted, np.load(run.predictions / split / "predicted.npy")[counted])
+        is_labelled = labelled(labels, run.dataset.void)
+        assert np.array_equal(part.images, images) and np.array_equal(part.labels, labels[is_labelled])
+        assert np.array_equal(part.predicted, np.load(run.predictions / split / "predicted.npy")[is_labelled])
 
 
 @both_tasks
 @every_score
 def test_a_score_is_the_same_on_whichever_split_it_was_before(runs: dict[str, Run], task: str, name: str):
     score, run = find("scores", name), runs[task]
-    alone = {split: score(replace(run).on(split)) for split in SCORED}
-    for split in reversed(SCORED):
-        confidence = score(run.on(split))
-        assert confidence.shape == run.on(split).correct.shape and np.isfinite(confidence).all()
+    alone = {split: score(replace(run).on_split(split)) for split in SCORED_SPLITS}
+    for split in reversed(SCORED_SPLITS):
+        confidence = score(run.on_split(split))
+        assert confidence.shape == run.on_split(split).correct.shape and np.isfinite(confidence).all()
         assert np.array_equal(confidence, alone[split])
 
 

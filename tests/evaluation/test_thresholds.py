@@ -1,4 +1,4 @@
-"""A score in use: where its probabilities come from, what a promised threshold did on test data, and the stage that stores both."""
+"""The reliability of a score's probabilities, the results of guaranteed thresholds on test data, and the stage that stores both."""
 
 import json
 from dataclasses import replace
@@ -12,7 +12,7 @@ from small_params import changed, load
 
 from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.data import save_dataset
-from confidnet_core.evaluation.thresholds import Scored, reliability, save_thresholds, thresholds
+from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.files import read_json
 from confidnet_core.metrics.calibration import bootstrap_calibration, calibration_metrics
 from confidnet_core.metrics.guarantee import threshold_with_guarantee
@@ -20,156 +20,160 @@ from confidnet_core.networks.inference import Predictions, save_predictions
 from stages import evaluate
 from stages import thresholds as stage
 
-HOW = Bootstrap(resamples=100, level=0.95, seed=3)
+SETTINGS = Bootstrap(resamples=100, level=0.95, seed=3)
 
 
-def scored(seed: int, samples: int = 600) -> Scored:
-    """Right with the probability that the confidence says."""
+def scored(seed: int, samples: int = 600) -> ScoredSplit:
+    """Return a split whose predictions are correct with the probability that is their confidence."""
     rng = np.random.default_rng(seed)
     confidence = rng.random(samples) ** 0.3
-    return Scored(confidence, rng.random(samples) < confidence)
+    return ScoredSplit(confidence, rng.random(samples) < confidence)
 
 
-def logit(scored: Scored) -> Scored:
-    return Scored(np.log(scored.confidence / (1 - scored.confidence)), scored.correct)
+def logit(scored: ScoredSplit) -> ScoredSplit:
+    return ScoredSplit(np.log(scored.confidence / (1 - scored.confidence)), scored.correct)
 
 
 def test_a_probability_stays_as_it_is_and_log_odds_become_one():
     val, test = scored(0), scored(1)
-    plain, odds = reliability(val, test, "probability", HOW), reliability(logit(val), logit(test), "log_odds", HOW)
-    assert (plain.how, odds.how) == ("as it is", "sigmoid")
+    plain, odds = reliability(val, test, "probability", SETTINGS), reliability(logit(val), logit(test), "log_odds", SETTINGS)
+    assert (plain.calibrator, odds.calibrator) == ("as it is", "sigmoid")
     assert plain.metrics == calibration_metrics(test.confidence, test.correct) == pytest.approx(odds.metrics)
     assert np.array_equal(plain.replicates, bootstrap_calibration(test.confidence, test.correct, resamples=100, seed=3))
 
 
 def test_replicates_of_segmentation_are_of_whole_images():
-    """In the plainest way: the Brier score of the images that each resample draws, one with no pixel among them."""
+    """Check the Brier score of the images that each resample draws, one with no pixel among them."""
     sizes, whole = np.array([400, 0, 150, 50]), scored(1)
-    test = Scored(whole.confidence, whole.correct & (np.arange(600) > 300), sizes)
-    found = reliability(scored(0), test, "probability", HOW)
+    test = ScoredSplit(whole.confidence, whole.correct & (np.arange(600) > 300), sizes)
+    measured = reliability(scored(0), test, "probability", SETTINGS)
     squares = np.split((test.confidence - test.correct) ** 2, np.cumsum(sizes)[:-1])
     drawn = np.random.default_rng(3).integers(4, size=(100, 4))
     expected = [np.concatenate([squares[image] for image in row]).mean() for row in drawn]
-    assert found.replicates[:, 2] == pytest.approx(expected)
+    assert measured.replicates[:, 2] == pytest.approx(expected)
 
 
 def test_any_other_scale_is_learned_on_validation_data_alone():
     val, test = scored(0, samples=5000), scored(1)
-    far_off = Scored(val.confidence**20, val.correct), Scored(test.confidence**20, test.correct)
-    found = reliability(*far_off, "rank", HOW)
-    assert found.how == "isotonic on 5,000 validation samples"
-    assert found.metrics["ece"] < 0.06 < 0.3 < calibration_metrics(far_off[1].confidence, test.correct)["ece"]
-    turned = reliability(far_off[0], Scored(far_off[1].confidence, ~test.correct), "rank", HOW)
-    assert turned.curve[["probability", "count"]].equals(found.curve[["probability", "count"]])
-    assert np.allclose(turned.curve["accuracy"], 1 - found.curve["accuracy"])
+    far_off = ScoredSplit(val.confidence**20, val.correct), ScoredSplit(test.confidence**20, test.correct)
+    measured = reliability(*far_off, "rank", SETTINGS)
+    assert measured.calibrator == "isotonic on 5,000 validation samples"
+    assert measured.metrics["ece"] < 0.06 < 0.3 < calibration_metrics(far_off[1].confidence, test.correct)["ece"]
+    turned = reliability(far_off[0], ScoredSplit(far_off[1].confidence, ~test.correct), "rank", SETTINGS)
+    assert turned.curve[["probability", "count"]].equals(measured.curve[["probability", "count"]])
+    assert np.allclose(turned.curve["accuracy"], 1 - measured.curve["accuracy"])
 
 
 def test_the_curve_has_the_bins_that_hold_something():
-    test = Scored(np.array([0.1, 0.12, 0.99]), np.array([False, True, True]))
-    curve = reliability(scored(0), test, "probability", HOW).curve
+    test = ScoredSplit(np.array([0.1, 0.12, 0.99]), np.array([False, True, True]))
+    curve = reliability(scored(0), test, "probability", SETTINGS).curve
     assert curve.to_dict("list") == {"probability": [pytest.approx(0.11), 0.99], "accuracy": [0.5, 1], "count": [2, 1]}
 
 
 def test_what_a_threshold_did_on_the_test_split_by_hand():
     val, calibration = scored(0), scored(1, samples=2000)
-    (found,) = thresholds(val, calibration, scored(2, samples=900), Thresholds(risks=(0.1,), delta=0.05))
-    promised = threshold_with_guarantee(calibration.confidence, calibration.correct, risk=0.1, delta=0.05, elsewhere=val.confidence)
-    assert found["threshold"] == promised.threshold and found["bound"] == promised.bound <= 0.1
+    (guarantee,) = guaranteed_thresholds(val, calibration, scored(2, samples=900), Thresholds(risks=(0.1,), delta=0.05))
+    expected = threshold_with_guarantee(calibration.confidence, calibration.correct, risk=0.1, delta=0.05, elsewhere=val.confidence)
+    assert guarantee["threshold"] == expected.threshold and guarantee["bound"] == expected.bound <= 0.1
     test = scored(2, samples=900)
-    accepted = test.confidence >= promised.threshold
+    accepted = test.confidence >= expected.threshold
     coverage, risk = accepted.mean(), (accepted & ~test.correct).sum() / accepted.sum()
     assert 0.05 < risk < 0.15 and coverage > 0.2
-    assert found["test"] == {"coverage": pytest.approx(coverage), "risk": pytest.approx(risk), "kept": risk <= 0.1}
+    assert guarantee["test"] == {"coverage": pytest.approx(coverage), "risk": pytest.approx(risk), "kept": risk <= 0.1}
 
 
 def test_the_thresholds_tried_are_ranks_of_the_validation_confidences():
     """What equals one is accepted; validation confidences below all of the calibration split leave none that rejects any of it."""
-    calibration, how = scored(1, samples=2000), Thresholds(risks=(0.1,), delta=0.05)
-    val = Scored(np.linspace(0, 1, 101), np.ones(101, bool))
-    (found,) = thresholds(val, calibration, scored(2), how)
-    assert 0.3 < found["threshold"] < 0.9 and round(found["threshold"], 9) in np.linspace(0, 1, 101).round(9)
-    (at_it,) = thresholds(val, calibration, Scored(np.array([found["threshold"], 0]), np.array([True, True])), how)
+    calibration, settings = scored(1, samples=2000), Thresholds(risks=(0.1,), delta=0.05)
+    val = ScoredSplit(np.linspace(0, 1, 101), np.ones(101, bool))
+    (guarantee,) = guaranteed_thresholds(val, calibration, scored(2), settings)
+    assert 0.3 < guarantee["threshold"] < 0.9 and round(guarantee["threshold"], 9) in np.linspace(0, 1, 101).round(9)
+    (at_it,) = guaranteed_thresholds(val, calibration, ScoredSplit(np.array([guarantee["threshold"], 0]), np.array([True, True])), settings)
     assert at_it["test"] == {"coverage": 0.5, "risk": 0, "kept": True}
-    (other,) = thresholds(Scored(val.confidence - 2, val.correct), calibration, scored(2), how)
+    (other,) = guaranteed_thresholds(ScoredSplit(val.confidence - 2, val.correct), calibration, scored(2), settings)
     assert other["threshold"] is None
 
 
 def test_a_risk_that_equals_its_target_keeps_it():
     """k of n wrong, of samples and of images, among n that are all accepted."""
-    sure = Scored(np.ones(2000), np.ones(2000, bool))
+    sure = ScoredSplit(np.ones(2000), np.ones(2000, bool))
     for n in (6, 7, 10, 14, 49):
         targets = tuple(k / n for k in range(1, n))
         for sizes in (None, np.full(n, n)):
             for k, risk in enumerate(targets, start=1):
                 correct = np.arange(n) >= k if sizes is None else np.tile(np.arange(n) >= k, n)
-                (found,) = thresholds(sure, sure, Scored(np.ones(len(correct)), correct, sizes), Thresholds(risks=(risk,), delta=0.1))
-                assert found["test"]["coverage"] == 1 and found["test"]["kept"] is True
-        (broken,) = thresholds(sure, sure, Scored(np.ones(n), np.arange(n) >= 2), Thresholds(risks=(1 / n,), delta=0.1))
+                (guarantee,) = guaranteed_thresholds(
+                    sure, sure, ScoredSplit(np.ones(len(correct)), correct, sizes), Thresholds(risks=(risk,), delta=0.1)
+                )
+                assert guarantee["test"]["coverage"] == 1 and guarantee["test"]["kept"] is True
+        (broken,) = guaranteed_thresholds(sure, sure, ScoredSplit(np.ones(n), np.arange(n) >= 2), Thresholds(risks=(1 / n,), delta=0.1))
         assert broken["test"] == {"coverage": 1, "risk": 2 / n, "kept": False}
 
 
 def test_of_segmentation_every_image_weighs_the_same():
     """Images of 1, 0 and 3 pixels: accepted and wrong are all of the first, and one pixel of the third."""
-    sure = Scored(np.ones(400), np.ones(400, bool), np.full(100, 4))
-    test = Scored(np.ones(4), np.array([False, True, True, False]), np.array([1, 0, 3]))
-    (found,) = thresholds(sure, sure, test, Thresholds(risks=(0.5,), delta=0.1))
-    assert found["units"] == 100
-    assert found["test"] == {"coverage": pytest.approx(1), "risk": pytest.approx((1 + 1 / 3) / 2), "kept": False}
+    sure = ScoredSplit(np.ones(400), np.ones(400, bool), np.full(100, 4))
+    test = ScoredSplit(np.ones(4), np.array([False, True, True, False]), np.array([1, 0, 3]))
+    (guarantee,) = guaranteed_thresholds(sure, sure, test, Thresholds(risks=(0.5,), delta=0.1))
+    assert guarantee["units"] == 100
+    assert guarantee["test"] == {"coverage": pytest.approx(1), "risk": pytest.approx((1 + 1 / 3) / 2), "kept": False}
 
 
 def test_the_coverage_of_calibration_images_is_theirs_and_not_that_of_their_pixels():
     """100 images of one sure pixel and 100 of nine unsure ones; a third of those unsure are wrong."""
     sizes = np.tile([1, 9, 0], 100)
     sure = np.repeat(np.tile([True, False, False], 100), sizes)
-    calibration = Scored(np.where(sure, 0.9, 0.1), sure | (np.arange(1000) % 3 > 0), sizes)
-    val = Scored(np.linspace(0, 1, 101), np.ones(101, bool))
-    (found,) = thresholds(val, calibration, calibration, Thresholds(risks=(0.1,), delta=0.1))
-    assert 0.1 < found["threshold"] <= 0.9 and found["units"] == 200
-    assert found["coverage"] == 0.5
-    assert found["test"] == {"coverage": 0.5, "risk": 0, "kept": True}
+    calibration = ScoredSplit(np.where(sure, 0.9, 0.1), sure | (np.arange(1000) % 3 > 0), sizes)
+    val = ScoredSplit(np.linspace(0, 1, 101), np.ones(101, bool))
+    (guarantee,) = guaranteed_thresholds(val, calibration, calibration, Thresholds(risks=(0.1,), delta=0.1))
+    assert 0.1 < guarantee["threshold"] <= 0.9 and guarantee["units"] == 200
+    assert guarantee["coverage"] == 0.5
+    assert guarantee["test"] == {"coverage": 0.5, "risk": 0, "kept": True}
 
 
-def test_where_no_threshold_is_feasible_nothing_is_accepted_and_no_promise_is_kept_or_broken():
-    wrong = Scored(np.linspace(0, 1, 50), np.zeros(50, bool))
-    (found,) = thresholds(wrong, wrong, wrong, Thresholds(risks=(0.1,), delta=0.1))
-    assert (found["threshold"], found["coverage"], found["bound"]) == (None, 0, None)
-    assert found["test"] == {"coverage": 0, "risk": None, "kept": None}
+def test_where_no_threshold_is_feasible_nothing_is_accepted_and_no_target_is_met_or_missed():
+    wrong = ScoredSplit(np.linspace(0, 1, 50), np.zeros(50, bool))
+    (guarantee,) = guaranteed_thresholds(wrong, wrong, wrong, Thresholds(risks=(0.1,), delta=0.1))
+    assert (guarantee["threshold"], guarantee["coverage"], guarantee["bound"]) == (None, 0, None)
+    assert guarantee["test"] == {"coverage": 0, "risk": None, "kept": None}
 
 
 def test_where_the_test_split_has_nothing_above_the_threshold_its_risk_is_undefined():
-    calibration = Scored(np.linspace(0, 1, 400), np.linspace(0, 1, 400) > 0.3)
-    (found,) = thresholds(calibration, calibration, Scored(np.array([0.0]), np.array([False])), Thresholds(risks=(0.1,), delta=0.1))
-    assert found["threshold"] > 0.2
-    assert found["test"] == {"coverage": 0, "risk": None, "kept": None}
+    calibration = ScoredSplit(np.linspace(0, 1, 400), np.linspace(0, 1, 400) > 0.3)
+    (guarantee,) = guaranteed_thresholds(
+        calibration, calibration, ScoredSplit(np.array([0.0]), np.array([False])), Thresholds(risks=(0.1,), delta=0.1)
+    )
+    assert guarantee["threshold"] > 0.2
+    assert guarantee["test"] == {"coverage": 0, "risk": None, "kept": None}
 
 
 def test_the_files_are_whole_json_and_replace_former_ones(tmp_path: Path):
-    promises = thresholds(scored(0), scored(1), scored(2), Thresholds(risks=(0.001, 0.2), delta=0.1))
+    guarantees = guaranteed_thresholds(scored(0), scored(1), scored(2), Thresholds(risks=(0.001, 0.2), delta=0.1))
     for samples in (300, 600):
-        found = reliability(scored(0, samples), scored(2), "rank", HOW)
-        save_thresholds(tmp_path / "mcp", found, promises)
+        measured = reliability(scored(0, samples), scored(2), "rank", SETTINGS)
+        save_thresholds(tmp_path / "mcp", measured, guarantees)
     assert sorted(path.name for path in (tmp_path / "mcp").iterdir()) == [
         "calibration.json",
         "reliability.csv",
         "replicates.npy",
         "threshold.json",
     ]
-    assert read_json(tmp_path / "mcp/calibration.json") == {"how": found.how, "metrics": found.metrics}
-    assert json.loads((tmp_path / "mcp/threshold.json").read_text())["thresholds"] == promises
-    assert promises[0]["threshold"] is None and promises[1]["threshold"] is not None
+    assert read_json(tmp_path / "mcp/calibration.json") == {"how": measured.calibrator, "metrics": measured.metrics}
+    assert json.loads((tmp_path / "mcp/threshold.json").read_text())["thresholds"] == guarantees
+    assert guarantees[0]["threshold"] is None and guarantees[1]["threshold"] is not None
     assert pd.read_csv(tmp_path / "mcp/reliability.csv")["count"].sum() == 600
     assert [path.name for path in tmp_path.iterdir()] == ["mcp"]
 
 
 def test_a_failed_save_leaves_the_former_files_and_nan_is_stored_as_null(tmp_path: Path):
-    found = reliability(scored(0), scored(2), "rank", HOW)
-    save_thresholds(tmp_path / "mcp", replace(found, metrics={"ece": np.nan}), [{"risk": 0.1, "coverage": np.nan}])
+    measured = reliability(scored(0), scored(2), "rank", SETTINGS)
+    save_thresholds(tmp_path / "mcp", replace(measured, metrics={"ece": np.nan}), [{"risk": 0.1, "coverage": np.nan}])
     before = {path.name: path.read_bytes() for path in (tmp_path / "mcp").iterdir()}
     for name in ("calibration", "threshold"):
         content = json.loads(before[f"{name}.json"], parse_constant=pytest.fail)
         assert None in (content["metrics"] if name == "calibration" else content["thresholds"][0]).values()
     with pytest.raises(TypeError):
-        save_thresholds(tmp_path / "mcp", found, [{"risk": object()}])
+        save_thresholds(tmp_path / "mcp", measured, [{"risk": object()}])
     assert {path.name: path.read_bytes() for path in (tmp_path / "mcp").iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["mcp"]
 
@@ -186,8 +190,9 @@ def test_the_stage_writes_a_folder_for_each_method(root: Path, clean: pytest.Mon
     assert sorted(path.name for path in folder.iterdir()) == ["margin", "mcp"]
     assert read_json(folder / "mcp/calibration.json")["how"] == "as it is"
     assert read_json(folder / "margin/calibration.json")["how"].endswith("on 300 validation samples")
-    found = read_json(folder / "mcp/threshold.json")["thresholds"]
-    assert [one["risk"] for one in found] == [0.05, 0.3] and {one["units"] for one in found} == {150}
+    guarantees = read_json(folder / "mcp/threshold.json")["thresholds"]
+    assert [guarantee["risk"] for guarantee in guarantees] == [0.05, 0.3]
+    assert {guarantee["units"] for guarantee in guarantees} == {150}
 
 
 def test_the_stage_counts_images_as_units_and_void_never(root: Path, clean: pytest.MonkeyPatch, tmp_path: Path):
@@ -205,12 +210,12 @@ def test_the_stage_counts_images_as_units_and_void_never(root: Path, clean: pyte
     evaluate.main(params, "small", 0, "margin")
     stage.main(params, "small", 0, "margin")
     folder = Path("data/thresholds/small/seed0/margin")
-    counted = {split: int(np.sum(dataset.split(split)[1] != VOID)) for split in answers}
-    assert read_json(folder / "calibration.json")["how"] == f"isotonic on {counted['val']:,} validation samples"
-    assert pd.read_csv(folder / "reliability.csv")["count"].sum() == counted["test"]
+    labelled_pixels = {split: int(np.sum(dataset.split(split)[1] != VOID)) for split in answers}
+    assert read_json(folder / "calibration.json")["how"] == f"isotonic on {labelled_pixels['val']:,} validation samples"
+    assert pd.read_csv(folder / "reliability.csv")["count"].sum() == labelled_pixels["test"]
     images, labels = len(dataset.splits["calibration"]), dataset.split("calibration")[1]
     wrong = int(np.sum((answers["calibration"].predicted != labels) & (labels != VOID)))
-    for one in read_json(folder / "threshold.json")["thresholds"]:
-        assert (one["units"], one["samples"], one["errors"]) == (images, counted["calibration"], wrong)
+    for guarantee in read_json(folder / "threshold.json")["thresholds"]:
+        assert (guarantee["units"], guarantee["samples"], guarantee["errors"]) == (images, labelled_pixels["calibration"], wrong)
     brier = np.load(folder / "replicates.npy")[:, 2]
     assert len(np.unique(brier)) <= 10  # resamples of three test images

@@ -8,10 +8,10 @@ import numpy as np
 
 from confidnet_core import paths
 from confidnet_core.config.params import Bootstrap, Thresholds
-from confidnet_core.data import PREPARED, Dataset, save_dataset
+from confidnet_core.data import PREPARED_SPLITS, Dataset, save_dataset
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import save_replicates
-from confidnet_core.evaluation.thresholds import Scored, reliability, save_thresholds, thresholds
+from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.networks.artifacts import save_history
 from confidnet_core.networks.inference import Predictions, save_predictions
@@ -19,7 +19,7 @@ from confidnet_core.reporting.histories import TRAININGS
 
 CLASSES = ("ant", '<b>&"', "cat")
 METHODS = {"mcp": {}, "entropy": {}, "margin": {}, "tcp": {}}
-SCORED = ("test", "val", "calibration")
+SCORED_SPLITS = ("test", "val", "calibration")
 HOW = Bootstrap(resamples=100, level=0.95, seed=0)
 
 
@@ -40,13 +40,13 @@ def lay_out(name: str, labels: np.ndarray, seeds: tuple[int, ...], blur: float =
     """What the stages store, of a classifier that sees the true class through noise. labels: (80,) or (80, height, width)"""
     size = labels.shape[1:] or (6, 6)
     images = np.random.default_rng(0).integers(0, 256, (80, 3 if labels.ndim > 1 else 1, *size), dtype=np.uint8)
-    splits = dict(zip(PREPARED, np.split(np.arange(80), [10, 30, 60]), strict=True))
+    splits = dict(zip(PREPARED_SPLITS, np.split(np.arange(80), [10, 30, 60]), strict=True))
     stats = (0.5,) * images.shape[1]
     dataset = Dataset(images, labels.astype(np.uint8), splits, CLASSES, stats, stats, "made up", void)
     save_dataset(dataset, Path("data/prepared") / name)
     for seed in seeds:
         draw, stored, scored = np.random.default_rng(seed), {}, {}
-        for split in SCORED:
+        for split in SCORED_SPLITS:
             own = labels[splits[split]]
             counted = np.ones(own.shape, bool) if void is None else own != void
             logits = np.moveaxis(4.0 * np.eye(4)[own][..., :3] + draw.normal(0, blur, (*own.shape, 3)), -1, 1)
@@ -54,14 +54,14 @@ def lay_out(name: str, labels: np.ndarray, seeds: tuple[int, ...], blur: float =
             sizes = counted.reshape(len(own), -1).sum(1) if own.ndim > 1 else None
             correct = (logits.argmax(1) == own)[counted]
             for method, confidence in scores(np.moveaxis(logits, 1, -1)[counted], own[counted]).items():
-                scored.setdefault(method, {})[split] = Scored(confidence, correct, sizes)
+                scored.setdefault(method, {})[split] = ScoredSplit(confidence, correct, sizes)
         save_predictions(Path(f"data/predictions/{name}/seed{seed}"), stored, {"mean_iou": 0.5, "class_iou": dict.fromkeys(CLASSES, 0.5)})
         for method, of in scored.items():
             facts = {"benchmark": name, "seed": seed, "method": method, "oracle": method == "tcp", "scale": "rank"}
             test, place = of["test"], f"{name}/seed{seed}/{method}"
             one = evaluate(test.confidence, test.correct, **facts)
-            save_evaluation(Path("data/scores") / place, {split: of[split].confidence for split in SCORED}, one, one, {})
-            promised = thresholds(of["val"], of["calibration"], test, Thresholds(risks=(0.3,), delta=0.1))
+            save_evaluation(Path("data/scores") / place, {split: of[split].confidence for split in SCORED_SPLITS}, one, one, {})
+            promised = guaranteed_thresholds(of["val"], of["calibration"], test, Thresholds(risks=(0.3,), delta=0.1))
             save_thresholds(Path("data/thresholds") / place, reliability(of["val"], test, "rank", HOW), promised)
             save_replicates(paths.replicates(name, seed, method), bootstrap(test.confidence, test.correct, resamples=100, seed=0))
         for training in TRAININGS:

@@ -9,10 +9,10 @@ from small_params import VALID, load, replace
 
 from confidnet_core.config.params import Bootstrap, Params, Thresholds
 from confidnet_core.config.registry import find
-from confidnet_core.data import SCORED
+from confidnet_core.data import SCORED_SPLITS
 from confidnet_core.evaluation.result import RANK, evaluate, save_evaluation
 from confidnet_core.evaluation.stored import StoredResults
-from confidnet_core.evaluation.thresholds import Scored, save_thresholds, thresholds
+from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, save_thresholds
 from confidnet_core.evaluation.thresholds import reliability as calibrated
 from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.inference import predict, prediction_metrics, save_predictions
@@ -31,7 +31,7 @@ def params_of(runs: Iterable[Run], methods: Iterable[str], folder: Path) -> Para
 def answer(run: Run) -> None:
     """What `predict` stores: of the classifier as it is loaded, whose weights may lie otherwise in memory than in the training."""
     classifier, dataset = load_classifier(run.models / "baseline", run.benchmark, run.dataset), run.dataset
-    answers = {split: predict(classifier, dataset.split(split)[0], dataset, CPU) for split in SCORED}
+    answers = {split: predict(classifier, dataset.split(split)[0], dataset, CPU) for split in SCORED_SPLITS}
     save_predictions(run.predictions, answers, prediction_metrics(answers["test"], dataset.split("test")[1], dataset))
 
 
@@ -41,14 +41,14 @@ def score(run: Run, methods: Iterable[str], root: Path) -> None:
         function, part = find("scores", method), replace(run)
         facts = {"benchmark": run.name, "seed": run.seed, "method": method, "oracle": getattr(function, "oracle", False)}
         facts["scale"] = getattr(function, "scale", RANK)
-        splits = {split: part.on(split) for split in SCORED}
+        splits = {split: part.on_split(split) for split in SCORED_SPLITS}
         confidence = {split: function(one) for split, one in splits.items()}
         found = {split: evaluate(confidence[split], one.correct, **facts) for split, one in splits.items()}
         folder = f"{run.name}/seed{run.seed}/{method}"
         save_evaluation(root / "data/scores" / folder, confidence, found["test"], found["val"], {}, part.save_fitted)
-        scored = {split: Scored(confidence[split], one.correct, _sizes(one)) for split, one in splits.items()}
+        scored = {split: ScoredSplit(confidence[split], one.correct, _sizes(one)) for split, one in splits.items()}
         reliable = calibrated(scored["val"], scored["test"], facts["scale"], Bootstrap(resamples=100, level=0.95, seed=0))
-        promises = thresholds(scored["val"], scored["calibration"], scored["test"], Thresholds(risks=RISKS, delta=0.1))
+        promises = guaranteed_thresholds(scored["val"], scored["calibration"], scored["test"], Thresholds(risks=RISKS, delta=0.1))
         save_thresholds(root / "data/thresholds" / folder, reliable, promises)
 
 
@@ -57,4 +57,4 @@ def stored_of(run: Run, *methods: str) -> StoredResults:
 
 
 def _sizes(run: Run) -> np.ndarray | None:
-    return run.counted.reshape(len(run.counted), -1).sum(1) if run.dataset.is_segmentation else None
+    return run.is_labelled.reshape(len(run.is_labelled), -1).sum(1) if run.dataset.is_segmentation else None

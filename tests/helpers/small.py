@@ -15,15 +15,15 @@ from confidnet_core import paths
 from confidnet_core.config.params import Benchmark, CalibrationSplit, Choice, McDropout
 from confidnet_core.config.recipes import Baseline, Confidnet, CorrectedMcpRecipe, Finetune, Recipe
 from confidnet_core.config.registry import marks, names
-from confidnet_core.data import PREPARED, Dataset, load_dataset, save_dataset
+from confidnet_core.data import PREPARED_SPLITS, Dataset, load_dataset, save_dataset
 from confidnet_core.datasets.digits import digits
 from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp, describe, save_history, save_network
 from confidnet_core.networks.confidnet import freeze
 from confidnet_core.networks.inference import Predictions, predict, prediction_metrics, save_predictions
 from confidnet_core.scoring.ensembles import save_ensembles
-from confidnet_core.scoring.mc_dropout import sample, save_samples
+from confidnet_core.scoring.mc_dropout import sample_dropout, save_samples
 from confidnet_core.scoring.run import Run
-from confidnet_core.splits import with_calibration
+from confidnet_core.splits import add_calibration_split
 from confidnet_core.training.loop import Training, TrainingState
 from confidnet_core.training.resume import Resume
 from confidnet_core.training.trainings import finetune_confidnet, train_classifier, train_confidnet, train_corrected_mcp
@@ -57,7 +57,7 @@ def segmentation_benchmark() -> Benchmark:
 
 def small_digits(train: int = 300, val: int = 300, test: int = 300) -> Dataset:
     """With half as many for calibration as for validation."""
-    return with_calibration(digits(train=train, val=val + val // 2, test=test), CalibrationSplit(share=1 / 3, gap=0, seed=0))
+    return add_calibration_split(digits(train=train, val=val + val // 2, test=test), CalibrationSplit(share=1 / 3, gap=0, seed=0))
 
 
 def small_segmentation() -> Dataset:
@@ -67,7 +67,7 @@ def small_segmentation() -> Dataset:
     return Dataset(
         images=np.ascontiguousarray(np.moveaxis(images, -1, 1)),
         labels=labels,
-        splits=dict(zip(PREPARED, np.split(np.arange(14), [6, 9, 12]), strict=True)),
+        splits=dict(zip(PREPARED_SPLITS, np.split(np.arange(14), [6, 9, 12]), strict=True)),
         classes=("wall", "lawn", "hedge"),
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
@@ -141,7 +141,7 @@ def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "smal
 
     answers = {split: predict(classifier, dataset.split(split)[0], dataset, CPU) for split in ("test", "val", "calibration")}
     save_predictions(predictions, answers, prediction_metrics(answers["test"], dataset.split("test")[1], dataset))
-    sampled = {split: sample(classifier, dataset, split, MC_DROPOUT, 0, CPU) for split in answers}
+    sampled = {split: sample_dropout(classifier, dataset, split, MC_DROPOUT, 0, CPU) for split in answers}
     save_samples(root / "data/samples" / name / "seed0", sampled, 3, dropout=True)
 
     torch.manual_seed(1)  # a classifier of another seed, untrained

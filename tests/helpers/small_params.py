@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from confidnet_core.config.params import CalibrationSplit, Params, load_params
 from confidnet_core.data import Dataset
-from confidnet_core.splits import with_calibration
+from confidnet_core.splits import add_calibration_split
 
 RECIPE = {"epochs": 2, "batch_size": 32, "optimizer": "sgd", "learning_rate": 0.1}
 VALID = {
@@ -77,4 +77,4 @@ def refusal(folder: Path, content: Any) -> str:
 
 def prepared(dataset: Dataset) -> Dataset:
     """With the splits that the stage `prepare` stores."""
-    return with_calibration(dataset, CalibrationSplit(**VALID["calibration_split"]))
+    return add_calibration_split(dataset, CalibrationSplit(**VALID["calibration_split"]))

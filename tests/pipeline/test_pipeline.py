@@ -84,7 +84,7 @@ def test_a_clone_without_a_cache_trains_again_to_the_same_files(project, tmp_pat
 
 
 def test_a_changed_setting_and_a_new_score_of_one_file_and_one_line_rerun_these_scores_and_the_comparison_alone(project):
-    formula = "run.over_logits(lambda logits, _: logits.amax(1) - logits.amin(1))"
+    formula = "run.map_logits(lambda logits, _: logits.amax(1) - logits.amin(1))"
     code = f'"""Largest minus smallest logit."""\n\n\ndef logit_range(run):\n    return {formula}\n'
     (project.folder / "confidnet_core/scores/logit_range.py").write_text(code)
     project.change(**{"methods.trust_score.samples_per_class": 30, "methods.logit_range": {}})

@@ -1,4 +1,4 @@
-"""Which code a network is of: the same wherever the same files lie, another where a file that computes is another."""
+"""The digests of the code: equal for equal files in any checkout, and different where a file that computes differs."""
 
 import platform
 import re
@@ -13,12 +13,12 @@ from project_code import ROOT
 
 from confidnet_core import revision
 from confidnet_core.config import registry
-from confidnet_core.revision import VERSION, commit, git, package_code, stage_code, versions
+from confidnet_core.revision import VERSION, git, last_commit, package_code, package_versions, stage_code
 
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the project's code, of which the digests are."""
+    """Copy the project's code and let the digests be those of the copy."""
     folder = tmp_path / "checkout"
     for name in ("confidnet_core", "stages"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -77,18 +77,18 @@ def test_git_answers_of_the_working_directory_or_not_at_all(clean: pytest.Monkey
 
 
 def test_the_commit_of_files_is_the_last_that_changed_one_and_says_whether_they_differ_now(clean: pytest.MonkeyPatch):
-    assert commit(["code.py"]) is None
+    assert last_commit(["code.py"]) is None
     person = ("-c", "user.name=test", "-c", "user.email=test@localhost")
     subprocess.run(["git", "init", "-q"], check=True)
     for name in ("code.py", "result.txt"):
         Path(name).write_text("1")
         subprocess.run(["git", "add", name], check=True)
         subprocess.run(["git", *person, "commit", "-q", "-m", name], check=True)
-    assert re.fullmatch(r"[0-9a-f]{7,} of \d{4}-\d\d-\d\d", commit(["code.py"]))
-    assert commit(["code.py"]).split()[0] == git("rev-parse", "--short", "HEAD~") and commit(["other.py"]) is None
+    assert re.fullmatch(r"[0-9a-f]{7,} of \d{4}-\d\d-\d\d", last_commit(["code.py"]))
+    assert last_commit(["code.py"]).split()[0] == git("rev-parse", "--short", "HEAD~") and last_commit(["other.py"]) is None
     Path("result.txt").write_text("2")
-    assert commit(["code.py", "result.txt"]).endswith(", with changed files") and "changed" not in commit(["code.py"])
+    assert last_commit(["code.py", "result.txt"]).endswith(", with changed files") and "changed" not in last_commit(["code.py"])
 
 
 def test_versions_are_those_installed():
-    assert versions("numpy", "no-such-package") == {"Python": platform.python_version(), "numpy": np.__version__}
+    assert package_versions("numpy", "no-such-package") == {"Python": platform.python_version(), "numpy": np.__version__}

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import TypeCheckError
 from project_code import ROOT
 
-from confidnet_core.evaluation.thresholds import Scored
+from confidnet_core.evaluation.thresholds import ScoredSplit
 from confidnet_core.metrics.segmentation import mean_iou
 from confidnet_core.networks.probabilities import true_class_probability
 from confidnet_core.training.losses import objective
@@ -33,7 +33,7 @@ def test_a_matrix_that_is_not_square_is_refused():
 
 def test_fields_of_one_object_have_to_fit_each_other():
     with pytest.raises(TypeCheckError, match="correct"):
-        Scored(np.zeros(4), np.zeros(5, bool))
+        ScoredSplit(np.zeros(4), np.zeros(5, bool))
 
 
 def test_a_study_checks_nothing():

@@ -15,10 +15,10 @@ from small import VOID, answering, trained_runs
 from confidnet_core import paths
 from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.config.registry import find
-from confidnet_core.data import SCORED
+from confidnet_core.data import SCORED_SPLITS
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import save_replicates
-from confidnet_core.evaluation.thresholds import Scored, reliability, save_thresholds, thresholds
+from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.files import read_json, write_json
 from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.bootstrap import bootstrap
@@ -32,13 +32,15 @@ def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> 
     how, targets = Bootstrap(resamples=200, level=0.95, seed=0), Thresholds(risks=(0.05, 0.5), delta=0.1)
     for method, settings in methods.items():
         function = find("scores", method)
-        splits = {split: Scored(function(part, **settings), part.correct) for split in SCORED for part in (run.on(split),)}
+        splits = {
+            split: ScoredSplit(function(part, **settings), part.correct) for split in SCORED_SPLITS for part in (run.on_split(split),)
+        }
         test, val, calibration = splits.values()
         facts = {"oracle": getattr(function, "oracle", False), "scale": getattr(function, "scale", "rank")}
         one = evaluate(test.confidence, run.correct, benchmark=run.name, seed=run.seed, method=method, **facts)
         confidence = {split: scored.confidence for split, scored in splits.items()}
         save_evaluation(root / paths.score(run.name, run.seed, method), confidence, one, one, settings)
-        folder, guarantees = root / paths.thresholds(run.name, run.seed, method), thresholds(val, calibration, test, targets)
+        folder, guarantees = root / paths.thresholds(run.name, run.seed, method), guaranteed_thresholds(val, calibration, test, targets)
         save_thresholds(folder, reliability(val, test, one.scale, how), guarantees)
         replicates = bootstrap(test.confidence, run.correct, resamples=200, seed=0)
         save_replicates(root / paths.replicates(run.name, run.seed, method), replicates)

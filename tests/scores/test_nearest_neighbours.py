@@ -32,20 +32,20 @@ def digits_run(runs: dict[str, Run]) -> Run:
 
 def training_without(run: Run, label: int) -> Run:
     train = run.dataset.splits["train"]
-    kept = train[run.dataset.labels[train] != label]
-    return replace(run, dataset=replace(run.dataset, splits={**run.dataset.splits, "train": kept}))
+    remaining = train[run.dataset.labels[train] != label]
+    return replace(run, dataset=replace(run.dataset, splits={**run.dataset.splits, "train": remaining}))
 
 
 def features(run: Run, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """float64 (places that count, d), and their labels"""
+    """Return the features of the labelled samples or pixels, float64 (n, d), and their labels."""
     images, labels = run.dataset.split(split)
-    counted = labelled(labels, run.dataset.void)
+    is_labelled = labelled(labels, run.dataset.void)
     maps = map_images(run.classifier.encode, images, run.dataset, CPU, "features")
-    return np.moveaxis(maps, 1, -1)[counted].astype(np.float64), labels[counted]
+    return np.moveaxis(maps, 1, -1)[is_labelled].astype(np.float64), labels[is_labelled]
 
 
-def brute_force(run: Run, neighbour: int, every: int, alpha: float = 0, k: int = 0) -> np.ndarray:
-    """Jiang et al. 2018, for every EVERY-th place, with all training places as reference points but outliers."""
+def brute_force(run: Run, neighbour: int, step: int, alpha: float = 0, k: int = 0) -> np.ndarray:
+    """Compute Trust Score (Jiang et al. 2018) of step `step`-th prediction, with all training points but outliers as reference points."""
     (queries, _), (points, labels) = features(run, "test"), features(run, "train")
     if alpha:
         dense = np.zeros(len(points), bool)
@@ -54,7 +54,7 @@ def brute_force(run: Run, neighbour: int, every: int, alpha: float = 0, k: int =
             radius = np.sort(cdist(own, own), axis=1)[:, k - 1]
             dense[labels == label] = radius <= np.quantile(radius, 1 - alpha)
         points, labels = points[dense], labels[dense]
-    distances, predicted = cdist(queries[::every], points), run.predicted[::every]
+    distances, predicted = cdist(queries[::step], points), run.predicted[::step]
     to_class = np.full((len(distances), len(run.dataset.classes)), np.inf)
     for label in np.unique(labels):
         to_class[:, label] = np.sort(distances[:, labels == label], axis=1)[:, neighbour - 1]
@@ -64,18 +64,18 @@ def brute_force(run: Run, neighbour: int, every: int, alpha: float = 0, k: int =
 
 
 @pytest.mark.parametrize("neighbour", [1, 2, 5])
-@pytest.mark.parametrize(("task", "every"), [("digits", 1), ("segmentation", 8)])
-def test_trust_score_is_its_definition(runs: dict[str, Run], task: str, every: int, neighbour: int):
-    got = trust_score(runs[task], neighbour=neighbour, samples_per_class=ALL)[::every]
-    assert got == pytest.approx(brute_force(runs[task], neighbour, every), rel=1e-3)
+@pytest.mark.parametrize(("task", "step"), [("digits", 1), ("segmentation", 8)])
+def test_trust_score_is_its_definition(runs: dict[str, Run], task: str, step: int, neighbour: int):
+    got = trust_score(runs[task], neighbour=neighbour, samples_per_class=ALL)[::step]
+    assert got == pytest.approx(brute_force(runs[task], neighbour, step), rel=1e-3)
 
 
 @pytest.mark.parametrize(("alpha", "k"), [(0.1, 10), (0.5, 2), (0.9, 3)])
-@pytest.mark.parametrize(("task", "every"), [("digits", 1), ("segmentation", 8)])
-def test_outliers_of_a_class_are_left_out(runs: dict[str, Run], task: str, every: int, alpha: float, k: int):
-    got = trust_score(runs[task], samples_per_class=ALL, alpha=alpha, k=k)[::every]
-    assert got == pytest.approx(brute_force(runs[task], 1, every, alpha, k), rel=1e-3)
-    assert not np.allclose(got, trust_score(runs[task], samples_per_class=ALL)[::every])
+@pytest.mark.parametrize(("task", "step"), [("digits", 1), ("segmentation", 8)])
+def test_outliers_of_a_class_are_left_out(runs: dict[str, Run], task: str, step: int, alpha: float, k: int):
+    got = trust_score(runs[task], samples_per_class=ALL, alpha=alpha, k=k)[::step]
+    assert got == pytest.approx(brute_force(runs[task], 1, step, alpha, k), rel=1e-3)
+    assert not np.allclose(got, trust_score(runs[task], samples_per_class=ALL)[::step])
 
 
 def test_a_class_smaller_than_k_or_of_one_sample_is_filtered_too(digits_run: Run):
@@ -85,16 +85,16 @@ def test_a_class_smaller_than_k_or_of_one_sample_is_filtered_too(digits_run: Run
 
 
 @pytest.mark.parametrize("neighbour", [1, 3, 50])
-@pytest.mark.parametrize(("task", "every"), [("digits", 1), ("segmentation", 8)])
+@pytest.mark.parametrize(("task", "step"), [("digits", 1), ("segmentation", 8)])
 def test_knn_is_minus_the_distance_to_the_kth_nearest_training_sample_of_length_one(
-    runs: dict[str, Run], task: str, every: int, neighbour: int
+    runs: dict[str, Run], task: str, step: int, neighbour: int
 ):
     both = (features(runs[task], name)[0] for name in ("test", "train"))
     queries, points = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12) for rows in both)
-    expected = -np.sort(cdist(queries[::every], points), axis=1)[:, neighbour - 1]
+    expected = -np.sort(cdist(queries[::step], points), axis=1)[:, neighbour - 1]
     # Of two points that are closer to each other than float32 tells, either may be the one.
     precision = 2 * float(np.finfo(np.float32).eps) ** 0.5
-    assert knn(runs[task], neighbour=neighbour, samples_per_class=ALL)[::every] == pytest.approx(expected, abs=precision)
+    assert knn(runs[task], neighbour=neighbour, samples_per_class=ALL)[::step] == pytest.approx(expected, abs=precision)
 
 
 def test_knn_looks_at_no_prediction_and_no_test_label(digits_run: Run):
@@ -117,7 +117,7 @@ def test_the_number_of_distances_at_once_does_not_change_the_score(
     runs: dict[str, Run], task: str, pairs: int, monkeypatch: pytest.MonkeyPatch
 ):
     expected = trust_score(runs[task], samples_per_class=5)
-    monkeypatch.setattr(_neighbours, "PAIRS", pairs)
+    monkeypatch.setattr(_neighbours, "MAX_DISTANCES", pairs)
     assert trust_score(runs[task], samples_per_class=5) == pytest.approx(expected, rel=1e-3)
 
 

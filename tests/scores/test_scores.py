@@ -1,4 +1,4 @@
-"""Every confidence score on trained networks: what all of them promise, and each against its definition."""
+"""Every confidence score on trained networks: the contract of all scores, and each score against its definition."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,7 +37,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]
 
 @pytest.fixture
 def runs(trained: dict[str, Run]) -> dict[str, Run]:
-    """Afresh: nothing is loaded yet."""
+    """Fresh runs, which have loaded nothing yet."""
     return {task: replace(run) for task, run in trained.items()}
 
 
@@ -47,8 +47,8 @@ def digits_run(runs: dict[str, Run]) -> Run:
 
 
 def stored_logits(run: Run) -> np.ndarray:
-    """float64 (n, classes) of the places that count"""
-    return np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.counted].astype(np.float64)
+    """Return the logits of the labelled predictions, float64 (n, classes)."""
+    return np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.is_labelled].astype(np.float64)
 
 
 @both_tasks
@@ -57,8 +57,8 @@ def test_every_score_gives_one_finite_number_a_prediction_and_changes_nothing(ru
     run, score = runs[task], find("scores", name)
     before = state(run.classifier)
     confidence = score(run)
-    places = run.dataset.split("test")[1]
-    expected = len(places) if task == "digits" else np.sum(places != run.dataset.void)
+    labels = run.dataset.split("test")[1]
+    expected = len(labels) if task == "digits" else np.sum(labels != run.dataset.void)
     assert confidence.shape == (expected,) == run.correct.shape
     assert confidence.dtype.kind == "f"
     assert np.isfinite(confidence).all()
@@ -81,13 +81,13 @@ def test_only_tcp_is_an_oracle():
 
 @pytest.mark.parametrize("chunk", [2**20, 1])
 @both_tasks
-def test_places_come_in_the_order_of_the_labels(runs: dict[str, Run], task: str, chunk: int, monkeypatch: pytest.MonkeyPatch):
+def test_predictions_are_in_the_order_of_the_labels(runs: dict[str, Run], task: str, chunk: int, monkeypatch: pytest.MonkeyPatch):
     run, maps = runs[task], runs[task].dataset.split("test")[1]
-    monkeypatch.setattr(run_module, "CHUNK", chunk)
-    assert np.array_equal(run.over_logits(lambda logits, labels: labels), run.labels)
-    assert np.array_equal(run.over_logits(lambda logits, labels: logits.argmax(1)), run.predicted)
-    assert np.array_equal(run.over_images(lambda images, labels: labels, maps), run.labels)
-    assert np.mean(run.over_images(lambda images: run.classifier(images).argmax(1)) == run.predicted) > 0.999
+    monkeypatch.setattr(run_module, "PREDICTIONS_PER_CHUNK", chunk)
+    assert np.array_equal(run.map_logits(lambda logits, labels: labels), run.labels)
+    assert np.array_equal(run.map_logits(lambda logits, labels: logits.argmax(1)), run.predicted)
+    assert np.array_equal(run.map_images(lambda images, labels: labels, maps), run.labels)
+    assert np.mean(run.map_images(lambda images: run.classifier(images).argmax(1)) == run.predicted) > 0.999
     assert np.array_equal(run.labels, [label for label in maps.ravel() if label != run.dataset.void])
 
 
@@ -109,7 +109,7 @@ def test_scores_of_the_softmax_are_their_definitions(runs: dict[str, Run], task:
     assert (tcp(run)[~run.correct] <= 0.5).all()
 
 
-def test_sure_predictions_that_tie_in_float32_are_told_apart(digits_run: Run, tmp_path: Path):
+def test_confident_predictions_that_tie_in_float32_have_different_scores(digits_run: Run, tmp_path: Path):
     """Gaps between the first logit and the others of 20 to 33; in float32 all these probabilities are 1."""
     gaps = np.linspace(20, 33, len(digits_run.labels))
     logits = np.where(np.arange(10) == 0, gaps[:, None], 0)

@@ -1,4 +1,4 @@
-"""Scores of the logits that fit a number on validation data: to the best one, on nothing else."""
+"""Scores of the logits with one fitted parameter: it is the best one on validation data, and depends on nothing else."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +13,7 @@ from confidnet_core.config.registry import find
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.scores.log_odds import log_odds
 from confidnet_core.scores.max_logit_pnorm import best_order, max_logit_pnorm
-from confidnet_core.scores.temperature import RANGE, best_temperature, temperature
+from confidnet_core.scores.temperature import TEMPERATURE_RANGE, best_temperature, temperature
 from confidnet_core.scoring import run as run_module
 from confidnet_core.scoring.run import Run
 
@@ -41,15 +41,15 @@ def test_the_temperature_that_made_the_labels_is_found(true: float):
 
 def test_no_other_temperature_has_a_smaller_cross_entropy():
     logits, labels = drawn(500, 3.0)
-    found = best_temperature(logits, labels)
-    losses = [torch.nn.functional.cross_entropy(logits / (found * factor), labels).item() for factor in (0.99, 1, 1.01)]
+    best = best_temperature(logits, labels)
+    losses = [torch.nn.functional.cross_entropy(logits / (best * factor), labels).item() for factor in (0.99, 1, 1.01)]
     assert losses[1] == min(losses)
 
 
 def test_a_classifier_without_an_error_has_a_temperature_near_0_and_one_without_a_success_the_largest():
     logits = 5 * torch.eye(4, dtype=torch.float64)
-    assert RANGE[0] < best_temperature(logits, torch.arange(4)) < 0.1
-    assert best_temperature(logits, (torch.arange(4) + 1) % 4) == pytest.approx(RANGE[1], rel=1e-2)
+    assert TEMPERATURE_RANGE[0] < best_temperature(logits, torch.arange(4)) < 0.1
+    assert best_temperature(logits, (torch.arange(4) + 1) % 4) == pytest.approx(TEMPERATURE_RANGE[1], rel=1e-2)
 
 
 def test_temperature_scaling_undoes_a_scale_of_all_logits(runs: dict[str, Run], tmp_path: Path):
@@ -62,26 +62,26 @@ def test_temperature_scaling_undoes_a_scale_of_all_logits(runs: dict[str, Run], 
 @pytest.mark.parametrize("task", ["digits", "segmentation"])
 def test_temperature_scaled_confidence_is_mcp_of_the_scaled_logits(task: str, runs: dict[str, Run]):
     run = runs[task]
-    logits = np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.counted].astype(float)
-    scaled = logits / best_temperature(*run.validation.some_logits())
+    logits = np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.is_labelled].astype(float)
+    scaled = logits / best_temperature(*run.validation.subsample_logits())
     probability = (np.exp(scaled) / np.exp(scaled).sum(1, keepdims=True)).max(1)
     assert 1 / (1 + np.exp(-temperature(run))) == pytest.approx(probability, abs=1e-9)
 
 
-@pytest.mark.parametrize("most", [1, 7, 100, 10**6])
+@pytest.mark.parametrize("max_samples", [1, 7, 100, 10**6])
 @pytest.mark.parametrize("chunk", [1, 300, 10**6])
 @pytest.mark.parametrize("task", ["digits", "segmentation"])
-def test_some_logits_are_those_of_places_evenly_apart(
-    task: str, most: int, chunk: int, runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch
+def test_subsampled_logits_are_evenly_spaced(
+    task: str, max_samples: int, chunk: int, runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(run_module, "CHUNK", chunk)
+    monkeypatch.setattr(run_module, "PREDICTIONS_PER_CHUNK", chunk)
     run = runs[task].validation
-    everything = np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.counted]
-    every = -(-len(everything) // most)
-    logits, labels = run.some_logits(most)
-    assert len(labels) <= most
-    np.testing.assert_array_equal(logits, everything[::every])
-    np.testing.assert_array_equal(labels, run.labels[::every])
+    everything = np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.is_labelled]
+    step = -(-len(everything) // max_samples)
+    logits, labels = run.subsample_logits(max_samples)
+    assert len(labels) <= max_samples
+    np.testing.assert_array_equal(logits, everything[::step])
+    np.testing.assert_array_equal(labels, run.labels[::step])
 
 
 def pnorm(logits: np.ndarray, order: int) -> np.ndarray:
@@ -103,12 +103,12 @@ def test_the_order_with_the_least_aurc_is_chosen():
     assert best_order(torch.from_numpy(logits), torch.from_numpy(labels)) == 1 + int(np.argmin(risks))
 
 
-def test_where_the_softmax_is_right_it_stays():
+def test_mcp_stays_where_no_norm_is_better():
     logits, labels = drawn(20_000, 1.0)
     assert best_order(logits, labels) is None
 
 
-def test_the_norm_mends_a_classifier_whose_mcp_ranks_badly_on_data_that_it_was_not_fitted_on(runs: dict[str, Run], tmp_path: Path):
+def test_the_norm_repairs_a_classifier_whose_mcp_ranks_badly_on_other_data(runs: dict[str, Run], tmp_path: Path):
     run = runs["digits"]
     (validation, val_labels), (test, test_labels) = (broken(len(part.labels), seed) for seed, part in enumerate((run.validation, run)))
     labels = np.array(run.dataset.labels)

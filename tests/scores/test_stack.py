@@ -1,4 +1,4 @@
-"""The stack: what it sees, by brute force; that it is a logistic regression of it; and what it is where that would be worse."""
+"""The stack: its inputs, by brute force; that it is a logistic regression of them; and its fallback where the regression is worse."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +14,7 @@ from small import CPU, trained_runs, without_test
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.inference import map_images
 from confidnet_core.scores.log_odds import log_odds
-from confidnet_core.scores.stack import LOG_ODDS, PARTS, apply, choose, stack, stack_inputs
+from confidnet_core.scores.stack import FOLDS, LOG_ODDS_COLUMNS, apply_regression, choose_regression, stack, stack_inputs
 from confidnet_core.scores.tta import tta
 from confidnet_core.scoring.run import Run
 
@@ -31,13 +31,13 @@ def logits(run: Run) -> np.ndarray:
 
 
 def odds(maps: np.ndarray) -> np.ndarray:
-    """log(p / (1 - p)) of the largest softmax probability over the second axis"""
+    """Return log(p / (1 - p)) of the largest softmax probability over the second axis."""
     ordered = np.sort(maps, axis=1)
     return ordered[:, -1] - np.log(np.exp(ordered[:, :-1]).sum(axis=1))
 
 
 def distances(run: Run) -> np.ndarray:
-    """To the nearest training sample of the predicted and of another class, by brute force."""
+    """Return the log-distances to the nearest training sample of the predicted and of another class, by brute force."""
     images, labels = run.dataset.split("train")
     points, queries = (map_images(run.classifier.encode, part, run.dataset, CPU, "") for part in (images, run.images))
     pairs, same = cdist(queries.astype(float), points.astype(float)), run.predicted[:, None] == labels
@@ -49,24 +49,24 @@ def by_hand(train: np.ndarray, correct: np.ndarray, test: np.ndarray) -> np.ndar
 
 
 def by_brute_force(run: Run) -> np.ndarray:
-    columns = [odds(logits(run))[run.counted], tta(run)]
+    columns = [odds(logits(run))[run.is_labelled], tta(run)]
     return np.column_stack(columns if run.dataset.is_segmentation else [*columns, distances(run)])
 
 
 @pytest.mark.parametrize("kind", ["digits", "segmentation"])
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_it_sees_mcp_other_views_and_for_classes_the_distances_to_training_samples(runs: dict[str, Run], kind: str, split: str):
+def test_the_inputs_are_mcp_other_views_and_for_classification_distances_to_training_samples(runs: dict[str, Run], kind: str, split: str):
     run = runs[kind]
-    found = stack_inputs(run, split, samples_per_class=10**6, shift=0.04)
-    assert np.abs(found - by_brute_force(run.on(split))).max() < 1e-4
+    inputs = stack_inputs(run, split, samples_per_class=10**6, shift=0.04)
+    assert np.abs(inputs - by_brute_force(run.on_split(split))).max() < 1e-4
 
 
 def test_it_is_a_logistic_regression_on_validation_data(runs: dict[str, Run]):
     run = runs["digits"]
     val, test = (by_brute_force(part) for part in (run.validation, run))
-    found = stack(run, samples_per_class=10**6)
-    assert not np.allclose(found, log_odds(run))  # it was better
-    assert np.abs(found - by_hand(val, run.validation.correct, test)).max() < 1e-3
+    confidence = stack(run, samples_per_class=10**6)
+    assert not np.allclose(confidence, log_odds(run))  # it was better
+    assert np.abs(confidence - by_hand(val, run.validation.correct, test)).max() < 1e-3
 
 
 @pytest.mark.parametrize("kind", ["digits", "segmentation"])
@@ -92,21 +92,21 @@ def quality(confidence: np.ndarray, correct: np.ndarray) -> float:
 
 def test_a_column_that_tells_more_is_used():
     inputs, correct = simulated(informative=1.0)
-    assert quality(apply(choose(inputs, correct), inputs), correct) > quality(inputs[:, 0], correct) + 0.05
+    assert quality(apply_regression(choose_regression(inputs, correct), inputs), correct) > quality(inputs[:, 0], correct) + 0.05
 
 
-@pytest.mark.parametrize("column", LOG_ODDS)
+@pytest.mark.parametrize("column", LOG_ODDS_COLUMNS)
 def test_one_that_harms_on_the_other_parts_leaves_the_better_log_odds(column: int):
     inputs, correct = simulated(informative=0.0)
-    part = np.arange(len(correct)) * PARTS // len(correct)
+    part = np.arange(len(correct)) * FOLDS // len(correct)
     inputs[:, 2] = np.where(correct, 1.0, -1.0) * np.where(part % 2, 3, -3)  # what it says turns round from part to part
     inputs[:, :2] = inputs[:, [column, 1 - column]]
     assert quality(inputs[:, column], correct) > quality(inputs[:, 1 - column], correct)
-    assert np.array_equal(apply(choose(inputs, correct), inputs), inputs[:, column])
+    assert np.array_equal(apply_regression(choose_regression(inputs, correct), inputs), inputs[:, column])
 
 
 @pytest.mark.parametrize("errors", [0, 1, 50])
 def test_too_few_errors_or_successes_to_fit_leave_the_better_log_odds(errors: int):
     inputs, correct = np.random.default_rng(0).normal(size=(50, 4)), np.arange(50) >= errors
-    better = max(LOG_ODDS, key=lambda column: quality(inputs[:, column], correct) or 0.0)
-    assert np.array_equal(apply(choose(inputs, correct), inputs), inputs[:, better])
+    better = max(LOG_ODDS_COLUMNS, key=lambda column: quality(inputs[:, column], correct) or 0.0)
+    assert np.array_equal(apply_regression(choose_regression(inputs, correct), inputs), inputs[:, better])

@@ -1,4 +1,4 @@
-"""Other views of an image: what they show, how their answers lie on the image again, and that the score is the mean of these answers."""
+"""Augmented views of an image: what they show, how their values are moved back to the image, and that the score is their mean."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from small_params import replace
 
 from confidnet_core.config.recipes import Augmentation
 from confidnet_core.networks.inference import map_images
-from confidnet_core.scores._views import View, views
+from confidnet_core.scores._views import View, augmented_views
 from confidnet_core.scores.log_odds import log_odds
 from confidnet_core.scores.tta import tta
 from confidnet_core.scoring.run import Run
@@ -49,7 +49,7 @@ def test_a_view_is_mirrored_then_moved_and_repeats_the_edge(view: View, shown: l
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize(("down", "right"), [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (2, -1)])
-def test_what_is_said_of_a_view_comes_back_to_the_pixels_that_it_shows(mirrored: bool, down: int, right: int):
+def test_values_of_a_view_are_moved_back_to_the_pixels_that_it_shows(mirrored: bool, down: int, right: int):
     view, maps = View(mirrored, down, right), torch.arange(42.0).reshape(6, 7)
     back, shown = view.undo(view.apply(maps)), set(view.apply(maps).flatten().tolist())
     visible = torch.tensor([[value in shown for value in row] for row in maps.tolist()])
@@ -59,16 +59,19 @@ def test_what_is_said_of_a_view_comes_back_to_the_pixels_that_it_shows(mirrored:
 
 def test_views_are_mirrored_only_for_a_classifier_that_was(runs: dict[str, Run]):
     run = runs["segmentation"]  # 32 rows
-    assert views(run, 0.04) == [View(down=1), View(down=-1), View(right=1), View(right=-1)]
-    assert views(run, 0.125)[0] == View(down=4)
-    assert views(run, 0.001)[0] == View(down=1)
-    assert views(run, 0) == []
-    assert views(flipping(run), 0) == [View(mirrored=True)]
-    assert views(flipping(run), 0.04) == [View(mirrored=True), *(replace(one, mirrored=True) for one in views(run, 0.04))]
+    assert augmented_views(run, 0.04) == [View(down=1), View(down=-1), View(right=1), View(right=-1)]
+    assert augmented_views(run, 0.125)[0] == View(down=4)
+    assert augmented_views(run, 0.001)[0] == View(down=1)
+    assert augmented_views(run, 0) == []
+    assert augmented_views(flipping(run), 0) == [View(mirrored=True)]
+    assert augmented_views(flipping(run), 0.04) == [
+        View(mirrored=True),
+        *(replace(view, mirrored=True) for view in augmented_views(run, 0.04)),
+    ]
 
 
-def seen(run: Run, view: View) -> np.ndarray:
-    """Log-odds that the classifier gives to its own predictions when it sees the view, pixel by pixel: log p - log(1 - p)."""
+def log_odds_on_view(run: Run, view: View) -> np.ndarray:
+    """Return the log-odds, log p - log(1 - p), that the classifier gives on the view to its own predictions, pixel by pixel."""
     logits = map_images(lambda images: run.classifier(view.apply(images)), run.images, run.dataset, CPU, "").astype(np.float64)
     probability = np.exp(logits - logits.max(1, keepdims=True))
     probability = np.moveaxis(probability / probability.sum(1, keepdims=True), 1, -1)
@@ -76,21 +79,21 @@ def seen(run: Run, view: View) -> np.ndarray:
         chosen = probability[np.arange(len(logits)), run.predicted]
         return np.log(chosen) - np.log1p(-chosen)
     height, width = run.images.shape[2:]
-    found = np.empty(run.predicted_maps.shape)
-    for image, y, x in np.ndindex(found.shape):
-        place = (min(max(y + view.down, 0), height - 1), min(max((width - 1 - x if view.mirrored else x) + view.right, 0), width - 1))
-        shows = view.apply(torch.tensor(run.predicted_maps[image]))[place]  # beyond the edge, the prediction of what the edge shows
-        found[image, y, x] = probability[image, *place, int(shows)]
-    return (np.log(found) - np.log1p(-found))[run.counted]
+    probabilities = np.empty(run.predicted_maps.shape)
+    for image, y, x in np.ndindex(probabilities.shape):
+        position = (min(max(y + view.down, 0), height - 1), min(max((width - 1 - x if view.mirrored else x) + view.right, 0), width - 1))
+        shows = view.apply(torch.tensor(run.predicted_maps[image]))[position]  # beyond the edge, the prediction of what the edge shows
+        probabilities[image, y, x] = probability[image, *position, int(shows)]
+    return (np.log(probabilities) - np.log1p(-probabilities))[run.is_labelled]
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("kind", ["digits", "segmentation"])
 def test_the_score_is_the_mean_log_odds_of_the_prediction_over_the_image_and_its_views(runs: dict[str, Run], kind: str, mirrored: bool):
     run = flipping(runs[kind]) if mirrored else runs[kind]
-    wanted = np.mean([seen(run, view) for view in [View(), *views(run, 0.1)]], axis=0)
-    assert np.abs(tta(run, shift=0.1) - wanted).max() < 1e-3
-    assert not np.allclose(wanted, log_odds(run), atol=0.1)
+    expected = np.mean([log_odds_on_view(run, view) for view in [View(), *augmented_views(run, 0.1)]], axis=0)
+    assert np.abs(tta(run, shift=0.1) - expected).max() < 1e-3
+    assert not np.allclose(expected, log_odds(run), atol=0.1)
 
 
 def test_without_views_it_is_mcp(runs: dict[str, Run]):

@@ -12,7 +12,7 @@ from small import answering, small_digits, trained_runs
 from small_params import VALID, load, replace
 
 from confidnet_core.config.registry import marks, names
-from confidnet_core.data import SCORED, save_dataset
+from confidnet_core.data import SCORED_SPLITS, save_dataset
 from confidnet_core.files import read_json
 from confidnet_core.scores.ensemble import ensemble
 from confidnet_core.scores.ensemble_probability import ensemble_probability
@@ -23,7 +23,7 @@ from confidnet_core.scoring.ensembles import save_ensembles
 from confidnet_core.scoring.run import Run, load_run
 from stages import ensemble as stage
 
-ASKED = {"mcp": None, "ensemble": "predictive_entropy", "ensemble_probability": "probability_of_predicted"}
+QUANTITY_OF_METHOD = {"mcp": None, "ensemble": "predictive_entropy", "ensemble_probability": "probability_of_predicted"}
 both_tasks = pytest.mark.parametrize("task", ["digits", "segmentation"])
 
 
@@ -35,31 +35,31 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]
 
 
 def of_seeds(trained: Run, folder: Path, seeds: list[int]) -> list[Run]:
-    """Runs of these seeds whose answers are the trained one's with noise, and the ensemble of them."""
+    """Return runs of these seeds, whose logits are those of the trained run with noise, and store their ensemble."""
     runs, stored = [], {split: np.load(trained.predictions / split / "logits.npy") for split in ("test", "val")}
     for seed in seeds:
         rng = np.random.default_rng(seed)
         test, val = (logits + rng.normal(0, 2, logits.shape) for logits in stored.values())
         run = answering(trained, test, folder / "predictions" / f"seed{seed}", val)
         runs.append(replace(run, seed=seed, ensembles=folder / "ensembles"))
-    save_ensembles(folder / "ensembles", ASKED, seeds, folder / "predictions", trained.dataset)
+    save_ensembles(folder / "ensembles", QUANTITY_OF_METHOD, seeds, folder / "predictions", trained.dataset)
     return runs
 
 
 def mean_softmax(runs: list[Run]) -> np.ndarray:
-    """float64 (n, classes), over all places at once"""
-    logits = [np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.counted].astype(np.float64) for run in runs]
-    return np.mean([softmax(one, axis=1) for one in logits], axis=0)
+    """Return the mean softmax of all labelled predictions, float64 (n, classes)."""
+    logits = [np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.is_labelled].astype(np.float64) for run in runs]
+    return np.mean([softmax(seed_logits, axis=1) for seed_logits in logits], axis=0)
 
 
 @pytest.mark.parametrize("chunk", [2**20, 1])
-@pytest.mark.parametrize("split", SCORED)
+@pytest.mark.parametrize("split", SCORED_SPLITS)
 @both_tasks
 def test_the_scores_are_those_of_the_mean_of_the_softmaxes(
     trained: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, split: str, chunk: int
 ):
-    monkeypatch.setattr(ensembles, "CHUNK", chunk)
-    runs = [run.on(split) for run in of_seeds(trained[task], tmp_path, [4, 0, 7])]
+    monkeypatch.setattr(ensembles, "PREDICTIONS_PER_CHUNK", chunk)
+    runs = [run.on_split(split) for run in of_seeds(trained[task], tmp_path, [4, 0, 7])]
     mean = mean_softmax(runs)
     if split != "calibration":  # where `answering` gives all seeds the same logits
         assert not np.array_equal(runs[0].predicted, runs[1].predicted)
@@ -69,10 +69,10 @@ def test_the_scores_are_those_of_the_mean_of_the_softmaxes(
         assert ensemble(run).shape == ensemble_probability(run).shape == run.labels.shape
 
 
-def test_seeds_that_answer_alike_are_as_sure_as_one(trained: dict[str, Run], tmp_path: Path):
+def test_seeds_with_equal_logits_are_as_confident_as_one(trained: dict[str, Run], tmp_path: Path):
     logits = np.load(trained["digits"].predictions / trained["digits"].split / "logits.npy")
     first, _ = (answering(trained["digits"], logits, tmp_path / f"predictions/seed{seed}") for seed in (0, 1))
-    save_ensembles(tmp_path / "ensembles", ASKED, [0, 1], tmp_path / "predictions", first.dataset)
+    save_ensembles(tmp_path / "ensembles", QUANTITY_OF_METHOD, [0, 1], tmp_path / "predictions", first.dataset)
     run = replace(first, ensembles=tmp_path / "ensembles")
     assert ensemble(run) == pytest.approx(entropy(run), abs=1e-12)
     assert ensemble_probability(run) == pytest.approx(mcp(run), rel=1e-12)
@@ -121,7 +121,9 @@ def test_a_score_that_asks_for_another_quantity_is_refused(trained: dict[str, Ru
 
 def test_the_scores_say_themselves_that_they_need_it():
     asked = marks("scores", names("scores"), "over_seeds")
-    assert {name: quantity for name, quantity in asked.items() if quantity} == {name: ASKED[name] for name in asked if ASKED.get(name)}
+    assert {name: quantity for name, quantity in asked.items() if quantity} == {
+        name: QUANTITY_OF_METHOD[name] for name in asked if QUANTITY_OF_METHOD.get(name)
+    }
 
 
 @pytest.mark.parametrize(
@@ -142,8 +144,8 @@ def test_the_stage_stores_what_the_listed_scores_ask_for(trained: dict[str, Run]
     clean.chdir(trained["digits"].models.parents[2])
     params = load(tmp_path, VALID | {"methods": {"mcp": {}, "ensemble": {}}, "seeds": [0, 1]})
     benchmark = trained["digits"].benchmark
-    kept = ensemble(trained["digits"]), digests(Path("data/ensembles/digits/ensemble"))
+    confidence, files = ensemble(trained["digits"]), digests(Path("data/ensembles/digits/ensemble"))
     stage.main(replace(params, benchmarks={"digits": benchmark}), "digits")
-    assert sorted(digests(Path("data/ensembles/digits"))) == sorted(["mcp/facts.json", *(f"ensemble/{name}" for name in kept[1])])
-    assert digests(Path("data/ensembles/digits/ensemble")) == kept[1]
-    assert np.array_equal(ensemble(load_run("digits", benchmark, 0, "ensemble", ())), kept[0])
+    assert sorted(digests(Path("data/ensembles/digits"))) == sorted(["mcp/facts.json", *(f"ensemble/{name}" for name in files)])
+    assert digests(Path("data/ensembles/digits/ensemble")) == files
+    assert np.array_equal(ensemble(load_run("digits", benchmark, 0, "ensemble", ())), confidence)

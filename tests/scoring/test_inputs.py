@@ -13,7 +13,7 @@ from confidnet_core.files import read_json, write_json
 from confidnet_core.scores.confidnet import confidnet
 from confidnet_core.scores.mc_dropout import mc_dropout
 from confidnet_core.scores.mcp import mcp
-from confidnet_core.scoring.inputs import declared, save_inputs
+from confidnet_core.scoring.inputs import declared_inputs, save_inputs
 from confidnet_core.scoring.reads import READABLE
 from confidnet_core.scoring.run import Run
 
@@ -74,7 +74,7 @@ def test_a_file_that_is_missing_is_named(stored, digits_run: Run):
 def test_a_word_that_names_nothing_is_refused_with_the_nearest_one(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(mcp, "reads", ("sample",), raising=False)
     with pytest.raises(ValueError, match=r"scores/mcp\.py has reads 'sample'; did you mean samples\?"):
-        declared(["mcp"])
+        declared_inputs(["mcp"])
 
 
 @pytest.mark.parametrize(("score", "word"), [(mc_dropout, "samples"), (confidnet, "finetune")])
@@ -87,7 +87,7 @@ def test_a_score_that_reads_what_it_does_not_declare_is_refused(score: Callable,
 @pytest.mark.parametrize("name", names("scores"))
 def test_every_score_works_with_what_it_declares_and_needs_all_of_it(name: str, digits_run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CONFIDNET_DEVICE", "cpu")
-    score, reads = find("scores", name), declared([name])[name]
+    score, reads = find("scores", name), declared_inputs([name])[name]
     assert len(score(replace(digits_run, method=name, reads=reads))) == len(digits_run.labels)
     for word in reads:
         with pytest.raises(ValueError, match=f"reads {word}, but does not declare it"):

@@ -17,7 +17,7 @@ from confidnet_core.data import save_dataset
 from confidnet_core.files import read_json
 from confidnet_core.networks.confidnet import set_dropout
 from confidnet_core.scores.entropy import entropy
-from confidnet_core.scoring.mc_dropout import QUANTITIES, sample, save_samples
+from confidnet_core.scoring.mc_dropout import DROPOUT_QUANTITIES, sample_dropout, save_samples
 from confidnet_core.scoring.run import Run, load_run
 from stages import sample as stage
 from stages import train_baseline
@@ -33,7 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
 
 
 def sampled(run: Run, passes: int = 3, seed: int = 0, split: str = "test") -> dict[str, np.ndarray]:
-    return sample(run.classifier, run.dataset, split, replace(MC_DROPOUT, passes=passes), seed, CPU)
+    return sample_dropout(run.classifier, run.dataset, split, replace(MC_DROPOUT, passes=passes), seed, CPU)
 
 
 @both_tasks
@@ -43,17 +43,19 @@ def test_the_quantities_are_those_of_separate_passes(runs: dict[str, Run], task:
     set_dropout(run.classifier, True)
     torch.manual_seed(5)
     with torch.inference_mode():  # one batch holds all test images, so that the draws come in the same order
-        passes = [run.over_images(lambda images: run.classifier(images).softmax(1).movedim(1, -1)) for _ in range(4)]
+        passes = [run.map_images(lambda images: run.classifier(images).softmax(1).movedim(1, -1)) for _ in range(4)]
     set_dropout(run.classifier, False)
     assert not np.array_equal(passes[0], passes[1])
     mean = np.mean(passes, axis=0, dtype=np.float64)
     assert got["predictive_entropy"] == pytest.approx(scipy_entropy(mean, axis=1), abs=1e-5)
-    assert got["expected_entropy"] == pytest.approx(np.mean([scipy_entropy(one, axis=1) for one in passes], axis=0), abs=1e-5)
+    assert got["expected_entropy"] == pytest.approx(
+        np.mean([scipy_entropy(probabilities, axis=1) for probabilities in passes], axis=0), abs=1e-5
+    )
     assert got["largest_mean_probability"] == pytest.approx(mean.max(axis=1), abs=1e-6)
-    assert tuple(got) == QUANTITIES and all(values.shape == run.labels.shape for values in got.values())
+    assert tuple(got) == DROPOUT_QUANTITIES and all(values.shape == run.labels.shape for values in got.values())
 
 
-def test_the_scores_are_the_stored_quantities_with_the_surest_highest(runs: dict[str, Run]):
+def test_the_scores_are_the_stored_quantities_with_the_most_confident_highest(runs: dict[str, Run]):
     run = runs["digits"].validation
     stored = sampled(run, split="val")
     disagreement = stored["predictive_entropy"] - stored["expected_entropy"]
@@ -72,7 +74,7 @@ def test_the_scores_are_the_stored_quantities_with_the_surest_highest(runs: dict
 def test_the_precision_is_that_asked_for(runs: dict[str, Run], task: str):
     run = runs[task]
     exact, fast = (
-        sample(run.classifier, run.dataset, "test", McDropout(passes=2, precision=word), 0, CPU)["predictive_entropy"]
+        sample_dropout(run.classifier, run.dataset, "test", McDropout(passes=2, precision=word), 0, CPU)["predictive_entropy"]
         for word in ("fp32", "bf16")
     )
     assert 0 < np.abs(fast - exact).mean() < 0.02  # of the same draws; those of two seeds differ by 0.1 and 0.3
@@ -100,9 +102,9 @@ def test_it_approaches_the_plain_entropy_as_the_rate_falls(tmp_path: Path, monke
     for part in run.classifier.modules():
         if isinstance(part, _DropoutNd):
             part.p = 1e-9
-    found = sampled(run)
-    assert -found["predictive_entropy"] == pytest.approx(entropy(run), abs=1e-5)
-    assert found["expected_entropy"] == pytest.approx(found["predictive_entropy"], abs=1e-6)
+    quantities = sampled(run)
+    assert -quantities["predictive_entropy"] == pytest.approx(entropy(run), abs=1e-5)
+    assert quantities["expected_entropy"] == pytest.approx(quantities["predictive_entropy"], abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -134,5 +136,5 @@ def test_the_stage_samples_all_splits_once_or_says_why_not(
     assert sorted(path.name for path in folder.iterdir()) == sorted(["facts.json", *(["calibration", "test", "val"] if made else [])])
     if made:
         run = load_run("small", params.benchmark("small"), 0, "mc_dropout", ("samples",))
-        direct = sample(run.classifier, run.dataset, "val", run.benchmark.mc_dropout, 0, CPU)
-        assert np.array_equal(run.on("val").sampled("expected_entropy"), direct["expected_entropy"])
+        direct = sample_dropout(run.classifier, run.dataset, "val", run.benchmark.mc_dropout, 0, CPU)
+        assert np.array_equal(run.on_split("val").dropout_quantity("expected_entropy"), direct["expected_entropy"])

@@ -1,4 +1,4 @@
-"""Which served models are the same: the digest covers all that an answer depends on, and nothing else."""
+"""The digest of a served model: it covers all that a prediction depends on, and nothing else."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,15 +8,18 @@ import pytest
 from project_code import ROOT, entries, reached
 
 from confidnet_core.files import read_json, write_json
-from confidnet_core.serving.identity import FACTS, SERVED, served_digest
+from confidnet_core.serving.identity import FACT_KEYS, SERVED_CODE, served_digest
 
 PACKAGE = ROOT / "confidnet_core"
 
 
 @pytest.fixture
 def packed(tmp_path: Path) -> Path:
-    """The files of a packed model, as far as a digest looks at them."""
-    facts = dict.fromkeys(FACTS, 0) | {"method": "mcp", "recipes": {"model": {"name": "mlp"}, "baseline": {"epochs": 1}, "mc_dropout": {}}}
+    """Write those files of a packed model that its digest covers."""
+    facts = dict.fromkeys(FACT_KEYS, 0) | {
+        "method": "mcp",
+        "recipes": {"model": {"name": "mlp"}, "baseline": {"epochs": 1}, "mc_dropout": {}},
+    }
     write_json(tmp_path / "model.json", facts)
     write_json(tmp_path / "threshold.json", {"thresholds": [{"risk": 0.05, "threshold": 0.5, "test": {"coverage": 0.9}}]})
     for name in ("fitted.pt", "networks/baseline/weights.pt", "networks/baseline/model.json"):
@@ -43,7 +46,7 @@ def edit(path: Path, change: Callable[[dict], object]) -> None:
         lambda folder: edit(folder / "model.json", lambda content: content["recipes"]["baseline"].update(epochs=2)),
     ],
 )
-def test_what_an_answer_depends_on_makes_another_model(packed: Path, change: Callable[[Path], object]):
+def test_a_change_that_affects_predictions_changes_the_digest(packed: Path, change: Callable[[Path], object]):
     before = served_digest(packed)
     change(packed)
     assert served_digest(packed) != before
@@ -58,7 +61,7 @@ def test_what_an_answer_depends_on_makes_another_model(packed: Path, change: Cal
         lambda folder: (folder / "networks/baseline/model.json").write_text("how good it is"),
     ],
 )
-def test_what_no_answer_depends_on_makes_none(packed: Path, change: Callable[[Path], object]):
+def test_a_change_that_affects_no_prediction_leaves_the_digest(packed: Path, change: Callable[[Path], object]):
     before = served_digest(packed)
     change(packed)
     assert served_digest(packed) == before
@@ -67,5 +70,5 @@ def test_what_no_answer_depends_on_makes_none(packed: Path, change: Callable[[Pa
 def test_the_digest_covers_all_code_that_a_served_model_runs():
     code = {path.relative_to(PACKAGE) for path in reached(PACKAGE / "serving/selective_classifier.py", *entries("scores"))}
     others = {path for path in code if path.parts[0] != "scores" and path != Path("__init__.py")}  # the score's own are its entry's
-    assert not [path for path in others if not any(path.is_relative_to(part) for part in SERVED)]
-    assert all((PACKAGE / part).exists() for part in SERVED)
+    assert not [path for path in others if not any(path.is_relative_to(part) for part in SERVED_CODE)]
+    assert all((PACKAGE / part).exists() for part in SERVED_CODE)

@@ -1,4 +1,4 @@
-"""The best model in a real MLflow store: found by its alias in another process, registered once, and never worse than before."""
+"""The best model in a real MLflow store: loaded by its alias in another process, registered once, and never replaced by a worse one."""
 
 import os
 import shutil
@@ -84,7 +84,7 @@ def judge(aurc: float, seed: int = 0, method: str = "stack") -> None:
     for path, change in {
         f"data/scores/small/seed{seed}/{method}/metrics.json": lambda content: content["val"]["metrics"].update(aurc=aurc),
         f"data/thresholds/small/seed{seed}/{method}/threshold.json": lambda content: [
-            one.update(delta=aurc / 10) for one in content["thresholds"]
+            guarantee.update(delta=aurc / 10) for guarantee in content["thresholds"]
         ],
     }.items():
         change(content := read_json(Path(path)))
@@ -97,35 +97,36 @@ def test_another_process_loads_the_champion_by_its_alias_and_gives_the_stored_co
         text = register(params, "small", run.run_id)
     assert text.startswith("confidnet-small version 1: stack, seed 0, AUPR-Error ") and text.endswith("; champion")
     images, prepared = np.load("data/prepared/small/images.npy"), read_json(Path("data/prepared/small/split.json"))
-    elsewhere = tmp_path / "elsewhere"
-    np.save(elsewhere / "images.npy", images[prepared["test"]])
-    np.save(elsewhere / "examples.npy", images[prepared["val"][:16]])
+    other_folder = tmp_path / "elsewhere"
+    np.save(other_folder / "images.npy", images[prepared["test"]])
+    np.save(other_folder / "examples.npy", images[prepared["val"][:16]])
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "DVC_ROOT")}
     for part in ("data", "models"):
         shutil.move(part, tmp_path / part)  # nothing of the project but the store
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning:mlflow", "-c", PREDICT, str(project / "mlruns")],
-        cwd=elsewhere,
+        cwd=other_folder,
         env=environment | {"MLFLOW_TRACKING_URI": uri(project)},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    with np.load(elsewhere / "answers.npz") as answers:
+    with np.load(other_folder / "answers.npz") as answers:
         np.testing.assert_array_equal(answers["confidence"], np.load(tmp_path / "data/scores/small/seed0/stack/test.npy"))
         assert answers["label"].tolist() == [str(index) for index in answers["class_index"]]
     logged = client(project).get_logged_model(champion(project).source.removeprefix("models:/"))
     assert logged.source_run_id == run.run_id and logged.status == "READY"
-    assert logged.model_id in [one.model_id for one in client(project).get_run(run.run_id).outputs.model_outputs]
+    assert logged.model_id in [output.model_id for output in client(project).get_run(run.run_id).outputs.model_outputs]
 
 
 def test_a_version_says_what_it_is(project: Path, params: Params):
     register(params, "small")
     tags, metrics = champion(project).tags, read_json(Path("data/scores/small/seed0/stack/metrics.json"))["val"]["metrics"]
-    promise = next(one for one in read_json(Path("data/thresholds/small/seed0/stack/threshold.json"))["thresholds"] if one["threshold"])
+    guarantees = read_json(Path("data/thresholds/small/seed0/stack/threshold.json"))["thresholds"]
+    guarantee = next(guarantee for guarantee in guarantees if guarantee["threshold"])
     assert (tags["score"], tags["seed"], tags["benchmark"]) == ("stack", "0", "small")
     assert [float(tags[key]) for key in ("val_aupr_error", "val_aurc")] == [metrics["aupr_error"], metrics["aurc"]]
-    assert [float(tags[key]) for key in ("target_risk", "threshold", "delta")] == [promise[key] for key in ("risk", "threshold", "delta")]
+    assert [float(tags[key]) for key in ("target_risk", "threshold", "delta")] == [guarantee[key] for key in ("risk", "threshold", "delta")]
     assert tags["data"] == read_json(Path("data/prepared/small/facts.json"))["sha256"]
 
 
@@ -229,8 +230,8 @@ def test_a_server_takes_the_models_and_serves_them(project: Path, params: Params
     with mlflow_server(tmp_path / "server") as server:
         clean.setenv("MLFLOW_TRACKING_URI", server.uri)
         register(params, "small")
-        found = MlflowClient(server.uri).get_model_version_by_alias("confidnet-small", "champion")
-        assert found.tags["score"] == "stack"
+        version = MlflowClient(server.uri).get_model_version_by_alias("confidnet-small", "champion")
+        assert version.tags["score"] == "stack"
         answers = served_answers("confidnet-small", np.load("data/prepared/small/images.npy")[:3], tmp_path / "log")
     assert {len(values) for values in answers.values()} == {3}
     assert set(answers) == {"label", "class_index", "confidence", "probability", "accepted"}

@@ -1,4 +1,4 @@
-"""A served score is the stored one: packed in files of its own, without the data, for every score that can be; and what it answers."""
+"""A served score equals the stored one, for every score that can be packed without the data; and the predictions of a served model."""
 
 import shutil
 import sys
@@ -20,17 +20,17 @@ from confidnet_core.config.registry import marks, names
 from confidnet_core.evaluation.calibrators import fit_calibrator
 from confidnet_core.evaluation.result import RANK
 from confidnet_core.files import read_json, write_json
-from confidnet_core.scoring.fitted import checked, load_fitted, save_fitted
+from confidnet_core.scoring.fitted import load_fitted, require_storable, save_fitted
 from confidnet_core.scoring.run import Run
 from confidnet_core.serving.packing import add_networks, best_score, pack
 from confidnet_core.serving.registering import REQUIREMENTS
 from confidnet_core.serving.selective_classifier import NotServedError, SelectiveClassifier
 
-# What a served model does not have: the draws of a whole split, the classifiers of other seeds, the labels.
-ELSEWHERE = {name for name in names("scores") if name.startswith("mc_dropout")}
-ELSEWHERE |= {name for name, mark in marks("scores", names("scores"), "over_seeds").items() if mark}
-ELSEWHERE |= {name for name, mark in marks("scores", names("scores"), "oracle").items() if mark}
-SERVED = [name for name in names("scores") if name not in ELSEWHERE]
+# These scores need what a served model does not have: dropout samples of a split, classifiers of other seeds, or labels.
+NOT_SERVED = {name for name in names("scores") if name.startswith("mc_dropout")}
+NOT_SERVED |= {name for name, mark in marks("scores", names("scores"), "over_seeds").items() if mark}
+NOT_SERVED |= {name for name, mark in marks("scores", names("scores"), "oracle").items() if mark}
+SERVED = [name for name in names("scores") if name not in NOT_SERVED]
 both_tasks = pytest.mark.parametrize("task", ["digits", "segmentation"])
 
 
@@ -58,7 +58,7 @@ def params(trained: tuple[Path, dict[str, Run], Params]) -> Params:
 
 
 def served(run: Run, method: str, params: Params, folder: Path, patch: pytest.MonkeyPatch) -> SelectiveClassifier:
-    """From its folder alone: the working directory is then an empty one."""
+    """Load a packed model from a copy of its folder, in an empty working directory."""
     candidate = pack(stored_of(run, method), method, params, folder / "packed")
     add_networks(candidate)
     shutil.copytree(folder / "packed", folder / "moved")
@@ -71,9 +71,9 @@ def served(run: Run, method: str, params: Params, folder: Path, patch: pytest.Mo
 @pytest.mark.parametrize("method", SERVED)
 def test_a_served_confidence_is_the_stored_one(runs, params, task, method, tmp_path, monkeypatch):
     run, stored = runs[task], np.load(f"data/scores/{task}/seed0/{method}/test.npy")
-    images, counted, predicted = np.array(run.images), run.counted, np.array(run.predicted_maps)
+    images, is_labelled, predicted = np.array(run.images), run.is_labelled, np.array(run.predicted_maps)
     answers = served(run, method, params, tmp_path, monkeypatch).predict(images)
-    np.testing.assert_array_equal(answers["confidence"][counted], stored)  # the same batches: bit for bit
+    np.testing.assert_array_equal(answers["confidence"][is_labelled], stored)  # the same batches: bit for bit
     np.testing.assert_array_equal(answers["class_index"], predicted)
 
 
@@ -81,15 +81,15 @@ def test_a_served_confidence_is_the_stored_one(runs, params, task, method, tmp_p
 @pytest.mark.parametrize("method", ["stack", "confidnet"])
 def test_in_other_batches_it_differs_by_rounding_only(runs, params, task, method, tmp_path, monkeypatch):
     stored, run = np.load(f"data/scores/{task}/seed0/{method}/test.npy"), runs[task]
-    images, counted = np.array(run.images), run.counted
+    images, is_labelled = np.array(run.images), run.is_labelled
     model = served(run, method, params, tmp_path, monkeypatch)
     one_by_one = np.concatenate([model.predict(images[[at]])["confidence"] for at in range(min(len(images), 20))])
-    inside = counted[: len(one_by_one)]
+    inside = is_labelled[: len(one_by_one)]
     np.testing.assert_allclose(one_by_one[inside], stored[: inside.sum()], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("method", sorted(ELSEWHERE))
-def test_a_score_that_needs_more_than_new_images_is_found_out(runs, params, method, tmp_path):
+@pytest.mark.parametrize("method", sorted(NOT_SERVED))
+def test_a_score_that_needs_more_than_new_images_is_refused(runs, params, method, tmp_path):
     with pytest.raises(NotServedError):
         pack(stored_of(runs["digits"], method), method, params, tmp_path / "packed")
 
@@ -105,39 +105,41 @@ def test_labels_probabilities_and_decisions_go_with_the_confidence(runs, params,
     run = runs[task]
     validation, images, classes = run.validation, np.array(run.images), run.dataset.classes
     calibrate = fit_calibrator(np.load(f"data/scores/{task}/seed0/entropy/val.npy"), validation.correct, RANK)
-    promises = read_json(Path(f"data/thresholds/{task}/seed0/entropy/threshold.json"))["thresholds"]
+    guarantees = read_json(Path(f"data/thresholds/{task}/seed0/entropy/threshold.json"))["thresholds"]
     model = served(run, "entropy", params, tmp_path, monkeypatch)
     answers = model.predict(images)
-    places = images.shape[:1] if task == "digits" else (len(images), *images.shape[2:])
-    assert {value.shape for value in answers.values()} == {places}
+    shape = images.shape[:1] if task == "digits" else (len(images), *images.shape[2:])
+    assert {value.shape for value in answers.values()} == {shape}
     assert ("label" in answers) == (task == "digits")
     if task == "digits":
         assert answers["label"].tolist() == [classes[index] for index in answers["class_index"]]
     np.testing.assert_array_equal(answers["probability"].ravel(), calibrate(answers["confidence"].ravel()))
-    assert model.target_risk == min([one["risk"] for one in promises if one["threshold"] is not None], default=max(RISKS))
-    assert answers["accepted"].any() == (task == "digits")  # two images promise nothing
-    for one in promises:
-        accepted = model.predict(images, {"risk": one["risk"]})["accepted"]
-        expected = answers["confidence"] >= (np.inf if one["threshold"] is None else one["threshold"])
+    assert model.target_risk == min(
+        [guarantee["risk"] for guarantee in guarantees if guarantee["threshold"] is not None], default=max(RISKS)
+    )
+    assert answers["accepted"].any() == (task == "digits")  # two images give no guarantee
+    for guarantee in guarantees:
+        accepted = model.predict(images, {"risk": guarantee["risk"]})["accepted"]
+        expected = answers["confidence"] >= (np.inf if guarantee["threshold"] is None else guarantee["threshold"])
         np.testing.assert_array_equal(accepted, expected)
 
 
 def test_without_a_threshold_nothing_is_accepted(runs, params, tmp_path, monkeypatch):
-    images, place = np.array(runs["digits"].images[:3]), tmp_path / "moved/threshold.json"
+    images, path = np.array(runs["digits"].images[:3]), tmp_path / "moved/threshold.json"
     served(runs["digits"], "mcp", params, tmp_path, monkeypatch)
-    content = read_json(place)
-    write_json(place, {"thresholds": [one | {"threshold": None} for one in content["thresholds"]]})
-    model = SelectiveClassifier.load(place.parent)
+    content = read_json(path)
+    write_json(path, {"thresholds": [guarantee | {"threshold": None} for guarantee in content["thresholds"]]})
+    model = SelectiveClassifier.load(path.parent)
     assert model.target_risk == max(RISKS) and model.guarantee()["threshold"] is None
     assert not model.predict(images)["accepted"].any()
 
 
 @pytest.mark.parametrize("method", ["mcp", "corrected_mcp"])  # float64 and float32
 def test_a_confidence_that_is_the_threshold_is_accepted(runs, params, method, tmp_path, monkeypatch):
-    images, place = np.array(runs["digits"].images), tmp_path / "moved/threshold.json"
+    images, path = np.array(runs["digits"].images), tmp_path / "moved/threshold.json"
     confidence = np.sort(served(runs["digits"], method, params, tmp_path, monkeypatch).predict(images)["confidence"])
-    write_json(place, {"thresholds": [{"risk": 0.5, "threshold": float(confidence[100])}]})
-    accepted = SelectiveClassifier.load(place.parent).predict(images)["accepted"]
+    write_json(path, {"thresholds": [{"risk": 0.5, "threshold": float(confidence[100])}]})
+    accepted = SelectiveClassifier.load(path.parent).predict(images)["accepted"]
     assert accepted.sum() == (confidence >= confidence[100]).sum()
 
 
@@ -152,15 +154,15 @@ def test_other_images_and_another_risk_are_refused(runs, params, tmp_path, monke
 
 
 def test_the_best_score_on_validation_data_that_can_be_served_is_taken(runs, params, tmp_path):
-    place = stored_of(runs["digits"], "mcp", "entropy", "mc_dropout", "tcp")
+    stored = stored_of(runs["digits"], "mcp", "entropy", "mc_dropout", "tcp")
     for method, value in {"mcp": 0.2, "entropy": 0.3, "mc_dropout": 0.4, "tcp": 0.9}.items():
         _pretend(tmp_path / "project", method, value)
     shutil.copytree("models", tmp_path / "project/models")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path / "project")
-        found = best_score(place, params, tmp_path / "packed")
-    assert found.validation.method == "entropy"
-    assert [one.partition(" ")[0] for one in found.skipped] == ["mc_dropout"]
+        candidate = best_score(stored, params, tmp_path / "packed")
+    assert candidate.validation.method == "entropy"
+    assert [reason.partition(" ")[0] for reason in candidate.skipped] == ["mc_dropout"]
 
 
 def _pretend(project: Path, method: str, aupr_error: float) -> None:
@@ -177,19 +179,19 @@ OWN = """
 import torch
 
 def {name}(run):
-    shift = run.{kept}(middle)
-    return run.over_logits(lambda logits, _: logits.amax(1) - shift)
+    shift = run.{run_method}(middle)
+    return run.map_logits(lambda logits, _: logits.amax(1) - shift)
 
 def middle(run):
-    return float(run.validation.some_logits()[0].median())
+    return float(run.validation.subsample_logits()[0].median())
 """
 
 
-@pytest.mark.parametrize(("kept", "is_served"), [("fitted", True), ("once", False)])
-def test_a_score_of_ones_own_is_served_once_it_says_what_it_fitted(runs, params, tmp_path, monkeypatch, kept, is_served):
-    name = f"shifted_{kept}"
+@pytest.mark.parametrize(("run_method", "is_served"), [("fitted", True), ("cached", False)])
+def test_a_users_own_score_is_served_if_it_takes_fitted_values_by_run_fitted(runs, params, tmp_path, monkeypatch, run_method, is_served):
+    name = f"shifted_{run_method}"
     own = ModuleType(f"confidnet_core.scores.{name}")
-    exec(OWN.format(name=name, kept=kept), vars(own))
+    exec(OWN.format(name=name, run_method=run_method), vars(own))
     monkeypatch.setitem(sys.modules, own.__name__, own)
     monkeypatch.setattr(registry, "names", lambda family: [*names(family), name])
     score(runs["digits"], [name], Path())
@@ -200,7 +202,7 @@ def test_a_score_of_ones_own_is_served_once_it_says_what_it_fitted(runs, params,
             pack(stored_of(runs["digits"], name), name, params, tmp_path / name)
 
 
-def test_a_score_that_answers_otherwise_than_it_did_is_not_served(runs, params, tmp_path):
+def test_a_score_whose_values_differ_from_the_stored_ones_is_not_served(runs, params, tmp_path):
     path = Path("data/scores/digits/seed0/temperature/fitted.pt")
     fitted = load_fitted(path.parent, torch.device("cpu"))
     shutil.copytree(".", tmp_path / "project")
@@ -216,8 +218,8 @@ def test_a_score_that_answers_otherwise_than_it_did_is_not_served(runs, params, 
 def test_fitted_values_come_back_as_they_were(tmp_path):
     values = {"a": [torch.arange(6.0)[::2], None, (1, 0.1, "x", True)], "b": float("inf")}
     save_fitted(tmp_path, values)
-    found = load_fitted(tmp_path, torch.device("cpu"))
-    assert torch.equal(found["a"][0], values["a"][0]) and found["a"][1:] == values["a"][1:] and found["b"] == values["b"]
+    loaded = load_fitted(tmp_path, torch.device("cpu"))
+    assert torch.equal(loaded["a"][0], values["a"][0]) and loaded["a"][1:] == values["a"][1:] and loaded["b"] == values["b"]
     first = (tmp_path / "fitted.pt").read_bytes()
     save_fitted(tmp_path, values)
     assert (tmp_path / "fitted.pt").read_bytes() == first
@@ -225,7 +227,7 @@ def test_fitted_values_come_back_as_they_were(tmp_path):
 
 def test_a_fitted_value_that_no_file_can_hold_is_refused_by_name():
     with pytest.raises(ValueError, match=r"stack\.fit fitted a numpy\.ndarray; expected numbers, text.*torch\.from_numpy"):
-        checked([1.0, np.zeros(2)], "stack.fit")
+        require_storable([1.0, np.zeros(2)], "stack.fit")
 
 
 def test_a_damaged_file_of_fitted_values_is_named(tmp_path):

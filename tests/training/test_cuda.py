@@ -13,13 +13,13 @@ from torch import Tensor
 from confidnet_core.config.params import Choice
 from confidnet_core.config.recipes import Augmentation
 from confidnet_core.config.registry import find, names
-from confidnet_core.data import SCORED, Dataset
+from confidnet_core.data import SCORED_SPLITS, Dataset
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp
 from confidnet_core.networks.confidnet import freeze
 from confidnet_core.networks.device import device
 from confidnet_core.networks.inference import predict
-from confidnet_core.scoring.mc_dropout import sample
+from confidnet_core.scoring.mc_dropout import sample_dropout
 from confidnet_core.scoring.run import Run
 from confidnet_core.training.trainings import finetune_confidnet, train_classifier, train_confidnet, train_corrected_mcp
 
@@ -102,13 +102,13 @@ def test_a_classifier_gives_the_same_logits(trained: dict[str, Run], task: str):
 
 
 @both_tasks
-@pytest.mark.parametrize("split", SCORED)
+@pytest.mark.parametrize("split", SCORED_SPLITS)
 @pytest.mark.parametrize("name", names("scores"))
 def test_a_score_ranks_as_on_the_cpu(trained: dict[str, Run], monkeypatch: pytest.MonkeyPatch, task: str, split: str, name: str):
     found = {}
     for where in ("cpu", "cuda"):
         monkeypatch.setenv("CONFIDNET_DEVICE", where)
-        run = replace(trained[task]).on(split)
+        run = replace(trained[task]).on_split(split)
         found[where] = failure_metrics(find("scores", name)(run), run.correct)
     for metric, value in found["cpu"].items():
         assert found["cuda"][metric] == pytest.approx(value, abs=0.01), metric
@@ -117,7 +117,7 @@ def test_a_score_ranks_as_on_the_cpu(trained: dict[str, Run], monkeypatch: pytes
 @both_tasks
 def test_dropout_passes_follow_from_the_seed(trained: dict[str, Run], task: str):
     run = trained[task]
-    first, second, other = (sample(replace(run).classifier, run.dataset, "test", MC_DROPOUT, seed, CUDA) for seed in (0, 0, 1))
+    first, second, other = (sample_dropout(replace(run).classifier, run.dataset, "test", MC_DROPOUT, seed, CUDA) for seed in (0, 0, 1))
     for quantity, values in first.items():
         np.testing.assert_array_equal(values, second[quantity])
         assert not np.array_equal(values, other[quantity])

@@ -17,7 +17,7 @@ from confidnet_core.training.losses import (
 )
 
 VOID = 4
-some_logits = st.integers(2, 7).flatmap(
+subsample_logits = st.integers(2, 7).flatmap(
     lambda classes: arrays(np.float64, st.tuples(st.integers(1, 20), st.just(classes)), elements=st.floats(-30, 30))
 )
 
@@ -30,7 +30,7 @@ def maps() -> tuple[Tensor, Tensor, Tensor]:
     return torch.randn(2, 5, 6, generator=generator), 3 * torch.randn(2, 4, 5, 6, generator=generator), labels
 
 
-@given(some_logits, st.data())
+@given(subsample_logits, st.data())
 def test_tcp_above_one_half_is_right_and_below_one_over_the_classes_is_wrong(logits: np.ndarray, data: st.DataObject):
     count, classes = logits.shape
     labels = data.draw(arrays(np.int64, count, elements=st.integers(0, classes - 1)))
@@ -41,7 +41,7 @@ def test_tcp_above_one_half_is_right_and_below_one_over_the_classes_is_wrong(log
     assert not is_highest[tcp < 1 / classes - 1e-12].any()
 
 
-@given(some_logits)
+@given(subsample_logits)
 def test_tcp_of_all_classes_sums_to_one(logits: np.ndarray):
     logits = torch.from_numpy(logits)
     labels = [torch.full((len(logits),), label) for label in range(logits.shape[1])]
