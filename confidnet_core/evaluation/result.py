@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from confidnet_core.files import read_json, replacing, write_json
+from confidnet_core.files import atomic_write, read_json, write_json
 from confidnet_core.metrics import METRICS, failure_metrics
 
 SCALES = PROBABILITY, LOG_ODDS, RANK = "probability", "log_odds", "rank"  # what a score is by its definition
@@ -75,7 +75,7 @@ def save_evaluation(
     metrics.json holds the evaluation on the test split, and under "val" its samples, errors and metrics on the validation split: by these
     a score may be chosen.
     """
-    with replacing(folder) as temporary:
+    with atomic_write(folder) as temporary:
         temporary.mkdir()
         save_fitted(temporary)
         for split, values in confidence.items():

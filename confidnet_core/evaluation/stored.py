@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, Real, UInt8
 from confidnet_core import paths
 from confidnet_core.data import labelled, load_dataset
 from confidnet_core.evaluation.result import Evaluation
-from confidnet_core.files import read_json, replacing
+from confidnet_core.files import atomic_write, read_json
 
 
 @dataclass(frozen=True)
@@ -60,5 +60,5 @@ class StoredResults:
 
 def save_replicates(path: Path, replicates: Float[np.ndarray, "resamples metrics"]) -> None:
     """float32 (resamples, metrics); whole or not at all."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.save(file, replicates.astype(np.float32))

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float64, Int, Real
 
 from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.evaluation.calibrators import MOST, fit_calibrator
-from confidnet_core.files import replacing, write_json
+from confidnet_core.files import atomic_write, write_json
 from confidnet_core.metrics.calibration import bootstrap_calibration, calibration_metrics, reliability_curve
 from confidnet_core.metrics.guarantee import Guarantee, threshold_with_guarantee
 
@@ -27,7 +27,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Reliability:
-    """how: where the probabilities come from, in words; metrics: those of CALIBRATION on the test split; replicates: float64 (resamples,
+    """how: where the probabilities come from, in words; metrics: CALIBRATION_METRICS on the test split; replicates: float64 (resamples,
     metrics); curve: mean probability, accuracy and count of each bin that holds something."""
 
     how: str
@@ -52,10 +52,15 @@ def thresholds(validation: Scored, calibration: Scored, test: Scored, how: Thres
     Coverage and risk are in the sense of the guarantee: of segmentation, every image with a pixel weighs the same. The validation split
     says which thresholds are tried: of its confidences, at most MOST.
     """
-    found, elsewhere = [], validation.confidence[:: -(-len(validation.confidence) // MOST)]
+    found, reference_confidence = [], validation.confidence[:: -(-len(validation.confidence) // MOST)]
     for risk in how.risks:
         guarantee = threshold_with_guarantee(
-            calibration.confidence, calibration.correct, risk=risk, delta=how.delta, sizes=calibration.sizes, elsewhere=elsewhere
+            calibration.confidence,
+            calibration.correct,
+            risk=risk,
+            delta=how.delta,
+            sizes=calibration.sizes,
+            reference_confidence=reference_confidence,
         )
         found.append({**asdict(guarantee), "test": _on_test(guarantee, test)})
     return found
@@ -63,7 +68,7 @@ def thresholds(validation: Scored, calibration: Scored, test: Scored, how: Thres
 
 def save_thresholds(folder: Path, found: Reliability, guarantees: list[dict[str, Any]]) -> None:
     """calibration.json, replicates.npy (float32), reliability.csv and threshold.json; all or none."""
-    with replacing(folder) as temporary:
+    with atomic_write(folder) as temporary:
         temporary.mkdir(parents=True)
         write_json(temporary / "calibration.json", {"how": found.how, "metrics": found.metrics})
         np.save(temporary / "replicates.npy", found.replicates.astype(np.float32))

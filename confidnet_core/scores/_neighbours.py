@@ -11,7 +11,7 @@ from torch import Tensor
 
 from confidnet_core.data import labelled
 from confidnet_core.networks.batches import batch_count, inference_batches
-from confidnet_core.progress import progress
+from confidnet_core.progress import progress_bar
 from confidnet_core.scoring.run import Run
 
 PAIRS = 2**24  # distances in memory at once: 64 MiB
@@ -25,7 +25,7 @@ def reference(run: Run, score: str, samples_per_class: int) -> list[Tensor]:
     images, labels = run.dataset.split("train")
     chosen = _chosen(labels, labelled(labels, run.dataset.void), samples_per_class, run.seed)
     parts, classes = [], []
-    batches = progress(inference_batches(images, run.dataset, run.device), batch_count(images), f"{score}: reference", "batch")
+    batches = progress_bar(inference_batches(images, run.dataset, run.device), batch_count(images), f"{score}: reference", "batch")
     with torch.inference_mode():
         for where, batch in batches:
             picked = torch.from_numpy(chosen[where]).to(run.device)

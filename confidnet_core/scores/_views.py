@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from confidnet_core.config.params import Benchmark
-from confidnet_core.networks.device import double
-from confidnet_core.networks.probabilities import log_odds_of_largest
+from confidnet_core.networks.device import to_float64
+from confidnet_core.networks.probabilities import max_probability_log_odds
 from confidnet_core.scoring.run import Run
 
 DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1))  # (down, right)
@@ -59,7 +59,7 @@ def _views(mirrored: bool, pixels: int) -> list[View]:
 def mean_log_odds(run: Run, shift: float) -> np.ndarray:
     """Log-odds of the predicted class, averaged over the image and its `views`: any real number, float64 (n,)."""
     augmented = views(run, shift)
-    own = run.over_logits(lambda logits, _: log_odds_of_largest(logits))
+    own = run.over_logits(lambda logits, _: max_probability_log_odds(logits))
     if not augmented:
         return own
 
@@ -71,7 +71,7 @@ def mean_log_odds(run: Run, shift: float) -> np.ndarray:
 
 def _log_odds(run: Run, view: View, images: Tensor, predicted: Tensor) -> Tensor:
     """log(p / (1 - p)) of the probability p of classes int64 (b, ...) on the view, at the image's pixels: float64 (b, ...)."""
-    logits = double(run.classifier(view.apply(images).contiguous(memory_format=torch.channels_last)))
+    logits = to_float64(run.classifier(view.apply(images).contiguous(memory_format=torch.channels_last)))
     classes = (view.apply(predicted) if run.dataset.is_segmentation else predicted).unsqueeze(1).to(logits.device)
     others = logits.scatter(1, classes, -torch.inf).logsumexp(1)
     log_odds = logits.gather(1, classes).squeeze(1) - others

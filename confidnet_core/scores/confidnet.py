@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from confidnet_core.networks.device import double
+from confidnet_core.networks.device import to_float64
 from confidnet_core.scoring.run import Run
 
 
@@ -12,7 +12,7 @@ def confidnet(run: Run) -> np.ndarray:
     On the CPU, since MPS has no float64.
     """
     network = run.confidnet()
-    return run.over_images(lambda images: double(network(images)).sigmoid())
+    return run.over_images(lambda images: to_float64(network(images)).sigmoid())
 
 
 confidnet.display_name = "ConfidNet"

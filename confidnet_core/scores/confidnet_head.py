@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from confidnet_core.networks.device import double
+from confidnet_core.networks.device import to_float64
 from confidnet_core.scoring.run import Run
 
 
 def confidnet_head(run: Run) -> np.ndarray:
     """The estimated TCP, in [0, 1]; float64."""
     network = run.confidnet_head()
-    return run.over_images(lambda images: double(network(images)).sigmoid())
+    return run.over_images(lambda images: to_float64(network(images)).sigmoid())
 
 
 confidnet_head.display_name = "ConfidNet (head only)"

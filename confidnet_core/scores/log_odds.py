@@ -5,13 +5,13 @@ log(p / (1 - p)) of Hendrycks & Gimpel's p, arXiv:1610.02136; two predictions wi
 
 import numpy as np
 
-from confidnet_core.networks.probabilities import log_odds_of_largest
+from confidnet_core.networks.probabilities import max_probability_log_odds
 from confidnet_core.scoring.run import Run
 
 
 def log_odds(run: Run) -> np.ndarray:
     """In [-log(classes - 1), inf): the largest logit minus the log of the summed exponentials of the others."""
-    return run.over_logits(lambda logits, _: log_odds_of_largest(logits))
+    return run.over_logits(lambda logits, _: max_probability_log_odds(logits))
 
 
 log_odds.display_name = "Log-odds of MCP"

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from confidnet_core.config.ranges import Count, Share
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.networks.device import double
-from confidnet_core.networks.probabilities import log_odds_of_largest
+from confidnet_core.networks.device import to_float64
+from confidnet_core.networks.probabilities import max_probability_log_odds
 from confidnet_core.scores._neighbours import distance_to_neighbour, reference, score_in_chunks
 from confidnet_core.scores._views import count_views, mean_log_odds
 from confidnet_core.scoring.run import Run, Split
@@ -84,7 +84,7 @@ def apply(regression: Regression | int, inputs: Inputs) -> np.ndarray:
 def stack_inputs(run: Run, split: Split, samples_per_class: int, shift: float) -> Inputs:
     """Inputs of the regression on a split, float64 (n, 2), and for classification (n, 4)."""
     run = run.on(split)
-    columns = [run.over_logits(lambda logits, _: log_odds_of_largest(logits)), mean_log_odds(run, shift)]
+    columns = [run.over_logits(lambda logits, _: max_probability_log_odds(logits)), mean_log_odds(run, shift)]
     return np.column_stack(columns if run.dataset.is_segmentation else [*columns, _distances(run, samples_per_class)])
 
 
@@ -96,7 +96,7 @@ def _distances(run: Run, samples_per_class: int) -> np.ndarray:
         distances = torch.stack([distance_to_neighbour(queries, points, 1) for points in classes], 1)
         own = distances.gather(1, predicted[:, None])
         other = distances.scatter(1, predicted[:, None], torch.inf).amin(1, keepdim=True)
-        return double(torch.cat([own, other], 1)).log().clamp(*LOG_DISTANCES)
+        return to_float64(torch.cat([own, other], 1)).log().clamp(*LOG_DISTANCES)
 
     def of_images(images: Tensor, predicted: Tensor) -> Tensor:
         return score_in_chunks(score_queries, max(map(len, classes)), run.classifier.encode(images), predicted.long())

@@ -7,7 +7,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from confidnet_core.networks.probabilities import log_odds_of_largest
+from confidnet_core.networks.probabilities import max_probability_log_odds
 from confidnet_core.scoring.run import Run
 
 RANGE = (1 / 1000, 1000.0)  # temperatures; a classifier without an error on validation data has its optimum at 0
@@ -17,7 +17,7 @@ def temperature(run: Run) -> np.ndarray:
     """As log-odds, in [-log(classes - 1), inf), float64. The temperature minimises the cross-entropy on up to 2^20 validation samples or
     pixels."""
     fitted = run.fitted(_fitted)
-    return run.over_logits(lambda logits, _: log_odds_of_largest(logits / fitted))
+    return run.over_logits(lambda logits, _: max_probability_log_odds(logits / fitted))
 
 
 temperature.display_name = "Temperature scaling"

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from confidnet_core.config.registry import suggestion
 from confidnet_core.data import SCORED, Dataset, labelled
-from confidnet_core.files import replacing, write_json
+from confidnet_core.files import atomic_write, write_json
 
 CHUNK = 2**20  # predictions whose probabilities are in memory at once
 
@@ -40,7 +40,7 @@ def save_ensembles(folder: Path, asked: Mapping[str, str | None], seeds: Sequenc
         if quantity is not None and quantity not in QUANTITIES:
             raise ValueError(f"scores/{method}.py has over_seeds {quantity!r}{suggestion(quantity, QUANTITIES)}")
     seeds, wanted = sorted(seeds), {method: quantity for method, quantity in asked.items() if quantity is not None}
-    with replacing(folder) as temporary:
+    with atomic_write(folder) as temporary:
         for method in asked:
             (temporary / method).mkdir(parents=True)
             write_json(temporary / method / "facts.json", {"seeds": seeds if method in wanted else []})

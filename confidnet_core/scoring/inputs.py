@@ -10,7 +10,7 @@ from pathlib import Path
 
 from confidnet_core import paths
 from confidnet_core.config.registry import marks, suggestion
-from confidnet_core.files import replacing, write_json
+from confidnet_core.files import atomic_write, write_json
 from confidnet_core.scoring.reads import READABLE, SAMPLES
 
 OF_NETWORK = ("weights.pt", "model.json")  # not origin.json: of equal weights it does not matter where they come from
@@ -30,7 +30,7 @@ def save_inputs(folder: Path, methods: Iterable[str], benchmark: str, seed: int)
     """METHOD.json each: name of what is read -> SHA-256 of its files; all or none."""
     reads = declared(methods)
     digests = {word: _digest(word, benchmark, seed) for word in sorted({word for words in reads.values() for word in words})}
-    with replacing(folder) as temporary:
+    with atomic_write(folder) as temporary:
         temporary.mkdir()
         for method, words in reads.items():
             write_json(temporary / f"{method}.json", {word: digests[word] for word in words})

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from confidnet_core.config.params import McDropout
 from confidnet_core.data import Dataset, labelled
-from confidnet_core.files import replacing, write_json
+from confidnet_core.files import atomic_write, write_json
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import set_dropout
-from confidnet_core.networks.device import autocast, double, moved
+from confidnet_core.networks.device import autocast, to_device, to_float64
 from confidnet_core.networks.inference import map_images
 
 # Entropies are in nats. The largest mean probability is that of the class that the passes prefer, which need not be the one predicted.
@@ -40,7 +40,7 @@ def sample(
     All draws follow from the seed; the generator is left as it was, and dropout is left off.
     """
     images, labels = dataset.split(split)
-    network = moved(classifier, where).eval()
+    network = to_device(classifier, where).eval()
     before, after = network.split_at_dropout()
 
     def quantities(batch: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ def sample(
             mean = probabilities + mean
             entropy = _entropy(probabilities) + entropy
         mean = mean.div_(how.passes)
-        return torch.stack([_entropy(mean), entropy / how.passes, double(mean.amax(1))], dim=-1)
+        return torch.stack([_entropy(mean), entropy / how.passes, to_float64(mean.amax(1))], dim=-1)
 
     set_dropout(network, True)
     try:
@@ -67,7 +67,7 @@ def sample(
 
 def save_samples(folder: Path, samples: Mapping[str, Mapping[str, np.ndarray]], passes: int, dropout: bool) -> None:
     """SPLIT/QUANTITY.npy each, and facts.json; all or none."""
-    with replacing(folder) as temporary:
+    with atomic_write(folder) as temporary:
         temporary.mkdir()
         for split, quantities in samples.items():
             (temporary / split).mkdir()
@@ -77,4 +77,4 @@ def save_samples(folder: Path, samples: Mapping[str, Mapping[str, np.ndarray]], 
 
 
 def _entropy(probabilities: Float[Tensor, "b classes *pixels"]) -> Float64[Tensor, " b *pixels"]:
-    return torch.special.entr(double(probabilities)).sum(1)
+    return torch.special.entr(to_float64(probabilities)).sum(1)

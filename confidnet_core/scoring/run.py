@@ -20,7 +20,7 @@ from confidnet_core.files import read_json
 from confidnet_core.networks.artifacts import load_classifier, load_corrected_mcp, load_finetuned, load_head
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp
-from confidnet_core.networks.device import device, moved
+from confidnet_core.networks.device import select_device, to_device
 from confidnet_core.networks.inference import map_images
 from confidnet_core.scoring.fitted import checked, save_fitted
 from confidnet_core.scoring.reads import NETWORKS, READABLE, SAMPLES, check_read
@@ -108,7 +108,7 @@ class Run:
 
     @cached_property
     def device(self) -> torch.device:
-        return device()
+        return select_device()
 
     @cached_property
     def images(self) -> UInt8[np.ndarray, "images c h w"]:
@@ -170,7 +170,7 @@ class Run:
         if name in NETWORKS:
             check_read(self.method, self.reads, name)
         if name not in self.kept.networks:
-            self.kept.networks[name] = moved(load(self.models / name), self.device)
+            self.kept.networks[name] = to_device(load(self.models / name), self.device)
         return self.kept.networks[name]
 
     def sampled(self, quantity: str) -> Float64[np.ndarray, " n"]:

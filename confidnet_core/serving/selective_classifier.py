@@ -25,7 +25,7 @@ from confidnet_core.evaluation.calibrators import Calibrator, fit_calibrator
 from confidnet_core.files import read_json
 from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.classifier import Classifier
-from confidnet_core.networks.device import device
+from confidnet_core.networks.device import select_device
 from confidnet_core.networks.inference import predict
 from confidnet_core.scoring.fitted import load_fitted
 from confidnet_core.scoring.run import Kept, Run
@@ -87,7 +87,7 @@ class SelectiveClassifier:
         facts = read_json(folder / "model.json")
         with np.load(folder / "validation.npz") as validation:
             calibrator = fit_calibrator(validation["confidence"], validation["correct"], facts["scale"])
-        kept = Kept(fitted=load_fitted(folder, device()))
+        kept = Kept(fitted=load_fitted(folder, select_device()))
         return cls(facts, read_json(folder / "threshold.json")["thresholds"], calibrator, models or folder / NETWORKS, kept)
 
     @property

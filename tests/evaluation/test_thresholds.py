@@ -73,7 +73,9 @@ def test_the_curve_has_the_bins_that_hold_something():
 def test_what_a_threshold_did_on_the_test_split_by_hand():
     val, calibration = scored(0), scored(1, samples=2000)
     (found,) = thresholds(val, calibration, scored(2, samples=900), Thresholds(risks=(0.1,), delta=0.05))
-    promised = threshold_with_guarantee(calibration.confidence, calibration.correct, risk=0.1, delta=0.05, elsewhere=val.confidence)
+    promised = threshold_with_guarantee(
+        calibration.confidence, calibration.correct, risk=0.1, delta=0.05, reference_confidence=val.confidence
+    )
     assert found["threshold"] == promised.threshold and found["bound"] == promised.bound <= 0.1
     test = scored(2, samples=900)
     accepted = test.confidence >= promised.threshold

@@ -41,7 +41,7 @@ def test_blocks_of_resamples_change_nothing(levels: int | None, monkeypatch: pyt
     confidence = confidence if levels is None else confidence.round()
     whole = bootstrap(confidence, correct, resamples=50, seed=0)
     for numbers in (1, 301, 1000):
-        monkeypatch.setattr("confidnet_core.metrics._draws._BLOCK", numbers)
+        monkeypatch.setattr("confidnet_core.metrics._draws._BLOCK_ELEMENTS", numbers)
         np.testing.assert_array_equal(bootstrap(confidence, correct, resamples=50, seed=0), whole)
 
 

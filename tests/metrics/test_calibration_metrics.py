@@ -10,7 +10,7 @@ from sklearn import metrics as sklearn_metrics
 
 from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.bootstrap import bootstrap
-from confidnet_core.metrics.calibration import CALIBRATION, bootstrap_calibration, calibration_metrics, reliability_curve
+from confidnet_core.metrics.calibration import CALIBRATION_METRICS, bootstrap_calibration, calibration_metrics, reliability_curve
 
 TWENTIETHS = st.integers(0, 20).map(lambda i: i / 20)  # many lie on an edge of 5, 10 or 20 bins
 SAMPLES = st.lists(st.tuples(TWENTIETHS, st.booleans()), min_size=1, max_size=40).map(
@@ -68,7 +68,7 @@ def slow(probability: np.ndarray, correct: np.ndarray, bins: int = 15, reference
 def test_the_metrics_are_their_definitions(n: int, decimals: int | None, bins: int):
     probability, correct = synthetic(n, decimals=decimals)
     found = calibration_metrics(probability, correct, bins)
-    assert tuple(found) == CALIBRATION
+    assert tuple(found) == CALIBRATION_METRICS
     assert found == approx(slow(probability, correct, bins))
 
 
@@ -95,7 +95,7 @@ HAND = {
 @pytest.mark.parametrize("case", HAND)
 def test_values_worked_out_by_hand(case: str):
     probability, correct, *expected = HAND[case]
-    assert calibration_metrics(probability, correct) == approx(dict(zip(CALIBRATION, expected, strict=True)))
+    assert calibration_metrics(probability, correct) == approx(dict(zip(CALIBRATION_METRICS, expected, strict=True)))
 
 
 def test_an_edge_belongs_to_the_bin_below_it():
@@ -180,7 +180,7 @@ def test_a_row_of_the_bootstrap_is_the_metrics_of_a_resample_in_the_bins_of_the_
 def test_its_resamples_are_those_of_the_failure_metrics(sizes: list[int] | None):
     correct = np.random.default_rng(0).random(400) < 0.8
     accuracy = bootstrap(np.arange(400), correct, resamples=300, seed=9, sizes=sizes)[:, METRICS.index("accuracy")]
-    brier = bootstrap_calibration(np.zeros(400), correct, resamples=300, seed=9, sizes=sizes)[:, CALIBRATION.index("brier")]
+    brier = bootstrap_calibration(np.zeros(400), correct, resamples=300, seed=9, sizes=sizes)[:, CALIBRATION_METRICS.index("brier")]
     np.testing.assert_allclose(brier, accuracy, atol=1e-14)
 
 

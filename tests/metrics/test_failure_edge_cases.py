@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from confidnet_core.metrics import METRICS, failure_metrics, risk_coverage_curve, roc_curve
-from confidnet_core.metrics._ranking.counts import counts_from_the_surest
+from confidnet_core.metrics._ranking.counts import count_by_confidence
 
 
 @pytest.mark.parametrize("close", [np.array([1 - 2e-13, 1 - 1e-13]), np.array([2**53, 2**53 + 1])])
@@ -101,7 +101,7 @@ def test_counts_beyond_what_float32_can_count_are_exact():
 
 
 def are_counted(confidence, correct):
-    return counts_from_the_surest(confidence, correct).__name__ == "_by_counting"
+    return count_by_confidence(confidence, correct).__name__ == "_count_by_keys"
 
 
 def near(value, steps):
@@ -143,7 +143,7 @@ def test_counting_and_sorting_find_the_same_thresholds_and_metrics(case, wrong):
     confidence, correct = drawn(generator, n), generator.permutation(n) >= (n * wrong if wrong < 1 else wrong)
     as_sorted = confidence.astype(np.float64), correct
     assert are_counted(confidence, correct) == counted and not are_counted(*as_sorted)
-    counts, expected = map(whole, (counts_from_the_surest(confidence, correct), counts_from_the_surest(*as_sorted)))
+    counts, expected = map(whole, (count_by_confidence(confidence, correct), count_by_confidence(*as_sorted)))
     for found, same in zip(counts, expected, strict=True):
         assert found.dtype == np.int64 and np.array_equal(found, same)
     assert failure_metrics(confidence, correct) == pytest.approx(failure_metrics(*as_sorted), rel=1e-12, abs=0)
@@ -151,7 +151,7 @@ def test_counting_and_sorting_find_the_same_thresholds_and_metrics(case, wrong):
 
 @pytest.mark.parametrize("n", [2, 255, 256, 65_535, 65_536])
 def test_a_count_holds_all_samples(n):
-    ((samples, errors),) = counts_from_the_surest(np.full(n, 0.5, np.float32), np.zeros(n, bool))
+    ((samples, errors),) = count_by_confidence(np.full(n, 0.5, np.float32), np.zeros(n, bool))
     assert (samples.tolist(), errors.tolist()) == ([n], [n])
 
 

@@ -44,9 +44,9 @@ def images(generator: np.random.Generator, n: int = 101) -> Guarantee:
 
 
 def samples_placed_elsewhere(generator: np.random.Generator, n: int = 300) -> Guarantee:
-    confidence, elsewhere = generator.random(n), generator.random(200)
+    confidence, reference_confidence = generator.random(n), generator.random(200)
     correct = generator.random(n) >= error_rate(confidence)
-    return threshold_with_guarantee(confidence, correct, risk=0.05, delta=0.1, elsewhere=elsewhere)
+    return threshold_with_guarantee(confidence, correct, risk=0.05, delta=0.1, reference_confidence=reference_confidence)
 
 
 @pytest.mark.parametrize(
@@ -204,10 +204,10 @@ def test_the_threshold_accepts_in_the_type_of_the_confidence_what_it_says_and_su
 
 
 def test_thresholds_lie_at_ranks_of_the_confidences_elsewhere():
-    confidence, elsewhere = np.linspace(0, 1, 400), np.array([0.25, 0.5, 0.75])
+    confidence, reference_confidence = np.linspace(0, 1, 400), np.array([0.25, 0.5, 0.75])
     correct = confidence > 0.4
-    found = threshold_with_guarantee(confidence, correct, risk=0.1, delta=0.1, elsewhere=elsewhere)
-    allowed = np.quantile(elsewhere, np.arange(1, 100) / 100)
+    found = threshold_with_guarantee(confidence, correct, risk=0.1, delta=0.1, reference_confidence=reference_confidence)
+    allowed = np.quantile(reference_confidence, np.arange(1, 100) / 100)
     assert np.isclose(allowed, found.threshold).any() and 0.3 < found.threshold < 0.45
     assert (found.samples, found.units) == (400, 400)
 
@@ -222,8 +222,8 @@ def test_thresholds_lie_at_ranks_of_the_confidences_elsewhere():
         ({"confidence": [], "correct": []}, "there are no samples"),
         ({"confidence": [0.1, np.inf]}, "1 of 2 confidences are NaN or infinite"),
         ({"correct": [True]}, "give one value a sample"),
-        ({"elsewhere": []}, "there are no samples"),
-        ({"elsewhere": [0.3, np.nan]}, "1 of 2 confidences are NaN or infinite"),
+        ({"reference_confidence": []}, "there are no samples"),
+        ({"reference_confidence": [0.3, np.nan]}, "1 of 2 confidences are NaN or infinite"),
         ({"sizes": [3]}, r"sizes are int64 \(1,\) with the sum 3; expected how many of the 2 values each image has"),
     ],
 )

@@ -58,7 +58,7 @@ def of_neighbours(confidence: np.ndarray, correct: np.ndarray) -> dict[str, floa
 @pytest.mark.parametrize("metrics", [failure_metrics, of_neighbours], ids=["sorted", "counted"])
 @pytest.mark.parametrize("block", [1, 2, 3, 1 << 17])
 def test_blocks_of_sorted_or_counted_samples_change_nothing(block: int, metrics: Callable, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("confidnet_core.metrics._ranking.counts._BLOCK", block)
+    monkeypatch.setattr("confidnet_core.metrics._ranking.counts._BLOCK_SIZE", block)
     assert next(disagreements(metrics, [*SMALL, *cases(5)]), None) is None
     assert next(disagreements(metrics, list(LARGE.values()), errors_by_linearity), None) is None
 

@@ -28,11 +28,11 @@ from confidnet_core.files import read_json, write_json
 from confidnet_core.networks.artifacts import (
     build_classifier,
     build_confidnet,
-    checked_classifier,
-    describe,
     load_classifier,
     load_finetuned,
     load_head,
+    load_verified_classifier,
+    model_facts,
     save_history,
     save_network,
     weights_digest,
@@ -69,7 +69,7 @@ def answers(network: nn.Module, dataset: Dataset) -> np.ndarray:
 def test_what_is_loaded_answers_bit_for_bit_as_what_was_saved(kind: str, request: pytest.FixtureRequest, tmp_path: Path):
     run = request.getfixturevalue(kind)
     classifier, _ = trained_classifier(run.dataset, run.benchmark, tmp_path / "resume")
-    save_network(tmp_path / "baseline", classifier.state_dict(), describe(run.benchmark, run.dataset), {})
+    save_network(tmp_path / "baseline", classifier.state_dict(), model_facts(run.benchmark, run.dataset), {})
     loaded = load_classifier(tmp_path / "baseline", run.benchmark, run.dataset)
     assert not loaded.training
     assert np.array_equal(answers(loaded, run.dataset), answers(classifier, run.dataset))
@@ -81,7 +81,7 @@ def test_what_is_loaded_answers_bit_for_bit_as_what_was_saved(kind: str, request
     assert loaded_head.encoder is loaded
     assert np.array_equal(answers(loaded_head, run.dataset), answers(confidnet, run.dataset))
 
-    tuned = confidnet.finetuning()
+    tuned = confidnet.finetuning_copy()
     nn.init.normal_(next(tuned.encoder.parameters()))  # an encoder other than the classifier's
     save_network(tmp_path / "finetune", tuned.state_dict(), {}, {})
     before = state(loaded)
@@ -197,7 +197,7 @@ def test_the_start_of_a_pretrained_network_is_not_loaded_again(tmp_path: Path):
     dataset, what = small_segmentation(), segmentation_benchmark()
     classifier = build_classifier(what.model, dataset)
     what = replace(what, model=Choice("segnet", {**what.model.settings, "pretrained": str(tmp_path / "gone.pth")}))
-    save_network(tmp_path / "baseline", classifier.state_dict(), describe(what, dataset), {})
+    save_network(tmp_path / "baseline", classifier.state_dict(), model_facts(what, dataset), {})
     assert same(state(load_classifier(tmp_path / "baseline", what, dataset)), state(classifier))
 
 
@@ -235,7 +235,7 @@ def test_missing_files_are_named(digits_run: Run, folder: Path, tmp_path: Path):
 
 
 def test_a_checked_classifier_is_frozen_and_reproduces_its_noted_accuracy(digits_run: Run, folder: Path):
-    classifier = checked_classifier(folder, WHAT, digits_run.dataset, CPU)
+    classifier = load_verified_classifier(folder, WHAT, digits_run.dataset, CPU)
     assert not classifier.training
     assert not any(parameter.requires_grad for parameter in classifier.parameters())
 
@@ -246,4 +246,4 @@ def test_a_classifier_that_does_not_reproduce_its_noted_accuracy_is_refused(digi
     save_network(tmp_path, torch.load(folder / "weights.pt"), {**facts, "val_accuracy": noted}, {})
     message = f"validation accuracy is {facts['val_accuracy']:.4f}, its training noted {noted:.4f}; train it again"
     with pytest.raises(ValueError, match=message):
-        checked_classifier(tmp_path, WHAT, digits_run.dataset, CPU)
+        load_verified_classifier(tmp_path, WHAT, digits_run.dataset, CPU)

@@ -13,7 +13,7 @@ from torchvision.transforms.functional import rotate
 from confidnet_core.config.recipes import Augmentation
 from confidnet_core.data import Dataset
 from confidnet_core.networks import batches
-from confidnet_core.networks.batches import TrainingBatches, augmented, batch_count, inference_batches, normalised
+from confidnet_core.networks.batches import TrainingBatches, augment_batch, batch_count, inference_batches, normalise_images
 
 PLAIN = Augmentation()
 ALL = Augmentation(flip=True, rotation=20.0, crop=3)
@@ -41,7 +41,7 @@ def marked() -> tuple[Tensor, Tensor]:
 
 def test_normalisation_is_the_formula_that_data_py_states():
     dataset = replace(small_segmentation(), mean=(0.1, 0.5, 0.7), std=(0.2, 0.3, 0.9))
-    got = normalised(torch.from_numpy(dataset.images), dataset, CPU)
+    got = normalise_images(torch.from_numpy(dataset.images), dataset, CPU)
     mean, std = (np.array(numbers).reshape(1, 3, 1, 1) for numbers in (dataset.mean, dataset.std))
     assert got.dtype == torch.float32
     assert np.allclose(got.numpy(), (dataset.images / 255 - mean) / std, atol=1e-6)
@@ -50,7 +50,7 @@ def test_normalisation_is_the_formula_that_data_py_states():
 
 def test_training_digits_are_fed_with_mean_0_and_deviation_1():
     dataset = small_digits()
-    fed = normalised(torch.from_numpy(dataset.split("train")[0]), dataset, CPU)
+    fed = normalise_images(torch.from_numpy(dataset.split("train")[0]), dataset, CPU)
     assert (fed.mean().item(), fed.std().item()) == pytest.approx((0, 1), abs=1e-4)
 
 
@@ -90,7 +90,7 @@ def test_the_same_seed_gives_the_same_batches_and_another_one_another_order(numb
 
 def test_every_second_image_is_flipped_with_its_labels(marked: tuple[Tensor, Tensor]):
     images, labels = (part.repeat(10, *[1] * (part.ndim - 1)) for part in marked)
-    moved, moved_labels = augmented(images, labels, Augmentation(flip=True), seeded(), VOID)
+    moved, moved_labels = augment_batch(images, labels, Augmentation(flip=True), seeded(), VOID)
     assert torch.equal(moved[:, 0], moved_labels.float())
     flipped = (moved_labels == labels.flip(-1)).flatten(1).all(1)
     assert (flipped ^ (moved_labels == labels).flatten(1).all(1)).all()
@@ -99,13 +99,13 @@ def test_every_second_image_is_flipped_with_its_labels(marked: tuple[Tensor, Ten
 
 def test_flipping_leaves_class_labels_alone():
     images, labels = torch.rand(50, 1, 8, 8), torch.arange(50)
-    moved, moved_labels = augmented(images, labels, Augmentation(flip=True), seeded(), None)
+    moved, moved_labels = augment_batch(images, labels, Augmentation(flip=True), seeded(), None)
     assert torch.equal(moved_labels, labels)
     assert not torch.equal(moved, images)
 
 
 def test_no_augmentation_changes_nothing(marked: tuple[Tensor, Tensor]):
-    images, labels = augmented(*marked, PLAIN, seeded(), VOID)
+    images, labels = augment_batch(*marked, PLAIN, seeded(), VOID)
     assert torch.equal(images, marked[0])
     assert torch.equal(labels, marked[1])
 
@@ -113,20 +113,20 @@ def test_no_augmentation_changes_nothing(marked: tuple[Tensor, Tensor]):
 @pytest.mark.parametrize("how", [Augmentation(rotation=1e-9), Augmentation(rotation=30.0), Augmentation(rotation=180.0)])
 def test_a_rotation_keeps_the_centre_pixel(how: Augmentation):
     images = torch.rand(30, 2, 9, 13, generator=seeded())
-    moved, _ = augmented(images, torch.zeros(30, dtype=torch.long), how, seeded(), None)
+    moved, _ = augment_batch(images, torch.zeros(30, dtype=torch.long), how, seeded(), None)
     assert torch.equal(moved[:, :, 4, 6], images[:, :, 4, 6])
 
 
 def test_a_tiny_rotation_changes_nothing():
     images = torch.rand(10, 2, 9, 13, generator=seeded())
-    assert torch.equal(augmented(images, torch.zeros(10, dtype=torch.long), Augmentation(rotation=1e-6), seeded(), None)[0], images)
+    assert torch.equal(augment_batch(images, torch.zeros(10, dtype=torch.long), Augmentation(rotation=1e-6), seeded(), None)[0], images)
 
 
 @pytest.mark.parametrize("size", [(24, 24), (24, 32), (31, 17)])
 def test_rotations_are_those_of_torchvision(size: tuple[int, int]):
     images = torch.rand(25, 3, *size, generator=seeded(3))
     degrees = (torch.rand(25, generator=seeded(4)) * 2 - 1) * 60  # the draw that the augmentation makes first
-    moved, _ = augmented(images, torch.zeros(25, dtype=torch.long), Augmentation(rotation=60.0), seeded(4), None)
+    moved, _ = augment_batch(images, torch.zeros(25, dtype=torch.long), Augmentation(rotation=60.0), seeded(4), None)
     expected = torch.stack([rotate(one, angle, InterpolationMode.NEAREST) for one, angle in zip(images, degrees.tolist(), strict=True)])
     assert degrees.abs().max() > 45
     assert (moved == expected).float().mean() > 0.999  # positions halfway between pixels may round either way
@@ -134,7 +134,7 @@ def test_rotations_are_those_of_torchvision(size: tuple[int, int]):
 
 def test_a_crop_is_a_shift_by_whole_pixels_with_black_at_the_edge():
     images, crop = 1 + torch.rand(200, 2, 9, 7, generator=seeded()), 2
-    moved, _ = augmented(images, torch.zeros(200, dtype=torch.long), Augmentation(crop=crop), seeded(), None)
+    moved, _ = augment_batch(images, torch.zeros(200, dtype=torch.long), Augmentation(crop=crop), seeded(), None)
     padded = torch.nn.functional.pad(images, [crop] * 4)
     shifts = [(row, column) for row in range(2 * crop + 1) for column in range(2 * crop + 1)]
     candidates = torch.stack([padded[:, :, row : row + 9, column : column + 7] for row, column in shifts])
@@ -179,17 +179,17 @@ def test_a_batch_is_to_the_bit_what_numpy_makes_of_the_same_draws(dataset: Datas
 def test_bytes_move_as_floats_do_and_what_was_given_stays(marked: tuple[Tensor, Tensor], how: Augmentation):
     images, labels = (part.to(torch.uint8) for part in marked)
     given = images.clone(), labels.clone()
-    expected, expected_labels = augmented(*marked, how, seeded(), VOID)
-    moved, moved_labels = augmented(*given, how, seeded(), VOID)
+    expected, expected_labels = augment_batch(*marked, how, seeded(), VOID)
+    moved, moved_labels = augment_batch(*given, how, seeded(), VOID)
     assert torch.equal(moved.float(), expected) and torch.equal(moved_labels.long(), expected_labels)
-    normalised(given[0], small_segmentation(), CPU)
-    normalised(marked[0], small_segmentation(), CPU)
+    normalise_images(given[0], small_segmentation(), CPU)
+    normalise_images(marked[0], small_segmentation(), CPU)
     assert torch.equal(given[0], images) and torch.equal(given[1], labels) and torch.equal(marked[0], images.float())
 
 
 @pytest.mark.parametrize("how", [Augmentation(rotation=40.0), Augmentation(crop=5), ALL])
 def test_labels_move_with_their_image_and_void_fills_exactly_where_black_does(marked: tuple[Tensor, Tensor], how: Augmentation):
-    images, labels = augmented(*marked, how, seeded(), VOID)
+    images, labels = augment_batch(*marked, how, seeded(), VOID)
     outside = images[:, 1] == 0
     assert 0 < outside.float().mean() < 0.5
     assert torch.equal(labels == VOID, outside)
@@ -200,7 +200,7 @@ def test_labels_move_with_their_image_and_void_fills_exactly_where_black_does(ma
 def test_void_labels_stay_void_when_they_move(marked: tuple[Tensor, Tensor], void: int):
     images, labels = marked
     labels = labels.where(labels > 0, void)
-    moved, moved_labels = augmented(images, labels, ALL, seeded(), void)
+    moved, moved_labels = augment_batch(images, labels, ALL, seeded(), void)
     assert torch.equal(moved_labels == void, moved[:, 0] == 0)  # the first channel is 0 at class 0 and outside
     assert set(moved_labels.unique().tolist()) == {1, 2, void}
 

@@ -17,7 +17,7 @@ from confidnet_core.data import SCORED, Dataset
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp
 from confidnet_core.networks.confidnet import freeze
-from confidnet_core.networks.device import device
+from confidnet_core.networks.device import select_device
 from confidnet_core.networks.inference import predict
 from confidnet_core.scoring.mc_dropout import sample
 from confidnet_core.scoring.run import Run
@@ -34,7 +34,7 @@ every_model = pytest.mark.parametrize("model", [MLP, CONVNET, SEGNET], ids=lambd
 def settings_of_the_stages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled()
     monkeypatch.setenv("CONFIDNET_DEVICE", "cuda")
-    device()
+    select_device()
     yield
     torch.use_deterministic_algorithms(before)
 
@@ -64,7 +64,7 @@ def train(stage: str, model: Choice, folder: Path, stop_at: int | None = None, *
         network = build_confidnet(freeze(classifier), what.confidnet, dataset)
         fit = train_confidnet(network, replace(how, recipe=what.confidnet))
     elif stage == "finetune":
-        network = build_confidnet(freeze(classifier), what.confidnet, dataset).finetuning()
+        network = build_confidnet(freeze(classifier), what.confidnet, dataset).finetuning_copy()
         fit = finetune_confidnet(network, classifier, replace(how, recipe=what.finetune))
     else:
         network = build_corrected_mcp(freeze(classifier), what.corrected_mcp, dataset)

@@ -17,7 +17,7 @@ from confidnet_core.config.recipes import Augmentation, Recipe
 from confidnet_core.models.mlp import mlp
 from confidnet_core.networks.batches import TrainingBatches
 from confidnet_core.training.loop import Metrics, Training, TrainingState, fit
-from confidnet_core.training.resume import Resume
+from confidnet_core.training.resume import ResumeFolder
 
 DIGITS = small_digits()
 
@@ -36,9 +36,9 @@ def fitted(folder: Path, trained: nn.Module, how: Recipe, validate: Callable[[],
         return cross_entropy(trained(images), labels)
 
     own = {field.name for field in fields(Training)} & set(given)
-    training = Training("test", DIGITS, how, 0, CPU, Resume(folder), lambda metrics, epoch: None)
+    training = Training("test", DIGITS, how, 0, CPU, ResumeFolder(folder), lambda metrics, epoch: None)
     training = replace(training, **{name: given.pop(name) for name in own})
-    return fit(trained, training, validate=validate, **{"loss": loss, "select": "val_accuracy"} | given)
+    return fit(trained, training, validate=validate, **{"loss": loss, "selection_metric": "val_accuracy"} | given)
 
 
 def scripted(trained: nn.Module, accuracies: list[float | None], losses: list[float]) -> tuple[Callable[[], Metrics], list[dict]]:
@@ -93,7 +93,7 @@ def test_the_history_has_a_row_an_epoch_with_rate_training_loss_and_validation(t
 def test_the_untrained_network_may_be_the_best(tmp_path: Path, accuracies: list[float], best: int):
     trained = network()
     validate, seen = scripted(trained, accuracies, [1.0] * 3)
-    result = fitted(tmp_path, trained, recipe(2), validate, untrained_competes=True)
+    result = fitted(tmp_path, trained, recipe(2), validate, include_untrained=True)
     assert same(seen[0], state(network())) and same(state(trained), seen[best])
     assert [row["epoch"] for row in result.history] == [0, 1, 2] and result.history[0]["train_loss"] is None
     assert (result.best_epoch, result.best_metrics["val_accuracy"]) == (best, accuracies[best])
@@ -141,7 +141,7 @@ def test_cosine_falls_from_the_rate_to_nothing_over_all_steps(tmp_path: Path, ba
     got = rates(tmp_path, epochs=8, schedule="cosine", batch_size=batch_size)
     assert got == pytest.approx([0.4 * (1 + math.cos(math.pi * epoch / 8)) / 2 for epoch in range(8)])
     assert (got[0], got[4]) == pytest.approx((0.4, 0.2))
-    assert Resume(tmp_path).load()["optimizer"]["param_groups"][0]["lr"] == pytest.approx(0, abs=1e-12)
+    assert ResumeFolder(tmp_path).load()["optimizer"]["param_groups"][0]["lr"] == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -222,7 +222,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_the_state_of_the_
 
     with pytest.raises(ValueError, match=r"no longer finite in epoch 3; lower learning_rate \(0.05\) or use precision: fp32"):
         fitted(tmp_path, trained, recipe(3, batch_size=100), validate, loss=loss)
-    kept = Resume(tmp_path).load()
+    kept = ResumeFolder(tmp_path).load()
     assert [row["epoch"] for row in kept["history"]] == [1, 2]
     assert same(kept["network"], seen[1])
     assert all(value.isfinite().all() for value in kept["network"].values())
@@ -240,4 +240,4 @@ def test_figures_of_numpy_become_plain_numbers_that_the_next_process_can_read(tm
     validate, _ = scripted(trained, [np.float64(0.1), np.float32(0.2)], [np.float64(1.0), np.float64(0.5)])
     result = fitted(tmp_path, trained, recipe(2), validate)
     assert {type(value) for row in result.history for value in row.values()} == {int, float}
-    assert Resume(tmp_path).load()["history"] == result.history
+    assert ResumeFolder(tmp_path).load()["history"] == result.history

@@ -31,7 +31,13 @@ from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, freeze
 from confidnet_core.networks.inference import classification_metrics, predict
 from confidnet_core.training.loop import TrainingState
-from confidnet_core.training.trainings import class_weights, finetune_confidnet, train_confidnet, training_target, warn_collapsed
+from confidnet_core.training.trainings import (
+    class_weights,
+    finetune_confidnet,
+    train_confidnet,
+    training_target_summary,
+    warn_if_target_collapsed,
+)
 
 DIGITS, DIGITS_WITH_BATCHNORM = (small_digits(), benchmark(MLP)), (small_digits(), benchmark(CONVNET))
 SEGMENTATION = (small_segmentation(), segmentation_benchmark())
@@ -96,7 +102,7 @@ def test_head_and_fine_tuning_leave_the_classifier_bit_for_bit_as_it_is(dataset:
     assert same(state(classifier), before)
     assert np.array_equal(logits(classifier, dataset), answers)
 
-    tuned, head = confidnet.finetuning(), state(confidnet.head)
+    tuned, head = confidnet.finetuning_copy(), state(confidnet.head)
     finetune_confidnet(tuned, classifier, training(dataset, what.finetune, tmp_path, "finetune"))
     assert same(state(classifier), before)
     assert same(state(confidnet.head), head)
@@ -115,7 +121,7 @@ def test_segmentation_runs_through_all_three_trainings(tmp_path: Path):
     confidnet = build_confidnet(freeze(classifier), what.confidnet, dataset)
     fit = train_confidnet(confidnet, training(dataset, what.confidnet, tmp_path, "train_confidnet"))
     assert set(fit.best_metrics) == CONFIDENCE_METRICS
-    tuned = confidnet.finetuning()
+    tuned = confidnet.finetuning_copy()
     assert finetune_confidnet(tuned, classifier, training(dataset, what.finetune, tmp_path, "finetune")).best_epoch == 1
 
 
@@ -124,8 +130,8 @@ def test_no_training_reads_the_test_split(dataset: Dataset, what: Benchmark, tmp
     ends: list[dict[str, Tensor]] = []
     for name, given in (("plain", dataset), ("sealed", without_test(dataset))):
         classifier, confidnet, _ = with_head(given, what, tmp_path / name)
-        training_target(confidnet, given, CPU)
-        tuned = confidnet.finetuning()
+        training_target_summary(confidnet, given, CPU)
+        tuned = confidnet.finetuning_copy()
         finetune_confidnet(tuned, classifier, training(given, what.finetune, tmp_path / name, "finetune"))
         ends.append(state(nn.ModuleList([classifier, confidnet.head, tuned])))
     assert same(*ends)
@@ -147,7 +153,7 @@ def test_a_validation_image_that_is_void_throughout_changes_no_metric(tmp_path: 
 
 
 def target_of(classifier: Classifier, dataset: Dataset, what: Benchmark, dropout: bool) -> dict:
-    return training_target(build_confidnet(freeze(classifier), replace(what.confidnet, dropout=dropout), dataset), dataset, CPU)
+    return training_target_summary(build_confidnet(freeze(classifier), replace(what.confidnet, dropout=dropout), dataset), dataset, CPU)
 
 
 @both_tasks
@@ -183,7 +189,7 @@ def test_a_classifier_that_is_sure_and_right_on_its_training_data_is_reported(tm
     classifier, _ = trained_classifier(dataset, what, tmp_path)
     target = target_of(classifier, dataset, what, dropout=True)
     assert (target["errors"], target["collapsed"]) == (0, True)
-    warn_collapsed(target, "digits")
+    warn_if_target_collapsed(target, "digits")
     assert "WARNING digits: the classifier is nearly always sure and right on its training data (0 errors of 20" in capsys.readouterr().err
 
 
@@ -194,7 +200,7 @@ def test_a_target_with_errors_to_learn_from_is_not_reported(tmp_path: Path, caps
     assert target["std"] > 0.1
     assert not target["collapsed"]
     capsys.readouterr()
-    warn_collapsed(target, "digits")
+    warn_if_target_collapsed(target, "digits")
     assert capsys.readouterr().err == ""
 
 

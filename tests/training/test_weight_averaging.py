@@ -14,9 +14,9 @@ from torch.nn.functional import cross_entropy
 
 from confidnet_core.config.recipes import Augmentation, Recipe
 from confidnet_core.networks.batches import TrainingBatches
-from confidnet_core.training.flat_minima import fresh_statistics
+from confidnet_core.training.flat_minima import recompute_batchnorm_statistics
 from confidnet_core.training.loop import Metrics, TrainingState
-from confidnet_core.training.resume import Resume
+from confidnet_core.training.resume import ResumeFolder
 
 PRECISIONS = pytest.mark.parametrize("precision", ["fp32", "bf16"])
 
@@ -107,7 +107,7 @@ def test_batch_norm_in_eval_mode_keeps_its_statistics_and_the_rest_forget_theirs
     network(images)
     network[1].eval()
     before = deepcopy(network)
-    with fresh_statistics(network), torch.no_grad():
+    with recompute_batchnorm_statistics(network), torch.no_grad():
         network(images), network(2 * images)
     assert same(state(network[1]), state(before[1]))
     assert network[6].num_batches_tracked == 2
@@ -116,7 +116,7 @@ def test_batch_norm_in_eval_mode_keeps_its_statistics_and_the_rest_forget_theirs
 
 def test_an_error_in_between_leaves_the_momentum_as_it_was():
     network = convnet().train()
-    with pytest.raises(KeyboardInterrupt), fresh_statistics(network):
+    with pytest.raises(KeyboardInterrupt), recompute_batchnorm_statistics(network):
         raise KeyboardInterrupt
     assert (network[1].momentum, network[6].momentum) == (0.1, 0.3)
 
@@ -151,7 +151,7 @@ def test_a_training_that_is_interrupted_anywhere_ends_bit_for_bit_alike(tmp_path
     how = recipe(4, batch_size=128, optimizer=optimizer, augmentation=Augmentation(crop=1), **flat)
     with pytest.raises(KeyboardInterrupt):
         really_trained(tmp_path / "interrupted", how, stop_at)
-    kept = Resume(tmp_path / "interrupted").load()
+    kept = ResumeFolder(tmp_path / "interrupted").load()
     assert len(kept["history"] if kept else []) == (4 if stop_at == "statistics" else stop_at - 1)
     weights, fit = really_trained(tmp_path / "interrupted", how)
     expected_weights, expected = really_trained(tmp_path / "uninterrupted", how)
