@@ -1,4 +1,4 @@
-"""The tests of the metrics are worth something: each of these faults, put into their code, makes a metric differ from its definition."""
+"""Mutation tests of the failure metrics: each of these faults in their code makes a metric differ from its definition."""
 
 import sys
 from types import ModuleType
@@ -10,8 +10,8 @@ from project_code import ROOT
 
 from confidnet_core.metrics import METRICS
 
-FILES = ("_ranking/samples", "_ranking/risk", "_ranking/counts", "failure")  # each imports those before it
-SMALL = [case for n in range(1, 6) for case in cases(n)]
+MUTATED_FILES = ("_ranking/samples", "_ranking/risk", "_ranking/counts", "failure")  # each imports those before it
+SMALL_CASES = [case for n in range(1, 6) for case in cases(n)]
 
 # metric that changes -> (file, code, what stands there instead)
 MUTATIONS = {
@@ -152,48 +152,48 @@ MUTATIONS = {
 }
 
 
-def mutated(file: str, code: str, instead: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """failure.py as a module of its own, with a replacement in it or in a file that it imports."""
-    for name in FILES:
+def mutated_module(file: str, code: str, replacement: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return failure.py as a separate module, with one replacement in it or in a file that it imports."""
+    for name in MUTATED_FILES:
         path = ROOT / "confidnet_core" / "metrics" / f"{name}.py"
         source = path.read_text(encoding="utf-8")
         if name == file:
             if source.count(code) != 1:
                 pytest.fail(f"{code!r} stands {source.count(code)} times in {name}.py; write the mutation anew, so that it is there once")
-            source = source.replace(code, instead)
+            source = source.replace(code, replacement)
         module = ModuleType(f"confidnet_core.metrics.{name}".replace("/", "."))
         exec(compile(source, path, "exec"), vars(module))
         monkeypatch.setitem(sys.modules, module.__name__, module)  # for the next of the files
     return module
 
 
-def noticed(module: ModuleType, *metrics: str) -> bool:
-    """Whether one of the metrics differs from its definition on a small or large case, sorted or counted, in one block or several."""
+def is_detected(module: ModuleType, *metrics: str) -> bool:
+    """Return whether a metric differs from its definition on a small or large case, sorted or counted, in one block or several."""
 
-    def of_neighbours(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float | None]:
+    def metrics_of_neighbouring_floats(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float | None]:
         return module.failure_metrics(neighbours_of_zero(confidence), correct)
 
-    def of_curve(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float | None]:
+    def metrics_with_curve_risk(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float | None]:
         risk = module.risk_coverage_curve(confidence, correct, points=len(correct))[1]
         return {**module.failure_metrics(confidence, correct), "risk_at_80_coverage": risk[-(-4 * len(correct) // 5) - 1]}
 
     counts, large = sys.modules["confidnet_core.metrics._ranking.counts"], list(LARGE.values())
     for block, *checked in (
-        (counts._BLOCK_SIZE, SMALL),
+        (counts._BLOCK_SIZE, SMALL_CASES),
         (counts._BLOCK_SIZE, large, errors_by_linearity),
-        (2, SMALL),
+        (2, SMALL_CASES),
         (4, large, errors_by_linearity),
     ):
         counts._BLOCK_SIZE = block
-        for function in (module.failure_metrics, of_neighbours, of_curve):
+        for function in (module.failure_metrics, metrics_of_neighbouring_floats, metrics_with_curve_risk):
             if any(metric in metrics for metric, *_ in disagreements(function, *checked)):
                 return True
     return False
 
 
 def test_without_a_mutation_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch):
-    module = mutated("failure", "n_correct / n_samples,", "n_correct / n_samples,", monkeypatch)
-    assert not noticed(module, *METRICS)
+    module = mutated_module("failure", "n_correct / n_samples,", "n_correct / n_samples,", monkeypatch)
+    assert not is_detected(module, *METRICS)
 
 
 def test_every_metric_has_mutations():
@@ -202,7 +202,9 @@ def test_every_metric_has_mutations():
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
-    ("metric", "file", "code", "instead"), [(metric, *mutation) for metric, mutations in MUTATIONS.items() for mutation in mutations]
+    ("metric", "file", "code", "replacement"), [(metric, *mutation) for metric, mutations in MUTATIONS.items() for mutation in mutations]
 )
-def test_a_mutation_is_noticed(metric: str, file: str, code: str, instead: str, monkeypatch: pytest.MonkeyPatch):
-    assert noticed(mutated(file, code, instead, monkeypatch), metric), f"{metric} stays as defined with {instead!r} for {code!r}"
+def test_a_mutation_is_noticed(metric: str, file: str, code: str, replacement: str, monkeypatch: pytest.MonkeyPatch):
+    assert is_detected(mutated_module(file, code, replacement, monkeypatch), metric), (
+        f"{metric} stays as defined with {replacement!r} for {code!r}"
+    )

@@ -1,4 +1,4 @@
-"""Released checkpoints become our networks: the same answers, in the folders that the training stages write."""
+"""Import of released checkpoints: the networks predict the same, in folders as the training stages write them."""
 
 import subprocess
 import sys
@@ -130,7 +130,7 @@ def test_networks_of_the_published_size_fit_our_defaults(choice: str, network: t
 
 
 def test_an_import_of_a_trained_network_notes_what_its_training_noted(tmp_path: Path):
-    """Our own trained networks under other names, as a checkpoint: the same weights and figures come back."""
+    """Trained networks, exported as a checkpoint under other parameter names, are imported with equal weights and metrics."""
     run = trained_run(tmp_path, small_digits(), benchmark(MODELS["mlp"][0]))
     own = {kind: torch.load(run.models / kind / "weights.pt") for kind in ("baseline", "confidnet", "finetune")}
     copy = {name.removeprefix("encoder."): value for name, value in own["finetune"].items() if name.startswith("encoder.")}

@@ -26,7 +26,7 @@ def fixed_seed() -> None:
 
 @pytest.fixture(scope="module")
 def vgg_file(tmp_path_factory) -> Iterator[Path]:
-    """The convolutions of torchvision's VGG16 with random weights and, unlike its own initialisation, random biases."""
+    """Write the convolutions of torchvision's VGG16 with random weights and, unlike its own initialisation, random biases."""
     path = tmp_path_factory.mktemp("vgg") / "vgg16.pth"
     with torch.device("meta"):
         reference = torchvision.models.vgg16(init_weights=False)

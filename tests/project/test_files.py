@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever happens while they are written."""
+"""Atomic writing: files are complete or absent, whatever happens while they are written."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from confidnet_core.files import atomic_write, read_json, read_yaml, write_json,
 
 
 def content(folder: Path) -> dict[str, str]:
-    """Every file under FOLDER, hidden ones included, with its text."""
+    """Return the text of every file below the folder, including hidden ones."""
     return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 

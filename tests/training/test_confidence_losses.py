@@ -1,4 +1,4 @@
-"""What confidences are trained towards, and the losses between: their optima, definitions and gradients; void pixels count nowhere."""
+"""Targets and losses of confidences: their definitions, optima and gradients; void pixels are ignored."""
 
 from typing import get_args
 
@@ -23,7 +23,7 @@ regressions = pytest.mark.parametrize("loss", ["mse", "bce"])
 
 @pytest.fixture
 def maps() -> tuple[Tensor, Tensor, Tensor]:
-    """confidence (2, 5, 6), class logits (2, 4, 5, 6), labels (2, 5, 6) of which some are void."""
+    """Return confidence (2, 5, 6), class logits (2, 4, 5, 6) and labels (2, 5, 6), some of them void."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(0, VOID + 1, (2, 5, 6), generator=generator)
     return torch.randn(2, 5, 6, generator=generator), 3 * torch.randn(2, 4, 5, 6, generator=generator), labels

@@ -1,4 +1,4 @@
-"""KeyboardInterrupt trainings: killed at any moment, started again, they end bit for bit as if nothing had happened."""
+"""Interrupted trainings: killed at any moment and started again, they end bit for bit as if never interrupted."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def train(resume: ResumeFolder, recipe: Baseline = RECIPE, stop_at: int | None = None) -> tuple[dict[str, Tensor], TrainingState]:
-    """A perceptron on digits, from the same initial weights each time."""
+    """Train a perceptron on digits, always from the same initial weights."""
 
     def log(metrics: dict, epoch: int) -> None:
         if epoch == stop_at:  # before the epoch is saved: all of its work is lost
@@ -56,7 +56,7 @@ def folders(project: Path) -> list[Path]:
 
 @contextmanager
 def process_in_its_third_epoch(project: Path) -> Iterator[subprocess.Popen]:
-    """A process of its own that trains, and stands still once the second epoch is saved."""
+    """Start a training in its own process and yield it as soon as it waits in its third epoch."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests/helpers'}", "DVC_ROOT": str(project)}
     with subprocess.Popen([sys.executable, __file__], env=environment, stdout=subprocess.PIPE, text=True) as child:
         try:
@@ -126,8 +126,12 @@ def test_the_trainings_of_the_confidence_go_on_as_well(tmp_path: Path, stage: st
         network, recipe = replace(run).confidnet_head(), run.benchmark.confidnet  # loaded anew
         if stage == "finetune":
             network, recipe = network.finetuning_copy(), run.benchmark.finetune
-        how = replace(training(run.dataset, replace(recipe, epochs=3), tmp_path / folder, stage), log=log)
-        fit = train_confidnet(network, how) if stage == "train_confidnet" else finetune_confidnet(network, run.classifier, how)
+        training_inputs = replace(training(run.dataset, replace(recipe, epochs=3), tmp_path / folder, stage), log=log)
+        fit = (
+            train_confidnet(network, training_inputs)
+            if stage == "train_confidnet"
+            else finetune_confidnet(network, run.classifier, training_inputs)
+        )
         return state(network), fit.history
 
     with pytest.raises(KeyboardInterrupt):
@@ -201,8 +205,8 @@ def test_a_damaged_state_is_named_and_the_training_starts_again(tmp_path: Path, 
     with pytest.raises(KeyboardInterrupt):
         train(ResumeFolder(tmp_path / "damaged"), stop_at=3)
     path = tmp_path / "damaged" / "state.pt"
-    whole = path.read_bytes()
-    path.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "text": b"no weights\n"}[damage])
+    content = path.read_bytes()
+    path.write_bytes({"empty": b"", "cut": content[: len(content) // 2], "text": b"no weights\n"}[damage])
     weights, fit = train(ResumeFolder(tmp_path / "damaged"))
     expected_weights, expected = train(ResumeFolder(tmp_path / "uninterrupted"))
     assert f"WARNING {path} is damaged (" in capsys.readouterr().err
