@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from confidnet_core.files import read_json, replacing, write_json
+from confidnet_core.files import atomic_write, read_json, write_json
 
 SPLITS = ("train", "val", "test")  # of a data set in datasets/
 PREPARED_SPLITS = (*SPLITS, "calibration")  # of a prepared data set

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under a temporary name, then renamed."""
+"""Reading and writing of files: a file is written under a temporary name and then renamed, so that it is never half written."""
 
 import json
 import math
@@ -14,31 +14,31 @@ from ruamel.yaml.error import YAMLError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside PATH for a file or a folder; it takes PATH's place if the block ends without an error.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path for a file or folder, which replaces `path` if the block ends without an error.
 
-    A process killed in the block leaves PATH as it was, and a hidden temporary file beside it, which nothing reads. A folder is
-    replaced by two renames: killed between them, the old one is under its hidden name and PATH is not there, never half there.
+    A process killed within the block leaves `path` unchanged, and beside it a hidden temporary file that nothing reads. A folder is
+    replaced by two renames: if the process is killed between them, the old folder has its hidden name and `path` does not exist.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, former = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old.tmp"))
-    _remove(temporary, former)  # of a killed process: in a container, the next one often has the same number
+    temporary, backup = (path.with_name(f".{path.name}.{os.getpid()}.{suffix}") for suffix in ("tmp", "old.tmp"))
+    _remove_paths(temporary, backup)  # left by a killed process: in a container, the next process often has the same id
     try:
         yield temporary
         if path.is_dir() and temporary.exists():
-            os.replace(path, former)
+            os.replace(path, backup)
         try:
             os.replace(temporary, path)
         except OSError:
-            if former.exists():
-                os.replace(former, path)
+            if backup.exists():
+                os.replace(backup, path)
             raise
     finally:
-        _remove(temporary, former)
+        _remove_paths(temporary, backup)
 
 
-def _remove(*paths: Path) -> None:
+def _remove_paths(*paths: Path) -> None:
     for path in paths:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -47,14 +47,14 @@ def _remove(*paths: Path) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Strict, sorted, UTF-8 JSON. NaN and infinity become null: DVC's tables and browsers break on them."""
-    with replacing(path) as temporary:
-        text = json.dumps(_finite(content), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    """Write strict JSON in UTF-8 with sorted keys. NaN and infinity become null, because DVC's tables and browsers fail on them."""
+    with atomic_write(path) as temporary:
+        text = json.dumps(_replace_non_finite(content), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """ValueError that names the file, for a file that is missing or no JSON."""
+    """Read a JSON file. ValueError that names the file if it is missing or not valid JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -64,7 +64,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """YAML 1.2. ValueError that names the file, for a file that is missing, damaged, or gives a key twice."""
+    """Read a YAML 1.2 file. ValueError that names the file if it is missing, damaged, or has a duplicate key."""
     try:
         return YAML(typ="safe").load(Path(path))
     except FileNotFoundError:
@@ -72,20 +72,21 @@ def read_yaml(path: Path) -> Any:
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}); expected a file") from None
     except YAMLError as error:
-        problem, _, _ = str(error).partition("To suppress this check")  # ruamel's advice for a key given twice
+        problem, _, _ = str(error).partition("To suppress this check")  # ruamel's advice about a duplicate key
         raise ValueError(f"{path} is not valid YAML in UTF-8; mend it: {' '.join(problem.split())}") from None
 
 
 def write_text(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
+    """Write a text file in UTF-8, whole or not at all."""
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _finite(content: Any) -> Any:
+def _replace_non_finite(content: Any) -> Any:
     if isinstance(content, dict):
-        return {str(key): _finite(value) for key, value in content.items()}
+        return {str(key): _replace_non_finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
+        return [_replace_non_finite(value) for value in content]
     if isinstance(content, float) and not math.isfinite(content):
         return None
     return content

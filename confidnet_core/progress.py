@@ -1,6 +1,6 @@
-"""What a person sees while a stage works: a bar with loss, rate and time left on a terminal, a plain line for each epoch everywhere.
+"""Progress output of a running stage: on a terminal a bar with loss, speed and remaining time, and everywhere one line per epoch.
 
-tqdm (tqdm.github.io/docs/tqdm); DVC hands a stage its own stderr, so bars also show under dvc repro and dvc exp run.
+The bars are tqdm's (tqdm.github.io/docs/tqdm). DVC passes its own stderr on to a stage, so they also show under dvc repro and dvc exp run.
 """
 
 import os
@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from tqdm import tqdm
 
 
-def progress(iterable: Iterable, total: int | None = None, description: str = "", unit: str = "batch") -> tqdm:
-    """The same items, with a bar on stderr that vanishes at the end, if bars_wanted().
+def progress_bar(iterable: Iterable, total: int | None = None, description: str = "", unit: str = "batch") -> tqdm:
+    """Iterate over the same items, with a bar on stderr that disappears at the end, if progress_bars_enabled().
 
-    `bar.set_postfix(loss=...)` shows a figure; ask `bar.disable` first where the figure costs something, as a copy from a GPU does.
+    `bar.set_postfix(loss=...)` shows a number; check `bar.disable` first if computing it is expensive, such as a copy from a GPU.
     """
     return tqdm(
         iterable,
@@ -21,23 +21,26 @@ def progress(iterable: Iterable, total: int | None = None, description: str = ""
         desc=description,
         unit=unit,
         file=sys.stderr,
-        disable=not bars_wanted(),
+        disable=not progress_bars_enabled(),
         leave=False,
         dynamic_ncols=True,
         mininterval=0.2,
     )
 
 
-def epoch_line(stage: str, epoch: int, epochs: int, figures: dict[str, float | None], seconds: float) -> None:
-    """Print "train_baseline: epoch 3/10, loss 0.1234, 5.2 s, 36 s left" to stderr. Epochs count from 1; None reads undefined."""
-    shown = [f"{name} {'undefined' if value is None else format(value, '.4g')}" for name, value in figures.items()]
-    left = [f"{_duration(seconds * (epochs - epoch))} left"] if epoch < epochs else []
-    tqdm.write(f"{stage}: " + ", ".join([f"epoch {epoch}/{epochs}", *shown, _duration(seconds), *left]), file=sys.stderr)
+def print_epoch(stage: str, epoch: int, epochs: int, metrics: dict[str, float | None], seconds: float) -> None:
+    """Print a line such as "train_baseline: epoch 3/10, loss 0.1234, 5.2 s, 36 s left" to stderr; None is printed as undefined."""
+    formatted = [f"{name} {'undefined' if value is None else format(value, '.4g')}" for name, value in metrics.items()]
+    time_left = [f"{_format_duration(seconds * (epochs - epoch))} left"] if epoch < epochs else []
+    tqdm.write(f"{stage}: " + ", ".join([f"epoch {epoch}/{epochs}", *formatted, _format_duration(seconds), *time_left]), file=sys.stderr)
     sys.stderr.flush()
 
 
-def bars_wanted() -> bool:
-    """CONFIDNET_PROGRESS=1 or 0 decides; else bars are for a terminal outside continuous integration (CI unset). ValueError otherwise."""
+def progress_bars_enabled() -> bool:
+    """Return whether to show progress bars: as CONFIDNET_PROGRESS says (1 or 0), else on a terminal outside continuous integration.
+
+    ValueError for any other value of CONFIDNET_PROGRESS.
+    """
     choice = os.environ.get("CONFIDNET_PROGRESS", "")
     if choice not in ("", "0", "1"):
         raise ValueError(f"CONFIDNET_PROGRESS is {choice!r}; set it to 1 for bars, to 0 for plain lines, or unset it")
@@ -46,7 +49,7 @@ def bars_wanted() -> bool:
     return os.environ.get("CI", "").lower() in ("", "0", "false") and sys.stderr is not None and sys.stderr.isatty()
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)

@@ -1,1 +1,1 @@
-"""One script a DVC stage: read parameters and inputs, call the core, write outputs. Run from the project's root."""
+"""The DVC stages, one script each: it reads parameters and inputs, calls the core, and writes outputs. Run from the project's root."""

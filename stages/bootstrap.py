@@ -1,6 +1,6 @@
-"""How the metrics of a score scatter over resamples of the test split: python -m stages.bootstrap BENCHMARK SEED METHOD
+"""Compute the metrics of a score on bootstrap resamples of the test split: python -m stages.bootstrap BENCHMARK SEED METHOD
 
-Every score meets the same resamples, so that differences between scores are paired.
+All scores are evaluated on the same resamples, so that differences between scores are paired.
 
 reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/scores/BENCHMARK/seedSEED/METHOD/, params.yaml
 writes  data/bootstrap/BENCHMARK/seedSEED/METHOD.npy
@@ -12,7 +12,7 @@ from confidnet_core.evaluation.intervals import intervals
 from confidnet_core.evaluation.stored import StoredResults, save_replicates
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.tracking.stage_run import stage_run
-from stages._command import command
+from stages._command import run_stage
 
 
 def main(params: Params, name: str, seed: int, method: str) -> None:
@@ -23,9 +23,9 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
         replicates = bootstrap(stored.confidence(method), correct, sizes=sizes, resamples=settings.resamples, seed=settings.seed)
 
         save_replicates(paths.replicates(name, seed, method), replicates)
-        ends = intervals({(method,): replicates}, settings.level, ["method"]).iloc[0]
-        tracked.log_metrics({str(end): value for end, value in ends.items()})
+        interval = intervals({(method,): replicates}, settings.level, ["method"]).iloc[0]
+        tracked.log_metrics({str(end): value for end, value in interval.items()})
 
 
 if __name__ == "__main__":
-    command(main, benchmark=str, seed=int, method=str)
+    run_stage(main, benchmark=str, seed=int, method=str)

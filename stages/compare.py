@@ -1,4 +1,4 @@
-"""All scores of all benchmarks and seeds side by side: python -m stages.compare
+"""Compare all scores of all benchmarks and seeds, and write the reports: python -m stages.compare
 
 reads   data/prepared/, data/predictions/, data/scores/, data/bootstrap/, data/thresholds/, data/histories/,
         confidnet_core/comparison/published.csv, params.yaml
@@ -14,7 +14,7 @@ from confidnet_core.reporting.report import write_report
 from confidnet_core.serving.registering import register_or_warn
 from confidnet_core.tracking.names import results
 from confidnet_core.tracking.stage_run import stage_run
-from stages._command import command
+from stages._command import run_stage
 
 
 def main(params: Params) -> None:
@@ -24,9 +24,9 @@ def main(params: Params) -> None:
 
     for benchmark, rows in frame.groupby("benchmark", sort=False):
         benchmark = str(benchmark)
-        listed = {"seeds": list(params.seeds), "methods": list(params.methods)}
-        with stage_run(stage="compare", benchmark=benchmark, seed=None, params=listed) as tracked:
-            # Of the whole execution, most of whose other stages may have come from the cache. comparison.csv holds all metrics.
+        logged_params = {"seeds": list(params.seeds), "methods": list(params.methods)}
+        with stage_run(stage="compare", benchmark=benchmark, seed=None, params=logged_params) as tracked:
+            # Results belong to the whole execution, most of whose other stages may be cached. comparison.csv holds all metrics.
             tracked.log_experiment(results(summary[benchmark], means_by_method(rows)))
             for name in ("index.html", "comparison.md", "comparison.csv", "differences.csv", "curves"):
                 tracked.parent.log_artifact(reports / name)
@@ -37,4 +37,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    command(main)
+    run_stage(main)

@@ -1,4 +1,4 @@
-"""What other projects would print of the stored scores, to compare tables, by hand: python -m stages.conventions BENCHMARK SEED
+"""Print the metrics of the stored scores by other projects' conventions; run by hand: python -m stages.conventions BENCHMARK SEED
 
 reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/scores/BENCHMARK/seedSEED/, params.yaml
 writes  nothing
@@ -9,7 +9,7 @@ from confidnet_core.comparison.rendering import markdown
 from confidnet_core.config.params import Params
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.metrics.conventions import conventions
-from stages._command import command
+from stages._command import run_stage
 
 
 def main(params: Params, name: str, seed: int) -> None:
@@ -19,4 +19,4 @@ def main(params: Params, name: str, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    command(main, benchmark=str, seed=int)
+    run_stage(main, benchmark=str, seed=int)

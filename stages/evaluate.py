@@ -1,4 +1,4 @@
-"""One confidence score on the test, the validation and the calibration split: python -m stages.evaluate BENCHMARK SEED METHOD
+"""Evaluate a confidence score on the test, validation and calibration split: python -m stages.evaluate BENCHMARK SEED METHOD
 
 reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/inputs/BENCHMARK/seedSEED/METHOD.json,
         data/ensembles/BENCHMARK/METHOD/, models/BENCHMARK/seedSEED/baseline/{weights.pt, model.json}, params.yaml;
@@ -14,7 +14,7 @@ from confidnet_core.evaluation.result import RANK, evaluate, save_evaluation
 from confidnet_core.scoring.run import load_run
 from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.tracking.stopwatch import Stopwatch
-from stages._command import command
+from stages._command import run_stage
 
 
 def main(params: Params, name: str, seed: int, method: str) -> None:
@@ -22,7 +22,7 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
     run = load_run(name, params.benchmark(name), seed, method, getattr(score, "reads", ()))
 
     with stage_run(stage="evaluate", benchmark=name, seed=seed, method=method, params=settings) as tracked:
-        confidence, found, stopwatch, facts = {}, {}, Stopwatch(), {"benchmark": name, "seed": seed, "method": method}
+        confidence, evaluations, stopwatch, facts = {}, {}, Stopwatch(), {"benchmark": name, "seed": seed, "method": method}
         facts |= {"oracle": getattr(score, "oracle", False), "scale": getattr(score, "scale", RANK)}
         for split in SCORED_SPLITS:
             part = run.on_split(split)
@@ -30,7 +30,7 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
                 confidence[split] = score(part, **settings)
             found[split] = evaluate(confidence[split], part.correct, **facts)
 
-        test, val = found["test"], found["val"]
+        test, val = evaluations["test"], evaluations["val"]
         save_evaluation(paths.score(name, seed, method), confidence, test, val, settings, run.save_fitted)
         for prefix, figures in {"": test.metrics, "val_": val.metrics}.items():
             tracked.log_metrics({f"{prefix}{key}": value for key, value in figures.items() if key != "accuracy"})  # as of `predict`
@@ -41,4 +41,4 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
 
 
 if __name__ == "__main__":
-    command(main, benchmark=str, seed=int, method=str)
+    run_stage(main, benchmark=str, seed=int, method=str)

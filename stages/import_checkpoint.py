@@ -1,8 +1,8 @@
-"""A released checkpoint of the authors as a trained network: python -m stages.import_checkpoint BENCHMARK SEED KIND PATH
+"""Import a released checkpoint of the authors as a trained network: python -m stages.import_checkpoint BENCHMARK SEED KIND PATH
 
 KIND is baseline (a classifier), confidnet (a classifier with a head) or finetune (a classifier and its fine-tuned copy with a head).
-The validation figures are fair for the authors' split alone: split_seed 42, and 6000 images left in val for MNIST, 5000 for CIFAR-10,
-as params.yaml has it.
+Validation metrics are fair only on the authors' split: split_seed 42, with 6000 validation images for MNIST and 5000 for CIFAR-10, as
+in params.yaml.
 
 reads   data/prepared/BENCHMARK/, models/BENCHMARK/seedSEED/baseline/ (but for a baseline), params.yaml, PATH
 writes  models/BENCHMARK/seedSEED/KIND/ and data/histories/BENCHMARK/seedSEED/KIND.csv, as the training stage does;
@@ -12,16 +12,16 @@ writes  models/BENCHMARK/seedSEED/KIND/ and data/histories/BENCHMARK/seedSEED/KI
 from pathlib import Path
 
 from confidnet_core import paths
-from confidnet_core.checkpoints import Kind, import_checkpoint
+from confidnet_core.checkpoints import CheckpointKind, import_checkpoint
 from confidnet_core.config.params import Params
 from confidnet_core.data import load_dataset
 from confidnet_core.files import read_json
 from confidnet_core.networks.artifacts import save_history
-from confidnet_core.networks.device import device
+from confidnet_core.networks.device import select_device
 from confidnet_core.revision import package_code
-from stages._command import command, stage_params
+from stages._command import run_stage, stage_params
 
-STAGES = {Kind.BASELINE: "train_baseline", Kind.HEAD: "train_confidnet", Kind.FINETUNED: "finetune"}
+STAGE_OF_KIND = {CheckpointKind.BASELINE: "train_baseline", CheckpointKind.HEAD: "train_confidnet", CheckpointKind.FINETUNED: "finetune"}
 
 
 def main(params: Params, name: str, seed: int, kind: str, path: Path) -> None:
@@ -34,16 +34,17 @@ def main(params: Params, name: str, seed: int, kind: str, path: Path) -> None:
         {"params": inputs, "seed": seed, "data_sha256": data_sha256, "data_source": dataset.source, "code": package_code()},
     )
 
-    imported = import_checkpoint(kind, path, benchmark, dataset, models, device(), **origin)
-    save_history(paths.history(name, seed, kind), [{"epoch": imported.epoch, **imported.figures}], imported.epoch)
+    imported = import_checkpoint(kind, path, benchmark, dataset, models, select_device(), **origin)
+    save_history(paths.history(name, seed, kind), [{"epoch": imported.epoch, **imported.metrics}], imported.epoch)
 
     epoch = "" if imported.epoch is None else f" of epoch {imported.epoch}"
-    figures = [f"{key} {'undefined' if value is None else format(value, '.4f')}" for key, value in imported.figures.items()]
-    print(f"{models / kind}: {imported.layers} layers, {imported.parameters} parameters from {path.name}{epoch}; {', '.join(figures)}")
+    formatted_metrics = [f"{key} {'undefined' if value is None else format(value, '.4f')}" for key, value in imported.metrics.items()]
+    size = f"{imported.layers} layers, {imported.parameters} parameters"
+    print(f"{models / kind}: {size} from {path.name}{epoch}; {', '.join(formatted_metrics)}")
     for note in imported.notes:
         print(f"note: {note}")
-    print(f"next: dvc commit -f {STAGES[Kind(kind)]}@{name}-{seed}")
+    print(f"next: dvc commit -f {STAGE_OF_KIND[CheckpointKind(kind)]}@{name}-{seed}")
 
 
 if __name__ == "__main__":
-    command(main, benchmark=str, seed=int, kind=str, path=Path)
+    run_stage(main, benchmark=str, seed=int, kind=str, path=Path)

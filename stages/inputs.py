@@ -1,4 +1,4 @@
-"""What each score reads, as digests, so that a change reruns the scores that read it: python -m stages.inputs BENCHMARK SEED
+"""Write digests of what each score reads, so that a change reruns only the scores that read it: python -m stages.inputs BENCHMARK SEED
 
 reads   data/samples/BENCHMARK/seedSEED/, models/BENCHMARK/seedSEED/confidnet/{weights.pt, model.json},
         models/BENCHMARK/seedSEED/finetune/{weights.pt, model.json}, models/BENCHMARK/seedSEED/corrected_mcp/{weights.pt, model.json},
@@ -9,7 +9,7 @@ writes  data/inputs/BENCHMARK/seedSEED/{METHOD.json}
 from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.scoring.inputs import save_inputs
-from stages._command import command
+from stages._command import run_stage
 
 
 def main(params: Params, name: str, seed: int) -> None:
@@ -19,4 +19,4 @@ def main(params: Params, name: str, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    command(main, benchmark=str, seed=int)
+    run_stage(main, benchmark=str, seed=int)

@@ -1,4 +1,4 @@
-"""A benchmark's data as arrays to memory-map: python -m stages.prepare BENCHMARK
+"""Prepare a benchmark's data as arrays that can be memory-mapped: python -m stages.prepare BENCHMARK
 
 reads   $CONFIDNET_DATA/NAME or data/raw/NAME (or downloads), params.yaml
 writes  data/prepared/BENCHMARK/{images.npy, labels.npy, split.json, facts.json}
@@ -10,12 +10,12 @@ from confidnet_core.config.registry import find
 from confidnet_core.data import save_dataset
 from confidnet_core.splits import add_calibration_split
 from confidnet_core.tracking.stage_run import stage_run
-from stages._command import command, stage_params
+from stages._command import run_stage, stage_params
 
 
 def main(params: Params, name: str) -> None:
-    data, how = params.benchmark(name).data, params.calibration_split
-    inputs = stage_params(params, name, "data") | {"calibration_split": dict(how)}
+    data, calibration_split = params.benchmark(name).data, params.calibration_split
+    inputs = stage_params(params, name, "data") | {"calibration_split": dict(calibration_split)}
 
     with stage_run(stage="prepare", benchmark=name, seed=None, params=inputs) as tracked:
         facts = save_dataset(add_calibration_split(find("datasets", data.name)(**data.settings), how), paths.prepared(name))
@@ -27,4 +27,4 @@ def main(params: Params, name: str) -> None:
 
 
 if __name__ == "__main__":
-    command(main, benchmark=str)
+    run_stage(main, benchmark=str)

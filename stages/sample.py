@@ -1,4 +1,4 @@
-"""Stochastic forward passes of the classifier, dropout on, once for all scores that need them: python -m stages.sample BENCHMARK SEED
+"""Run the classifier several times with dropout on, for all scores that need these samples: python -m stages.sample BENCHMARK SEED
 
 reads   data/prepared/BENCHMARK/, models/BENCHMARK/seedSEED/baseline/{weights.pt, model.json}, params.yaml
 writes  data/samples/BENCHMARK/seedSEED/{facts.json, test/, val/, calibration/}
@@ -12,7 +12,7 @@ from confidnet_core.networks.device import device
 from confidnet_core.scoring.mc_dropout import has_dropout, sample_dropout, save_samples
 from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.tracking.stopwatch import Stopwatch
-from stages._command import command
+from stages._command import run_stage
 
 
 def main(params: Params, name: str, seed: int) -> None:
@@ -33,4 +33,4 @@ def main(params: Params, name: str, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    command(main, benchmark=str, seed=int)
+    run_stage(main, benchmark=str, seed=int)

@@ -1,17 +1,17 @@
-"""Check params.yaml, and name the code that a benchmark stands on: python -m stages.sources BENCHMARK
+"""Check params.yaml, and hash the code of a benchmark's data set and model: python -m stages.sources BENCHMARK
 
 reads   confidnet_core/datasets/, confidnet_core/models/, params.yaml
 writes  data/sources/BENCHMARK/{dataset,model}.txt, hashes of the one data set and the one model file that it uses
 
-DVC cannot depend on a file whose name stands in params.yaml. It can depend on these: a new data set or model in those
-folders reruns this stage in a second, changes neither file, and so retrains nothing.
+DVC cannot depend on a file whose name is a value in params.yaml, but it can depend on these hashes: a new data set or model in those
+folders reruns this stage in a second, changes neither hash, and so retrains nothing.
 """
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import source_digest
-from confidnet_core.files import replacing
-from stages._command import command
+from confidnet_core.files import atomic_write
+from stages._command import run_stage
 
 
 def main(params: Params, name: str) -> None:
@@ -19,11 +19,11 @@ def main(params: Params, name: str) -> None:
 
     digests = {"dataset": source_digest("datasets", benchmark.data.name), "model": source_digest("models", benchmark.model.name)}
 
-    with replacing(paths.sources(name)) as folder:
+    with atomic_write(paths.sources(name)) as folder:
         folder.mkdir()
         for part, digest in digests.items():
             (folder / f"{part}.txt").write_text(digest + "\n")
 
 
 if __name__ == "__main__":
-    command(main, benchmark=str)
+    run_stage(main, benchmark=str)

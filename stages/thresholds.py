@@ -1,4 +1,4 @@
-"""A score as a probability of being correct, and thresholds with a guarantee: python -m stages.thresholds BENCHMARK SEED METHOD
+"""Calibrate a score to probabilities, and find thresholds with a guarantee: python -m stages.thresholds BENCHMARK SEED METHOD
 
 reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/scores/BENCHMARK/seedSEED/METHOD/, params.yaml
 writes  data/thresholds/BENCHMARK/seedSEED/METHOD/{calibration.json, replicates.npy, reliability.csv, threshold.json}
@@ -10,7 +10,7 @@ from confidnet_core.data import SCORED_SPLITS
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.tracking.stage_run import stage_run
-from stages._command import command
+from stages._command import run_stage
 
 
 def main(params: Params, name: str, seed: int, method: str) -> None:
@@ -24,8 +24,9 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
 
         save_thresholds(paths.thresholds(name, seed, method), probabilities, guarantees)
         tracked.log_metrics(probabilities.metrics)
-        tracked.log_metrics({f"guaranteed_coverage/risk_{100 * each['risk']:g}": each["test"]["coverage"] for each in guarantees})
+        coverages = {f"guaranteed_coverage/risk_{100 * guarantee['risk']:g}": guarantee["test"]["coverage"] for guarantee in guarantees}
+        tracked.log_metrics(coverages)
 
 
 if __name__ == "__main__":
-    command(main, benchmark=str, seed=int, method=str)
+    run_stage(main, benchmark=str, seed=int, method=str)

@@ -9,20 +9,20 @@ import torch
 from confidnet_core.config.params import Params
 from confidnet_core.networks.artifacts import build_classifier
 from confidnet_core.training.trainings import classification_metrics, train_classifier
-from stages._command import command
-from stages._training import training_of
+from stages._command import run_stage
+from stages._training import training_job
 
 
 def main(params: Params, name: str, seed: int) -> None:
-    with training_of("train_baseline", params, name, seed, "baseline") as networks:
-        training = networks.training
+    with training_job("train_baseline", params, name, seed, "baseline") as job:
+        training = job.training
         torch.manual_seed(seed)
-        classifier = build_classifier(networks.benchmark.model, training.dataset)
+        classifier = build_classifier(job.benchmark.model, training.dataset)
         state = train_classifier(classifier, training)
-        figures = classification_metrics(classifier, training.dataset, training.device, "fp32")
+        metrics = classification_metrics(classifier, training.dataset, training.device, "fp32")
 
-        networks.save("baseline", classifier.state_dict(), state, figures)
+        job.save("baseline", classifier.state_dict(), state, metrics)
 
 
 if __name__ == "__main__":
-    command(main, benchmark=str, seed=int)
+    run_stage(main, benchmark=str, seed=int)

@@ -10,19 +10,19 @@ import torch
 from confidnet_core.config.params import Params
 from confidnet_core.networks.artifacts import build_corrected_mcp
 from confidnet_core.training.trainings import train_corrected_mcp
-from stages._command import command
-from stages._training import training_of
+from stages._command import run_stage
+from stages._training import training_job
 
 
 def main(params: Params, name: str, seed: int) -> None:
-    with training_of("train_corrected_mcp", params, name, seed, "corrected_mcp", "baseline") as networks:
-        classifier = networks.classifier()
+    with training_job("train_corrected_mcp", params, name, seed, "corrected_mcp", "baseline") as job:
+        classifier = job.classifier()
         torch.manual_seed(seed)
-        corrected = build_corrected_mcp(classifier, networks.benchmark.corrected_mcp, networks.training.dataset)
-        state = train_corrected_mcp(corrected, networks.training)
+        corrected_mcp = build_corrected_mcp(classifier, job.benchmark.corrected_mcp, job.training.dataset)
+        state = train_corrected_mcp(corrected_mcp, job.training)
 
-        networks.save("corrected_mcp", corrected.head.state_dict(), state)
+        job.save("corrected_mcp", corrected_mcp.head.state_dict(), state)
 
 
 if __name__ == "__main__":
-    command(main, benchmark=str, seed=int)
+    run_stage(main, benchmark=str, seed=int)

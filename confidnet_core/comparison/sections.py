@@ -13,7 +13,7 @@ from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import Cell, Column, Row, Table
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import read_json
-from confidnet_core.metrics.calibration import CALIBRATION
+from confidnet_core.metrics.calibration import CALIBRATION_METRICS
 
 PROBABILITY_COLUMNS = (
     Column("ece", "ECE", False, 100),
@@ -41,8 +41,8 @@ def probabilities(all_stored: Iterable[StoredResults], level: float) -> pd.DataF
             folder, row = stored.thresholds_folder(method), {"benchmark": stored.benchmark, "seed": stored.seed, "method": method}
             stored = read_json(folder / "calibration.json")
             low, high = np.nanquantile(np.load(folder / "replicates.npy"), [(1 - level) / 2, (1 + level) / 2], axis=0).astype(float)
-            ends = {f"{metric}_low": low[at] for at, metric in enumerate(CALIBRATION)}
-            ends |= {f"{metric}_high": high[at] for at, metric in enumerate(CALIBRATION)}
+            ends = {f"{metric}_low": low[at] for at, metric in enumerate(CALIBRATION_METRICS)}
+            ends |= {f"{metric}_high": high[at] for at, metric in enumerate(CALIBRATION_METRICS)}
             rows.append({**row, "how": stored["how"], **stored["metrics"], **ends})
     return pd.DataFrame(rows)
 
@@ -80,7 +80,7 @@ def calibration_tables(calibrated: pd.DataFrame) -> dict[str, list[Table]]:
     tables = {}
     for benchmark, group in _by_benchmark(calibrated):
         methods = group.groupby("method", sort=False)
-        means = methods[[name for name in map(str, group) if name.startswith(CALIBRATION)]].mean()
+        means = methods[[name for name in map(str, group) if name.startswith(CALIBRATION_METRICS)]].mean()
         how = methods["how"].agg(lambda texts: "; ".join(dict.fromkeys(texts)))
         rows = []
         for key, row in means.iterrows():

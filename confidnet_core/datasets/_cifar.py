@@ -91,7 +91,7 @@ def _locate(root: Path, reader: type, stack: ExitStack) -> Path:
 def _unpack(archive: Path, target: Path, names: list[str]) -> None:
     """Unpack the files with these names, from any folder of the archive, into the new folder `target`: all of them or none."""
     try:
-        with replacing(target) as temporary, GzipFile(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+        with atomic_write(target) as temporary, GzipFile(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             temporary.mkdir()
             for member in tar:
                 name = PurePosixPath(member.name).name

@@ -17,7 +17,7 @@ from confidnet_core.config.ranges import Count
 from confidnet_core.data import SPLITS, Dataset
 from confidnet_core.datasets._images import area_average, check_sizes, parse_listing, read_in_threads, resize_nearest
 from confidnet_core.datasets._raw import download, raw_folder
-from confidnet_core.files import replacing
+from confidnet_core.files import atomic_write
 
 CLASSES = ("Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist")
 VOID = 11  # the value of unlabelled pixels in the tutorial's annotation
@@ -72,7 +72,7 @@ def download_camvid(folder: Path, url: str = PUBLIC_COPY, counts: Sequence[int] 
     if not was_provided:
         print(LICENCE, flush=True)
         download([url], archive, needed=[f"{archive.name} or its CamVid folder"])
-    with replacing(target) as temporary:
+    with atomic_write(target) as temporary:
         _unpack(archive, temporary)
         listed_counts = tuple(len(pairs) for pairs in list_pairs(temporary).values())
         if listed_counts != tuple(counts):

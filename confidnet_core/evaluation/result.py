@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from confidnet_core.files import read_json, replacing, write_json
+from confidnet_core.files import atomic_write, read_json, write_json
 from confidnet_core.metrics import METRICS, failure_metrics
 
 SCALES = PROBABILITY, LOG_ODDS, RANK = "probability", "log_odds", "rank"  # of a score, by its definition
@@ -78,7 +78,7 @@ def save_evaluation(
     metrics.json holds the evaluation on the test split and, under "val", the samples, errors and metrics on the validation split, by which
     a score may be selected.
     """
-    with replacing(folder) as temporary:
+    with atomic_write(folder) as temporary:
         temporary.mkdir()
         save_fitted(temporary)
         for split, values in confidence.items():

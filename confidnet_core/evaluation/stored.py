@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, Real, UInt8
 from confidnet_core import paths
 from confidnet_core.data import labelled, load_dataset
 from confidnet_core.evaluation.result import Evaluation
-from confidnet_core.files import read_json, replacing
+from confidnet_core.files import atomic_write, read_json
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""Metrics: from plain arrays to numbers, (what is scored, what is true) -> fractions in [0, 1], or nats; NumPy and SciPy only.
+"""Metrics of failure prediction, calibration and segmentation: pure functions of NumPy arrays that return fractions in [0, 1] or nats.
 
-An undefined metric is None (an undefined entry of an array is NaN), never a number that could be mistaken for a result. Counts are int64,
-equal confidences are one threshold, and the whole set is measured at once: a metric is never a mean over batches. What trainings do not
-need is in modules of its own (bootstrap, calibration, conventions, guarantee, selective), so that a change there retrains nothing.
+An undefined metric is None (in an array NaN), never a number that could be mistaken for a result. Counts are int64, equal confidences
+share one threshold, and each metric is computed over the whole data set, never as a mean over batches. Metrics that no training needs
+have modules of their own (bootstrap, calibration, conventions, guarantee, selective), so that a change to them retrains nothing.
 """
 
 from confidnet_core.metrics.failure import METRICS, failure_metrics, risk_coverage_curve, roc_curve

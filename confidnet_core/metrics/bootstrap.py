@@ -1,8 +1,8 @@
-"""How far the failure metrics would scatter over other test sets of the same size: the nonparametric bootstrap.
+"""Nonparametric bootstrap of the failure metrics: how far they would vary over other test sets of the same size.
 
-Efron & Tibshirani 1993, "An Introduction to the Bootstrap". What is drawn with replacement is a sample, or for segmentation an image
-with all its pixels, since neighbouring pixels err together. The draws follow from the seed and the number of samples or images alone:
-scores of the same predictions are judged on the same resamples, so that their differences are paired.
+Efron & Tibshirani 1993, "An Introduction to the Bootstrap". Samples are drawn with replacement, or for segmentation images with all
+their pixels, because errors of neighbouring pixels are correlated. The draws depend on the seed and the number of samples or images
+alone, so scores of the same predictions are evaluated on the same resamples and their differences are paired.
 """
 
 import numpy as np
@@ -10,128 +10,141 @@ from jaxtyping import Bool, Float64, Int, Int64, Real
 from numpy.typing import ArrayLike
 
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.metrics._draws import checked_sizes, draws
-from confidnet_core.metrics._ranking.risk import RISKS, mean_risk_of_an_error, most_kept
-from confidnet_core.metrics._ranking.samples import checked, require_finite
+from confidnet_core.metrics._draws import check_sizes, resample_counts
+from confidnet_core.metrics._ranking.risk import TARGET_RISKS, expected_risk_contribution, max_accepted_at_risk
+from confidnet_core.metrics._ranking.samples import check_samples, require_finite
 
-CELLS = 4096  # of neighbouring confidences, into which pixels are counted
+MAX_CELLS = 4096  # intervals of confidence into which the pixels of images are counted
 
 
 def bootstrap(
     confidence: ArrayLike, correct: ArrayLike, *, resamples: int, seed: int, sizes: ArrayLike | None = None
 ) -> Float64[np.ndarray, "resamples metrics"]:
-    """The metrics of METRICS of each resample: float64 (resamples, metrics), NaN where one is undefined.
+    """Compute the metrics of METRICS for each resample: float64 (resamples, metrics), NaN where a metric is undefined.
 
     confidence, correct: as for failure_metrics; without sizes a row is, up to rounding, failure_metrics of the resample
-    sizes: (images,) how many of the values each image has, in their order. A resample is then one of images. Confidences are counted in
-    at most CELLS cells, within which they are equal, and all rows are shifted by what that changes in the metrics of the data itself,
-    but not out of [0, 1].
+    sizes: (images,) number of pixels of each image, in the order of the values; whole images are then resampled. Confidences are counted
+    in at most MAX_CELLS cells and treated as equal within one; all rows are shifted by the difference that this makes to the metrics of
+    the original data, and clipped to [0, 1].
     ValueError as from failure_metrics, for less than 1 resample, and for sizes that do not sum to n.
     """
-    confidence, correct = checked(confidence, correct)
+    confidence, correct = check_samples(confidence, correct)
     require_finite(confidence)
     rng = np.random.default_rng(seed)
     if sizes is not None:
-        return _of_images(confidence, correct, checked_sizes(sizes, len(correct)), resamples, rng)
+        return _bootstrap_images(confidence, correct, check_sizes(sizes, len(correct)), resamples, rng)
     order = np.argsort(confidence)[::-1]
-    starts = np.flatnonzero(np.append(True, np.diff(confidence[order]) != 0))
-    wrong = np.flatnonzero(~correct[order])
-    at, first = np.unique(np.searchsorted(starts, wrong, side="right") - 1, return_index=True)
+    threshold_starts = np.flatnonzero(np.append(True, np.diff(confidence[order]) != 0))
+    error_ranks = np.flatnonzero(~correct[order])
+    error_thresholds, error_starts = np.unique(np.searchsorted(threshold_starts, error_ranks, side="right") - 1, return_index=True)
     rows = []
-    for drawn in draws(len(correct), len(correct), resamples, rng):
-        drawn = drawn.take(order, axis=1)
-        errors = drawn.take(wrong, axis=1)
-        if len(starts) < len(order):
-            drawn = np.add.reduceat(drawn, starts, axis=1)
-            errors = np.add.reduceat(errors, first, axis=1) if len(first) else errors
-        rows.append(_metrics(drawn, errors, at))
+    for counts in resample_counts(len(correct), len(correct), resamples, rng):
+        counts = counts.take(order, axis=1)
+        error_counts = counts.take(error_ranks, axis=1)
+        if len(threshold_starts) < len(order):
+            counts = np.add.reduceat(counts, threshold_starts, axis=1)
+            error_counts = np.add.reduceat(error_counts, error_starts, axis=1) if len(error_starts) else error_counts
+        rows.append(_metrics_from_counts(counts, error_counts, error_thresholds))
     return np.concatenate(rows)
 
 
-def _of_images(
+def _bootstrap_images(
     confidence: Real[np.ndarray, " n"],
     correct: Bool[np.ndarray, " n"],
     sizes: Int[np.ndarray, " images"],
     resamples: int,
     rng: np.random.Generator,
 ) -> Float64[np.ndarray, "resamples metrics"]:
-    counts, errors = _counted(confidence, correct, sizes)
-    at = np.flatnonzero(errors.any(axis=0))
-    exact = np.array([np.nan if value is None else value for value in failure_metrics(confidence, correct).values()])
-    counts, errors = counts.astype(float), errors[:, at].astype(float)  # products of floats are BLAS's; whole numbers stay exact
-    shift = exact - _metrics(_whole(counts), _whole(errors), at)[0]
+    counts, error_counts = _count_in_cells(confidence, correct, sizes)
+    error_thresholds = np.flatnonzero(error_counts.any(axis=0))
+    exact_metrics = np.array([np.nan if value is None else value for value in failure_metrics(confidence, correct).values()])
+    # BLAS multiplies floats only; whole numbers stay exact.
+    counts, error_counts = counts.astype(float), error_counts[:, error_thresholds].astype(float)
+    correction = exact_metrics - _metrics_from_counts(_sum_over_images(counts), _sum_over_images(error_counts), error_thresholds)[0]
     rows = []
-    for drawn in draws(len(sizes), counts.shape[1], resamples, rng):
-        weights = drawn.astype(float)
-        rows.append(_metrics((weights @ counts).astype(np.int64), (weights @ errors).astype(np.int64), at))
-    return np.clip(np.concatenate(rows) + np.nan_to_num(shift), 0, 1)
+    for draws in resample_counts(len(sizes), counts.shape[1], resamples, rng):
+        weights = draws.astype(float)
+        rows.append(_metrics_from_counts((weights @ counts).astype(np.int64), (weights @ error_counts).astype(np.int64), error_thresholds))
+    return np.clip(np.concatenate(rows) + np.nan_to_num(correction), 0, 1)
 
 
-def _counted(
+def _count_in_cells(
     confidence: Real[np.ndarray, " n"], correct: Bool[np.ndarray, " n"], sizes: Int[np.ndarray, " images"]
 ) -> tuple[Int64[np.ndarray, "images cells"], Int64[np.ndarray, "images cells"]]:
-    """Samples and errors, int64 (images, cells) each, from the surest cell on."""
-    sample = confidence[:: -(-len(confidence) // (CELLS * 64))]
-    wrong = confidence[~correct]
-    edges = np.concatenate([_quantiles(np.sort(part), CELLS // 2) for part in (sample, wrong[:: -(-len(wrong) // (CELLS * 64)) or 1])])
-    edges = np.unique(edges)
+    """Count samples and errors of each image in each cell, int64 (images, cells) each, the most confident cell first."""
+    # Half of the edges follow the distribution of all confidences, half that of the errors; a thinned sample suffices for either.
+    thinned = [values[:: -(-len(values) // (MAX_CELLS * 64)) or 1] for values in (confidence, confidence[~correct])]
+    edges = np.unique(np.concatenate([_spaced_values(np.sort(values), MAX_CELLS // 2) for values in thinned]))
     counts = np.zeros((len(sizes), len(edges) + 1), np.int64)
-    errors = np.zeros_like(counts)
+    error_counts = np.zeros_like(counts)
     ends = np.cumsum(sizes)
     for image, (start, end) in enumerate(zip(ends - sizes, ends, strict=True)):
         cell = np.searchsorted(edges, confidence[start:end], side="right")
         counts[image] = np.bincount(cell, minlength=counts.shape[1])[::-1]
-        errors[image] = np.bincount(cell[~correct[start:end]], minlength=counts.shape[1])[::-1]
-    return counts, errors
+        error_counts[image] = np.bincount(cell[~correct[start:end]], minlength=counts.shape[1])[::-1]
+    return counts, error_counts
 
 
-def _quantiles(ranked: Real[np.ndarray, " n"], number: int) -> Real[np.ndarray, " edges"]:
-    return ranked[np.linspace(0, len(ranked) - 1, min(number, len(ranked))).astype(np.int64)]
+def _spaced_values(ranked: Real[np.ndarray, " n"], count: int) -> Real[np.ndarray, " edges"]:
+    """Return at most `count` evenly spaced elements of a sorted array."""
+    return ranked[np.linspace(0, len(ranked) - 1, min(count, len(ranked))).astype(np.int64)]
 
 
-def _metrics(
-    counts: Int[np.ndarray, "b thresholds"], errors: Int[np.ndarray, "b e"], at: Int[np.ndarray, " e"]
+def _metrics_from_counts(
+    counts: Int[np.ndarray, "b thresholds"], error_counts: Int[np.ndarray, "b e"], error_thresholds: Int[np.ndarray, " e"]
 ) -> Float64[np.ndarray, "b metrics"]:
-    """METRICS (b, 11) of b sets from their samples (b, thresholds), from the surest on, and errors (b, e) at the thresholds AT (e,)."""
-    kept, wrong_kept = counts.cumsum(axis=1), np.pad(errors.cumsum(axis=1), ((0, 0), (1, 0)))
-    total, wrong = kept[:, -1:], wrong_kept[:, -1:]
-    right = total - wrong
-    reached = np.searchsorted(at, np.arange(counts.shape[1]), side="right")  # how many of AT, down to each threshold
-    right_kept = kept - wrong_kept.take(reached, axis=1)
-    successes = np.diff(right_kept, axis=1, prepend=0)
-    precision_of_successes = (successes * (right_kept / np.maximum(kept, 1))).sum(axis=1, keepdims=True)
-    threshold = (20 * right_kept < 19 * right).sum(axis=1, keepdims=True)
-    false_positives = np.take_along_axis(wrong_kept, reached[threshold], axis=1)
+    """Compute METRICS (b, 11) of b resamples from their numbers of samples (b, thresholds) and of errors (b, e).
 
-    tied = counts[:, at]
-    above = kept[:, at] - tied
-    discordant = (errors * (2 * (right - above) - tied + errors + 2 * wrong_kept[:, :-1])).sum(axis=1, keepdims=True)
-    precision_of_errors = (errors * ((wrong - wrong_kept[:, :-1]) / np.maximum(total - above, 1))).sum(axis=1, keepdims=True)
-    drawn = errors > 0
-    risk = np.zeros(errors.shape)
-    risk[drawn] = errors[drawn] * mean_risk_of_an_error(above[drawn], tied[drawn], np.broadcast_to(total, drawn.shape)[drawn])
-    aurc = np.minimum(risk.sum(axis=1, keepdims=True) / total, 1)
-    surest = -(-4 * total // 5)
-    wrong_surest = (errors * np.clip((surest - above) / np.maximum(tied, 1), 0, 1)).sum(axis=1, keepdims=True)
-    ends = np.concatenate([above, total], axis=1)
-    optimum = wrong * mean_risk_of_an_error(np.where(wrong > 0, right, 0), np.maximum(wrong, 1), total) / total
-    both = np.where((right > 0) & (wrong > 0), 1, np.nan)
-    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, undefined
+    Thresholds run from the highest on; error_thresholds (e,) are the indices of those at which an error of the data lies.
+    """
+    accepted, errors_accepted = counts.cumsum(axis=1), np.pad(error_counts.cumsum(axis=1), ((0, 0), (1, 0)))
+    n_samples, n_errors = accepted[:, -1:], errors_accepted[:, -1:]
+    n_correct = n_samples - n_errors
+    # For each threshold, the number of error thresholds at or above it.
+    thresholds_reached = np.searchsorted(error_thresholds, np.arange(counts.shape[1]), side="right")
+    correct_accepted = accepted - errors_accepted.take(thresholds_reached, axis=1)
+    successes = np.diff(correct_accepted, axis=1, prepend=0)
+    precision_of_successes = (successes * (correct_accepted / np.maximum(accepted, 1))).sum(axis=1, keepdims=True)
+    threshold = (20 * correct_accepted < 19 * n_correct).sum(axis=1, keepdims=True)
+    false_positives = np.take_along_axis(errors_accepted, thresholds_reached[threshold], axis=1)
+
+    tied = counts[:, error_thresholds]
+    above = accepted[:, error_thresholds] - tied
+    discordant_pairs = (error_counts * (2 * (n_correct - above) - tied + error_counts + 2 * errors_accepted[:, :-1])).sum(
+        axis=1, keepdims=True
+    )
+    precision_of_errors = (error_counts * ((n_errors - errors_accepted[:, :-1]) / np.maximum(n_samples - above, 1))).sum(
+        axis=1, keepdims=True
+    )
+    is_drawn = error_counts > 0
+    risk_sum = np.zeros(error_counts.shape)
+    risk_sum[is_drawn] = error_counts[is_drawn] * expected_risk_contribution(
+        above[is_drawn], tied[is_drawn], np.broadcast_to(n_samples, is_drawn.shape)[is_drawn]
+    )
+    aurc = np.minimum(risk_sum.sum(axis=1, keepdims=True) / n_samples, 1)
+    n_at_80_coverage = -(-4 * n_samples // 5)
+    errors_at_80_coverage = (error_counts * np.clip((n_at_80_coverage - above) / np.maximum(tied, 1), 0, 1)).sum(axis=1, keepdims=True)
+    above_or_all = np.concatenate([above, n_samples], axis=1)
+    optimal_aurc = (
+        n_errors * expected_risk_contribution(np.where(n_errors > 0, n_correct, 0), np.maximum(n_errors, 1), n_samples) / n_samples
+    )
+    both_outcomes = np.where((n_correct > 0) & (n_errors > 0), 1, np.nan)
+    with np.errstate(invalid="ignore"):  # 0 / 0 gives NaN: the metric is undefined
         columns = (
-            right / total,
-            false_positives / (wrong * both),
-            precision_of_errors / wrong,
-            precision_of_successes / right,
-            1 - discordant / (2 * right * wrong * both),
+            n_correct / n_samples,
+            false_positives / (n_errors * both_outcomes),
+            precision_of_errors / n_errors,
+            precision_of_successes / n_correct,
+            1 - discordant_pairs / (2 * n_correct * n_errors * both_outcomes),
             aurc,
-            np.where(discordant > 0, np.maximum(aurc - optimum, 0), 0),
-            (discordant + wrong**2) / (2 * total**2),
-            wrong_surest / surest,
-            *(most_kept(ends, wrong_kept, risk)[:, None] / total for risk in RISKS),
+            np.where(discordant_pairs > 0, np.maximum(aurc - optimal_aurc, 0), 0),
+            (discordant_pairs + n_errors**2) / (2 * n_samples**2),
+            errors_at_80_coverage / n_at_80_coverage,
+            *(max_accepted_at_risk(above_or_all, errors_accepted, target)[:, None] / n_samples for target in TARGET_RISKS),
         )
     return np.concatenate(columns, axis=1)
 
 
-def _whole(counts: Real[np.ndarray, "images cells"]) -> Int64[np.ndarray, "1 cells"]:
-    """All images together: int64 (1, thresholds)."""
+def _sum_over_images(counts: Real[np.ndarray, "images cells"]) -> Int64[np.ndarray, "1 cells"]:
+    """Sum the counts of all images: int64 (1, cells)."""
     return counts.sum(axis=0, keepdims=True, dtype=np.int64)

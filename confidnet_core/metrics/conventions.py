@@ -1,62 +1,64 @@
-"""What other projects would print of the same predictions: their rules differ, so that tables of two papers often cannot be compared.
+"""Metrics by the conventions of other projects, which differ, so that tables of two papers often cannot be compared.
 
-Facts of the rules, not their code: ConfidNet (Corbière et al. 2019), the CRL family (Moon et al. 2020; FMFP, OpenMix, SURE),
-fd-shifts (Jaeger et al. 2023, Traub et al. 2024), torch-uncertainty 0.13. Ours are in failure.py.
+The rules are reimplemented, not copied: ConfidNet (Corbière et al. 2019), the CRL family (Moon et al. 2020; FMFP, OpenMix, SURE),
+fd-shifts (Jaeger et al. 2023, Traub et al. 2024), torch-uncertainty 0.13. This project's own definitions are in failure.py.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Real
 from numpy.typing import ArrayLike
 
-from confidnet_core.metrics._ranking.samples import checked, require_finite
+from confidnet_core.metrics._ranking.samples import check_samples, require_finite
 
-_THRESHOLDS = 10_000  # of ConfidNet's scan
+_SCANNED_THRESHOLDS = 10_000  # evenly spaced thresholds that ConfidNet's code tries
 
 
 def conventions(confidence: ArrayLike, correct: ArrayLike) -> dict[str, dict[str, float | None]]:
-    """PROJECT -> metric -> fraction, None where its rule gives nothing. Arguments and errors as in failure_metrics.
+    """Return {project: {metric: fraction, or None where its rule yields nothing}}. Arguments and errors as in failure_metrics.
 
-    published          aurc: the trapezoid over thresholds strictly below a kept confidence, so that full coverage never counts;
-                       e_aurc: minus (1 - a) + a ln a with the accuracy a; fpr_at_95_tpr: the first of 10,000 evenly spaced thresholds
-                       whose TPR is 0.9495 to 0.9505
-    crl                aurc: mean risk, equal confidences in the order of the samples; e_aurc: minus r + (1 - r) ln(1 - r) with the error
-                       rate r; fpr_at_95_tpr: at the corner of the ROC curve whose TPR is nearest to 0.95; aupr_success: the trapezoid
-    fd_shifts          aurc, augrc: the trapezoid over distinct confidences, the last risk held to coverage 0; e_aurc: minus
-                       r + (1 - r) ln(1 - r); fpr_at_95_tpr: least with a TPR of at least 0.9495
-    torch_uncertainty  aurc, augrc: the trapezoid over every sample from coverage 1/n on, divided by 1 - 1/n, equal confidences in the
-                       order of the samples, which the project itself leaves to the sort
+    published          aurc: trapezoidal area over thresholds strictly below an accepted confidence, so that full coverage never counts;
+                       e_aurc: aurc minus (1 - a) + a ln a with the accuracy a; fpr_at_95_tpr: at the first of 10,000 evenly spaced
+                       thresholds whose TPR is 0.9495 to 0.9505
+    crl                aurc: mean risk, equal confidences in the order of the samples; e_aurc: aurc minus r + (1 - r) ln(1 - r) with the
+                       error rate r; fpr_at_95_tpr: at the corner of the ROC curve whose TPR is nearest to 0.95; aupr_success:
+                       trapezoidal area
+    fd_shifts          aurc, augrc: trapezoidal area over distinct confidences, extended to coverage 0 with the risk at the highest one;
+                       e_aurc: aurc minus r + (1 - r) ln(1 - r); fpr_at_95_tpr: the lowest FPR with a TPR of at least 0.9495
+    torch_uncertainty  aurc, augrc: trapezoidal area over every sample from coverage 1/n on, divided by 1 - 1/n, equal confidences in the
+                       order of the samples (in the project itself they are in whatever order its sort leaves them)
     """
-    confidence, correct = checked(confidence, correct)
+    confidence, correct = check_samples(confidence, correct)
     require_finite(confidence)
     order = np.argsort(-confidence.astype(np.float64), kind="stable")
-    ranked, wrong = confidence[order], np.cumsum(~correct[order])
-    kept = np.arange(1, len(wrong) + 1)
-    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # the last sample at or above each threshold
-    points = _Points(kept / len(kept), wrong / kept)
-    thresholds = _Points(points.coverage[last], points.risk[last])
-    rates = _rates(kept[last], wrong[last])
-    optimum = _smooth_optimum(wrong[-1] / kept[-1])
+    ranked, errors = confidence[order], np.cumsum(~correct[order])  # errors among the accepted samples
+    accepted = np.arange(1, len(errors) + 1)
+    threshold_ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # index of the last sample at or above each threshold
+    sample_curve = _RiskCoverageCurve(accepted / len(accepted), errors / accepted)
+    threshold_curve = _RiskCoverageCurve(sample_curve.coverage[threshold_ends], sample_curve.risk[threshold_ends])
+    rates = _roc_and_precision(accepted[threshold_ends], errors[threshold_ends])
+    optimal_aurc = _optimal_aurc(errors[-1] / accepted[-1])
 
-    published, crl, fd_shifts = thresholds.without_full_coverage().area(), float(points.risk.mean()), thresholds.held_to_zero()
+    published, crl = threshold_curve.without_full_coverage().area(), float(sample_curve.risk.mean())
+    fd_shifts = threshold_curve.extended_to_zero_coverage()
     return {
         "published": {
             "aurc": published,
-            "e_aurc": None if published is None else published - optimum,
-            "fpr_at_95_tpr": _fpr_in_band(confidence, correct),
+            "e_aurc": None if published is None else published - optimal_aurc,
+            "fpr_at_95_tpr": _confidnet_fpr(confidence, correct),
         },
-        "crl": {"aurc": crl, "e_aurc": crl - optimum, **_crl_rates(rates)},
+        "crl": {"aurc": crl, "e_aurc": crl - optimal_aurc, **_crl_rates(rates)},
         "fd_shifts": {
             "aurc": fd_shifts.area(),
-            "e_aurc": fd_shifts.trapezoid() - optimum,
-            "augrc": fd_shifts.generalised().area(),
+            "e_aurc": fd_shifts.trapezoid() - optimal_aurc,
+            "augrc": fd_shifts.generalised_risk().area(),
             "fpr_at_95_tpr": None if rates is None else float(rates[0][np.argmax(rates[1] >= 0.9495)]),
         },
-        "torch_uncertainty": {"aurc": points.mean_height(), "augrc": points.generalised().mean_height()},
+        "torch_uncertainty": {"aurc": sample_curve.mean_height(), "augrc": sample_curve.generalised_risk().mean_height()},
     }
 
 
-class _Points:
-    """A risk-coverage curve: float64 (n,) each, coverage rising."""
+class _RiskCoverageCurve:
+    """A risk-coverage curve: coverage, rising, and risk, float64 (points,) each. Areas are None for a curve of one point."""
 
     def __init__(self, coverage: Float64[np.ndarray, " points"], risk: Float64[np.ndarray, " points"]) -> None:
         self.coverage, self.risk = coverage, risk
@@ -68,50 +70,52 @@ class _Points:
         return self.trapezoid() if len(self.risk) > 1 else None
 
     def mean_height(self) -> float | None:
-        """None for one sample, whose curve is a point."""
+        """Return the area divided by the range of coverage, or None for a curve of one point."""
         return self.trapezoid() / float(self.coverage[-1] - self.coverage[0]) if len(self.risk) > 1 else None
 
-    def without_full_coverage(self) -> "_Points":
-        return _Points(self.coverage[:-1], self.risk[:-1])
+    def without_full_coverage(self) -> "_RiskCoverageCurve":
+        return _RiskCoverageCurve(self.coverage[:-1], self.risk[:-1])
 
-    def held_to_zero(self) -> "_Points":
-        return _Points(np.append(0, self.coverage), np.append(self.risk[0], self.risk))
+    def extended_to_zero_coverage(self) -> "_RiskCoverageCurve":
+        return _RiskCoverageCurve(np.append(0, self.coverage), np.append(self.risk[0], self.risk))
 
-    def generalised(self) -> "_Points":
-        return _Points(self.coverage, self.risk * self.coverage)
+    def generalised_risk(self) -> "_RiskCoverageCurve":
+        return _RiskCoverageCurve(self.coverage, self.risk * self.coverage)
 
 
-def _smooth_optimum(error_rate: float) -> float:
-    """The AURC of a perfect ranking of infinitely many samples."""
+def _optimal_aurc(error_rate: float) -> float:
+    """Return the AURC of a perfect ranking of infinitely many samples."""
     return float(error_rate + (1 - error_rate) * np.log1p(-error_rate)) if error_rate < 1 else 1.0
 
 
-def _rates(kept: Int[np.ndarray, " thresholds"], wrong: Int[np.ndarray, " thresholds"]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """FPR, TPR and precision of right predictions at each threshold, from the highest on; None where all outcomes are equal."""
-    right = kept - wrong
-    if right[-1] == 0 or wrong[-1] == 0:
+def _roc_and_precision(
+    accepted: Int[np.ndarray, " thresholds"], errors: Int[np.ndarray, " thresholds"]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Return FPR, TPR and precision (correct predictions are positives) at each threshold, from the highest on; None for one outcome."""
+    correct = accepted - errors
+    if correct[-1] == 0 or errors[-1] == 0:
         return None
-    return wrong / wrong[-1], right / right[-1], right / kept
+    return errors / errors[-1], correct / correct[-1], correct / accepted
 
 
 def _crl_rates(rates: tuple[np.ndarray, np.ndarray, np.ndarray] | None) -> dict[str, float | None]:
     if rates is None:
         return {"fpr_at_95_tpr": None, "aupr_success": None}
     fpr, tpr, precision = rates
-    bends = (np.abs(np.diff(fpr, 2)) > 1e-12) | (np.abs(np.diff(tpr, 2)) > 1e-12)
-    corners = np.flatnonzero(np.concatenate([[True], bends, [True]])[: len(fpr)])
+    is_bend = (np.abs(np.diff(fpr, 2)) > 1e-12) | (np.abs(np.diff(tpr, 2)) > 1e-12)
+    corners = np.flatnonzero(np.concatenate([[True], is_bend, [True]])[: len(fpr)])
     return {
         "fpr_at_95_tpr": float(fpr[corners[np.argmin(np.abs(tpr[corners] - 0.95))]]),
         "aupr_success": float(np.trapezoid(np.append(1, precision), np.append(0, tpr))),
     }
 
 
-def _fpr_in_band(confidence: Real[np.ndarray, " n"], correct: Bool[np.ndarray, " n"]) -> float | None:
-    right, wrong = np.sort(confidence[correct]), np.sort(confidence[~correct])
-    if len(right) == 0 or len(wrong) == 0:
+def _confidnet_fpr(confidence: Real[np.ndarray, " n"], correct: Bool[np.ndarray, " n"]) -> float | None:
+    correct_sorted, errors_sorted = np.sort(confidence[correct]), np.sort(confidence[~correct])
+    if len(correct_sorted) == 0 or len(errors_sorted) == 0:
         return None
     low, high = float(confidence.min()), float(confidence.max())
-    thresholds = low + (high - low) / _THRESHOLDS * np.arange(_THRESHOLDS)
-    tpr = 1 - np.searchsorted(right, thresholds) / len(right)
-    inside = np.flatnonzero((tpr >= 0.9495) & (tpr <= 0.9505))
-    return float(1 - np.searchsorted(wrong, thresholds[inside[0]]) / len(wrong)) if len(inside) else None
+    thresholds = low + (high - low) / _SCANNED_THRESHOLDS * np.arange(_SCANNED_THRESHOLDS)
+    tpr = 1 - np.searchsorted(correct_sorted, thresholds) / len(correct_sorted)
+    in_band = np.flatnonzero((tpr >= 0.9495) & (tpr <= 0.9505))
+    return float(1 - np.searchsorted(errors_sorted, thresholds[in_band[0]]) / len(errors_sorted)) if len(in_band) else None

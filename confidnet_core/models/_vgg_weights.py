@@ -1,4 +1,4 @@
-"""ImageNet initialisation of VGG16's 13 convolutions.
+"""Initialisation of VGG16's 13 convolutions with ImageNet weights.
 
 torchvision's plain VGG16, without BatchNorm: Simonyan and Zisserman 2015, arXiv:1409.1556.
 """
@@ -11,50 +11,49 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # positions in the `features` of torchvision's vgg16
-CHANNELS = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
-WITHOUT = "set model.pretrained: false for random weights"
+CONV_POSITIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # positions in the `features` of torchvision's vgg16
+VGG16_CHANNELS = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
+RANDOM_WEIGHTS_HINT = "set model.pretrained: false for random weights"
 
 
 def load_imagenet_encoder(convs: list[nn.Conv2d], pretrained: bool | str) -> None:
     """Copy ImageNet's weights and biases into the 13 convolutions, in place, and check that each one was changed.
 
-    pretrained: False does nothing, True takes torchvision's weights (downloaded once), a string is the path of such a state dict
-    ValueError for convolutions of another shape, for weights that cannot be had, and for a copy that changes nothing.
+    pretrained: False does nothing, True uses torchvision's weights (downloaded once), a string is the path of such a state dict
+    ValueError for convolutions of another shape, for weights that are unavailable, and for a copy that changes nothing.
     """
     if pretrained is False:
         return
-    _check_shapes(convs)
-    source = _download() if pretrained is True else _read(Path(pretrained))
-    for number, (conv, position) in enumerate(zip(convs, CONVOLUTIONS, strict=True), start=1):
+    _require_vgg16_shapes(convs)
+    source = _download_weights() if pretrained is True else _read_weights(Path(pretrained))
+    for number, (conv, position) in enumerate(zip(convs, CONV_POSITIONS, strict=True), start=1):
         for parameter, name in ((conv.weight, f"features.{position}.weight"), (conv.bias, f"features.{position}.bias")):
-            _copy(parameter, source.get(name), f"convolution {number} of 13 ({name})")
+            _copy_tensor(parameter, source.get(name), f"convolution {number} of 13 ({name})")
 
 
-def _check_shapes(convs: list[nn.Conv2d]) -> None:
-    expected = [(after, before, 3, 3) for before, after in pairwise(CHANNELS)]
-    found = [tuple(conv.weight.shape) for conv in convs]
-    if found != expected:
+def _require_vgg16_shapes(convs: list[nn.Conv2d]) -> None:
+    expected = [(out_channels, in_channels, 3, 3) for in_channels, out_channels in pairwise(VGG16_CHANNELS)]
+    shapes = [tuple(conv.weight.shape) for conv in convs]
+    if shapes != expected:
         raise ValueError(
             f"model.pretrained needs VGG16's 13 convolutions at model.width 1.0 on images of 3 channels, from {expected[0]} "
-            f"to {expected[-1]}; got {len(found)}, from {found[:1]} to {found[-1:]}. Otherwise {WITHOUT}"
+            f"to {expected[-1]}; got {len(shapes)}, from {shapes[:1]} to {shapes[-1:]}. Otherwise {RANDOM_WEIGHTS_HINT}"
         )
 
 
-def _download() -> dict[str, Tensor]:
-    from torchvision.models import VGG16_Weights  # here, because it takes seconds and every stage reads the list of models
+def _download_weights() -> dict[str, Tensor]:
+    from torchvision.models import VGG16_Weights  # imported here, because it takes seconds and every stage imports the models
 
     weights = VGG16_Weights.IMAGENET1K_V1
     try:
         return weights.get_state_dict(progress=True, check_hash=True)
-    except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError is what a wrong hash gives
-        raise ValueError(
-            f"model.pretrained: true needs {weights.url}, which could not be had ({error}); give the path of that file, or {WITHOUT}"
-        ) from error
+    except (OSError, HTTPException, RuntimeError) as error:  # a wrong hash raises RuntimeError
+        remedy = f"give the path of that file, or {RANDOM_WEIGHTS_HINT}"
+        raise ValueError(f"model.pretrained: true needs {weights.url}, which could not be had ({error}); {remedy}") from error
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    remedy = f"give the state dict of torchvision's vgg16, or {WITHOUT}"
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    remedy = f"give the state dict of torchvision's vgg16, or {RANDOM_WEIGHTS_HINT}"
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
@@ -65,13 +64,15 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _copy(parameter: Tensor | None, source: Tensor | None, name: str) -> None:
+def _copy_tensor(parameter: Tensor | None, source: Tensor | None, name: str) -> None:
     if parameter is None:
         raise ValueError(f"{name} has no such parameter, which VGG16's have")
     if source is None or source.shape != parameter.shape:
-        found = "nothing" if source is None else tuple(source.shape)
-        raise ValueError(f"{name}: expected {tuple(parameter.shape)}, the file has {found}; it must be torchvision's vgg16, not vgg16_bn")
-    before = parameter.clone()
+        found_shape = "nothing" if source is None else tuple(source.shape)
+        raise ValueError(
+            f"{name}: expected {tuple(parameter.shape)}, the file has {found_shape}; it must be torchvision's vgg16, not vgg16_bn"
+        )
+    previous = parameter.clone()
     parameter.copy_(source)
-    if torch.equal(parameter, before) or not torch.equal(parameter, source.to(parameter)):
+    if torch.equal(parameter, previous) or not torch.equal(parameter, source.to(parameter)):
         raise ValueError(f"{name} did not take the pretrained weights: the file holds non-finite numbers, or they were there before")

@@ -12,6 +12,6 @@ from confidnet_core.networks.classifier import Classifier, DenseClassifier
 
 
 def mlp(*, classes: int, image_shape: tuple[int, int, int], hidden: Count = 1000, dropout: Share = 0.3) -> Classifier:
-    """Features (b, hidden): the hidden layer after ReLU and dropout."""
+    """Build the network. Its features (b, hidden) are the hidden layer after ReLU and dropout."""
     features = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(image_shape), hidden), nn.ReLU(), nn.Dropout(dropout))
     return DenseClassifier(features, nn.Linear(hidden, classes))

@@ -6,7 +6,7 @@ Corbière et al. 2019, arXiv:1910.04851, section 4.1; sizes and dropout as publi
 from torch import nn
 
 from confidnet_core.config.ranges import Count, Share, Width
-from confidnet_core.networks.classifier import Classifier, DenseClassifier, require_size, scaled
+from confidnet_core.networks.classifier import Classifier, DenseClassifier, require_min_size, scale_channels
 
 
 def mnist_convnet(
@@ -18,12 +18,15 @@ def mnist_convnet(
     conv_dropout: Share = 0.25,
     dense_dropout: Share = 0.5,
 ) -> Classifier:
-    """Features (b, feature_dim): the first dense layer after ReLU and dropout. ValueError for images below 6 x 6."""
-    require_size("mnist_convnet", image_shape, 6)
+    """Build the network. Its features (b, feature_dim) are the first dense layer after ReLU and dropout.
+
+    ValueError for images below 6 x 6 pixels.
+    """
+    require_min_size("mnist_convnet", image_shape, 6)
     channels, height, width_in_pixels = image_shape
-    first, second = scaled(32, width), scaled(64, width)
-    pooled = second * ((height - 4) // 2) * ((width_in_pixels - 4) // 2)
-    convolutions = [nn.Conv2d(channels, first, 3), nn.ReLU(), nn.Conv2d(first, second, 3), nn.ReLU()]
+    first_channels, second_channels = scale_channels(32, width), scale_channels(64, width)
+    pooled = second_channels * ((height - 4) // 2) * ((width_in_pixels - 4) // 2)
+    convolutions = [nn.Conv2d(channels, first_channels, 3), nn.ReLU(), nn.Conv2d(first_channels, second_channels, 3), nn.ReLU()]
     pooling = [nn.MaxPool2d(2), nn.Dropout(conv_dropout)]
     dense = [nn.Flatten(), nn.Linear(pooled, feature_dim), nn.ReLU(), nn.Dropout(dense_dropout)]
     return DenseClassifier(nn.Sequential(*convolutions, *pooling, *dense), nn.Linear(feature_dim, classes))

@@ -8,24 +8,32 @@ from itertools import pairwise
 from torch import nn
 
 from confidnet_core.config.ranges import Count, Share, Width
-from confidnet_core.networks.classifier import Classifier, DenseClassifier, require_size, scaled
+from confidnet_core.networks.classifier import Classifier, DenseClassifier, require_min_size, scale_channels
 
 
 def svhn_convnet(
     *, classes: int, image_shape: tuple[int, int, int], width: Width = 1.0, feature_dim: Count = 512, dropout: Share = 0.3
 ) -> Classifier:
-    """Features (b, feature_dim): the first dense layer after ReLU and dropout. ValueError for images below 8 x 8."""
-    require_size("svhn_convnet", image_shape, 8)
-    channels = [image_shape[0], *(scaled(each, width) for each in (32, 64, 128))]
-    blocks = [layer for before, after in pairwise(channels) for layer in _block(before, after, dropout)]
+    """Build the network. Its features (b, feature_dim) are the first dense layer after ReLU and dropout.
+
+    ValueError for images below 8 x 8 pixels.
+    """
+    require_min_size("svhn_convnet", image_shape, 8)
+    channels = [image_shape[0], *(scale_channels(full_width, width) for full_width in (32, 64, 128))]
+    blocks = [layer for in_channels, out_channels in pairwise(channels) for layer in _convolution_block(in_channels, out_channels, dropout)]
     pooled = channels[-1] * (image_shape[1] // 8) * (image_shape[2] // 8)
     dense = [nn.Flatten(), nn.Linear(pooled, feature_dim), nn.ReLU(), nn.Dropout(dropout)]
     return DenseClassifier(nn.Sequential(*blocks, *dense), nn.Linear(feature_dim, classes))
 
 
-def _block(before: int, after: int, dropout: float) -> list[nn.Module]:
-    return [*_unit(before, after), *_unit(after, after), nn.MaxPool2d(2), nn.Dropout(dropout)]
+def _convolution_block(in_channels: int, out_channels: int, dropout: float) -> list[nn.Module]:
+    return [
+        *_convolution_unit(in_channels, out_channels),
+        *_convolution_unit(out_channels, out_channels),
+        nn.MaxPool2d(2),
+        nn.Dropout(dropout),
+    ]
 
 
-def _unit(before: int, after: int) -> list[nn.Module]:
-    return [nn.Conv2d(before, after, 3, padding=1, padding_mode="reflect"), nn.ReLU(), nn.BatchNorm2d(after)]
+def _convolution_unit(in_channels: int, out_channels: int) -> list[nn.Module]:
+    return [nn.Conv2d(in_channels, out_channels, 3, padding=1, padding_mode="reflect"), nn.ReLU(), nn.BatchNorm2d(out_channels)]

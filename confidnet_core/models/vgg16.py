@@ -10,10 +10,10 @@ from torch import nn
 
 from confidnet_core.config.ranges import Count, ImageNet, Width
 from confidnet_core.models._vgg_weights import load_imagenet_encoder
-from confidnet_core.networks.classifier import Classifier, DenseClassifier, scaled
+from confidnet_core.networks.classifier import Classifier, DenseClassifier, scale_channels
 
-# Channels of each convolution and the dropout after it; 0 is none. A stage ends with pooling.
-STAGES = (
+# Output channels of each convolution and the dropout rate after it; 0 means no dropout. Every stage ends with max pooling.
+CONVOLUTION_STAGES = (
     ((64, 0.3), (64, 0.0)),
     ((128, 0.4), (128, 0.0)),
     ((256, 0.4), (256, 0.4), (256, 0.0)),
@@ -31,17 +31,17 @@ def vgg16(
     dropout: Annotated[float, Field(ge=0, le=2, description="0 to 2, which multiplies rates of up to 0.5")] = 1.0,
     pretrained: ImageNet = False,
 ) -> Classifier:
-    """Features (b, feature_dim): the first dense layer after ReLU and dropout.
+    """Build the network. Its features (b, feature_dim) are the first dense layer after ReLU and dropout.
 
-    dropout: multiplies the published rates, of 0.3 to 0.5, which take a long training; at most 2
-    pretrained: start the convolutions from ImageNet's, see load_imagenet_encoder
-    ValueError for an image size that five poolings do not divide.
+    dropout: factor, at most 2, of the published rates of 0.3 to 0.5, which need a long training
+    pretrained: initialise the convolutions with ImageNet weights, see load_imagenet_encoder
+    ValueError for images whose height or width is no multiple of 32, because there are five poolings.
     """
     channels, height, width_in_pixels = image_shape
     if min(height, width_in_pixels) < 32 or height % 32 or width_in_pixels % 32:
         raise ValueError(f"vgg16 needs a height and width divisible by 32, got {height} x {width_in_pixels}; choose svhn_convnet or resize")
     convolutions = _convolutions(channels, width, dropout)
-    pooled = scaled(512, width) * (height // 32) * (width_in_pixels // 32)
+    pooled = scale_channels(512, width) * (height // 32) * (width_in_pixels // 32)
     rate = 0.5 * dropout
     dense = [nn.Dropout(rate), nn.Flatten(), nn.Linear(pooled, feature_dim), nn.ReLU(), nn.Dropout(rate)]
     load_imagenet_encoder([layer for layer in convolutions if isinstance(layer, nn.Conv2d)], pretrained)
@@ -50,12 +50,12 @@ def vgg16(
 
 def _convolutions(channels: int, width: float, dropout: float) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    before = channels
-    for stage in STAGES:
+    in_channels = channels
+    for stage in CONVOLUTION_STAGES:
         for full_width, rate in stage:
-            after = scaled(full_width, width)
-            layers += [nn.Conv2d(before, after, 3, padding=1, padding_mode="reflect"), nn.ReLU(), nn.BatchNorm2d(after)]
+            out_channels = scale_channels(full_width, width)
+            layers += [nn.Conv2d(in_channels, out_channels, 3, padding=1, padding_mode="reflect"), nn.ReLU(), nn.BatchNorm2d(out_channels)]
             layers += [nn.Dropout(rate * dropout)] if rate else []
-            before = after
+            in_channels = out_channels
         layers.append(nn.MaxPool2d(2))
     return layers

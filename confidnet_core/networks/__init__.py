@@ -1,1 +1,1 @@
-"""What runs networks: classifiers, confidence heads, batches, devices, and networks on disk."""
+"""Neural networks: classifiers, confidence heads, input batches, device selection, inference, and trained networks on disk."""

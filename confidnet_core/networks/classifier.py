@@ -1,4 +1,4 @@
-"""What every classifier gives: features, and logits that are a function of them."""
+"""Interface of the classifiers: an encoder that returns features, and logits that are a function of these features."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 
 class Classifier(nn.Module):
-    """A network in two parts. `encode` ends at the penultimate features, on which a confidence head is attached.
+    """Base class of a classifier in two parts. `encode` returns the penultimate features, to which a confidence head is attached.
 
     encode(images float (b, c, h, w)) -> features float (b, d), or (b, d, h, w) for segmentation
-    classify(features) -> logits float (b, classes), or (b, classes, h, w); float32 under autocast, too
+    classify(features) -> logits float (b, classes), or (b, classes, h, w); float32 also under autocast
 
-    Dropout is always an nn.Dropout module, never a functional call: MC-dropout and the frozen encoder's dropout
-    are switched by finding these modules.
+    Dropout must be an nn.Dropout module, never a functional call: MC-dropout and the training of a confidence head find these modules
+    to switch them on and off.
     """
 
     feature_channels: int
@@ -30,12 +30,12 @@ class Classifier(nn.Module):
         return self.classify(self.encode(images))
 
     def split_at_dropout(self) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
-        """Two functions, images -> what is the same whatever dropout draws -> logits. MC-dropout runs the first once per image."""
+        """Return two functions, images -> state before the first dropout, and state -> logits. MC-dropout runs the first only once."""
         return nn.Identity(), self.forward
 
 
 class DenseClassifier(Classifier):
-    """Any stack of layers that ends in a vector, and a linear layer on it."""
+    """A classifier made of any stack of layers that ends in a feature vector, and a linear output layer."""
 
     def __init__(self, features: nn.Sequential, output: nn.Linear) -> None:
         super().__init__()
@@ -49,28 +49,28 @@ class DenseClassifier(Classifier):
         return in_float32(self.output, features)
 
     def split_at_dropout(self) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
-        first = next((at for at, layer in enumerate(self.features) if isinstance(layer, nn.Dropout)), len(self.features))
-        before, after = self.features[:first], self.features[first:]
-        return before, lambda values: self.classify(after(values))
+        first_dropout = next((index for index, layer in enumerate(self.features) if isinstance(layer, nn.Dropout)), len(self.features))
+        before_dropout, after_dropout = self.features[:first_dropout], self.features[first_dropout:]
+        return before_dropout, lambda values: self.classify(after_dropout(values))
 
 
 def in_float32(layer: nn.Module, features: Float[Tensor, "b d *pixels"]) -> Float[Tensor, "b out *pixels"]:
-    """The layer's output computed outside autocast: bfloat16 has 8 significant bits, so that confidences would tie."""
+    """Return the layer's output computed outside autocast: in bfloat16, with 8 significant bits, many confidences would be equal."""
     with torch.autocast(features.device.type, enabled=False):
         return layer(features.to(torch.promote_types(features.dtype, torch.float32)))
 
 
-def scaled(channels: int, width: float) -> int:
-    """channels times width, rounded, at least 1. ValueError for a width that is not positive."""
+def scale_channels(channels: int, width: float) -> int:
+    """Return channels times width, rounded, but at least 1. ValueError for a width that is not positive."""
     if not width > 0:
         raise ValueError(f"model.width is {width}, but it multiplies the channels: give a positive number, 1.0 for the published size")
     return max(1, round(channels * width))
 
 
-def require_size(model: str, image_shape: tuple[int, int, int], smallest: int) -> None:
-    """ValueError for images that the network would pool away to nothing."""
-    if min(image_shape[1:]) < smallest:
+def require_min_size(model: str, image_shape: tuple[int, int, int], min_size: int) -> None:
+    """Raise a ValueError for images whose height or width is below min_size, which the network's pooling would reduce to nothing."""
+    if min(image_shape[1:]) < min_size:
         shape = tuple(image_shape)
         raise ValueError(
-            f"{model} needs images of at least {smallest} x {smallest} pixels, got (channels, height, width) {shape}; choose mlp or resize"
+            f"{model} needs images of at least {min_size} x {min_size} pixels, got (channels, height, width) {shape}; choose mlp or resize"
         )

@@ -1,4 +1,4 @@
-"""Where networks run: CUDA, then Apple's MPS, then the CPU; the environment variable CONFIDNET_DEVICE overrides."""
+"""Device selection: CUDA if available, else Apple's MPS, else the CPU; the environment variable CONFIDNET_DEVICE overrides it."""
 
 import os
 from contextlib import AbstractContextManager, nullcontext
@@ -7,49 +7,49 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-Network = TypeVar("Network", bound=nn.Module)
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, at its first product, and then repeats its sums
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, before its first product; it makes sums reproducible
 
 
-def device() -> torch.device:
-    """CUDA is told to repeat its sums bit for bit, and to multiply float32 numbers as such.
+def select_device() -> torch.device:
+    """Return the device on which networks run; set CUDA to deterministic algorithms and full float32 precision.
 
     ValueError for a CONFIDNET_DEVICE that this machine does not have.
     """
-    wanted = os.environ.get("CONFIDNET_DEVICE")
-    chosen = _named(wanted) if wanted else _best()
-    if chosen.type == "cuda":
+    name = os.environ.get("CONFIDNET_DEVICE")
+    selected = _device_by_name(name) if name else _fastest_device()
+    if selected.type == "cuda":
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]  # PyTorch adds it while it runs; only for the search of mistakes
+        torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]  # PyTorch defines it at run time; it only serves debugging
         torch.backends.cudnn.allow_tf32 = False
-    return chosen
+    return selected
 
 
-def _best() -> torch.device:
+def _fastest_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def _named(wanted: str) -> torch.device:
+def _device_by_name(name: str) -> torch.device:
     try:
-        chosen = torch.device(wanted)
-        torch.empty(1, device=chosen)
+        selected = torch.device(name)
+        torch.empty(1, device=selected)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"CONFIDNET_DEVICE is {wanted}, which does not work here ({reason}); try cpu, or unset it") from None
-    return chosen
+        raise ValueError(f"CONFIDNET_DEVICE is {name}, which does not work here ({reason}); try cpu, or unset it") from None
+    return selected
 
 
-def moved(network: Network, where: torch.device) -> Network:
-    """The network itself, on the device, its weights channels-last: there convolutions are fastest."""
-    return network.to(where).to(memory_format=torch.channels_last)
+def to_device(network: NetworkT, device: torch.device) -> NetworkT:
+    """Move the network to the device with its weights channels-last, which makes convolutions fastest, and return it."""
+    return network.to(device).to(memory_format=torch.channels_last)
 
 
-def double(values: Tensor) -> Tensor:
-    """float64, on the same device, or on the CPU where it has none, as MPS."""
+def to_float64(values: Tensor) -> Tensor:
+    """Convert to float64 on the same device, or on the CPU if the device has no float64 (MPS)."""
     return (values.cpu() if values.device.type == "mps" else values).double()
 
 
-def autocast(where: torch.device, precision: str) -> AbstractContextManager:
-    """bf16 arithmetic where the recipe asks for it. Weights, losses and logits stay float32."""
-    return torch.autocast(where.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    """Return a context with bfloat16 arithmetic if precision is "bf16". Weights, losses and logits stay float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()

@@ -1,4 +1,4 @@
-"""The confidence head: five layers from a classifier's features to one number a prediction.
+"""The confidence head: five layers that map a classifier's features to one number for each prediction.
 
 Corbière et al. 2019, arXiv:1910.04851, section 2.2; widths as published. For segmentation the published code has 3 x 3
 kernels where the paper says 1 x 1.
@@ -18,7 +18,7 @@ CONVOLUTIONAL_WIDTHS = (400, 120, 64, 64)
 
 
 class ConfidenceHead(nn.Module):
-    """features (b, d) -> (b,), or (b, d, h, w) -> (b, h, w): confidences before the sigmoid, float32 under autocast, too."""
+    """Map features (b, d) to (b,), or (b, d, h, w) to (b, h, w): confidence logits before the sigmoid, float32 also under autocast."""
 
     def __init__(self, hidden: nn.Sequential, output: nn.Linear | nn.Conv2d) -> None:
         super().__init__()
@@ -27,27 +27,32 @@ class ConfidenceHead(nn.Module):
     def forward(self, features: Float[Tensor, "b d *pixels"]) -> Float[Tensor, " b *pixels"]:
         return in_float32(self.output, self.hidden(features)).squeeze(1)
 
-    def start_at(self, confidence: float) -> None:
-        """Let a fresh head begin near this confidence, in [0, 1]: where targets are nearly all 1, one that begins at 1/2 first
-        learns to be sure of everything, and the sigmoid then passes hardly any gradient on."""
+    def set_initial_confidence(self, confidence: float) -> None:
+        """Set the output bias so that an untrained head predicts about this confidence, in [0, 1].
+
+        Where nearly all targets are 1, a head that starts at 1/2 first learns to be confident everywhere, and the saturated sigmoid then
+        passes hardly any gradient on.
+        """
         with torch.no_grad():
-            self._bias().fill_(torch.logit(torch.tensor(confidence), eps=1e-4))
+            self._output_bias().fill_(torch.logit(torch.tensor(confidence), eps=1e-4))
 
-    def start_at_zero(self) -> None:
-        """Let a fresh head say 0 for everything, as what it adds to another score."""
+    def zero_output_layer(self) -> None:
+        """Make an untrained head return 0 for every input, so that it adds nothing to another score."""
         nn.init.zeros_(self.output.weight)
-        nn.init.zeros_(self._bias())
+        nn.init.zeros_(self._output_bias())
 
-    def _bias(self) -> Tensor:
+    def _output_bias(self) -> Tensor:
         if self.output.bias is None:
             raise ValueError("the last layer of a confidence head needs a bias: nn.Linear or nn.Conv2d without bias=False")
         return self.output.bias
 
 
 def confidence_head(features: int, *, widths: Sequence[int] | None = None, kernel: int | None = None) -> ConfidenceHead:
-    """features: channels of the input. widths: of the layers with a ReLU; by default as published.
+    """Build an untrained confidence head.
 
-    kernel: None for a head of linear layers on vectors; odd for convolutions on feature maps, 1 (paper) or 3 (published code)
+    features: number of input channels
+    widths: output channels of the hidden layers, each with a ReLU; by default as published
+    kernel: None for linear layers on vectors; an odd size for convolutions on feature maps, 1 (paper) or 3 (published code)
     ValueError for an even kernel and for a width below 1.
     """
     if kernel is not None and (kernel < 1 or kernel % 2 == 0):
@@ -56,12 +61,15 @@ def confidence_head(features: int, *, widths: Sequence[int] | None = None, kerne
         widths = DENSE_WIDTHS if kernel is None else CONVOLUTIONAL_WIDTHS
     if any(width < 1 for width in widths):
         raise ValueError(f"the confidence head's widths are {list(widths)}, but a layer has at least 1 channel")
-    hidden = [layer for before, after in pairwise([features, *widths]) for layer in (_linear(before, after, kernel), nn.ReLU(inplace=True))]
-    return ConfidenceHead(nn.Sequential(*hidden), _linear([features, *widths][-1], 1, kernel))
+    layers = [
+        (_layer(in_channels, out_channels, kernel), nn.ReLU(inplace=True)) for in_channels, out_channels in pairwise([features, *widths])
+    ]
+    hidden = [module for layer_and_relu in layers for module in layer_and_relu]
+    return ConfidenceHead(nn.Sequential(*hidden), _layer([features, *widths][-1], 1, kernel))
 
 
-def head_of(weights: Mapping[str, Tensor]) -> ConfidenceHead:
-    """A fresh head of the shape of these weights, the state_dict of one. ValueError where they are of something else."""
+def head_from_weights(weights: Mapping[str, Tensor]) -> ConfidenceHead:
+    """Build an untrained head with the layer sizes of this state_dict. ValueError where it is not that of a confidence head."""
     layers = [value for name, value in weights.items() if name.endswith(".weight")]
     if "output.weight" not in weights or any(layer.ndim not in (2, 4) for layer in layers):
         raise ValueError(f"the weights {', '.join(weights) or '(none)'} are not of a confidence head")
@@ -69,5 +77,5 @@ def head_of(weights: Mapping[str, Tensor]) -> ConfidenceHead:
     return confidence_head(layers[0].shape[1], widths=[len(layer) for layer in layers[:-1]], kernel=kernel)
 
 
-def _linear(before: int, after: int, kernel: int | None) -> nn.Linear | nn.Conv2d:
-    return nn.Linear(before, after) if kernel is None else nn.Conv2d(before, after, kernel, padding=kernel // 2)
+def _layer(in_channels: int, out_channels: int, kernel: int | None) -> nn.Linear | nn.Conv2d:
+    return nn.Linear(in_channels, out_channels) if kernel is None else nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)

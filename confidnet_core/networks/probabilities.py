@@ -1,4 +1,4 @@
-"""Softmax probabilities: that of the true class (TCP), and those near 1 without the rounding that makes them equal.
+"""Softmax probabilities: the true class probability (TCP), and log-odds that stay distinct where probabilities would round to 1.
 
 TCP: Corbière et al. 2019, arXiv:1910.04851, section 2.
 """
@@ -10,23 +10,26 @@ from torch.nn import functional
 
 
 def true_class_probability(logits: Float[Tensor, "b classes *pixels"], labels: Int[Tensor, " b *pixels"]) -> Float[Tensor, " b *pixels"]:
-    """TCP, the softmax probability of the true class, in [0, 1].
+    """Return the TCP, the softmax probability of the true class, in [0, 1].
 
     logits (b, classes, ...), labels int64 (b, ...) in [0, classes) -> (b, ...).
-    Above 1/2 the prediction is right; below 1/classes it is wrong; between them both happen.
+    A TCP above 1/2 implies a correct prediction, one below 1/classes an error; in between both are possible.
     """
     return functional.softmax(logits, dim=1).gather(1, labels.unsqueeze(1)).squeeze(1)
 
 
 def log_complements(log_probabilities: Float[Tensor, "m classes"]) -> Float[Tensor, "m classes"]:
-    """log(1 - p) of log p (m, classes): of the largest p as the sum of the others, since 1 - p would be rounded to 0."""
-    likeliest = log_probabilities.argmax(1, keepdim=True)
-    others = log_probabilities.scatter(1, likeliest, -torch.inf).logsumexp(1, keepdim=True)
-    complements = torch.log1p(-log_probabilities.scatter(1, likeliest, -torch.inf).exp())
-    return complements.scatter(1, likeliest, others)
+    """Return log(1 - p) for log-probabilities log p (m, classes).
+
+    For the largest p it is the logarithm of the sum of the others, because 1 - p would round to 0.
+    """
+    top_class = log_probabilities.argmax(1, keepdim=True)
+    log_rest = log_probabilities.scatter(1, top_class, -torch.inf).logsumexp(1, keepdim=True)
+    complements = torch.log1p(-log_probabilities.scatter(1, top_class, -torch.inf).exp())
+    return complements.scatter(1, top_class, log_rest)
 
 
-def log_odds_of_largest(logits: Float[Tensor, "b classes *pixels"]) -> Float[Tensor, " b *pixels"]:
-    """log(p / (1 - p)) of the largest softmax probability p, of logits (b, classes, ...): (b, ...)."""
-    ordered = logits.sort(1, descending=True).values
-    return ordered[:, 0] - ordered[:, 1:].logsumexp(1)
+def max_probability_log_odds(logits: Float[Tensor, "b classes *pixels"]) -> Float[Tensor, " b *pixels"]:
+    """Return log(p / (1 - p)) of the largest softmax probability p: logits (b, classes, ...) -> (b, ...)."""
+    sorted_logits = logits.sort(1, descending=True).values
+    return sorted_logits[:, 0] - sorted_logits[:, 1:].logsumexp(1)

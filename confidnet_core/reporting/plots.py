@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
 
-from confidnet_core.files import replacing
+from confidnet_core.files import atomic_write
 from confidnet_core.reporting.curves import SHARE_TICKS, outcome_bins
 from confidnet_core.reporting.palette import CORRECT_COLOUR, ERROR_COLOUR, ORACLE_COLOUR, VOID_COLOUR, Style
 
@@ -83,7 +83,7 @@ def comparison_figure(risk_coverages: Pairs, rocs: Pairs, outcomes: Pairs, style
 
 
 def target_histogram(target: Mapping) -> Figure:
-    """What a confidence head will regress: the TCP histogram of the training split, as `training_target` gives it, log counts."""
+    """What a confidence head will regress: the TCP histogram of the training split, as `training_target_summary` gives it, log counts."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     axes.stairs(target["histogram"]["counts"], target["histogram"]["edges"], fill=True, color=CORRECT_COLOUR)
@@ -97,7 +97,7 @@ def save(figure: Figure, path: Path, width: int = 1200) -> None:
     image_format = Path(path).suffix.lstrip(".")
     if image_format not in figure.canvas.get_supported_filetypes():
         raise ValueError(f"{path}: cannot draw a figure as {image_format or 'a file without suffix'!r}; end the name in .png")
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format=image_format, dpi=width / figure.get_figwidth())
     figure.clear()
 

@@ -28,7 +28,7 @@ from confidnet_core.config.params import Params
 from confidnet_core.data import Dataset, labelled, load_dataset
 from confidnet_core.evaluation.intervals import intervals
 from confidnet_core.evaluation.stored import StoredResults
-from confidnet_core.files import replacing, write_json, write_text
+from confidnet_core.files import atomic_write, write_json, write_text
 from confidnet_core.metrics import risk_coverage_curve, roc_curve
 from confidnet_core.reporting.curves import curve_rows, histogram_rows, reliability_rows
 from confidnet_core.reporting.failures import Failures, failure_rows, picked_failures, shown_methods
@@ -107,14 +107,14 @@ def _write_curves(
 ) -> dict[str, pd.DataFrame]:
     """FOLDER/figures and FOLDER/curves; NAME -> the rows of each of CURVES."""
     curves: dict[str, list[pd.DataFrame]] = {name: [] for name in CURVES}
-    with replacing(folder / "figures") as figures:
+    with atomic_write(folder / "figures") as figures:
         figures.mkdir()
         for stored in all_stored:
             drawn = _draw(stored, figures, failures[stored.benchmark, stored.seed], styles)
             for name, rows in (*drawn, *history_rows(stored.benchmark, stored.seed)):
                 curves[name].append(rows)
     frames = {name: pd.concat(rows) for name, rows in curves.items()}
-    with replacing(folder / "curves") as temporary:
+    with atomic_write(folder / "curves") as temporary:
         temporary.mkdir()
         for name, rows in frames.items():
             write_frame(temporary / f"{name}.csv", rows)

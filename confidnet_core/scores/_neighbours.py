@@ -11,7 +11,7 @@ from torch import Tensor
 
 from confidnet_core.data import labelled
 from confidnet_core.networks.batches import batch_count, inference_batches
-from confidnet_core.progress import progress
+from confidnet_core.progress import progress_bar
 from confidnet_core.scoring.run import Run
 
 MAX_DISTANCES = 2**24  # in memory at once: 64 MiB of float32

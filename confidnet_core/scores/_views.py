@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from confidnet_core.config.params import Benchmark
-from confidnet_core.networks.device import double
-from confidnet_core.networks.probabilities import log_odds_of_largest
+from confidnet_core.networks.device import to_float64
+from confidnet_core.networks.probabilities import max_probability_log_odds
 from confidnet_core.scoring.run import Run
 
 SHIFT_DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1))  # (down, right)

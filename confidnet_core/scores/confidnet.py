@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from confidnet_core.networks.device import double
+from confidnet_core.networks.device import to_float64
 from confidnet_core.scoring.run import Run
 
 

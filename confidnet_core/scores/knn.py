@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from confidnet_core.config.ranges import Count
-from confidnet_core.networks.device import double
+from confidnet_core.networks.device import to_float64
 from confidnet_core.scores._neighbours import distance_to_neighbour, reference, score_in_chunks
 from confidnet_core.scoring.run import Run
 
@@ -24,7 +24,7 @@ def knn(run: Run, neighbour: Count = 1, samples_per_class: Count = 1000) -> np.n
         raise ValueError(f"methods.knn.neighbour is {neighbour}; expected 1 to {len(points)}, the training samples")
 
     def score_queries(queries: Tensor) -> Tensor:
-        return double(distance_to_neighbour(normalize(queries), points, neighbour).neg())
+        return to_float64(distance_to_neighbour(normalize(queries), points, neighbour).neg())
 
     return run.map_images(lambda images: score_in_chunks(score_queries, len(points), run.classifier.encode(images)))
 

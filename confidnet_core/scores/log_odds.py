@@ -5,7 +5,7 @@ It is log(p / (1 - p)) of the p of Hendrycks & Gimpel 2017, arXiv:1610.02136. Tw
 
 import numpy as np
 
-from confidnet_core.networks.probabilities import log_odds_of_largest
+from confidnet_core.networks.probabilities import max_probability_log_odds
 from confidnet_core.scoring.run import Run
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.networks.probabilities import log_odds_of_largest
+from confidnet_core.networks.probabilities import max_probability_log_odds
 from confidnet_core.scoring.run import Run
 
 NORM_ORDERS = tuple(range(1, 11))
@@ -46,7 +46,7 @@ def best_order(logits: Tensor, labels: Tensor) -> int | None:
 def _normalised_max_logit(logits: Tensor, order: int | None) -> Tensor:
     """Return the score (m,) of logits (m, classes) for p = order, or the log-odds of MCP for None."""
     if order is None:
-        return log_odds_of_largest(logits)
+        return max_probability_log_odds(logits)
     centred = logits - logits.mean(1, keepdim=True)
     largest = centred.abs().amax(1, keepdim=True).clamp(min=1e-300)  # equal logits give a score of 0
     scaled = centred / largest

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from confidnet_core.config.ranges import Count, Share
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.networks.device import double
-from confidnet_core.networks.probabilities import log_odds_of_largest
+from confidnet_core.networks.device import to_float64
+from confidnet_core.networks.probabilities import max_probability_log_odds
 from confidnet_core.scores._neighbours import distance_to_neighbour, reference, score_in_chunks
 from confidnet_core.scores._views import count_views, mean_log_odds
 from confidnet_core.scoring.run import Run, Split

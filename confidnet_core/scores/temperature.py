@@ -7,7 +7,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from confidnet_core.networks.probabilities import log_odds_of_largest
+from confidnet_core.networks.probabilities import max_probability_log_odds
 from confidnet_core.scoring.run import Run
 
 TEMPERATURE_RANGE = (1 / 1000, 1000.0)  # bounded, since without an error on validation data the optimum is 0

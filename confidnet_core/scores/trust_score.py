@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from confidnet_core.config.ranges import Count, Share
-from confidnet_core.networks.device import double
+from confidnet_core.networks.device import to_float64
 from confidnet_core.scores._neighbours import distance_to_neighbour, reference, score_in_chunks
 from confidnet_core.scoring.run import Run
 
@@ -33,7 +33,7 @@ def trust_score(run: Run, neighbour: Count = 1, samples_per_class: Count = 1000,
         distances = torch.stack([distance_to_neighbour(queries, points, neighbour) for points in classes], 1)
         own = distances.gather(1, predicted[:, None]).squeeze(1)
         other = distances.scatter(1, predicted[:, None], torch.inf).amin(1)
-        own, other = double(own), double(other)
+        own, other = to_float64(own), to_float64(other)
         return torch.where(own.isinf(), 0.0, other / (own + 1e-12))
 
     largest = max(map(len, classes))

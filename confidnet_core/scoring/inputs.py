@@ -10,7 +10,7 @@ from pathlib import Path
 
 from confidnet_core import paths
 from confidnet_core.config.registry import marks, suggestion
-from confidnet_core.files import replacing, write_json
+from confidnet_core.files import atomic_write, write_json
 from confidnet_core.scoring.reads import READABLE, SAMPLES
 
 NETWORK_FILES = ("weights.pt", "model.json")  # without origin.json: it does not matter where equal weights come from

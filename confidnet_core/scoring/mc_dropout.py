@@ -13,10 +13,10 @@ from torch import Tensor
 
 from confidnet_core.config.params import McDropout
 from confidnet_core.data import Dataset, labelled
-from confidnet_core.files import replacing, write_json
+from confidnet_core.files import atomic_write, write_json
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import set_dropout
-from confidnet_core.networks.device import autocast, double, moved
+from confidnet_core.networks.device import autocast, to_device, to_float64
 from confidnet_core.networks.inference import map_images
 
 # Entropies are in nats. The largest mean probability is that of the class that the passes prefer, which need not be the predicted class.

@@ -20,7 +20,7 @@ from confidnet_core.files import read_json
 from confidnet_core.networks.artifacts import load_classifier, load_corrected_mcp, load_finetuned, load_head
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp
-from confidnet_core.networks.device import device, moved
+from confidnet_core.networks.device import select_device, to_device
 from confidnet_core.networks.inference import map_images
 from confidnet_core.scoring.fitted import require_storable, save_fitted
 from confidnet_core.scoring.reads import NETWORKS, READABLE, SAMPLES, require_declared
@@ -110,7 +110,7 @@ class Run:
 
     @cached_property
     def device(self) -> torch.device:
-        return device()
+        return select_device()
 
     @cached_property
     def images(self) -> UInt8[np.ndarray, "images c h w"]:

@@ -25,7 +25,7 @@ from confidnet_core.evaluation.calibrators import Calibrator, fit_calibrator
 from confidnet_core.files import read_json
 from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.classifier import Classifier
-from confidnet_core.networks.device import device
+from confidnet_core.networks.device import select_device
 from confidnet_core.networks.inference import predict
 from confidnet_core.scoring.fitted import load_fitted
 from confidnet_core.scoring.run import Run, RunCache

@@ -1,1 +1,1 @@
-"""What trains networks: the loop, its losses, and trainings that go on after an interruption."""
+"""Training of networks: the loop, its losses, flat minima, and trainings that resume after an interruption."""

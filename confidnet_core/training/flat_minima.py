@@ -1,4 +1,4 @@
-"""Flat minima: the gradient of Sharpness-Aware Minimization (SAM), and how Stochastic Weight Averaging (SWA) ends.
+"""Flat minima: the gradient of Sharpness-Aware Minimization (SAM), and the averaged network of Stochastic Weight Averaging (SWA).
 
 Foret et al. 2021, arXiv:2010.01412, equations 2 and 3; Izmailov et al. 2018, arXiv:1803.05407, section 3. Together: FMFP, arXiv:2403.02886.
 """
@@ -13,25 +13,27 @@ from torch.nn.utils import get_total_norm
 from torch.optim.swa_utils import AveragedModel
 
 
-def sharpness_aware(network: nn.Module, radius: float, gradient: Callable[[], Tensor]) -> Tensor:
-    """Leaves in the parameters' grad the gradient at w + radius g / ||g||, where g is the one at w. Returns the loss at w.
+def sharpness_aware_gradient(network: nn.Module, radius: float, gradient: Callable[[], Tensor]) -> Tensor:
+    """Set each parameter's gradient to the one at w + radius * g / norm(g), where g is the gradient at w; return the loss at w.
 
-    gradient(): one pass forward and backward from no gradients; returns its loss. Weights end as they were. Both passes draw the same
-    dropout masks, as two views of one loss, and random numbers go on as after one pass. BatchNorm's running statistics take in the
-    first pass only. Where g is zero there is no way up, and it stays. ValueError for a gradient that is not finite.
+    gradient(): computes gradients by one forward and backward pass, with none before, and returns the loss
+    The weights are restored afterwards. Both passes draw the same dropout masks, because they evaluate one loss, and the random state
+    ends as after a single pass. BatchNorm's running statistics are updated by the first pass only. Where g is zero it is the result.
+    ValueError for a gradient that is not finite.
     """
     device = next(network.parameters()).device
-    draws = _random_state(device)
+    random_state = _random_state(device)
     loss = gradient()
-    moved = [parameter for parameter in network.parameters() if parameter.grad is not None]
-    if (norm := _finite_norm(moved, loss)) > 0:
-        _set_random_state(device, draws)
-        with _at_the_top(moved, radius, norm), _statistics_kept(network):
-            _finite_norm(moved, gradient())
+    parameters = [parameter for parameter in network.parameters() if parameter.grad is not None]
+    if (norm := _gradient_norm(parameters, loss)) > 0:
+        _set_random_state(device, random_state)
+        with _perturbed_weights(parameters, radius, norm), _frozen_batchnorm_statistics(network):
+            _gradient_norm(parameters, gradient())
     return loss
 
 
-def _finite_norm(parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
+def _gradient_norm(parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
+    """Compute the norm of all gradients together. ValueError where it is not finite."""
     norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
     if not norm.isfinite():
         remedy = "lower learning_rate or sam_radius, or use precision: fp32"
@@ -40,9 +42,12 @@ def _finite_norm(parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
 
 
 @contextmanager
-def _at_the_top(parameters: list[nn.Parameter], radius: float, norm: Tensor) -> Iterator[None]:
-    """Where the loss is highest within the radius, to first order. The weights come back from copies: subtracting would round."""
-    former = [parameter.detach().clone() for parameter in parameters]
+def _perturbed_weights(parameters: list[nn.Parameter], radius: float, norm: Tensor) -> Iterator[None]:
+    """Move the weights within the block to where the loss is highest within the radius, to first order.
+
+    They are restored from copies, because subtracting the step would round.
+    """
+    original_values = [parameter.detach().clone() for parameter in parameters]
     with torch.no_grad():
         for parameter in parameters:
             if parameter.grad is not None:
@@ -51,55 +56,55 @@ def _at_the_top(parameters: list[nn.Parameter], radius: float, norm: Tensor) -> 
         yield
     finally:
         with torch.no_grad():
-            for parameter, value in zip(parameters, former, strict=True):
+            for parameter, value in zip(parameters, original_values, strict=True):
                 parameter.copy_(value)
 
 
 @contextmanager
-def _statistics_kept(network: nn.Module) -> Iterator[None]:
-    """BatchNorm normalises as it does in its mode, and its running statistics stay."""
-    tracking = [layer for layer in _batch_norms(network) if layer.track_running_stats]
-    for layer in tracking:
+def _frozen_batchnorm_statistics(network: nn.Module) -> Iterator[None]:
+    """Keep BatchNorm's running statistics within the block; it still normalises according to its mode."""
+    tracking_layers = [layer for layer in _batch_norm_layers(network) if layer.track_running_stats]
+    for layer in tracking_layers:
         layer.track_running_stats = False
     try:
         yield
     finally:
-        for layer in tracking:
+        for layer in tracking_layers:
             layer.track_running_stats = True
 
 
-def take_average(network: nn.Module, average: AveragedModel) -> None:
-    """Give the trainable parameters of the network their averages; all else stays."""
+def load_averaged_weights(network: nn.Module, averaged_model: AveragedModel) -> None:
+    """Copy the averages into the trainable parameters of the network; everything else is left unchanged."""
     with torch.no_grad():
-        for parameter, mean in zip(network.parameters(), average.module.parameters(), strict=True):
+        for parameter, mean in zip(network.parameters(), averaged_model.module.parameters(), strict=True):
             if parameter.requires_grad:
                 parameter.copy_(mean)
 
 
 @contextmanager
-def fresh_statistics(network: nn.Module) -> Iterator[None]:
-    """Running statistics become the plain means over the batches of the block, of mean and unbiased variance.
+def recompute_batchnorm_statistics(network: nn.Module) -> Iterator[None]:
+    """Recompute BatchNorm's running mean and unbiased variance as plain means over the batches that pass within the block.
 
-    Only of BatchNorm layers that are in training mode when the block begins: ConfidNet's encoder keeps the classifier's.
+    Only layers in training mode are affected, so ConfidNet's encoder keeps the classifier's statistics.
     """
-    learning = [layer for layer in _batch_norms(network) if layer.training and layer.track_running_stats]
-    momenta = [layer.momentum for layer in learning]
-    for layer in learning:
+    training_layers = [layer for layer in _batch_norm_layers(network) if layer.training and layer.track_running_stats]
+    former_momenta = [layer.momentum for layer in training_layers]
+    for layer in training_layers:
         layer.reset_running_stats()
-        layer.momentum = None  # PyTorch's word for a mean over all batches
+        layer.momentum = None  # in PyTorch, None means the plain mean over all batches
     try:
         yield
     finally:
-        for layer, momentum in zip(learning, momenta, strict=True):
+        for layer, momentum in zip(training_layers, former_momenta, strict=True):
             layer.momentum = momentum
 
 
-def _batch_norms(network: nn.Module) -> list[_BatchNorm]:
+def _batch_norm_layers(network: nn.Module) -> list[_BatchNorm]:
     return [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
 
 
 def _random_state(device: torch.device) -> list[Tensor]:
-    """Of the CPU and of the device; each draws from its own."""
+    """Return the states of the CPU's random generator and of the device's own."""
     return [torch.get_rng_state(), *([] if device.type == "cpu" else [torch.get_device_module(device).get_rng_state()])]
 
 

@@ -1,4 +1,4 @@
-"""What the trainings minimise. TCP: Corbière et al. 2019, arXiv:1910.04851, section 2."""
+"""Training losses: cross-entropy for classifiers, and losses of a confidence against TCP (Corbière et al. 2019, arXiv:1910.04851)."""
 
 from typing import Literal
 
@@ -11,24 +11,23 @@ from confidnet_core.networks.probabilities import true_class_probability
 
 Target = Literal["tcp", "normalised_tcp", "correctness"]
 Objective = Literal["mse", "bce", "weighted_bce", "focal", "ranking"]
-OF_CORRECTNESS = ("weighted_bce", "focal", "ranking")  # which tell errors from successes, and are for no target in between
-PAIRED = 1024  # errors and successes, at most, that are paired in a batch
+MAX_RANKING_SAMPLES = 1024  # most errors, and most correct predictions, of a batch that the ranking loss pairs
 
 
 def confidence_target(
     class_logits: Float[Tensor, "b classes *pixels"], labels: Int[Tensor, " b *pixels"], target: Target
 ) -> Float[Tensor, " b *pixels"]:
-    """What a confidence is trained towards, in [0, 1]: class_logits (b, classes, ...), labels int64 (b, ...) in [0, classes) -> (b, ...).
+    """Compute the target of a confidence, in [0, 1]: class_logits (b, classes, ...), labels int64 (b, ...) in [0, classes) -> (b, ...).
 
-    tcp             the softmax probability of the true class
-    normalised_tcp  that over the largest probability: 1 for every right prediction, and for no other (section 2.2 of the paper)
-    correctness     1 for a right prediction, 0 for an error
+    tcp             softmax probability of the true class (section 2 of the paper)
+    normalised_tcp  TCP divided by the largest probability: 1 for all correct predictions and no others (section 2.2 of the paper)
+    correctness     1 for a correct prediction, 0 for an error
     """
     if target == "correctness":
         return (class_logits.argmax(1) == labels).to(class_logits.dtype)
     if target == "normalised_tcp":
-        true = class_logits.gather(1, labels.unsqueeze(1)).squeeze(1)
-        return (true - class_logits.amax(1)).exp()
+        true_class_logit = class_logits.gather(1, labels.unsqueeze(1)).squeeze(1)
+        return (true_class_logit - class_logits.amax(1)).exp()
     return true_class_probability(class_logits, labels)
 
 
@@ -41,49 +40,51 @@ def confidence_loss(
     target: Target = "tcp",
     loss: Objective = "mse",
 ) -> Float[Tensor, ""]:
-    """objective() between confidence_logits (b, ...) and the target of class_logits (b, classes, ...) and labels int64 (b, ...).
+    """Compute `objective` between confidence_logits (b, ...) and the target from class_logits (b, classes, ...), labels int64 (b, ...).
 
-    Over the labelled images or pixels; 0 where none is labelled. No gradient reaches class_logits.
+    The loss is over the labelled images or pixels; it is 0 where none is labelled. No gradient flows into class_logits.
     """
-    labelled = torch.ones_like(labels, dtype=torch.bool) if void is None else labels != void
-    # Void labels are no valid index: read class 0 there, then leave these pixels out.
-    goal = confidence_target(class_logits.detach().float(), labels.where(labelled, 0), target)
-    return objective(confidence_logits.float()[labelled], goal[labelled], loss)
+    is_labelled = torch.ones_like(labels, dtype=torch.bool) if void is None else labels != void
+    # A void label is no valid class index, so class 0 is read there and these pixels are then left out.
+    target_values = confidence_target(class_logits.detach().float(), labels.where(is_labelled, 0), target)
+    return objective(confidence_logits.float()[is_labelled], target_values[is_labelled], loss)
 
 
-def objective(confidence_logits: Float[Tensor, " n"], goal: Float[Tensor, " n"], loss: Objective) -> Float[Tensor, ""]:
-    """A scalar from sigmoid(confidence_logits) and the goal in [0, 1], float (n,) each; 0 for n = 0.
+def objective(confidence_logits: Float[Tensor, " n"], target_values: Float[Tensor, " n"], loss: Objective) -> Float[Tensor, ""]:
+    """Compute the scalar loss between sigmoid(confidence_logits) and target_values in [0, 1], float (n,) each; 0 for n = 0.
 
     mse           mean squared difference, as published. Its gradient vanishes where the sigmoid is near 0 or 1
-    bce           mean binary cross-entropy with the goal as a soft target, whose gradient does not. As that of mse, its optimum is the mean
-                  of the goal given the features (Gneiting & Raftery 2007, "Strictly proper scoring rules, prediction, and estimation")
-    weighted_bce  bce in which an error weighs -log of the share of errors among the n (Lafon et al. 2025, "ViLU", arXiv:2507.07620)
-    focal         bce times (1 - the probability given to what is true) squared (Lin et al. 2017, arXiv:1708.02002)
-    ranking       mean of softplus(confidence of an error - confidence of a success) over pairs (Burges et al. 2005, "Learning to rank using
-                  gradient descent"): of up to PAIRED errors and as many successes, evenly spaced among the n; 0 without a pair
+    bce           mean binary cross-entropy with soft targets; its gradient does not vanish. As for mse, its optimum is the mean target
+                  given the features (Gneiting & Raftery 2007, "Strictly proper scoring rules, prediction, and estimation")
+    weighted_bce  bce in which an error has the weight -log(fraction of errors among the n) (Lafon et al. 2025, "ViLU", arXiv:2507.07620)
+    focal         bce times (1 - probability of the true outcome)^2 (Lin et al. 2017, arXiv:1708.02002)
+    ranking       mean of softplus(logit of an error - logit of a correct prediction) over pairs (Burges et al. 2005, "Learning to rank
+                  using gradient descent") of up to MAX_RANKING_SAMPLES errors and as many correct predictions, evenly spaced among the n;
+                  0 without a pair
     """
     if loss == "ranking":
-        return _ranking(confidence_logits, goal)
+        return _ranking_loss(confidence_logits, target_values)
     if loss == "mse":
-        each = (confidence_logits.sigmoid() - goal).square()
+        losses = (confidence_logits.sigmoid() - target_values).square()
     else:
-        each = functional.binary_cross_entropy_with_logits(confidence_logits, goal, reduction="none")
+        losses = functional.binary_cross_entropy_with_logits(confidence_logits, target_values, reduction="none")
     if loss == "weighted_bce":
-        share = (1 - goal).sum() / max(len(goal), 1)
-        each = each * torch.where(goal == 0, -share.log(), 1)
+        error_fraction = (1 - target_values).sum() / max(len(target_values), 1)
+        losses = losses * torch.where(target_values == 0, -error_fraction.log(), 1)
     if loss == "focal":
-        each = each * (1 - (-each).exp()).square()
-    return each.sum() / max(len(each), 1)
+        losses = losses * (1 - (-losses).exp()).square()
+    return losses.sum() / max(len(losses), 1)
 
 
-def _ranking(confidence_logits: Float[Tensor, " n"], goal: Float[Tensor, " n"]) -> Float[Tensor, ""]:
-    errors, successes = (_thinned(confidence_logits[goal == outcome]) for outcome in (0, 1))
+def _ranking_loss(confidence_logits: Float[Tensor, " n"], target_values: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+    errors, successes = (_thin_out(confidence_logits[target_values == outcome]) for outcome in (0, 1))
     pairs = functional.softplus(errors.unsqueeze(1) - successes.unsqueeze(0))
     return pairs.sum() / max(pairs.numel(), 1)
 
 
-def _thinned(values: Float[Tensor, " n"]) -> Float[Tensor, " m"]:
-    return values[:: max(1, -(-len(values) // PAIRED))]
+def _thin_out(values: Float[Tensor, " n"]) -> Float[Tensor, " m"]:
+    """Return at most MAX_RANKING_SAMPLES evenly spaced values."""
+    return values[:: max(1, -(-len(values) // MAX_RANKING_SAMPLES))]
 
 
 def cross_entropy(
@@ -93,26 +94,26 @@ def cross_entropy(
     weights: Float[Tensor, " classes"] | None = None,
     label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """Mean cross-entropy over the labelled images or pixels, weighted by class if weights (classes,) are given; 0 where none has weight.
+    """Compute the mean cross-entropy over the labelled images or pixels, weighted by class if weights (classes,) are given.
 
-    logits (b, classes, ...), labels int64 (b, ...). label_smoothing in [0, 1): that share of the target is spread evenly over all
-    classes, each with its own weight (Szegedy et al. 2016, arXiv:1512.00567, section 7).
+    logits (b, classes, ...), labels int64 (b, ...). label_smoothing in [0, 1): this fraction of the target is spread evenly over all
+    classes, each with its own weight (Szegedy et al. 2016, arXiv:1512.00567, section 7). The loss is 0 where the total weight is 0.
     """
-    ignored = -100 if void is None else void
-    each = functional.cross_entropy(
-        logits.float(), labels, weight=weights, ignore_index=ignored, reduction="none", label_smoothing=label_smoothing
+    ignore_index = -100 if void is None else void
+    losses = functional.cross_entropy(
+        logits.float(), labels, weight=weights, ignore_index=ignore_index, reduction="none", label_smoothing=label_smoothing
     )
-    total = each.sum()  # of label maps CUDA's own sum is another one each time
-    counted = labels != ignored
-    weight = counted.sum() if weights is None else (weights[labels.where(counted, 0)] * counted).sum()
-    # PyTorch's own mean is NaN for a batch that is void throughout, and infinite for a smoothed one of classes without weight.
-    return (total / weight.where(weight > 0, 1)).where(weight > 0, 0)
+    total = losses.sum()  # summed here, because CUDA's own reduction over label maps is not deterministic
+    is_labelled = labels != ignore_index
+    total_weight = is_labelled.sum() if weights is None else (weights[labels.where(is_labelled, 0)] * is_labelled).sum()
+    # PyTorch's own mean is NaN for a batch of void labels only, and infinite with label smoothing if no class in the batch has weight.
+    return (total / total_weight.where(total_weight > 0, 1)).where(total_weight > 0, 0)
 
 
 def median_frequency_weights(counts: Integer[Tensor, " classes"]) -> Float32[Tensor, " classes"]:
-    """Class weights median(frequency) / frequency (Eigen & Fergus 2015, arXiv:1411.4734), frequencies over the whole set.
+    """Compute class weights median(frequency) / frequency, float32 (classes,) (Eigen & Fergus 2015, arXiv:1411.4734).
 
-    counts (classes,) of labels in the training set; a class that never occurs gets weight 0.
+    counts: (classes,) labels of each class in the whole training split. A class that never occurs gets the weight 0.
     """
     frequency = counts.double() / counts.sum()
     weights = frequency[frequency > 0].quantile(0.5) / frequency

@@ -1,7 +1,7 @@
-"""Interrupted trainings go on: the state after each epoch, kept outside the workspace under a fingerprint of its inputs.
+"""Resuming interrupted trainings: the state after each epoch is stored outside the workspace under a fingerprint of the inputs.
 
-The folder is .resume/ of the project, also for DVC's temporary workspaces, so that a killed experiment is found again.
-Other inputs, the code among them, give another fingerprint, hence a fresh start: never another run's weights.
+The folder is .resume/ in the project, also for DVC's temporary workspaces, so that a killed experiment is resumed. Changed inputs,
+including changed code, give another fingerprint and so a fresh start: a training never continues from another one's weights.
 """
 
 import json
@@ -19,36 +19,38 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from confidnet_core.files import replacing
+from confidnet_core.files import atomic_write
 
 
 @dataclass(frozen=True)
-class Resume:
-    """The folder of one training."""
+class ResumeFolder:
+    """The folder in which one training stores its state after each epoch."""
 
     folder: Path
 
     def save(self, state: dict[str, Any]) -> None:
-        with replacing(self.folder / "state.pt") as temporary:
+        """Replace the stored state by this one."""
+        with atomic_write(self.folder / "state.pt") as temporary:
             torch.save(state, temporary)
 
     def load(self) -> dict[str, Any] | None:
-        """The state after the last whole epoch, or None before the first; also None, with a warning, where the file is damaged."""
+        """Return the state after the last completed epoch, or None before the first; also None, with a warning, for a damaged file."""
         path = self.folder / "state.pt"
         try:
             return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
-        except (RuntimeError, OSError, EOFError, UnpicklingError) as error:  # what torch.load makes of a cut, empty or foreign file
-            # Nothing but time is lost: the training is deterministic, and ends the same from its first epoch on.
+        except (RuntimeError, OSError, EOFError, UnpicklingError) as error:  # raised by torch.load for a truncated, empty or foreign file
+            # Only time is lost: the training is deterministic, so that it ends the same if it starts again.
             kind = type(error).__name__
             print(f"WARNING {path} is damaged ({kind}); this training starts again from its first epoch", file=sys.stderr)
             return None
 
 
 @contextmanager
-def resumable(stage: str, inputs: Any) -> Iterator[Resume]:
-    """One training at a time for the same inputs; its folder goes when the block ends well, after the outputs are written.
+def resumable_training(stage: str, inputs: Any) -> Iterator[ResumeFolder]:
+    """Lock and yield the folder of a training with these inputs; delete it when the block succeeds, after the outputs are written.
 
-    inputs: anything JSON-like that decides the result: parameters, data, weights, code. ValueError if another process is at this training.
+    inputs: everything that determines the result, JSON-like: parameters, data, weights, code. ValueError if another process is running
+    the same training.
     """
     root = Path(os.environ.get("DVC_ROOT") or ".").resolve() / ".resume"
     fingerprint = sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -61,7 +63,7 @@ def resumable(stage: str, inputs: Any) -> Iterator[Resume]:
         raise ValueError(f"another process is already at this training ({stage}, {folder.name}); wait for it or stop it") from None
     try:
         folder.mkdir(exist_ok=True)
-        yield Resume(folder)
+        yield ResumeFolder(folder)
         shutil.rmtree(folder)
     finally:
         lock.release()

@@ -15,7 +15,7 @@ from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.metrics import METRICS
-from confidnet_core.metrics.calibration import CALIBRATION
+from confidnet_core.metrics.calibration import CALIBRATION_METRICS
 
 
 def scored(seed: int, samples: int) -> ScoredSplit:
@@ -81,7 +81,7 @@ def test_seeds_of_other_origins_are_all_named_and_the_legend_says_that_these_are
         ("other", 0, "mcp", "sigmoid", 0.2),
     ]
     keys = pd.DataFrame(rows, columns=["benchmark", "seed", "method", "how", "value"])
-    names = [f"{metric}{end}" for metric in CALIBRATION for end in ("", "_low", "_high")]
+    names = [f"{metric}{end}" for metric in CALIBRATION_METRICS for end in ("", "_low", "_high")]
     frame = keys[["benchmark", "seed", "method", "how"]].join(pd.DataFrame(dict.fromkeys(names, keys["value"])))
     found = {name: drawn(tables) for name, tables in calibration_tables(frame).items()}
     assert table_of(found["toy"])[1] == ["MCP", "as it is; Platt on 9 validation samples", *["20.00 [20.00, 20.00]"] * 4]

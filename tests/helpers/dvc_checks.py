@@ -119,7 +119,7 @@ def parameters(name: str) -> frozenset[str]:
     sections, found = set(Benchmark.model_fields), set()
     for path in code_of(name) - {ROOT / "confidnet_core/config/params.py"}:
         for node in ast.walk(tree(path)):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "training_of":
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "training_job":
                 found.add(f"benchmarks.${{item.benchmark}}.{ast.literal_eval(node.args[4])}")  # its recipe
             if not isinstance(node, ast.Attribute):
                 continue
@@ -135,8 +135,8 @@ def parameters(name: str) -> frozenset[str]:
 
 
 def arguments(name: str) -> list[str]:
-    """Names of the script's command line arguments: the keywords of command()."""
-    calls = [node for node in ast.walk(tree(script(name))) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "command"]
+    """Names of the script's command line arguments: the keywords of run_stage()."""
+    calls = [node for node in ast.walk(tree(script(name))) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "run_stage"]
     return [keyword.arg for keyword in calls[0].keywords]
 
 

@@ -13,11 +13,11 @@ from small_params import replace
 from torch import Tensor, nn
 from torch.nn import functional
 
-from confidnet_core.checkpoints import Imported, import_checkpoint
+from confidnet_core.checkpoints import ImportedCheckpoint, import_checkpoint
 from confidnet_core.config.params import Benchmark, Choice
 from confidnet_core.data import Dataset
-from confidnet_core.networks.artifacts import checked_classifier
-from confidnet_core.networks.batches import normalised
+from confidnet_core.networks.artifacts import load_verified_classifier
+from confidnet_core.networks.batches import normalise_images
 from confidnet_core.networks.classifier import Classifier
 
 WIDTH = 20  # of the heads
@@ -147,7 +147,7 @@ class Case:
         self.classic.load_state_dict(self.classifier.state_dict(), strict=False)
         self.clone = cloning(self.classifier, with_head(randomised(self.network(1)), WIDTH)).eval()
 
-    def take(self, kind: str, network: nn.Module, **changes: object) -> Imported:
+    def take(self, kind: str, network: nn.Module, **changes: object) -> ImportedCheckpoint:
         path = save(network, self.folder / "released.ckpt", **changes)
         return import_checkpoint(kind, path, self.benchmark, self.dataset, self.models, CPU)
 
@@ -159,7 +159,7 @@ class Case:
 
     def split(self, name: str) -> tuple[Tensor, np.ndarray]:
         images, labels = self.dataset.split(name)
-        return normalised(torch.from_numpy(images), self.dataset, CPU), labels
+        return normalise_images(torch.from_numpy(images), self.dataset, CPU), labels
 
     def own(self) -> Classifier:
-        return checked_classifier(self.models / "baseline", self.benchmark, self.dataset, CPU)
+        return load_verified_classifier(self.models / "baseline", self.benchmark, self.dataset, CPU)

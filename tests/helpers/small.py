@@ -17,7 +17,14 @@ from confidnet_core.config.recipes import Baseline, Confidnet, CorrectedMcpRecip
 from confidnet_core.config.registry import marks, names
 from confidnet_core.data import PREPARED_SPLITS, Dataset, load_dataset, save_dataset
 from confidnet_core.datasets.digits import digits
-from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp, describe, save_history, save_network
+from confidnet_core.networks.artifacts import (
+    build_classifier,
+    build_confidnet,
+    build_corrected_mcp,
+    model_facts,
+    save_history,
+    save_network,
+)
 from confidnet_core.networks.confidnet import freeze
 from confidnet_core.networks.inference import Predictions, predict, prediction_metrics, save_predictions
 from confidnet_core.scoring.ensembles import save_ensembles
@@ -25,7 +32,7 @@ from confidnet_core.scoring.mc_dropout import sample_dropout, save_samples
 from confidnet_core.scoring.run import Run
 from confidnet_core.splits import add_calibration_split
 from confidnet_core.training.loop import Training, TrainingState
-from confidnet_core.training.resume import Resume
+from confidnet_core.training.resume import ResumeFolder
 from confidnet_core.training.trainings import finetune_confidnet, train_classifier, train_confidnet, train_corrected_mcp
 
 CPU = torch.device("cpu")
@@ -104,7 +111,7 @@ def without_test(dataset: Dataset) -> Sealed:
 
 
 def training(dataset: Dataset, recipe: Recipe, folder: Path, stage: str = "train_baseline", seed: int = 0) -> Training:
-    return Training(stage, dataset, recipe, seed, CPU, Resume(folder / stage), lambda metrics, epoch: None)
+    return Training(stage, dataset, recipe, seed, CPU, ResumeFolder(folder / stage), lambda metrics, epoch: None)
 
 
 def trained_classifier(dataset: Dataset, what: Benchmark, folder: Path) -> tuple[nn.Module, TrainingState]:
@@ -131,7 +138,7 @@ def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "smal
     fit = train_confidnet(confidnet, training(dataset, what.confidnet, resume, "train_confidnet"))
     save(root, name, "confidnet", confidnet.head.state_dict(), described(what, dataset, fit), fit)
 
-    tuned = confidnet.finetuning()
+    tuned = confidnet.finetuning_copy()
     fit = finetune_confidnet(tuned, classifier, training(dataset, what.finetune, resume, "finetune"))
     save(root, name, "finetune", tuned.state_dict(), described(what, dataset, fit), fit)
 
@@ -154,7 +161,7 @@ def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "smal
 
 
 def described(what: Benchmark, dataset: Dataset, state: TrainingState) -> dict[str, Any]:
-    return describe(what, dataset, best_epoch=state.best_epoch, **state.best_metrics)
+    return model_facts(what, dataset, best_epoch=state.best_epoch, **state.best_metrics)
 
 
 def trained_runs(root: Path) -> dict[str, Run]:

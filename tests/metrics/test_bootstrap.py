@@ -1,4 +1,4 @@
-"""The bootstrap: a row is the metrics of a resample, of samples or of whole images, and intervals hold the truth as often as they say."""
+"""Bootstrap: each row holds the metrics of a resample of samples or images, and intervals have their nominal coverage."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from confidnet_core.metrics import METRICS, failure_metrics
 from confidnet_core.metrics.bootstrap import bootstrap
 
 
-def drawn(units: int, resamples: int, seed: int) -> list[np.ndarray]:
-    """The same draws in the plainest way: one row of indices after the other from one generator."""
+def drawn_indices(units: int, resamples: int, seed: int) -> list[np.ndarray]:
+    """Return the indices drawn for each resample, computed in the simplest way."""
     return list(np.random.default_rng(seed).integers(units, size=(resamples, units)))
 
 
@@ -31,7 +31,7 @@ def test_a_row_is_the_metrics_of_a_resample(n: int, levels: int | None, error_ra
     if levels:
         confidence = np.random.default_rng(1).integers(levels, size=n) - 1
     rows = bootstrap(confidence, correct, resamples=20, seed=3)
-    for row, index in zip(rows, drawn(n, 20, seed=3), strict=True):
+    for row, index in zip(rows, drawn_indices(n, 20, seed=3), strict=True):
         np.testing.assert_allclose(row, metrics(confidence[index], correct[index]), atol=1e-10)
 
 
@@ -39,10 +39,10 @@ def test_a_row_is_the_metrics_of_a_resample(n: int, levels: int | None, error_ra
 def test_blocks_of_resamples_change_nothing(levels: int | None, monkeypatch: pytest.MonkeyPatch):
     confidence, correct = synthetic(300, 0.2)
     confidence = confidence if levels is None else confidence.round()
-    whole = bootstrap(confidence, correct, resamples=50, seed=0)
+    in_one_block = bootstrap(confidence, correct, resamples=50, seed=0)
     for numbers in (1, 301, 1000):
-        monkeypatch.setattr("confidnet_core.metrics._draws._BLOCK", numbers)
-        np.testing.assert_array_equal(bootstrap(confidence, correct, resamples=50, seed=0), whole)
+        monkeypatch.setattr("confidnet_core.metrics._draws._BLOCK_ELEMENTS", numbers)
+        np.testing.assert_array_equal(bootstrap(confidence, correct, resamples=50, seed=0), in_one_block)
 
 
 def test_it_depends_on_the_seed_alone_and_not_on_the_scale_of_the_confidence():
@@ -63,7 +63,7 @@ def test_a_row_of_images_is_the_metrics_of_the_pixels_of_the_images_drawn(levels
     confidence = confidence if levels is None else np.random.default_rng(1).integers(levels, size=200).astype(np.float32)
     parts = np.split(np.arange(200), np.cumsum(SIZES)[:-1])
     rows = bootstrap(confidence, correct, resamples=40, seed=2, sizes=SIZES)
-    for row, images in zip(rows, drawn(len(SIZES), 40, seed=2), strict=True):
+    for row, images in zip(rows, drawn_indices(len(SIZES), 40, seed=2), strict=True):
         if len(index := np.concatenate([parts[image] for image in images])):
             np.testing.assert_allclose(row, metrics(confidence[index], correct[index]), atol=1e-10)
 
@@ -78,7 +78,7 @@ def test_many_pixels_are_counted_in_cells_and_hardly_any_metric_moves(saturated:
     index = [np.arange(20_000) + 20_000 * image for image in range(12)]
     noise = np.repeat(generator.normal(size=12), 20_000)  # images differ, or all resamples would be alike
     rows = bootstrap(confidence + noise, correct, resamples=25, seed=1, sizes=[20_000] * 12)
-    for row, images in zip(rows, drawn(12, 25, seed=1), strict=True):
+    for row, images in zip(rows, drawn_indices(12, 25, seed=1), strict=True):
         pixels = np.concatenate([index[image] for image in images])
         np.testing.assert_allclose(row, metrics((confidence + noise)[pixels], correct[pixels]), atol=6e-4)
 

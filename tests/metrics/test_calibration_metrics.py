@@ -1,4 +1,4 @@
-"""calibration_metrics, the reliability curve and their bootstrap: against the definitions spelled out, scikit-learn, and by hand."""
+"""Calibration metrics, reliability curve and their bootstrap: compared with slow definitions, scikit-learn and hand-computed values."""
 
 import math
 
@@ -10,11 +10,11 @@ from sklearn import metrics as sklearn_metrics
 
 from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.bootstrap import bootstrap
-from confidnet_core.metrics.calibration import CALIBRATION, bootstrap_calibration, calibration_metrics, reliability_curve
+from confidnet_core.metrics.calibration import CALIBRATION_METRICS, bootstrap_calibration, calibration_metrics, reliability_curve
 
 TWENTIETHS = st.integers(0, 20).map(lambda i: i / 20)  # many lie on an edge of 5, 10 or 20 bins
 SAMPLES = st.lists(st.tuples(TWENTIETHS, st.booleans()), min_size=1, max_size=40).map(
-    lambda drawn: (np.array([p for p, _ in drawn]), np.array([ok for _, ok in drawn]))
+    lambda drawn: (np.array([p for p, _ in drawn]), np.array([is_correct for _, is_correct in drawn]))
 )
 
 
@@ -23,7 +23,7 @@ def approx(metrics: dict[str, float]):
 
 
 def synthetic(n: int, decimals: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Overconfident."""
+    """Return probabilities and outcomes of an overconfident classifier."""
     generator = np.random.default_rng(0)
     probability = generator.random(n) ** 0.3
     correct = generator.random(n) < probability**2
@@ -35,30 +35,30 @@ def bin_of_width(probability: float, bins: int) -> int:
 
 
 def bin_of_count(probability: float, reference: np.ndarray, bins: int) -> int:
-    """As if all were sorted and cut into parts, with equal values moved to the part that holds the first of them."""
+    """Return the equal-count bin of a probability: sorted values are cut into parts, and ties belong to the part of their first value."""
     ordered = sorted(reference)
     ends = [ordered[math.ceil(m * len(ordered) / bins) - 1] for m in range(1, bins + 1)]
     return next(m for m in range(bins) if probability <= ends[m])
 
 
-def slow_error(probability: np.ndarray, correct: np.ndarray, place: list[int]) -> float:
+def slow_calibration_error(probability: np.ndarray, correct: np.ndarray, bin_index: list[int]) -> float:
     error = 0.0
-    for m in set(place):
-        inside = [i for i in range(len(place)) if place[i] == m]
-        accuracy = sum(float(correct[i]) for i in inside) / len(inside)
-        error += len(inside) / len(place) * abs(accuracy - sum(probability[i] for i in inside) / len(inside))
+    for m in set(bin_index):
+        members = [i for i in range(len(bin_index)) if bin_index[i] == m]
+        accuracy = sum(float(correct[i]) for i in members) / len(members)
+        error += len(members) / len(bin_index) * abs(accuracy - sum(probability[i] for i in members) / len(members))
     return error
 
 
-def slow(probability: np.ndarray, correct: np.ndarray, bins: int = 15, reference: np.ndarray | None = None) -> dict[str, float]:
-    """REFERENCE: the probabilities that decide on the bins of equal count."""
+def slow_metrics(probability: np.ndarray, correct: np.ndarray, bins: int = 15, reference: np.ndarray | None = None) -> dict[str, float]:
+    """Compute the metrics directly from their definitions. reference: the probabilities that determine the bins of equal count."""
     reference = probability if reference is None else reference
-    of_outcome = [p if ok else 1 - p for p, ok in zip(probability, correct, strict=True)]
+    outcome_probability = [p if is_correct else 1 - p for p, is_correct in zip(probability, correct, strict=True)]
     return {
-        "ece": slow_error(probability, correct, [bin_of_width(p, bins) for p in probability]),
-        "adaptive_ece": slow_error(probability, correct, [bin_of_count(p, reference, bins) for p in probability]),
-        "brier": sum((1 - p) ** 2 for p in of_outcome) / len(of_outcome),
-        "nll": sum(-math.log(max(p, 2**-53)) for p in of_outcome) / len(of_outcome),
+        "ece": slow_calibration_error(probability, correct, [bin_of_width(p, bins) for p in probability]),
+        "adaptive_ece": slow_calibration_error(probability, correct, [bin_of_count(p, reference, bins) for p in probability]),
+        "brier": sum((1 - p) ** 2 for p in outcome_probability) / len(outcome_probability),
+        "nll": sum(-math.log(max(p, 2**-53)) for p in outcome_probability) / len(outcome_probability),
     }
 
 
@@ -68,8 +68,8 @@ def slow(probability: np.ndarray, correct: np.ndarray, bins: int = 15, reference
 def test_the_metrics_are_their_definitions(n: int, decimals: int | None, bins: int):
     probability, correct = synthetic(n, decimals=decimals)
     found = calibration_metrics(probability, correct, bins)
-    assert tuple(found) == CALIBRATION
-    assert found == approx(slow(probability, correct, bins))
+    assert tuple(found) == CALIBRATION_METRICS
+    assert found == approx(slow_metrics(probability, correct, bins))
 
 
 def test_brier_score_and_nll_are_those_of_scikit_learn():
@@ -79,11 +79,11 @@ def test_brier_score_and_nll_are_those_of_scikit_learn():
     assert found["nll"] == pytest.approx(sklearn_metrics.log_loss(correct, probability), rel=1e-13)
 
 
-MOST = 53 * math.log(2)
-HAND = {
-    "1 is in the last bin": ([0.95, 1.0], [1, 0], 0.475, 0.525, (0.05**2 + 1) / 2, (MOST - math.log(0.95)) / 2),
+MAX_NLL = 53 * math.log(2)
+HAND_COMPUTED = {
+    "1 is in the last bin": ([0.95, 1.0], [1, 0], 0.475, 0.525, (0.05**2 + 1) / 2, (MAX_NLL - math.log(0.95)) / 2),
     "0 is in the first bin": ([0, 1], [0, 1], 0, 0, 0, 0),
-    "sure and wrong": ([0, 1], [1, 0], 1, 1, 1, MOST),
+    "sure and wrong": ([0, 1], [1, 0], 1, 1, 1, MAX_NLL),
     "one sample": ([0.75], [1], 0.25, 0.25, 1 / 16, -math.log(0.75)),
     "all right": ([0.5, 0.75], [1, 1], 0.375, 0.375, 5 / 32, -math.log(0.375) / 2),
     "all wrong": ([0.5, 0.75], [0, 0], 0.625, 0.625, 13 / 32, math.log(8) / 2),
@@ -92,10 +92,10 @@ HAND = {
 }
 
 
-@pytest.mark.parametrize("case", HAND)
+@pytest.mark.parametrize("case", HAND_COMPUTED)
 def test_values_worked_out_by_hand(case: str):
-    probability, correct, *expected = HAND[case]
-    assert calibration_metrics(probability, correct) == approx(dict(zip(CALIBRATION, expected, strict=True)))
+    probability, correct, *expected = HAND_COMPUTED[case]
+    assert calibration_metrics(probability, correct) == approx(dict(zip(CALIBRATION_METRICS, expected, strict=True)))
 
 
 def test_an_edge_belongs_to_the_bin_below_it():
@@ -172,7 +172,7 @@ def test_a_row_of_the_bootstrap_is_the_metrics_of_a_resample_in_the_bins_of_the_
     drawn = np.random.default_rng(4).integers(len(units), size=(20, len(units)))
     for row, chosen in zip(rows, drawn, strict=True):
         index = np.concatenate([units[unit] for unit in chosen])
-        expected = slow(probability[index], correct[index], 6, reference=probability)
+        expected = slow_metrics(probability[index], correct[index], 6, reference=probability)
         np.testing.assert_allclose(row, list(expected.values()), atol=1e-13)
 
 
@@ -180,7 +180,7 @@ def test_a_row_of_the_bootstrap_is_the_metrics_of_a_resample_in_the_bins_of_the_
 def test_its_resamples_are_those_of_the_failure_metrics(sizes: list[int] | None):
     correct = np.random.default_rng(0).random(400) < 0.8
     accuracy = bootstrap(np.arange(400), correct, resamples=300, seed=9, sizes=sizes)[:, METRICS.index("accuracy")]
-    brier = bootstrap_calibration(np.zeros(400), correct, resamples=300, seed=9, sizes=sizes)[:, CALIBRATION.index("brier")]
+    brier = bootstrap_calibration(np.zeros(400), correct, resamples=300, seed=9, sizes=sizes)[:, CALIBRATION_METRICS.index("brier")]
     np.testing.assert_allclose(brier, accuracy, atol=1e-14)
 
 

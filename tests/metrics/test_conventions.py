@@ -1,4 +1,4 @@
-"""What other projects print: their rules on cases worked by hand, and on data by scikit-learn where they use it."""
+"""Metrics by other projects' conventions: compared with hand-computed cases and, where the project uses it, with scikit-learn."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_a_constant_confidence_depends_on_the_order_in_some_projects(correct: li
 
 
 def test_a_saturated_score_looks_excellent_by_the_published_rule():
-    """Nine of ten samples share the highest confidence, with one error in nine: two thresholds, of which full coverage does not count."""
+    """Nine of ten samples, one of them an error, share the highest confidence: there are two thresholds, and full coverage is ignored."""
     confidence, correct = [1.0] * 90 + [0.5] * 5 + [0.1] * 5, [1] * 80 + [0] * 10 + [1] * 10
     found = conventions(confidence, correct)
     assert found["published"]["aurc"] == pytest.approx(0.05 * (10 / 90 + 10 / 95) / 2)

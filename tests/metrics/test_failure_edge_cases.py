@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from confidnet_core.metrics import METRICS, failure_metrics, risk_coverage_curve, roc_curve
-from confidnet_core.metrics._ranking.counts import counts_from_the_surest
+from confidnet_core.metrics._ranking.counts import count_by_confidence
 
 
 @pytest.mark.parametrize("close", [np.array([1 - 2e-13, 1 - 1e-13]), np.array([2**53, 2**53 + 1])])
@@ -37,7 +37,7 @@ def test_the_arguments_are_left_as_they_were():
 
 
 ALTERNATING = (0.5, 0.5, 5 / 6, 5 / 6, 0.75, 1 / 3, 1 / 8, 3 / 16, 0.5, 0.25, 0.25)
-HAND = {
+HAND_COMPUTED = {
     "constant score, error listed first": ([0.5] * 4, [0, 1, 1, 1], 0.75, 1, 0.25, 0.75, 0.5, 0.25, 0.1875, 0.125, 0.25, 0, 0),
     "constant score, error listed last": ([0.5] * 4, [1, 1, 1, 0], 0.75, 1, 0.25, 0.75, 0.5, 0.25, 0.1875, 0.125, 0.25, 0, 0),
     "signed scores far from [0, 1]": ([98.09, 99.1, 101.2, 103.5], [0, 1, 0, 1], *ALTERNATING),
@@ -53,9 +53,9 @@ HAND = {
 }
 
 
-@pytest.mark.parametrize("case", HAND)
+@pytest.mark.parametrize("case", HAND_COMPUTED)
 def test_values_worked_out_by_hand(case):
-    confidence, correct, *expected = HAND[case]
+    confidence, correct, *expected = HAND_COMPUTED[case]
     found = failure_metrics(np.array(confidence), np.array(correct))
     assert found == {
         name: value if value is None else pytest.approx(value, abs=1e-14) for name, value in zip(METRICS, expected, strict=True)
@@ -86,51 +86,54 @@ def test_counts_beyond_what_float32_can_count_are_exact():
     groups = np.array([18_000_001, 1_000_000, 500_000, 500_000])
     confidence = np.repeat(np.array([0.97, 0.97, 0.25, 0.25], dtype=np.float32), groups)
     correct = np.repeat([True, False, True, False], groups)
-    n, right, wrong, top = 20_000_001, 18_500_001, 1_500_000, 19_000_001
+    n, right, wrong, n_above = 20_000_001, 18_500_001, 1_500_000, 19_000_001
     auroc = Fraction(18_000_001 * (1_000_000 + 2 * 500_000) + 500_000 * 500_000, 2 * right * wrong)
-    place = np.arange(1, 1_000_001)
-    risks = top * (1_000_000 / top) + np.sum((1_000_000 + place / 2) / (top + place))
+    position = np.arange(1, 1_000_001)
+    risks = n_above * (1_000_000 / n_above) + np.sum((1_000_000 + position / 2) / (n_above + position))
     found = failure_metrics(confidence, correct)
     assert found["accuracy"] == right / n
     assert found["auroc"] == float(auroc)
     assert found["augrc"] == float((1 - auroc) * Fraction(right * wrong, n * n) + Fraction(wrong * wrong, 2 * n * n))
     assert found["fpr_at_95_tpr"] == 2 / 3
-    assert found["aupr_success"] == pytest.approx((18_000_001 * (18_000_001 / top) + 500_000 * (right / n)) / right, rel=1e-14)
+    assert found["aupr_success"] == pytest.approx((18_000_001 * (18_000_001 / n_above) + 500_000 * (right / n)) / right, rel=1e-14)
     assert found["aupr_error"] == pytest.approx((500_000 * 0.5 + 1_000_000 * (wrong / n)) / wrong, rel=1e-14)
     assert found["aurc"] == pytest.approx(risks / n, rel=1e-13)
 
 
-def are_counted(confidence, correct):
-    return counts_from_the_surest(confidence, correct).__name__ == "_by_counting"
+def uses_counting(confidence, correct):
+    return count_by_confidence(confidence, correct).__name__ == "_count_by_keys"
 
 
-def near(value, steps):
-    """Float32 so many floats above VALUE, or below where negative; int32 steps."""
+def offset_float(value, steps):
+    """Return the float32 that lies `steps` (int32) representable floats above the value, or below for negative steps."""
     return (np.float32(value).view(np.int32) + steps).view(np.float32)
 
 
 def denormals(generator, n):
-    """Of both signs, and both zeros."""
-    return near(0, generator.integers(0, 99, n, dtype=np.int32)) * generator.choice(np.array([-1, 1], np.float32), n)
+    """Return n random denormal float32 of both signs, zeros included."""
+    return offset_float(0, generator.integers(0, 99, n, dtype=np.int32)) * generator.choice(np.array([-1, 1], np.float32), n)
 
 
 RANDOM = {  # (confidences, whether they are few enough floats apart to be counted)
-    "ties": (lambda generator, n: near(0.5, generator.integers(0, 40, n, dtype=np.int32)), True),
-    "few ties": (lambda generator, n: near(0.5, generator.integers(0, n, n, dtype=np.int32)), True),
-    "across a power of two": (lambda generator, n: near(1, generator.integers(-n // 2, n // 2, n, dtype=np.int32)), True),
-    "negative": (lambda generator, n: -near(0.5, generator.integers(0, n, n, dtype=np.int32)), True),
+    "ties": (lambda generator, n: offset_float(0.5, generator.integers(0, 40, n, dtype=np.int32)), True),
+    "few ties": (lambda generator, n: offset_float(0.5, generator.integers(0, n, n, dtype=np.int32)), True),
+    "across a power of two": (lambda generator, n: offset_float(1, generator.integers(-n // 2, n // 2, n, dtype=np.int32)), True),
+    "negative": (lambda generator, n: -offset_float(0.5, generator.integers(0, n, n, dtype=np.int32)), True),
     "denormals of both signs": (denormals, True),
     "both zeros alone": (lambda generator, n: np.where(generator.random(n) < 0.5, np.float32(-0.0), np.float32(0.0)), True),
     "one value": (lambda generator, n: np.full(n, 0.3, np.float32), True),
-    "the largest floats": (lambda generator, n: near(3.4028235e38, generator.integers(-99, 1, n, dtype=np.int32)), True),
-    "saturated softmax": (lambda generator, n: near(1, -np.minimum(generator.geometric(1e-4, n), 99_999).astype(np.int32) // 9), True),
+    "the largest floats": (lambda generator, n: offset_float(3.4028235e38, generator.integers(-99, 1, n, dtype=np.int32)), True),
+    "saturated softmax": (
+        lambda generator, n: offset_float(1, -np.minimum(generator.geometric(1e-4, n), 99_999).astype(np.int32) // 9),
+        True,
+    ),
     "both signs": (lambda generator, n: generator.normal(size=n).astype(np.float32), False),
     "many exponents": (lambda generator, n: np.exp(generator.uniform(-90, 80, n)).astype(np.float32), False),
     "both ends of float32": (lambda generator, n: np.array([-3.4028235e38, 3.4028235e38], np.float32)[generator.integers(0, 2, n)], False),
 }
 
 
-def whole(blocks):
+def join_blocks(blocks):
     return [np.concatenate(part) for part in zip(*blocks, strict=True)]
 
 
@@ -142,8 +145,8 @@ def test_counting_and_sorting_find_the_same_thresholds_and_metrics(case, wrong):
     drawn, counted = RANDOM[case]
     confidence, correct = drawn(generator, n), generator.permutation(n) >= (n * wrong if wrong < 1 else wrong)
     as_sorted = confidence.astype(np.float64), correct
-    assert are_counted(confidence, correct) == counted and not are_counted(*as_sorted)
-    counts, expected = map(whole, (counts_from_the_surest(confidence, correct), counts_from_the_surest(*as_sorted)))
+    assert uses_counting(confidence, correct) == counted and not uses_counting(*as_sorted)
+    counts, expected = map(join_blocks, (count_by_confidence(confidence, correct), count_by_confidence(*as_sorted)))
     for found, same in zip(counts, expected, strict=True):
         assert found.dtype == np.int64 and np.array_equal(found, same)
     assert failure_metrics(confidence, correct) == pytest.approx(failure_metrics(*as_sorted), rel=1e-12, abs=0)
@@ -151,14 +154,14 @@ def test_counting_and_sorting_find_the_same_thresholds_and_metrics(case, wrong):
 
 @pytest.mark.parametrize("n", [2, 255, 256, 65_535, 65_536])
 def test_a_count_holds_all_samples(n):
-    ((samples, errors),) = counts_from_the_surest(np.full(n, 0.5, np.float32), np.zeros(n, bool))
+    ((samples, errors),) = count_by_confidence(np.full(n, 0.5, np.float32), np.zeros(n, bool))
     assert (samples.tolist(), errors.tolist()) == ([n], [n])
 
 
-@pytest.mark.parametrize(("widest", "counted"), [(2_999_999, True), (3_000_000, False)])
-def test_counting_takes_at_most_16_bytes_a_sample_where_it_stands_in_for_sorting(widest, counted):
-    confidence, correct = near(0.5, np.linspace(0, widest, 1_500_000).astype(np.int32)), np.arange(1_500_000) % 10 > 0
-    assert are_counted(confidence, correct) == counted
+@pytest.mark.parametrize(("max_offset", "counted"), [(2_999_999, True), (3_000_000, False)])
+def test_counting_takes_at_most_16_bytes_a_sample_where_it_stands_in_for_sorting(max_offset, counted):
+    confidence, correct = offset_float(0.5, np.linspace(0, max_offset, 1_500_000).astype(np.int32)), np.arange(1_500_000) % 10 > 0
+    assert uses_counting(confidence, correct) == counted
     tracemalloc.start()
     failure_metrics(confidence, correct)
     peak = tracemalloc.get_traced_memory()[1]
@@ -167,13 +170,13 @@ def test_counting_takes_at_most_16_bytes_a_sample_where_it_stands_in_for_sorting
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("among", [0, 9])
-def test_what_is_not_finite_is_refused_where_it_would_be_counted(value, among):
-    confidence = np.append(np.full(among, np.float32(3.4028235e38)), np.float32(value))
-    message = rf"^1 of {among + 1} confidences are NaN or infinite, the first at index {among} \({value}\); a score must be finite"
+@pytest.mark.parametrize("n_finite", [0, 9])
+def test_what_is_not_finite_is_refused_where_it_would_be_counted(value, n_finite):
+    confidence = np.append(np.full(n_finite, np.float32(3.4028235e38)), np.float32(value))
+    message = rf"^1 of {n_finite + 1} confidences are NaN or infinite, the first at index {n_finite} \({value}\); a score must be finite"
     for drawn in (confidence, confidence.astype(np.float64)):
         with pytest.raises(ValueError, match=message):
-            failure_metrics(drawn, np.arange(among + 1) > 0)
+            failure_metrics(drawn, np.arange(n_finite + 1) > 0)
 
 
 REFUSED = {

@@ -1,4 +1,4 @@
-"""failure_metrics and its curves against scikit-learn, against the definitions spelled out, and under transformations."""
+"""Failure metrics and curves: compared with scikit-learn and exact definitions, and invariant under transformations."""
 
 import json
 from fractions import Fraction
@@ -18,7 +18,7 @@ FINITE = st.floats(-1e6, 1e6, allow_nan=False, width=32)
 
 def samples(value=HALVES, least=1, most=40):
     pairs = st.lists(st.tuples(value, st.booleans()), min_size=least, max_size=most)
-    return pairs.map(lambda drawn: (np.array([c for c, _ in drawn], dtype=np.float64), np.array([ok for _, ok in drawn])))
+    return pairs.map(lambda drawn: (np.array([c for c, _ in drawn], dtype=np.float64), np.array([is_correct for _, is_correct in drawn])))
 
 
 def both_outcomes(value=HALVES, most=40):
@@ -32,21 +32,21 @@ def synthetic(n, decimals=None, seed=0, dtype=np.float64):
     return (confidence if decimals is None else confidence.round(decimals)).astype(dtype), correct
 
 
-def exact(confidence, correct):
-    """The tie-grouped definitions in rational numbers, one threshold at a time."""
+def exact_metrics(confidence, correct):
+    """Compute the metrics from their definitions in rational numbers, one threshold at a time."""
     n, right = len(correct), int(sum(correct))
-    wrong, kept, wrong_kept = n - right, 0, 0
+    wrong, accepted, errors_accepted = n - right, 0, 0
     risk = aupr_success = aupr_error = Fraction(0)
     fpr = None
     for value in sorted(set(confidence), reverse=True):
-        outcomes = [ok for c, ok in zip(confidence, correct, strict=True) if c == value]
+        outcomes = [is_correct for c, is_correct in zip(confidence, correct, strict=True) if c == value]
         tied, errors = len(outcomes), outcomes.count(False)
-        risk += sum((wrong_kept + Fraction(errors * j, tied)) / (kept + j) for j in range(1, tied + 1))
-        aupr_error += Fraction(errors * (wrong - wrong_kept), n - kept)
-        kept, wrong_kept = kept + tied, wrong_kept + errors
-        aupr_success += Fraction((tied - errors) * (kept - wrong_kept), kept)
-        if fpr is None and kept - wrong_kept >= Fraction(95, 100) * right:
-            fpr = Fraction(wrong_kept, wrong)
+        risk += sum((errors_accepted + Fraction(errors * j, tied)) / (accepted + j) for j in range(1, tied + 1))
+        aupr_error += Fraction(errors * (wrong - errors_accepted), n - accepted)
+        accepted, errors_accepted = accepted + tied, errors_accepted + errors
+        aupr_success += Fraction((tied - errors) * (accepted - errors_accepted), accepted)
+        if fpr is None and accepted - errors_accepted >= Fraction(95, 100) * right:
+            fpr = Fraction(errors_accepted, wrong)
     optimum = sum(Fraction(j, right + j) for j in range(1, wrong + 1))
     return {
         "fpr_at_95_tpr": fpr,
@@ -58,7 +58,7 @@ def exact(confidence, correct):
 
 
 def area_under_generalised_risk(confidence, correct):
-    """Traub et al. 2024, equation 6: errors among the kept, as a share of all, integrated over coverage."""
+    """Compute AUGRC by Traub et al. 2024, equation 6: accepted errors as a fraction of all samples, integrated over coverage."""
     thresholds = np.unique(confidence)[::-1]
     coverage = np.array([0.0, *((confidence >= t).mean() for t in thresholds)])
     risk = np.array([0.0, *(((confidence >= t) & ~correct).mean() for t in thresholds)])
@@ -83,7 +83,7 @@ def test_agrees_with_scikit_learn_where_scikit_learn_has_the_metric(n, dtype, de
 def test_agrees_with_the_definitions_in_rational_numbers(drawn):
     confidence, correct = drawn
     found = failure_metrics(confidence, correct)
-    for name, value in exact(confidence.tolist(), correct.tolist()).items():
+    for name, value in exact_metrics(confidence.tolist(), correct.tolist()).items():
         assert found[name] == pytest.approx(float(value), rel=1e-12, abs=1e-15), name
 
 
@@ -93,9 +93,9 @@ def test_aurc_of_many_samples_is_the_mean_of_the_expected_selective_risks(decima
     values, group = np.unique(-confidence, return_inverse=True)
     order = np.sort(group)
     tied, errors = np.bincount(group), np.bincount(group[~correct], minlength=len(values))
-    above, wrong_above = (np.cumsum(tied) - tied)[order], (np.cumsum(errors) - errors)[order]
-    place = np.arange(len(order)) - above + 1
-    risk = (wrong_above + (errors[order] * place).astype(np.longdouble) / tied[order]) / (above + place)
+    above, errors_above = (np.cumsum(tied) - tied)[order], (np.cumsum(errors) - errors)[order]
+    position_in_tie = np.arange(len(order)) - above + 1
+    risk = (errors_above + (errors[order] * position_in_tie).astype(np.longdouble) / tied[order]) / (above + position_in_tie)
     assert failure_metrics(confidence, correct)["aurc"] == pytest.approx(float(risk.mean()), rel=1e-13)
 
 
@@ -165,9 +165,9 @@ def test_the_mean_of_the_whole_risk_coverage_curve_is_aurc(drawn):
 def test_a_thinned_risk_coverage_curve_is_part_of_the_whole_one(drawn, points):
     coverage, risk = risk_coverage_curve(*drawn, points=points)
     n = len(drawn[1])
-    whole = risk_coverage_curve(*drawn, points=n)[1]
+    full = risk_coverage_curve(*drawn, points=n)[1]
     assert len(coverage) == min(points, n) and coverage[-1] == 1 and (np.diff(coverage) > 0).all()
-    assert np.array_equal(risk, whole[np.rint(coverage * n).astype(int) - 1])
+    assert np.array_equal(risk, full[np.rint(coverage * n).astype(int) - 1])
 
 
 @given(both_outcomes())
@@ -180,9 +180,9 @@ def test_the_whole_roc_curve_encloses_auroc(drawn):
 @given(both_outcomes(FINITE), st.integers(2, 12))
 def test_a_roc_curve_has_no_more_points_than_asked_for(drawn, points):
     false_positive_rate, true_positive_rate = roc_curve(*drawn, points=points)
-    whole = len(np.unique(drawn[0])) + 1
+    full = len(np.unique(drawn[0])) + 1
     assert len(false_positive_rate) == len(true_positive_rate) <= points
-    assert len(true_positive_rate) == whole or whole > points
+    assert len(true_positive_rate) == full or full > points
     assert (false_positive_rate[0], true_positive_rate[0], false_positive_rate[-1], true_positive_rate[-1]) == (0, 0, 1, 1)
 
 

@@ -1,4 +1,4 @@
-"""A threshold with a guarantee: it breaks its promise no more often than it says, is of use, and is none where none can be shown."""
+"""Thresholds with a guarantee: it is violated with at most its stated probability, accepts most samples, and is absent if unprovable."""
 
 import json
 from dataclasses import asdict
@@ -11,95 +11,96 @@ from confidnet_core.metrics.guarantee import Guarantee, threshold_with_guarantee
 
 
 def error_rate(confidence: np.ndarray) -> np.ndarray:
-    """Of samples whose confidence is uniform in [0, 1]: 10.6 % errors in all."""
+    """Return the error probability at each confidence; for uniform confidences in [0, 1] 10.6 % are errors."""
     return 0.006 + 0.5 * (1 - confidence) ** 4
 
 
 def true_risk(threshold: float) -> float:
-    """The mean of error_rate above the threshold."""
+    """Return the mean of error_rate above the threshold."""
     return 0.006 + 0.1 * (1 - max(threshold, 0)) ** 4
 
 
-def oracle(risk: float) -> float:
-    """The coverage at which true_risk is RISK: 0.81 for 5 %, 0.93 for 8 %."""
+def oracle_coverage(risk: float) -> float:
+    """Return the coverage at which true_risk equals `risk`: 0.81 for 5 %, 0.93 for 8 %."""
     return ((risk - 0.006) / 0.1) ** (1 / 4)
 
 
-def most_broken(delta: float, repetitions: int) -> float:
-    """Three standard deviations above delta."""
+def max_violation_rate(delta: float, repetitions: int) -> float:
+    """Return the largest plausible violation rate: three standard deviations above delta."""
     return delta + 3 * np.sqrt(delta * (1 - delta) / repetitions)
 
 
-def samples(generator: np.random.Generator, n: int = 1000) -> Guarantee:
+def guarantee_from_samples(generator: np.random.Generator, n: int = 1000) -> Guarantee:
     confidence = generator.random(n)
     return threshold_with_guarantee(confidence, generator.random(n) >= error_rate(confidence), risk=0.05, delta=0.1)
 
 
-def images(generator: np.random.Generator, n: int = 101) -> Guarantee:
-    """Of different sizes, in the worse of which pixels are wrong three times as often at the same confidence."""
+def guarantee_from_images(generator: np.random.Generator, n: int = 101) -> Guarantee:
+    """Find a threshold for images of different sizes, in some of which pixels err three times as often at the same confidence."""
     sizes = generator.integers(50, 150, size=n)
     confidence = generator.random(sizes.sum())
     rate = np.repeat(generator.choice([0.5, 1.5], size=n), sizes) * error_rate(confidence)
     return threshold_with_guarantee(confidence, generator.random(len(rate)) >= rate, risk=0.08, delta=0.1, sizes=sizes)
 
 
-def samples_placed_elsewhere(generator: np.random.Generator, n: int = 300) -> Guarantee:
-    confidence, elsewhere = generator.random(n), generator.random(200)
+def guarantee_with_reference(generator: np.random.Generator, n: int = 300) -> Guarantee:
+    confidence, reference_confidence = generator.random(n), generator.random(200)
     correct = generator.random(n) >= error_rate(confidence)
-    return threshold_with_guarantee(confidence, correct, risk=0.05, delta=0.1, elsewhere=elsewhere)
+    return threshold_with_guarantee(confidence, correct, risk=0.05, delta=0.1, reference_confidence=reference_confidence)
 
 
 @pytest.mark.parametrize(
-    ("found_of", "repetitions", "missed"), [(samples, 1000, 0.15), (samples_placed_elsewhere, 1000, 0.2), (images, 200, 0.15)]
+    ("find_guarantee", "repetitions", "missed_coverage"),
+    [(guarantee_from_samples, 1000, 0.15), (guarantee_with_reference, 1000, 0.2), (guarantee_from_images, 200, 0.15)],
 )
 def test_the_true_risk_is_above_the_target_no_more_often_than_delta_and_most_of_the_coverage_is_kept(
-    found_of, repetitions: int, missed: float
+    find_guarantee, repetitions: int, missed_coverage: float
 ):
     generator = np.random.default_rng(0)
-    found = [found_of(generator) for _ in range(repetitions)]
+    found = [find_guarantee(generator) for _ in range(repetitions)]
     thresholds = [1.0 if one.threshold is None else max(one.threshold, 0) for one in found]
-    broken = np.mean([threshold < 1 and true_risk(threshold) > found[0].risk for threshold in thresholds])
-    assert broken <= most_broken(0.1, repetitions)
-    best = oracle(found[0].risk)
-    assert best - missed < 1 - np.mean(thresholds) < best
+    violation_rate = np.mean([threshold < 1 and true_risk(threshold) > found[0].risk for threshold in thresholds])
+    assert violation_rate <= max_violation_rate(0.1, repetitions)
+    best = oracle_coverage(found[0].risk)
+    assert best - missed_coverage < 1 - np.mean(thresholds) < best
 
 
 def test_where_every_threshold_is_just_too_risky_one_is_found_no_more_often_than_delta():
-    """The hardest case: a confidence that says nothing, and errors just above the target."""
+    """This is the hardest case: the confidence is uninformative, and the error rate is just above the target."""
     generator = np.random.default_rng(1)
     found = [threshold_with_guarantee(generator.random(1000), generator.random(1000) >= 0.0501, risk=0.05, delta=0.1) for _ in range(1000)]
-    broken = np.mean([one.threshold is not None for one in found])
-    assert 0.03 < broken <= most_broken(0.1, 1000)
+    violation_rate = np.mean([one.threshold is not None for one in found])
+    assert 0.03 < violation_rate <= max_violation_rate(0.1, 1000)
 
 
 def test_few_tied_confidences_of_which_the_surest_are_the_worst_break_it_no_more_often_than_delta():
     generator = np.random.default_rng(2)
     rates = np.array([0.02, 0.09, 0.03, 0.075, 0.055])  # at the confidences 0 to 4, all as frequent
     risks = np.cumsum(rates[::-1])[::-1] / np.arange(5, 0, -1)
-    broken = []
+    violation_rate = []
     for _ in range(1000):
         confidence = generator.integers(5, size=800)
         correct = generator.random(800) >= rates[confidence]
         found = threshold_with_guarantee(confidence, correct, risk=0.054, delta=0.1)
-        broken.append(found.threshold is not None and risks[int(np.ceil(max(found.threshold, 0)))] > 0.054)
-    assert np.mean(broken) <= most_broken(0.1, 1000)
+        violation_rate.append(found.threshold is not None and risks[int(np.ceil(max(found.threshold, 0)))] > 0.054)
+    assert np.mean(violation_rate) <= max_violation_rate(0.1, 1000)
 
 
 def test_images_that_err_as_a_whole_are_no_more_than_as_many_samples():
-    """The pixels of an image are equally sure and all right or all wrong. As independent samples they would promise too much."""
+    """All pixels of an image have one confidence and one outcome; treated as independent samples they would guarantee too much."""
     generator = np.random.default_rng(3)
-    broken = {"images": 0, "pixels": 0}
+    violation_rate = {"images": 0, "pixels": 0}
     for _ in range(400):
         correct = np.repeat(generator.random(100) >= 0.101, 20)
         confidence = np.repeat(generator.random(100), 20)
         for name, sizes in (("images", [20] * 100), ("pixels", None)):
-            broken[name] += threshold_with_guarantee(confidence, correct, risk=0.1, delta=0.1, sizes=sizes).threshold is not None
-    assert broken["images"] / 400 <= most_broken(0.1, 400)
-    assert broken["pixels"] / 400 > 0.3
+            violation_rate[name] += threshold_with_guarantee(confidence, correct, risk=0.1, delta=0.1, sizes=sizes).threshold is not None
+    assert violation_rate["images"] / 400 <= max_violation_rate(0.1, 400)
+    assert violation_rate["pixels"] / 400 > 0.3
 
 
-def not_held_out(values: np.ndarray) -> np.ndarray:
-    """Every 20th unit places the thresholds."""
+def tested_units(values: np.ndarray) -> np.ndarray:
+    """Return the units that are tested: every 20th one provides candidate thresholds instead."""
     return values[np.arange(len(values)) % 20 != 0]
 
 
@@ -108,33 +109,35 @@ def test_the_bound_of_samples_is_clopper_and_pearsons():
     confidence = generator.random(1000)
     correct = generator.random(1000) >= error_rate(confidence)
     found = threshold_with_guarantee(confidence, correct, risk=0.05, delta=0.1)
-    accepted = not_held_out(confidence) >= found.threshold
-    assert binom.cdf(np.sum(~not_held_out(correct)[accepted]), accepted.sum(), found.bound) == pytest.approx(0.1)
+    accepted = tested_units(confidence) >= found.threshold
+    assert binom.cdf(np.sum(~tested_units(correct)[accepted]), accepted.sum(), found.bound) == pytest.approx(0.1)
     assert 0 < found.bound <= 0.05
 
 
 def final_stake(accepted: list[float], wrong: list[float], risk: float, delta: float) -> float:
-    """The bets one image after the other."""
-    stake, seen = 1.0, []
-    for accepted_share, wrong_share in zip(accepted, wrong, strict=True):
-        mean = sum(seen) / max(len(seen), 1)
-        variance = (risk**2 + sum((excess - mean) ** 2 for excess in seen)) / (len(seen) + 1)
+    """Compute the final stake by betting on one image after the other."""
+    stake, excesses = 1.0, []
+    for accepted_fraction, error_fraction in zip(accepted, wrong, strict=True):
+        mean = sum(excesses) / max(len(excesses), 1)
+        variance = (risk**2 + sum((excess - mean) ** 2 for excess in excesses)) / (len(excesses) + 1)
         bet = min((2 * np.log(1 / delta) / (len(accepted) * variance)) ** 0.5, 1 / (1 - risk))
-        seen.append(wrong_share - risk * accepted_share)
-        stake *= 1 - bet * seen[-1]
+        excesses.append(error_fraction - risk * accepted_fraction)
+        stake *= 1 - bet * excesses[-1]
     return stake
 
 
 @pytest.mark.parametrize(("worst", "risk"), [(0.01, 0.08), (0.9, 0.8)])
 def test_the_bound_of_images_is_the_least_hundredth_of_the_target_at_which_bets_still_win(worst: float, risk: float):
-    """Where images are much alike, bets are as high as they may be; where they are not, lower."""
+    """Bets reach their cap where images are alike, and are lower where they differ."""
     generator = np.random.default_rng(5)
     sizes = generator.integers(5, 60, size=120)
     confidence = generator.random(sizes.sum())
     correct = generator.random(len(confidence)) >= np.repeat(generator.choice([0, worst], size=120), sizes)
     found = threshold_with_guarantee(confidence, correct, risk=risk, delta=0.1, sizes=sizes)
-    images = [confidence >= found.threshold, (confidence >= found.threshold) & ~correct]
-    accepted, wrong = (not_held_out(np.array([part.mean() for part in np.split(values, np.cumsum(sizes)[:-1])])) for values in images)
+    guarantee_from_images = [confidence >= found.threshold, (confidence >= found.threshold) & ~correct]
+    accepted, wrong = (
+        tested_units(np.array([part.mean() for part in np.split(values, np.cumsum(sizes)[:-1])])) for values in guarantee_from_images
+    )
     hundredths = round(found.bound / risk * 100)
     assert found.bound == pytest.approx(hundredths * risk / 100) and hundredths < 100
     assert final_stake(list(accepted), list(wrong), hundredths * risk / 100, 0.1) >= 10
@@ -185,9 +188,11 @@ def test_one_sample_shows_nothing(sizes: list[int] | None):
 def test_images_without_a_pixel_do_not_count():
     generator = np.random.default_rng(7)
     confidence, correct = generator.random(600), generator.random(600) >= 0.05
-    whole = threshold_with_guarantee(confidence, correct, risk=0.2, delta=0.1, sizes=[10] * 60)
-    assert threshold_with_guarantee(confidence, correct, risk=0.2, delta=0.1, sizes=[0, *[10] * 30, 0, 0, *[10] * 30]) == whole
-    assert whole.units == 60
+    without_empty_images = threshold_with_guarantee(confidence, correct, risk=0.2, delta=0.1, sizes=[10] * 60)
+    assert (
+        threshold_with_guarantee(confidence, correct, risk=0.2, delta=0.1, sizes=[0, *[10] * 30, 0, 0, *[10] * 30]) == without_empty_images
+    )
+    assert without_empty_images.units == 60
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
@@ -204,10 +209,10 @@ def test_the_threshold_accepts_in_the_type_of_the_confidence_what_it_says_and_su
 
 
 def test_thresholds_lie_at_ranks_of_the_confidences_elsewhere():
-    confidence, elsewhere = np.linspace(0, 1, 400), np.array([0.25, 0.5, 0.75])
+    confidence, reference_confidence = np.linspace(0, 1, 400), np.array([0.25, 0.5, 0.75])
     correct = confidence > 0.4
-    found = threshold_with_guarantee(confidence, correct, risk=0.1, delta=0.1, elsewhere=elsewhere)
-    allowed = np.quantile(elsewhere, np.arange(1, 100) / 100)
+    found = threshold_with_guarantee(confidence, correct, risk=0.1, delta=0.1, reference_confidence=reference_confidence)
+    allowed = np.quantile(reference_confidence, np.arange(1, 100) / 100)
     assert np.isclose(allowed, found.threshold).any() and 0.3 < found.threshold < 0.45
     assert (found.samples, found.units) == (400, 400)
 
@@ -222,8 +227,8 @@ def test_thresholds_lie_at_ranks_of_the_confidences_elsewhere():
         ({"confidence": [], "correct": []}, "there are no samples"),
         ({"confidence": [0.1, np.inf]}, "1 of 2 confidences are NaN or infinite"),
         ({"correct": [True]}, "give one value a sample"),
-        ({"elsewhere": []}, "there are no samples"),
-        ({"elsewhere": [0.3, np.nan]}, "1 of 2 confidences are NaN or infinite"),
+        ({"reference_confidence": []}, "there are no samples"),
+        ({"reference_confidence": [0.3, np.nan]}, "1 of 2 confidences are NaN or infinite"),
         ({"sizes": [3]}, r"sizes are int64 \(1,\) with the sum 3; expected how many of the 2 values each image has"),
     ],
 )

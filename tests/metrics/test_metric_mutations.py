@@ -1,4 +1,4 @@
-"""The tests of the metrics are worth something: each of these faults, put into their code, makes a metric differ from its definition."""
+"""Mutation tests of the failure metrics: each of these faults in their code makes a metric differ from its definition."""
 
 import sys
 from types import ModuleType
@@ -10,174 +10,190 @@ from project_code import ROOT
 
 from confidnet_core.metrics import METRICS
 
-FILES = ("_ranking/samples", "_ranking/risk", "_ranking/counts", "failure")  # each imports those before it
-SMALL = [case for n in range(1, 6) for case in cases(n)]
+MUTATED_FILES = ("_ranking/samples", "_ranking/risk", "_ranking/counts", "failure")  # each imports those before it
+SMALL_CASES = [case for n in range(1, 6) for case in cases(n)]
 
 # metric that changes -> (file, code, what stands there instead)
 MUTATIONS = {
     "accuracy": [
-        ("failure", "right / total,", "wrong / total,"),
+        ("failure", "n_correct / n_samples,", "n_errors / n_samples,"),
         ("failure", "(1.0, None, None, 1.0,", "(0.0, None, None, 1.0,"),
         ("failure", "int(np.count_nonzero(correct))", "int(np.count_nonzero(confidence))"),
     ],
     "fpr_at_95_tpr": [
-        ("failure", "20 * right_here[-1] >= 19 * right", "20 * right_here[-1] > 19 * right"),
-        ("failure", "np.argmax(20 * right_here >= 19 * right)", "np.argmax(20 * right_here > 19 * right)"),
-        ("failure", "np.argmax(20 * right_here >= 19 * right)", "np.argmax(20 * right_here >= 18 * right)"),
-        ("failure", "np.argmax(20 * right_here >= 19 * right)", "np.argmax(19 * right_here >= 19 * right)"),
+        ("failure", "20 * cum_correct[-1] >= 19 * n_correct", "20 * cum_correct[-1] > 19 * n_correct"),
+        ("failure", "np.argmax(20 * cum_correct >= 19 * n_correct)", "np.argmax(20 * cum_correct > 19 * n_correct)"),
+        ("failure", "np.argmax(20 * cum_correct >= 19 * n_correct)", "np.argmax(20 * cum_correct >= 18 * n_correct)"),
+        ("failure", "np.argmax(20 * cum_correct >= 19 * n_correct)", "np.argmax(19 * cum_correct >= 19 * n_correct)"),
         ("failure", "if math.isnan(false_positives) and", "if"),
-        ("failure", "int(wrong_here[np.argmax", "int(kept_here[np.argmax"),
-        ("failure", "false_positives / wrong", "false_positives / total"),
+        ("failure", "int(cum_errors[np.argmax", "int(cum_accepted[np.argmax"),
+        ("failure", "false_positives / n_errors", "false_positives / n_samples"),
     ],
     "aupr_error": [
-        ("failure", "(wrong - wrong_above) / (total - above)", "(wrong - wrong_above) / total"),
-        ("failure", "(wrong - wrong_above) / (total - above)", "wrong / (total - above)"),
-        ("failure", "error_count * ((wrong - wrong_above)", "sample_count * ((wrong - wrong_above)"),
-        ("failure", "wrong_here[has_error] - error_count", "wrong_here[has_error]"),
+        ("failure", "(n_errors - errors_above) / (n_samples - above)", "(n_errors - errors_above) / n_samples"),
+        ("failure", "(n_errors - errors_above) / (n_samples - above)", "n_errors / (n_samples - above)"),
+        ("failure", "error_count * ((n_errors - errors_above)", "sample_count * ((n_errors - errors_above)"),
+        ("failure", "cum_errors[has_error] - error_count", "cum_errors[has_error]"),
         ("failure", "precision_of_errors += float", "precision_of_errors = float"),
-        ("failure", "precision_of_errors / wrong", "precision_of_errors / right"),
+        ("failure", "precision_of_errors / n_errors", "precision_of_errors / n_correct"),
         ("failure", "(0.0, None, 1.0, None,", "(0.0, None, None, None,"),
     ],
     "aupr_success": [
-        ("failure", "success_count * (right_here / kept_here)", "sample_count * (right_here / kept_here)"),
-        ("failure", "success_count * (right_here / kept_here)", "success_count * ((right_here - success_count) / kept_here)"),
-        ("failure", "success_count * (right_here / kept_here)", "success_count * (right_here / total)"),
+        ("failure", "success_count * (cum_correct / cum_accepted)", "sample_count * (cum_correct / cum_accepted)"),
+        ("failure", "success_count * (cum_correct / cum_accepted)", "success_count * ((cum_correct - success_count) / cum_accepted)"),
+        ("failure", "success_count * (cum_correct / cum_accepted)", "success_count * (cum_correct / n_samples)"),
         ("failure", "precision_of_successes += float", "precision_of_successes = float"),
-        ("failure", "precision_of_successes / right", "precision_of_successes / total"),
+        ("failure", "precision_of_successes / n_correct", "precision_of_successes / n_samples"),
         ("failure", "(1.0, None, None, 1.0,", "(1.0, None, None, None,"),
-        ("failure", "int(kept_here[-1])", "int(kept_here[-1]) + 1"),
-        ("_ranking/counts", "error_counts[block][held]", "np.minimum(error_counts[block][held], 1)"),
+        ("failure", "int(cum_accepted[-1])", "int(cum_accepted[-1]) + 1"),
+        ("_ranking/counts", "error_counts[block][occupied]", "np.minimum(error_counts[block][occupied], 1)"),
     ],
     "auroc": [
         (
             "failure",
-            "error_count * (2 * (right - right_here[has_error]) + success_count)",
-            "error_count * (2 * (right - right_here[has_error]))",
+            "error_count * (2 * (n_correct - cum_correct[has_error]) + success_count)",
+            "error_count * (2 * (n_correct - cum_correct[has_error]))",
         ),
-        ("failure", "(right - right_here[has_error]) + success_count", "(right - right_here[has_error]) + 2 * success_count"),
-        ("failure", "discordant += int", "discordant = int"),
-        ("failure", "2 * right * wrong - discordant", "right * wrong - discordant"),
-        ("failure", "wrong_kept + np.cumsum(error_count)", "np.cumsum(error_count)"),
+        ("failure", "(n_correct - cum_correct[has_error]) + success_count", "(n_correct - cum_correct[has_error]) + 2 * success_count"),
+        ("failure", "discordant_pairs += int", "discordant_pairs = int"),
+        ("failure", "2 * n_correct * n_errors - discordant_pairs", "n_correct * n_errors - discordant_pairs"),
+        ("failure", "errors_accepted + np.cumsum(error_count)", "np.cumsum(error_count)"),
         (
             "_ranking/counts",
             "error_count[np.searchsorted(value, error_value)] = count",
             "error_count[np.searchsorted(value, error_value)] = 1",
         ),
         ("_ranking/counts", "len(ranked) > 0, ranked[1:] != ranked[:-1]", "len(ranked) > 0, ranked[1:] >= ranked[:-1]"),
-        ("_ranking/counts", "np.searchsorted(errors, first)", 'np.searchsorted(errors, first, "right")'),
+        ("_ranking/counts", "np.searchsorted(errors, block_start)", 'np.searchsorted(errors, block_start, "right")'),
         ("_ranking/counts", "error_count[::-1]", "error_count"),
         ("_ranking/counts", "np.sort(confidence[~correct])", "np.sort(confidence[correct])"),
         ("_ranking/counts", "np.flatnonzero(sample_counts[block])[::-1]", "np.flatnonzero(sample_counts[block])"),
-        ("_ranking/counts", "place[~correct[block]]", "place[correct[block]]"),
-        ("_ranking/counts", "error_counts[block][held]", "error_counts[block][held[::-1]]"),
+        ("_ranking/counts", "key[~correct[block]]", "key[correct[block]]"),
+        ("_ranking/counts", "error_counts[block][occupied]", "error_counts[block][occupied[::-1]]"),
         ("_ranking/counts", "(sign & 0x7FFFFFFF)) - sign", "(sign & 0x7FFFFFFF))"),
         ("_ranking/counts", "bits >> 31", "bits >> 30"),
         ("failure", "(1.0, None, None, 1.0, None,", "(1.0, None, None, 1.0, 1.0,"),
     ],
     "aurc": [
-        ("failure", "min(risk / total, 1.0)", "min(risk / right, 1.0)"),
-        ("failure", "risk += float", "risk = float"),
-        ("failure", "mean_risk_of_an_error(above, sample_count, total)", "mean_risk_of_an_error(above, error_count, total)"),
-        ("failure", "mean_risk_of_an_error(above, sample_count, total)", "mean_risk_of_an_error(above, sample_count, total - 1)"),
-        ("failure", "kept_here[has_error] - sample_count", "kept_here[has_error]"),
+        ("failure", "min(risk_sum / n_samples, 1.0)", "min(risk_sum / n_correct, 1.0)"),
+        ("failure", "risk_sum += float", "risk_sum = float"),
+        (
+            "failure",
+            "expected_risk_contribution(above, sample_count, n_samples)",
+            "expected_risk_contribution(above, error_count, n_samples)",
+        ),
+        (
+            "failure",
+            "expected_risk_contribution(above, sample_count, n_samples)",
+            "expected_risk_contribution(above, sample_count, n_samples - 1)",
+        ),
+        ("failure", "cum_accepted[has_error] - sample_count", "cum_accepted[has_error]"),
         ("_ranking/risk", "_harmonic_between(above + tied, np.atleast_1d(total))", "_harmonic_between(above, np.atleast_1d(total))"),
         ("_ranking/risk", "1 - above / tied *", "1 - (above + 1) / tied *"),
         ("_ranking/risk", "centre = above + (tied + 1) / 2", "centre = above + tied / 2"),
         ("_ranking/risk", "tied * 256 < centre", "tied > 0"),
         ("_ranking/risk", "(width - unit) / 12", "(width + unit) / 12"),
         ("_ranking/risk", "(3 * width - 7 * unit) / 240", "(3 * width + 7 * unit) / 240"),
-        ("_ranking/risk", "above * inverse * (second + fourth)", "above * inverse * second"),
+        ("_ranking/risk", "above * inverse * (second_moment + fourth_moment)", "above * inverse * second_moment"),
         ("_ranking/risk", "for k in range(1, n + 1)", "for k in range(1, n)"),
         ("_ranking/risk", "inverse / 2 - square", "inverse / 2 + square"),
         ("_ranking/risk", "square * (1 / 12 - square", "square * (1 / 12 + square"),
-        ("_ranking/risk", "_TABLE[np.minimum(high, end)] - ", "_TABLE[np.minimum(high, end)] - 0 * "),
+        ("_ranking/risk", "_HARMONIC_NUMBERS[np.minimum(high, table_end)] - ", "_HARMONIC_NUMBERS[np.minimum(high, table_end)] - 0 * "),
     ],
     "e_aurc": [
-        ("failure", "aurc - optimum, 0.0", "aurc, 0.0"),
-        ("failure", "if discordant else 0.0", "if discordant > 1 else 0.0"),
-        ("failure", "np.array([right]), np.array([wrong])", "np.array([wrong]), np.array([right])"),
-        ("failure", "optimum = wrong * float", "optimum = right * float"),
+        ("failure", "aurc - optimal_aurc, 0.0", "aurc, 0.0"),
+        ("failure", "if discordant_pairs else 0.0", "if discordant_pairs > 1 else 0.0"),
+        ("failure", "np.array([n_correct]), np.array([n_errors])", "np.array([n_errors]), np.array([n_correct])"),
+        ("failure", "optimal_aurc = n_errors * float", "optimal_aurc = n_correct * float"),
     ],
     "augrc": [
-        ("failure", "(discordant + wrong**2)", "(discordant - wrong**2)"),
-        ("failure", "(discordant + wrong**2)", "(discordant + wrong)"),
-        ("failure", "(2 * total**2)", "(2 * total * right)"),
+        ("failure", "(discordant_pairs + n_errors**2)", "(discordant_pairs - n_errors**2)"),
+        ("failure", "(discordant_pairs + n_errors**2)", "(discordant_pairs + n_errors)"),
+        ("failure", "(2 * n_samples**2)", "(2 * n_samples * n_correct)"),
         ("failure", "1.0, 0.0, 0.5,", "1.0, 0.0, 1.0,"),
     ],
     "risk_at_80_coverage": [
-        ("failure", "-(-4 * total // 5)", "4 * total // 5"),
-        ("failure", "-(-4 * total // 5)", "-(-3 * total // 4)"),
-        ("failure", "-(-4 * total // 5)", "total"),
-        ("_ranking/risk", "wrong_tied * ((kept - above) / tied)", "wrong_tied"),
-        ("_ranking/risk", "wrong_tied * ((kept - above) / tied)", "wrong_tied * (kept / tied)"),
-        ("_ranking/risk", "(wrong_above + wrong_tied", "(wrong_tied"),
-        ("_ranking/risk", "ranked[len(ranked) - kept]", "ranked[len(ranked) - kept - 1]"),
-        ("_ranking/samples", "np.searchsorted(ranked, value, side)", 'np.searchsorted(ranked, value, "left")'),
-        ("failure", "kept < surest <= kept_here[-1]", "kept < surest < kept_here[-1]"),
-        ("failure", "kept < surest <= kept_here[-1]", "surest <= kept_here[-1]"),
-        ("failure", "np.searchsorted(kept_here, surest)", "np.searchsorted(kept_here, surest - 1)"),
-        ("failure", "kept_here[last] - tied", "kept_here[last]"),
-        ("failure", "wrong_here[last] - wrong_tied", "wrong_here[last]"),
+        ("failure", "-(-4 * n_samples // 5)", "4 * n_samples // 5"),
+        ("failure", "-(-4 * n_samples // 5)", "-(-3 * n_samples // 4)"),
+        ("failure", "-(-4 * n_samples // 5)", "n_samples"),
+        ("_ranking/risk", "errors_tied * ((accepted - above) / tied)", "errors_tied"),
+        ("_ranking/risk", "errors_tied * ((accepted - above) / tied)", "errors_tied * (accepted / tied)"),
+        ("_ranking/risk", "(errors_above + errors_tied", "(errors_tied"),
+        ("_ranking/risk", "ranked[len(ranked) - accepted]", "ranked[len(ranked) - accepted - 1]"),
+        ("_ranking/samples", "np.searchsorted(ranked, values, side)", 'np.searchsorted(ranked, values, "left")'),
+        ("failure", "accepted < n_at_80_coverage <= cum_accepted[-1]", "accepted < n_at_80_coverage < cum_accepted[-1]"),
+        ("failure", "accepted < n_at_80_coverage <= cum_accepted[-1]", "n_at_80_coverage <= cum_accepted[-1]"),
+        ("failure", "np.searchsorted(cum_accepted, n_at_80_coverage)", "np.searchsorted(cum_accepted, n_at_80_coverage - 1)"),
+        ("failure", "cum_accepted[at_coverage] - tied", "cum_accepted[at_coverage]"),
+        ("failure", "cum_errors[at_coverage] - errors_tied", "cum_errors[at_coverage]"),
     ],
     "coverage_at_1_risk": [
         ("_ranking/risk", "(0.01, 0.05)", "(0.0101, 0.05)"),
         ("_ranking/risk", "np.maximum(above, 1) <= risk", "np.maximum(above, 1) < risk"),
-        ("_ranking/risk", "wrong_above / np.maximum(above, 1)", "wrong_above / np.maximum(above + 1, 1)"),
-        ("failure", "max(most, int(most_kept(above, wrong_above, target)))", "int(most_kept(above, wrong_above, target))"),
-        ("failure", "int(most_kept(above, wrong_above, target))", "int(most_kept(above, wrong_above + error_count, target))"),
+        ("_ranking/risk", "errors_above / np.maximum(above, 1)", "errors_above / np.maximum(above + 1, 1)"),
+        (
+            "failure",
+            "max(best, int(max_accepted_at_risk(above, errors_above, target)))",
+            "int(max_accepted_at_risk(above, errors_above, target))",
+        ),
+        (
+            "failure",
+            "int(max_accepted_at_risk(above, errors_above, target))",
+            "int(max_accepted_at_risk(above, errors_above + error_count, target))",
+        ),
     ],
     "coverage_at_5_risk": [
         ("_ranking/risk", "(0.01, 0.05)", "(0.01, 0.051)"),
         ("_ranking/risk", "(0.01, 0.05)", "(0.01, 0.049)"),
-        ("failure", "total if wrong / total <= target else 0", "0"),
-        ("_ranking/risk", "np.where(reached, above, 0).max(", "np.where(reached, above, above.max()).min("),
-        ("failure", "most / total for most", "most / right for most"),
+        ("failure", "n_samples if n_errors / n_samples <= target else 0", "0"),
+        ("_ranking/risk", "np.where(is_within_risk, above, 0).max(", "np.where(is_within_risk, above, above.max()).min("),
+        ("failure", "best / n_samples for best", "best / n_correct for best"),
     ],
 }
 
 
-def mutated(file: str, code: str, instead: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """failure.py as a module of its own, with a replacement in it or in a file that it imports."""
-    for name in FILES:
+def mutated_module(file: str, code: str, replacement: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return failure.py as a separate module, with one replacement in it or in a file that it imports."""
+    for name in MUTATED_FILES:
         path = ROOT / "confidnet_core" / "metrics" / f"{name}.py"
         source = path.read_text(encoding="utf-8")
         if name == file:
             if source.count(code) != 1:
                 pytest.fail(f"{code!r} stands {source.count(code)} times in {name}.py; write the mutation anew, so that it is there once")
-            source = source.replace(code, instead)
+            source = source.replace(code, replacement)
         module = ModuleType(f"confidnet_core.metrics.{name}".replace("/", "."))
         exec(compile(source, path, "exec"), vars(module))
         monkeypatch.setitem(sys.modules, module.__name__, module)  # for the next of the files
     return module
 
 
-def noticed(module: ModuleType, *metrics: str) -> bool:
-    """Whether one of the metrics differs from its definition on a small or large case, sorted or counted, in one block or several."""
+def is_detected(module: ModuleType, *metrics: str) -> bool:
+    """Return whether a metric differs from its definition on a small or large case, sorted or counted, in one block or several."""
 
-    def of_neighbours(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float | None]:
+    def metrics_of_neighbouring_floats(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float | None]:
         return module.failure_metrics(neighbours_of_zero(confidence), correct)
 
-    def of_curve(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float | None]:
+    def metrics_with_curve_risk(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float | None]:
         risk = module.risk_coverage_curve(confidence, correct, points=len(correct))[1]
         return {**module.failure_metrics(confidence, correct), "risk_at_80_coverage": risk[-(-4 * len(correct) // 5) - 1]}
 
     counts, large = sys.modules["confidnet_core.metrics._ranking.counts"], list(LARGE.values())
     for block, *checked in (
-        (counts._BLOCK, SMALL),
-        (counts._BLOCK, large, errors_by_linearity),
-        (2, SMALL),
+        (counts._BLOCK_SIZE, SMALL_CASES),
+        (counts._BLOCK_SIZE, large, errors_by_linearity),
+        (2, SMALL_CASES),
         (4, large, errors_by_linearity),
     ):
-        counts._BLOCK = block
-        for function in (module.failure_metrics, of_neighbours, of_curve):
+        counts._BLOCK_SIZE = block
+        for function in (module.failure_metrics, metrics_of_neighbouring_floats, metrics_with_curve_risk):
             if any(metric in metrics for metric, *_ in disagreements(function, *checked)):
                 return True
     return False
 
 
 def test_without_a_mutation_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch):
-    module = mutated("failure", "right / total,", "right / total,", monkeypatch)
-    assert not noticed(module, *METRICS)
+    module = mutated_module("failure", "n_correct / n_samples,", "n_correct / n_samples,", monkeypatch)
+    assert not is_detected(module, *METRICS)
 
 
 def test_every_metric_has_mutations():
@@ -186,7 +202,9 @@ def test_every_metric_has_mutations():
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
-    ("metric", "file", "code", "instead"), [(metric, *mutation) for metric, mutations in MUTATIONS.items() for mutation in mutations]
+    ("metric", "file", "code", "replacement"), [(metric, *mutation) for metric, mutations in MUTATIONS.items() for mutation in mutations]
 )
-def test_a_mutation_is_noticed(metric: str, file: str, code: str, instead: str, monkeypatch: pytest.MonkeyPatch):
-    assert noticed(mutated(file, code, instead, monkeypatch), metric), f"{metric} stays as defined with {instead!r} for {code!r}"
+def test_a_mutation_is_noticed(metric: str, file: str, code: str, replacement: str, monkeypatch: pytest.MonkeyPatch):
+    assert is_detected(mutated_module(file, code, replacement, monkeypatch), metric), (
+        f"{metric} stays as defined with {replacement!r} for {code!r}"
+    )

@@ -44,10 +44,10 @@ def test_a_class_in_neither_image_is_left_out_of_the_mean_and_one_that_is_only_p
 def test_the_mean_is_over_the_set_not_over_batches():
     batches = [([0, 0, 0, 1], [0, 0, 0, 0]), ([1, 1, 1, 1], [1, 1, 1, 0])]
     matrices = [confusion_matrix(labels, predicted, 2) for labels, predicted in batches]
-    whole = confusion_matrix(np.concatenate([b[0] for b in batches]), np.concatenate([b[1] for b in batches]), 2)
-    assert np.array_equal(sum(matrices), whole)
-    assert mean_iou(whole) == pytest.approx((3 / 5 + 3 / 5) / 2)
-    assert mean_iou(whole) != pytest.approx(np.mean([mean_iou(matrix) for matrix in matrices]))
+    full_matrix = confusion_matrix(np.concatenate([b[0] for b in batches]), np.concatenate([b[1] for b in batches]), 2)
+    assert np.array_equal(sum(matrices), full_matrix)
+    assert mean_iou(full_matrix) == pytest.approx((3 / 5 + 3 / 5) / 2)
+    assert mean_iou(full_matrix) != pytest.approx(np.mean([mean_iou(matrix) for matrix in matrices]))
 
 
 def test_no_counted_pixel_gives_no_number():

@@ -1,4 +1,4 @@
-"""Selective prediction at a working point: its definitions spelled out in rational numbers, exact ties with the target, bad input."""
+"""Selective prediction at an operating point: definitions in rational numbers, exact ties with the target, and invalid input."""
 
 from fractions import Fraction
 from itertools import pairwise, permutations
@@ -17,12 +17,12 @@ percents = st.integers(1, 100)
 
 
 def largest_coverage(confidence, correct, risk: Fraction) -> Fraction:
-    """One threshold at a time."""
+    """Return the largest coverage with an allowed risk, by trying one threshold at a time."""
     coverages = [Fraction(0)]
     for threshold in set(confidence):
-        kept = [ok for value, ok in zip(confidence, correct, strict=True) if value >= threshold]
-        if Fraction(kept.count(False), len(kept)) <= risk:
-            coverages.append(Fraction(len(kept), len(correct)))
+        accepted = [is_correct for value, is_correct in zip(confidence, correct, strict=True) if value >= threshold]
+        if Fraction(accepted.count(False), len(accepted)) <= risk:
+            coverages.append(Fraction(len(accepted), len(correct)))
     return max(coverages)
 
 
@@ -33,9 +33,9 @@ def test_coverage_at_a_risk_is_that_of_the_lowest_threshold_which_reaches_it(dra
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=6), percents)
 def test_risk_at_a_coverage_is_the_mean_over_the_orders_of_equal_confidences(drawn, percent):
-    kept = ceil(Fraction(percent, 100) * len(drawn))
+    accepted = ceil(Fraction(percent, 100) * len(drawn))
     orders = [order for order in permutations(drawn) if all(a[0] >= b[0] for a, b in pairwise(order))]
-    expected = sum(Fraction(sum(not ok for _, ok in order[:kept]), kept) for order in orders) / len(orders)
+    expected = sum(Fraction(sum(not is_correct for _, is_correct in order[:accepted]), accepted) for order in orders) / len(orders)
     assert risk_at_coverage(*zip(*drawn, strict=True), percent / 100) == pytest.approx(float(expected), abs=1e-14)
 
 
@@ -56,9 +56,9 @@ def test_the_working_points_of_many_samples_are_found_across_blocks(decimals):
     found = failure_metrics(confidence, correct)
     order = np.argsort(-confidence, kind="stable")
     last = np.append(np.diff(confidence[order]) != 0, True)
-    rates = np.cumsum(~correct[order])[last] / (kept := np.flatnonzero(last) + 1)
+    rates = np.cumsum(~correct[order])[last] / (accepted := np.flatnonzero(last) + 1)
     for percent in (1, 5):
-        assert found[f"coverage_at_{percent}_risk"] == kept[rates <= percent / 100].max(initial=0) / 400_000
+        assert found[f"coverage_at_{percent}_risk"] == accepted[rates <= percent / 100].max(initial=0) / 400_000
     if decimals is None:
         assert found["risk_at_80_coverage"] == np.mean(~correct[order[:320_000]])
 

@@ -1,4 +1,4 @@
-"""Released checkpoints become our networks: the same answers, in the folders that the training stages write."""
+"""Import of released checkpoints: the networks predict the same, in folders as the training stages write them."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ from small import CPU, benchmark, same, small_digits, trained_run
 from small_params import replace
 from torch import Tensor
 
-from confidnet_core.checkpoints import import_checkpoint, match
+from confidnet_core.checkpoints import import_checkpoint, match_layers
 from confidnet_core.config.params import Choice
 from confidnet_core.data import load_dataset
 from confidnet_core.files import read_json
@@ -53,7 +53,7 @@ def test_a_classifier_gives_the_logits_of_the_released_one(name: str, case: Case
 
     images, labels = case.split("val")
     accuracy = np.mean(released.logits(case.classifier, images).argmax(1).numpy() == labels)
-    assert imported.figures["val_accuracy"] == pytest.approx(accuracy)
+    assert imported.metrics["val_accuracy"] == pytest.approx(accuracy)
     assert imported.parameters == sum(parameter.numel() for parameter in case.classifier.parameters())
     assert (imported.layers, imported.epoch) == ({"mlp": 2, "convnet": 4, "vgg": 28}[name], 11)
 
@@ -92,21 +92,21 @@ def test_the_folders_hold_what_the_training_stages_write(convnet: Case):
         digest = sha256((convnet.folder / "released.ckpt").read_bytes()).hexdigest()
         assert origin["imported"] == {"file": "released.ckpt", "sha256": digest, "epoch": 11}
         assert facts["best_epoch"] == 11
-        assert {key: facts[key] for key in imported.figures} == imported.figures
+        assert {key: facts[key] for key in imported.metrics} == imported.metrics
     assert origin["upstream_sha256"]["baseline"] == sha256((convnet.models / "baseline/weights.pt").read_bytes()).hexdigest()
     assert read_json(convnet.models / "confidnet/target.json")["samples"] == 300
 
 
-def test_the_figures_of_a_confidence_are_measured_on_validation_data(convnet: Case):
+def test_the_metrics_of_a_confidence_are_measured_on_validation_data(convnet: Case):
     convnet.take("baseline", convnet.classifier)
-    figures = convnet.take("finetune", convnet.clone).figures
+    metrics = convnet.take("finetune", convnet.clone).metrics
     images, labels = convnet.split("val")
     answers, sure = released.logits(convnet.classifier, images), released.confidence(convnet.clone["uncertainty_network"], images)
     correct = answers.argmax(1).numpy() == labels
     tcp = answers.softmax(1)[torch.arange(len(labels)), torch.from_numpy(labels).long()]
-    assert figures["val_loss"] == pytest.approx(float(((sure.sigmoid() - tcp) ** 2).mean()))
-    assert figures["val_auroc"] == pytest.approx(roc_auc_score(correct, sure))
-    assert figures["val_aupr_error"] == pytest.approx(average_precision_score(~correct, -sure))
+    assert metrics["val_loss"] == pytest.approx(float(((sure.sigmoid() - tcp) ** 2).mean()))
+    assert metrics["val_auroc"] == pytest.approx(roc_auc_score(correct, sure))
+    assert metrics["val_aupr_error"] == pytest.approx(average_precision_score(~correct, -sure))
 
 
 @pytest.mark.parametrize(
@@ -125,12 +125,12 @@ def test_networks_of_the_published_size_fit_our_defaults(choice: str, network: t
         ours = build_confidnet(classifier, replace(benchmark().confidnet, widths=None), dataset).head
     state = theirs.state_dict()
     parts = ({name: state[name] for name in state if ("uncertainty" in name) == is_head} for is_head in (False, True))
-    assert [match(part, own.state_dict())[1] for part, own in zip(parts, (classifier, ours), strict=True)] == [[], []]
+    assert [match_layers(part, own.state_dict())[1] for part, own in zip(parts, (classifier, ours), strict=True)] == [[], []]
     assert [sum(value.numel() for value in own.parameters()) for own in (classifier, ours)] == [parameters, head]
 
 
 def test_an_import_of_a_trained_network_notes_what_its_training_noted(tmp_path: Path):
-    """Our own trained networks under other names, as a checkpoint: the same weights and figures come back."""
+    """Trained networks, exported as a checkpoint under other parameter names, are imported with equal weights and metrics."""
     run = trained_run(tmp_path, small_digits(), benchmark(MODELS["mlp"][0]))
     own = {kind: torch.load(run.models / kind / "weights.pt") for kind in ("baseline", "confidnet", "finetune")}
     copy = {name.removeprefix("encoder."): value for name, value in own["finetune"].items() if name.startswith("encoder.")}

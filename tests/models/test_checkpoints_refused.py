@@ -1,4 +1,4 @@
-"""Checkpoints that are refused: files that could run code, and networks that are not ours, with everything that does not fit."""
+"""Refused checkpoints: files that could run code, and networks that differ from params.yaml, with every difference named."""
 
 import os
 import pickle
@@ -22,7 +22,7 @@ def case(tmp_path: Path) -> Case:
 
 @pytest.fixture
 def vgg(tmp_path: Path) -> Case:
-    """With BatchNorm, and its baseline imported."""
+    """Return a VGG case, which has BatchNorm, with its baseline already imported."""
     case = Case("vgg", tmp_path)
     case.take("baseline", case.classifier)
     return case

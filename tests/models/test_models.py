@@ -1,4 +1,4 @@
-"""What every classifier promises, and the published sizes, dropout and order of layers."""
+"""Classifiers: shapes of features and logits, and the published sizes, dropout rates and order of layers."""
 
 import inspect
 
@@ -142,7 +142,7 @@ def test_other_image_sizes_work(name, shape):
 
 
 def dropouts_in_order(network: Classifier, images: Tensor) -> list[tuple[float, tuple[int, ...]]]:
-    """(rate, shape of what it is applied to), as the network runs."""
+    """Return (rate, input shape) of each dropout in the order in which the network applies them."""
     seen: list[tuple[float, tuple[int, ...]]] = []
     for part in network.modules():
         if isinstance(part, nn.Dropout):

@@ -11,7 +11,7 @@ import torchvision
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from confidnet_core.models._vgg_weights import CHANNELS, load_imagenet_encoder
+from confidnet_core.models._vgg_weights import VGG16_CHANNELS, load_imagenet_encoder
 from confidnet_core.models.segnet import segnet
 from confidnet_core.models.vgg16 import vgg16
 
@@ -26,7 +26,7 @@ def fixed_seed() -> None:
 
 @pytest.fixture(scope="module")
 def vgg_file(tmp_path_factory) -> Iterator[Path]:
-    """The convolutions of torchvision's VGG16 with random weights and, unlike its own initialisation, random biases."""
+    """Write the convolutions of torchvision's VGG16 with random weights and, unlike its own initialisation, random biases."""
     path = tmp_path_factory.mktemp("vgg") / "vgg16.pth"
     with torch.device("meta"):
         reference = torchvision.models.vgg16(init_weights=False)
@@ -99,7 +99,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
 
 
 def test_a_copy_that_changes_nothing_is_refused(vgg_file):
-    convs = [nn.Conv2d(before, after, 3) for before, after in pairwise(CHANNELS)]
+    convs = [nn.Conv2d(before, after, 3) for before, after in pairwise(VGG16_CHANNELS)]
     load_imagenet_encoder(convs, str(vgg_file))
     with pytest.raises(ValueError, match=r"convolution 1 of 13 .*did not take the pretrained weights"):
         load_imagenet_encoder(convs, str(vgg_file))

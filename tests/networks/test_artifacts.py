@@ -1,4 +1,4 @@
-"""Trained networks on disk: what is written is what is loaded, and what does not belong together is refused."""
+"""Trained networks on disk: loading returns what was saved, and networks that do not fit are refused."""
 
 import subprocess
 from pathlib import Path
@@ -28,11 +28,11 @@ from confidnet_core.files import read_json, write_json
 from confidnet_core.networks.artifacts import (
     build_classifier,
     build_confidnet,
-    checked_classifier,
-    describe,
     load_classifier,
     load_finetuned,
     load_head,
+    load_verified_classifier,
+    model_facts,
     save_history,
     save_network,
     weights_digest,
@@ -43,12 +43,12 @@ from confidnet_core.revision import stage_code
 from confidnet_core.scoring.run import Run
 from stages import finetune, train_baseline, train_confidnet
 
-WHAT = benchmark(CONVNET)  # with BatchNorm
+BENCHMARK = benchmark(CONVNET)  # with BatchNorm
 
 
 @pytest.fixture(scope="module")
 def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return trained_run(tmp_path_factory.mktemp("digits"), small_digits(), WHAT)
+    return trained_run(tmp_path_factory.mktemp("digits"), small_digits(), BENCHMARK)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def answers(network: nn.Module, dataset: Dataset) -> np.ndarray:
 def test_what_is_loaded_answers_bit_for_bit_as_what_was_saved(kind: str, request: pytest.FixtureRequest, tmp_path: Path):
     run = request.getfixturevalue(kind)
     classifier, _ = trained_classifier(run.dataset, run.benchmark, tmp_path / "resume")
-    save_network(tmp_path / "baseline", classifier.state_dict(), describe(run.benchmark, run.dataset), {})
+    save_network(tmp_path / "baseline", classifier.state_dict(), model_facts(run.benchmark, run.dataset), {})
     loaded = load_classifier(tmp_path / "baseline", run.benchmark, run.dataset)
     assert not loaded.training
     assert np.array_equal(answers(loaded, run.dataset), answers(classifier, run.dataset))
@@ -81,7 +81,7 @@ def test_what_is_loaded_answers_bit_for_bit_as_what_was_saved(kind: str, request
     assert loaded_head.encoder is loaded
     assert np.array_equal(answers(loaded_head, run.dataset), answers(confidnet, run.dataset))
 
-    tuned = confidnet.finetuning()
+    tuned = confidnet.finetuning_copy()
     nn.init.normal_(next(tuned.encoder.parameters()))  # an encoder other than the classifier's
     save_network(tmp_path / "finetune", tuned.state_dict(), {}, {})
     before = state(loaded)
@@ -93,7 +93,7 @@ def test_what_is_loaded_answers_bit_for_bit_as_what_was_saved(kind: str, request
 
 def test_equal_trainings_write_equal_files(tmp_path: Path):
     dataset = small_digits()
-    first, second = (trained_run(tmp_path / name, dataset, WHAT) for name in ("first", "second"))
+    first, second = (trained_run(tmp_path / name, dataset, BENCHMARK) for name in ("first", "second"))
     for part in ("baseline", "confidnet", "finetune"):
         files = sorted(path.name for path in (first.models / part).iterdir())
         assert files == ["model.json", "origin.json", "weights.pt"]
@@ -139,8 +139,8 @@ def test_the_heads_training_starts_where_its_recipe_says(first: str, root: Path,
     save_dataset(dataset, Path("data/prepared/small"))
     for stage in (train_baseline, train_confidnet):
         stage.main(params, "small", 0)
-    folder, what = Path("models/small/seed0"), params.benchmark("small")
-    head = load_head(folder / "confidnet", load_classifier(folder / "baseline", what, dataset))
+    folder, config = Path("models/small/seed0"), params.benchmark("small")
+    head = load_head(folder / "confidnet", load_classifier(folder / "baseline", config, dataset))
     mean = read_json(folder / "confidnet/target.json")["mean"]
     assert abs(mean - 0.5) > 0.1
     start = {"half": 0.5, "mean_tcp": mean}[first]
@@ -149,7 +149,7 @@ def test_the_heads_training_starts_where_its_recipe_says(first: str, root: Path,
 
 def test_other_data_of_the_same_classes_and_shape_is_for_the_network_too(digits_run: Run, folder: Path):
     other = replace(digits_run.dataset, images=255 - digits_run.dataset.images, source="negatives")
-    assert same(state(load_classifier(folder, WHAT, other)), state(digits_run.classifier))
+    assert same(state(load_classifier(folder, BENCHMARK, other)), state(digits_run.classifier))
 
 
 def test_the_files_hold_plain_tensors_facts_origin_and_reports(tmp_path: Path):
@@ -194,11 +194,11 @@ def test_a_network_of_another_model_or_data_is_refused_with_what_differs(folder:
 
 def test_the_start_of_a_pretrained_network_is_not_loaded_again(tmp_path: Path):
     """Whatever `pretrained` names may be gone by then; the trained weights replace it anyway."""
-    dataset, what = small_segmentation(), segmentation_benchmark()
-    classifier = build_classifier(what.model, dataset)
-    what = replace(what, model=Choice("segnet", {**what.model.settings, "pretrained": str(tmp_path / "gone.pth")}))
-    save_network(tmp_path / "baseline", classifier.state_dict(), describe(what, dataset), {})
-    assert same(state(load_classifier(tmp_path / "baseline", what, dataset)), state(classifier))
+    dataset, config = small_segmentation(), segmentation_benchmark()
+    classifier = build_classifier(config.model, dataset)
+    config = replace(config, model=Choice("segnet", {**config.model.settings, "pretrained": str(tmp_path / "gone.pth")}))
+    save_network(tmp_path / "baseline", classifier.state_dict(), model_facts(config, dataset), {})
+    assert same(state(load_classifier(tmp_path / "baseline", config, dataset)), state(classifier))
 
 
 def test_weights_that_do_not_fit_are_refused(digits_run: Run, folder: Path, tmp_path: Path):
@@ -206,7 +206,7 @@ def test_weights_that_do_not_fit_are_refused(digits_run: Run, folder: Path, tmp_
     weights.pop("output.bias")
     save_network(tmp_path, weights, facts, {})
     with pytest.raises(ValueError, match=r"weights\.pt does not fit the network of params\.yaml: (.|\n)*output\.bias"):
-        load_classifier(tmp_path, WHAT, digits_run.dataset)
+        load_classifier(tmp_path, BENCHMARK, digits_run.dataset)
     with pytest.raises(ValueError, match=r"baseline.weights\.pt: the weights .* are not of a confidence head"):
         load_head(folder, digits_run.classifier)
     with pytest.raises(ValueError, match=r"confidnet.weights\.pt: the weights \(none\) are not of a confidence head"):
@@ -222,28 +222,28 @@ def test_damaged_weights_are_named(digits_run: Run, folder: Path, tmp_path: Path
     write_json(tmp_path / "model.json", read_json(folder / "model.json"))
     (tmp_path / "weights.pt").write_bytes(content)
     with pytest.raises(ValueError, match=r"weights\.pt is damaged \(\w+\); delete .* and run `dvc repro`"):
-        load_classifier(tmp_path, WHAT, digits_run.dataset)
+        load_classifier(tmp_path, BENCHMARK, digits_run.dataset)
 
 
 def test_missing_files_are_named(digits_run: Run, folder: Path, tmp_path: Path):
     with pytest.raises(ValueError, match=r"model\.json does not exist"):
-        load_classifier(tmp_path, WHAT, digits_run.dataset)
+        load_classifier(tmp_path, BENCHMARK, digits_run.dataset)
     write_json(tmp_path / "model.json", read_json(folder / "model.json"))
-    for read in (weights_digest, lambda where: load_classifier(where, WHAT, digits_run.dataset)):
+    for read in (weights_digest, lambda where: load_classifier(where, BENCHMARK, digits_run.dataset)):
         with pytest.raises(ValueError, match=r"weights\.pt does not exist; `dvc repro` makes it"):
             read(tmp_path)
 
 
 def test_a_checked_classifier_is_frozen_and_reproduces_its_noted_accuracy(digits_run: Run, folder: Path):
-    classifier = checked_classifier(folder, WHAT, digits_run.dataset, CPU)
+    classifier = load_verified_classifier(folder, BENCHMARK, digits_run.dataset, CPU)
     assert not classifier.training
     assert not any(parameter.requires_grad for parameter in classifier.parameters())
 
 
 def test_a_classifier_that_does_not_reproduce_its_noted_accuracy_is_refused(digits_run: Run, folder: Path, tmp_path: Path):
     facts = read_json(folder / "model.json")
-    noted = facts["val_accuracy"] - 0.01
-    save_network(tmp_path, torch.load(folder / "weights.pt"), {**facts, "val_accuracy": noted}, {})
-    message = f"validation accuracy is {facts['val_accuracy']:.4f}, its training noted {noted:.4f}; train it again"
+    recorded = facts["val_accuracy"] - 0.01
+    save_network(tmp_path, torch.load(folder / "weights.pt"), {**facts, "val_accuracy": recorded}, {})
+    message = f"validation accuracy is {facts['val_accuracy']:.4f}, its training noted {recorded:.4f}; train it again"
     with pytest.raises(ValueError, match=message):
-        checked_classifier(tmp_path, WHAT, digits_run.dataset, CPU)
+        load_verified_classifier(tmp_path, BENCHMARK, digits_run.dataset, CPU)

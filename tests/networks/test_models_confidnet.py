@@ -37,8 +37,8 @@ def small_confidnet(classifier: Classifier, images: Tensor, **settings) -> Confi
     return ConfidNet(freeze(classifier), head, **settings)
 
 
-def settled(classifier: Classifier, images: Tensor) -> Classifier:
-    """With BatchNorm statistics other than the initial ones, so that a change of them would show in predictions."""
+def with_changed_statistics(classifier: Classifier, images: Tensor) -> Classifier:
+    """Return the classifier with changed BatchNorm statistics, so that any later change would alter its predictions."""
     classifier.train()(images)
     return classifier.eval()
 
@@ -52,12 +52,12 @@ def is_identical(network: nn.Module, state: dict[str, Tensor]) -> bool:
 
 
 def optimise(confidnet: ConfidNet, images: Tensor, steps: int = 4) -> None:
-    """With dropout, weight decay and every parameter of the network given to the optimiser, frozen or not."""
+    """Take optimizer steps with dropout and weight decay, giving the optimizer every parameter, frozen or not."""
     optimiser = torch.optim.AdamW(confidnet.parameters(), lr=1e-2, weight_decay=0.1)
     for _ in range(steps):
         confidnet.train()
         optimiser.zero_grad()
-        confidence, logits = confidnet.forward_both(images)
+        confidence, logits = confidnet.forward_with_logits(images)
         mse_loss(confidence.sigmoid(), logits.softmax(dim=1)[:, 0]).backward()
         optimiser.step()
     confidnet.eval()
@@ -66,10 +66,10 @@ def optimise(confidnet: ConfidNet, images: Tensor, steps: int = 4) -> None:
 @every_model
 def test_bfloat16_inference_gives_logits_and_confidences_of_float32_resolution(name):
     network, images = small(name), torch.randn(8, *SHAPE)
-    confidnet = small_confidnet(settled(network, images), images)
+    confidnet = small_confidnet(with_changed_statistics(network, images), images)
 
     with torch.autocast("cpu", torch.bfloat16):
-        confidence, logits = confidnet.forward_both(images)
+        confidence, logits = confidnet.forward_with_logits(images)
 
     for values in (confidence, logits):
         assert values.dtype == torch.float32
@@ -96,9 +96,9 @@ def test_a_head_is_linear_layers_with_relu_between_and_none_at_the_end():
     head, features = confidence_head(6, widths=(4, 3)), torch.randn(50, 6)
 
     (a, x), (b, y), (c, z) = ((layer.weight, layer.bias) for layer in head.modules() if isinstance(layer, nn.Linear))
-    by_hand = (((features @ a.T + x).relu() @ b.T + y).relu() @ c.T + z)[:, 0]
+    expected_parts = (((features @ a.T + x).relu() @ b.T + y).relu() @ c.T + z)[:, 0]
 
-    assert torch.allclose(head(features), by_hand, atol=1e-6)
+    assert torch.allclose(head(features), expected_parts, atol=1e-6)
     assert confidence_head(6, widths=())(features).shape == (50,)
 
 
@@ -117,7 +117,7 @@ def test_a_one_by_one_head_is_the_dense_head_on_each_pixel():
 @pytest.mark.parametrize(("confidence", "start"), [(0.3, 0.3), (0.98, 0.98), (1.0, 0.9999), (0.0, 0.0001)])
 def test_a_head_starts_near_the_confidence_that_it_is_given(confidence, start):
     head = confidence_head(6)
-    head.start_at(confidence)
+    head.set_initial_confidence(confidence)
     logits = head(torch.rand(200, 6))
     assert torch.allclose(logits, torch.tensor(start).logit(), atol=0.1) and logits.std() > 0
 
@@ -134,7 +134,7 @@ def test_a_head_that_cannot_be_built_is_refused(settings, message):
 @pytest.mark.parametrize("dropout", [True, False])
 def test_training_confidnet_leaves_the_classifier_bit_identical(name, dropout):
     images = torch.randn(8, *SHAPE)
-    classifier = settled(small(name), images)
+    classifier = with_changed_statistics(small(name), images)
     predictions, before = classifier(images).detach().clone(), copied_state(classifier)
     confidnet = small_confidnet(classifier, images, dropout=dropout)
     head = copied_state(confidnet.head)
@@ -150,12 +150,12 @@ def test_training_confidnet_leaves_the_classifier_bit_identical(name, dropout):
 @every_model
 def test_finetuning_trains_a_copy_and_leaves_classifier_and_first_confidnet_bit_identical(name):
     images = torch.randn(8, *SHAPE)
-    classifier = settled(small(name), images)
+    classifier = with_changed_statistics(small(name), images)
     confidnet = small_confidnet(classifier, images)
     optimise(confidnet, images, steps=1)
     before, confidences = copied_state(confidnet), confidnet(images).detach().clone()
 
-    tuned = confidnet.finetuning()
+    tuned = confidnet.finetuning_copy()
     assert all(parameter.grad is None and parameter.requires_grad for parameter in tuned.parameters())
     assert torch.equal(tuned(images), confidences)
     optimise(tuned, images)
@@ -170,7 +170,7 @@ def test_finetuning_trains_a_copy_and_leaves_classifier_and_first_confidnet_bit_
 @pytest.mark.parametrize("name", ["svhn_convnet", "vgg16", "segnet"])
 def test_finetuning_trains_batchnorm_weights_but_never_moves_its_statistics(name):
     images = torch.randn(8, *SHAPE)
-    tuned = small_confidnet(settled(small(name), images), images).finetuning()
+    tuned = small_confidnet(with_changed_statistics(small(name), images), images).finetuning_copy()
     norms = [part for part in tuned.encoder.modules() if isinstance(part, _BatchNorm)]
     buffers = [buffer.clone() for norm in norms for buffer in norm.buffers()]
     first_weight = norms[0].weight.detach().clone()
@@ -192,14 +192,14 @@ def test_dropout_acts_in_confidnet_only_in_train_mode_and_only_if_wanted(name):
     assert torch.equal(perturbed.eval()(images), perturbed(images))
     assert torch.equal(plain.train()(images), plain(images))
     assert torch.equal(plain(images), plain.eval()(images))
-    tuned = perturbed.finetuning().train()
+    tuned = perturbed.finetuning_copy().train()
     assert torch.equal(tuned(images), perturbed(images))
 
 
 @every_model
 def test_batchnorm_of_the_encoder_is_in_eval_mode_whatever_the_mode_of_confidnet(name):
     confidnet = small_confidnet(small(name), torch.randn(2, *SHAPE))
-    for network in (confidnet, confidnet.finetuning()):
+    for network in (confidnet, confidnet.finetuning_copy()):
         network.train()
         assert network.training and network.head.training
         assert not any(part.training for part in network.encoder.modules() if isinstance(part, _BatchNorm))
@@ -208,20 +208,20 @@ def test_batchnorm_of_the_encoder_is_in_eval_mode_whatever_the_mode_of_confidnet
 @every_model
 def test_confidence_and_class_logits_come_from_one_dropout_perturbed_pass(name):
     images = torch.randn(8, *SHAPE)
-    confidnet = small_confidnet(settled(small(name), images), images).train()
+    confidnet = small_confidnet(with_changed_statistics(small(name), images), images).train()
 
     torch.manual_seed(7)
     features = confidnet.encoder.encode(images)
     logits_after = confidnet.encoder.classify(features)
     torch.manual_seed(7)
-    confidence, logits = confidnet.forward_both(images)
+    confidence, logits = confidnet.forward_with_logits(images)
 
     assert torch.equal(confidence, confidnet.head(features))
     assert torch.equal(logits, logits_after)
     assert confidence.shape == logits[:, 0].shape
     assert confidence.requires_grad and not logits.requires_grad
-    assert not torch.equal(logits, confidnet.eval().forward_both(images)[1])
-    assert not confidnet.finetuning().forward_both(images)[1].requires_grad
+    assert not torch.equal(logits, confidnet.eval().forward_with_logits(images)[1])
+    assert not confidnet.finetuning_copy().forward_with_logits(images)[1].requires_grad
 
 
 def test_wrapping_a_classifier_does_not_wake_its_dropout():

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from confidnet_core.config.params import load_params
 from confidnet_core.data import load_dataset
-from confidnet_core.networks.artifacts import checked_classifier
+from confidnet_core.networks.artifacts import load_verified_classifier
 
 DVC = YAML(typ="safe").load(ROOT / "dvc.yaml")
 PARAMS = YAML(typ="safe").load(ROOT / "params.yaml")
@@ -71,7 +71,7 @@ def test_a_trained_model_comes_by_its_name_from_a_remote_and_answers_as_it_did(p
     }
     benchmark = load_params(project.folder / "params.yaml").benchmark("digits")
     dataset = load_dataset(project.folder / "data/prepared/digits")
-    checked_classifier(tmp_path / "baseline", benchmark, dataset, torch.device("cpu"))
+    load_verified_classifier(tmp_path / "baseline", benchmark, dataset, torch.device("cpu"))
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from stage_processes import start
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import source_digest
 from confidnet_core.data import save_dataset
-from stages._command import command
+from stages._command import run_stage
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_any_refusal_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.delenv("CONFIDNET_DEBUG", raising=False)
     monkeypatch.setattr(sys, "argv", ["stage", "small", "3"])
     with pytest.raises(SystemExit) as caught:
-        command(main, benchmark=str, seed=int)
+        run_stage(main, benchmark=str, seed=int)
     assert caught.value.code == f"{__name__}: {message}"
 
 
@@ -133,7 +133,7 @@ def test_a_mistake_of_the_code_keeps_its_traceback(folder: Path, monkeypatch: py
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["stage"])
     with pytest.raises(AttributeError, match="no_such_attribute"):
-        command(main)
+        run_stage(main)
 
 
 def test_a_refusal_shows_its_origin_if_that_is_asked_for(folder: Path):

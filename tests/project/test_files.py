@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever happens while they are written."""
+"""Atomic writing: files are complete or absent, whatever happens while they are written."""
 
 import json
 import os
@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from project_code import ROOT
 
-from confidnet_core.files import read_json, read_yaml, replacing, write_json, write_text
+from confidnet_core.files import atomic_write, read_json, read_yaml, write_json, write_text
 
 
 def content(folder: Path) -> dict[str, str]:
-    """Every file under FOLDER, hidden ones included, with its text."""
+    """Return the text of every file below the folder, including hidden ones."""
     return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
 def write_folder(path: Path, **files: str) -> None:
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.mkdir()
         for name, text in files.items():
             (temporary / name).write_text(text)
@@ -41,7 +41,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path):
 
 
 def test_nothing_is_at_the_path_before_the_block_ends(tmp_path: Path):
-    with replacing(tmp_path / "out") as temporary:
+    with atomic_write(tmp_path / "out") as temporary:
         temporary.write_text("half")
         assert not (tmp_path / "out").exists()
         assert temporary.parent == tmp_path
@@ -49,7 +49,7 @@ def test_nothing_is_at_the_path_before_the_block_ends(tmp_path: Path):
 
 def test_an_error_in_the_block_leaves_the_old_file(tmp_path: Path):
     write_text(tmp_path / "out", "old")
-    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "out") as temporary:
+    with pytest.raises(KeyboardInterrupt), atomic_write(tmp_path / "out") as temporary:
         temporary.write_text("half")
         raise KeyboardInterrupt
     assert content(tmp_path) == {"out": "old"}
@@ -57,7 +57,7 @@ def test_an_error_in_the_block_leaves_the_old_file(tmp_path: Path):
 
 def test_an_error_in_the_block_leaves_the_old_folder(tmp_path: Path):
     write_folder(tmp_path / "out", old="1")
-    with pytest.raises(RuntimeError, match="stop"), replacing(tmp_path / "out") as temporary:
+    with pytest.raises(RuntimeError, match="stop"), atomic_write(tmp_path / "out") as temporary:
         temporary.mkdir()
         (temporary / "new").write_text("half")
         raise RuntimeError("stop")
@@ -71,7 +71,7 @@ def test_a_block_that_writes_nothing_is_an_error_and_removes_nothing(tmp_path: P
     elif old == "folder":
         write_folder(tmp_path / "out", old="1")
     before = content(tmp_path)
-    with pytest.raises(FileNotFoundError), replacing(tmp_path / "out"):
+    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "out"):
         pass
     assert content(tmp_path) == before
 
@@ -87,8 +87,8 @@ def test_what_a_killed_process_of_the_same_number_left_is_in_nobodys_way(tmp_pat
 def test_a_killed_process_leaves_the_old_content_and_a_hidden_temporary_that_dvc_ignores(tmp_path: Path):
     write_folder(tmp_path / "out", old="1")
     script = (
-        "import os, signal\nfrom pathlib import Path\nfrom confidnet_core.files import replacing\n"
-        "with replacing(Path('out')) as temporary:\n"
+        "import os, signal\nfrom pathlib import Path\nfrom confidnet_core.files import atomic_write\n"
+        "with atomic_write(Path('out')) as temporary:\n"
         "    temporary.mkdir(); (temporary / 'new').write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})

@@ -22,7 +22,7 @@ def test_an_argument_of_a_wrong_shape_is_named_with_its_shape():
 
 
 def test_an_argument_of_a_wrong_type_of_number_is_named():
-    with pytest.raises(TypeCheckError, match=r"(?s)parameter 'goal'.*i64\[4\]"):
+    with pytest.raises(TypeCheckError, match=r"(?s)parameter 'target_values'.*i64\[4\]"):
         objective(torch.zeros(4), torch.zeros(4, dtype=torch.int64), "mse")
 
 

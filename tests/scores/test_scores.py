@@ -136,7 +136,7 @@ def test_for_two_classes_mcp_entropy_and_margin_rank_alike(digits_run: Run, tmp_
 
 def test_before_and_after_fine_tuning_agree_where_it_changed_nothing(runs: dict[str, Run], tmp_path: Path):
     for task, run in runs.items():
-        untouched = run.confidnet_head().finetuning()
+        untouched = run.confidnet_head().finetuning_copy()
         for part in ("baseline", "confidnet"):
             (tmp_path / task).mkdir(exist_ok=True)
             (tmp_path / task / part).symlink_to(run.models / part)

@@ -4,7 +4,7 @@ import pytest
 
 from confidnet_core.comparison.frames import COLUMNS, OPERATING_POINTS
 from confidnet_core.metrics import METRICS
-from confidnet_core.metrics.calibration import CALIBRATION
+from confidnet_core.metrics.calibration import CALIBRATION_METRICS
 from confidnet_core.tracking.names import UNITS, columns, results, scale, tracked_name
 
 
@@ -30,7 +30,7 @@ def test_a_name_of_the_core_becomes_split_metric_and_part_in_the_unit_of_the_rep
 
 
 def test_every_metric_has_the_unit_that_tables_print_it_in():
-    assert UNITS.keys() >= {*METRICS, *CALIBRATION}
+    assert UNITS.keys() >= {*METRICS, *CALIBRATION_METRICS}
     assert {column.key: UNITS[column.key] for column in (*COLUMNS, *OPERATING_POINTS)} == {
         column.key: column.scale for column in (*COLUMNS, *OPERATING_POINTS)
     }

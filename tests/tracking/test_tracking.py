@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tracking_stores import TRAINING, commit_all, rows, start, stored
 
-from confidnet_core.progress import epoch_line, progress
+from confidnet_core.progress import print_epoch, progress_bar
 from confidnet_core.tracking.changes import flatten
 from confidnet_core.tracking.stage_run import stage_run
 
@@ -159,7 +159,7 @@ def test_bars_are_for_terminals_unless_the_environment_says_otherwise(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "stderr", Terminal() if terminal else io.StringIO())
-    bar = progress(range(3), total=3, description="epoch 1/2")
+    bar = progress_bar(range(3), total=3, description="epoch 1/2")
     bar.set_postfix(loss=0.5)
     assert list(bar) == [0, 1, 2]
     written = sys.stderr.getvalue()
@@ -169,12 +169,12 @@ def test_bars_are_for_terminals_unless_the_environment_says_otherwise(
 def test_an_unknown_choice_of_progress_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONFIDNET_PROGRESS", "maybe")
     with pytest.raises(ValueError, match="CONFIDNET_PROGRESS is 'maybe'; set it to 1"):
-        progress([])
+        progress_bar([])
 
 
 def test_an_epoch_is_one_plain_line_with_the_time_left(capsys: pytest.CaptureFixture) -> None:
-    epoch_line("train_baseline", 3, 10, {"loss": 0.123456, "auroc": None}, 12.34)
-    epoch_line("train_baseline", 10, 10, {"loss": 1e-7}, 4000)
+    print_epoch("train_baseline", 3, 10, {"loss": 0.123456, "auroc": None}, 12.34)
+    print_epoch("train_baseline", 10, 10, {"loss": 1e-7}, 4000)
     assert capsys.readouterr().err.splitlines() == [
         "train_baseline: epoch 3/10, loss 0.1235, auroc undefined, 12.3 s, 1 min left",
         "train_baseline: epoch 10/10, loss 1e-07, 1 h 7 min",

@@ -1,4 +1,4 @@
-"""What confidences are trained towards, and the losses between: their optima, definitions and gradients; void pixels count nowhere."""
+"""Targets and losses of confidences: their definitions, optima and gradients; void pixels are ignored."""
 
 from typing import get_args
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from confidnet_core.networks.probabilities import true_class_probability
-from confidnet_core.training.losses import PAIRED, Objective, Target, confidence_loss, confidence_target, objective
+from confidnet_core.training.losses import MAX_RANKING_SAMPLES, Objective, Target, confidence_loss, confidence_target, objective
 
 VOID = 4
 targets = pytest.mark.parametrize("target", get_args(Target))
@@ -23,7 +23,7 @@ regressions = pytest.mark.parametrize("loss", ["mse", "bce"])
 
 @pytest.fixture
 def maps() -> tuple[Tensor, Tensor, Tensor]:
-    """confidence (2, 5, 6), class logits (2, 4, 5, 6), labels (2, 5, 6) of which some are void."""
+    """Return confidence (2, 5, 6), class logits (2, 4, 5, 6) and labels (2, 5, 6), some of them void."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(0, VOID + 1, (2, 5, 6), generator=generator)
     return torch.randn(2, 5, 6, generator=generator), 3 * torch.randn(2, 4, 5, 6, generator=generator), labels
@@ -66,10 +66,10 @@ def test_a_regression_is_least_when_the_head_already_says_tcp(loss: Objective):
 
 @regressions
 @pytest.mark.parametrize("tcp", [0.3, 0.999])
-def test_of_one_confidence_for_many_goals_their_mean_is_best(loss: Objective, tcp: float):
-    goals = torch.tensor([1.0, tcp, tcp / 2], dtype=torch.float64)
-    logits = torch.logit(goals.mean()) + torch.linspace(-0.3, 0.3, 601).double()
-    found = [objective(logit.expand(3), goals, loss).item() for logit in logits]
+def test_of_one_confidence_for_many_targets_their_mean_is_best(loss: Objective, tcp: float):
+    target_values = torch.tensor([1.0, tcp, tcp / 2], dtype=torch.float64)
+    logits = torch.logit(target_values.mean()) + torch.linspace(-0.3, 0.3, 601).double()
+    found = [objective(logit.expand(3), target_values, loss).item() for logit in logits]
     assert np.argmin(found) == pytest.approx(300, abs=2)
 
 
@@ -95,7 +95,10 @@ def test_the_squared_difference_and_its_gradient_are_as_in_the_definition():
 
 def test_the_losses_of_correctness_by_hand():
     """Probabilities 3/4 of a success, 3/4 and 1/4 of two errors: the right answer got 3/4, 1/4 and 3/4; two thirds are errors."""
-    confidence, goal = torch.tensor([3.0, 3.0, 1 / 3], dtype=torch.float64).log(), torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
+    confidence, target_value = (
+        torch.tensor([3.0, 3.0, 1 / 3], dtype=torch.float64).log(),
+        torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64),
+    )
     surprise = -np.log([3 / 4, 1 / 4, 3 / 4])
     weight = -np.log(2 / 3)
     expected = {
@@ -104,13 +107,15 @@ def test_the_losses_of_correctness_by_hand():
         "ranking": np.mean([np.log(2), np.log(1 + np.exp(np.log(1 / 3) - np.log(3)))]),
     }
     for loss, value in expected.items():
-        assert objective(confidence, goal, loss).item() == pytest.approx(value)
+        assert objective(confidence, target_value, loss).item() == pytest.approx(value)
 
 
 def test_ranking_asks_for_the_order_alone_and_nothing_without_a_pair():
-    confidence, goal = torch.tensor([-9.0, -8.0, -3.0, -2.0]), torch.tensor([0.0, 0.0, 1.0, 1.0])
-    assert objective(confidence, goal, "ranking").item() == pytest.approx(objective(confidence + 50, goal, "ranking").item())
-    assert objective(20 * confidence, goal, "ranking") < 1e-6 < objective(-confidence, goal, "ranking")
+    confidence, target_value = torch.tensor([-9.0, -8.0, -3.0, -2.0]), torch.tensor([0.0, 0.0, 1.0, 1.0])
+    assert objective(confidence, target_value, "ranking").item() == pytest.approx(
+        objective(confidence + 50, target_value, "ranking").item()
+    )
+    assert objective(20 * confidence, target_value, "ranking") < 1e-6 < objective(-confidence, target_value, "ranking")
     for outcome in (0.0, 1.0):
         alone = confidence.clone().requires_grad_()
         objective(alone, torch.full((4,), outcome), "ranking").backward()
@@ -118,20 +123,20 @@ def test_ranking_asks_for_the_order_alone_and_nothing_without_a_pair():
 
 
 def test_ranking_of_many_pairs_thins_both_outcomes_evenly():
-    count = 3 * PAIRED
+    count = 3 * MAX_RANKING_SAMPLES
     confidence = torch.linspace(-2, 2, 2 * count).requires_grad_()
-    goal = torch.arange(2 * count) % 2 * 1.0
-    objective(confidence, goal, "ranking").backward()
+    target_value = torch.arange(2 * count) % 2 * 1.0
+    objective(confidence, target_value, "ranking").backward()
     for outcome in (0, 1):
-        used = torch.nonzero(confidence.grad[goal == outcome]).squeeze(1)
+        used = torch.nonzero(confidence.grad[target_value == outcome]).squeeze(1)
         assert torch.equal(used, torch.arange(0, count, 3))
 
 
 @losses
-@pytest.mark.parametrize("goal", [0.0, 1.0])
-def test_one_outcome_alone_gives_a_finite_loss_and_gradient(loss: Objective, goal: float):
+@pytest.mark.parametrize("target_value", [0.0, 1.0])
+def test_one_outcome_alone_gives_a_finite_loss_and_gradient(loss: Objective, target_value: float):
     confidence = torch.tensor([-200.0, 0.0, 200.0], requires_grad=True)
-    value = objective(confidence, torch.full((3,), goal), loss)
+    value = objective(confidence, torch.full((3,), target_value), loss)
     value.backward()
     assert value.isfinite() and confidence.grad.isfinite().all()
 

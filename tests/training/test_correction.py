@@ -1,4 +1,4 @@
-"""The correction of MCP: it begins as MCP, its training leaves the classifier alone, and it is kept only where it is better."""
+"""Corrected MCP: it starts as MCP, its training leaves the classifier unchanged, and it is kept only where it is better."""
 
 from pathlib import Path
 
@@ -37,12 +37,12 @@ from stages import train_baseline
 from stages import train_corrected_mcp as stage
 
 DIGITS, SEGMENTATION = (small_digits(), benchmark(CONVNET)), (small_segmentation(), segmentation_benchmark())
-both_tasks = pytest.mark.parametrize(("dataset", "what"), [DIGITS, SEGMENTATION], ids=["digits", "segmentation"])
+both_tasks = pytest.mark.parametrize(("dataset", "config"), [DIGITS, SEGMENTATION], ids=["digits", "segmentation"])
 
 
-def corrected(dataset: Dataset, what: Benchmark, folder: Path) -> CorrectedMcp:
-    classifier, _ = trained_classifier(dataset, what, folder)
-    return build_corrected_mcp(freeze(classifier), what.corrected_mcp, dataset)
+def corrected(dataset: Dataset, config: Benchmark, folder: Path) -> CorrectedMcp:
+    classifier, _ = trained_classifier(dataset, config, folder)
+    return build_corrected_mcp(freeze(classifier), config.corrected_mcp, dataset)
 
 
 def answers(network: nn.Module, dataset: Dataset, split: str = "val") -> np.ndarray:
@@ -65,56 +65,56 @@ def test_what_a_head_sees_of_the_logits_by_hand():
 
 
 @both_tasks
-def test_before_any_training_it_is_the_log_odds_of_mcp(dataset: Dataset, what: Benchmark, tmp_path: Path):
-    network = corrected(dataset, what, tmp_path)
+def test_before_any_training_it_is_the_log_odds_of_mcp(dataset: Dataset, config: Benchmark, tmp_path: Path):
+    network = corrected(dataset, config, tmp_path)
     mcp = torch.from_numpy(answers(network.encoder, dataset)).double().softmax(1).amax(1)
     assert np.allclose(answers(network, dataset), mcp.logit(), atol=1e-4)
 
 
 @both_tasks
 def test_training_it_leaves_the_classifier_bit_for_bit_as_it_is_and_never_reads_the_test_split(
-    dataset: Dataset, what: Benchmark, tmp_path: Path
+    dataset: Dataset, config: Benchmark, tmp_path: Path
 ):
-    network = corrected(dataset, what, tmp_path)
+    network = corrected(dataset, config, tmp_path)
     before, head = state(network.encoder), state(network.head)
-    fit = train_corrected_mcp(network, training(without_test(dataset), what.corrected_mcp, tmp_path, "train_corrected_mcp"))
+    fit = train_corrected_mcp(network, training(without_test(dataset), config.corrected_mcp, tmp_path, "train_corrected_mcp"))
     assert same(state(network.encoder), before)
-    assert [row["epoch"] for row in fit.history] == list(range(what.corrected_mcp.epochs + 1))
+    assert [row["epoch"] for row in fit.history] == list(range(config.corrected_mcp.epochs + 1))
     assert same(state(network.head), head) == (fit.best_epoch == 0)
 
 
 @both_tasks
-def test_the_result_is_never_worse_than_mcp_on_validation_data(dataset: Dataset, what: Benchmark, tmp_path: Path):
-    network = corrected(dataset, replace(what, corrected_mcp=replace(what.corrected_mcp, epochs=4)), tmp_path)
+def test_the_result_is_never_worse_than_mcp_on_validation_data(dataset: Dataset, config: Benchmark, tmp_path: Path):
+    network = corrected(dataset, replace(config, corrected_mcp=replace(config.corrected_mcp, epochs=4)), tmp_path)
     mcp = validation_aupr_error(answers(network, dataset), network.encoder, dataset)
-    fit = train_corrected_mcp(network, training(dataset, what.corrected_mcp, tmp_path, "train_corrected_mcp"))
+    fit = train_corrected_mcp(network, training(dataset, config.corrected_mcp, tmp_path, "train_corrected_mcp"))
     found = validation_aupr_error(answers(network, dataset), network.encoder, dataset)
     assert found == fit.best_metrics["val_aupr_error"] == max(row["val_aupr_error"] for row in fit.history) >= mcp
     assert fit.history[0]["val_aupr_error"] == mcp
 
 
 def test_a_training_that_only_harms_leaves_mcp(tmp_path: Path):
-    dataset, what = DIGITS
-    network = corrected(dataset, what, tmp_path)
+    dataset, config = DIGITS
+    network = corrected(dataset, config, tmp_path)
     before = state(network.head)
-    harmful = replace(what.corrected_mcp, epochs=1, learning_rate=50.0, optimizer="sgd", batch_size=300, loss="mse")
+    harmful = replace(config.corrected_mcp, epochs=1, learning_rate=50.0, optimizer="sgd", batch_size=300, loss="mse")
     fit = train_corrected_mcp(network, training(dataset, harmful, tmp_path, "train_corrected_mcp"))
     assert fit.history[1]["val_aupr_error"] < fit.history[0]["val_aupr_error"]
     assert fit.best_epoch == 0 and same(state(network.head), before)
 
 
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path: Path):
-    dataset, what = DIGITS
+    dataset, config = DIGITS
 
     def trained(folder: str, stop_at: int | None) -> dict[str, torch.Tensor]:
         def log(metrics: dict, epoch: int) -> None:
             if epoch == stop_at:
                 raise KeyboardInterrupt
 
-        classifier, _ = trained_classifier(dataset, what, tmp_path / folder)
+        classifier, _ = trained_classifier(dataset, config, tmp_path / folder)
         torch.manual_seed(1)
-        network = build_corrected_mcp(freeze(classifier), what.corrected_mcp, dataset)
-        how = replace(training(dataset, replace(what.corrected_mcp, epochs=3), tmp_path / folder, "train_corrected_mcp"), log=log)
+        network = build_corrected_mcp(freeze(classifier), config.corrected_mcp, dataset)
+        how = replace(training(dataset, replace(config.corrected_mcp, epochs=3), tmp_path / folder, "train_corrected_mcp"), log=log)
         return {**state(network), "epochs": torch.tensor([row["epoch"] for row in train_corrected_mcp(network, how).history])}
 
     for stop_at in (0, 2):
@@ -150,16 +150,16 @@ def test_the_stage_writes_the_head_its_history_and_where_it_comes_from(root: Pat
     save_dataset(small_digits(), Path("data/prepared/small"))
     train_baseline.main(params, "small", 0)
     stage.main(params, "small", 0)
-    folder, dataset, what = Path("models/small/seed0"), load_dataset(Path("data/prepared/small")), params.benchmark("small")
+    folder, dataset, config = Path("models/small/seed0"), load_dataset(Path("data/prepared/small")), params.benchmark("small")
     assert sorted(path.name for path in (folder / "corrected_mcp").iterdir()) == ["model.json", "origin.json", "weights.pt"]
     facts, origin = (read_json(folder / f"corrected_mcp/{name}.json") for name in ("model", "origin"))
     assert Path("data/histories/small/seed0/corrected_mcp.csv").exists()
     assert set(origin["params"]) == {"data", "model", "corrected_mcp"} and list(origin["upstream_sha256"]) == ["baseline"]
-    network = load_corrected_mcp(folder / "corrected_mcp", load_classifier(folder / "baseline", what, dataset))
+    network = load_corrected_mcp(folder / "corrected_mcp", load_classifier(folder / "baseline", config, dataset))
     assert validation_aupr_error(answers(network, dataset), network.encoder, dataset) == pytest.approx(facts["val_aupr_error"])
 
 
 def test_a_kernel_without_an_image_to_slide_it_over_is_refused(tmp_path: Path):
-    dataset, what = small_digits(), benchmark(MLP)
+    dataset, config = small_digits(), benchmark(MLP)
     with pytest.raises(ValueError, match=r"corrected_mcp.kernel is 3, but .* is no segmentation; remove the key"):
-        corrected(dataset, replace(what, corrected_mcp=replace(what.corrected_mcp, kernel=3)), tmp_path)
+        corrected(dataset, replace(config, corrected_mcp=replace(config.corrected_mcp, kernel=3)), tmp_path)

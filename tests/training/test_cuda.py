@@ -1,4 +1,4 @@
-"""A GPU gives what the CPU gives, up to the rounding of float32; its trainings repeat bit for bit, interrupted or not."""
+"""GPU results equal the CPU's up to float32 rounding, and GPU trainings are reproducible bit for bit, also when interrupted."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ from confidnet_core.data import SCORED_SPLITS, Dataset
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp
 from confidnet_core.networks.confidnet import freeze
-from confidnet_core.networks.device import device
+from confidnet_core.networks.device import select_device
 from confidnet_core.networks.inference import predict
 from confidnet_core.scoring.mc_dropout import sample_dropout
 from confidnet_core.scoring.run import Run
@@ -34,7 +34,7 @@ every_model = pytest.mark.parametrize("model", [MLP, CONVNET, SEGNET], ids=lambd
 def settings_of_the_stages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled()
     monkeypatch.setenv("CONFIDNET_DEVICE", "cuda")
-    device()
+    select_device()
     yield
     torch.use_deterministic_algorithms(before)
 
@@ -47,28 +47,28 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]
 
 
 def train(stage: str, model: Choice, folder: Path, stop_at: int | None = None, **settings: object) -> tuple[dict[str, Tensor], list]:
-    """Weights and history of three epochs on the GPU."""
+    """Train three epochs on the GPU; return weights and history."""
 
     def log(metrics: dict, epoch: int) -> None:
         if epoch == stop_at:  # before the epoch is saved
             raise KeyboardInterrupt
 
     dataset: Dataset = small_segmentation() if model is SEGNET else small_digits()
-    what = benchmark(model, epochs=3, augmentation=Augmentation(flip=True, crop=2), **settings)
+    config = benchmark(model, epochs=3, augmentation=Augmentation(flip=True, crop=2), **settings)
     torch.manual_seed(0)
     network = classifier = build_classifier(model, dataset)
-    how = replace(training(dataset, what.baseline, folder, stage), device=CUDA, log=log)
+    training_inputs = replace(training(dataset, config.baseline, folder, stage), device=CUDA, log=log)
     if stage == "train_baseline":
-        fit = train_classifier(classifier, how)
+        fit = train_classifier(classifier, training_inputs)
     elif stage == "train_confidnet":
-        network = build_confidnet(freeze(classifier), what.confidnet, dataset)
-        fit = train_confidnet(network, replace(how, recipe=what.confidnet))
+        network = build_confidnet(freeze(classifier), config.confidnet, dataset)
+        fit = train_confidnet(network, replace(training_inputs, recipe=config.confidnet))
     elif stage == "finetune":
-        network = build_confidnet(freeze(classifier), what.confidnet, dataset).finetuning()
-        fit = finetune_confidnet(network, classifier, replace(how, recipe=what.finetune))
+        network = build_confidnet(freeze(classifier), config.confidnet, dataset).finetuning_copy()
+        fit = finetune_confidnet(network, classifier, replace(training_inputs, recipe=config.finetune))
     else:
-        network = build_corrected_mcp(freeze(classifier), what.corrected_mcp, dataset)
-        fit = train_corrected_mcp(network, replace(how, recipe=what.corrected_mcp))
+        network = build_corrected_mcp(freeze(classifier), config.corrected_mcp, dataset)
+        fit = train_corrected_mcp(network, replace(training_inputs, recipe=config.corrected_mcp))
     return state(network), fit.history
 
 

@@ -1,4 +1,4 @@
-"""Sharpness-Aware Minimization against independent computations: which gradient it is, and all that it leaves as it was."""
+"""Sharpness-Aware Minimization: its gradient equals an independent computation, and everything else is left unchanged."""
 
 import math
 from collections.abc import Callable
@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import torch
 from small import CPU, same, state
-from test_fitting import DIGITS, fitted, recipe, scripted
+from test_fitting import DIGITS, fit_network, recipe, scripted_validation
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from confidnet_core.config.recipes import Augmentation
 from confidnet_core.networks.batches import TrainingBatches
-from confidnet_core.training.flat_minima import sharpness_aware
+from confidnet_core.training.flat_minima import sharpness_aware_gradient
 
 
 def convnet(dropout: float = 0.3) -> nn.Module:
-    """With BatchNorm after a convolution and after a dense layer."""
+    """Return a network with BatchNorm after a convolution and after a dense layer."""
     torch.manual_seed(0)
     first = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(dropout)]
     return nn.Sequential(*first, nn.Linear(144, 16), nn.BatchNorm1d(16, momentum=0.3), nn.ReLU(), nn.Linear(16, 10))
@@ -41,7 +41,7 @@ def gradient_of(network: nn.Module, images: Tensor, labels: Tensor) -> Callable[
 
 
 class Quadratic(nn.Module):
-    """A form in two vectors of parameters, whose gradients and their joint norm are known."""
+    """A quadratic form in two parameter vectors, whose gradients and joint norm are known."""
 
     def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Quadratic(nn.Module):
 def test_on_a_quadratic_the_gradient_is_that_one_radius_up_the_slope(radius: float):
     form = Quadratic()
     before = form.vector()
-    loss = sharpness_aware(form, radius, form.gradient)
+    loss = sharpness_aware_gradient(form, radius, form.gradient)
     slope = form.curvature.numpy() * before
     expected = form.curvature.numpy() * (before + radius * slope / np.linalg.norm(slope))
     assert loss.item() == pytest.approx(before @ slope / 2)
@@ -82,11 +82,11 @@ def test_a_step_on_a_network_goes_down_the_gradient_of_two_passes_done_by_hand(t
 
     first = dict(zip(reference, gradients(reference), strict=True))
     norm = math.sqrt(sum(float(part.double().square().sum()) for part in first.values()))
-    up = {name: (value + 0.5 * first[name] / norm).detach().requires_grad_() for name, value in reference.items()}
-    second = dict(zip(reference, gradients(up), strict=True))
+    perturbed = {name: (value + 0.5 * first[name] / norm).detach().requires_grad_() for name, value in reference.items()}
+    second = dict(zip(reference, gradients(perturbed), strict=True))
 
-    validate, _ = scripted(trained, [0.1], [1.0])
-    fitted(tmp_path, trained, recipe(1, sam_radius=0.5, precision=precision), validate)
+    validate, _ = scripted_validation(trained, [0.1], [1.0])
+    fit_network(tmp_path, trained, recipe(1, sam_radius=0.5, precision=precision), validate)
     moved = {name: (reference[name] - value).detach() / 0.05 for name, value in trained.named_parameters()}
     tolerance = 1e-5 if precision == "fp32" else 1e-2
     assert all(torch.allclose(moved[name], second[name], atol=tolerance) for name in reference)
@@ -100,12 +100,12 @@ def test_both_passes_draw_the_same_dropout_masks_and_random_numbers_go_on_as_aft
     network[1].register_forward_hook(lambda layer, inputs, output: masks.append(output != 0))
     torch.manual_seed(5)
     gradient()
-    following = torch.rand(4)
+    next_random = torch.rand(4)
     torch.manual_seed(5)
-    sharpness_aware(network, 0.1, gradient)
-    assert torch.equal(torch.rand(4), following)
-    alone, first, second = masks
-    assert torch.equal(first, alone) and torch.equal(first, second)
+    sharpness_aware_gradient(network, 0.1, gradient)
+    assert torch.equal(torch.rand(4), next_random)
+    single_pass, first, second = masks
+    assert torch.equal(first, single_pass) and torch.equal(first, second)
     assert 0.4 < first.float().mean() < 0.6
 
 
@@ -113,7 +113,7 @@ def test_the_running_statistics_take_in_the_first_pass_only():
     network, images_and_labels = convnet(dropout=0.0).train(), batch()
     once = deepcopy(network)
     gradient_of(once, *images_and_labels)()
-    sharpness_aware(network, 0.5, gradient_of(network, *images_and_labels))
+    sharpness_aware_gradient(network, 0.5, gradient_of(network, *images_and_labels))
     assert same(dict(network.named_buffers()), dict(once.named_buffers()))
     assert network[1].num_batches_tracked == 1
     assert all(layer.track_running_stats for layer in (network[1], network[6]))
@@ -122,10 +122,10 @@ def test_the_running_statistics_take_in_the_first_pass_only():
 def test_in_eval_mode_the_second_pass_normalises_with_the_running_statistics_too():
     network = convnet(dropout=0.0).eval()
     network[1].running_var.fill_(9.0)
-    seen = []
-    network[1].register_forward_hook(lambda layer, inputs, output: seen.append((inputs[0].std() / output.std()).item()))
-    sharpness_aware(network, 0.01, gradient_of(network, *batch()))
-    assert seen == pytest.approx([3.0, 3.0], rel=0.1)
+    scale_ratios = []
+    network[1].register_forward_hook(lambda layer, inputs, output: scale_ratios.append((inputs[0].std() / output.std()).item()))
+    sharpness_aware_gradient(network, 0.01, gradient_of(network, *batch()))
+    assert scale_ratios == pytest.approx([3.0, 3.0], rel=0.1)
 
 
 def test_weights_come_back_bit_for_bit_also_from_a_pass_that_fails():
@@ -138,16 +138,16 @@ def test_weights_come_back_bit_for_bit_also_from_a_pass_that_fails():
             raise MemoryError
         return gradient()
 
-    sharpness_aware(network, 0.1, gradient)
+    sharpness_aware_gradient(network, 0.1, gradient)
     assert all(torch.equal(value, before[name]) for name, value in network.named_parameters())
     with pytest.raises(MemoryError):
-        sharpness_aware(network, 0.1, failing)
+        sharpness_aware_gradient(network, 0.1, failing)
     assert all(torch.equal(value, before[name]) for name, value in network.named_parameters())
 
 
 def test_without_a_slope_the_gradient_stays_zero():
     form, calls = Quadratic(scale=0.0), []
-    sharpness_aware(form, 0.1, lambda: calls.append(1) or form.gradient())
+    sharpness_aware_gradient(form, 0.1, lambda: calls.append(1) or form.gradient())
     assert len(calls) == 1
     assert torch.cat([form.first.grad, form.second.grad]).tolist() == [0, 0, 0]
 
@@ -155,7 +155,7 @@ def test_without_a_slope_the_gradient_stays_zero():
 @pytest.mark.parametrize("scale", [1e-44, 1e-30, 1e-15, 1e15])
 def test_the_smallest_and_largest_slopes_give_finite_gradients(scale: float):
     form = Quadratic(scale)
-    sharpness_aware(form, 0.1, form.gradient)
+    sharpness_aware_gradient(form, 0.1, form.gradient)
     assert torch.cat([form.first.grad, form.second.grad]).isfinite().all()
 
 
@@ -163,10 +163,10 @@ def test_the_smallest_and_largest_slopes_give_finite_gradients(scale: float):
 def test_a_gradient_that_is_not_finite_ends_the_training_before_it_moves_a_weight(tmp_path: Path, scale: float, norm: str):
     form = Quadratic(scale)
     before = form.vector()
-    validate, _ = scripted(form, [0.1], [1.0])
-    how = recipe(1, sam_radius=0.1)
+    validate, _ = scripted_validation(form, [0.1], [1.0])
+    settings = recipe(1, sam_radius=0.1)
     with pytest.raises(ValueError, match=rf"no longer finite \(its norm is {norm}, the loss .*lower learning_rate or sam_radius"):
-        fitted(tmp_path, form, how, validate, loss=lambda images, labels: (form.curvature[:2] * form.first.square()).sum() / 2)
+        fit_network(tmp_path, form, settings, validate, loss=lambda images, labels: (form.curvature[:2] * form.first.square()).sum() / 2)
     assert np.array_equal(form.vector(), before)
 
 
@@ -181,5 +181,5 @@ def test_a_second_pass_that_is_not_finite_moves_no_weight_either():
         return loss
 
     with pytest.raises(ValueError, match="its norm is inf"):
-        sharpness_aware(weight, 0.1, gradient)
+        sharpness_aware_gradient(weight, 0.1, gradient)
     assert torch.equal(weight.weight, before)

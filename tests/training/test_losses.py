@@ -1,4 +1,4 @@
-"""The losses of classifiers, and what TCP guarantees: where gradients go, and that void pixels count nowhere."""
+"""Losses of classifiers, and properties of TCP; gradients flow where they should, and void pixels are ignored."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ subsample_logits = st.integers(2, 7).flatmap(
 
 @pytest.fixture
 def maps() -> tuple[Tensor, Tensor, Tensor]:
-    """confidence (2, 5, 6), class logits (2, 4, 5, 6), labels (2, 5, 6) of which some are void."""
+    """Return confidence (2, 5, 6), class logits (2, 4, 5, 6) and labels (2, 5, 6), some of them void."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(0, VOID + 1, (2, 5, 6), generator=generator)
     return torch.randn(2, 5, 6, generator=generator), 3 * torch.randn(2, 4, 5, 6, generator=generator), labels

@@ -1,4 +1,4 @@
-"""KeyboardInterrupt trainings: killed at any moment, started again, they end bit for bit as if nothing had happened."""
+"""Interrupted trainings: killed at any moment and started again, they end bit for bit as if never interrupted."""
 
 import os
 import shutil
@@ -22,9 +22,9 @@ from confidnet_core.config.recipes import Augmentation, Baseline
 from confidnet_core.data import save_dataset
 from confidnet_core.networks.artifacts import build_classifier
 from confidnet_core.training.loop import Training, TrainingState
-from confidnet_core.training.resume import Resume, resumable
+from confidnet_core.training.resume import ResumeFolder, resumable_training
 from confidnet_core.training.trainings import finetune_confidnet, train_classifier, train_confidnet
-from stages._training import training_of
+from stages._training import training_job
 
 INPUTS = {"params": {"epochs": 5, "rate": 0.01}, "seed": 0, "data": "0123", "device": "cpu", "code": "4567"}
 RECIPE = replace(BASELINE, epochs=5, augmentation=Augmentation(flip=True, crop=1))
@@ -36,8 +36,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def train(resume: Resume, recipe: Baseline = RECIPE, stop_at: int | None = None) -> tuple[dict[str, Tensor], TrainingState]:
-    """A perceptron on digits, from the same initial weights each time."""
+def train(resume: ResumeFolder, recipe: Baseline = RECIPE, stop_at: int | None = None) -> tuple[dict[str, Tensor], TrainingState]:
+    """Train a perceptron on digits, always from the same initial weights."""
 
     def log(metrics: dict, epoch: int) -> None:
         if epoch == stop_at:  # before the epoch is saved: all of its work is lost
@@ -56,7 +56,7 @@ def folders(project: Path) -> list[Path]:
 
 @contextmanager
 def process_in_its_third_epoch(project: Path) -> Iterator[subprocess.Popen]:
-    """A process of its own that trains, and stands still once the second epoch is saved."""
+    """Start a training in its own process and yield it as soon as it waits in its third epoch."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests/helpers'}", "DVC_ROOT": str(project)}
     with subprocess.Popen([sys.executable, __file__], env=environment, stdout=subprocess.PIPE, text=True) as child:
         try:
@@ -70,16 +70,16 @@ def process_in_its_third_epoch(project: Path) -> Iterator[subprocess.Popen]:
 def test_a_training_killed_in_its_third_epoch_ends_bit_for_bit_as_an_uninterrupted_one(project: Path):
     with process_in_its_third_epoch(project) as child:
         refused = pytest.raises(ValueError, match=r"another process is already at this training \(train_baseline.*wait for it or stop it")
-        with refused, resumable("train_baseline", INPUTS):
+        with refused, resumable_training("train_baseline", INPUTS):
             pytest.fail("two processes at one training")
-        with resumable("train_baseline", {**INPUTS, "seed": 1}):
+        with resumable_training("train_baseline", {**INPUTS, "seed": 1}):
             pass  # another seed may run beside it
         child.kill()  # SIGKILL: nothing in the process can clean up
         child.wait()
-    with resumable("train_baseline", INPUTS) as resume:
+    with resumable_training("train_baseline", INPUTS) as resume:
         assert [row["epoch"] for row in resume.load()["history"]] == [1, 2]
         weights, fit = train(resume)
-    expected_weights, expected = train(Resume(project / "uninterrupted"))
+    expected_weights, expected = train(ResumeFolder(project / "uninterrupted"))
     assert same(weights, expected_weights)
     assert fit.history == expected.history
     assert (fit.best_epoch, fit.best_metrics) == (expected.best_epoch, expected.best_metrics)
@@ -99,16 +99,16 @@ def test_a_training_killed_in_its_third_epoch_ends_bit_for_bit_as_an_uninterrupt
 def test_every_optimiser_and_schedule_goes_on_where_it_was(tmp_path: Path, changed: dict, stop_at: int):
     recipe = replace(RECIPE, **changed)
     with pytest.raises(KeyboardInterrupt):
-        train(Resume(tmp_path / "interrupted"), recipe, stop_at)
-    weights, fit = train(Resume(tmp_path / "interrupted"), recipe)
-    expected_weights, expected = train(Resume(tmp_path / "uninterrupted"), recipe)
+        train(ResumeFolder(tmp_path / "interrupted"), recipe, stop_at)
+    weights, fit = train(ResumeFolder(tmp_path / "interrupted"), recipe)
+    expected_weights, expected = train(ResumeFolder(tmp_path / "uninterrupted"), recipe)
     assert same(weights, expected_weights)
     assert fit.history == expected.history
 
 
 def test_a_training_that_was_killed_after_its_last_epoch_is_not_trained_again(tmp_path: Path):
-    weights, fit = train(Resume(tmp_path))
-    again, fit_again = train(Resume(tmp_path), stop_at=5)
+    weights, fit = train(ResumeFolder(tmp_path))
+    again, fit_again = train(ResumeFolder(tmp_path), stop_at=5)
     assert same(weights, again)
     assert fit_again.history == fit.history
 
@@ -125,9 +125,13 @@ def test_the_trainings_of_the_confidence_go_on_as_well(tmp_path: Path, stage: st
 
         network, recipe = replace(run).confidnet_head(), run.benchmark.confidnet  # loaded anew
         if stage == "finetune":
-            network, recipe = network.finetuning(), run.benchmark.finetune
-        how = replace(training(run.dataset, replace(recipe, epochs=3), tmp_path / folder, stage), log=log)
-        fit = train_confidnet(network, how) if stage == "train_confidnet" else finetune_confidnet(network, run.classifier, how)
+            network, recipe = network.finetuning_copy(), run.benchmark.finetune
+        training_inputs = replace(training(run.dataset, replace(recipe, epochs=3), tmp_path / folder, stage), log=log)
+        fit = (
+            train_confidnet(network, training_inputs)
+            if stage == "train_confidnet"
+            else finetune_confidnet(network, run.classifier, training_inputs)
+        )
         return state(network), fit.history
 
     with pytest.raises(KeyboardInterrupt):
@@ -140,13 +144,13 @@ def test_the_trainings_of_the_confidence_go_on_as_well(tmp_path: Path, stage: st
 
 @pytest.mark.parametrize("key", ["params", "seed", "data", "device", "code"])
 def test_other_inputs_are_another_training_and_start_afresh(key: str):
-    with pytest.raises(KeyboardInterrupt), resumable("train_baseline", INPUTS) as resume:
+    with pytest.raises(KeyboardInterrupt), resumable_training("train_baseline", INPUTS) as resume:
         train(resume, stop_at=3)
-    with resumable("train_baseline", {**INPUTS, key: "other"}) as resume:
+    with resumable_training("train_baseline", {**INPUTS, key: "other"}) as resume:
         assert resume.load() is None
-    with resumable("train_confidnet", INPUTS) as resume:
+    with resumable_training("train_confidnet", INPUTS) as resume:
         assert resume.load() is None
-    with resumable("train_baseline", dict(reversed(INPUTS.items()))) as resume:  # the same inputs in another order
+    with resumable_training("train_baseline", dict(reversed(INPUTS.items()))) as resume:  # the same inputs in another order
         assert len(resume.load()["history"]) == 2
 
 
@@ -163,7 +167,7 @@ def test_a_stages_other_code_is_another_training_and_what_only_reports_is_not(ro
     for edited in ("README.md", "confidnet_core/reporting/page.py", "stages/_training.py"):
         with (checkout / edited).open("a") as file:
             file.write("# edited\n")
-        started = training_of("train_baseline", params, "small", 77, "baseline")  # a seed of no other test, since what is left stays
+        started = training_job("train_baseline", params, "small", 77, "baseline")  # a seed of no other test, since what is left stays
         with pytest.raises(KeyboardInterrupt), started as networks:
             found.append(networks.training.resume.load())
             networks.training.resume.save({"epoch": 1})
@@ -173,12 +177,12 @@ def test_a_stages_other_code_is_another_training_and_what_only_reports_is_not(ro
 
 def test_the_folder_stays_after_a_failure_and_goes_after_success(project: Path):
     for error in (ValueError, KeyboardInterrupt, SystemExit):
-        with pytest.raises(error), resumable("train_baseline", INPUTS) as resume:
+        with pytest.raises(error), resumable_training("train_baseline", INPUTS) as resume:
             resume.save({"epoch": 1})
             raise error
         assert folders(project) == [resume.folder]
         assert resume.load() == {"epoch": 1}
-    with resumable("train_baseline", INPUTS) as resume:
+    with resumable_training("train_baseline", INPUTS) as resume:
         assert resume.load() == {"epoch": 1}
     assert folders(project) == []
 
@@ -186,25 +190,25 @@ def test_the_folder_stays_after_a_failure_and_goes_after_success(project: Path):
 def test_without_dvc_the_folder_is_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("DVC_ROOT")
     monkeypatch.chdir(tmp_path)
-    with resumable("train_baseline", INPUTS) as resume:
+    with resumable_training("train_baseline", INPUTS) as resume:
         monkeypatch.chdir("/")
         assert resume.folder.parent == tmp_path / ".resume"
 
 
 def test_a_lock_that_times_out_inside_the_training_is_not_taken_for_a_second_process():
-    with pytest.raises(filelock.Timeout), resumable("train_baseline", INPUTS):
+    with pytest.raises(filelock.Timeout), resumable_training("train_baseline", INPUTS):
         raise filelock.Timeout("mlflow.db.lock")
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "text"])
 def test_a_damaged_state_is_named_and_the_training_starts_again(tmp_path: Path, damage: str, capsys: pytest.CaptureFixture):
     with pytest.raises(KeyboardInterrupt):
-        train(Resume(tmp_path / "damaged"), stop_at=3)
+        train(ResumeFolder(tmp_path / "damaged"), stop_at=3)
     path = tmp_path / "damaged" / "state.pt"
-    whole = path.read_bytes()
-    path.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "text": b"no weights\n"}[damage])
-    weights, fit = train(Resume(tmp_path / "damaged"))
-    expected_weights, expected = train(Resume(tmp_path / "uninterrupted"))
+    content = path.read_bytes()
+    path.write_bytes({"empty": b"", "cut": content[: len(content) // 2], "text": b"no weights\n"}[damage])
+    weights, fit = train(ResumeFolder(tmp_path / "damaged"))
+    expected_weights, expected = train(ResumeFolder(tmp_path / "uninterrupted"))
     assert f"WARNING {path} is damaged (" in capsys.readouterr().err
     assert same(weights, expected_weights)
     assert fit.history == expected.history
@@ -217,7 +221,7 @@ def third_epoch(metrics: dict, epoch: int) -> None:
 
 
 if __name__ == "__main__":
-    with resumable("train_baseline", INPUTS) as started:
+    with resumable_training("train_baseline", INPUTS) as started:
         data = small_digits()
         torch.manual_seed(0)
         train_classifier(build_classifier(MLP, data), Training("train_baseline", data, RECIPE, 0, CPU, started, third_epoch))

@@ -1,1 +1,1 @@
-"""What the failure metrics share: checked samples, counts of each confidence, and risks at a coverage."""
+"""Functions that the failure metrics share: input checks, counts for each distinct confidence, and selective risk."""

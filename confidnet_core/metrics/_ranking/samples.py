@@ -1,4 +1,4 @@
-"""What metrics are asked about: one confidence and one outcome a sample, checked and ranked."""
+"""Input of the metrics: checks and sorting of one confidence and one outcome (correct or not) for each sample."""
 
 from typing import Literal
 
@@ -7,12 +7,14 @@ from jaxtyping import Bool, Int, Real, Shaped
 from numpy.typing import ArrayLike
 
 
-def checked(confidence: ArrayLike, correct: ArrayLike, name: str = "confidence") -> tuple[Real[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
-    """confidence (n,) real, correct (n,) bool, n >= 1. ValueError for anything else; whether a confidence is finite is not looked at.
+def check_samples(
+    confidence: ArrayLike, correct: ArrayLike, name: str = "confidence"
+) -> tuple[Real[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    """Return confidence as a real array (n,) and correct as a bool array (n,), n >= 1. ValueError for any other input.
 
-    name: what error messages call the confidence
+    NaN and infinite confidences pass: see require_finite. name: how error messages call the confidence.
     """
-    confidence, correct = _array(name, confidence), _array("correct", correct)
+    confidence, correct = _as_array(name, confidence), _as_array("correct", correct)
     if confidence.ndim != 1 or confidence.shape != correct.shape:
         raise ValueError(f"{name} has shape {confidence.shape} and correct {correct.shape}; give one value a sample, both (n,)")
     if len(confidence) == 0:
@@ -21,35 +23,38 @@ def checked(confidence: ArrayLike, correct: ArrayLike, name: str = "confidence")
         raise ValueError(f"{name} is {confidence.dtype}; expected real numbers (are {name} and correct swapped?)")
     if confidence.dtype.itemsize == 2 and confidence.dtype.kind == "f":
         confidence = confidence.astype(np.float32)  # NumPy 2.4 missorts float16 that holds both zeros, with AVX-512
-    return confidence, _boolean(correct)
+    return confidence, _as_bool(correct)
 
 
 def require_finite(confidence: Real[np.ndarray, " n"]) -> None:
-    """ValueError with the first index, for samples of which one is NaN or infinite."""
-    if np.isfinite([confidence.min(), confidence.max()]).all():  # NaN is both, where there is one
+    """Raise a ValueError that names the first index if any confidence is NaN or infinite."""
+    if np.isfinite([confidence.min(), confidence.max()]).all():  # where there is a NaN, it is both the minimum and the maximum
         return
-    bad = ~np.isfinite(confidence)
+    not_finite = ~np.isfinite(confidence)
     raise ValueError(
-        f"{bad.sum()} of {len(bad)} confidences are NaN or infinite, the first at index {bad.argmax()} ({confidence[bad.argmax()]}); "
-        "a score must be finite to be ranked"
+        f"{not_finite.sum()} of {len(not_finite)} confidences are NaN or infinite, the first at index {not_finite.argmax()} "
+        f"({confidence[not_finite.argmax()]}); a score must be finite to be ranked"
     )
 
 
-def ranked_with_errors(confidence: ArrayLike, correct: ArrayLike) -> tuple[Real[np.ndarray, " n"], Real[np.ndarray, " errors"]]:
-    """The confidences of all samples and those of the errors, each sorted from low to high. ValueError as `checked`, and if not finite."""
-    confidence, correct = checked(confidence, correct)
+def sorted_confidences(confidence: ArrayLike, correct: ArrayLike) -> tuple[Real[np.ndarray, " n"], Real[np.ndarray, " errors"]]:
+    """Return the confidences of all samples and those of the errors, each sorted from low to high.
+
+    ValueError for input that check_samples refuses, and for confidences that are not finite.
+    """
+    confidence, correct = check_samples(confidence, correct)
     require_finite(confidence)
     return np.sort(confidence), np.sort(confidence[~correct])
 
 
 def count_above(
-    ranked: Real[np.ndarray, " n"], value: Real[np.ndarray, " points"], side: Literal["left", "right"]
+    ranked: Real[np.ndarray, " n"], values: Real[np.ndarray, " points"], side: Literal["left", "right"]
 ) -> Int[np.ndarray, " points"]:
-    """How many of the sorted array are above each value (side "right"), or above or equal (side "left")."""
-    return len(ranked) - np.searchsorted(ranked, value, side)
+    """Count the elements of the sorted array that are above each value (side "right"), or at or above it (side "left")."""
+    return len(ranked) - np.searchsorted(ranked, values, side)
 
 
-def _boolean(correct: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+def _as_bool(correct: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     if correct.dtype == bool:
         return correct
     if correct.dtype.kind not in "iu" or correct.min() < 0 or correct.max() > 1:
@@ -58,7 +63,7 @@ def _boolean(correct: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     return correct.astype(bool)
 
 
-def _array(name: str, values: ArrayLike) -> Shaped[np.ndarray, "..."]:
+def _as_array(name: str, values: ArrayLike) -> Shaped[np.ndarray, "..."]:
     try:
         return np.asarray(values)
     except (TypeError, RuntimeError) as error:  # a torch tensor on a GPU, with gradient, or of a type NumPy lacks
