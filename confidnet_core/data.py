@@ -79,7 +79,7 @@ class Dataset:
 
 def save_dataset(dataset: Dataset, folder: Path) -> dict:
     """Write images.npy, labels.npy, split.json (indices) and facts.json (everything else, with counts and a digest); return the facts."""
-    with replacing(folder) as temporary:
+    with atomic_write(folder) as temporary:
         temporary.mkdir()
         np.save(temporary / "images.npy", dataset.images)
         np.save(temporary / "labels.npy", dataset.labels)

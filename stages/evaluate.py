@@ -25,18 +25,17 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
         confidence, evaluations, stopwatch, facts = {}, {}, Stopwatch(), {"benchmark": name, "seed": seed, "method": method}
         facts |= {"oracle": getattr(score, "oracle", False), "scale": getattr(score, "scale", RANK)}
         for split in SCORED_SPLITS:
-            part = run.on_split(split)
-            with stopwatch.of(len(part.images)):
-                confidence[split] = score(part, **settings)
-            found[split] = evaluate(confidence[split], part.correct, **facts)
+            split_run = run.on_split(split)
+            with stopwatch.of(len(split_run.images)):
+                confidence[split] = score(split_run, **settings)
+            evaluations[split] = evaluate(confidence[split], split_run.correct, **facts)
 
         test, val = evaluations["test"], evaluations["val"]
         save_evaluation(paths.score(name, seed, method), confidence, test, val, settings, run.save_fitted)
-        for prefix, figures in {"": test.metrics, "val_": val.metrics}.items():
-            tracked.log_metrics({f"{prefix}{key}": value for key, value in figures.items() if key != "accuracy"})  # as of `predict`
-        tracked.log_metrics(
-            stopwatch.metrics() | {"fit_seconds": sum(run.cache.fit_seconds.values())}
-        )  # MLflow alone has it: what DVC stores is the same wherever it is made
+        for prefix, metrics in {"": test.metrics, "val_": val.metrics}.items():
+            tracked.log_metrics({f"{prefix}{key}": value for key, value in metrics.items() if key != "accuracy"})  # `predict` logs it
+        # Times go to MLflow only: what DVC stores must not depend on where it is computed.
+        tracked.log_metrics(stopwatch.metrics() | {"fit_seconds": sum(run.cache.fit_seconds.values())})
         tracked.set_tag("oracle", facts["oracle"])
 
 

@@ -20,7 +20,7 @@ def main(params: Params, name: str, seed: int) -> None:
 
     with stage_run(stage="predict", benchmark=name, seed=seed, params=stage_params(params, name, "model")) as tracked:
         classifier = load_classifier(paths.network(name, seed, "baseline"), benchmark, dataset)
-        answers, stopwatch = {}, Stopwatch()
+        predictions, stopwatch = {}, Stopwatch()
         for split in SCORED_SPLITS:
             with stopwatch.of(len(dataset.splits[split])):
                 predictions[split] = predict(classifier, dataset.split(split)[0], dataset, select_device())

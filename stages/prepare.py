@@ -18,7 +18,7 @@ def main(params: Params, name: str) -> None:
     inputs = stage_params(params, name, "data") | {"calibration_split": dict(calibration_split)}
 
     with stage_run(stage="prepare", benchmark=name, seed=None, params=inputs) as tracked:
-        facts = save_dataset(add_calibration_split(find("datasets", data.name)(**data.settings), how), paths.prepared(name))
+        facts = save_dataset(add_calibration_split(find("datasets", data.name)(**data.settings), calibration_split), paths.prepared(name))
 
         tracked.set_tag("data_source", facts["source"])
         tracked.set_tag("data_sha256", facts["sha256"])

@@ -8,7 +8,7 @@ from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.data import SCORED_SPLITS, load_dataset
 from confidnet_core.networks.artifacts import load_classifier
-from confidnet_core.networks.device import device
+from confidnet_core.networks.device import select_device
 from confidnet_core.scoring.mc_dropout import has_dropout, sample_dropout, save_samples
 from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.tracking.stopwatch import Stopwatch
@@ -26,7 +26,7 @@ def main(params: Params, name: str, seed: int) -> None:
         samples, stopwatch = {}, Stopwatch()
         for split in splits:
             with stopwatch.of(len(dataset.splits[split])):
-                samples[split] = sample_dropout(classifier, dataset, split, settings, seed, device())
+                samples[split] = sample_dropout(classifier, dataset, split, settings, seed, select_device())
 
         save_samples(paths.samples(name, seed), samples, settings.passes, dropout)
         tracked.log_metrics(stopwatch.metrics())

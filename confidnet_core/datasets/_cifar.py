@@ -18,7 +18,7 @@ import numpy as np
 
 from confidnet_core.data import Dataset
 from confidnet_core.datasets._raw import BLOCK_BYTES, download, draw_split, exclusive, md5_of, raw_folder
-from confidnet_core.files import replacing
+from confidnet_core.files import atomic_write
 
 # All globals that pickled arrays refer to, whether they were written by Python 2 (the published files) or 3, by numpy 1 or 2.
 HARMLESS_GLOBALS = {

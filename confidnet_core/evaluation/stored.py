@@ -63,5 +63,5 @@ class StoredResults:
 
 def save_replicates(path: Path, replicates: Float[np.ndarray, "resamples metrics"]) -> None:
     """Write the replicates as float32 (resamples, metrics); the file is complete or absent."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.save(file, replicates.astype(np.float32))

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float64, Int, Real
 
 from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.evaluation.calibrators import MAX_SAMPLES, fit_calibrator
-from confidnet_core.files import replacing, write_json
+from confidnet_core.files import atomic_write, write_json
 from confidnet_core.metrics.calibration import bootstrap_calibration, calibration_metrics, reliability_curve
 from confidnet_core.metrics.guarantee import Guarantee, threshold_with_guarantee
 
@@ -68,7 +68,12 @@ def guaranteed_thresholds(
     guarantees, candidates = [], validation.confidence[:: -(-len(validation.confidence) // MAX_SAMPLES)]
     for risk in settings.risks:
         guarantee = threshold_with_guarantee(
-            calibration.confidence, calibration.correct, risk=risk, delta=settings.delta, sizes=calibration.sizes, elsewhere=candidates
+            calibration.confidence,
+            calibration.correct,
+            risk=risk,
+            delta=settings.delta,
+            sizes=calibration.sizes,
+            reference_confidence=candidates,
         )
         guarantees.append({**asdict(guarantee), "test": _result_on_test(guarantee, test)})
     return guarantees
@@ -76,7 +81,7 @@ def guaranteed_thresholds(
 
 def save_thresholds(folder: Path, reliability: Reliability, guarantees: list[dict[str, Any]]) -> None:
     """Write calibration.json, replicates.npy (float32), reliability.csv and threshold.json; all files or none."""
-    with replacing(folder) as temporary:
+    with atomic_write(folder) as temporary:
         temporary.mkdir(parents=True)
         write_json(temporary / "calibration.json", {"how": reliability.calibrator, "metrics": reliability.metrics})
         np.save(temporary / "replicates.npy", reliability.replicates.astype(np.float32))

@@ -25,7 +25,7 @@ def reference(run: Run, score: str, samples_per_class: int) -> list[Tensor]:
     images, labels = run.dataset.split("train")
     is_drawn = _draw_samples(labels, labelled(labels, run.dataset.void), samples_per_class, run.seed)
     features, classes = [], []
-    batches = progress(inference_batches(images, run.dataset, run.device), batch_count(images), f"{score}: reference", "batch")
+    batches = progress_bar(inference_batches(images, run.dataset, run.device), batch_count(images), f"{score}: reference", "batch")
     with torch.inference_mode():
         for images_of_batch, batch in batches:
             mask = is_drawn[images_of_batch]

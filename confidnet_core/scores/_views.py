@@ -59,7 +59,7 @@ def _views(mirrored: bool, pixels: int) -> list[View]:
 def mean_log_odds(run: Run, shift: float) -> np.ndarray:
     """Return the mean log-odds of the predicted class over the image and its `augmented_views`: any real number, float64 (n,)."""
     views = augmented_views(run, shift)
-    log_odds_of_image = run.map_logits(lambda logits, _: log_odds_of_largest(logits))
+    log_odds_of_image = run.map_logits(lambda logits, _: max_probability_log_odds(logits))
     if not views:
         return log_odds_of_image
 
@@ -71,7 +71,7 @@ def mean_log_odds(run: Run, shift: float) -> np.ndarray:
 
 def _log_odds(run: Run, view: View, images: Tensor, predicted: Tensor) -> Tensor:
     """Return log(p / (1 - p)) at the image's pixels, float64 (b, ...), where p is the view's probability of `predicted`, int64 (b, ...)."""
-    logits = double(run.classifier(view.apply(images).contiguous(memory_format=torch.channels_last)))
+    logits = to_float64(run.classifier(view.apply(images).contiguous(memory_format=torch.channels_last)))
     classes = (view.apply(predicted) if run.dataset.is_segmentation else predicted).unsqueeze(1).to(logits.device)
     others = logits.scatter(1, classes, -torch.inf).logsumexp(1)
     log_odds = logits.gather(1, classes).squeeze(1) - others

@@ -9,7 +9,7 @@ from confidnet_core.scoring.run import Run
 def confidnet_head(run: Run) -> np.ndarray:
     """Return the estimated TCP in [0, 1], float64 (n,)."""
     network = run.confidnet_head()
-    return run.map_images(lambda images: double(network(images)).sigmoid())
+    return run.map_images(lambda images: to_float64(network(images)).sigmoid())
 
 
 confidnet_head.display_name = "ConfidNet (head only)"

@@ -11,7 +11,7 @@ from confidnet_core.scoring.run import Run
 
 def log_odds(run: Run) -> np.ndarray:
     """Return the largest logit minus the logsumexp of the others, in [-log(classes - 1), inf), float64 (n,)."""
-    return run.map_logits(lambda logits, _: log_odds_of_largest(logits))
+    return run.map_logits(lambda logits, _: max_probability_log_odds(logits))
 
 
 log_odds.display_name = "Log-odds of MCP"

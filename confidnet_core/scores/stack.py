@@ -91,7 +91,7 @@ def apply_regression(regression: Regression | int, inputs: RegressionInputs) -> 
 def stack_inputs(run: Run, split: Split, samples_per_class: int, shift: float) -> RegressionInputs:
     """Return the inputs of the regression on a split, float64 (n, 2), or (n, 4) for classification."""
     run = run.on_split(split)
-    columns = [run.map_logits(lambda logits, _: log_odds_of_largest(logits)), mean_log_odds(run, shift)]
+    columns = [run.map_logits(lambda logits, _: max_probability_log_odds(logits)), mean_log_odds(run, shift)]
     return np.column_stack(columns if run.dataset.is_segmentation else [*columns, _distances(run, samples_per_class)])
 
 
@@ -103,7 +103,7 @@ def _distances(run: Run, samples_per_class: int) -> np.ndarray:
         distances = torch.stack([distance_to_neighbour(queries, points, 1) for points in classes], 1)
         own = distances.gather(1, predicted[:, None])
         other = distances.scatter(1, predicted[:, None], torch.inf).amin(1, keepdim=True)
-        return double(torch.cat([own, other], 1)).log().clamp(*LOG_DISTANCE_RANGE)
+        return to_float64(torch.cat([own, other], 1)).log().clamp(*LOG_DISTANCE_RANGE)
 
     def score_images(images: Tensor, predicted: Tensor) -> Tensor:
         return score_in_chunks(score_queries, max(map(len, classes)), run.classifier.encode(images), predicted.long())

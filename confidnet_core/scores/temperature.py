@@ -19,7 +19,7 @@ def temperature(run: Run) -> np.ndarray:
     The temperature minimises the cross-entropy on up to 2^20 validation samples or pixels.
     """
     fitted_temperature = run.fitted(_fitted)
-    return run.map_logits(lambda logits, _: log_odds_of_largest(logits / fitted_temperature))
+    return run.map_logits(lambda logits, _: max_probability_log_odds(logits / fitted_temperature))
 
 
 temperature.display_name = "Temperature scaling"

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from confidnet_core.config.registry import suggestion
 from confidnet_core.data import SCORED_SPLITS, Dataset, labelled
-from confidnet_core.files import replacing, write_json
+from confidnet_core.files import atomic_write, write_json
 
 PREDICTIONS_PER_CHUNK = 2**20  # bounds the memory: probabilities of this many predictions are held at once
 
@@ -45,7 +45,7 @@ def save_ensembles(
         if quantity is not None and quantity not in ENSEMBLE_QUANTITIES:
             raise ValueError(f"scores/{method}.py has over_seeds {quantity!r}{suggestion(quantity, ENSEMBLE_QUANTITIES)}")
     seeds, needed = sorted(seeds), {method: quantity for method, quantity in quantity_of_method.items() if quantity is not None}
-    with replacing(folder) as temporary:
+    with atomic_write(folder) as temporary:
         for method in quantity_of_method:
             (temporary / method).mkdir(parents=True)
             write_json(temporary / method / "facts.json", {"seeds": seeds if method in needed else []})

@@ -33,7 +33,7 @@ def save_inputs(folder: Path, methods: Iterable[str], benchmark: str, seed: int)
     """Write FOLDER/METHOD.json for each method, with the SHA-256 of each input by its name; all files or none."""
     inputs = declared_inputs(methods)
     digests = {name: _digest_of_input(name, benchmark, seed) for name in sorted({name for names in inputs.values() for name in names})}
-    with replacing(folder) as temporary:
+    with atomic_write(folder) as temporary:
         temporary.mkdir()
         for method, names in inputs.items():
             write_json(temporary / f"{method}.json", {name: digests[name] for name in names})

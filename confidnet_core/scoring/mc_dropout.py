@@ -41,7 +41,7 @@ def sample_dropout(
     All draws follow from the seed. Torch's random generator is left as it was, and dropout is switched off afterwards.
     """
     images, labels = dataset.split(split)
-    network = moved(classifier, device).eval()
+    network = to_device(classifier, device).eval()
     before_dropout, after_dropout = network.split_at_dropout()
 
     def quantities(batch: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def sample_dropout(
             mean = probabilities + mean
             entropy = _entropy(probabilities) + entropy
         mean = mean.div_(settings.passes)
-        return torch.stack([_entropy(mean), entropy / settings.passes, double(mean.amax(1))], dim=-1)
+        return torch.stack([_entropy(mean), entropy / settings.passes, to_float64(mean.amax(1))], dim=-1)
 
     set_dropout(network, True)
     try:
@@ -68,7 +68,7 @@ def sample_dropout(
 
 def save_samples(folder: Path, samples: Mapping[str, Mapping[str, np.ndarray]], passes: int, dropout: bool) -> None:
     """Write SPLIT/QUANTITY.npy of each split and quantity, and facts.json with `passes` and `dropout`; all files or none."""
-    with replacing(folder) as temporary:
+    with atomic_write(folder) as temporary:
         temporary.mkdir()
         for split, quantities in samples.items():
             (temporary / split).mkdir()
@@ -79,4 +79,4 @@ def save_samples(folder: Path, samples: Mapping[str, Mapping[str, np.ndarray]], 
 
 def _entropy(probabilities: Float[Tensor, "b classes *pixels"]) -> Float64[Tensor, " b *pixels"]:
     """Return the entropy over the classes in nats, computed in float64."""
-    return torch.special.entr(double(probabilities)).sum(1)
+    return torch.special.entr(to_float64(probabilities)).sum(1)

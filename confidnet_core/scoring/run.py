@@ -173,7 +173,7 @@ class Run:
         if name in NETWORKS:
             require_declared(self.method, self.reads, name)
         if name not in self.cache.networks:
-            self.cache.networks[name] = moved(load(self.models / name), self.device)
+            self.cache.networks[name] = to_device(load(self.models / name), self.device)
         return self.cache.networks[name]
 
     def dropout_quantity(self, quantity: str) -> Float64[np.ndarray, " n"]:

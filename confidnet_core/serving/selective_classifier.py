@@ -93,7 +93,7 @@ class SelectiveClassifier:
         facts = read_json(folder / "model.json")
         with np.load(folder / "validation.npz") as validation:
             calibrator = fit_calibrator(validation["confidence"], validation["correct"], facts["scale"])
-        cache = RunCache(fitted=load_fitted(folder, device()))
+        cache = RunCache(fitted=load_fitted(folder, select_device()))
         return cls(facts, read_json(folder / "threshold.json")["thresholds"], calibrator, models or folder / NETWORKS_FOLDER, cache)
 
     @property

@@ -73,7 +73,9 @@ def test_the_curve_has_the_bins_that_hold_something():
 def test_what_a_threshold_did_on_the_test_split_by_hand():
     val, calibration = scored(0), scored(1, samples=2000)
     (guarantee,) = guaranteed_thresholds(val, calibration, scored(2, samples=900), Thresholds(risks=(0.1,), delta=0.05))
-    expected = threshold_with_guarantee(calibration.confidence, calibration.correct, risk=0.1, delta=0.05, elsewhere=val.confidence)
+    expected = threshold_with_guarantee(
+        calibration.confidence, calibration.correct, risk=0.1, delta=0.05, reference_confidence=val.confidence
+    )
     assert guarantee["threshold"] == expected.threshold and guarantee["bound"] == expected.bound <= 0.1
     test = scored(2, samples=900)
     accepted = test.confidence >= expected.threshold
