@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Float64, Int64, Real, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64, Integer, Real, UInt8
 from torch import Tensor, nn
 
 from confidnet_core import paths
@@ -123,11 +123,11 @@ class Run:
         return labelled(self._label_maps, self.dataset.void)
 
     @cached_property
-    def _label_maps(self) -> UInt8[np.ndarray, " images *pixels"]:
+    def _label_maps(self) -> Integer[np.ndarray, " images *pixels"]:
         return self.dataset.split(self.split)[1]
 
     @cached_property
-    def labels(self) -> UInt8[np.ndarray, " n"]:
+    def labels(self) -> Integer[np.ndarray, " n"]:
         """Return the true classes, uint8 (n,)."""
         return self._label_maps[self.is_labelled]
 
