@@ -3,12 +3,12 @@
 Krizhevsky 2009, "Learning multiple layers of features from tiny images"; www.cs.toronto.edu/~kriz/cifar.html.
 """
 
-from confidnet_core.config.ranges import Count, SplitSeed
+from confidnet_core.config.ranges import PositiveInt, SplitSeed
 from confidnet_core.data import Dataset
 from confidnet_core.datasets._cifar import read_cifar
 
 
-def cifar10(*, val: Count = 5000, split_seed: SplitSeed = 42) -> Dataset:
+def cifar10(*, val: PositiveInt = 5000, split_seed: SplitSeed = 42) -> Dataset:
     """Images (60000, 3, 32, 32): the training files', of which VAL drawn at random are "val", then the test file's.
 
     With the defaults, val holds the very images of ConfidNet's published split. `source` says whether the content is CIFAR-10 as

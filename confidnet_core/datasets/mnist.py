@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from confidnet_core.config.ranges import Count, SplitSeed
+from confidnet_core.config.ranges import PositiveInt, SplitSeed
 from confidnet_core.data import Dataset
 from confidnet_core.datasets._raw import download, draw_split, raw_folder
 
@@ -25,7 +25,7 @@ PUBLISHED = {
 FOLDERS = ("", "MNIST/raw", "raw", "MNIST")
 
 
-def mnist(*, val: Count = 6000, split_seed: SplitSeed = 42) -> Dataset:
+def mnist(*, val: PositiveInt = 6000, split_seed: SplitSeed = 42) -> Dataset:
     """Images (70000, 1, 28, 28): the training file's, of which VAL drawn at random are "val", then the test file's.
 
     With the defaults, val holds the very images of ConfidNet's published split. `source` says whether the content is MNIST as

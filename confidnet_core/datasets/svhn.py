@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from confidnet_core.config.ranges import Count, SplitSeed
+from confidnet_core.config.ranges import PositiveInt, SplitSeed
 from confidnet_core.data import Dataset
 from confidnet_core.datasets._raw import download, draw_split, md5_of, raw_folder
 
@@ -23,7 +23,7 @@ FLAGS, SHAPE, NAME, VALUES = {6}, {5, 6}, {1, 16}, {*range(1, 8), 9, 12, 13, 16,
 COMPLEX = 0x800
 
 
-def svhn(*, val: Count = 7325, split_seed: SplitSeed = 42) -> Dataset:
+def svhn(*, val: PositiveInt = 7325, split_seed: SplitSeed = 42) -> Dataset:
     """Images (99289, 3, 32, 32): the training file's, of which VAL drawn at random are "val", then the test file's.
 
     With the defaults, val holds the very images of ConfidNet's published split. `source` says whether the content is SVHN as

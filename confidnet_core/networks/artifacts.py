@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from confidnet_core.config.params import Benchmark, Choice
-from confidnet_core.config.recipes import Confidnet, CorrectedMcpRecipe, Head
-from confidnet_core.config.registry import find
+from confidnet_core.config.params import Benchmark, EntryChoice
+from confidnet_core.config.recipes import ConfidenceHeadRecipe, ConfidnetRecipe, CorrectedMcpRecipe
+from confidnet_core.config.registry import find_entry
 from confidnet_core.data import Dataset
 from confidnet_core.files import read_json, replacing, write_json, write_text
 from confidnet_core.networks.classifier import Classifier
@@ -28,11 +28,11 @@ from confidnet_core.networks.inference import classification_metrics
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def build_classifier(model: Choice, dataset: Dataset) -> Classifier:
-    return find("models", model.name)(classes=len(dataset.classes), image_shape=dataset.image_shape, **model.settings)
+def build_classifier(model: EntryChoice, dataset: Dataset) -> Classifier:
+    return find_entry("models", model.name)(classes=len(dataset.classes), image_shape=dataset.image_shape, **model.settings)
 
 
-def build_confidnet(classifier: Classifier, recipe: Confidnet, dataset: Dataset) -> ConfidNet:
+def build_confidnet(classifier: Classifier, recipe: ConfidnetRecipe, dataset: Dataset) -> ConfidNet:
     """A fresh head on the frozen classifier. ValueError for a kernel where there is no image to slide it over."""
     return ConfidNet(classifier, _head(classifier.feature_channels, recipe, dataset, "confidnet"), dropout=recipe.dropout)
 
@@ -43,7 +43,7 @@ def build_corrected_mcp(classifier: Classifier, recipe: CorrectedMcpRecipe, data
     return CorrectedMcp(classifier, _head(seen, recipe, dataset, "corrected_mcp"), dropout=recipe.dropout)
 
 
-def _head(features: int, recipe: Head, dataset: Dataset, section: str) -> ConfidenceHead:
+def _head(features: int, recipe: ConfidenceHeadRecipe, dataset: Dataset, section: str) -> ConfidenceHead:
     if recipe.kernel and not dataset.is_segmentation:
         raise ValueError(f"{section}.kernel is {recipe.kernel}, but {dataset.source} is no segmentation; remove the key")
     kernel = (recipe.kernel or 3) if dataset.is_segmentation else None
@@ -89,7 +89,7 @@ def load_classifier(folder: Path, benchmark: Benchmark, dataset: Dataset) -> Cla
     if differing:
         raise ValueError(f"{folder} holds another network ({'; '.join(differing)}); `dvc repro` trains the right one")
     settings = {key: value for key, value in benchmark.model.settings.items() if key != "pretrained"}  # its weights follow
-    classifier = build_classifier(Choice(benchmark.model.name, settings), dataset)
+    classifier = build_classifier(EntryChoice(benchmark.model.name, settings), dataset)
     return _filled(classifier, classifier, _weights(folder), folder)
 
 

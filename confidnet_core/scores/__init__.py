@@ -7,6 +7,7 @@ one of the mean over all seeds sets `over_seeds`, one of ensembles.QUANTITIES. W
 it can be served. Tables call it by `display_name`.
 
 What it costs beside the classifier's own pass it says by three more, as literals, which the command line reads without an import:
-`learned`, a word of costs.LEARNED, for what it needs; `trainings`, the stages that train the networks it reads; and `passes`, extra forward
-passes of a network for each image: a number, or what sets it, a word of costs.PASSES. One of augmented views counts them by `count_views`.
+`learned`, a word of costs.REQUIREMENTS, for what it needs; `trainings`, the stages that train the networks it reads; and `passes`, extra
+forward passes of a network for each image: a number, or what sets it, a word of costs.PASS_COUNTERS. One of augmented views counts them by
+`count_views`.
 """

@@ -5,13 +5,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from confidnet_core.config.ranges import Count
+from confidnet_core.config.ranges import PositiveInt
 from confidnet_core.networks.device import double
 from confidnet_core.scores._neighbours import distance_to_neighbour, reference, score_in_chunks
 from confidnet_core.scoring.run import Run
 
 
-def knn(run: Run, neighbour: Count = 1, samples_per_class: Count = 1000) -> np.ndarray:
+def knn(run: Run, neighbour: PositiveInt = 1, samples_per_class: PositiveInt = 1000) -> np.ndarray:
     """Minus the Euclidean distance between penultimate features of length 1, whatever the class, in [-2, 0]; float64.
 
     neighbour: k, counted from 1; above the number of samples of a class the neighbour lies in another class, and the score means nothing

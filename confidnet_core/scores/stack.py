@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from confidnet_core.config.ranges import Count, Share
+from confidnet_core.config.ranges import FractionBelowOne, PositiveInt
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.device import double
 from confidnet_core.networks.probabilities import log_odds_of_largest
@@ -27,7 +27,7 @@ LOG_ODDS = (0, 1)  # the columns that are a score by themselves
 Regression = tuple[list[float], list[float], list[float], float]  # mean and deviation of the columns; coefficients; intercept
 
 
-def stack(run: Run, samples_per_class: Count = 1000, shift: Share = 0.04) -> np.ndarray:
+def stack(run: Run, samples_per_class: PositiveInt = 1000, shift: FractionBelowOne = 0.04) -> np.ndarray:
     """Log-odds that the prediction is correct, any real number, float64: of the regression, or, where it is no better, of `tta` or MCP.
 
     Better is a higher AUPR-Error on validation data by cross-validation in PARTS parts. A part is a run of consecutive images, since the

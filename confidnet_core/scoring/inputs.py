@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from confidnet_core import paths
-from confidnet_core.config.registry import marks, suggestion
+from confidnet_core.config.registry import entry_attributes, suggestion
 from confidnet_core.files import replacing, write_json
 from confidnet_core.scoring.reads import READABLE, SAMPLES
 
@@ -18,7 +18,7 @@ OF_NETWORK = ("weights.pt", "model.json")  # not origin.json: of equal weights i
 
 def declared(methods: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """METHOD -> what it reads, of READABLE; empty where the score does not say. ValueError for another word."""
-    found = {method: tuple(words or ()) for method, words in marks("scores", methods, "reads").items()}
+    found = {method: tuple(words or ()) for method, words in entry_attributes("scores", methods, "reads").items()}
     for method, words in found.items():
         for word in words:
             if word not in READABLE:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from confidnet_core.tracking.store import in_environment
+from confidnet_core.tracking.store import temporary_environment
 
 DIGEST = "digest"  # the tag by which a model is found again
 
@@ -68,7 +68,7 @@ def register_version(client: Any, name: str, packed: Packed, logged: Any) -> Any
     if known:
         return known[0]
     # MLflow's database store looks the logged model up in the store that the environment names, whatever the client's own is.
-    with in_environment({"MLFLOW_TRACKING_URI": client.tracking_uri}):
+    with temporary_environment({"MLFLOW_TRACKING_URI": client.tracking_uri}):
         source, run_id = f"models:/{logged.model_id}", logged.source_run_id
         return client.create_model_version(name, source, run_id, packed.tags, description=packed.about, model_id=logged.model_id)
 

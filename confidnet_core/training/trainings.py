@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from confidnet_core.config.recipes import Baseline, Regression
+from confidnet_core.config.recipes import BaselineRecipe, ConfidenceRecipe
 from confidnet_core.data import Dataset, labelled
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.batches import inference_batches
@@ -22,7 +22,7 @@ from confidnet_core.training.loop import Metrics, Training, TrainingState, fit
 from confidnet_core.training.losses import Target, confidence_loss, confidence_target, cross_entropy, median_frequency_weights, objective
 
 
-def train_classifier(classifier: Classifier, training: Training[Baseline]) -> TrainingState:
+def train_classifier(classifier: Classifier, training: Training[BaselineRecipe]) -> TrainingState:
     """Cross-entropy, smoothed as the recipe says; the best epoch by validation accuracy, for segmentation by mean IoU."""
     dataset, recipe, device = training.dataset, training.recipe, training.device
     moved(classifier, device)
@@ -38,12 +38,12 @@ def train_classifier(classifier: Classifier, training: Training[Baseline]) -> Tr
     return fit(classifier, training, loss=loss, validate=validate, select=select)
 
 
-def train_confidnet(confidnet: ConfidNet, training: Training[Regression]) -> TrainingState:
+def train_confidnet(confidnet: ConfidNet, training: Training[ConfidenceRecipe]) -> TrainingState:
     """The head alone learns the recipe's target; target and features come from one pass of the frozen classifier."""
     return _fit_confidence(confidnet, confidnet.encoder, _loss_of_one_pass(confidnet, training), training)
 
 
-def finetune_confidnet(confidnet: ConfidNet, classifier: Classifier, training: Training[Regression]) -> TrainingState:
+def finetune_confidnet(confidnet: ConfidNet, classifier: Classifier, training: Training[ConfidenceRecipe]) -> TrainingState:
     """Head and encoder copy learn the recipe's target, which comes from the frozen classifier; dropout is off in both."""
     moved(classifier, training.device).eval()
     void, recipe = training.dataset.void, training.recipe
@@ -56,13 +56,13 @@ def finetune_confidnet(confidnet: ConfidNet, classifier: Classifier, training: T
     return _fit_confidence(confidnet, classifier, loss, training)
 
 
-def train_corrected_mcp(corrected: CorrectedMcp, training: Training[Regression]) -> TrainingState:
+def train_corrected_mcp(corrected: CorrectedMcp, training: Training[ConfidenceRecipe]) -> TrainingState:
     """As train_confidnet; but the network before any training, which is MCP, is the result where no epoch is better."""
     loss = _loss_of_one_pass(corrected, training)
     return _fit_confidence(corrected, corrected.encoder, loss, training, untrained_competes=True)
 
 
-def _loss_of_one_pass(confidnet: ConfidNet, training: Training[Regression]) -> Callable[[Tensor, Tensor], Tensor]:
+def _loss_of_one_pass(confidnet: ConfidNet, training: Training[ConfidenceRecipe]) -> Callable[[Tensor, Tensor], Tensor]:
     void, recipe = training.dataset.void, training.recipe
 
     def loss(images: Tensor, labels: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ def _fit_confidence(
     confidnet: ConfidNet,
     classifier: Classifier,
     loss: Callable[[Tensor, Tensor], Tensor],
-    training: Training[Regression],
+    training: Training[ConfidenceRecipe],
     untrained_competes: bool = False,
 ) -> TrainingState:
     """The best epoch by validation AUPR-Error. The classifier's own validation answers are computed once."""
@@ -100,7 +100,7 @@ def _fit_confidence(
     return fit(confidnet, training, loss=loss, validate=validate, select="val_aupr_error", untrained_competes=untrained_competes)
 
 
-def class_weights(dataset: Dataset, recipe: Baseline, device: torch.device) -> Tensor | None:
+def class_weights(dataset: Dataset, recipe: BaselineRecipe, device: torch.device) -> Tensor | None:
     if recipe.class_weights == "none":
         return None
     counts = np.bincount(dataset.split("train")[1].ravel(), minlength=256)[: len(dataset.classes)]
