@@ -22,7 +22,7 @@ def main(params: Params, name: str, seed: int) -> None:
         classifier = load_classifier(paths.network(name, seed, "baseline"), benchmark, dataset)
         answers, stopwatch = {}, Stopwatch()
         for split in SCORED:
-            with stopwatch.of(len(dataset.splits[split])):
+            with stopwatch.measure(len(dataset.splits[split])):
                 answers[split] = predict(classifier, dataset.split(split)[0], dataset, device())
         metrics = prediction_metrics(answers["test"], dataset.split("test")[1], dataset)
 
