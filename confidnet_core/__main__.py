@@ -1,7 +1,7 @@
 """The command line for daily use beside DVC: python -m confidnet_core COMMAND, or `confidnet` where the package is installed.
 
-DVC stays the engine: `dvc repro`, `dvc exp run`, `dvc push`. A user error ends as one line and exit code 1. A command imports what it needs
-itself, so that `--help` answers at once.
+DVC stays the engine: `dvc repro`, `dvc exp run`, `dvc push`. A user error ends as one line and exit code 1. Each command imports what it
+needs itself, so that `--help` answers at once.
 """
 
 import os
@@ -13,13 +13,13 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-KINDS = ("benchmarks", "methods", "models", "datasets")  # functions of cli/listing.py
-REPORTS = Path("reports")
-FORMATS = ("terminal", "md", "latex", "csv", "json")
+LISTED_KINDS = ("benchmarks", "methods", "models", "datasets")  # functions of cli/listing.py
+REPORTS_FOLDER = Path("reports")
+TABLE_FORMATS = ("terminal", "md", "latex", "csv", "json")
 
 
-def _print_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
-    if not asked or context.resilient_parsing:
+def _print_version(context: click.Context, parameter: click.Parameter, is_requested: bool) -> None:
+    if not is_requested or context.resilient_parsing:
         return
     from confidnet_core.revision import ROOT, VERSION, git
 
@@ -39,7 +39,7 @@ def cli() -> None:
 
 
 @cli.command("list")
-@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("kind", type=click.Choice(LISTED_KINDS))
 @click.option("-v", "--verbose", is_flag=True, help="References of scores and what they need; settings of benchmarks.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts: a JSON list of name, selected, description and others.")
 def list_command(kind: str, verbose: bool, as_json: bool) -> None:
@@ -49,23 +49,25 @@ def list_command(kind: str, verbose: bool, as_json: bool) -> None:
     """
     from confidnet_core.cli import listing, listing_table
 
-    listing_table.show(_console(), kind, getattr(listing, kind)(), verbose, as_json)
+    listing_table.show_list(_make_console(), kind, getattr(listing, kind)(), verbose, as_json)
 
 
-def _completed(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    """The names of benchmarks that begin as what was typed, for shells."""
+def _complete_benchmark(context: click.Context, parameter: click.Parameter, prefix: str) -> list[str]:
+    """Return the benchmarks whose names begin with PREFIX, for shell completion."""
     from confidnet_core.cli import listing
 
-    return [each.name for each in listing.benchmarks() if each.name.startswith(begun)]
+    return [benchmark.name for benchmark in listing.benchmarks() if benchmark.name.startswith(prefix)]
 
 
 @cli.command()
-@click.argument("names", nargs=-1, shell_complete=_completed)
+@click.argument("names", nargs=-1, shell_complete=_complete_benchmark)
 @click.option("-m", "--metrics", help="Columns, as in reports/comparison.csv: aupr_error,auroc,risk_at_80_coverage; or all.")
 @click.option("--sort", default="aupr_error", metavar="METRIC", show_default=True, help="The metric that orders the scores, best first.")
 @click.option("--seeds", help="Means over these seeds alone: 0,1; of one seed with its intervals.")
 @click.option("--intervals/--no-intervals", default=None, help="Whether to show them; by default where they fit.")
-@click.option("-f", "--format", "form", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True, help="For a paper or a script.")
+@click.option(
+    "-f", "--format", "form", type=click.Choice(TABLE_FORMATS), default=TABLE_FORMATS[0], show_default=True, help="For a paper or a script."
+)
 @click.option("--cost", is_flag=True, help="What each score costs instead: what it needs, forward passes, milliseconds and seconds.")
 def show(names: tuple[str, ...], metrics: str | None, sort: str, seeds: str | None, intervals: bool | None, form: str, cost: bool) -> None:
     """The comparison as a table, with what is significant.
@@ -74,28 +76,30 @@ def show(names: tuple[str, ...], metrics: str | None, sort: str, seeds: str | No
     bold, and the table is Markdown where the output is no terminal. Here: reports/comparison.csv and differences.csv, of the last
     `dvc repro` or `dvc exp apply NAME`. Times are those that MLflow has of the newest runs on this machine or server.
     """
-    from confidnet_core.cli import showing  # pandas takes a second
+    from confidnet_core.cli import showing  # importing pandas takes a second
 
     if cost:
-        from confidnet_core.tracking.timings import timings
+        from confidnet_core.tracking.timings import newest_timings
 
         if metrics or seeds or intervals is not None:
             raise ValueError("--cost shows no metrics, no seeds and no intervals; leave the other options out")
-        showing.show_costs(_console(), REPORTS, names, timings, form)
+        showing.show_costs(_make_console(), REPORTS_FOLDER, names, newest_timings, form)
         return
-    columns = tuple(showing.BY_METRIC) if metrics == "all" else tuple(_words(metrics))
-    showing.show(_console(), REPORTS, showing.Choice(names, columns, sort, intervals, _numbers(seeds), form))
+    columns = tuple(showing.COLUMN_BY_METRIC) if metrics == "all" else tuple(_split_commas(metrics))
+    showing.show_comparison(
+        _make_console(), REPORTS_FOLDER, showing.ShowOptions(names, columns, sort, intervals, _parse_seeds(seeds), form)
+    )
 
 
-def _words(listed: str | None) -> list[str]:
-    return [word.strip() for word in listed.split(",")] if listed else []
+def _split_commas(text: str | None) -> list[str]:
+    return [word.strip() for word in text.split(",")] if text else []
 
 
-def _numbers(listed: str | None) -> tuple[int, ...]:
-    for word in _words(listed):
+def _parse_seeds(text: str | None) -> tuple[int, ...]:
+    for word in _split_commas(text):
         if not word.isdecimal():
-            raise ValueError(f"--seeds is {listed}; expected whole numbers with commas between them, such as 0,1")
-    return tuple(map(int, _words(listed)))
+            raise ValueError(f"--seeds is {text}; expected whole numbers with commas between them, such as 0,1")
+    return tuple(map(int, _split_commas(text)))
 
 
 @cli.command()
@@ -112,35 +116,35 @@ def experiments(key: str | None, reverse: bool, scores: str | None, all_commits:
     accuracy and the AUPR-Error of the scores that moved, in percent, with their differences to that commit.
     """
     from confidnet_core.cli import experiments_table
-    from confidnet_core.cli.experiments import NO_EXPERIMENTS, load
-    from confidnet_core.cli.experiments_order import sort
+    from confidnet_core.cli.experiments import NO_EXPERIMENTS, load_experiments
+    from confidnet_core.cli.experiments_order import sort_experiments
 
     if as_csv and as_markdown:
         raise ValueError("--csv and --md exclude each other; leave one out")
     messages = Console(stderr=True)
-    with messages.status("dvc exp show") if messages.is_terminal else nullcontext():  # it takes some seconds
-        found = load(all_commits)
-    experiments_table.show(
-        _console(), sort(found, key, reverse) if key else found, scores, "csv" if as_csv else "md" if as_markdown else ""
+    with messages.status("dvc exp show") if messages.is_terminal else nullcontext():  # the command takes some seconds
+        listed = load_experiments(all_commits)
+    experiments_table.show_experiments(
+        _make_console(), sort_experiments(listed, key, reverse) if key else listed, scores, "csv" if as_csv else "md" if as_markdown else ""
     )
-    if not any(each.is_experiment for each in found):
+    if not any(experiment.is_experiment for experiment in listed):
         click.echo(NO_EXPERIMENTS, err=True)
 
 
 @cli.command()
 def report() -> None:
     """Open the report, reports/index.html, in the browser, with the seconds that MLflow has."""
-    from confidnet_core.cli.showing import costs_of, reference_of
+    from confidnet_core.cli.showing import read_costs, read_reference
     from confidnet_core.cli.timed_page import write_timed_page
     from confidnet_core.tracking.store import project_root
-    from confidnet_core.tracking.timings import timings
+    from confidnet_core.tracking.timings import newest_timings
 
-    page = REPORTS / "index.html"
+    page = REPORTS_FOLDER / "index.html"
     if not page.is_file():
         raise ValueError(f"{page} does not exist; `dvc repro` makes it")
     click.echo(page)
     try:
-        page = write_timed_page(page, project_root(), costs_of(REPORTS), timings, reference_of(REPORTS))
+        page = write_timed_page(page, project_root(), read_costs(REPORTS_FOLDER), newest_timings, read_reference(REPORTS_FOLDER))
     except (ValueError, OSError) as error:
         click.echo(f"without seconds: {error}", err=True)
     if not webbrowser.open(page.resolve().as_uri()):
@@ -168,11 +172,11 @@ def send(address: str | None) -> None:
 
     They lie in .mlflow_kept/. A run that cannot be sent stays there; its line says why, and the exit code is 1.
     """
-    from confidnet_core.tracking.records import kept
-    from confidnet_core.tracking.sending import send_kept
+    from confidnet_core.tracking.records import list_records
+    from confidnet_core.tracking.sending import send_records
     from confidnet_core.tracking.store import project_root
 
-    waiting = kept(root := project_root())
+    waiting = list_records(root := project_root())
     if not waiting:
         click.echo("no recorded run is left: all are in their MLflow store")
         return
@@ -180,21 +184,21 @@ def send(address: str | None) -> None:
         meant = ", ".join(sorted({str(record.header()["meant_for"]) for record in waiting}))
         raise ValueError(f"MLFLOW_TRACKING_URI is not set; give --to URI ({len(waiting)} recorded for {meant})")
     os.environ["MLFLOW_TRACKING_URI"] = address
-    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # MLflow's two lines for each run that ends
-    left = 0
-    for outcome in send_kept(root):
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # suppresses two lines of MLflow for each run that ends
+    failures = 0
+    for outcome in send_records(root):
         run = f"{outcome.header.get('experiment', '?')}  {outcome.header.get('name', '?')}"
-        left += outcome.left is not None
-        if outcome.left:
-            click.echo(f"left  {run}  {outcome.record}: {outcome.left}")
+        failures += outcome.failure is not None
+        if outcome.failure:
+            click.echo(f"left  {run}  {outcome.record}: {outcome.failure}")
         else:
             click.echo(f"sent  {run}  {outcome.entries} entries to run {outcome.row} ({outcome.status})")
-    if left:
-        raise ValueError(f"{left} of {len(waiting)} left in {waiting[0].folder.parent}; nothing is lost, send them again later")
+    if failures:
+        raise ValueError(f"{failures} of {len(waiting)} left in {waiting[0].folder.parent}; nothing is lost, send them again later")
 
 
 @cli.command()
-@click.argument("benchmarks", nargs=-1, shell_complete=_completed)
+@click.argument("benchmarks", nargs=-1, shell_complete=_complete_benchmark)
 @click.option(
     "--champion", is_flag=True, help="Give it the alias champion, even if the present champion is better or was evaluated on other data."
 )
@@ -205,14 +209,14 @@ def register(benchmarks: tuple[str, ...], champion: bool) -> None:
     model is registered once.
     """
     from confidnet_core.config.params import load_params
-    from confidnet_core.serving import registering  # torch takes seconds
+    from confidnet_core.serving import registering  # importing torch takes seconds
 
     params = load_params()
     for benchmark in benchmarks or params.run:
         click.echo(registering.register(params, benchmark, champion=champion))
 
 
-def _console() -> Console:
+def _make_console() -> Console:
     return Console(highlight=False)
 
 

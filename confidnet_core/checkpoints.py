@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from confidnet_core.config.params import Benchmark, Choice
+from confidnet_core.config.params import Benchmark, EntryChoice
 from confidnet_core.config.registry import suggestion
 from confidnet_core.data import Dataset
 from confidnet_core.metrics import failure_metrics
@@ -237,7 +237,7 @@ def _compare_with_baseline(path: Path, weights: StateDict, classifier: Classifie
 def _build_untrained(benchmark: Benchmark, dataset: Dataset) -> Classifier:
     # ImageNet weights are not needed, because those of the checkpoint replace them.
     settings = {key: value for key, value in benchmark.model.settings.items() if key != "pretrained"}
-    return artifacts.build_classifier(Choice(benchmark.model.name, settings), dataset)
+    return artifacts.build_classifier(EntryChoice(benchmark.model.name, settings), dataset)
 
 
 def _confidence_metrics(confidnet: ConfidNet, classifier: Classifier, dataset: Dataset, device: torch.device) -> dict[str, float | None]:

@@ -8,7 +8,7 @@ writes  data/scores/BENCHMARK/seedSEED/METHOD/{test.npy, val.npy, calibration.np
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
-from confidnet_core.config.registry import find
+from confidnet_core.config.registry import find_entry
 from confidnet_core.data import SCORED_SPLITS
 from confidnet_core.evaluation.result import RANK, evaluate, save_evaluation
 from confidnet_core.scoring.run import load_run
@@ -18,7 +18,7 @@ from stages._command import run_stage
 
 
 def main(params: Params, name: str, seed: int, method: str) -> None:
-    settings, score = params.method(method), find("scores", method)
+    settings, score = params.method(method), find_entry("scores", method)
     run = load_run(name, params.benchmark(name), seed, method, getattr(score, "reads", ()))
 
     with stage_run(stage="evaluate", benchmark=name, seed=seed, method=method, params=settings) as tracked:
@@ -26,7 +26,7 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
         facts |= {"oracle": getattr(score, "oracle", False), "scale": getattr(score, "scale", RANK)}
         for split in SCORED_SPLITS:
             split_run = run.on_split(split)
-            with stopwatch.of(len(split_run.images)):
+            with stopwatch.measure(len(split_run.images)):
                 confidence[split] = score(split_run, **settings)
             evaluations[split] = evaluate(confidence[split], split_run.correct, **facts)
 

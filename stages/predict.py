@@ -22,7 +22,7 @@ def main(params: Params, name: str, seed: int) -> None:
         classifier = load_classifier(paths.network(name, seed, "baseline"), benchmark, dataset)
         predictions, stopwatch = {}, Stopwatch()
         for split in SCORED_SPLITS:
-            with stopwatch.of(len(dataset.splits[split])):
+            with stopwatch.measure(len(dataset.splits[split])):
                 predictions[split] = predict(classifier, dataset.split(split)[0], dataset, select_device())
         metrics = prediction_metrics(predictions["test"], dataset.split("test")[1], dataset)
 

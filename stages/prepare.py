@@ -6,7 +6,7 @@ writes  data/prepared/BENCHMARK/{images.npy, labels.npy, split.json, facts.json}
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
-from confidnet_core.config.registry import find
+from confidnet_core.config.registry import find_entry
 from confidnet_core.data import save_dataset
 from confidnet_core.splits import add_calibration_split
 from confidnet_core.tracking.stage_run import stage_run
@@ -18,7 +18,9 @@ def main(params: Params, name: str) -> None:
     inputs = stage_params(params, name, "data") | {"calibration_split": dict(calibration_split)}
 
     with stage_run(stage="prepare", benchmark=name, seed=None, params=inputs) as tracked:
-        facts = save_dataset(add_calibration_split(find("datasets", data.name)(**data.settings), calibration_split), paths.prepared(name))
+        facts = save_dataset(
+            add_calibration_split(find_entry("datasets", data.name)(**data.settings), calibration_split), paths.prepared(name)
+        )
 
         tracked.set_tag("data_source", facts["source"])
         tracked.set_tag("data_sha256", facts["sha256"])

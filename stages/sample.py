@@ -25,7 +25,7 @@ def main(params: Params, name: str, seed: int) -> None:
         splits = SCORED_SPLITS if settings.passes and dropout else ()
         samples, stopwatch = {}, Stopwatch()
         for split in splits:
-            with stopwatch.of(len(dataset.splits[split])):
+            with stopwatch.measure(len(dataset.splits[split])):
                 samples[split] = sample_dropout(classifier, dataset, split, settings, seed, select_device())
 
         save_samples(paths.samples(name, seed), samples, settings.passes, dropout)

@@ -1,1 +1,1 @@
-"""Behind `python -m confidnet_core`: what its commands print and write."""
+"""Implementation of the commands in confidnet_core/__main__.py."""

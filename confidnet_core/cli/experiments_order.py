@@ -1,4 +1,4 @@
-"""Which scores of experiments matter most, and experiments in the order of a column."""
+"""Importance of scores in a table of experiments, and sorting of experiments by a column."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,96 +8,102 @@ from confidnet_core.cli.experiments import (
     COMMIT,
     WORKSPACE,
     Experiment,
-    Key,
+    KeyPath,
     benchmark_names,
     changed_keys,
     short_names,
     value_at,
-    value_text,
+    yaml_text,
 )
 from confidnet_core.config.registry import suggestion
 
-ACCURACY = ("accuracy",)
-OF_EXPERIMENT = ("name", "status", "created")
-OF_BENCHMARK = {"accuracy": ACCURACY, "best": ("best",), "errors": ("errors",)}  # keys of summary.json
-LOWER_IS_BETTER = (("errors",),)
+ACCURACY_KEY = ("accuracy",)
+EXPERIMENT_FIELDS = ("name", "status", "created")
+BENCHMARK_RESULT_KEYS = {"accuracy": ACCURACY_KEY, "best": ("best",), "errors": ("errors",)}  # keys of summary.json
+LOWER_IS_BETTER_KEYS = (("errors",),)
 
 
-def aupr_error(score: str) -> Key:
-    """The score's AUPR-Error in summary.json."""
+def aupr_error_key(score: str) -> KeyPath:
+    """Return the key of a score's AUPR-Error in summary.json."""
     return "aupr_error", score
 
 
-def score_names(found: Iterable[Experiment]) -> list[str]:
-    """All scores that some experiment has, be they undefined; in the order of params.yaml where that lists them."""
-    found = list(found)
-    names = {name for each in found for result in each.results.values() for name in result.get("aupr_error", {})}
-    listed = [name for each in found for name in each.params.get("methods") or {} if name in names]
+def score_names(experiments: Iterable[Experiment]) -> list[str]:
+    """Return all scores that some experiment has, even undefined ones, first those of params.yaml in its order."""
+    experiments = list(experiments)
+    names = {name for each in experiments for result in each.results.values() for name in result.get("aupr_error", {})}
+    listed = [name for each in experiments for name in each.params.get("methods") or {} if name in names]
     return list(dict.fromkeys([*listed, *sorted(names)]))
 
 
-def moved_scores(found: list[Experiment]) -> list[str]:
-    """Scores with another AUPR-Error than the baseline's somewhere, the most important ones first; where none moved, the best ones.
+def changed_scores(experiments: list[Experiment]) -> list[str]:
+    """Return the scores whose AUPR-Error differs from a baseline, most important first; the best scores if none differs.
 
-    Most important are those that are the best of some experiment, then those that all are compared with (`against` of params.yaml), then
-    those that moved farthest.
+    First come scores that are the best of some experiment, then those that all are compared with (`against` of params.yaml), then those
+    with the largest change.
     """
-    results = [result for each in found for result in each.results.values()]
+    results = [result for each in experiments for result in each.results.values()]
     best = list(dict.fromkeys(result["best_score"] for result in results if result.get("best_score")))
-    ranks = {name: rank for rank, name in enumerate(dict.fromkeys([*best, *(found[0].params.get("against") or [])]))}
-    moves = {name: move for name in score_names(found) if (move := _largest_move(found, aupr_error(name))) is not None}
-    return sorted(moves, key=lambda name: (ranks.get(name, len(ranks)), -moves[name])) or best
+    ranks = {name: rank for rank, name in enumerate(dict.fromkeys([*best, *(experiments[0].params.get("against") or [])]))}
+    changes = {
+        name: change for name in score_names(experiments) if (change := _largest_change(experiments, aupr_error_key(name))) is not None
+    }
+    return sorted(changes, key=lambda name: (ranks.get(name, len(ranks)), -changes[name])) or best
 
 
-def _largest_move(found: list[Experiment], key: Key) -> float | None:
-    """From a baseline, in percentage points; 0 where a value only came or went, None where all are their baselines'."""
-    pairs = [(each, each.baseline, benchmark) for each in found if each.baseline for benchmark in each.results]
-    differences = [each.difference(benchmark, key) for each, _, benchmark in pairs]
-    gone = any((each.value(benchmark, key) is None) != (baseline.value(benchmark, key) is None) for each, baseline, benchmark in pairs)
-    return max([abs(difference) for difference in differences if difference] + [0.0] * gone, default=None)
-
-
-def sort(found: list[Experiment], key: str, reverse: bool = False) -> list[Experiment]:
-    """Each commit's experiments by KEY, below the commit: results best first, all else in ascending order, those without a value last.
-
-    key: name, status, created, accuracy, errors, best, a score, or the end of a changed parameter's name. A result is that of the first
-    benchmark; BENCHMARK.accuracy and the like that of another. ValueError for a key that is not there, or means several parameters.
+def _largest_change(experiments: list[Experiment], key: KeyPath) -> float | None:
+    """Return the largest absolute change from a baseline, in percentage points; 0 if a value only appeared or vanished, None without any
+    change.
     """
-    value_of, descending = _sorting(found, key)
+    pairs = [(each, each.baseline, benchmark) for each in experiments if each.baseline for benchmark in each.results]
+    differences = [each.difference(benchmark, key) for each, _, benchmark in pairs]
+    has_gained_or_lost_value = any(
+        (each.value(benchmark, key) is None) != (baseline.value(benchmark, key) is None) for each, baseline, benchmark in pairs
+    )
+    return max([abs(difference) for difference in differences if difference] + [0.0] * has_gained_or_lost_value, default=None)
+
+
+def sort_experiments(experiments: list[Experiment], key: str, reverse: bool = False) -> list[Experiment]:
+    """Sort each commit's experiments by KEY, below the commit: results best first, all else ascending, missing values last.
+
+    key: name, status, created, accuracy, errors, best, a score, or the end of a changed parameter's name. Results are those of the first
+    benchmark; BENCHMARK.accuracy and the like name another one. ValueError for an unknown key, or one that several parameters share.
+    """
+    value_of, descending = _sort_criterion(experiments, key)
     groups: list[list[Experiment]] = []
-    for each in found:
+    for each in experiments:
         if each.status in (COMMIT, WORKSPACE):
             groups.append([each])
         else:
             groups[-1].append(each)
-    return [each for first, *others in groups for each in (first, *_sorted(others, value_of, descending != reverse))]
+    return [each for first, *others in groups for each in (first, *_sort_group(others, value_of, descending != reverse))]
 
 
-def _sorted(group: list[Experiment], value_of: Callable[[Experiment], Any], descending: bool) -> list[Experiment]:
+def _sort_group(group: list[Experiment], value_of: Callable[[Experiment], Any], descending: bool) -> list[Experiment]:
     known = [each for each in group if value_of(each) is not None]
     return sorted(known, key=value_of, reverse=descending) + [each for each in group if value_of(each) is None]
 
 
-def _sorting(found: list[Experiment], key: str) -> tuple[Callable[[Experiment], Any], bool]:
-    """What to sort by, and whether the highest comes first."""
-    if key in OF_EXPERIMENT:
+def _sort_criterion(experiments: list[Experiment], key: str) -> tuple[Callable[[Experiment], Any], bool]:
+    """Return the function whose value to sort by, and whether the highest comes first."""
+    if key in EXPERIMENT_FIELDS:
         return lambda each: getattr(each, key), False
-    results = OF_BENCHMARK | {name: aupr_error(name) for name in score_names(found)}
-    benchmarks = benchmark_names(found)
+    results = BENCHMARK_RESULT_KEYS | {name: aupr_error_key(name) for name in score_names(experiments)}
+    benchmarks = benchmark_names(experiments)
     benchmark, _, name = key.rpartition(".")
     if name in results and benchmark in ("", *benchmarks):
-        at = benchmark or next(iter(benchmarks), "")
-        return lambda each: each.value(at, results[name]), results[name] not in LOWER_IS_BETTER
-    keys = [each for each in changed_keys(found) if f".{'.'.join(each)}".endswith(f".{key}")]
+        benchmark_name = benchmark or next(iter(benchmarks), "")
+        return lambda each: each.value(benchmark_name, results[name]), results[name] not in LOWER_IS_BETTER_KEYS
+    keys = [each for each in changed_keys(experiments) if f".{'.'.join(each)}".endswith(f".{key}")]
     if len(keys) > 1:
         raise ValueError(f"--sort {key} could be {' or '.join(map('.'.join, keys))}; give more of its name")
     if not keys:
-        known = [*OF_EXPERIMENT, *results, *short_names(changed_keys(found)).values()]
+        known = [*EXPERIMENT_FIELDS, *results, *short_names(changed_keys(experiments)).values()]
         raise ValueError(f"--sort {key}: the experiments have no such column{suggestion(key, known)}")
     return lambda each: _comparable(value_at(each.params, keys[0])), False
 
 
 def _comparable(value: Any) -> tuple[bool, Any] | None:
-    """Numbers before texts; None where the parameter is absent."""
+    """Order numbers before texts; None if the parameter is absent."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return None if value is ABSENT else (not is_number, value if is_number else value_text(value))
+    return None if value is ABSENT else (not is_number, value if is_number else yaml_text(value))

@@ -1,7 +1,7 @@
 """Experiments as one table: for a terminal of 80 columns or more, as Markdown, and as CSV.
 
-A row is an experiment; with several benchmarks it has, below it, a row for each. Accuracy and one score are shown at any width: what does
-not fit are the scores that matter least, which a line below the table names.
+Each experiment has one row and, with several benchmarks, one row per benchmark below it. Accuracy and one score are shown at any width; the
+least important scores are left out if they do not fit, and a line below the table names them.
 """
 
 import csv
@@ -19,31 +19,38 @@ from confidnet_core.cli.experiments import (
     COMMIT,
     WORKSPACE,
     Experiment,
-    Key,
+    KeyPath,
     benchmark_names,
     changed_keys,
     short_names,
     value_at,
-    value_text,
+    yaml_text,
 )
-from confidnet_core.cli.experiments_order import ACCURACY, OF_BENCHMARK, OF_EXPERIMENT, aupr_error, moved_scores, score_names
+from confidnet_core.cli.experiments_order import (
+    ACCURACY_KEY,
+    BENCHMARK_RESULT_KEYS,
+    EXPERIMENT_FIELDS,
+    aupr_error_key,
+    changed_scores,
+    score_names,
+)
 from confidnet_core.config.registry import suggestion
 
 UNDEFINED = "–"  # noqa: RUF001
-GAP = 2  # blanks between columns, of which rich sets one itself
-NAME_WIDTH, NARROW_NAME_WIDTH, CHANGE_WIDTH, HEADING_WIDTH = 26, 18, 28, 12  # characters at most, before a cell is folded
-WIDE = 100  # columns of a terminal
-STYLES = {"failed": "red", "running": "yellow", "queued": "dim", COMMIT: "bold", WORKSPACE: "italic"}
+COLUMN_GAP = 2  # spaces between columns, of which rich adds one
+NAME_WIDTH, NARROW_NAME_WIDTH, CHANGE_WIDTH, HEADING_WIDTH = 26, 18, 28, 12  # most characters per line of a cell
+WIDE_TERMINAL_COLUMNS = 100  # characters per line
+STATUS_STYLES = {"failed": "red", "running": "yellow", "queued": "dim", COMMIT: "bold", WORKSPACE: "italic"}
 LEGEND = "Accuracy and AUPR-Error in percent, higher is better, with differences to the commit. Bold: best of its column."
 ERROR_RATE = "AUPR-Error grows with the error rate: where the accuracy moved, a difference is not the score's alone."
 
 
 @dataclass(frozen=True)
-class Row:
-    """A line of the table: an experiment, one of its benchmarks, or both."""
+class TableRow:
+    """A row of the table: an experiment, one of its benchmarks, or both."""
 
     experiment: Experiment
-    benchmark: str | None  # None where there are no results, and for an experiment above the rows of its benchmarks
+    benchmark: str | None  # None without results, and for an experiment with rows of its benchmarks below it
     is_experiment: bool = True
 
     @property
@@ -58,80 +65,80 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Column:
-    """Results as text: value, difference, and whether it is the best of its benchmark; "" where there is none."""
+class ResultColumn:
+    """A column of results as text: value, difference, and whether the value is the best of its benchmark; "" where there is none."""
 
     heading: str
     cells: list[tuple[str, str, bool]]
 
     @property
     def heading_lines(self) -> list[str]:
-        return folded([f"{part}_" for part in self.heading.split("_")], HEADING_WIDTH, end="_")
+        return fold_parts([f"{part}_" for part in self.heading.split("_")], HEADING_WIDTH, last_suffix="_")
 
     @property
     def width(self) -> int:
         return max(*(len(self.text(at)) for at in range(len(self.cells))), *map(len, self.heading_lines))
 
     def text(self, at: int) -> Text:
-        """The cell, with its value and its difference below those of the other rows."""
+        """Return the text of a cell, with value and difference aligned to those of the other rows."""
         value, difference, is_best = self.cells[at]
         value_width, room = max(len(cell[0]) for cell in self.cells), max(len(cell[1]) for cell in self.cells)
         style = "green" if difference.startswith("+") else "red"
         return Text.assemble((f"{value:>{value_width}}", "bold" if is_best else ""), (f" {difference:>{room}}" if room else "", style))
 
 
-def show(console: Console, found: list[Experiment], scores: str | None, form: str) -> None:
-    """Print a table of FOUND: form "csv", "md", or "" for one that fits the terminal, Markdown where there is none.
+def show_experiments(console: Console, experiments: list[Experiment], scores: str | None, output_format: str) -> None:
+    """Print a table of experiments. output_format: "csv", "md", or "" for one that fits the terminal, Markdown if there is none.
 
-    scores: names with commas between them, or "all"; None for those that moved. ValueError for a name that no experiment has.
+    scores: names separated by commas, or "all"; None for those that changed. ValueError for a name that no experiment has.
     """
-    known = score_names(found)
-    chosen = moved_scores(found) if scores is None else known if scores == "all" else [name.strip() for name in scores.split(",")]
+    known = score_names(experiments)
+    chosen = changed_scores(experiments) if scores is None else known if scores == "all" else [name.strip() for name in scores.split(",")]
     if unknown := [name for name in chosen if name not in known]:
         raise ValueError(f"no experiment has the score {unknown[0]}{suggestion(unknown[0], known)}")
-    if form == "csv":
-        print(csv_text(found), end="", file=console.file)
-    elif form == "md" or not console.is_terminal:
-        print(markdown(found, chosen), file=console.file)
+    if output_format == "csv":
+        print(csv_text(experiments), end="", file=console.file)
+    elif output_format == "md" or not console.is_terminal:
+        print(markdown(experiments, chosen), file=console.file)
     else:
-        print_table(console, found, chosen)
+        print_table(console, experiments, chosen)
 
 
-def print_table(console: Console, found: list[Experiment], scores: list[str]) -> None:
-    """As wide as the console at most: name, status, changes, accuracy and the first of SCORES, and more of these as far as they fit."""
-    rows, results = _rows(found), _columns(found, scores)
-    changes = [_change_texts(row, short_names(changed_keys(found))) for row in rows]
+def print_table(console: Console, experiments: list[Experiment], scores: list[str]) -> None:
+    """Print a table no wider than the console: name, status, changes, accuracy, the first of SCORES, and further ones that fit."""
+    rows, results = _rows(experiments), _columns(experiments, scores)
+    changes = [_change_texts(row, short_names(changed_keys(experiments))) for row in rows]
     longest_name = max(len(each) for each in ["experiment", *(row.name for row in rows)])
-    name_width = min(longest_name, NAME_WIDTH if console.width >= WIDE else NARROW_NAME_WIDTH)
-    left = console.width - name_width - max(len(each) for each in ["status", *(row.status for row in rows)]) - 2 * GAP
-    room = min(CHANGE_WIDTH, max(len(text) for texts in [["changed"], *changes] for text in texts))
+    name_width = min(longest_name, NAME_WIDTH if console.width >= WIDE_TERMINAL_COLUMNS else NARROW_NAME_WIDTH)
+    free_width = console.width - name_width - max(len(each) for each in ["status", *(row.status for row in rows)]) - 2 * COLUMN_GAP
+    change_width = min(CHANGE_WIDTH, max(len(text) for texts in [["changed"], *changes] for text in texts))
     shown = results[:2]
-    while len(shown) < len(results) and sum(each.width + GAP for each in results[: len(shown) + 1]) + room <= left:
+    while len(shown) < len(results) and sum(each.width + COLUMN_GAP for each in results[: len(shown) + 1]) + change_width <= free_width:
         shown = results[: len(shown) + 1]
-    room = max(len("changed"), left - sum(each.width + GAP for each in shown))
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0), header_style="bold")
+    change_width = max(len("changed"), free_width - sum(each.width + COLUMN_GAP for each in shown))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, COLUMN_GAP - 1, 0, 0), header_style="bold")
     table.add_column("experiment", width=name_width, overflow="fold")
     table.add_column("status", no_wrap=True)
-    table.add_column("changed", max_width=room, overflow="fold")
+    table.add_column("changed", max_width=change_width, overflow="fold")
     for column in shown:
         table.add_column(Text("\n".join(column.heading_lines), justify="right"), width=column.width, no_wrap=True)
     for at, row in enumerate(rows):
-        style = STYLES.get(row.experiment.status, "")
-        change = Text("\n".join(folded(changes[at], room, ", ")))
+        style = STATUS_STYLES.get(row.experiment.status, "")
+        change = Text("\n".join(fold_parts(changes[at], change_width, ", ")))
         table.add_row(Text(row.name, style), Text(row.status, style), change, *(column.text(at) for column in shown))
     console.print(table)
-    for note in _notes(found, [column.heading for column in results[len(shown) :]]):
+    for note in _notes(experiments, [column.heading for column in results[len(shown) :]]):
         console.print(Text(note, "dim"))
 
 
-def markdown(found: list[Experiment], scores: list[str]) -> str:
+def markdown(experiments: list[Experiment], scores: list[str]) -> str:
     """The same with all SCORES, of any width."""
-    rows, results = _rows(found), _columns(found, scores)
+    rows, results = _rows(experiments), _columns(experiments, scores)
     lines = [["experiment", "status", "changed", *(column.heading for column in results)]]
     for at, row in enumerate(rows):
         cells = (column.cells[at] for column in results)
         texts = [f"{f'**{value}**' if is_best else value}{difference and f' ({difference})'}" for value, difference, is_best in cells]
-        change = ", ".join(_change_texts(row, short_names(changed_keys(found))))
+        change = ", ".join(_change_texts(row, short_names(changed_keys(experiments))))
         lines.append([row.name.replace("    ", "· ").strip(), row.status, f"`{change}`" if change else "", *texts])
     lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -141,88 +148,97 @@ def markdown(found: list[Experiment], scores: list[str]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in [padded[0], rule, *padded[1:]])
 
 
-def csv_text(found: list[Experiment]) -> str:
-    """A line for each experiment and benchmark, with all results, their differences, and all parameters that some experiment changed."""
-    keys = {"accuracy": ACCURACY, **OF_BENCHMARK} | {f"aupr_error.{name}": aupr_error(name) for name in score_names(found)}
+def csv_text(experiments: list[Experiment]) -> str:
+    """Return one CSV line per experiment and benchmark, with all results, their differences, and all parameters that some experiment
+    changed.
+    """
+    keys = {"accuracy": ACCURACY_KEY, **BENCHMARK_RESULT_KEYS} | {
+        f"aupr_error.{name}": aupr_error_key(name) for name in score_names(experiments)
+    }
     with_differences = {name: key for name, key in keys.items() if name != "errors"}
-    parameters = changed_keys(found)
+    parameters = changed_keys(experiments)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     differences = [f"{name}_difference" for name in with_differences]
-    writer.writerow([*OF_EXPERIMENT, "revision", "benchmark", *keys, "best_score", *differences, *map(".".join, parameters)])
-    for each in found:
-        given = [value_at(each.params, key) for key in parameters]
-        values = ["" if value is ABSENT else value_text(value) for value in given]
+    writer.writerow([*EXPERIMENT_FIELDS, "revision", "benchmark", *keys, "best_score", *differences, *map(".".join, parameters)])
+    for each in experiments:
+        parameter_values = [value_at(each.params, key) for key in parameters]
+        values = ["" if value is ABSENT else yaml_text(value) for value in parameter_values]
         for benchmark in each.results or [""]:
             results = [each.value(benchmark, key) for key in keys.values()]
-            moves = [each.difference(benchmark, key) for key in with_differences.values()]
+            difference_values = [each.difference(benchmark, key) for key in with_differences.values()]
             best = value_at(each.results, (benchmark, "best_score"), "")
-            known = (getattr(each, name) for name in OF_EXPERIMENT)
-            writer.writerow([*known, each.revision, benchmark, *results, best, *moves, *values])
+            experiment_fields = (getattr(each, name) for name in EXPERIMENT_FIELDS)
+            writer.writerow([*experiment_fields, each.revision, benchmark, *results, best, *difference_values, *values])
     return text.getvalue()
 
 
-def folded(parts: Iterable[str], width: int, between: str = "", end: str = "") -> list[str]:
-    """PARTS in lines of at most WIDTH characters, as far as a part is no longer, BETWEEN them in a line; END is taken off the last part."""
+def fold_parts(parts: Iterable[str], width: int, separator: str = "", last_suffix: str = "") -> list[str]:
+    """Join PARTS to lines of at most WIDTH characters, with SEPARATOR between parts; a longer part gets its own line.
+
+    last_suffix: removed from the end of the last line
+    """
     lines: list[str] = []
     for part in parts:
-        if lines and len(lines[-1]) + len(between) + len(part.removesuffix(end)) <= width:
-            lines[-1] += between + part
+        if lines and len(lines[-1]) + len(separator) + len(part.removesuffix(last_suffix)) <= width:
+            lines[-1] += separator + part
         else:
             lines.append(part)
-    return [*lines[:-1], *(line.removesuffix(end) for line in lines[-1:])]
+    return [*lines[:-1], *(line.removesuffix(last_suffix) for line in lines[-1:])]
 
 
-def _rows(found: list[Experiment]) -> list[Row]:
-    if len(benchmark_names(found)) < 2:
-        return [Row(each, next(iter(each.results), None)) for each in found]
-    return [row for each in found for row in (Row(each, None), *(Row(each, name, is_experiment=False) for name in each.results))]
+def _rows(experiments: list[Experiment]) -> list[TableRow]:
+    if len(benchmark_names(experiments)) < 2:
+        return [TableRow(each, next(iter(each.results), None)) for each in experiments]
+    return [
+        row for each in experiments for row in (TableRow(each, None), *(TableRow(each, name, is_experiment=False) for name in each.results))
+    ]
 
 
-def _columns(found: list[Experiment], scores: list[str]) -> list[Column]:
-    """Accuracy, then the AUPR-Error of these scores."""
-    keys = [ACCURACY, *map(aupr_error, scores)]
-    return [Column(key[-1], _cells(_rows(found), key)) for key in keys]
+def _columns(experiments: list[Experiment], scores: list[str]) -> list[ResultColumn]:
+    """Return the columns of accuracy and of the AUPR-Error of these scores."""
+    keys = [ACCURACY_KEY, *map(aupr_error_key, scores)]
+    return [ResultColumn(key[-1], _cells(_rows(experiments), key)) for key in keys]
 
 
-def _cells(rows: list[Row], key: Key) -> list[tuple[str, str, bool]]:
+def _cells(rows: list[TableRow], key: KeyPath) -> list[tuple[str, str, bool]]:
     values = [None if row.benchmark is None else row.experiment.value(row.benchmark, key) for row in rows]
-    seen: dict[str | None, set[float]] = {row.benchmark: set() for row in rows}
+    values_by_benchmark: dict[str | None, set[float]] = {row.benchmark: set() for row in rows}
     for row, value in zip(rows, values, strict=True):
-        seen[row.benchmark].update([] if value is None else [value])
-    return [_cell(row, key, value, seen[row.benchmark]) for row, value in zip(rows, values, strict=True)]
+        values_by_benchmark[row.benchmark].update([] if value is None else [value])
+    return [_cell(row, key, value, values_by_benchmark[row.benchmark]) for row, value in zip(rows, values, strict=True)]
 
 
-def _cell(row: Row, key: Key, value: float | None, seen: set[float]) -> tuple[str, str, bool]:
-    """seen: all values of that benchmark in the column"""
+def _cell(row: TableRow, key: KeyPath, value: float | None, column_values: set[float]) -> tuple[str, str, bool]:
+    """Return value, difference and whether it is best. column_values: all values of that benchmark in the column"""
     if row.benchmark is None:
         return "", "", False
     if value is None:
         return UNDEFINED if row.experiment.has(row.benchmark, key) else "", "", False
     difference = row.experiment.difference(row.benchmark, key)
-    return f"{value:.2f}", f"{difference:+.2f}" if difference else "", len(seen) > 1 and value == max(seen)
+    return f"{value:.2f}", f"{difference:+.2f}" if difference else "", len(column_values) > 1 and value == max(column_values)
 
 
-def _change_texts(row: Row, names: dict[Key, str]) -> list[str]:
-    """As for `dvc exp run -S`: name=value, +name=value where the baseline has none, ~name where it was taken away."""
+def _change_texts(row: TableRow, names: dict[KeyPath, str]) -> list[str]:
+    """Return changes as for `dvc exp run -S`: name=value, +name=value for a new parameter, ~name for a removed one."""
     if not row.is_experiment:
         return []
     before = row.experiment.baseline.params if row.experiment.baseline else {}
     added = [key for key in row.experiment.changes if value_at(before, key) is ABSENT]
     return [
-        f"~{names[key]}" if value is ABSENT else f"{'+' * (key in added)}{names[key]}={value_text(value)}"
+        f"~{names[key]}" if value is ABSENT else f"{'+' * (key in added)}{names[key]}={yaml_text(value)}"
         for key, value in row.experiment.changes.items()
     ]
 
 
-def _notes(found: list[Experiment], hidden: list[str]) -> list[str]:
-    """What stands below the table."""
+def _notes(experiments: list[Experiment], hidden: list[str]) -> list[str]:
+    """Return the lines below the table."""
     notes = [LEGEND]
-    if any(each.difference(benchmark, ACCURACY) for each in found for benchmark in each.results):
+    if any(each.difference(benchmark, ACCURACY_KEY) for each in experiments for benchmark in each.results):
         notes.append(ERROR_RATE)
     if hidden:
         notes.append(f"Not shown at this width: {', '.join(hidden)}. --scores NAME chooses others, --md and --csv show all.")
-    notes += [f"{each.name}: {each.problem}" for each in found if each.problem]
-    if any(each.status == "failed" for each in found):
+    notes += [f"{each.name}: {each.problem}" for each in experiments if each.problem]
+    if any(each.status == "failed" for each in experiments):
         notes.append("failed: `dvc queue logs NAME` shows why; `dvc queue remove --failed` clears the list.")
     return notes

@@ -1,6 +1,6 @@
-"""The comparison on a terminal or for a paper: reports/comparison.csv and differences.csv as tables, here or in other experiments.
+"""The commands that show a comparison: reports/comparison.csv and differences.csv as tables, of this folder or of experiments.
 
-Where the output is no terminal: the same as Markdown, of any width, as `compare` writes it.
+If the output is no terminal, the table is printed as Markdown of any width, as `compare` writes it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.text import Text
 
 from confidnet_core.cli.latex import latex
-from confidnet_core.cli.revisions import experiments, read_at, resolve
-from confidnet_core.cli.side_by_side import Study, side_by_side
+from confidnet_core.cli.revisions import experiment_commits, read_csv_at, resolve_commit
+from confidnet_core.cli.side_by_side import StudyResults, side_by_side_table
 from confidnet_core.cli.terminal import print_lines, print_table
-from confidnet_core.cli.timed_costs import timed_costs
-from confidnet_core.comparison.costs import COLUMNS as COST_COLUMNS
-from confidnet_core.comparison.differences import by_verdict, sentence_of
-from confidnet_core.comparison.frames import BY_METRIC, HEADLINE, SHOWN
-from confidnet_core.comparison.lines import groups_of
+from confidnet_core.cli.timed_costs import cost_tables_with_times
+from confidnet_core.comparison.costs import COST_COLUMNS
+from confidnet_core.comparison.differences import methods_by_verdict, verdict_phrase
+from confidnet_core.comparison.frames import COLUMN_BY_METRIC, HEADLINE_METRIC, MAIN_COLUMNS
+from confidnet_core.comparison.lines import iterate_groups
 from confidnet_core.comparison.main_table import errors_line, main_table
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.rendering import as_csv, as_frame, as_json, markdown
@@ -29,157 +29,171 @@ from confidnet_core.evaluation.result import EVALUATION_KEYS
 from confidnet_core.metrics import METRICS
 from confidnet_core.tracking.timings import Timing
 
-PAIR = ["benchmark", "method", "against", "metric", "verdict"]
-TERMINAL = "terminal"  # the format for people; the others are for files
+DIFFERENCE_COLUMNS = ["benchmark", "method", "against", "metric", "verdict"]
+TERMINAL_FORMAT = "terminal"  # for reading; the other formats are for files
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What to show. names: benchmarks and revisions; nothing is all benchmarks. metrics: keys of BY_METRIC, by default SHOWN. sort: one of
-    them. intervals: None shows them where they fit. seeds: nothing is all."""
+class ShowOptions:
+    """Options of what to show.
+
+    names: benchmarks and revisions, by default all benchmarks; metrics: keys of COLUMN_BY_METRIC, by default MAIN_COLUMNS
+    sort: the metric to sort by; intervals: None shows them if they fit; seeds: by default all
+    """
 
     names: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
-    sort: str = HEADLINE.key
+    sort: str = HEADLINE_METRIC.key
     intervals: bool | None = None
     seeds: tuple[int, ...] = ()
-    form: str = TERMINAL
+    output_format: str = TERMINAL_FORMAT
 
 
-def show(console: Console, reports: Path, choice: Choice) -> None:
-    """Print it. ValueError for a benchmark, seed, metric or experiment that is not there, and for a file that is missing or of an older
-    version."""
-    columns = _columns(choice)
-    frame, revisions, benchmarks = _chosen(reports, choice.names)
+def show_comparison(console: Console, reports: Path, options: ShowOptions) -> None:
+    """Print the comparison. ValueError for an unknown benchmark, seed, metric or experiment, and for a file that is missing or outdated."""
+    columns = _selected_columns(options)
+    frame, revisions, benchmarks = _split_names(reports, options.names)
     if revisions:
-        _show_side_by_side(console, reports, revisions, benchmarks, choice)
+        _show_side_by_side(console, reports, revisions, benchmarks, options)
         return
     assert frame is not None
-    compared = _read(reports / "differences.csv", PAIR)
-    groups = _groups(frame, benchmarks, choice.seeds)
+    difference_rows = _read_table(reports / "differences.csv", DIFFERENCE_COLUMNS)
+    groups = _benchmark_groups(frame, benchmarks, options.seeds)
     tables = {
-        name: main_table(group, _intervals(group), None if choice.seeds else compared, columns=columns, sort=choice.sort)
+        name: main_table(
+            group, _single_seed_intervals(group), None if options.seeds else difference_rows, columns=columns, sort=options.sort
+        )
         for name, group in groups.items()
     }
-    if choice.form != TERMINAL:
-        print_for_files(console, tables, choice, {name: f"{name}: {errors_line(group)}" for name, group in groups.items()})
+    if options.output_format != TERMINAL_FORMAT:
+        print_as_text(console, tables, options, {name: f"{name}: {errors_line(group)}" for name, group in groups.items()})
         return
     for name, table in tables.items():
-        _heading(console, name, errors_line(groups[name]))
-        print_table(console, table, choice.intervals)
-        if not choice.seeds:
-            _print_verdicts(console, compared[compared["benchmark"] == name], columns if choice.metrics else [HEADLINE])
+        _print_heading(console, name, errors_line(groups[name]))
+        print_table(console, table, options.intervals)
+        if not options.seeds:
+            _print_verdicts(
+                console, difference_rows[difference_rows["benchmark"] == name], columns if options.metrics else [HEADLINE_METRIC]
+            )
     _print_legend(console, list(tables.values()))
 
 
-def show_costs(console: Console, reports: Path, names: Sequence[str], took: Callable[[str], Iterable[Timing]], form: str) -> None:
-    """Print reports/costs.csv with the times that TOOK knows of a benchmark, means over seeds. ValueError as from `show`."""
-    costs = costs_of(reports)
-    benchmarks = _known("benchmark", names, costs["benchmark"].unique(), reports / "costs.csv")
+def show_costs(
+    console: Console, reports: Path, names: Sequence[str], load_timings: Callable[[str], Iterable[Timing]], output_format: str
+) -> None:
+    """Print reports/costs.csv with the times that LOAD_TIMINGS returns for a benchmark, as means over seeds.
+
+    ValueError as from `show_comparison`.
+    """
+    costs = read_costs(reports)
+    benchmarks = _check_known("benchmark", names, costs["benchmark"].unique(), reports / "costs.csv")
     tables = {
-        name: timed_costs(rows, took(name), reference_of(reports))
-        for name, rows in groups_of(costs, "benchmark")
+        name: cost_tables_with_times(rows, load_timings(name), read_reference(reports))
+        for name, rows in iterate_groups(costs, "benchmark")
         if name in (benchmarks or [name])
     }
-    if form != TERMINAL:
-        print_for_files(console, {name: scores for name, (scores, _) in tables.items()}, Choice(form=form), {})
+    if output_format != TERMINAL_FORMAT:
+        print_as_text(console, {name: scores for name, (scores, _) in tables.items()}, ShowOptions(output_format=output_format), {})
         return
-    for name, drawn in tables.items():
-        _heading(console, name)
-        for table in drawn:
+    for name, benchmark_tables in tables.items():
+        _print_heading(console, name)
+        for table in benchmark_tables:
             if table.rows:
                 print_table(console, table)
     _print_legend(console, [scores for scores, _ in tables.values()])
 
 
-def costs_of(reports: Path) -> pd.DataFrame:
-    """The `cost_frame` in costs.csv."""
-    return _read(reports / "costs.csv", COST_COLUMNS)
+def read_costs(reports: Path) -> pd.DataFrame:
+    """Read the `cost_frame` in costs.csv."""
+    return _read_table(reports / "costs.csv", COST_COLUMNS)
 
 
-def reference_of(reports: Path) -> str | None:
-    """The first score that others are compared with; None where none is."""
-    against = _read(reports / "differences.csv", PAIR)["against"]
+def read_reference(reports: Path) -> str | None:
+    """Return the first score that others are compared with; None if there is none."""
+    against = _read_table(reports / "differences.csv", DIFFERENCE_COLUMNS)["against"]
     return None if against.empty else against.iloc[0]
 
 
-def print_for_files(console: Console, tables: dict[str, Table], choice: Choice, captions: dict[str, str]) -> None:
-    """TABLES by benchmark in the format that CHOICE names, for a file. captions: by benchmark, for LaTeX and Markdown."""
-    if choice.intervals is False:
+def print_as_text(console: Console, tables: dict[str, Table], options: ShowOptions, captions: dict[str, str]) -> None:
+    """Print tables by benchmark in the format that OPTIONS names, for a file. captions: by benchmark, for LaTeX and Markdown"""
+    if options.intervals is False:
         tables = {name: table.without_intervals() for name, table in tables.items()}
-    if choice.form == "json":
+    if options.output_format == "json":
         text = as_json(tables)
-    elif choice.form == "csv":
+    elif options.output_format == "csv":
         frames = [as_frame(table) for table in tables.values()]
         for name, frame in zip(tables, frames, strict=True):
             frame.insert(0, "benchmark", name)
         text = as_csv(pd.concat(frames))
-    elif choice.form == "latex":
+    elif options.output_format == "latex":
         text = "\n".join(latex(table, name, captions.get(name)) for name, table in tables.items())
     else:
         text = "\n\n".join(f"## {captions.get(name, name)}\n\n{markdown(table, None)}" for name, table in tables.items())
     console.print(text.rstrip("\n"), soft_wrap=True, markup=False)
 
 
-def _show_side_by_side(console: Console, reports: Path, revisions: dict[str, str], benchmarks: list[str], choice: Choice) -> None:
+def _show_side_by_side(console: Console, reports: Path, revisions: dict[str, str], benchmarks: list[str], options: ShowOptions) -> None:
     studies = [
-        Study(name, _groups(_checked(read_at(commit, name, f"{reports}/comparison.csv"), name), [], choice.seeds))
+        StudyResults(
+            name, _benchmark_groups(_check_columns(read_csv_at(commit, name, f"{reports}/comparison.csv"), name), [], options.seeds)
+        )
         for name, commit in revisions.items()
     ]
-    own = dict.fromkeys(name for study in studies for name in study.groups)
-    chosen = benchmarks or list(own)
-    metrics = [BY_METRIC[key] for key in choice.metrics] or [HEADLINE]
-    drawn = {name: [side_by_side(studies, name, metric, choice.sort) for metric in metrics] for name in chosen}
-    if choice.form != TERMINAL:
+    benchmark_names = dict.fromkeys(name for study in studies for name in study.groups)
+    chosen = benchmarks or list(benchmark_names)
+    metrics = [COLUMN_BY_METRIC[key] for key in options.metrics] or [HEADLINE_METRIC]
+    drawn = {name: [side_by_side_table(studies, name, metric, options.sort) for metric in metrics] for name in chosen}
+    if options.output_format != TERMINAL_FORMAT:
         named = {(name if len(metrics) == 1 else f"{name} {table.title}"): table for name, tables in drawn.items() for table in tables}
-        print_for_files(console, named, choice, {})
+        print_as_text(console, named, options, {})
         return
     for name, tables in drawn.items():
-        _heading(console, name)
+        _print_heading(console, name)
         for table in tables:
             print_lines(console, Text(table.title, style="bold"))
             console.print()
-            print_table(console, table, choice.intervals)
+            print_table(console, table, options.intervals)
     _print_legend(console, [table for tables in drawn.values() for table in tables])
 
 
-def _chosen(reports: Path, names: Sequence[str]) -> tuple[pd.DataFrame | None, dict[str, str], list[str]]:
-    """The frame of this folder, and which of NAMES are revisions, NAME -> commit, and which benchmarks."""
+def _split_names(reports: Path, names: Sequence[str]) -> tuple[pd.DataFrame | None, dict[str, str], list[str]]:
+    """Return this folder's frame, and which of NAMES are revisions (NAME -> commit) and which are benchmarks."""
     path = reports / "comparison.csv"
-    frame = _read(path, [*EVALUATION_KEYS, *METRICS]) if path.exists() or not names else None
-    here = [] if frame is None else list(frame["benchmark"].unique())
+    frame = _read_table(path, [*EVALUATION_KEYS, *METRICS]) if path.exists() or not names else None
+    benchmark_names = [] if frame is None else list(frame["benchmark"].unique())
     revisions, benchmarks = {}, []
     for name in names:
-        if name in here:
+        if name in benchmark_names:
             benchmarks.append(name)
-        elif commit := resolve(name):
+        elif commit := resolve_commit(name):
             revisions[name] = commit
         else:
             raise ValueError(
-                f"{path} has no benchmark {name}, and git has no experiment of that name{suggestion(name, [*here, *experiments()])}"
+                f"{path} has no benchmark {name}, and git has no experiment of that name"
+                f"{suggestion(name, [*benchmark_names, *experiment_commits()])}"
             )
     return frame, revisions, benchmarks
 
 
-def _columns(choice: Choice) -> list[Column]:
-    for name in (*choice.metrics, choice.sort):
-        _known("metric", [name], BY_METRIC, Path("reports/comparison.csv"))
-    return [BY_METRIC[name] for name in choice.metrics] or list(SHOWN)
+def _selected_columns(options: ShowOptions) -> list[Column]:
+    for name in (*options.metrics, options.sort):
+        _check_known("metric", [name], COLUMN_BY_METRIC, Path("reports/comparison.csv"))
+    return [COLUMN_BY_METRIC[name] for name in options.metrics] or list(MAIN_COLUMNS)
 
 
-def _groups(frame: pd.DataFrame, benchmarks: Sequence[str], seeds: Sequence[int]) -> dict[str, pd.DataFrame]:
-    _known("seed", seeds, frame["seed"].unique(), Path("reports/comparison.csv"))
+def _benchmark_groups(frame: pd.DataFrame, benchmarks: Sequence[str], seeds: Sequence[int]) -> dict[str, pd.DataFrame]:
+    _check_known("seed", seeds, frame["seed"].unique(), Path("reports/comparison.csv"))
     frame = frame[frame["seed"].isin(seeds)] if seeds else frame
-    return {name: group for name, group in groups_of(frame, "benchmark") if name in (benchmarks or [name])}
+    return {name: group for name, group in iterate_groups(frame, "benchmark") if name in (benchmarks or [name])}
 
 
-def _intervals(group: pd.DataFrame) -> pd.DataFrame | None:
-    """Those of the file, which has them of single seeds and not of means."""
-    ends = [name for name in map(str, group) if name.endswith(("_low", "_high"))]
-    return group.set_index(["benchmark", "method"])[ends] if group["seed"].nunique() == 1 else None
+def _single_seed_intervals(group: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the intervals in the file, which exist for single seeds but not for means."""
+    interval_columns = [name for name in map(str, group) if name.endswith(("_low", "_high"))]
+    return group.set_index(["benchmark", "method"])[interval_columns] if group["seed"].nunique() == 1 else None
 
 
-def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path)
     except FileNotFoundError:
@@ -191,13 +205,13 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     return frame
 
 
-def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+def _check_columns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     if missing := [column for column in (*EVALUATION_KEYS, *METRICS) if column not in frame]:
         raise ValueError(f"reports/comparison.csv of {name} lacks the column {missing[0]}: another version wrote it")
     return frame
 
 
-def _known(kind: str, chosen: Iterable, known: Iterable, file: Path) -> list:
+def _check_known(kind: str, chosen: Iterable, known: Iterable, file: Path) -> list:
     chosen, known = list(chosen), list(known)
     for name in chosen:
         if name not in known:
@@ -205,29 +219,29 @@ def _known(kind: str, chosen: Iterable, known: Iterable, file: Path) -> list:
     return chosen
 
 
-def _heading(console: Console, name: str, facts: str = "") -> None:
+def _print_heading(console: Console, name: str, facts: str = "") -> None:
     console.print(Text.assemble((name, "bold"), (f": {facts}" if facts else "", "dim")), soft_wrap=not console.is_terminal)
     console.print()
 
 
-def _print_verdicts(console: Console, compared: pd.DataFrame, columns: Sequence[Column]) -> None:
-    """A heading for each metric and score that is compared with, and a line for each verdict below it."""
-    for indent, line in _verdicts(compared, columns):
+def _print_verdicts(console: Console, difference_rows: pd.DataFrame, columns: Sequence[Column]) -> None:
+    """Print a heading per metric and reference, with one line per verdict below it."""
+    for indent, line in _verdict_lines(difference_rows, columns):
         print_lines(console, line, indent=indent)
     console.print()
 
 
-def _verdicts(compared: pd.DataFrame, columns: Sequence[Column]) -> Iterator[tuple[int, Text]]:
+def _verdict_lines(difference_rows: pd.DataFrame, columns: Sequence[Column]) -> Iterator[tuple[int, Text]]:
     for column in columns:
-        own = compared[compared["metric"] == column.key]
-        for other, rows in groups_of(own, "against"):
-            yield 0, Text(f"{column.title} against {display_name(other)}", style="bold")
-            for verdict, methods in by_verdict(rows, column.key).items():
+        metric_rows = difference_rows[difference_rows["metric"] == column.key]
+        for reference, rows in iterate_groups(metric_rows, "against"):
+            yield 0, Text(f"{column.title} against {display_name(reference)}", style="bold")
+            for verdict, methods in methods_by_verdict(rows, column.key).items():
                 style = "green" if verdict == BETTER else ""
-                yield 2, Text.assemble((f"{sentence_of(verdict)}: ", style), ", ".join(map(display_name, methods)))
+                yield 2, Text.assemble((f"{verdict_phrase(verdict)}: ", style), ", ".join(map(display_name, methods)))
 
 
 def _print_legend(console: Console, tables: Sequence[Table]) -> None:
-    """The sentences of all tables, each once."""
+    """Print the legends of all tables, each sentence once."""
     sentences = dict.fromkeys(sentence for table in tables for sentence in table.legend)
     console.print(Text(" ".join(sentences), style="dim"), soft_wrap=not console.is_terminal)

@@ -1,1 +1,1 @@
-"""Scores side by side: tables, differences with significance, costs, and published numbers."""
+"""Comparison of confidence scores: tables, significance of differences, costs, and published results."""

@@ -1,4 +1,4 @@
-"""Lines and groups of a frame with the types that its columns have: pandas' own are those of any frame."""
+"""Iteration over the rows and groups of a data frame, with precise types: pandas' own annotations fit any frame."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -6,17 +6,17 @@ from typing import Any, cast
 import pandas as pd
 
 
-def lines_of(frame: pd.DataFrame) -> Iterator[Any]:
-    """Each line as a named tuple."""
+def iterate_rows(frame: pd.DataFrame) -> Iterator[Any]:
+    """Iterate over the rows as named tuples."""
     return iter(frame.itertuples(index=False))
 
 
-def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Each line as a dictionary."""
+def row_dictionaries(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows as dictionaries."""
     return cast("list[dict[str, Any]]", frame.to_dict("records"))
 
 
-def groups_of(frame: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Text of a column -> the lines that have it, in the order of the frame."""
+def iterate_groups(frame: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Iterate over (value, rows with this value) of a text column, in the order of the frame."""
     for key, group in frame.groupby(column, sort=False):
         yield str(key), group

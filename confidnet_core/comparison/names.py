@@ -1,17 +1,17 @@
-"""What scores are called in tables for readers: the attribute `display_name` of a score's function, in its own file."""
+"""Display names of scores for tables: the attribute `display_name` that a score's function sets in its own file."""
 
 from collections.abc import Iterable
 from functools import cache
 
-from confidnet_core.config.registry import names, said
+from confidnet_core.config.registry import entry_names, literal_attribute
 
 
 def display_names(methods: Iterable[str]) -> dict[str, str]:
-    """METHOD -> its display name; the method itself where it sets none, or is no file of confidnet_core/scores."""
+    """Return METHOD -> its display name; the method's own name where none is set or no file of confidnet_core/scores has it."""
     return {method: display_name(method) for method in methods}
 
 
 @cache
 def display_name(method: str) -> str:
-    """Read without importing the score, since a table in a terminal should not wait for torch."""
-    return str(said("scores", method, "display_name") or method) if method in names("scores") else method
+    """Return the display name of one method, without importing its module: a table in a terminal must not wait for torch."""
+    return str(literal_attribute("scores", method, "display_name") or method) if method in entry_names("scores") else method

@@ -1,4 +1,4 @@
-"""A Table as Markdown, HTML, CSV and JSON."""
+"""Rendering of a Table as Markdown, HTML, CSV and JSON."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,9 +12,9 @@ from markupsafe import Markup, escape
 
 from confidnet_core.comparison.tables import UNDEFINED, Cell, Column, Row, Table
 
-MEANINGS = {"better": "significantly better", "worse": "significantly worse"}  # of a verdict, for those who hover over its sign
+VERDICT_MEANINGS = {"better": "significantly better", "worse": "significantly worse"}  # tooltips of verdict signs
 
-_HTML = """
+_HTML_TEMPLATE = """
 {%- if heading and table.title %}<h{{ heading }}>{{ table.title }}</h{{ heading }}>
 {% endif %}
 {%- for kind, lines in notes %}
@@ -26,8 +26,9 @@ _HTML = """
 {%- endfor %}
 {%- if table.rows %}<div class="scroll" tabindex="0" role="region" aria-label="Table: {{ label }}"><table class="metrics">
 <thead>
-<tr><th scope="col">{{ table.stub }}</th>
-{%- for column in table.columns %}<th scope="col"{% if not column.words %} class="number"{% endif %}>{{ column.heading }}</th>{% endfor -%}
+<tr><th scope="col">{{ table.first_column_title }}</th>
+{%- for column in table.columns -%}
+<th scope="col"{% if not column.is_text %} class="number"{% endif %}>{{ column.heading }}</th>{% endfor -%}
 </tr>
 </thead>
 <tbody>
@@ -35,10 +36,10 @@ _HTML = """
 {%- if table.sortable %}<th scope="row" data-sort="{{ row.label }}">{% else %}<th scope="row">{% endif %}{{ row.label | breakable }}</th>
 {%- for column, cell in zip(table.columns, row.cells) -%}
 <td{% if classes(column, cell) %} class="{{ classes(column, cell) }}"{% endif %}
-{%- if table.sortable %} data-sort="{{ sort_key(column, cell) }}"{% endif %}>{{ cell.number(column) | breakable }}
-{%- if cell.beside() %} {{ cell.beside() }}{% endif %}
-{%- if cell.mark() %} <span class="mark" title="{{ meanings[cell.verdict] }}">{{ cell.mark() }}</span>{% endif %}
-{%- if cell.interval(column) %} <span class="interval">{{ cell.interval(column) }}</span>{% endif %}</td>
+{%- if table.sortable %} data-sort="{{ sort_key(column, cell) }}"{% endif %}>{{ cell.number_text(column) | breakable }}
+{%- if cell.text_beside() %} {{ cell.text_beside() }}{% endif %}
+{%- if cell.verdict_sign() %} <span class="mark" title="{{ meanings[cell.verdict] }}">{{ cell.verdict_sign() }}</span>{% endif %}
+{%- if cell.interval_text(column) %} <span class="interval">{{ cell.interval_text(column) }}</span>{% endif %}</td>
 {%- endfor %}</tr>
 {% endfor %}</tbody>
 </table></div>
@@ -48,60 +49,71 @@ _HTML = """
 
 
 def markdown(table: Table, heading: int | None = 3) -> str:
-    """Aligned for reading as plain text, too. heading: of which level the title is; None leaves it out."""
+    """Render a table as Markdown whose columns are aligned, so that it also reads well as plain text.
+
+    heading: level of the title, 1 to 6; None leaves the title out
+    """
     title = f"{'#' * heading} {table.title}" if heading and table.title else ""
-    lines = [[table.stub, *(column.heading for column in table.columns)]]
-    marks = zip(*map(table.marks, range(len(table.columns))), strict=True)
-    lines += [[row.label, *map(_markdown_cell, row.cells, table.columns, own)] for row, own in zip(table.rows, marks, strict=True)]
-    left = 1 + next((at for at, column in enumerate(table.columns) if not column.words), len(table.columns))
-    drawn = "\n".join(aligned(lines, left)) if table.rows else ""
-    return "\n\n".join(part for part in (title, *table.notes, drawn, " ".join(table.legend)) if part)
+    lines = [[table.first_column_title, *(column.heading for column in table.columns)]]
+    sign_rows = zip(*map(table.verdict_signs, range(len(table.columns))), strict=True)
+    lines += [
+        [row.label, *map(_markdown_cell, row.cells, table.columns, row_signs)] for row, row_signs in zip(table.rows, sign_rows, strict=True)
+    ]
+    text_columns = 1 + next((at for at, column in enumerate(table.columns) if not column.is_text), len(table.columns))
+    body = "\n".join(align_markdown(lines, text_columns)) if table.rows else ""
+    return "\n\n".join(part for part in (title, *table.notes, body, " ".join(table.legend)) if part)
 
 
-def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
-    """Header and rows as the lines of a Markdown table, the first LEFT columns to the left, the others to the right."""
+def align_markdown(rows: Sequence[Sequence[str]], left_columns: int = 1) -> list[str]:
+    """Return the lines of a Markdown table from its header and rows, the first LEFT_COLUMNS aligned left, the others right."""
     rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    pads = [str.ljust] * left + [str.rjust] * (len(widths) - left)
+    pads = [str.ljust] * left_columns + [str.rjust] * (len(widths) - left_columns)
     cells = [[pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)] for row in rows]
-    rule = [*("-" * width for width in widths[:left]), *("-" * (width - 1) + ":" for width in widths[left:])]
+    rule = [*("-" * width for width in widths[:left_columns]), *("-" * (width - 1) + ":" for width in widths[left_columns:])]
     return ["| " + " | ".join(line) + " |" for line in (cells[0], rule, *cells[1:])]
 
 
 def html(table: Table, heading: int | None = 3, label: str | None = None) -> Markup:
-    """A table that scrolls in a box of its own, with headers that can be read out and, where it can be sorted, data-sort for each cell.
+    """Render a table as HTML that scrolls in its own box, with headers for screen readers and, where rows can be sorted, `data-sort` per
+    cell.
 
-    Nothing in it is a link, a picture or HTML: names from params.yaml and from data sets stay text. heading: the level of its title, None
-    leaves it out; label: what a screen reader calls it, by default the title
+    All text is escaped: names from params.yaml and from data sets cannot add links, images or markup.
+
+    heading: level of the title, None leaves it out; label: name of the table for screen readers, by default its title
     """
     notes = [
         ("list", [line.removeprefix("- ") for line in note.splitlines()]) if note.startswith("- ") else ("text", [note])
         for note in table.notes
     ]
-    return Markup(_template().render(table=table, heading=heading, notes=notes, label=label or table.title or "numbers"))
+    return Markup(_html_template().render(table=table, heading=heading, notes=notes, label=label or table.title or "numbers"))
 
 
 def as_frame(table: Table) -> pd.DataFrame:
-    """KEY, and of each column what it has: KEY, KEY_std, KEY_low, KEY_high, KEY_verdict. The row's name and whether it is an oracle."""
+    """Return a table as a data frame: key, name and oracle of each row, and KEY, KEY_std, KEY_low, KEY_high and KEY_verdict of each
+    column.
+    """
     rows = []
     for row in table.rows:
         rows.append({"method": row.key, "name": row.name, "oracle": row.oracle})
         for column, cell in zip(table.columns, row.cells, strict=True):
-            rows[-1] |= {name: value for name, value in _facts(column, cell).items() if value is not None}
+            rows[-1] |= {name: value for name, value in _cell_columns(column, cell).items() if value is not None}
     return pd.DataFrame(rows)
 
 
 def as_csv(frame: pd.DataFrame) -> str:
-    """FRAME with the digits that mean something: the same on every machine, although the last bits of a sum are not."""
+    """Return a data frame as CSV text with six significant digits, which are equal on all machines although the last bits of a sum are
+    not.
+    """
     return frame.to_csv(index=False, float_format="%.6g")
 
 
 def as_json(tables: Mapping[str, Table]) -> str:
-    """Strict JSON: NAME -> title, columns, rows with their cells by the keys of the columns, notes and legend; undefined is null."""
-    return json.dumps({name: _content(table) for name, table in tables.items()}, indent=2, ensure_ascii=False, allow_nan=False)
+    """Return tables as strict JSON: NAME -> title, columns, rows with cells by column key, notes and legend; undefined values are null."""
+    return json.dumps({name: _table_content(table) for name, table in tables.items()}, indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def _content(table: Table) -> dict[str, Any]:
+def _table_content(table: Table) -> dict[str, Any]:
     columns = [
         {"key": column.key, "title": column.title, "higher_is_better": column.higher_is_better, "scale": column.scale}
         for column in table.columns
@@ -124,38 +136,38 @@ def _cell_content(cell: Cell) -> dict[str, Any]:
     return content | ({"best": True} if cell.best else {}) | ({"verdict": cell.verdict} if cell.verdict else {})
 
 
-def _facts(column: Column, cell: Cell) -> dict[str, float | str | None]:
-    if column.words:
+def _cell_columns(column: Column, cell: Cell) -> dict[str, float | str | None]:
+    if column.is_text:
         return {column.key: cell.text}
     facts: dict[str, float | str | None] = {column.key: cell.value if cell.value is not None else cell.text or None}
     facts |= {f"{column.key}_std": cell.deviation, f"{column.key}_low": cell.low, f"{column.key}_high": cell.high}
     return facts | {f"{column.key}_verdict": cell.verdict}
 
 
-def _markdown_cell(cell: Cell, column: Column, mark: str) -> str:
-    number = f"**{cell.number(column)}**" if cell.best else cell.number(column)
-    return " ".join(part for part in (number, cell.beside(), mark, cell.interval(column)) if part)
+def _markdown_cell(cell: Cell, column: Column, sign: str) -> str:
+    number = f"**{cell.number_text(column)}**" if cell.best else cell.number_text(column)
+    return " ".join(part for part in (number, cell.text_beside(), sign, cell.interval_text(column)) if part)
 
 
-def _classes(column: Column, cell: Cell) -> str:
-    """The classes of a cell, which the page's style gives their looks."""
-    return " ".join(name for name in ("" if column.words else "number", "best" if cell.best else "", cell.verdict or "") if name)
+def _css_classes(column: Column, cell: Cell) -> str:
+    """Return the CSS classes of a table cell."""
+    return " ".join(name for name in ("" if column.is_text else "number", "best" if cell.best else "", cell.verdict or "") if name)
 
 
 def _sort_key(column: Column, cell: Cell) -> str:
-    """A number to sort by, or the text; nothing where it is undefined."""
+    """Return the value to sort a cell by, a number or its text; empty where it is undefined."""
     if cell.value is None:
         return "" if cell.text == UNDEFINED else cell.text
     return "" if np.isnan(cell.value) else f"{cell.value * column.scale:.6g}"
 
 
-def _breakable(text: str) -> Markup:
-    return Markup(escape(text).replace("_", Markup("_<wbr>")))  # long names may break there
+def _with_break_points(text: str) -> Markup:
+    return Markup(escape(text).replace("_", Markup("_<wbr>")))  # allows line breaks in long names
 
 
 @cache
-def _template():
+def _html_template():
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    environment.filters["breakable"] = _breakable
-    environment.globals.update(classes=_classes, sort_key=_sort_key, meanings=MEANINGS, zip=zip)
-    return environment.from_string(_HTML)
+    environment.filters["breakable"] = _with_break_points
+    environment.globals.update(classes=_css_classes, sort_key=_sort_key, meanings=VERDICT_MEANINGS, zip=zip)
+    return environment.from_string(_HTML_TEMPLATE)

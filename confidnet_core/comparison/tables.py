@@ -1,6 +1,6 @@
-"""A table of results, whatever it is drawn as: typed cells below columns, and the sentences that explain them.
+"""Table of results, independent of its output format: typed cells in columns, with notes and a legend.
 
-`rendering` draws it for files and the page, cli/latex.py for a paper, cli/terminal.py for a terminal.
+comparison/rendering.py renders it for files and the report page, cli/latex.py for a paper and cli/terminal.py for a terminal.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,54 +9,57 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 UNDEFINED = "–"  # noqa: RUF001
-BETTER, WORSE, ALIKE = "better", "worse", "no significant difference"
-MARKS = {BETTER: "▲", WORSE: "▼"}  # beside the value of a cell with that verdict
+BETTER, WORSE, NOT_SIGNIFICANT = "better", "worse", "no significant difference"
+VERDICT_SIGNS = {BETTER: "▲", WORSE: "▼"}  # shown beside the value of a cell
 
 
 @dataclass(frozen=True)
 class Column:
-    """One quantity.
+    """A table column that shows one quantity.
 
     key: its name in CSV and JSON; title: its name for readers
-    higher_is_better: None of what has no best value
-    scale: by which values are multiplied for readers: 100 shows a fraction in percent; CSV and JSON have the values as they are
-    form: of the scaled value, as `format` takes it; words: whether its cells are text, which stands to the left
+    higher_is_better: None if no value is best
+    scale: factor applied for readers, as 100 for percent; CSV and JSON keep unscaled values
+    number_format: format specification of the scaled value; is_text: whether cells hold text, which is aligned left
     """
 
     key: str
     title: str
     higher_is_better: bool | None = None
     scale: float = 1
-    form: str = ".2f"
-    words: bool = False
+    number_format: str = ".2f"
+    is_text: bool = False
 
     @property
     def heading(self) -> str:
         return self.title if self.higher_is_better is None else f"{self.title} {'↑' if self.higher_is_better else '↓'}"
 
-    def printed(self, value: float | None, sign: str = "") -> str:
-        """VALUE, which is not scaled yet, as readers see it; UNDEFINED for NaN and None. sign: "+" to show it."""
-        return UNDEFINED if value is None else format_value(self.scale * value, sign, self.form)
+    def format_number(self, value: float | None, sign: str = "") -> str:
+        """Format an unscaled value for readers; UNDEFINED for NaN and None. sign: "+" also shows the sign of positive numbers."""
+        return UNDEFINED if value is None else format_value(self.scale * value, sign, self.number_format)
 
-    def are_best(self, values: Sequence[float], eligible: Sequence[bool] | None = None) -> list[bool]:
-        """Which of VALUES, not scaled yet, are best as printed: of two equal numbers in print, both. NaN and what is not eligible never
-        are, and nothing is in a column without a direction."""
+    def best_mask(self, values: Sequence[float], eligible: Sequence[bool] | None = None) -> list[bool]:
+        """Mark which of the unscaled VALUES are best as printed: values that print alike tie.
+
+        NaN and values that are not eligible are never best, and neither is any value of a column without a direction.
+        """
         if self.higher_is_better is None:
             return [False] * len(values)
         allowed = np.ones(len(values), bool) if eligible is None else np.asarray(eligible, bool)
         scaled = self.scale * np.asarray(values, float)
-        printed = np.array([float(f"{value:{self.form}}") for value in scaled])  # "nan" is NaN again
+        printed = np.array([float(f"{value:{self.number_format}}") for value in scaled])  # float("nan") keeps NaN
         ranked = np.where(allowed, printed if self.higher_is_better else -printed, np.nan)
         return [] if not len(ranked) else (ranked == np.fmax.reduce(ranked)).tolist()
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number with what is known of it, or text; both stand beside each other.
+    """A table cell: a number with its uncertainty and verdict, or text, or both side by side.
 
-    value: NaN where it is undefined, None where there is none to show; not scaled, as deviation, low and high
+    value: NaN if undefined, None if there is no number; unscaled, as are deviation, low and high
     deviation: sample standard deviation over seeds; low, high: ends of the interval
-    best: of its column; verdict: BETTER or WORSE than the reference if that is significant; signed: whether "+" is shown
+    best: whether it is the best of its column
+    verdict: BETTER or WORSE than the reference if the difference is significant; signed: whether "+" is shown
     """
 
     value: float | None = None
@@ -68,32 +71,32 @@ class Cell:
     verdict: str | None = None
     signed: bool = False
 
-    def number(self, column: Column) -> str:
-        """Value and deviation as readers see them; the text where there is no value."""
+    def number_text(self, column: Column) -> str:
+        """Format value and deviation for readers; return the text if there is no value."""
         if self.value is None:
             return self.text
-        deviation = "" if self.deviation is None else f" ± {column.printed(self.deviation)}"
-        return column.printed(self.value, "+" if self.signed else "") + deviation
+        deviation = "" if self.deviation is None else f" ± {column.format_number(self.deviation)}"
+        return column.format_number(self.value, "+" if self.signed else "") + deviation
 
-    def beside(self) -> str:
-        """The text beside a value."""
+    def text_beside(self) -> str:
+        """Return the text that stands beside a value."""
         return "" if self.value is None else self.text
 
-    def mark(self) -> str:
-        """The sign of a verdict; nothing where there is none."""
-        return MARKS.get(self.verdict or "", "")
+    def verdict_sign(self) -> str:
+        """Return the sign of the verdict; empty if there is none."""
+        return VERDICT_SIGNS.get(self.verdict or "", "")
 
-    def interval(self, column: Column) -> str:
-        """ "[46.10, 57.03]", or nothing."""
+    def interval_text(self, column: Column) -> str:
+        """Return the interval, as in "[46.10, 57.03]"; empty if there is none."""
         if self.low is None or self.high is None:
             return ""
         sign = "+" if self.signed else ""
-        return f"[{column.printed(self.low, sign)}, {column.printed(self.high, sign)}]"
+        return f"[{column.format_number(self.low, sign)}, {column.format_number(self.high, sign)}]"
 
 
 @dataclass(frozen=True)
 class Row:
-    """cells: one a column. key: of CSV and JSON; name: for readers; remark: what stands behind the name in brackets."""
+    """A table row. key: its name in CSV and JSON; name: for readers; cells: one per column; remark: shown in brackets after the name."""
 
     key: str
     name: str
@@ -103,51 +106,55 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The name as every rendering for readers shows it: an oracle is called one here and nowhere else."""
+        """The row's name for readers, with "(oracle)" and its remark; the only place that adds "(oracle)"."""
         return " ".join([self.name, *(f"({word})" for word in ("oracle" * self.oracle, self.remark) if word)])
 
 
 @dataclass(frozen=True)
 class Table:
-    """title: its heading; stub: title of the first column, which holds the names of the rows; notes: paragraphs above, several lines that
-    start with "- " are a list; legend: sentences below; sortable: whether a row says something without its neighbours"""
+    """A table with columns and rows.
+
+    title: its heading; first_column_title: heading of the first column, which holds the names of the rows
+    notes: paragraphs above the table, where lines that start with "- " form a list; legend: sentences below it
+    sortable: whether rows may be reordered, which is not so where neighbouring rows belong together
+    """
 
     title: str
     columns: tuple[Column, ...] = ()
     rows: tuple[Row, ...] = ()
-    stub: str = "method"
+    first_column_title: str = "method"
     notes: tuple[str, ...] = ()
     legend: tuple[str, ...] = ()
     sortable: bool = True
 
     def column(self, key: str) -> Column:
-        return self.columns[self._at(key)]
+        return self.columns[self._index(key)]
 
     def cells(self, key: str) -> list[Cell]:
-        """All cells of a column, in the order of the rows."""
-        at = self._at(key)
-        return [row.cells[at] for row in self.rows]
+        """Return all cells of a column, in the order of the rows."""
+        index = self._index(key)
+        return [row.cells[index] for row in self.rows]
 
-    def marks(self, at: int) -> list[str]:
-        """The sign of each cell's verdict in a column, as wide as the widest, so that numbers before it stand in line."""
-        signs = [row.cells[at].mark() for row in self.rows]
+    def verdict_signs(self, index: int) -> list[str]:
+        """Return the verdict sign of each cell in a column, padded to equal width so that the numbers before them stay aligned."""
+        signs = [row.cells[index].verdict_sign() for row in self.rows]
         return [sign.ljust(max(map(len, signs))) for sign in signs]
 
     def sorted_by(self, key: str) -> "Table":
-        """The best value first, undefined ones after all others, an oracle last; equal ones in their order."""
-        at, sign = self._at(key), -1 if self.column(key).higher_is_better else 1
-        values = {row.key: np.nan if (value := row.cells[at].value) is None else sign * value for row in self.rows}
+        """Sort rows by a column: best value first, then undefined values, then oracles; ties keep their order."""
+        index, sign = self._index(key), -1 if self.column(key).higher_is_better else 1
+        values = {row.key: np.nan if (value := row.cells[index].value) is None else sign * value for row in self.rows}
         ordered = sorted(self.rows, key=lambda row: (row.oracle, np.isnan(values[row.key]), np.nan_to_num(values[row.key])))
         return replace(self, rows=tuple(ordered))
 
-    def with_best(self) -> "Table":
-        """The best values of each column marked; an oracle has none."""
+    def with_best_marked(self) -> "Table":
+        """Mark the best values of each column; an oracle is never best."""
         if not self.rows or not self.columns:
             return self
         eligible, marks = [not row.oracle for row in self.rows], []
         for column in self.columns:
             values = [np.nan if cell.value is None else cell.value for cell in self.cells(column.key)]
-            marks.append(column.are_best(values, eligible))
+            marks.append(column.best_mask(values, eligible))
         rows = []
         for row, best in zip(self.rows, zip(*marks, strict=True), strict=True):
             cells = (replace(cell, best=is_best) for cell, is_best in zip(row.cells, best, strict=True))
@@ -159,26 +166,26 @@ class Table:
         return replace(self, rows=tuple(rows))
 
     def with_columns(self, keys: Iterable[str]) -> "Table":
-        """These columns alone, in this order."""
-        indices = [self._at(key) for key in keys]
-        rows = (replace(row, cells=tuple(row.cells[at] for at in indices)) for row in self.rows)
-        return replace(self, columns=tuple(self.columns[at] for at in indices), rows=tuple(rows))
+        """Keep only the columns of these keys, in this order."""
+        indices = [self._index(key) for key in keys]
+        rows = (replace(row, cells=tuple(row.cells[index] for index in indices)) for row in self.rows)
+        return replace(self, columns=tuple(self.columns[index] for index in indices), rows=tuple(rows))
 
-    def _at(self, key: str) -> int:
+    def _index(self, key: str) -> int:
         return [column.key for column in self.columns].index(key)
 
 
-def format_value(value: float, sign: str = "", form: str = ".2f") -> str:
-    """Two decimals, or UNDEFINED for NaN. sign: "+" to show it."""
-    return UNDEFINED if np.isnan(value) else f"{value:{sign}{form}}"
+def format_value(value: float, sign: str = "", number_format: str = ".2f") -> str:
+    """Format a number, by default with two decimals; UNDEFINED for NaN. sign: "+" also shows the sign of positive numbers."""
+    return UNDEFINED if np.isnan(value) else f"{value:{sign}{number_format}}"
 
 
 def format_count(value: float) -> str:
-    """Thousands apart; of a mean over seeds that is no whole number, one decimal."""
+    """Format a count with thousands separators; a mean over seeds that is not a whole number has one decimal."""
     return f"{value:,.1f}".removesuffix(".0")
 
 
-def joined(names: Iterable[str]) -> str:
-    """ "MCP", "MCP and Entropy", "MCP, Entropy and Margin" """
+def join_names(names: Iterable[str]) -> str:
+    """Join names as in "MCP", "MCP and Entropy" or "MCP, Entropy and Margin"."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last

@@ -1,1 +1,1 @@
-"""params.yaml as types, and the names that it may use: no image and no network is touched here."""
+"""Configuration: params.yaml as typed models, and the registry of the data sets, models and scores that it may name."""

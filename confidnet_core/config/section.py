@@ -1,7 +1,7 @@
 """Sections of params.yaml as pydantic models, whose errors are one line each: key, value, and what was expected.
 
-Frozen, strict (no text for a number, no boolean for a whole number; a whole number will do for a float), without unknown keys, NaN or
-infinity. A key is written with those above it: "benchmarks.digits.baseline.epochs".
+Sections are frozen and strict: no text for a number, no boolean for a whole number (a whole number may stand for a float), no unknown keys,
+no NaN or infinity. Keys in messages are written with those above them, as "benchmarks.digits.baseline.epochs".
 """
 
 import re
@@ -16,155 +16,167 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from confidnet_core.config.registry import suggestion
 
-TOP = "the top level"
-REFUSED = "refused"  # type of the errors whose message is complete
-UNKNOWN_KEY = ("extra_forbidden", "invalid_key")  # pydantic's types of errors
-BOUNDS = {"greater_than_equal": "at least {ge}", "greater_than": "above {gt}", "less_than_equal": "at most {le}", "less_than": "below {lt}"}
-LENGTHS = ("too_short", "too_long", "string_too_short")
-MAX_LENGTH = 300  # characters of a value in a message
+TOP_LEVEL = "the top level"
+OWN_ERROR_TYPE = "refused"  # type of errors whose message needs no rewording
+UNKNOWN_KEY_ERROR_TYPES = ("extra_forbidden", "invalid_key")  # as pydantic names them
+BOUND_MESSAGES = {
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "above {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "below {lt}",
+}
+LENGTH_ERROR_TYPES = ("too_short", "too_long", "string_too_short")
+MAX_VALUE_LENGTH = 300  # characters
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def refused(key: str, problem: str) -> PydanticCustomError:
-    """The error that a validator raises. key: below the validated value, "" for the value itself; problem: the rest of the sentence."""
-    return PydanticCustomError(REFUSED, "{subject} {problem}", {"subject": key or TOP, "key": key, "problem": problem})
+def validation_error(key: str, problem: str) -> PydanticCustomError:
+    """Return the error that a validator raises, with a complete message.
+
+    key: below the validated value, "" for the value itself; problem: the rest of the sentence
+    """
+    return PydanticCustomError(OWN_ERROR_TYPE, "{subject} {problem}", {"subject": key or TOP_LEVEL, "key": key, "problem": problem})
 
 
-def require(key: str, value: Any, holds: bool, expected: str) -> None:
-    """Raise `refused` for KEY and its VALUE unless the rule holds."""
-    if not holds:
-        raise refused(key, f"is {format_value(value)}; expected {expected}")
+def require(key: str, value: Any, is_valid: bool, expected: str) -> None:
+    """Raise `validation_error` for KEY and its VALUE unless IS_VALID."""
+    if not is_valid:
+        raise validation_error(key, f"is {shortened_repr(value)}; expected {expected}")
 
 
 class Section(BaseModel):
-    """A mapping with known keys. None (an empty YAML value) counts as an empty one."""
+    """A mapping with known keys. None (an empty YAML value) counts as an empty mapping."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
     @model_validator(mode="wrap")
     @classmethod
-    def _in_words(cls, raw: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _raise_one_line_error(cls, raw: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         try:
             return handler({} if raw is None else raw)
         except ValidationError as error:
-            problems = sorted(error.errors(), key=_rank)
-            raise _refusal(cls, raw or {}, problems) from None
+            problems = sorted(error.errors(), key=_error_priority)
+            raise _one_line_error(cls, raw or {}, problems) from None
 
 
-def checked(kind: type[Model], raw: Any, prefix: str = "") -> Model:
-    """The model from a mapping. ValueError in one line, whose key begins with PREFIX."""
+def validate_section(model: type[Model], raw: Any, prefix: str = "") -> Model:
+    """Validate a mapping as a section of this model. ValueError in one line, whose key begins with PREFIX."""
     try:
-        return kind.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
-        raise first_refusal(error, prefix) from None
+        raise first_error(error, prefix) from None
 
 
-def first_refusal(error: ValidationError, prefix: str = "") -> PydanticCustomError:
-    """The first error of a section, with PREFIX before its key."""
+def first_error(error: ValidationError, prefix: str = "") -> PydanticCustomError:
+    """Return the first error of a section, with PREFIX before its key."""
     first = error.errors()[0]
     context = first.get("ctx", {})
-    return refused(_joined(prefix, *first["loc"], context["key"]), context["problem"])
+    return validation_error(_dotted_key(prefix, *first["loc"], context["key"]), context["problem"])
 
 
-def mapping(key: str, value: Any) -> dict[str, Any]:
-    """The value of KEY as a mapping; None (an empty YAML value) counts as an empty one. ValueError for anything else."""
+def require_mapping(key: str, value: Any) -> dict[str, Any]:
+    """Return the value of KEY as a mapping; None (an empty YAML value) counts as an empty one. ValueError for anything else."""
     require(key, value, value is None or isinstance(value, dict), "keys and values")
     return value or {}
 
 
-def named(key: str, value: Any) -> dict[str, Any]:
-    """The value of KEY as a mapping of names to entries. ValueError where it is empty or a name means something to DVC or MLflow."""
-    entries = mapping(key, value)
+def require_named_entries(key: str, value: Any) -> dict[str, Any]:
+    """Return the value of KEY as a mapping of names to entries. ValueError if it is empty or a name has a meaning for DVC or MLflow."""
+    entries = require_mapping(key, value)
     if not entries:
-        raise refused(key, "is empty; expected at least one entry")
+        raise validation_error(key, "is empty; expected at least one entry")
     for name in entries:
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):  # DVC and MLflow read @ and . as their own
-            raise refused(key, f"has the name {name!r}; rename it: text of letters, digits, _ and - only")
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):  # @ and . have a meaning for DVC and MLflow
+            raise validation_error(key, f"has the name {name!r}; rename it: text of letters, digits, _ and - only")
     return entries
 
 
-def format_value(value: Any) -> str:
-    """A value as a message shows it, shortened to MAX_LENGTH."""
+def shortened_repr(value: Any) -> str:
+    """Return the repr of a value for a message, shortened to MAX_VALUE_LENGTH."""
     try:
         text = repr(value)
-    except ValueError:  # Python writes no whole number of more than 4,300 digits
+    except ValueError:  # Python does not print integers of more than 4,300 digits
         return "a number of thousands of digits"
-    return text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}..."
+    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}..."
 
 
-def _rank(error: ErrorDetails) -> int:
-    """An unknown key first: it is often what a missing one was called."""
-    return 0 if error["type"] in UNKNOWN_KEY else 1 if error["type"] == "missing" else 2
+def _error_priority(error: ErrorDetails) -> int:
+    """Rank unknown keys before missing ones, since a misspelt key often explains a missing one."""
+    return 0 if error["type"] in UNKNOWN_KEY_ERROR_TYPES else 1 if error["type"] == "missing" else 2
 
 
-def _refusal(model: type[BaseModel], raw: Any, errors: list[ErrorDetails]) -> PydanticCustomError:
-    """The first of the errors that pydantic reports for RAW, in one line."""
-    kind, location = errors[0]["type"], errors[0]["loc"]
-    if kind == REFUSED:
+def _one_line_error(model: type[BaseModel], raw: Any, errors: list[ErrorDetails]) -> PydanticCustomError:
+    """Return the most important of the errors that pydantic reports for RAW, as one line."""
+    error_type, location = errors[0]["type"], errors[0]["loc"]
+    if error_type == OWN_ERROR_TYPE:
         context = errors[0].get("ctx", {})
-        return refused(_joined(*location, context["key"]), context["problem"])
+        return validation_error(_dotted_key(*location, context["key"]), context["problem"])
     if not location:
-        return refused("", f"is {format_value(raw)}; expected keys and values")
+        return validation_error("", f"is {shortened_repr(raw)}; expected keys and values")
     key, fields = str(location[0]), model.model_fields
-    if kind in UNKNOWN_KEY:
-        return refused("", f"has {key}, which nothing reads{suggestion(key, fields)}")
-    if kind == "missing":
+    if error_type in UNKNOWN_KEY_ERROR_TYPES:
+        return validation_error("", f"has {key}, which nothing reads{suggestion(key, fields)}")
+    if error_type == "missing":
         needed = ", ".join(name for name, field in fields.items() if field.is_required())
-        return refused("", f"lacks {key}; it must hold {needed}")
+        return validation_error("", f"lacks {key}; it must hold {needed}")
     field, value = fields[key], raw[key]
-    limits = (_limit(field, error) for error in errors if error["loc"][:1] == location[:1])
-    expected = next(filter(None, limits), None) or _types(key, field, value)
-    return refused(key, f"is {format_value(value)}; expected {expected}")
+    limits = (_limits_in_words(field, error) for error in errors if error["loc"][:1] == location[:1])
+    expected = next(filter(None, limits), None) or _expected_types(key, field, value)
+    return validation_error(key, f"is {shortened_repr(value)}; expected {expected}")
 
 
-def _limit(field: FieldInfo, error: ErrorDetails) -> str | None:
-    """The limits of the field's values, in the words of its type's description; None for an error that is not about limits."""
-    if error["type"] in LENGTHS:
+def _limits_in_words(field: FieldInfo, error: ErrorDetails) -> str | None:
+    """Describe the allowed range of a field, from its type's description; None for an error that is not about limits."""
+    if error["type"] in LENGTH_ERROR_TYPES:
         return field.description or "at least one entry"
-    if error["type"] not in BOUNDS:
+    if error["type"] not in BOUND_MESSAGES:
         return None
-    text = next(_descriptions(field.annotation), field.description) or BOUNDS[error["type"]].format(**error.get("ctx", {}))
+    text = next(_type_descriptions(field.annotation), field.description) or BOUND_MESSAGES[error["type"]].format(**error.get("ctx", {}))
     return f"{text}, or null" if type(None) in typing.get_args(field.annotation) else text
 
 
-def _descriptions(kind: Any) -> Iterator[str]:
-    """Descriptions in the parts of an annotation. Of a type that narrows another one, its own comes first."""
-    for part in reversed(typing.get_args(kind)):
+def _type_descriptions(annotation: Any) -> Iterator[str]:
+    """Yield the descriptions in an annotation; those of a narrowed type come before those of the type it narrows."""
+    for part in reversed(typing.get_args(annotation)):
         if isinstance(part, FieldInfo):
             if part.description:
                 yield part.description
         else:
-            yield from _descriptions(part)
+            yield from _type_descriptions(part)
 
 
-def _types(key: str, field: FieldInfo, value: Any) -> str:
-    """The types that the field takes; for a single value instead of a list, also how to write the list."""
-    text = _described(field.annotation)
-    lists = [kind for kind in (field.annotation, *map(_plain, typing.get_args(field.annotation))) if typing.get_origin(kind) is tuple]
-    alone = any(type(value) is _plain(typing.get_args(kind)[0]) for kind in lists)
-    return f"{text}; write {key}: [{value}]" if alone else text
+def _expected_types(key: str, field: FieldInfo, value: Any) -> str:
+    """Describe the types that a field accepts; for a single value in place of a list, also how to write the list."""
+    text = _type_in_words(field.annotation)
+    list_types = [
+        kind
+        for kind in (field.annotation, *map(_without_annotation, typing.get_args(field.annotation)))
+        if typing.get_origin(kind) is tuple
+    ]
+    is_single_value = any(type(value) is _without_annotation(typing.get_args(kind)[0]) for kind in list_types)
+    return f"{text}; write {key}: [{value}]" if is_single_value else text
 
 
-def _described(kind: Any) -> str:
-    """An annotation in words."""
-    origin, options = typing.get_origin(kind), typing.get_args(kind)
+def _type_in_words(annotation: Any) -> str:
+    """Describe an annotation in words."""
+    origin, options = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        return _described(options[0])
+        return _type_in_words(options[0])
     if origin in (tuple, list, Sequence):
-        return f"a list of {getattr(_plain(options[0]), '__name__', 'values')}"
-    if origin is dict or kind is dict or (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return f"a list of {getattr(_without_annotation(options[0]), '__name__', 'values')}"
+    if origin is dict or annotation is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
         return "keys and values"
     if origin in (types.UnionType, typing.Union):
-        return " or ".join(dict.fromkeys(map(_described, options)))
+        return " or ".join(dict.fromkeys(map(_type_in_words, options)))
     if origin is Literal:
         return " or ".join(map(str, options))
-    return {type(None): "null", float: "a finite number"}.get(kind) or getattr(kind, "__name__", str(kind))
+    return {type(None): "null", float: "a finite number"}.get(annotation) or getattr(annotation, "__name__", str(annotation))
 
 
-def _plain(kind: Any) -> Any:
-    return typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
+def _without_annotation(annotation: Any) -> Any:
+    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is Annotated else annotation
 
 
-def _joined(*parts: str | int) -> str:
+def _dotted_key(*parts: str | int) -> str:
     return ".".join(str(part) for part in parts if part != "")

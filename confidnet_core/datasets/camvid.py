@@ -13,7 +13,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from PIL import Image
 
-from confidnet_core.config.ranges import Count
+from confidnet_core.config.ranges import PositiveInt
 from confidnet_core.data import SPLITS, Dataset
 from confidnet_core.datasets._images import area_average, check_sizes, parse_listing, read_in_threads, resize_nearest
 from confidnet_core.datasets._raw import download, raw_folder
@@ -36,7 +36,7 @@ class ImageMaskPair:
     mask: Path
 
 
-def camvid(*, height: Count = 360, width: Count = 480, void_as_class: bool = False) -> Dataset:
+def camvid(*, height: PositiveInt = 360, width: PositiveInt = 480, void_as_class: bool = False) -> Dataset:
     """Return images (n, 3, HEIGHT, WIDTH), reduced by area average, and labels (n, HEIGHT, WIDTH), reduced by nearest neighbour.
 
     void_as_class: whether unlabelled pixels are a twelfth class, as in ConfidNet's code; else they are `void`

@@ -3,12 +3,12 @@
 Krizhevsky 2009, "Learning multiple layers of features from tiny images"; www.cs.toronto.edu/~kriz/cifar.html.
 """
 
-from confidnet_core.config.ranges import Count, SplitSeed
+from confidnet_core.config.ranges import PositiveInt, SplitSeed
 from confidnet_core.data import Dataset
 from confidnet_core.datasets._cifar import read_cifar
 
 
-def cifar100(*, val: Count = 5000, split_seed: SplitSeed = 42) -> Dataset:
+def cifar100(*, val: PositiveInt = 5000, split_seed: SplitSeed = 42) -> Dataset:
     """Return images (60000, 3, 32, 32): those of the training files, then those of the test file.
 
     val: the number of training images drawn at random for "val"; with the defaults they are those of ConfidNet's published split

@@ -5,11 +5,11 @@ Alpaydin & Kaynak 1998, UCI "Optical Recognition of Handwritten Digits", its tes
 
 import numpy as np
 
-from confidnet_core.config.ranges import Count, SplitSeed
+from confidnet_core.config.ranges import PositiveInt, SplitSeed
 from confidnet_core.data import Dataset
 
 
-def digits(*, train: Count = 300, val: Count = 597, test: Count = 900, split_seed: SplitSeed = 0) -> Dataset:
+def digits(*, train: PositiveInt = 300, val: PositiveInt = 597, test: PositiveInt = 900, split_seed: SplitSeed = 0) -> Dataset:
     """Return images (1797, 1, 8, 8), whose pixels 0..16 are scaled to 0..255. The splits are consecutive parts of one permutation.
 
     Mean and standard deviation are those of the training images. Raises ValueError for split sizes that sum to more than 1,797.

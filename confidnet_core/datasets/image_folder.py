@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from confidnet_core.config.ranges import Count, PathText, SplitSeed, Validation
+from confidnet_core.config.ranges import PathText, PositiveInt, SplitSeed, ValidationSize
 from confidnet_core.config.registry import suggestion
 from confidnet_core.data import SPLITS, Dataset
 from confidnet_core.datasets._images import (
@@ -30,7 +30,7 @@ MAX_CLASSES = 255  # labels have 8 bits
 
 
 def image_folder(
-    *, folder: PathText, height: Count, width: Count, val: Validation = 0, split_seed: SplitSeed = 42, grey: bool = False
+    *, folder: PathText, height: PositiveInt, width: PositiveInt, val: ValidationSize = 0, split_seed: SplitSeed = 42, grey: bool = False
 ) -> Dataset:
     """Return images (n, 3, HEIGHT, WIDTH), or with 1 channel if `grey`, in the order of splits, classes and names.
 

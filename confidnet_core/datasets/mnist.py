@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from confidnet_core.config.ranges import Count, SplitSeed
+from confidnet_core.config.ranges import PositiveInt, SplitSeed
 from confidnet_core.data import Dataset
 from confidnet_core.datasets._raw import download, draw_split, raw_folder
 
@@ -25,7 +25,7 @@ PUBLISHED_MD5 = {
 CANDIDATE_FOLDERS = ("", "MNIST/raw", "raw", "MNIST")
 
 
-def mnist(*, val: Count = 6000, split_seed: SplitSeed = 42) -> Dataset:
+def mnist(*, val: PositiveInt = 6000, split_seed: SplitSeed = 42) -> Dataset:
     """Return images (70000, 1, 28, 28): those of the training file, then those of the test file.
 
     val: the number of training images drawn at random for "val"; with the defaults they are those of ConfidNet's published split

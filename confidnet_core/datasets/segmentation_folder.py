@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from confidnet_core.config.ranges import Byte, Count, PathText, SplitSeed, Validation
+from confidnet_core.config.ranges import Byte, PathText, PositiveInt, SplitSeed, ValidationSize
 from confidnet_core.data import SPLITS, Dataset
 from confidnet_core.datasets._images import (
     DIGEST_BYTES,
@@ -72,11 +72,11 @@ class Legend:
 def segmentation_folder(
     *,
     folder: PathText,
-    height: Count,
-    width: Count,
+    height: PositiveInt,
+    width: PositiveInt,
     classes: Classes,
     void: Void = None,
-    val: Validation = 0,
+    val: ValidationSize = 0,
     split_seed: SplitSeed = 42,
 ) -> Dataset:
     """Return images (n, 3, HEIGHT, WIDTH), resized by area average, and labels (n, HEIGHT, WIDTH), resized by nearest neighbour.

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from confidnet_core.config.ranges import Count, SplitSeed
+from confidnet_core.config.ranges import PositiveInt, SplitSeed
 from confidnet_core.data import Dataset
 from confidnet_core.datasets._raw import download, draw_split, md5_of, raw_folder
 
@@ -23,7 +23,7 @@ FLAGS_TYPES, SHAPE_TYPES, NAME_TYPES, VALUES_TYPES = {6}, {5, 6}, {1, 16}, {*ran
 COMPLEX_FLAG = 0x800
 
 
-def svhn(*, val: Count = 7325, split_seed: SplitSeed = 42) -> Dataset:
+def svhn(*, val: PositiveInt = 7325, split_seed: SplitSeed = 42) -> Dataset:
     """Return images (99289, 3, 32, 32): those of the training file, then those of the test file.
 
     val: the number of training images drawn at random for "val"; with the defaults they are those of ConfidNet's published split

@@ -7,11 +7,11 @@ import math
 
 from torch import nn
 
-from confidnet_core.config.ranges import Count, Share
+from confidnet_core.config.ranges import FractionBelowOne, PositiveInt
 from confidnet_core.networks.classifier import Classifier, DenseClassifier
 
 
-def mlp(*, classes: int, image_shape: tuple[int, int, int], hidden: Count = 1000, dropout: Share = 0.3) -> Classifier:
+def mlp(*, classes: int, image_shape: tuple[int, int, int], hidden: PositiveInt = 1000, dropout: FractionBelowOne = 0.3) -> Classifier:
     """Build the network. Its features (b, hidden) are the hidden layer after ReLU and dropout."""
     features = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(image_shape), hidden), nn.ReLU(), nn.Dropout(dropout))
     return DenseClassifier(features, nn.Linear(hidden, classes))

@@ -5,7 +5,7 @@ Corbière et al. 2019, arXiv:1910.04851, section 4.1; sizes and dropout as publi
 
 from torch import nn
 
-from confidnet_core.config.ranges import Count, Share, Width
+from confidnet_core.config.ranges import FractionBelowOne, PositiveInt, WidthFactor
 from confidnet_core.networks.classifier import Classifier, DenseClassifier, require_min_size, scale_channels
 
 
@@ -13,10 +13,10 @@ def mnist_convnet(
     *,
     classes: int,
     image_shape: tuple[int, int, int],
-    width: Width = 1.0,
-    feature_dim: Count = 128,
-    conv_dropout: Share = 0.25,
-    dense_dropout: Share = 0.5,
+    width: WidthFactor = 1.0,
+    feature_dim: PositiveInt = 128,
+    conv_dropout: FractionBelowOne = 0.25,
+    dense_dropout: FractionBelowOne = 0.5,
 ) -> Classifier:
     """Build the network. Its features (b, feature_dim) are the first dense layer after ReLU and dropout.
 

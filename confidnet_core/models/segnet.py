@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, max_unpool2d
 
-from confidnet_core.config.ranges import ImageNet, Width
+from confidnet_core.config.ranges import PretrainedWeights, WidthFactor
 from confidnet_core.models._vgg_weights import load_imagenet_encoder
 from confidnet_core.networks.classifier import Classifier, in_float32, require_min_size, scale_channels
 
@@ -24,9 +24,9 @@ def segnet(
     *,
     classes: int,
     image_shape: tuple[int, int, int],
-    width: Width = 1.0,
+    width: WidthFactor = 1.0,
     feature: Literal["dense", "unpooled"] = "dense",
-    pretrained: ImageNet = False,
+    pretrained: PretrainedWeights = False,
     published_logits: bool = False,
 ) -> Classifier:
     """Build the network. Its features (b, 64 * width, h, w) have the resolution of the image.

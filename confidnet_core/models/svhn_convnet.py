@@ -7,12 +7,17 @@ from itertools import pairwise
 
 from torch import nn
 
-from confidnet_core.config.ranges import Count, Share, Width
+from confidnet_core.config.ranges import FractionBelowOne, PositiveInt, WidthFactor
 from confidnet_core.networks.classifier import Classifier, DenseClassifier, require_min_size, scale_channels
 
 
 def svhn_convnet(
-    *, classes: int, image_shape: tuple[int, int, int], width: Width = 1.0, feature_dim: Count = 512, dropout: Share = 0.3
+    *,
+    classes: int,
+    image_shape: tuple[int, int, int],
+    width: WidthFactor = 1.0,
+    feature_dim: PositiveInt = 512,
+    dropout: FractionBelowOne = 0.3,
 ) -> Classifier:
     """Build the network. Its features (b, feature_dim) are the first dense layer after ReLU and dropout.
 

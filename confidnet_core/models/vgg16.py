@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from confidnet_core.config.ranges import Count, ImageNet, Width
+from confidnet_core.config.ranges import PositiveInt, PretrainedWeights, WidthFactor
 from confidnet_core.models._vgg_weights import load_imagenet_encoder
 from confidnet_core.networks.classifier import Classifier, DenseClassifier, scale_channels
 
@@ -26,10 +26,10 @@ def vgg16(
     *,
     classes: int,
     image_shape: tuple[int, int, int],
-    width: Width = 1.0,
-    feature_dim: Count = 512,
+    width: WidthFactor = 1.0,
+    feature_dim: PositiveInt = 512,
     dropout: Annotated[float, Field(ge=0, le=2, description="0 to 2, which multiplies rates of up to 0.5")] = 1.0,
-    pretrained: ImageNet = False,
+    pretrained: PretrainedWeights = False,
 ) -> Classifier:
     """Build the network. Its features (b, feature_dim) are the first dense layer after ReLU and dropout.
 

@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from confidnet_core.config.params import Benchmark, Choice
-from confidnet_core.config.recipes import Confidnet, CorrectedMcpRecipe, Head
-from confidnet_core.config.registry import find
+from confidnet_core.config.params import Benchmark, EntryChoice
+from confidnet_core.config.recipes import ConfidenceHeadRecipe, ConfidnetRecipe, CorrectedMcpRecipe
+from confidnet_core.config.registry import find_entry
 from confidnet_core.data import Dataset
 from confidnet_core.files import atomic_write, read_json, write_json, write_text
 from confidnet_core.networks.classifier import Classifier
@@ -28,12 +28,12 @@ from confidnet_core.networks.inference import classification_metrics
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
-def build_classifier(model: Choice, dataset: Dataset) -> Classifier:
+def build_classifier(model: EntryChoice, dataset: Dataset) -> Classifier:
     """Build the untrained classifier that params.yaml names, for the classes and the image shape of the data set."""
-    return find("models", model.name)(classes=len(dataset.classes), image_shape=dataset.image_shape, **model.settings)
+    return find_entry("models", model.name)(classes=len(dataset.classes), image_shape=dataset.image_shape, **model.settings)
 
 
-def build_confidnet(classifier: Classifier, recipe: Confidnet, dataset: Dataset) -> ConfidNet:
+def build_confidnet(classifier: Classifier, recipe: ConfidnetRecipe, dataset: Dataset) -> ConfidNet:
     """Build ConfidNet with an untrained head on the frozen classifier. ValueError for a kernel if the data is no segmentation."""
     return ConfidNet(classifier, _build_head(classifier.feature_channels, recipe, dataset, "confidnet"), dropout=recipe.dropout)
 
@@ -44,7 +44,7 @@ def build_corrected_mcp(classifier: Classifier, recipe: CorrectedMcpRecipe, data
     return CorrectedMcp(classifier, _build_head(features, recipe, dataset, "corrected_mcp"), dropout=recipe.dropout)
 
 
-def _build_head(features: int, recipe: Head, dataset: Dataset, section: str) -> ConfidenceHead:
+def _build_head(features: int, recipe: ConfidenceHeadRecipe, dataset: Dataset, section: str) -> ConfidenceHead:
     if recipe.kernel and not dataset.is_segmentation:
         raise ValueError(f"{section}.kernel is {recipe.kernel}, but {dataset.source} is no segmentation; remove the key")
     kernel = (recipe.kernel or 3) if dataset.is_segmentation else None
@@ -90,7 +90,7 @@ def load_classifier(folder: Path, benchmark: Benchmark, dataset: Dataset) -> Cla
     if differing:
         raise ValueError(f"{folder} holds another network ({'; '.join(differing)}); `dvc repro` trains the right one")
     settings = {key: value for key, value in benchmark.model.settings.items() if key != "pretrained"}  # the saved weights replace them
-    classifier = build_classifier(Choice(benchmark.model.name, settings), dataset)
+    classifier = build_classifier(EntryChoice(benchmark.model.name, settings), dataset)
     return _load_weights(classifier, classifier, _read_weights(folder), folder)
 
 

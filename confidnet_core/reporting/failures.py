@@ -1,4 +1,4 @@
-"""Where a classifier fails and a score does not see it: class by class, and sample by sample."""
+"""Failures of a classifier that a confidence score misses: by class, and as single samples."""
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -9,55 +9,63 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from confidnet_core.comparison.frames import HEADLINE
+from confidnet_core.comparison.frames import HEADLINE_METRIC
 from confidnet_core.comparison.tables import UNDEFINED, format_value
 from confidnet_core.data import Dataset, labelled
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.metrics import confusion_matrix, failure_metrics
 from confidnet_core.reporting.highlights import best_scores
 
-LONGEST = 96  # pixels of a small picture's longer side
-EXACT = 64  # pixels up to which a picture is kept as it is, without loss
+MAX_PICTURE_SIDE_PX = 96  # of the longer side
+MAX_LOSSLESS_SIDE_PX = 64  # larger pictures are compressed with loss
 
 
 class Sample(NamedTuple):
+    """A test image with its true class, predicted class and confidence, as the report shows it."""
+
     pixels: np.ndarray  # uint8 (h, w, 3), or (h, w) in grey
-    test_index: int  # in the test split
+    test_index: int  # position in the test split, from 0
     truth: str
     predicted: str
     confidence: str
 
     @property
-    def picture(self) -> str:
-        """A small WebP, as a data URI."""
+    def picture_uri(self) -> str:
+        """A small WebP version of the image, as a data URI."""
         image = Image.fromarray(self.pixels)
-        image.thumbnail((LONGEST, LONGEST))
-        return webp(image, lossless=max(image.size) <= EXACT)
+        image.thumbnail((MAX_PICTURE_SIDE_PX, MAX_PICTURE_SIDE_PX))
+        return webp_data_uri(image, lossless=max(image.size) <= MAX_LOSSLESS_SIDE_PX)
 
     @property
-    def facts(self) -> list[str]:
-        """What a reader needs of it, each in a few words."""
+    def caption_lines(self) -> list[str]:
+        """Short facts about the sample for its caption."""
         predicted = [] if self.truth == self.predicted else [f"predicted {self.predicted}"]
         return [f"true {self.truth}", *predicted, f"confidence {self.confidence}", f"test index {self.test_index}"]
 
 
-def shown_methods(stored: StoredResults, against: Sequence[str], frame: pd.DataFrame) -> list[str]:
-    """Two methods of which failures are shown: what others are compared with, and the best of these others. frame: a `comparison_frame`"""
-    reference = [other for other in against if other in stored.methods][:1]
-    others = frame[(frame["benchmark"] == stored.benchmark) & ~frame["oracle"] & ~frame["method"].isin(against)]
-    return [*reference, *best_scores(others)]
+def failure_methods(stored: StoredResults, references: Sequence[str], frame: pd.DataFrame) -> list[str]:
+    """Return the two methods whose failures are shown: the first reference, and the best of all other methods.
+
+    frame: a `comparison_frame`
+    """
+    first_reference = [reference for reference in references if reference in stored.methods][:1]
+    others = frame[(frame["benchmark"] == stored.benchmark) & ~frame["oracle"] & ~frame["method"].isin(references)]
+    return [*first_reference, *best_scores(others)]
 
 
 class Failures(NamedTuple):
-    """Of a classification, what one method fails to see. label: its name for readers"""
+    """The failures of one method on a classification benchmark. label: the method's name for readers"""
 
     label: str
-    errors: list[Sample]  # those with the highest confidence
-    correct: list[Sample]  # correct predictions with the lowest
+    errors: list[Sample]  # with the highest confidence
+    correct: list[Sample]  # correct predictions with the lowest confidence
 
 
-def picked_failures(stored: StoredResults, dataset: Dataset, labels: Mapping[str, str]) -> list[Failures]:
-    """Picked once for the picture sheet and for the page; nothing of a segmentation. labels: METHOD -> its name for readers"""
+def pick_failures(stored: StoredResults, dataset: Dataset, labels: Mapping[str, str]) -> list[Failures]:
+    """Return the failures of each method, for both the picture sheet and the page; none for a segmentation.
+
+    labels: METHOD -> its name for readers
+    """
     if dataset.is_segmentation:
         return []
     return [
@@ -66,80 +74,94 @@ def picked_failures(stored: StoredResults, dataset: Dataset, labels: Mapping[str
     ]
 
 
-def failure_rows(picked: Sequence[Failures]) -> dict[str, list[tuple[np.ndarray, str]]]:
-    """For sheets.picture_sheet: two rows for each method."""
+def failure_pictures(failures: Sequence[Failures]) -> dict[str, list[tuple[np.ndarray, str]]]:
+    """Return HEADING -> pictures with captions for sheets.picture_sheet, two headings per method."""
     rows = {}
-    for label, errors, correct in picked:
-        rows[f"{label}: most confident errors"] = [(sample.pixels, "\n".join(sample.facts)) for sample in errors]
-        rows[f"{label}: least confident correct predictions"] = [(sample.pixels, "\n".join(sample.facts)) for sample in correct]
+    for label, errors, correct in failures:
+        rows[f"{label}: most confident errors"] = [(sample.pixels, "\n".join(sample.caption_lines)) for sample in errors]
+        rows[f"{label}: least confident correct predictions"] = [(sample.pixels, "\n".join(sample.caption_lines)) for sample in correct]
     return rows
 
 
 def most_confident_errors(stored: StoredResults, dataset: Dataset, method: str, count: int = 8) -> list[Sample]:
-    """Of a classification: the errors with the highest confidence, the highest first."""
-    return _samples(stored, dataset, method, count, correct=False)
+    """Return the errors of a classification with the highest confidence, highest first."""
+    return _extreme_samples(stored, dataset, method, count, correct=False)
 
 
 def least_confident_correct(stored: StoredResults, dataset: Dataset, method: str, count: int = 8) -> list[Sample]:
-    """Of a classification: the correct predictions with the lowest confidence, the lowest first."""
-    return _samples(stored, dataset, method, count, correct=True)
+    """Return the correct predictions of a classification with the lowest confidence, lowest first."""
+    return _extreme_samples(stored, dataset, method, count, correct=True)
 
 
-def by_class(stored: StoredResults, dataset: Dataset, methods: Mapping[str, str]) -> list[list[str]]:
-    """A header, then a row for each class that the test split has: its samples, or labelled pixels, its errors, the class that it is
-    confused with most, and HEADLINE of each method within the class. methods: METHOD -> its name for readers"""
+def class_table(stored: StoredResults, dataset: Dataset, labels_by_method: Mapping[str, str]) -> list[list[str]]:
+    """Return a header and one row per class in the test split.
+
+    A row holds the samples or labelled pixels of the class, its errors, the class it is most confused with, and HEADLINE_METRIC of each
+    method within the class. labels_by_method: METHOD -> its name for readers
+    """
     labels = dataset.labels[dataset.splits["test"]]
     predicted = np.asarray(stored.predicted())
     confusion = confusion_matrix(labels, predicted, len(dataset.classes), dataset.void)
-    counted = labelled(labels, dataset.void)
-    labels, correct = labels[counted], (predicted == labels)[counted]
-    numbers = [_within(np.asarray(stored.confidence(method)), correct, labels, len(dataset.classes)) for method in methods]
+    is_labelled = labelled(labels, dataset.void)
+    labels, correct = labels[is_labelled], (predicted == labels)[is_labelled]
+    headline_columns = [
+        _headline_by_class(np.asarray(stored.confidence(method)), correct, labels, len(dataset.classes)) for method in labels_by_method
+    ]
     rows = [["class", "pixels" if dataset.is_segmentation else "samples", "errors", "error rate %", "most confused with"]]
-    rows[0] += [f"{label} {HEADLINE.heading}" for label in methods.values()]
+    rows[0] += [f"{label} {HEADLINE_METRIC.heading}" for label in labels_by_method.values()]
     for index, name in enumerate(dataset.classes):
-        total, wrong = int(confusion[index].sum()), confusion[index].copy()
-        wrong[index] = 0
-        if total:
-            other = f"{dataset.classes[wrong.argmax()]} ({wrong.max():,})" if wrong.any() else UNDEFINED
-            errors = int(wrong.sum())
+        class_count, confusions = int(confusion[index].sum()), confusion[index].copy()
+        confusions[index] = 0
+        if class_count:
+            most_confused = f"{dataset.classes[confusions.argmax()]} ({confusions.max():,})" if confusions.any() else UNDEFINED
+            errors = int(confusions.sum())
             rows.append(
-                [name, f"{total:,}", f"{errors:,}", format_value(100 * errors / total), other, *(column[index] for column in numbers)]
+                [
+                    name,
+                    f"{class_count:,}",
+                    f"{errors:,}",
+                    format_value(100 * errors / class_count),
+                    most_confused,
+                    *(column[index] for column in headline_columns),
+                ]
             )
     return rows
 
 
-def _within(confidence: np.ndarray, correct: np.ndarray, labels: np.ndarray, classes: int) -> list[str]:
+def _headline_by_class(confidence: np.ndarray, correct: np.ndarray, labels: np.ndarray, class_count: int) -> list[str]:
     cells = []
-    for index in range(classes):
-        own = labels == index
-        value = failure_metrics(confidence[own], correct[own])[HEADLINE.key] if own.any() else None
-        cells.append(UNDEFINED if value is None else HEADLINE.printed(value))
+    for index in range(class_count):
+        in_class = labels == index
+        value = failure_metrics(confidence[in_class], correct[in_class])[HEADLINE_METRIC.key] if in_class.any() else None
+        cells.append(UNDEFINED if value is None else HEADLINE_METRIC.format_number(value))
     return cells
 
 
-def _samples(stored: StoredResults, dataset: Dataset, method: str, count: int, correct: bool) -> list[Sample]:
-    index, predicted = dataset.splits["test"], stored.predicted()
-    confidence, wanted = stored.confidence(method), np.flatnonzero((predicted == dataset.labels[index]) == correct)
-    order = np.argsort(confidence[wanted] if correct else -confidence[wanted], kind="stable")[:count]
+def _extreme_samples(stored: StoredResults, dataset: Dataset, method: str, count: int, correct: bool) -> list[Sample]:
+    test_indices, predicted = dataset.splits["test"], stored.predicted()
+    confidence, candidates = stored.confidence(method), np.flatnonzero((predicted == dataset.labels[test_indices]) == correct)
+    order = np.argsort(confidence[candidates] if correct else -confidence[candidates], kind="stable")[:count]
     return [
         Sample(
-            _pixels(dataset.images[index[at]]),
-            int(at),
-            dataset.classes[dataset.labels[index[at]]],
-            dataset.classes[predicted[at]],
-            f"{confidence[at]:.4g}",
+            _displayable_pixels(dataset.images[test_indices[position]]),
+            int(position),
+            dataset.classes[dataset.labels[test_indices[position]]],
+            dataset.classes[predicted[position]],
+            f"{confidence[position]:.4g}",
         )
-        for at in wanted[order]
+        for position in candidates[order]
     ]
 
 
-def _pixels(image: np.ndarray) -> np.ndarray:
-    """Of uint8 (channels, height, width); of channels that are not three, the first in grey."""
+def _displayable_pixels(image: np.ndarray) -> np.ndarray:
+    """Convert uint8 (channels, height, width) to an image (height, width, 3), or to the first channel as grey where channels are not
+    three.
+    """
     return np.moveaxis(image, 0, -1) if len(image) == 3 else image[0]
 
 
-def webp(image: Image.Image, lossless: bool = False) -> str:
-    """A data URI."""
+def webp_data_uri(image: Image.Image, lossless: bool = False) -> str:
+    """Encode an image as a WebP data URI."""
     buffer = BytesIO()
     image.save(buffer, "WEBP", lossless=lossless, quality=80)
     return f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"

@@ -1,53 +1,62 @@
-"""Which scores stand out in the charts of a comparison, and the style that each score has in all of them."""
+"""Which scores are highlighted in the charts of a comparison, and the line style that each score has in all of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from confidnet_core.comparison.frames import HEADLINE
+from confidnet_core.comparison.frames import HEADLINE_METRIC
 from confidnet_core.comparison.names import display_names
-from confidnet_core.config.registry import marks
+from confidnet_core.config.registry import entry_attributes
 from confidnet_core.reporting.palette import ORACLE_COLOUR, PALETTE, Style
 
 
-def report_styles(frame: pd.DataFrame, against: Iterable[str]) -> dict[str, Style]:
-    """The `score_styles` of a `table`."""
+def report_styles(frame: pd.DataFrame, references: Iterable[str]) -> dict[str, Style]:
+    """Return the `score_styles` of a `comparison_frame`."""
     oracle = next(iter(frame["method"][frame["oracle"]]), None)
-    return score_styles(list(dict.fromkeys(frame["method"])), bright_scores(frame, against), oracle)
+    return score_styles(list(dict.fromkeys(frame["method"])), highlighted_scores(frame, references), oracle)
 
 
-def score_styles(methods: Sequence[str], bright: Mapping[str, Sequence[str]], oracle: str | None = None) -> dict[str, Style]:
-    """METHOD -> Style, in the order in which figures list them: those that stand out, then the others, then the oracle, dashed grey.
+def score_styles(methods: Sequence[str], highlighted: Mapping[str, Sequence[str]], oracle: str | None = None) -> dict[str, Style]:
+    """Return METHOD -> Style, in the order of figure legends: highlighted scores, then the others, then the oracle in dashed grey.
 
-    A thirteenth method starts the colours over with another kind of line. bright: of `bright_scores`
+    After twelve methods the colours repeat with another line style. highlighted: from `highlighted_scores`
     """
     names = display_names(methods)
-    first = [method for chosen in zip(*bright.values(), strict=False) for method in chosen]  # the reference of all before the best of any
-    first += [method for chosen in bright.values() for method in chosen]
-    ordinary = [method for method in dict.fromkeys([*first, *methods]) if method != oracle]
+    # The references of all benchmarks come before the best score of any.
+    highlighted_first = [method for chosen in zip(*highlighted.values(), strict=False) for method in chosen]
+    highlighted_first += [method for chosen in highlighted.values() for method in chosen]
+    ordinary = [method for method in dict.fromkeys([*highlighted_first, *methods]) if method != oracle]
     styles = {}
     for index, method in enumerate(ordinary):
         linestyle = ("-", ":", "-.")[index // len(PALETTE) % 3]
-        where = tuple(benchmark for benchmark, chosen in bright.items() if method in chosen)
-        styles[method] = Style(names[method], method, PALETTE[index % len(PALETTE)], linestyle, where)
+        highlighted_in = tuple(benchmark for benchmark, chosen in highlighted.items() if method in chosen)
+        styles[method] = Style(names[method], method, PALETTE[index % len(PALETTE)], linestyle, highlighted_in)
     if oracle is not None and oracle in methods:
-        styles[oracle] = Style(f"{names[oracle]} (oracle)", f"{oracle} (oracle)", ORACLE_COLOUR, "--", tuple(bright))
+        styles[oracle] = Style(f"{names[oracle]} (oracle)", f"{oracle} (oracle)", ORACLE_COLOUR, "--", tuple(highlighted))
     return styles
 
 
-def bright_scores(frame: pd.DataFrame, against: Iterable[str]) -> dict[str, list[str]]:
-    """BENCHMARK -> the scores that stand out in its charts, each once: the first of AGAINST, those whose function has the attribute
-    `highlighted`, and the best by HEADLINE, means over seeds. The oracle is none of them. frame: a `table`"""
+def highlighted_scores(frame: pd.DataFrame, references: Iterable[str]) -> dict[str, list[str]]:
+    """Return BENCHMARK -> the scores highlighted in its charts, each once.
+
+    They are the first of REFERENCES, scores whose function has the attribute `highlighted`, and the best by HEADLINE_METRIC in its mean
+    over seeds. The oracle is never highlighted. frame: a `comparison_frame`
+    """
     chosen = {}
     for benchmark, group in frame[~frame["oracle"]].groupby("benchmark", sort=False):
         methods = list(dict.fromkeys(group["method"]))
-        reference = [method for method in against if method in methods][:1]
-        marked = [method for method, mark in marks("scores", methods, "highlighted").items() if mark]
-        chosen[benchmark] = list(dict.fromkeys([*reference, *marked, *best_scores(group)]))
+        reference = [method for method in references if method in methods][:1]
+        always_highlighted = [
+            method for method, is_highlighted in entry_attributes("scores", methods, "highlighted").items() if is_highlighted
+        ]
+        chosen[benchmark] = list(dict.fromkeys([*reference, *always_highlighted, *best_scores(group)]))
     return chosen
 
 
 def best_scores(group: pd.DataFrame) -> list[str]:
-    """The first of those with the best mean of HEADLINE over seeds; none where it is undefined. group: rows of one benchmark"""
-    means = group.groupby("method", sort=False)[HEADLINE.key].mean()
-    return [str(means.idxmax() if HEADLINE.higher_is_better else means.idxmin())] if means.notna().any() else []
+    """Return the score with the best mean of HEADLINE_METRIC over seeds, the first of equals; an empty list where it is undefined.
+
+    group: rows of one benchmark
+    """
+    means = group.groupby("method", sort=False)[HEADLINE_METRIC.key].mean()
+    return [str(means.idxmax() if HEADLINE_METRIC.higher_is_better else means.idxmin())] if means.notna().any() else []

@@ -1,6 +1,6 @@
-"""The colours of all charts, pictures and `dvc plots`, and how a score looks in them.
+"""Colours of all charts, figures and `dvc plots`, and the style of each score in them.
 
-The colours are Okabe & Ito's colour-blind-safe set, its yellow (too pale for a line) replaced by two of Paul Tol's muted colours, and
+The colours are Okabe & Ito's colour-blind-safe set, with its yellow (too pale for a line) replaced by two of Paul Tol's muted colours, and
 three more. The templates in .dvc/plots repeat them in this order.
 """
 
@@ -13,7 +13,7 @@ PALETTE = (
 ORACLE_COLOUR = "#808080"
 CORRECT_COLOUR, ERROR_COLOUR = PALETTE[0], PALETTE[1]
 VOID_COLOUR = "#D9D9D9"
-DARK: dict[str, str] = dict(
+DARK_COLOURS: dict[str, str] = dict(
     zip(
         (*PALETTE, ORACLE_COLOUR),
         (
@@ -22,16 +22,19 @@ DARK: dict[str, str] = dict(
         ),
         strict=True,
     )
-)  # each colour's counterpart on a dark ground
+)  # colour on a light background -> its counterpart on a dark one
 
 
 @dataclass(frozen=True)
 class Style:
-    """label: the score's name for readers; series: its name in the files of curves; linestyle: one of matplotlib's; bright: the benchmarks
-    in whose charts it stands out"""
+    """The line style of a score.
+
+    label: the score's name for readers; series: its name in the files of curves
+    linestyle: one of matplotlib's; highlighted_in: benchmarks in whose charts the score is highlighted
+    """
 
     label: str
     series: str
     colour: str
     linestyle: str = "-"
-    bright: tuple[str, ...] = ()
+    highlighted_in: tuple[str, ...] = ()

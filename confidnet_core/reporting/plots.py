@@ -1,6 +1,6 @@
-"""Figures from arrays: how well confidences separate correct predictions from errors.
+"""Figures from arrays that show how well confidences separate correct predictions from errors.
 
-Risk-coverage curves: Geifman & El-Yaniv 2017, arXiv:1705.08500. Histograms of both outcomes: Corbière et al. 2019, arXiv:1910.04851.
+Risk-coverage curves follow Geifman & El-Yaniv 2017, arXiv:1705.08500; histograms of both outcomes Corbière et al. 2019, arXiv:1910.04851.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,44 +16,47 @@ from confidnet_core.files import atomic_write
 from confidnet_core.reporting.curves import SHARE_TICKS, outcome_bins
 from confidnet_core.reporting.palette import CORRECT_COLOUR, ERROR_COLOUR, ORACLE_COLOUR, VOID_COLOUR, Style
 
-Pairs = Mapping[str, tuple[np.ndarray, np.ndarray]]  # of a method, two arrays of one length
+ArrayPairs = Mapping[str, tuple[np.ndarray, np.ndarray]]  # METHOD -> two arrays of equal length
 Styles = Mapping[str, Style]
 
-COLUMNS = 4  # histograms side by side
-FADED = 0.35  # opacity of a curve that does not stand out
+HISTOGRAMS_PER_ROW = 4
+FADED_OPACITY = 0.35  # of curves that are not highlighted
 
 
-def risk_coverage(axes: Axes, curves: Pairs, styles: Styles, benchmark: str | None = None) -> None:
-    """Draw METHOD -> (coverage, selective risk), arrays in [0, 1]. benchmark: whose bright scores stand out; None draws all alike
+def draw_risk_coverage(axes: Axes, curves: ArrayPairs, styles: Styles, benchmark: str | None = None) -> None:
+    """Draw METHOD -> (coverage, selective risk), arrays in [0, 1].
 
-    The axis is scaled to the risks at a coverage of 5% and more: below, one error among the most confident few would flatten all the rest.
+    benchmark: its highlighted scores stand out; None draws all scores alike. The axis is scaled to the risks at a coverage of 5 % and more:
+    below, one error among the most confident few would flatten all the rest.
     """
-    _draw(axes, curves, styles, benchmark)
-    shown = [risk[coverage >= 0.05] for coverage, risk in curves.values()]
-    highest = max((float(np.nanmax(risk)) for risk in shown if np.isfinite(risk).any()), default=0.0)
+    _draw_curves(axes, curves, styles, benchmark)
+    visible_risks = [risk[coverage >= 0.05] for coverage, risk in curves.values()]
+    highest = max((float(np.nanmax(risk)) for risk in visible_risks if np.isfinite(risk).any()), default=0.0)
     axes.set(xlim=(0, 1), ylim=(0, 1.05 * highest or 1))
     axes.set(xlabel="coverage: accepted predictions", ylabel="selective risk: errors among accepted")
-    _percent(axes, both=True)
+    _format_as_percent(axes, both=True)
     _add_legend(axes, curves, "upper left")
 
 
-def roc(axes: Axes, curves: Pairs, styles: Styles, benchmark: str | None = None) -> None:
+def draw_roc(axes: Axes, curves: ArrayPairs, styles: Styles, benchmark: str | None = None) -> None:
     """Draw METHOD -> (false positive rate, true positive rate), arrays in [0, 1]; a correct prediction is the positive class."""
     axes.plot([0, 1], [0, 1], color=VOID_COLOUR, linewidth=1, label="_chance")
     axes.axhline(0.95, color=VOID_COLOUR, linewidth=1, label="_95% true positives")
     axes.text(0.995, 0.94, "95%", color=ORACLE_COLOUR, fontsize="small", ha="right", va="top")
-    _draw(axes, curves, styles, benchmark)
+    _draw_curves(axes, curves, styles, benchmark)
     axes.set(xlim=(0, 1), ylim=(0, 1.01))
     axes.set(xlabel="false positive rate: accepted errors", ylabel="true positive rate: accepted correct predictions")
-    _percent(axes, both=True)
+    _format_as_percent(axes, both=True)
     _add_legend(axes, curves, "lower right")
 
 
-def outcome_histogram(axes: Axes, confidence: np.ndarray, correct: np.ndarray, label: str) -> None:
-    """Draw the distributions (n,) of correct predictions and of errors, each summing to 100%, on a square-root axis that shows rare
-    values too."""
-    edges, right, wrong = outcome_bins(confidence, correct)
-    for counts, colour, outcome in ((right, CORRECT_COLOUR, "correct predictions"), (wrong, ERROR_COLOUR, "errors")):
+def draw_outcome_histogram(axes: Axes, confidence: np.ndarray, correct: np.ndarray, label: str) -> None:
+    """Draw the confidence distributions (n,) of correct predictions and of errors, each summing to 100 %, on a square-root axis.
+
+    The square root keeps rare values visible.
+    """
+    edges, correct_counts, error_counts = outcome_bins(confidence, correct)
+    for counts, colour, outcome in ((correct_counts, CORRECT_COLOUR, "correct predictions"), (error_counts, ERROR_COLOUR, "errors")):
         share = counts / max(counts.sum(), 1)
         axes.stairs(share, edges, fill=True, color=colour, alpha=0.35, label=outcome)
         axes.stairs(share, edges, color=colour, linewidth=1.2)
@@ -62,28 +65,30 @@ def outcome_histogram(axes: Axes, confidence: np.ndarray, correct: np.ndarray, l
     axes.yaxis.set_major_locator(FixedLocator(list(SHARE_TICKS)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_locator(MaxNLocator(3))
-    _percent(axes)
+    _format_as_percent(axes)
 
 
-def comparison_figure(risk_coverages: Pairs, rocs: Pairs, outcomes: Pairs, styles: Styles, benchmark: str | None = None) -> Figure:
-    """One benchmark at a glance: both kinds of curves, and METHOD -> (confidence, correct) as one histogram a method."""
-    rows = -(-len(outcomes) // COLUMNS)
+def comparison_figure(
+    risk_coverages: ArrayPairs, rocs: ArrayPairs, outcomes: ArrayPairs, styles: Styles, benchmark: str | None = None
+) -> Figure:
+    """Draw one benchmark: risk-coverage and ROC curves, and one histogram per method from METHOD -> (confidence, correct)."""
+    rows = -(-len(outcomes) // HISTOGRAMS_PER_ROW)
     figure = Figure(figsize=(11, 5.2 + 0.6 + 1.9 * rows), layout="constrained")
-    above, below = cast("np.ndarray", figure.subfigures(2, 1, height_ratios=(5.2, 0.6 + 1.9 * rows)))
-    left, right = above.subplots(1, 2)
-    risk_coverage(left, risk_coverages, styles, benchmark)
-    roc(right, rocs, styles, benchmark)
+    curves_figure, histograms_figure = cast("np.ndarray", figure.subfigures(2, 1, height_ratios=(5.2, 0.6 + 1.9 * rows)))
+    left, right = curves_figure.subplots(1, 2)
+    draw_risk_coverage(left, risk_coverages, styles, benchmark)
+    draw_roc(right, rocs, styles, benchmark)
     for legend in filter(None, (left.get_legend(), right.get_legend())):
         legend.remove()
     lines, names = left.get_legend_handles_labels()
-    above.legend(lines, names, loc="outside upper center", ncols=_legend_columns(names), frameon=False)
+    curves_figure.legend(lines, names, loc="outside upper center", ncols=_legend_columns(names), frameon=False)
     if outcomes:
-        _histograms(below, outcomes, styles)
+        _draw_histograms(histograms_figure, outcomes, styles)
     return figure
 
 
 def target_histogram(target: Mapping) -> Figure:
-    """What a confidence head will regress: the TCP histogram of the training split, as `training_target_summary` gives it, log counts."""
+    """Draw what a confidence head is trained on: the TCP histogram of the training split, of `training_target_summary`, with log counts."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     axes.stairs(target["histogram"]["counts"], target["histogram"]["edges"], fill=True, color=CORRECT_COLOUR)
@@ -92,8 +97,8 @@ def target_histogram(target: Mapping) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path, width: int = 1200) -> None:
-    """Write the figure, WIDTH pixels wide, in the format of PATH's suffix, and empty it. ValueError for a suffix of no image format."""
+def save_figure(figure: Figure, path: Path, width: int = 1200) -> None:
+    """Write the figure, WIDTH pixels wide, in the format of PATH's suffix, and clear it. ValueError for an unknown image format."""
     image_format = Path(path).suffix.lstrip(".")
     if image_format not in figure.canvas.get_supported_filetypes():
         raise ValueError(f"{path}: cannot draw a figure as {image_format or 'a file without suffix'!r}; end the name in .png")
@@ -102,16 +107,18 @@ def save(figure: Figure, path: Path, width: int = 1200) -> None:
     figure.clear()
 
 
-def _draw(axes: Axes, curves: Pairs, styles: Styles, benchmark: str | None) -> None:
-    """In the order of the styles, what stands out above the rest."""
+def _draw_curves(axes: Axes, curves: ArrayPairs, styles: Styles, benchmark: str | None) -> None:
+    """Draw curves in the order of the styles, highlighted ones on top."""
     for method in (method for method in styles if method in curves):
         style = styles[method]
-        stands_out = benchmark is None or benchmark in style.bright
-        looks = {"alpha": 1.0, "linewidth": 1.8, "zorder": 3} if stands_out else {"alpha": FADED, "linewidth": 1.2, "zorder": 2}
-        axes.plot(*curves[method], color=style.colour, linestyle=style.linestyle, label=style.label, **looks)
+        is_highlighted = benchmark is None or benchmark in style.highlighted_in
+        line_style = (
+            {"alpha": 1.0, "linewidth": 1.8, "zorder": 3} if is_highlighted else {"alpha": FADED_OPACITY, "linewidth": 1.2, "zorder": 2}
+        )
+        axes.plot(*curves[method], color=style.colour, linestyle=style.linestyle, label=style.label, **line_style)
 
 
-def _add_legend(axes: Axes, curves: Pairs, corner: Literal["upper left", "upper right", "lower left", "lower right"]) -> None:
+def _add_legend(axes: Axes, curves: ArrayPairs, corner: Literal["upper left", "upper right", "lower left", "lower right"]) -> None:
     if curves:
         axes.legend(loc=corner, fontsize="small", framealpha=0.8)
     else:
@@ -119,11 +126,11 @@ def _add_legend(axes: Axes, curves: Pairs, corner: Literal["upper left", "upper 
 
 
 def _legend_columns(names: Sequence[str]) -> int:
-    """As many as fit side by side, at most five: about 140 letters stand in a line."""
+    """Return how many legend entries fit side by side, at most five: about 140 letters fit in a line."""
     return min(5, 140 // (max(map(len, names), default=0) + 7))
 
 
-def _percent(axes: Axes, both: bool = False) -> None:
+def _format_as_percent(axes: Axes, both: bool = False) -> None:
     for axis in (axes.yaxis, axes.xaxis)[: 1 + both]:
         axis.set_major_formatter(PercentFormatter(1, decimals=None))
     axes.grid(color="#EEEEEE")
@@ -131,13 +138,13 @@ def _percent(axes: Axes, both: bool = False) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _histograms(parent: SubFigure, outcomes: Pairs, styles: Styles) -> None:
-    columns = min(COLUMNS, len(outcomes))
+def _draw_histograms(parent: SubFigure, outcomes: ArrayPairs, styles: Styles) -> None:
+    columns = min(HISTOGRAMS_PER_ROW, len(outcomes))
     grid = parent.subplots(-(-len(outcomes) // columns), columns, squeeze=False, sharey=True)
     for axes in grid.flat[len(outcomes) :]:
         axes.set_axis_off()
     for axes, (method, (confidence, correct)) in zip(grid.flat, outcomes.items(), strict=False):
-        outcome_histogram(axes, confidence, correct, styles[method].label)
+        draw_outcome_histogram(axes, confidence, correct, styles[method].label)
         axes.title.set_color(styles[method].colour)
         axes.set_xlabel("")
     parent.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from confidnet_core.config.ranges import Positive
+from confidnet_core.config.ranges import PositiveFloat
 from confidnet_core.scoring.run import Run
 
 
-def energy(run: Run, temperature: Positive = 1.0) -> np.ndarray:
+def energy(run: Run, temperature: PositiveFloat = 1.0) -> np.ndarray:
     """Return temperature * log(sum of exp(logit / temperature)), any real number, float64 (n,)."""
     return run.map_logits(lambda logits, _: temperature * (logits / temperature).logsumexp(1))
 

@@ -6,12 +6,12 @@ Liu, Lochman & Zach 2023, "GEN: Pushing the limits of softmax-based out-of-distr
 import numpy as np
 from torch import Tensor
 
-from confidnet_core.config.ranges import Count, Proportion
+from confidnet_core.config.ranges import PositiveInt, Proportion
 from confidnet_core.networks.probabilities import log_complements
 from confidnet_core.scoring.run import Run
 
 
-def gen(run: Run, gamma: Proportion = 0.1, classes: Count = 100) -> np.ndarray:
+def gen(run: Run, gamma: Proportion = 0.1, classes: PositiveInt = 100) -> np.ndarray:
     """Return minus the sum of (p (1 - p)) ** gamma over the `classes` largest softmax probabilities p, at most 0, float64 (n,)."""
     return run.map_logits(lambda logits, _: _generalised_entropy(logits.log_softmax(1), gamma, classes).neg())
 

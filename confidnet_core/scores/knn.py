@@ -5,13 +5,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from confidnet_core.config.ranges import Count
+from confidnet_core.config.ranges import PositiveInt
 from confidnet_core.networks.device import to_float64
 from confidnet_core.scores._neighbours import distance_to_neighbour, reference, score_in_chunks
 from confidnet_core.scoring.run import Run
 
 
-def knn(run: Run, neighbour: Count = 1, samples_per_class: Count = 1000) -> np.ndarray:
+def knn(run: Run, neighbour: PositiveInt = 1, samples_per_class: PositiveInt = 1000) -> np.ndarray:
     """Return minus the Euclidean distance between penultimate features scaled to length 1, in [-2, 0], float64 (n,).
 
     neighbour: k, counted from 1. The neighbours may be of any class: above the number of samples of a class, the k-th is of another class,

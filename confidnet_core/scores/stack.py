@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from confidnet_core.config.ranges import Count, Share
+from confidnet_core.config.ranges import FractionBelowOne, PositiveInt
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.device import to_float64
 from confidnet_core.networks.probabilities import max_probability_log_odds
@@ -28,7 +28,7 @@ LOG_ODDS_COLUMNS = (0, 1)  # the columns that are a score by themselves: MCP and
 Regression = tuple[list[float], list[float], list[float], float]  # means and standard deviations of the columns; coefficients; intercept
 
 
-def stack(run: Run, samples_per_class: Count = 1000, shift: Share = 0.04) -> np.ndarray:
+def stack(run: Run, samples_per_class: PositiveInt = 1000, shift: FractionBelowOne = 0.04) -> np.ndarray:
     """Return the log-odds that the prediction is correct, by the regression or, where it is no better, by `tta` or MCP, float64 (n,).
 
     The regression is better if its AUPR-Error on validation data, by cross-validation with FOLDS folds, is higher. A fold holds consecutive

@@ -7,13 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from confidnet_core.config.ranges import Count, Share
+from confidnet_core.config.ranges import FractionBelowOne, PositiveInt
 from confidnet_core.networks.device import to_float64
 from confidnet_core.scores._neighbours import distance_to_neighbour, reference, score_in_chunks
 from confidnet_core.scoring.run import Run
 
 
-def trust_score(run: Run, neighbour: Count = 1, samples_per_class: Count = 1000, alpha: Share = 0.0, k: Count = 10) -> np.ndarray:
+def trust_score(
+    run: Run, neighbour: PositiveInt = 1, samples_per_class: PositiveInt = 1000, alpha: FractionBelowOne = 0.0, k: PositiveInt = 10
+) -> np.ndarray:
     """Return d(nearest other class) / (d(predicted class) + 1e-12), at least 0, float64 (n,).
 
     d is the distance to the `neighbour`-th nearest reference point of a class, in penultimate features.

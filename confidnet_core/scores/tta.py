@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from confidnet_core.config.ranges import Share
+from confidnet_core.config.ranges import FractionBelowOne
 from confidnet_core.scores._views import count_views, mean_log_odds
 from confidnet_core.scoring.run import Run
 
 
-def tta(run: Run, shift: Share = 0.04) -> np.ndarray:
+def tta(run: Run, shift: FractionBelowOne = 0.04) -> np.ndarray:
     """Return the mean log-odds, over the image and its views, of the class predicted for the image: any real number, float64 (n,).
 
     shift: the fraction of the image's height by which views are shifted in four directions, at least one pixel; 0 for no shift

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from confidnet_core import paths
-from confidnet_core.config.registry import marks, suggestion
+from confidnet_core.config.registry import entry_attributes, suggestion
 from confidnet_core.files import atomic_write, write_json
 from confidnet_core.scoring.reads import READABLE, SAMPLES
 
@@ -21,7 +21,7 @@ def declared_inputs(methods: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
     Raises ValueError for a name that is not in READABLE.
     """
-    inputs = {method: tuple(names or ()) for method, names in marks("scores", methods, "reads").items()}
+    inputs = {method: tuple(names or ()) for method, names in entry_attributes("scores", methods, "reads").items()}
     for method, names in inputs.items():
         for name in names:
             if name not in READABLE:

@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from confidnet_core.config.registry import PACKAGE, source_digest
+from confidnet_core.config.registry import PACKAGE_FOLDER, source_digest
 from confidnet_core.files import read_json
 
 SERVED_CODE = (  # files and folders of confidnet_core, without the files of the score and of the model
@@ -42,7 +42,11 @@ def served_digest(folder: Path) -> str:
 
 def _code_digest(facts: dict[str, Any]) -> str:
     """Return the SHA-256 of the code that the model runs, including the names of its files."""
-    files = {file for name in SERVED_CODE for file in ((PACKAGE / name).rglob("*.py") if (PACKAGE / name).is_dir() else [PACKAGE / name])}
-    code = b"".join(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes() for path in sorted(files))
+    files = {
+        file
+        for name in SERVED_CODE
+        for file in ((PACKAGE_FOLDER / name).rglob("*.py") if (PACKAGE_FOLDER / name).is_dir() else [PACKAGE_FOLDER / name])
+    }
+    code = b"".join(path.relative_to(PACKAGE_FOLDER).as_posix().encode() + path.read_bytes() for path in sorted(files))
     entries = [source_digest("scores", facts["method"]), source_digest("models", facts["recipes"]["model"]["name"])]
     return sha256(code + "".join(entries).encode()).hexdigest()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from confidnet_core.tracking.store import in_environment
+from confidnet_core.tracking.store import temporary_environment
 
 DIGEST_TAG = "digest"  # by this tag an existing model is found
 
@@ -69,7 +69,7 @@ def register_version(client: Any, name: str, model: PackedModel, logged: Any) ->
     if existing:
         return existing[0]
     # MLflow's database store looks up the logged model in the store of the environment, even if the client uses another store.
-    with in_environment({"MLFLOW_TRACKING_URI": client.tracking_uri}):
+    with temporary_environment({"MLFLOW_TRACKING_URI": client.tracking_uri}):
         source, run_id = f"models:/{logged.model_id}", logged.source_run_id
         return client.create_model_version(
             name, source, run_id, model.tags, description=model.version_description, model_id=logged.model_id

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
-from confidnet_core.config.registry import PACKAGE
+from confidnet_core.config.registry import PACKAGE_FOLDER
 from confidnet_core.data import load_dataset
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.revision import git, package_versions
@@ -27,7 +27,7 @@ from confidnet_core.serving.identity import served_digest
 from confidnet_core.serving.mlflow_model import DIGEST_TAG, PackedModel, log_model, register_version, version_by_alias
 from confidnet_core.serving.packing import Candidate, add_networks, best_score, example_images, pack
 from confidnet_core.serving.selective_classifier import NotServedError
-from confidnet_core.tracking.store import ServerError, on_server, open_store, project_root, reason
+from confidnet_core.tracking.store import ServerError, failure_reason, open_store, project_root, uses_server
 
 ALIAS = "champion"
 REQUIREMENTS = (
@@ -69,9 +69,9 @@ def register(params: Params, benchmark: str, run_id: str | None = None, champion
     except ValueError:
         raise
     except Exception as error:
-        if not isinstance(error, ServerError) and not on_server():
+        if not isinstance(error, ServerError) and not uses_server():
             raise
-        raise ValueError(f"the MLflow server {reason(error)}") from error
+        raise ValueError(f"the MLflow server {failure_reason(error)}") from error
 
 
 def register_or_warn(params: Params, benchmark: str, run_id: str | None = None) -> None:
@@ -125,7 +125,7 @@ def _packed_model(candidate: Candidate) -> PackedModel:
     return PackedModel(
         files=candidate.folder,
         loader=serving.__name__,
-        code=PACKAGE,
+        code=PACKAGE_FOLDER,
         requirements=[
             f"{name}=={version.partition('+')[0]}" for name, version in package_versions(*REQUIREMENTS).items() if name != "Python"
         ],

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from confidnet_core.config.params import Benchmark, Choice
-from confidnet_core.config.registry import find
-from confidnet_core.config.section import checked
+from confidnet_core.config.params import Benchmark, EntryChoice
+from confidnet_core.config.registry import find_entry
+from confidnet_core.config.section import validate_section
 from confidnet_core.data import Dataset
 from confidnet_core.evaluation.calibrators import Calibrator, fit_calibrator
 from confidnet_core.files import read_json
@@ -132,7 +132,7 @@ class SelectiveClassifier:
         """
         threshold = self.guarantee((params or {}).get("risk"))["threshold"]
         run = self._run_on(self._checked_images(images))
-        confidence = find("scores", self.facts["method"])(run, **self.facts["settings"])
+        confidence = find_entry("scores", self.facts["method"])(run, **self.facts["settings"])
         shape = run.predicted_maps.shape
         accepted = np.zeros(len(confidence), bool) if threshold is None else confidence >= threshold
         outputs = {
@@ -155,7 +155,7 @@ class SelectiveClassifier:
     def _benchmark(self) -> Benchmark:
         """Return the recipes of the benchmark, from its model_dump in model.json."""
         recipes = self.facts["recipes"]
-        return checked(Benchmark, {**recipes, **{name: Choice(**recipes[name]) for name in ("data", "model")}})
+        return validate_section(Benchmark, {**recipes, **{name: EntryChoice(**recipes[name]) for name in ("data", "model")}})
 
     @cached_property
     def _contiguous_classifier(self) -> Classifier:

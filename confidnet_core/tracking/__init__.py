@@ -1,1 +1,1 @@
-"""MLflow: rows of stages and experiments, and the records kept while a server is unreachable."""
+"""MLflow tracking: one row (run) per pipeline stage, and local records of runs while the MLflow server is unreachable."""

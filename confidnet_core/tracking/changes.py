@@ -1,4 +1,6 @@
-"""What differs from the commit that a pipeline runs on: params.yaml and code, in words for the name and the description of its row."""
+"""Differences between the working directory and its git commit, in params.yaml and code, for the name and description of an execution's
+row.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,20 +12,23 @@ from ruamel.yaml.error import YAMLError
 from confidnet_core.files import read_yaml
 from confidnet_core.revision import git
 
-PARAMS = Path("params.yaml")
-CODE = ("confidnet_core", "stages", "dvc.yaml")
-NAMED = 2  # changes that a name lists; more are counted
+PARAMS_FILE = Path("params.yaml")
+CODE_PATHS = ("confidnet_core", "stages", "dvc.yaml")
+MAX_NAMED_CHANGES = 2  # listed in a name; further ones are only counted
 
 
-def settings(benchmark: str, written: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Nested params of a benchmark and of all benchmarks, from the content of a params.yaml, by default the working directory's."""
-    content: Mapping[str, Any] = written if written is not None else (PARAMS.exists() and read_yaml(PARAMS)) or {}
+def benchmark_settings(benchmark: str, params_content: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the nested parameters of one benchmark and those that all benchmarks share.
+
+    params_content: content of a params.yaml; None reads the working directory's
+    """
+    content: Mapping[str, Any] = params_content if params_content is not None else (PARAMS_FILE.exists() and read_yaml(PARAMS_FILE)) or {}
     shared = {name: value for name, value in content.items() if name not in ("run", "benchmarks")}
     return shared | (content.get("benchmarks") or {}).get(benchmark, {})
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} becomes {"a.b": 1}. Lists stay whole, and so does an empty dict."""
+    """Flatten nested mappings: {"a": {"b": 1}} becomes {"a.b": 1}. Lists and empty mappings stay whole."""
     flat = {}
     for key, value in nested.items():
         name = f"{prefix}{key}"
@@ -32,32 +37,34 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def changed_params(benchmark: str) -> dict[str, tuple[Any, Any]]:
-    """PARAM -> its values in the commit and now, None where it is not there; empty without a commit that has a params.yaml."""
-    text = git("show", f"HEAD:./{PARAMS}")
+    """Return PARAM -> (value in the commit, current value), None where it is absent; empty if no commit has a params.yaml."""
+    text = git("show", f"HEAD:./{PARAMS_FILE}")
     try:
         committed = YAML(typ="safe").load(text) if text else None
     except YAMLError:
         committed = None
     if not isinstance(committed, dict):
         return {}
-    before, now = flatten(settings(benchmark, committed)), flatten(settings(benchmark))
-    names = [name for name in {**before, **now} if (name in before, before.get(name)) != (name in now, now.get(name))]
-    return {name: (before.get(name), now.get(name)) for name in names}
+    before, current = flatten(benchmark_settings(benchmark, committed)), flatten(benchmark_settings(benchmark))
+    names = [name for name in {**before, **current} if (name in before, before.get(name)) != (name in current, current.get(name))]
+    return {name: (before.get(name), current.get(name)) for name in names}
 
 
-def short(changes: Mapping[str, tuple[Any, Any]], edited: bool) -> str:
-    """For a name: "baseline.epochs=3, seeds=[0, 1] and 2 more, edited code"; empty without changes."""
-    params = [f"{name} removed" if now is None else f"{name}={now}" for name, (_, now) in changes.items()]
-    listed = ", ".join(params[:NAMED]) + (f" and {len(params) - NAMED} more" if len(params) > NAMED else "")
-    return ", ".join(part for part in (listed, "edited code" if edited else "") if part)
+def changes_for_name(changes: Mapping[str, tuple[Any, Any]], is_code_edited: bool) -> str:
+    """Summarise changes for a name, as in "baseline.epochs=3, seeds=[0, 1] and 2 more, edited code"; empty without changes."""
+    params = [f"{name} removed" if current is None else f"{name}={current}" for name, (_, current) in changes.items()]
+    listed = ", ".join(params[:MAX_NAMED_CHANGES]) + (
+        f" and {len(params) - MAX_NAMED_CHANGES} more" if len(params) > MAX_NAMED_CHANGES else ""
+    )
+    return ", ".join(part for part in (listed, "edited code" if is_code_edited else "") if part)
 
 
-def long(changes: Mapping[str, tuple[Any, Any]], edited: bool) -> str:
-    """For a description in Markdown: all of them, a line each; empty without changes."""
-    lines = [f"- `{name}`: {before} → {now}" for name, (before, now) in changes.items()]
-    return "\n".join([*lines, *(["- code that is not committed"] if edited else [])])
+def changes_as_markdown(changes: Mapping[str, tuple[Any, Any]], is_code_edited: bool) -> str:
+    """List all changes in Markdown for a description, one per line; empty without changes."""
+    lines = [f"- `{name}`: {before} → {current}" for name, (before, current) in changes.items()]
+    return "\n".join([*lines, *(["- code that is not committed"] if is_code_edited else [])])
 
 
 def code_is_edited() -> bool:
-    """Whether code differs from the commit; False without one."""
-    return bool(git("status", "--porcelain", "--", *CODE))
+    """Return whether code differs from the commit; False without a commit."""
+    return bool(git("status", "--porcelain", "--", *CODE_PATHS))

@@ -1,7 +1,8 @@
-"""The DVC process that runs this stage, and whether it will run further ones: the row of an execution is open until the last stage ended.
+"""The DVC process that runs this stage, and whether it will run further stages, since an execution's row stays open until the last one
+ends.
 
-DVC gives a stage DVC_STAGE and nothing of its own process, which is the first ancestor without this variable. A stage started by hand has
-none.
+DVC sets DVC_STAGE for a stage but does not tell it DVC's own process, which is the first ancestor without this variable. A stage that was
+started by hand has no DVC process.
 """
 
 import os
@@ -11,50 +12,52 @@ from typing import Any
 
 import psutil
 
-from confidnet_core.tracking.dvc_outputs import locked, stage_names
+from confidnet_core.tracking.dvc_outputs import locked_outputs, stage_names
 
-LAST = "compare"  # the stage that ends an execution
-ELSEWHERE_BUDGET_S = 24 * 3600.0  # that a process of another machine or container counts as alive without a sign
+LAST_STAGE = "compare"  # the stage that completes an execution
+REMOTE_ALIVE_TIMEOUT_S = 24 * 3600.0  # how long a silent process of another machine or container counts as alive
 
 
 def dvc_process() -> psutil.Process | None:
-    """The DVC process that started this stage; None for one that was started by hand."""
+    """Return the DVC process that started this stage; None for a stage started by hand."""
     if not os.environ.get("DVC_STAGE"):
         return None
     for process in psutil.Process().parents():
         try:
             if "DVC_STAGE" not in process.environ():
                 return process
-        except psutil.Error:  # of another user, or gone: DVC starts a stage with the rights that it has itself
+        except psutil.Error:  # another user's, or gone; DVC starts stages under its own user
             return None
     return None
 
 
-def identity(process: psutil.Process) -> dict[str, Any]:
-    """By which is_alive recognises it, on this machine."""
+def process_identity(process: psutil.Process) -> dict[str, Any]:
+    """Return host, process id and start time, by which `is_alive` recognises the process."""
     return {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()}
 
 
-def is_alive(known: Mapping[str, Any], silent: float) -> bool:
-    """Whether the process of this identity still runs. silent: seconds since a stage of it was seen, which alone tell of another machine
-    or container."""
-    if known["host"] != socket.gethostname():
-        return silent < ELSEWHERE_BUDGET_S
+def is_alive(identity: Mapping[str, Any], silent_s: float) -> bool:
+    """Return whether the process of this identity still runs.
+
+    silent_s: seconds since one of its stages was last seen, which decide for a process on another machine or in another container
+    """
+    if identity["host"] != socket.gethostname():
+        return silent_s < REMOTE_ALIVE_TIMEOUT_S
     try:
-        process = psutil.Process(known["pid"])
-        return process.create_time() == known["started"] and process.status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(identity["pid"])
+        return process.create_time() == identity["started"] and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 
 
-def last_stage_follows(process: psutil.Process, written: Mapping[str, str]) -> bool:
-    """Whether DVC will run LAST after this stage: not where it was asked for other stages, and not where nothing changed by this one.
+def will_run_last_stage(process: psutil.Process, written_md5s: Mapping[str, str]) -> bool:
+    """Return whether DVC will run LAST_STAGE after this stage: not if other stages were requested, nor if this stage changed nothing.
 
-    process: of dvc_process; written: path -> md5 of the outputs that this stage wrote
+    process: from `dvc_process`; written_md5s: PATH -> md5 of the outputs that this stage wrote
     """
     try:
-        words = {word.partition("@")[0] for word in process.cmdline()}
+        argument_names = {word.partition("@")[0] for word in process.cmdline()}
     except psutil.Error:
         return False
-    asked = words & stage_names()
-    return (not asked or LAST in asked) and written != locked(os.environ["DVC_STAGE"])
+    requested_stages = argument_names & stage_names()
+    return (not requested_stages or LAST_STAGE in requested_stages) and written_md5s != locked_outputs(os.environ["DVC_STAGE"])

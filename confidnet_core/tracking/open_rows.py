@@ -1,10 +1,10 @@
-"""Which rows are open, and whose: marker files in .dvc/tmp/mlflow_open/ of the project, by which rows of killed processes are closed.
+"""Marker files of open MLflow rows, in .dvc/tmp/mlflow_open/ of the project, by which the rows of killed processes are found and closed.
 
-ROW.json, ROW.lock   of a stage, locked while its process lives
+ROW.json, ROW.lock   of a stage; the lock is held while its process lives
 ROW.json             of an execution between two of its stages, with the identity of the DVC process that will start the next one
 
-After SIGKILL the lock is free, or the process gone, and the marker still there: the next run of the project, whichever it is, and
-ui.py close that row as killed. Markers are made and looked through under the project's store lock.
+After SIGKILL the lock is free, or the process gone, but the marker remains: the next run in the project, of whichever stage, and
+tracking/ui.py close that row as killed. Markers are written and searched under the project's store lock.
 """
 
 import os
@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from confidnet_core.files import read_json, write_json
 from confidnet_core.tracking.dvc_process import is_alive
 
-FOLDER = ".dvc/tmp/mlflow_open"
+MARKER_FOLDER = ".dvc/tmp/mlflow_open"
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Marker:
     path: Path
 
     def touch(self) -> None:
-        """Note that the process lives: should it be killed, its row ended now or later."""
-        with suppress(OSError):  # .dvc/tmp was removed
+        """Record that the process is alive: if it is killed, its row ends at this time or later."""
+        with suppress(OSError):  # .dvc/tmp was deleted
             os.utime(self.path)
 
     def remove(self) -> None:
@@ -44,18 +44,18 @@ class Marker:
 
 
 @dataclass(frozen=True)
-class Abandoned:
-    """A row whose process is gone; parent_id: that of its execution, None where other stages of it still run."""
+class AbandonedRow:
+    """A row whose process died. parent_id: the row of its execution, None if other stages of it still run."""
 
     marker: Marker
     run_id: str
     parent_id: str | None
-    last_seen: int  # milliseconds
+    last_seen: int  # time in milliseconds
 
 
 @contextmanager
-def marked(root: Path, store: str, run_id: str, parent_id: str | None) -> Iterator[Marker]:
-    """A marker of this process for the row of a stage, for the length of a block."""
+def marked_open(root: Path, store: str, run_id: str, parent_id: str | None) -> Iterator[Marker]:
+    """Keep a marker of this process for a stage's row while the block runs."""
     marker = _marker(root, run_id)
     with FileLock(marker.lock_path, timeout=60):
         write_json(marker.path, {"store": store, "run_id": run_id, "parent_id": parent_id})
@@ -66,17 +66,17 @@ def marked(root: Path, store: str, run_id: str, parent_id: str | None) -> Iterat
 
 
 def mark_execution(root: Path, store: str, experiment_id: str, run_id: str, process: Mapping[str, Any]) -> None:
-    """Leave a marker for the row of an execution whose next stage this DVC process will start."""
-    known = {"store": store, "experiment_id": experiment_id, "run_id": run_id, "parent_id": None, "process": dict(process)}
-    write_json(_marker(root, run_id).path, known)
+    """Write a marker for an execution's row whose next stage this DVC process will start."""
+    content = {"store": store, "experiment_id": experiment_id, "run_id": run_id, "parent_id": None, "process": dict(process)}
+    write_json(_marker(root, run_id).path, content)
 
 
-def execution_of(root: Path, store: str, experiment_id: str, process: Mapping[str, Any]) -> str | None:
-    """The row of the execution whose stages this DVC process starts; None before its first stage ended."""
-    for path in (root / FOLDER).glob("*.json"):
+def find_execution(root: Path, store: str, experiment_id: str, process: Mapping[str, Any]) -> str | None:
+    """Return the row of the execution whose stages this DVC process starts; None before its first stage has ended."""
+    for path in (root / MARKER_FOLDER).glob("*.json"):
         try:
             content = read_json(path)
-        except ValueError:  # removed since
+        except ValueError:  # removed meanwhile
             continue
         if [content.get(key) for key in ("store", "experiment_id", "process")] == [store, experiment_id, process]:
             return content["run_id"]
@@ -88,31 +88,31 @@ def unmark_execution(root: Path, run_id: str) -> None:
 
 
 def is_marked(root: Path, run_id: str) -> bool:
-    """Whether the row of this execution waits for further stages."""
+    """Return whether the row of this execution waits for further stages."""
     return _marker(root, run_id).path.exists()
 
 
-def abandoned(root: Path, store: str) -> list[Abandoned]:
-    """Rows of this store whose process died without closing them."""
-    alive: set[str | None] = set()
-    dead: list[Abandoned] = []
-    for path in (root / FOLDER).glob("*.json"):
+def find_abandoned_rows(root: Path, store: str) -> list[AbandonedRow]:
+    """Return the rows in this store whose process died without closing them."""
+    live_run_ids: set[str | None] = set()
+    dead_rows: list[AbandonedRow] = []
+    for path in (root / MARKER_FOLDER).glob("*.json"):
         try:
             content, last_seen = read_json(path), int(path.stat().st_mtime * 1000)
-        except (ValueError, OSError):  # removed since by its own process
+        except (ValueError, OSError):  # removed meanwhile by its own process
             continue
         marker = Marker(path)
-        silent = max(0.0, time.time() - last_seen / 1000)
-        if is_alive(content["process"], silent) if "process" in content else _is_locked(marker):
-            alive |= {content["parent_id"], content["run_id"]}
+        silent_s = max(0.0, time.time() - last_seen / 1000)
+        if is_alive(content["process"], silent_s) if "process" in content else _is_locked(marker):
+            live_run_ids |= {content["parent_id"], content["run_id"]}
         elif content["store"] == store:
-            dead.append(Abandoned(marker, content["run_id"], content["parent_id"], last_seen))
-    mine = [each for each in dead if each.run_id not in alive]
-    return [replace(each, parent_id=None) if each.parent_id in alive else each for each in mine]
+            dead_rows.append(AbandonedRow(marker, content["run_id"], content["parent_id"], last_seen))
+    abandoned_rows = [row for row in dead_rows if row.run_id not in live_run_ids]
+    return [replace(row, parent_id=None) if row.parent_id in live_run_ids else row for row in abandoned_rows]
 
 
 def _marker(root: Path, run_id: str) -> Marker:
-    marker = Marker(root / FOLDER / f"{run_id}.json")
+    marker = Marker(root / MARKER_FOLDER / f"{run_id}.json")
     marker.path.parent.mkdir(parents=True, exist_ok=True)
     return marker
 

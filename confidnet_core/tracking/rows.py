@@ -1,13 +1,13 @@
-"""Rows of MLflow's table, a stage's under its execution's: made or found again, and what is logged as plain entries that a file can keep.
+"""Rows of MLflow's table, where a stage's row lies under its execution's: they are found or created, and receive plain entries.
 
-{"params": {...}, "tags": {...}, "metrics": [[name, value, milliseconds, step], ...], "dataset": {...}}     each of them or none
+{"params": {...}, "tags": {...}, "metrics": [[name, value, milliseconds, step], ...], "dataset": {...}}     any of these keys
 {"artifact": PATH, "folder": FOLDER or None}
-{"status": "FINISHED", "time": milliseconds}                         the end of the stage's row and, without "goes_on", of its execution's
-{"to": "parent", ...}                                                                    any but the end, to the row of the execution
-{"experiment": {...}}                                                                    tags of the experiment, as saved views
+{"status": "FINISHED", "time": milliseconds}     ends the stage's row and, without "goes_on", its execution's
+{"to": "parent", ...}                            sends any entry but an end to the row of the execution
+{"experiment": {...}}                            tags of the experiment, such as saved views
 
-An entry that is sent a second time changes nothing: MLflow stores a metric of the same value, time and step once
-(mlflow.store.tracking.sqlalchemy_store), a param and a tag by their names, a data set by name and digest, a file by its path.
+Sending an entry twice changes nothing: MLflow stores a metric of equal value, time and step once (mlflow.store.tracking.sqlalchemy_store),
+parameters and tags by name, a data set by name and digest, and a file by its path.
 """
 
 import json
@@ -17,23 +17,25 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from confidnet_core.tracking.dvc_process import dvc_process, identity
-from confidnet_core.tracking.header import PIPELINE, PROJECT, ROLE
-from confidnet_core.tracking.open_rows import abandoned, execution_of
-from confidnet_core.tracking.store import in_environment, open_store, project_root, store_lock
+from confidnet_core.tracking.dvc_process import dvc_process, process_identity
+from confidnet_core.tracking.header import PIPELINE_TAG, PROJECT_TAG, ROLE_TAG
+from confidnet_core.tracking.open_rows import find_abandoned_rows, find_execution
+from confidnet_core.tracking.store import open_store, project_root, store_lock, temporary_environment
 
-BATCH = 100  # params, tags or metrics that MLflow takes in one call
-RECORD_ID = "record_id"  # the tag by which a row is found whose making was not confirmed, or that was kept before it was made
-QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}  # of a row that ends on a server; the link to its execution's is enough
-PARENT_ID = "mlflow.parentRunId"  # MLflow's own, by which its table folds rows
+MAX_BATCH_SIZE = 100  # limit of MLflow for params, tags or metrics per call
+RECORD_ID_TAG = "record_id"  # finds a row whose creation was not confirmed, or that was recorded locally before
+QUIET_ENVIRONMENT = {
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"
+}  # MLflow prints a link when a row ends; the link to the execution is enough
+PARENT_ID_TAG = "mlflow.parentRunId"  # MLflow's tag for nested rows
 
 
 @dataclass(frozen=True)
-class Row:
-    """The runs of a stage and of its execution; the latter is None where a record of an older version says nothing of it."""
+class TrackedRow:
+    """The MLflow runs of a stage and of its execution; `parent` is None if a record of an older version does not name the execution."""
 
     client: Any
-    run: Any  # mlflow.entities.Run, as found or made
+    run: Any  # mlflow.entities.Run
     parent: Any | None
 
     @property
@@ -45,37 +47,39 @@ class Row:
         return self.parent and self.parent.info.run_id
 
 
-def open_run(header: dict[str, Any], wanted: str | None, record_id: str | None) -> Row:
-    """The row WANTED, if it is live and of the same experiment and params, or a new one; under that of its execution, likewise.
+def open_run(header: dict[str, Any], resume_id: str | None, record_id: str | None) -> TrackedRow:
+    """Return the row RESUME_ID if it is live and has the same experiment and parameters, else a new one; likewise for its execution's row.
 
-    header: as header.py describes it; record_id: a tag of a new row, by which it can be WANTED, too
+    header: see tracking/header.py; record_id: tag of a new row, by which RESUME_ID can also name it
     """
     client, experiment_id = open_store(header["experiment"])
-    parent = _execution(client, experiment_id, header["parent"], header["meant_for"]) if header.get("parent") else None
-    under = {PARENT_ID: parent.info.run_id} if parent else {}
-    if wanted and (run := _live_run(client, experiment_id, wanted, header["params"])):
-        deliver(Row(client, run, None), {"tags": under})
-        return Row(client, run, parent)
-    tags = under | ({RECORD_ID: record_id} if record_id else {})
-    return Row(client, client.create_run(experiment_id, start_time=header["start"], tags=tags, run_name=header["name"]), parent)
+    parent = _find_or_create_execution(client, experiment_id, header["parent"], header["meant_for"]) if header.get("parent") else None
+    parent_tags = {PARENT_ID_TAG: parent.info.run_id} if parent else {}
+    if resume_id and (run := _resumable_run(client, experiment_id, resume_id, header["params"])):
+        send_entry(TrackedRow(client, run, None), {"tags": parent_tags})
+        return TrackedRow(client, run, parent)
+    tags = parent_tags | ({RECORD_ID_TAG: record_id} if record_id else {})
+    return TrackedRow(client, client.create_run(experiment_id, start_time=header["start"], tags=tags, run_name=header["name"]), parent)
 
 
-def mark_running(row: Row) -> None:
+def mark_running(row: TrackedRow) -> None:
+    """Set the status of the stage's row and of its execution's to RUNNING."""
     for run in (row.run, row.parent):
         if run and run.info.status != "RUNNING":
             row.client.update_run(run.info.run_id, status="RUNNING")
 
 
-def deliver(row: Row, entry: dict[str, Any]) -> None:
+def send_entry(row: TrackedRow, entry: dict[str, Any]) -> None:
+    """Send one entry to MLflow."""
     from mlflow.entities import Metric, Param, RunTag
 
     client, run_id = row.client, row.parent_id if entry.get("to") == "parent" else row.run_id
     if "status" in entry:
-        with in_environment(QUIET) if row.parent else nullcontext():
+        with temporary_environment(QUIET_ENVIRONMENT) if row.parent else nullcontext():
             client.set_terminated(run_id, entry["status"], entry["time"])
         if entry.get("goes_on"):
             return
-        # The execution's row ends with the stage that ended last, whenever a record of an earlier one is sent.
+        # The execution's row ends with the stage that ended last, even if the record of an earlier stage is sent later.
         if row.parent and (client.get_run(row.parent_id).info.end_time or 0) <= entry["time"]:
             client.set_terminated(row.parent_id, entry["status"], entry["time"])
     elif "experiment" in entry:
@@ -90,14 +94,14 @@ def deliver(row: Row, entry: dict[str, Any]) -> None:
             "metrics": [Metric(*each) for each in entry.get("metrics", [])],
         }
         for name, listed in parts.items():
-            for start in range(0, len(listed), BATCH):
-                client.log_batch(run_id, **{name: listed[start : start + BATCH]})
+            for start in range(0, len(listed), MAX_BATCH_SIZE):
+                client.log_batch(run_id, **{name: listed[start : start + MAX_BATCH_SIZE]})
         if entry.get("dataset"):
-            client.log_inputs(run_id, [_input(**entry["dataset"])])
+            client.log_inputs(run_id, [_dataset_input(**entry["dataset"])])
 
 
-def close_killed(client: Any, run_id: str, milliseconds: int) -> None:
-    """End a row as KILLED, where it still counts as running. No error where the row was deleted since."""
+def close_as_killed(client: Any, run_id: str, milliseconds: int) -> None:
+    """End a row as KILLED if it still counts as running; a row that was deleted meanwhile is ignored."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -107,56 +111,57 @@ def close_killed(client: Any, run_id: str, milliseconds: int) -> None:
             return
         raise
     if run.info.status == "RUNNING" and run.info.lifecycle_stage == "active":
-        with in_environment(QUIET):
+        with temporary_environment(QUIET_ENVIRONMENT):
             client.set_terminated(run_id, "KILLED", milliseconds)
 
 
-def close_abandoned(client: Any, root: Path, store: str, *kept: str | None) -> None:
-    """End as KILLED the rows of this store whose processes died, but for those that are KEPT. The project's store lock must be held."""
-    for each in abandoned(root, store):
-        for run_id in {each.run_id, each.parent_id} - {*kept, None}:
-            close_killed(client, run_id, each.last_seen)
-        each.marker.remove()
+def close_abandoned_rows(client: Any, root: Path, store: str, *kept_ids: str | None) -> None:
+    """End as KILLED the rows of this store whose processes died, except KEPT_IDS. The caller must hold the project's store lock."""
+    for row in find_abandoned_rows(root, store):
+        for run_id in {row.run_id, row.parent_id} - {*kept_ids, None}:
+            close_as_killed(client, run_id, row.last_seen)
+        row.marker.remove()
 
 
-def _execution(client: Any, experiment_id: str, described: dict[str, Any], store: str) -> Any:
-    """The row of the DVC process that runs this stage, else that of these tags, if its params are not others, or a new one: one for all
-    stages of an execution, side by side or not, and whatever is committed meanwhile.
+def _find_or_create_execution(client: Any, experiment_id: str, description: dict[str, Any], store: str) -> Any:
+    """Return the execution's row, shared by all its stages even if they run in parallel or something is committed meanwhile.
+
+    It is the row of the DVC process that runs this stage, else one with the same tags and no other parameters, else a new one.
     """
-    tags = described["tags"]
-    wanted = " and ".join(f"tags.{key} = {_quoted(tags[key])}" for key in (ROLE, PIPELINE, PROJECT))
+    tags = description["tags"]
+    search_filter = " and ".join(f"tags.{key} = {_quote(tags[key])}" for key in (ROLE_TAG, PIPELINE_TAG, PROJECT_TAG))
     with store_lock(project_root()):
-        rows = client.search_runs([experiment_id], wanted, order_by=["attributes.start_time DESC"])
-        run = _under_way(client, experiment_id, described, store)
-        run = run or next((row for row in rows if row.data.params.items() <= described["params"].items()), None)
+        rows = client.search_runs([experiment_id], search_filter, order_by=["attributes.start_time DESC"])
+        run = _running_execution(client, experiment_id, description, store)
+        run = run or next((row for row in rows if row.data.params.items() <= description["params"].items()), None)
         if run is None:
-            name = _free_name(client, experiment_id, described["name"])
-            run = client.create_run(experiment_id, start_time=described["start"], tags=tags, run_name=name)
+            name = _unused_name(client, experiment_id, description["name"])
+            run = client.create_run(experiment_id, start_time=description["start"], tags=tags, run_name=name)
     has_dataset = run.inputs and run.inputs.dataset_inputs
-    missing = {"params": {key: value for key, value in described["params"].items() if key not in run.data.params}}
-    deliver(Row(client, run, None), missing | ({} if has_dataset else {"dataset": described["dataset"]}))
+    missing = {"params": {key: value for key, value in description["params"].items() if key not in run.data.params}}
+    send_entry(TrackedRow(client, run, None), missing | ({} if has_dataset else {"dataset": description["dataset"]}))
     return run
 
 
-def _under_way(client: Any, experiment_id: str, described: dict[str, Any], store: str) -> Any | None:
-    """The row that earlier stages of the same `dvc repro` lie under. An experiment of DVC's is known by its name."""
-    process = dvc_process() if described["tags"][PIPELINE].startswith("repro/") else None
-    run_id = process and execution_of(project_root(), store, experiment_id, identity(process))
-    return run_id and _live_run(client, experiment_id, run_id, described["params"])
+def _running_execution(client: Any, experiment_id: str, description: dict[str, Any], store: str) -> Any | None:
+    """Return the row of earlier stages of the same `dvc repro`; DVC experiments are found by name instead."""
+    process = dvc_process() if description["tags"][PIPELINE_TAG].startswith("repro/") else None
+    run_id = process and find_execution(project_root(), store, experiment_id, process_identity(process))
+    return run_id and _resumable_run(client, experiment_id, run_id, description["params"])
 
 
-def _free_name(client: Any, experiment_id: str, name: str) -> str:
-    """The name of a new execution, with a number after it where it is taken."""
-    taken = {row.info.run_name for row in client.search_runs([experiment_id], f"tags.{ROLE} = 'pipeline'", max_results=5000)}
-    return next(each for each in chain([name], (f"{name} ({number})" for number in count(2))) if each not in taken)
+def _unused_name(client: Any, experiment_id: str, name: str) -> str:
+    """Return a name for a new execution, with a number appended if it is in use."""
+    used_names = {row.info.run_name for row in client.search_runs([experiment_id], f"tags.{ROLE_TAG} = 'pipeline'", max_results=5000)}
+    return next(candidate for candidate in chain([name], (f"{name} ({number})" for number in count(2))) if candidate not in used_names)
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return f'"{text}"' if "'" in text else f"'{text}'"
 
 
-def _input(name: str, digest: str, source: str, samples: dict[str, int], context: str) -> Any:
-    """As mlflow.data.meta_dataset and code_dataset_source would make it."""
+def _dataset_input(name: str, digest: str, source: str, samples: dict[str, int], context: str) -> Any:
+    """Build the data set entry as mlflow.data.meta_dataset and code_dataset_source would."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     made_by = json.dumps({"tags": {"mlflow.source.name": "stages/prepare.py", "source": source}})
@@ -164,11 +169,11 @@ def _input(name: str, digest: str, source: str, samples: dict[str, int], context
     return DatasetInput(data, [InputTag("mlflow.data.context", context)])
 
 
-def _live_run(client: Any, experiment_id: str, run_id: str, params: dict[str, str]) -> Any | None:
-    """None where RUN_ID is no live run of this experiment, or has other params, which MLflow never changes."""
+def _resumable_run(client: Any, experiment_id: str, run_id: str, params: dict[str, str]) -> Any | None:
+    """Return the run RUN_ID, or None if it is not a live run of this experiment or has other parameters, which MLflow never changes."""
     from mlflow.exceptions import MlflowException
 
-    tagged = client.search_runs([experiment_id], f"tags.{RECORD_ID} = '{run_id}'")
+    tagged = client.search_runs([experiment_id], f"tags.{RECORD_ID_TAG} = '{run_id}'")
     try:
         run = tagged[0] if tagged else client.get_run(run_id)
     except MlflowException as error:
@@ -177,5 +182,5 @@ def _live_run(client: Any, experiment_id: str, run_id: str, params: dict[str, st
         raise
     if run.info.experiment_id != experiment_id or run.info.lifecycle_stage != "active":
         return None
-    # Fewer params where the run was killed before all of them were stored.
+    # The run has fewer params if it was killed before all were stored.
     return run if run.data.params.items() <= params.items() else None

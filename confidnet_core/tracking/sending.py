@@ -1,7 +1,8 @@
-"""Records of runs go to the MLflow server: each once, also after an interruption, and none is removed before the server has all of it.
+"""Sending of recorded runs to the MLflow server: each is sent once, even after an interruption, and removed only when the server has all
+of it.
 
-The row is made under the record's id as a tag, so that it is found again; entries that it has are counted in the record; and the one
-entry that was under way when the process or the connection broke changes nothing when it comes twice (rows.py).
+The row is created with the record's id as a tag, by which it is found again, and the record counts the entries that the server has. The one
+entry in transit when the process or connection breaks changes nothing if it is sent twice (see tracking/rows.py).
 """
 
 from collections.abc import Iterator
@@ -9,57 +10,59 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confidnet_core.tracking.records import Record, kept
-from confidnet_core.tracking.rows import deliver, open_run
-from confidnet_core.tracking.store import ServerError, reason
+from confidnet_core.tracking.records import Record, list_records
+from confidnet_core.tracking.rows import open_run, send_entry
+from confidnet_core.tracking.store import ServerError, failure_reason
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a record: sent as a row, or left for a reason."""
+class SendOutcome:
+    """The outcome for one record: the row that it was sent to, or the reason why it was not sent."""
 
     record: str
-    header: dict[str, Any]  # with the keys of records.HEADER; empty where it is damaged
+    header: dict[str, Any]  # with records.HEADER_KEYS; empty if damaged
     row: str | None = None
-    entries: int = 0  # that were sent now
-    status: str | None = None  # the row's, where it was sent
-    left: str | None = None
+    entries: int = 0  # number sent by this call
+    status: str | None = None  # of the row, if it was sent
+    failure: str | None = None
 
 
-def send_kept(root: Path) -> Iterator[Outcome]:
-    """All records of a project, one at a time, to the store that MLFLOW_TRACKING_URI names; one that does not open is asked once."""
-    gone = None
-    for record in kept(root):
+def send_records(root: Path) -> Iterator[SendOutcome]:
+    """Send all records of a project, one at a time, to the store in MLFLOW_TRACKING_URI; a store that does not open is tried only once."""
+    server_error = None
+    for record in list_records(root):
         header: dict[str, Any] = {}
         try:
             header = record.header()
-            if gone:
-                raise gone
-            with record.held():
-                if record.exists:  # else another process has sent it since
-                    yield _sent(record, header)
+            if server_error:
+                raise server_error
+            with record.locked():
+                if record.exists:  # otherwise another process has sent it meanwhile
+                    yield _send_record(record, header)
             continue
         except ServerError as error:
-            gone, why = error, f"the server {error}"
-        except ValueError as error:  # a user error, a damaged record, or one in use
-            why = str(error)
+            server_error, failure = error, f"the server {error}"
+        except ValueError as error:  # a user error, or a damaged or locked record
+            failure = str(error)
         except Exception as error:
-            why = f"the server {reason(error)}"
-        yield Outcome(record.folder.name, header, left=why)
+            failure = f"the server {failure_reason(error)}"
+        yield SendOutcome(record.folder.name, header, failure=failure)
 
 
-def _sent(record: Record, header: dict[str, Any]) -> Outcome:
-    """Deliver one record. Whatever MLflow raises, where the server does not take it."""
+def _send_record(record: Record, header: dict[str, Any]) -> SendOutcome:
+    """Send one record. Raises whatever MLflow raises if the server refuses it."""
     entries, last_written = record.entries(), record.last_written()
     row = open_run(header, record.folder.name, record.folder.name)
-    done = record.sent(row.run_id)
-    deliver(row, {key: header.get(key, {}) for key in ("tags", "params", "dataset")})
-    for number, entry in enumerate(entries[done:], start=done + 1):
-        deliver(row, {key: value for key, value in entry.items() if key != "goes_on"})  # no pipeline waits for what is sent later
+    sent_before = record.count_sent(row.run_id)
+    send_entry(row, {key: header.get(key, {}) for key in ("tags", "params", "dataset")})
+    for number, entry in enumerate(entries[sent_before:], start=sent_before + 1):
+        send_entry(
+            row, {key: value for key, value in entry.items() if key != "goes_on"}
+        )  # no execution is still open for what is sent later
         record.mark_sent(row.run_id, number)
     status = entries[-1].get("status") if entries else None
-    if status is None:  # no process holds the record, so its stage was killed; a training that goes on opens the row again
+    if status is None:  # no process holds the record, so its stage was killed; a resumed training reopens the row
         status = "KILLED"
-        deliver(row, {"status": status, "time": last_written})
+        send_entry(row, {"status": status, "time": last_written})
     record.remove()
-    return Outcome(record.folder.name, header, row.run_id, len(entries) - done, status)
+    return SendOutcome(record.folder.name, header, row.run_id, len(entries) - sent_before, status)

@@ -1,10 +1,10 @@
-"""Where MLflow keeps rows and files: one store for the project, a database opened by one process at a time.
+"""The MLflow store: one for the project, with a local database that only one process at a time opens.
 
-StoreError   the user must mend something before any work: a URI that names no store, an experiment that was deleted, and whatever is
-             wrong with a database or a folder, which are the user's own
-ServerError  a server (http, https) is down, slow, or answers with an error such as 403 or 500: no reason to stop any work
+StoreError   the user must fix something before any work: a URI that names no store, a deleted experiment, and any fault of a local database
+             or folder
+ServerError  a server (http, https) is down, slow, or answers with an error such as 403 or 500, which is no reason to stop work
 
-MLflow 3.17 (mlflow.org/docs/latest/self-hosting/architecture/backend-store); SQLAlchemy's rules for sqlite URIs.
+Sources: MLflow 3.17 (mlflow.org/docs/latest/self-hosting/architecture/backend-store); SQLAlchemy's rules for sqlite URIs.
 """
 
 import logging
@@ -21,83 +21,86 @@ from filelock import FileLock
 
 from confidnet_core.tracking.views import experiment_tags
 
-SERVERS = ("http://", "https://")
-DATABASES = ("sqlite:", "postgresql", "mysql", "mssql")
-DEFAULTS = {
-    # A server that stops answering holds a run for 20 s; MLflow's own 7 retries of 120 s each would hold it for minutes.
+SERVER_SCHEMES = ("http://", "https://")
+DATABASE_SCHEMES = ("sqlite:", "postgresql", "mysql", "mssql")
+DEFAULT_ENVIRONMENT = {
+    # A server that stops answering delays a run by 20 s; MLflow's default of 7 retries of 120 s each would delay it by minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
-ARTIFACT_COLUMNS = (  # that hold absolute paths
+ARTIFACT_COLUMNS = (  # (table, column) of the database that hold absolute paths
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"),
     ("model_versions", "storage_location"),
 )
-WHILE_OPENING = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
-Opened = TypeVar("Opened")
+OPENING_ENVIRONMENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+Result = TypeVar("Result")
 
 
 class StoreError(ValueError):
-    """A store that does not open before the user mends something."""
+    """A store that cannot be opened until the user fixes something."""
 
 
 class ServerError(Exception):
-    """A server that does not accept requests for now."""
+    """A server that does not accept requests at present."""
 
 
 def open_store(experiment: str) -> tuple[Any, str]:
-    """A client, and the id of the experiment, which is made if need be. StoreError says what to do, ServerError what the server does."""
-    return _opened(lambda uri, root: _open_experiment(uri, experiment, root))
+    """Return a client and the id of the experiment, which is created if missing. StoreError says what to fix, ServerError how the server
+    fails.
+    """
+    return _open_with(lambda uri, root: _open_experiment(uri, experiment, root))
 
 
 def open_client() -> Any:
-    """A client alone. StoreError and ServerError as from open_store."""
-    return _opened(lambda uri, root: _client(uri))
+    """Return a client only. StoreError and ServerError as from `open_store`."""
+    return _open_with(lambda uri, root: _client(uri))
 
 
-def _opened(opening: Callable[[str, Path], Opened]) -> Opened:
-    """What OPENING gives for the store's URI and the project's root, by one process of the project at a time."""
-    os.environ.pop("MLFLOW_RUN_ID", None)  # left in a shell, it would draw every stage into one run
-    for name, value in DEFAULTS.items():
+def _open_with(open_uri: Callable[[str, Path], Result]) -> Result:
+    """Return the result of OPEN_URI for the store's URI and the project's root, one process of the project at a time."""
+    os.environ.pop("MLFLOW_RUN_ID", None)  # set in a shell, it would merge all stages into one run
+    for name, value in DEFAULT_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it reports each try; one warning is enough
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it reports each retry; one warning is enough
     root = project_root()
     uri = store_uri(root)
     try:
-        with in_environment(WHILE_OPENING), _database_of_its_own(root) if not on_server() else nullcontext():
-            return opening(uri, root)
+        with temporary_environment(OPENING_ENVIRONMENT), _exclusive_database(root) if not uses_server() else nullcontext():
+            return open_uri(uri, root)
     except StoreError:
         raise
     except Exception as error:
-        if on_server():
-            raise ServerError(reason(error)) from None
-        raise StoreError(without_password(f"the MLflow store {uri} does not open: {first_line(error)}. {_remedy(root)}")) from None
+        if uses_server():
+            raise ServerError(failure_reason(error)) from None
+        raise StoreError(without_password(f"the MLflow store {uri} does not open: {first_line(error)}. {_remedy_sentence(root)}")) from None
 
 
 def project_root() -> Path:
-    """The folder that holds the store, also for a stage in one of DVC's temporary copies."""
+    """Return the folder that holds the store, also for a stage in one of DVC's temporary copies."""
     return Path(os.environ.get("DVC_ROOT") or os.getcwd()).resolve()
 
 
-def on_server() -> bool:
-    return os.environ.get("MLFLOW_TRACKING_URI", "").strip().startswith(SERVERS)
+def uses_server() -> bool:
+    """Return whether MLFLOW_TRACKING_URI names a server."""
+    return os.environ.get("MLFLOW_TRACKING_URI", "").strip().startswith(SERVER_SCHEMES)
 
 
 def store_lock(root: Path) -> FileLock:
-    """A lock for what only one process of the project may do at a time."""
+    """Return a lock for work that only one process of the project may do at a time."""
     lock = root / ".dvc" / "tmp" / "mlflow.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(lock, timeout=600)
 
 
 @contextmanager
-def _database_of_its_own(root: Path) -> Iterator[None]:
-    # Two processes that make the database at once ruin it. MLflow places its Default experiment in the working directory.
-    with store_lock(root), chdir(root), _half_made_removed(root / "mlflow.db"), _no_second_folder(root):
+def _exclusive_database(root: Path) -> Iterator[None]:
+    # Two processes that create the database at once corrupt it. MLflow places its Default experiment in the working directory.
+    with store_lock(root), chdir(root), _remove_incomplete_database(root / "mlflow.db"), _remove_escaped_folders(root):
         yield
 
 
@@ -106,35 +109,36 @@ def _open_experiment(uri: str, name: str, root: Path) -> tuple[Any, str]:
 
     client = _client(uri)
     artifacts = (root / "mlruns").as_uri()
-    found, tags = client.get_experiment_by_name(name), experiment_tags(name.rpartition("/")[2])
-    if found is None:
-        # Servers and MLflow's store of plain files have their own place for artifacts; a database would use the working directory.
-        location = artifacts if uri.startswith(DATABASES) else None
+    experiment, tags = client.get_experiment_by_name(name), experiment_tags(name.rpartition("/")[2])
+    if experiment is None:
+        # Servers and MLflow's store of plain files choose where artifacts go; a database would use the working directory.
+        location = artifacts if uri.startswith(DATABASE_SCHEMES) else None
         try:
             return client, client.create_experiment(name, location, tags)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # made since by a stage beside this one, on the same server
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # created meanwhile by a parallel stage on the same server
                 raise
-            found = client.get_experiment_by_name(name)
-    if found.lifecycle_stage != "active":
+            experiment = client.get_experiment_by_name(name)
+    if experiment.lifecycle_stage != "active":
         raise StoreError(
-            f"experiment {name} was deleted; `mlflow experiments restore -x {found.experiment_id}` brings it back, `mlflow gc` removes it"
+            f"experiment {name} was deleted; `mlflow experiments restore -x {experiment.experiment_id}` brings it back, "
+            "`mlflow gc` removes it"
         )
-    if uri == _default_uri(root) and found.artifact_location != artifacts:
-        _follow_move(root / "mlflow.db", found.artifact_location, artifacts)
-    for key in tags.keys() - found.tags.keys():  # of a version that did not write them
-        client.set_experiment_tag(found.experiment_id, key, tags[key])
-    return client, found.experiment_id
+    if uri == _default_uri(root) and experiment.artifact_location != artifacts:
+        _update_artifact_paths(root / "mlflow.db", experiment.artifact_location, artifacts)
+    for key in tags.keys() - experiment.tags.keys():  # an older version did not write these tags
+        client.set_experiment_tag(experiment.experiment_id, key, tags[key])
+    return client, experiment.experiment_id
 
 
 def _client(uri: str) -> Any:
     from mlflow import MlflowClient
 
-    return MlflowClient(uri)  # makes or migrates a database
+    return MlflowClient(uri)  # creates or migrates a database
 
 
-def _follow_move(database: Path, old: str, new: str) -> None:
-    """MLflow keeps absolute paths: after a move of the project, artifacts would go to, and be sought in, the old folder."""
+def _update_artifact_paths(database: Path, old: str, new: str) -> None:
+    """Replace absolute artifact paths after the project was moved: MLflow would otherwise use the old folder."""
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         for table, column in ARTIFACT_COLUMNS:
             where = f"WHERE {column} = ?2 OR substr({column}, 1, length(?2) + 1) = ?2 || '/'"
@@ -142,17 +146,17 @@ def _follow_move(database: Path, old: str, new: str) -> None:
 
 
 def store_uri(root: Path) -> str:
-    """The environment's, with relative paths anchored at ROOT, or the project's own database."""
+    """Return the URI from the environment, with relative paths resolved against ROOT, or that of the project's own database."""
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
     if not uri:
         return _default_uri(root)
     if uri.startswith("sqlite:///"):
         path, _, query = uri.removeprefix("sqlite:///").partition("?")
-        path = path if Path(path).is_absolute() or path == ":memory:" else f"{_escaped(root)}/{path.removeprefix('./')}"
+        path = path if Path(path).is_absolute() or path == ":memory:" else f"{_escape_for_sqlite(root)}/{path.removeprefix('./')}"
         return f"sqlite:///{path}?{query}" if "timeout=" in query else f"sqlite:///{path}?{f'{query}&' if query else ''}timeout=60"
     if re.match(r"[A-Za-z][\w+\-]+:|databricks$", uri) is None or re.match(r"file:[^/]", uri):
         return (root / uri.removeprefix("file:")).resolve().as_uri()
-    if uri.startswith(SERVERS) and not _has_host(uri):
+    if uri.startswith(SERVER_SCHEMES) and not _has_host(uri):
         raise StoreError(f"MLFLOW_TRACKING_URI is {without_password(uri)}; expected the address of a server, as http://127.0.0.1:5000")
     return uri
 
@@ -160,22 +164,22 @@ def store_uri(root: Path) -> str:
 def _has_host(uri: str) -> bool:
     try:
         return bool(urlsplit(uri).hostname) and urlsplit(uri).port != 0
-    except ValueError:  # the port is no number
+    except ValueError:  # the port is not a number
         return False
 
 
 def _default_uri(root: Path) -> str:
-    return f"sqlite:///{_escaped(root)}/mlflow.db?timeout=60"  # the default of 5 s is too short for several writers
+    return f"sqlite:///{_escape_for_sqlite(root)}/mlflow.db?timeout=60"  # the default of 5 s is too short for several writers
 
 
-def _escaped(path: Path) -> str:
-    """Only % and ? have a meaning in a sqlite URI; quoting more makes MLflow create a second folder of the quoted name."""
+def _escape_for_sqlite(path: Path) -> str:
+    """Escape only % and ?, which have a meaning in a sqlite URI; quoting more makes MLflow create a second folder with the quoted name."""
     return path.as_posix().replace("%", "%25").replace("?", "%3F")
 
 
 @contextmanager
-def in_environment(values: dict[str, str]) -> Iterator[None]:
-    """With these variables set for the length of a block."""
+def temporary_environment(values: dict[str, str]) -> Iterator[None]:
+    """Set environment variables while the block runs."""
     old = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -186,37 +190,39 @@ def in_environment(values: dict[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _half_made_removed(database: Path) -> Iterator[None]:
-    """An interrupted first opening would leave tables that every later one stumbles over."""
-    there = database.exists()
+def _remove_incomplete_database(database: Path) -> Iterator[None]:
+    """Remove a database whose first opening was interrupted: its partial tables would make every later opening fail."""
+    existed_before = database.exists()
     try:
         yield
     except BaseException:
-        for path in [] if there else [database, database.with_name(f"{database.name}-journal")]:
+        for path in [] if existed_before else [database, database.with_name(f"{database.name}-journal")]:
             path.unlink(missing_ok=True)
         raise
 
 
 @contextmanager
-def _no_second_folder(root: Path) -> Iterator[None]:
-    """MLflow makes the folder of a sqlite URI, but under its escaped name, in which nothing is ever stored."""
-    made = [folder for folder in (Path(_escaped(root)), *Path(_escaped(root)).parents) if not folder.exists()]
+def _remove_escaped_folders(root: Path) -> Iterator[None]:
+    """Remove the empty folder that MLflow creates under the escaped name of a sqlite URI."""
+    missing_folders = [
+        folder for folder in (Path(_escape_for_sqlite(root)), *Path(_escape_for_sqlite(root)).parents) if not folder.exists()
+    ]
     try:
         yield
     finally:
-        for folder in made:
-            with suppress(OSError):  # not there, or somebody's after all
+        for folder in missing_folders:
+            with suppress(OSError):  # it does not exist, or holds files after all
                 folder.rmdir()
 
 
-def _remedy(root: Path) -> str:
+def _remedy_sentence(root: Path) -> str:
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         return f"If the process that first made it was killed, move {root / 'mlflow.db'} away and start again"
     return f"Correct MLFLOW_TRACKING_URI, or unset MLFLOW_TRACKING_URI to use {root / 'mlflow.db'}"
 
 
-def reason(error: Exception) -> str:
-    """What is wrong with a server, in few words: MLflow's own message is a chain of library errors."""
+def failure_reason(error: Exception) -> str:
+    """Describe briefly how a server fails: MLflow's own message is a chain of library errors."""
     if isinstance(error, ServerError):
         return str(error)
     text = first_line(error)
@@ -230,8 +236,10 @@ def reason(error: Exception) -> str:
 
 
 def without_password(text: str) -> str:
+    """Remove user name and password from URIs in TEXT."""
     return re.sub(r"://[^/@\s]*@", "://", text)
 
 
 def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, at most 500 characters, or its type."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:500]

@@ -1,7 +1,7 @@
-"""MLflow's page for the project's store, opened where its results are: python -m confidnet_core.tracking.ui [--port 5000] [--open]
+"""MLflow's web page for the project's store, opened at its results: python -m confidnet_core.tracking.ui [--port 5000] [--open]
 
-`mlflow ui` alone opens a page for language models. This one prints a link to the results of every benchmark, closes the rows that a killed
-pipeline left running, and sends nothing to anybody: MLflow's usage statistics are off, in the browser, too.
+Plain `mlflow ui` opens a page for language models. This command prints a link to the results of every benchmark and closes the rows that a
+killed pipeline left running. It sends no data to anybody: MLflow's usage statistics are off, in the browser as well.
 """
 
 import argparse
@@ -16,53 +16,63 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from confidnet_core.tracking.rows import close_abandoned
-from confidnet_core.tracking.store import DEFAULTS, on_server, open_client, project_root, store_lock, store_uri, without_password
+from confidnet_core.tracking.rows import close_abandoned_rows
+from confidnet_core.tracking.store import (
+    DEFAULT_ENVIRONMENT,
+    open_client,
+    project_root,
+    store_lock,
+    store_uri,
+    uses_server,
+    without_password,
+)
 from confidnet_core.tracking.termination import sigterm_raises
-from confidnet_core.tracking.views import link
+from confidnet_core.tracking.views import view_link
 
-PORT = 5000
+DEFAULT_PORT = 5000
 START_TIMEOUT_S = 120.0
-QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # processes that judge answers of language models
-PREFIX = "confidnet/"  # of the names of the project's experiments
+QUIET_ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # no processes that evaluate language models
+EXPERIMENT_PREFIX = "confidnet/"  # of experiment names
 
 
-def links(address: str) -> dict[str, str]:
-    """BENCHMARK -> link to its experiments on MLflow's page at ADDRESS, the newest first; rows of killed pipelines are closed before.
+def benchmark_links(address: str) -> dict[str, str]:
+    """Return BENCHMARK -> link to its experiments on MLflow's page at ADDRESS, newest first, after closing the rows of killed pipelines.
 
-    ValueError where there is no store yet, or no experiment in it.
+    ValueError if there is no store yet, or no experiment in it.
     """
     root = project_root()
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (root / "mlflow.db").is_file():
         raise ValueError(f"{root / 'mlflow.db'} does not exist; `dvc repro` makes it")
     client = open_client()
     with store_lock(root):
-        close_abandoned(client, root, without_password(os.environ.get("MLFLOW_TRACKING_URI", "").strip()))
-    experiments = client.search_experiments(filter_string=f"name LIKE '{PREFIX}%'", order_by=["last_update_time DESC"])
+        close_abandoned_rows(client, root, without_password(os.environ.get("MLFLOW_TRACKING_URI", "").strip()))
+    experiments = client.search_experiments(filter_string=f"name LIKE '{EXPERIMENT_PREFIX}%'", order_by=["last_update_time DESC"])
     if not experiments:
         raise ValueError("the MLflow store has no experiment of this project; `dvc repro` makes them")
-    return {each.name.removeprefix(PREFIX): link(address, each.experiment_id) for each in experiments}
+    return {each.name.removeprefix(EXPERIMENT_PREFIX): view_link(address, each.experiment_id) for each in experiments}
 
 
-def serve(port: int = PORT, browser: bool = False) -> int:
-    """Print the links, and serve the page until Ctrl-C; its exit code. Where MLFLOW_TRACKING_URI is a server, that one serves it."""
-    address = os.environ["MLFLOW_TRACKING_URI"].strip() if on_server() else f"http://127.0.0.1:{port}"
-    shown = links(address)
-    with suppress(KeyboardInterrupt), sigterm_raises(), nullcontext() if on_server() else _server(port, address) as process:
-        for benchmark, url in shown.items():
+def serve(port: int = DEFAULT_PORT, opens_browser: bool = False) -> int:
+    """Print the links and serve the page until Ctrl-C; return the exit code. If MLFLOW_TRACKING_URI is a server, that server serves the
+    page.
+    """
+    address = os.environ["MLFLOW_TRACKING_URI"].strip() if uses_server() else f"http://127.0.0.1:{port}"
+    links = benchmark_links(address)
+    with suppress(KeyboardInterrupt), sigterm_raises(), nullcontext() if uses_server() else _running_server(port, address) as process:
+        for benchmark, url in links.items():
             print(f"{benchmark}: {url}", flush=True)
-        if browser:
-            webbrowser.open(next(iter(shown.values())))
+        if opens_browser:
+            webbrowser.open(next(iter(links.values())))
         return process.wait() if process else 0
     return 0
 
 
 @contextmanager
-def _server(port: int, address: str) -> Iterator[subprocess.Popen]:
-    """MLflow's server, which answers at ADDRESS, for the length of a block."""
+def _running_server(port: int, address: str) -> Iterator[subprocess.Popen]:
+    """Run MLflow's server, which answers at ADDRESS, while the block runs."""
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store_uri(project_root()), "--workers", "1"]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # MLflow starts uvicorn by its name
-    environment = DEFAULTS | QUIET | os.environ | {"PATH": path}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # MLflow looks up uvicorn on the PATH
+    environment = DEFAULT_ENVIRONMENT | QUIET_ENVIRONMENT | os.environ | {"PATH": path}
     process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], cwd=project_root(), env=environment)
     try:
         _wait_for(address, process)
@@ -74,7 +84,7 @@ def _server(port: int, address: str) -> Iterator[subprocess.Popen]:
 
 
 def _wait_for(address: str, process: subprocess.Popen) -> None:
-    """ValueError where the server ends, or does not answer in time."""
+    """Wait until the server answers. ValueError if it ends first or does not answer in time."""
     end = time.monotonic() + START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < end:
         try:
@@ -87,11 +97,11 @@ def _wait_for(address: str, process: subprocess.Popen) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m confidnet_core.tracking.ui", description="MLflow's page, opened at the results.")
-    parser.add_argument("--port", type=int, default=PORT, help=f"of this machine, by default {PORT}")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"of this machine, by default {DEFAULT_PORT}")
     parser.add_argument("--open", action="store_true", help="open the newest benchmark in the browser")
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        sys.exit(serve(chosen.port, chosen.open))
+        sys.exit(serve(arguments.port, arguments.open))
     except ValueError as error:
         sys.exit(str(error))
 

@@ -1,74 +1,79 @@
-"""What an experiment of MLflow says of itself and how its runs are shown: description, kind, saved views and the links that open them.
+"""How MLflow presents an experiment: its description, kind, saved views of its runs, and links that open these views.
 
-A saved view is a tag of the experiment, which MLflow's page lists under "Saved views" and opens by viewStateShareKey in the address: the
-filter, the order and the columns of the table of runs (MLflow 3.17, mlflow/server/js, savedViewEnvelope and ExperimentPageUIState). Columns
-cannot stand in the address itself.
+A saved view is a tag of the experiment. MLflow's page lists it under "Saved views" and opens it by viewStateShareKey in the address. It
+holds filter, order and columns of the table of runs (MLflow 3.17, mlflow/server/js, savedViewEnvelope and ExperimentPageUIState); columns
+cannot be given in the address itself.
 """
 
 import json
 from collections.abc import Iterable
 from urllib.parse import urlencode
 
-from confidnet_core.tracking.names import COMPARED, columns
+from confidnet_core.tracking.names import COMPARED_METRICS, sorted_metrics
 
-KIND = {"mlflow.experimentKind": "custom_model_development"}  # else MLflow may take it for traces of a language model
-NOTE = "mlflow.note.content"  # the description of an experiment or of a run
-VIEW = "mlflow.sharedViewState."  # tags of saved views begin so
-EXPERIMENTS, SCORES, TRAININGS = "experiments", "scores", "trainings"  # the views, by the end of their tags and addresses
-NAME, NAME_WIDTH = "attributes.`Run Name`", 320  # pixels
-UNGROUPED = "Model metrics"  # MLflow's section for metrics without a slash, which it would show last
-SECTION = {"display": True, "isReordered": True, "deleted": False, "isGenerated": True}
-CREATED = 1  # a time is asked for; the same one each time, so that a view that is written again is no other
+EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}  # otherwise MLflow may show it as traces of a language model
+NOTE_TAG = "mlflow.note.content"  # the description of an experiment or of a run
+VIEW_TAG_PREFIX = "mlflow.sharedViewState."  # of the tags that hold saved views
+EXPERIMENTS_VIEW, SCORES_VIEW, TRAININGS_VIEW = "experiments", "scores", "trainings"  # keys of the views in tags and addresses
+RUN_NAME_COLUMN, RUN_NAME_WIDTH_PX = "attributes.`Run Name`", 320
+UNGROUPED_SECTION = "Model metrics"  # MLflow's section for metrics without a slash, shown last by default
+SECTION_STATE = {"display": True, "isReordered": True, "deleted": False, "isGenerated": True}
+VIEW_CREATED_AT_MS = 1  # MLflow requires a time; a constant keeps a rewritten view equal
 
 
 def experiment_tags(benchmark: str, results: Iterable[str] = ()) -> dict[str, str]:
-    """Tags of the experiment of a benchmark. results: the metrics in the row of an experiment, by their names in MLflow."""
-    metrics = columns(results) or ["accuracy", "errors", "best_aupr_error"]
+    """Return the tags of a benchmark's experiment. results: MLflow names of the metrics in an execution's row"""
+    metrics = sorted_metrics(results) or ["accuracy", "errors", "best_aupr_error"]
     scores = ["aupr_error", "auroc", "aurc", "fpr_at_95_tpr", "aupr_success", "seconds"]
     trainings = ["epoch", "train/loss", "val/loss", "val/best_accuracy", "val/best_aupr_error"]
-    score, training = ["tags.`method`", "tags.`seed`", *_metrics(scores)], ["tags.`stage`", "tags.`seed`", *_metrics(trainings)]
-    sections = [UNGROUPED, "aupr_error", *COMPARED]
+    score_columns = ["tags.`method`", "tags.`seed`", *_metric_columns(scores)]
+    training_columns = ["tags.`stage`", "tags.`seed`", *_metric_columns(trainings)]
+    sections = [UNGROUPED_SECTION, "aupr_error", *COMPARED_METRICS]
     views = {
-        EXPERIMENTS: _view("Experiments", "tags.role = 'pipeline'", [*_metrics(metrics), "tags.`best_score`"], sections),
-        SCORES: _view("Scores", "tags.stage = 'evaluate'", score, [UNGROUPED, "val"], order="metrics.`aupr_error`"),
-        TRAININGS: _view("Trainings", "metrics.epoch > 0", training, ["val", "train", UNGROUPED], order="tags.`stage`"),
+        EXPERIMENTS_VIEW: _saved_view("Experiments", "tags.role = 'pipeline'", [*_metric_columns(metrics), "tags.`best_score`"], sections),
+        SCORES_VIEW: _saved_view(
+            "Scores", "tags.stage = 'evaluate'", score_columns, [UNGROUPED_SECTION, "val"], order="metrics.`aupr_error`"
+        ),
+        TRAININGS_VIEW: _saved_view(
+            "Trainings", "metrics.epoch > 0", training_columns, ["val", "train", UNGROUPED_SECTION], order="tags.`stage`"
+        ),
     }
-    return KIND | {NOTE: _description(benchmark)} | {f"{VIEW}{key}": value for key, value in views.items()}
+    return EXPERIMENT_KIND | {NOTE_TAG: _description(benchmark)} | {f"{VIEW_TAG_PREFIX}{key}": value for key, value in views.items()}
 
 
-def link(address: str, experiment_id: str, view: str = EXPERIMENTS, charts: bool = False) -> str:
-    """Where MLflow's page at ADDRESS, such as http://127.0.0.1:5000, shows a view: as a table, or as charts.
+def view_link(address: str, experiment_id: str, view: str = EXPERIMENTS_VIEW, charts: bool = False) -> str:
+    """Return the address of a view on MLflow's page at ADDRESS, such as http://127.0.0.1:5000, as a table or as charts.
 
-    No filter and no order may stand in it: MLflow then leaves the saved view aside.
+    The address must not hold a filter or an order, since MLflow would then ignore the saved view.
     """
-    shown = {"compareRunsMode": "CHART"} if charts else {}
-    query = urlencode({"workflowType": "machine_learning", **shown, "viewStateShareKey": view})
+    chart_query = {"compareRunsMode": "CHART"} if charts else {}
+    query = urlencode({"workflowType": "machine_learning", **chart_query, "viewStateShareKey": view})
     return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs?{query}"
 
 
-def _view(name: str, search: str, shown: list[str], sections: list[str], order: str = "attributes.start_time") -> str:
-    """A saved view of the runs that match a search.
+def _saved_view(name: str, search_filter: str, columns: list[str], sections: list[str], order: str = "attributes.start_time") -> str:
+    """Return a saved view of the runs that match SEARCH_FILTER.
 
-    shown: the columns, in their order after the name of the run
-    sections: of the chart view, in their order; MLflow fills them with a chart for each metric
-    order: by another one than the start, MLflow shows the rows of stages on their own and not under those of their executions
+    columns: shown after the name of the run, in this order
+    sections: of the chart view, in this order; MLflow fills them with one chart per metric
+    order: column to sort by; unless it is the start time, MLflow shows the rows of stages without those of their executions
     """
-    widths = {column: min(240, max(100, 40 + 7 * len(column.partition("`")[2]))) for column in shown}
+    widths = {column: min(240, max(100, 40 + 7 * len(column.partition("`")[2]))) for column in columns}
     state = {
-        "searchFilter": search,
+        "searchFilter": search_filter,
         "orderByKey": order,
         "orderByAsc": False,
-        "selectedColumns": shown,
-        "columnOrder": [NAME, *shown],
-        "columnWidths": {NAME: NAME_WIDTH, **widths},
+        "selectedColumns": columns,
+        "columnOrder": [RUN_NAME_COLUMN, *columns],
+        "columnWidths": {RUN_NAME_COLUMN: RUN_NAME_WIDTH_PX, **widths},
         "compareRunCharts": [],
-        "compareRunSections": [{"uuid": section, "name": section, **SECTION} for section in sections],
+        "compareRunSections": [{"uuid": section, "name": section, **SECTION_STATE} for section in sections],
         "isAccordionReordered": True,
     }
-    return json.dumps({"name": name, "createdAt": CREATED, "state": json.dumps(state)})
+    return json.dumps({"name": name, "createdAt": VIEW_CREATED_AT_MS, "state": json.dumps(state)})
 
 
-def _metrics(names: Iterable[str]) -> list[str]:
+def _metric_columns(names: Iterable[str]) -> list[str]:
     return [f"metrics.`{name}`" for name in names]
 
 

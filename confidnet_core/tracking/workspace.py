@@ -1,8 +1,8 @@
-"""Where DVC runs a stage: a temporary workspace whose results DVC would lose stops before any work.
+"""Check of the folder in which DVC runs a stage: a temporary workspace whose results DVC would lose is refused before any work.
 
-DVC 3.67 fetches an experiment of `--temp` and of the queue from a file:// URL of its workspace, and passes over every error of that fetch
-(dvc.repo.experiments.executor.base). It fails for a shallow clone, and for a name such as a%20b, which is unquoted and then not found.
-The experiment is gone, without a word and with exit code 0.
+DVC 3.67 fetches an experiment of `--temp` and of the queue from a file:// URL of its workspace, and ignores every error of that fetch
+(dvc.repo.experiments.executor.base). The fetch fails for a shallow clone, and for a folder name such as a%20b, which is unquoted and then
+not found. The experiment is then lost without a message and with exit code 0.
 """
 
 import os
@@ -11,13 +11,13 @@ from urllib.parse import unquote
 
 from confidnet_core.revision import git
 
-TEMPORARY = ".dvc/tmp/exps"
+TEMPORARY_WORKSPACES = ".dvc/tmp/exps"
 
 
 def check_workspace() -> None:
-    """ValueError in a temporary workspace of a project whose folder's name, or whose git history, DVC cannot bring results back to."""
+    """Raise ValueError in a temporary workspace if DVC cannot fetch results to the project, due to its folder name or git history."""
     root = Path(os.environ.get("DVC_ROOT") or ".").resolve()
-    if not Path.cwd().is_relative_to(root / TEMPORARY):
+    if not Path.cwd().is_relative_to(root / TEMPORARY_WORKSPACES):
         return
     if unquote(str(root)) != str(root):
         raise ValueError(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from confidnet_core.config.recipes import Baseline, Regression
+from confidnet_core.config.recipes import BaselineRecipe, ConfidenceRecipe
 from confidnet_core.data import Dataset, labelled
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.batches import inference_batches
@@ -22,7 +22,7 @@ from confidnet_core.training.loop import Metrics, Training, TrainingState, fit
 from confidnet_core.training.losses import Target, confidence_loss, confidence_target, cross_entropy, median_frequency_weights, objective
 
 
-def train_classifier(classifier: Classifier, training: Training[Baseline]) -> TrainingState:
+def train_classifier(classifier: Classifier, training: Training[BaselineRecipe]) -> TrainingState:
     """Train with cross-entropy, smoothed as the recipe says; select the epoch by validation accuracy, for segmentation by mean IoU."""
     dataset, recipe, device = training.dataset, training.recipe, training.device
     to_device(classifier, device)
@@ -38,12 +38,12 @@ def train_classifier(classifier: Classifier, training: Training[Baseline]) -> Tr
     return fit(classifier, training, loss=loss, validate=validate, selection_metric=selection_metric)
 
 
-def train_confidnet(confidnet: ConfidNet, training: Training[Regression]) -> TrainingState:
+def train_confidnet(confidnet: ConfidNet, training: Training[ConfidenceRecipe]) -> TrainingState:
     """Train the head alone to predict the recipe's target; target and features come from one pass of the frozen classifier."""
     return _fit_confidence(confidnet, confidnet.encoder, _confidnet_loss(confidnet, training), training)
 
 
-def finetune_confidnet(confidnet: ConfidNet, classifier: Classifier, training: Training[Regression]) -> TrainingState:
+def finetune_confidnet(confidnet: ConfidNet, classifier: Classifier, training: Training[ConfidenceRecipe]) -> TrainingState:
     """Train head and encoder copy to predict the recipe's target, which comes from the frozen classifier; dropout is off in both."""
     to_device(classifier, training.device).eval()
     void, recipe = training.dataset.void, training.recipe
@@ -56,13 +56,13 @@ def finetune_confidnet(confidnet: ConfidNet, classifier: Classifier, training: T
     return _fit_confidence(confidnet, classifier, loss, training)
 
 
-def train_corrected_mcp(corrected_mcp: CorrectedMcp, training: Training[Regression]) -> TrainingState:
+def train_corrected_mcp(corrected_mcp: CorrectedMcp, training: Training[ConfidenceRecipe]) -> TrainingState:
     """Train as in train_confidnet, but keep the untrained network, which equals MCP, where no epoch is better."""
     loss = _confidnet_loss(corrected_mcp, training)
     return _fit_confidence(corrected_mcp, corrected_mcp.encoder, loss, training, include_untrained=True)
 
 
-def _confidnet_loss(confidnet: ConfidNet, training: Training[Regression]) -> Callable[[Tensor, Tensor], Tensor]:
+def _confidnet_loss(confidnet: ConfidNet, training: Training[ConfidenceRecipe]) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the training loss whose target comes from the class logits of the same pass as the confidence."""
     void, recipe = training.dataset.void, training.recipe
 
@@ -77,7 +77,7 @@ def _fit_confidence(
     confidnet: ConfidNet,
     classifier: Classifier,
     loss: Callable[[Tensor, Tensor], Tensor],
-    training: Training[Regression],
+    training: Training[ConfidenceRecipe],
     include_untrained: bool = False,
 ) -> TrainingState:
     """Train a confidence network; select the epoch by validation AUPR-Error. The targets of the validation split are computed once."""
@@ -101,7 +101,7 @@ def _fit_confidence(
     return fit(confidnet, training, loss=loss, validate=validate, selection_metric="val_aupr_error", include_untrained=include_untrained)
 
 
-def class_weights(dataset: Dataset, recipe: Baseline, device: torch.device) -> Tensor | None:
+def class_weights(dataset: Dataset, recipe: BaselineRecipe, device: torch.device) -> Tensor | None:
     """Return the class weights (classes,) that the recipe asks for, from the labels of the training split; None for no weights."""
     if recipe.class_weights == "none":
         return None

@@ -12,8 +12,8 @@ from dvc_project import Project
 from recorded_experiments import RATE, RECORDED, end, fail, line, named, names, printed, summary
 from small_study import small_study
 
-from confidnet_core.cli.experiments import experiments, load, short_names
-from confidnet_core.cli.experiments_order import moved_scores, sort
+from confidnet_core.cli.experiments import load_experiments, parse_experiments, short_names
+from confidnet_core.cli.experiments_order import changed_scores, sort_experiments
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def shown() -> list[dict]:
 
 def test_every_kind_of_experiment_is_listed_with_its_status(shown: list[dict]):
     fail(shown, "broken")
-    assert {each.name: each.status for each in experiments(shown)} == {
+    assert {each.name: each.status for each in parse_experiments(shown)} == {
         "workspace": "workspace",
         "main": "commit",
         "rate-0.01": "running",
@@ -40,11 +40,11 @@ def test_results_are_those_of_an_experiments_own_end(shown: list[dict]):
     """Where a run has not ended well, DVC still has the summary.json of the commit that it started from."""
     fail(shown, "broken")
     assert summary(shown, "rate-0.01") == summary(shown, "broken") == summary(shown, "main")
-    assert {each.name for each in experiments(shown) if each.results} == {"workspace", "main", "rate-0.005"}
+    assert {each.name for each in parse_experiments(shown) if each.results} == {"workspace", "main", "rate-0.005"}
 
 
 def test_changes_are_those_to_the_commit_that_an_experiment_started_from():
-    found = experiments(RECORDED)
+    found = parse_experiments(RECORDED)
     assert named(found, "main").changes == named(found, "workspace").changes == {}
     assert named(found, "rate-0.005").changes == {RATE: 0.005}
     text = printed(found, 160)
@@ -71,16 +71,16 @@ def test_a_parameter_has_the_shortest_name_that_no_other_one_ends_with(keys: str
 def test_a_difference_is_the_value_minus_that_of_the_commit(shown: list[dict]):
     summary(shown, "main")["digits"]["aupr_error"]["mcp"] = 40.0
     summary(shown, "rate-0.005")["digits"]["aupr_error"]["mcp"] = 41.25
-    experiment = named(experiments(shown), "rate-0.005")
+    experiment = named(parse_experiments(shown), "rate-0.005")
     assert experiment.difference("digits", ("aupr_error", "mcp")) == 1.25
-    assert "41.25 +1.25" in " ".join(line(printed(experiments(shown), 160), "rate-0.005").split())
+    assert "41.25 +1.25" in " ".join(line(printed(parse_experiments(shown), 160), "rate-0.005").split())
 
 
 def test_only_scores_that_moved_are_shown_and_the_best_ones_where_none_did(shown: list[dict]):
     summary(shown, "rate-0.005")["digits"] = deepcopy(summary(shown, "main")["digits"])
-    assert moved_scores(experiments(shown)) == ["trust_score"] == [summary(shown, "main")["digits"]["best_score"]]
+    assert changed_scores(parse_experiments(shown)) == ["trust_score"] == [summary(shown, "main")["digits"]["best_score"]]
     summary(shown, "rate-0.005")["digits"]["aupr_error"]["mc_dropout"] += 0.01
-    assert moved_scores(experiments(shown)) == ["mc_dropout"]
+    assert changed_scores(parse_experiments(shown)) == ["mc_dropout"]
 
 
 def test_the_best_scores_come_first_then_those_that_others_are_compared_with_then_those_that_moved_farthest(shown: list[dict]):
@@ -88,22 +88,27 @@ def test_the_best_scores_come_first_then_those_that_others_are_compared_with_the
     summary(shown, "rate-0.005")["digits"] = after
     moves = {"corrected_mcp": -3.0, "confidnet": 2.0, "mc_dropout": 0.5, "entropy": 0.1, "mcp": 0.2, "trust_score": 0.01}
     after["aupr_error"] |= {name: before["aupr_error"][name] + move for name, move in moves.items()}
-    assert moved_scores(experiments(shown)) == ["trust_score", "mcp", "entropy", "corrected_mcp", "confidnet", "mc_dropout"]
+    assert changed_scores(parse_experiments(shown)) == ["trust_score", "mcp", "entropy", "corrected_mcp", "confidnet", "mc_dropout"]
 
 
 def test_results_are_sorted_best_first_below_their_commit_and_those_without_come_last(shown: list[dict]):
     end(shown, "rate-0.04")
     summary(shown, "rate-0.005")["digits"]["accuracy"], summary(shown, "rate-0.04")["digits"]["accuracy"] = 80.0, 70.0
-    found = sort(experiments(shown), "accuracy")
+    found = sort_experiments(parse_experiments(shown), "accuracy")
     assert names(found)[:4] == ["workspace", "main", "rate-0.005", "rate-0.04"]
-    assert names(sort(experiments(shown), "accuracy", reverse=True))[:4] == ["workspace", "main", "rate-0.04", "rate-0.005"]
+    assert names(sort_experiments(parse_experiments(shown), "accuracy", reverse=True))[:4] == [
+        "workspace",
+        "main",
+        "rate-0.04",
+        "rate-0.005",
+    ]
     assert {each.status for each in found[4:]} == {"running", "queued"}
 
 
 def test_parameters_and_names_are_sorted_in_ascending_order():
-    by_rate = names(sort(experiments(RECORDED), "learning_rate"))
+    by_rate = names(sort_experiments(parse_experiments(RECORDED), "learning_rate"))
     assert [name for name in by_rate if name.startswith("rate")] == ["rate-0.005", "rate-0.01", "rate-0.04"]
-    by_name = names(sort(experiments(RECORDED), "name"))[2:]
+    by_name = names(sort_experiments(parse_experiments(RECORDED), "name"))[2:]
     assert by_name == sorted(by_name)
 
 
@@ -111,22 +116,22 @@ def test_a_result_of_another_benchmark_is_sorted_by_its_full_name(shown: list[di
     end(shown, "rate-0.04")
     for name, accuracy in (("main", 1.0), ("rate-0.005", 2.0), ("rate-0.04", 3.0)):
         summary(shown, name)["mnist"] = {"accuracy": accuracy, "aupr_error": {}}
-    assert names(sort(experiments(shown), "mnist.accuracy"))[2:4] == ["rate-0.04", "rate-0.005"]
+    assert names(sort_experiments(parse_experiments(shown), "mnist.accuracy"))[2:4] == ["rate-0.04", "rate-0.005"]
 
 
 def test_a_key_that_is_not_there_or_means_two_parameters_is_refused(shown: list[dict]):
     with pytest.raises(ValueError, match="--sort acuracy: the experiments have no such column; did you mean accuracy"):
-        sort(experiments(shown), "acuracy")
+        sort_experiments(parse_experiments(shown), "acuracy")
     params = shown[1]["experiments"][0]["revs"][0]["data"]["params"]["params.yaml"]["data"]
     params["benchmarks"]["digits"]["correction"]["learning_rate"] = 0.5
     with pytest.raises(ValueError, match=r"--sort learning_rate could be .*correction\.learning_rate.*; give more of its name"):
-        sort(experiments(shown), "learning_rate")
-    assert sort(experiments(shown), "baseline.learning_rate")
+        sort_experiments(parse_experiments(shown), "learning_rate")
+    assert sort_experiments(parse_experiments(shown), "baseline.learning_rate")
 
 
 def test_a_failed_experiment_says_where_its_reason_stands(shown: list[dict]):
     fail(shown, "broken")
-    assert "`dvc queue logs NAME` shows why" in printed(experiments(shown), 120)
+    assert "`dvc queue logs NAME` shows why" in printed(parse_experiments(shown), 120)
 
 
 def test_what_dvc_cannot_read_is_named_below_the_table(shown: list[dict]):
@@ -134,9 +139,9 @@ def test_what_dvc_cannot_read_is_named_below_the_table(shown: list[dict]):
     commit = shown[1]
     experiment = next(each for each in commit["experiments"] if each["name"] == "rate-0.005")["revs"][0]
     experiment["data"]["metrics"]["reports/summary.json"] = {"error": error}
-    assert "rate-0.005: unable to read: 'reports/summary.json'" in printed(experiments(shown), 120)
+    assert "rate-0.005: unable to read: 'reports/summary.json'" in printed(parse_experiments(shown), 120)
     experiment["data"], experiment["error"] = None, error
-    assert "rate-0.005: unable to read: 'reports/summary.json'" in printed(experiments(shown), 120)
+    assert "rate-0.005: unable to read: 'reports/summary.json'" in printed(parse_experiments(shown), 120)
 
 
 def test_a_run_whose_process_is_gone_is_named(shown: list[dict]):
@@ -144,17 +149,17 @@ def test_a_run_whose_process_is_gone_is_named(shown: list[dict]):
     ended.wait()
     local = next(each for each in shown[1]["experiments"] if each["name"] == "rate-0.01")["executor"]["local"]
     local["pid"] = ended.pid
-    assert f"rate-0.01: its process {ended.pid} is not there" in " ".join(printed(experiments(shown), 120).split())
+    assert f"rate-0.01: its process {ended.pid} is not there" in " ".join(printed(parse_experiments(shown), 120).split())
 
 
 def test_before_the_first_commit_there_is_a_remedy():
     with pytest.raises(ValueError, match="there is no commit yet, and experiments start from one; `git add"):
-        experiments([])
+        parse_experiments([])
 
 
 def test_a_folder_that_is_no_project_of_dvc_is_an_error(clean: pytest.MonkeyPatch):
     with pytest.raises(ValueError, match=r"^`dvc exp show .*` failed: you are not inside of a DVC repository.*; run this from the root"):
-        load()
+        load_experiments()
 
 
 # With real DVC.

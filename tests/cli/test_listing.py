@@ -9,7 +9,7 @@ from command_lines import on_terminal, plain, process, shown
 from ruamel.yaml import YAML
 from small_params import VALID
 
-from confidnet_core.config.registry import marks, names
+from confidnet_core.config.registry import entry_attributes, entry_names
 from confidnet_core.revision import VERSION
 
 
@@ -24,7 +24,7 @@ def folder(clean: pytest.MonkeyPatch) -> Path:
 def test_every_entry_is_listed_with_the_first_line_of_its_docstring(folder: Path):
     for kind, family in (("methods", "scores"), ("models", "models"), ("datasets", "datasets")):
         found = {one["name"]: one for one in json.loads(shown("list", kind, "--json"))}
-        assert sorted(found) == names(family)
+        assert sorted(found) == entry_names(family)
     assert found["digits"]["description"].startswith("Handwritten digits of 8x8 pixels") and found["digits"]["selected"] is None
 
 
@@ -41,7 +41,7 @@ def test_benchmarks_and_methods_say_what_params_yaml_runs(folder: Path):
 
 
 def passes(family: str) -> dict[str, int | str]:
-    return {name: count for name, count in marks(family, names(family), "passes").items() if count}
+    return {name: count for name, count in entry_attributes(family, entry_names(family), "passes").items() if count}
 
 
 def test_a_list_has_a_line_an_entry_and_details_where_they_are_asked_for(folder: Path):

@@ -11,7 +11,7 @@ from tracking_servers import free_port
 from confidnet_core.cli.timed_page import write_timed_page
 from confidnet_core.tracking import stopwatch
 from confidnet_core.tracking.stage_run import stage_run
-from confidnet_core.tracking.timings import timings
+from confidnet_core.tracking.timings import newest_timings
 
 COSTS = [
     ("timed", "mcp", "nothing", 0),
@@ -66,7 +66,7 @@ def timed(compared: Path) -> Path:
 
 
 def test_the_newest_finished_run_of_each_stage_seed_and_method_counts(compared: Path):
-    *scored, last = timings("timed")
+    *scored, last = newest_timings("timed")
     assert {(one.seed, one.method): (one.seconds, one.ms_per_image) for one in scored} == {
         ("0", "mcp"): (0.5, 0.5),
         ("1", "mcp"): (0.25, 0.25),
@@ -74,7 +74,7 @@ def test_the_newest_finished_run_of_each_stage_seed_and_method_counts(compared: 
         ("1", "confidnet"): (3.0, 0.25),
     }
     assert (last.stage, last.seed, last.method) == ("compare", None, None) and 0 <= last.seconds < 600
-    assert timings("never_run") == []
+    assert newest_timings("never_run") == []
 
 
 def test_a_run_of_an_earlier_version_has_no_milliseconds(compared: Path):
@@ -103,7 +103,7 @@ def test_a_copy_of_the_page_has_them_and_the_page_stays_as_it_is(timed: Path):
     page = Path("reports/index.html")
     page.write_text("<main><!-- seconds of timed --><hr><!-- seconds of never_run --></main>")
     costs = pd.read_csv("reports/costs.csv")
-    first, second = write_timed_page(page, timed, costs, timings, "mcp").read_text().split("<hr>")
+    first, second = write_timed_page(page, timed, costs, newest_timings, "mcp").read_text().split("<hr>")
     assert re.search(r'<th scope="row" data-sort="MC-dropout \(entropy\)">.*<td class="number" data-sort="22">22</td>', first)
     assert '<th scope="row" data-sort="compare">compare</th>' in first and "Of the newest runs in MLflow" in first
     assert second == "</main>"
@@ -116,7 +116,7 @@ def test_an_image_takes_what_it_takes_once_everything_is_loaded(monkeypatch: pyt
     watch = stopwatch.Stopwatch()
     assert watch.metrics() == {}
     for images, expected in ((100, 100.0), (400, 2.5), (100, 4.0)):
-        with watch.of(images):
+        with watch.measure(images):
             pass
         assert watch.metrics()["ms_per_image"] == expected
     assert watch.metrics()["seconds"] == 12.0

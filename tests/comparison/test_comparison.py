@@ -9,7 +9,7 @@ import pytest
 
 from confidnet_core.comparison import frames
 from confidnet_core.comparison.frames import comparison_frame
-from confidnet_core.comparison.main_table import document, main_table
+from confidnet_core.comparison.main_table import comparison_markdown, main_table
 from confidnet_core.comparison.rendering import markdown
 from confidnet_core.comparison.tables import Table
 from confidnet_core.evaluation.result import METRICS, Evaluation
@@ -34,8 +34,8 @@ def parsed(markdown):
 
 def written(frame, notes=None, below=(), needs=None):
     """comparison.md of a frame."""
-    tables = {name: main_table(group, needs=needs) for name, group in frame.groupby("benchmark", sort=False)}
-    return document(frame, tables, notes or {}, below)
+    tables = {name: main_table(group, requirements=needs) for name, group in frame.groupby("benchmark", sort=False)}
+    return comparison_markdown(frame, tables, notes or {}, below)
 
 
 def test_an_evaluation_is_read_as_it_was_written(tmp_path):
@@ -174,8 +174,8 @@ def test_scores_are_sorted_by_aupr_error_with_undefined_ones_and_the_oracle_last
     frame = comparison_frame([evaluation(name, oracle=name == "tcp", aupr_error=value) for name, value in values.items()])
     assert [row.key for row in main_table(frame).rows] == ["margin", "mcp", "entropy", "tcp"]
     assert [row.key for row in main_table(frame, sort="aurc").rows] == ["mcp", "entropy", "margin", "tcp"]  # all equal: as given
-    shown = main_table(frame, columns=frames.SHOWN[:1], sort="aupr_error")
-    assert [row.key for row in shown.rows] == ["margin", "mcp", "entropy", "tcp"] and shown.columns == frames.SHOWN[:1]
+    shown = main_table(frame, columns=frames.MAIN_COLUMNS[:1], sort="aupr_error")
+    assert [row.key for row in shown.rows] == ["margin", "mcp", "entropy", "tcp"] and shown.columns == frames.MAIN_COLUMNS[:1]
 
 
 def test_significance_against_the_first_reference_is_marked_and_explained():
@@ -184,10 +184,10 @@ def test_significance_against_the_first_reference_is_marked_and_explained():
     verdicts += [("margin", "entropy", "better")]
     rows = [("digits", method, against, "auroc", verdict) for method, against, verdict in verdicts]
     compared = pd.DataFrame(rows, columns=["benchmark", "method", "against", "metric", "verdict"])
-    table = main_table(frame, compared=compared)
-    marks = dict(zip((row.key for row in table.rows), (cell.mark() for cell in table.cells("auroc")), strict=True))
+    table = main_table(frame, difference_rows=compared)
+    marks = dict(zip((row.key for row in table.rows), (cell.verdict_sign() for cell in table.cells("auroc")), strict=True))
     assert marks == {"mcp": "", "entropy": "▼", "margin": "", "stack": "▲"}
-    assert not any(cell.mark() for cell in table.cells("aurc"))
+    assert not any(cell.verdict_sign() for cell in table.cells("aurc"))
     assert "▲ significantly better, ▼ significantly worse than MCP, after Holm correction" in " ".join(table.legend)
     assert "▲" not in " ".join(main_table(frame).legend)
 

@@ -9,11 +9,20 @@ from report_params import params
 from small import benchmark, small_digits
 from small_params import replace
 
-from confidnet_core.comparison.costs import LEARNED, NOTHING, Stages, cost_frame, cost_tables, extra_passes, needs, stages_of
+from confidnet_core.comparison.costs import (
+    NO_REQUIREMENT,
+    REQUIREMENTS,
+    StageCounts,
+    cost_frame,
+    cost_tables,
+    count_extra_passes,
+    method_requirements,
+    stage_counts,
+)
 from confidnet_core.comparison.rendering import markdown
 from confidnet_core.config.params import McDropout
 from confidnet_core.config.recipes import Augmentation
-from confidnet_core.config.registry import PACKAGE, find, names
+from confidnet_core.config.registry import PACKAGE_FOLDER, entry_names, find_entry
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.scores._views import views
 from confidnet_core.scoring.run import Run
@@ -23,34 +32,36 @@ PARAMS = replace(params(seeds=(0, 1, 2)), benchmarks={"small": SMALL, "letters":
 
 
 def test_what_has_to_be_made_for_a_score_is_said_in_a_few_words():
-    found = needs(["mcp", "confidnet", "stack", "trust_score"])
+    found = method_requirements(["mcp", "confidnet", "stack", "trust_score"])
     assert found == {"mcp": "nothing", "confidnet": "trained network", "stack": "validation data", "trust_score": "training features"}
-    assert set(needs(names("scores")).values()) == {NOTHING, *(words for words, _ in LEARNED.values())}
+    assert set(method_requirements(entry_names("scores")).values()) == {NO_REQUIREMENT, *(words for words, _ in REQUIREMENTS.values())}
 
 
 def test_scores_that_read_trained_networks_or_training_data_say_so():
     """Whatever their code asks of a Run beyond the classifier's answers."""
     asking = {"trained": ("run.confidnet", "run.corrected_mcp", "run.over_seeds"), "fitted": ("run.validation", ".validation")}
     asking["neighbours"] = ("reference(",)
-    for name, words in needs(names("scores")).items():
-        code = (PACKAGE / "scores" / f"{name}.py").read_text()
-        asked = [LEARNED[kind][0] for kind, words in asking.items() if any(one in code for one in words)]
-        assert words in (asked or [NOTHING]), name
+    for name, words in method_requirements(entry_names("scores")).items():
+        code = (PACKAGE_FOLDER / "scores" / f"{name}.py").read_text()
+        asked = [REQUIREMENTS[kind][0] for kind, words in asking.items() if any(one in code for one in words)]
+        assert words in (asked or [NO_REQUIREMENT]), name
 
 
 def test_a_score_that_needs_a_trained_network_says_which_stages_train_it():
-    stages = {name: stages_of(name, extra=2) for name in names("scores")}
+    stages = {name: stage_counts(name, extra_passes=2) for name in entry_names("scores")}
     assert {name for name, own in stages.items() if own.training} == {
-        name for name, words in needs(names("scores")).items() if words == "trained network"
+        name for name, words in method_requirements(entry_names("scores")).items() if words == "trained network"
     }
-    assert stages["confidnet"] == Stages({}, {"train_confidnet": 1, "finetune": 1})
-    assert stages["mc_dropout"] == Stages({"sample": 1}, {}) and stages["ensemble"] == Stages({"predict": 2}, {"train_baseline": 2})
+    assert stages["confidnet"] == StageCounts({}, {"train_confidnet": 1, "finetune": 1})
+    assert stages["mc_dropout"] == StageCounts({"sample": 1}, {}) and stages["ensemble"] == StageCounts(
+        {"predict": 2}, {"train_baseline": 2}
+    )
 
 
 def test_passes_are_counted_beside_the_classifiers_own():
     scores = ["mcp", "confidnet_head", "confidnet", "mc_dropout", "mc_dropout_mutual_information", "ensemble"]
-    assert list(extra_passes(scores, "small", PARAMS).values()) == [0, 0, 1, 50, 50, 2]
-    assert list(extra_passes(scores, "letters", PARAMS).values()) == [0, 0, 1, 20, 20, 2]
+    assert list(count_extra_passes(scores, "small", PARAMS).values()) == [0, 0, 1, 50, 50, 2]
+    assert list(count_extra_passes(scores, "letters", PARAMS).values()) == [0, 0, 1, 20, 20, 2]
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -61,7 +72,7 @@ def test_passes_over_views_are_as_many_as_there_are_views(flip: bool, settings: 
     run = Run("small", what, 0, small_digits(), Path(), Path())
     asked = replace(PARAMS, methods={"tta": settings}, benchmarks={"small": what})
     count = len(views(run, **{"shift": 0.04, **settings}))
-    assert extra_passes(["tta"], "small", asked) == {"tta": count}
+    assert count_extra_passes(["tta"], "small", asked) == {"tta": count}
 
 
 @pytest.mark.parametrize(
@@ -72,10 +83,10 @@ def test_passes_over_views_are_as_many_as_there_are_views(flip: bool, settings: 
     ],
 )
 def test_a_word_that_means_nothing_is_refused_with_the_known_ones(attribute: str, word: str, message: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(find("scores", "mcp"), attribute, word, raising=False)
+    monkeypatch.setattr(find_entry("scores", "mcp"), attribute, word, raising=False)
     with pytest.raises(ValueError, match=message):
-        needs(["mcp"])
-        extra_passes(["mcp"], "small", PARAMS)
+        method_requirements(["mcp"])
+        count_extra_passes(["mcp"], "small", PARAMS)
 
 
 def test_the_table_has_every_score_but_the_oracle_and_explains_the_words_it_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -84,4 +95,4 @@ def test_the_table_has_every_score_but_the_oracle_and_explains_the_words_it_uses
     (table,) = cost_tables(cost_frame([StoredResults("letters", 0, ("mcp", "tcp"))], PARAMS))["letters"]
     text = markdown(table)
     assert "| MCP    | nothing |                    0 |" in text and "| TCP " not in text
-    assert not any(f"{words.capitalize()}: " in text for words, _ in LEARNED.values())
+    assert not any(f"{words.capitalize()}: " in text for words, _ in REQUIREMENTS.values())

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from test_comparison import evaluation, parsed
 
-from confidnet_core.comparison.differences import differences, holm, mean_replicates, significance_tables
+from confidnet_core.comparison.differences import differences, holm_correction, mean_replicates, significance_tables
 from confidnet_core.comparison.frames import comparison_frame
 from confidnet_core.comparison.rendering import markdown
 from confidnet_core.evaluation.intervals import intervals
@@ -100,14 +100,14 @@ def test_nothing_to_compare_with_is_an_empty_table_and_no_text():
 def test_holms_correction_by_hand():
     """Sorted 0.01, 0.02, 0.03, 0.5: times 4, 3, 2, 1, and never below one before."""
     p = pd.Series([0.03, 0.01, np.nan, 0.5, 0.02])
-    assert holm(p).tolist() == pytest.approx([0.06, 0.04, np.nan, 0.5, 0.06], nan_ok=True)
-    assert holm(pd.Series([0.9, 0.8])).tolist() == [1, 1]
+    assert holm_correction(p).tolist() == pytest.approx([0.06, 0.04, np.nan, 0.5, 0.06], nan_ok=True)
+    assert holm_correction(pd.Series([0.9, 0.8])).tolist() == [1, 1]
 
 
 def test_holms_correction_is_within_a_benchmark_and_metric():
     found = compared({"mcp": 1.0, "a": 1.2, "b": 1.3, "c": 1.05}, against=("mcp",)).reset_index()
     for _, group in found.groupby("metric"):
-        assert group["p_corrected"].tolist() == pytest.approx(holm(group["p"]).tolist())
+        assert group["p_corrected"].tolist() == pytest.approx(holm_correction(group["p"]).tolist())
 
 
 @pytest.mark.slow

@@ -10,11 +10,11 @@ import pytest
 from latex_syntax import checked_latex
 from pages import Page
 
-from confidnet_core.cli.latex import escaped, latex
+from confidnet_core.cli.latex import escape_latex, latex
 from confidnet_core.comparison.names import display_name, display_names
-from confidnet_core.comparison.rendering import aligned, as_csv, as_frame, as_json, html, markdown
+from confidnet_core.comparison.rendering import align_markdown, as_csv, as_frame, as_json, html, markdown
 from confidnet_core.comparison.tables import UNDEFINED, Cell, Column, Row, Table
-from confidnet_core.config.registry import names
+from confidnet_core.config.registry import entry_names
 
 AUROC, AURC = Column("auroc", "AUROC", True, 100), Column("aurc", "AURC", False, 1000)
 EVIL = r'50% & $x_1$ #{a} ~^\ <i>"|'
@@ -32,7 +32,7 @@ def table() -> Table:
         row("knn", Cell(0.5, verdict="worse"), Cell(0.25), remark="1 of 2 seeds"),
         row("tcp", Cell(1.0), Cell(0.001), oracle=True),
     )
-    return Table("Scores", (AUROC, AURC), rows, notes=("A note.", "- one\n- two"), legend=("Bold: best.", "In percent.")).with_best()
+    return Table("Scores", (AUROC, AURC), rows, notes=("A note.", "- one\n- two"), legend=("Bold: best.", "In percent.")).with_best_marked()
 
 
 def test_markdown_shows_best_values_in_bold_and_verdicts_as_marks(table: Table):
@@ -58,7 +58,7 @@ def test_markdown_shows_best_values_in_bold_and_verdicts_as_marks(table: Table):
 
 def test_the_first_columns_of_a_table_are_to_the_left_and_the_others_to_the_right():
     rows = [["name", "", "value"], ["a", "long", "1"], ["b", "x|y", "-10.00"]]
-    assert aligned(rows, left=2) == [
+    assert align_markdown(rows, left_columns=2) == [
         "| name |      |  value |",
         "| ---- | ---- | -----: |",
         "| a    | long |      1 |",
@@ -67,9 +67,9 @@ def test_the_first_columns_of_a_table_are_to_the_left_and_the_others_to_the_righ
 
 
 def test_of_two_numbers_that_are_equal_in_print_both_are_best_and_without_a_direction_none_is():
-    assert AUROC.are_best([0.912341, 0.912339, np.nan, 0.99], [True, True, True, False]) == [True, True, False, False]
-    assert AURC.are_best([0.5, 0.1]) == [False, True] and AUROC.are_best([np.nan]) == [False] and AUROC.are_best([]) == []
-    assert Column("n", "n").are_best([1.0, 2.0]) == [False, False]
+    assert AUROC.best_mask([0.912341, 0.912339, np.nan, 0.99], [True, True, True, False]) == [True, True, False, False]
+    assert AURC.best_mask([0.5, 0.1]) == [False, True] and AUROC.best_mask([np.nan]) == [False] and AUROC.best_mask([]) == []
+    assert Column("n", "n").best_mask([1.0, 2.0]) == [False, False]
 
 
 def test_a_table_is_sorted_best_first_with_undefined_values_and_then_the_oracle_last(table: Table):
@@ -121,7 +121,7 @@ def test_latex_needs_booktabs_alone_and_holds_the_numbers(table: Table):
 
 def test_latex_escapes_text_and_keeps_minus_signs(table: Table):
     assert (
-        escaped(EVIL) == r"50\% \& \$x\_1\$ \#\{a\} \textasciitilde{}\textasciicircum{}"
+        escape_latex(EVIL) == r"50\% \& \$x\_1\$ \#\{a\} \textasciitilde{}\textasciicircum{}"
         r"\textbackslash{} \textless{}i\textgreater{}''\textbar{}"
     )
     evil = replace(table, legend=(EVIL, f"× ± {UNDEFINED}"), rows=(row(EVIL, Cell(-0.5, signed=True), Cell(text="a-1"), label=EVIL),))  # noqa: RUF001
@@ -147,7 +147,7 @@ def test_files_have_six_significant_digits():
 
 
 def test_every_score_has_a_display_name_of_its_own():
-    shown = display_names(names("scores"))
+    shown = display_names(entry_names("scores"))
     assert len(set(shown.values())) == len(shown) and not set(shown) & set(shown.values())
     assert (shown["mcp"], shown["mc_dropout"], shown["trust_score"]) == ("MCP", "MC-dropout (entropy)", "Trust Score")
     assert display_name("none_of_ours") == "none_of_ours"

@@ -8,7 +8,14 @@ import pandas as pd
 import pytest
 
 from confidnet_core.comparison.rendering import markdown
-from confidnet_core.comparison.sections import calibration_tables, guarantee_tables, guarantees, operating_points, probabilities, rank_table
+from confidnet_core.comparison.sections import (
+    calibration_frame,
+    calibration_tables,
+    guarantee_frame,
+    guarantee_tables,
+    operating_point_tables,
+    rank_table,
+)
 from confidnet_core.comparison.tables import UNDEFINED, Table
 from confidnet_core.config.params import Bootstrap, Thresholds
 from confidnet_core.evaluation.result import evaluate, save_evaluation
@@ -52,7 +59,7 @@ def table_of(text: str) -> list[list[str]]:
 
 
 def test_probabilities_have_a_row_a_seed_and_method_but_the_oracle_with_quantiles_as_intervals(all_stored: list[StoredResults]):
-    found = probabilities(all_stored, level=0.8)
+    found = calibration_frame(all_stored, level=0.8)
     assert found[["seed", "method", "how"]].to_numpy().tolist() == [
         [0, "mcp", "as it is"],
         [0, "margin", "isotonic on 400 validation samples"],
@@ -65,7 +72,7 @@ def test_probabilities_have_a_row_a_seed_and_method_but_the_oracle_with_quantile
 
 
 def test_the_table_of_probabilities_means_over_seeds_and_says_where_they_come_from(all_stored: list[StoredResults]):
-    found = probabilities(all_stored, level=0.8)
+    found = calibration_frame(all_stored, level=0.8)
     header, mcp, margin = table_of(drawn(calibration_tables(found)["toy"]))
     assert header == ["method", "probability", "ECE ↓", "adaptive ECE ↓", "Brier ↓", "NLL ↓"]
     assert (mcp[:2], margin[:2]) == (["MCP", "as it is"], ["Margin", "isotonic on 400 validation samples"])
@@ -90,7 +97,7 @@ def test_seeds_of_other_origins_are_all_named_and_the_legend_says_that_these_are
 
 
 def test_guarantees_have_a_row_a_target_with_what_became_of_it(all_stored: list[StoredResults]):
-    found = guarantees(all_stored)
+    found = guarantee_frame(all_stored)
     assert found[["seed", "method", "risk"]].to_numpy().tolist() == [
         [seed, method, risk] for seed in (0, 1) for method in ("mcp", "margin") for risk in (0.001, 0.3)
     ]
@@ -114,7 +121,7 @@ def tabled(*rows: dict) -> tuple[list[list[str]], str]:
 
 
 def test_the_table_of_guarantees_of_what_the_stages_stored(all_stored: list[StoredResults]):
-    found = guarantees(all_stored)
+    found = guarantee_frame(all_stored)
     text = drawn(guarantee_tables(found)["toy"])
     assert "At most 0.1 % errors: no threshold satisfies the guarantee for any method." in text and "At most 30 % errors:\n" in text
     header, mcp, margin = table_of(text)
@@ -190,7 +197,7 @@ def test_of_segmentation_the_legend_counts_images_and_pixels():
 
 def test_the_oracle_alone_has_no_table(all_stored: list[StoredResults]):
     alone = [replace(stored, methods=("tcp",)) for stored in all_stored]
-    assert calibration_tables(probabilities(alone, level=0.8)) == guarantee_tables(guarantees(alone)) == {}
+    assert calibration_tables(calibration_frame(alone, level=0.8)) == guarantee_tables(guarantee_frame(alone)) == {}
 
 
 def frame(*rows: tuple) -> pd.DataFrame:
@@ -205,19 +212,18 @@ def test_operating_points_in_percent_without_the_oracle():
     names = [f"{metric}_{end}" for metric in METRICS for end in ("low", "high")]
     keys = pd.MultiIndex.from_tuples([("toy", "mcp"), ("toy", "tcp")], names=["benchmark", "method"])
     intervals = pd.DataFrame([[0.2, 0.4] * len(METRICS)] * 2, index=keys, columns=names)
-    header, mcp = table_of(drawn(operating_points(found, intervals)["toy"]))
+    header, mcp = table_of(drawn(operating_point_tables(found, intervals)["toy"]))
     assert header == ["method", "Risk@80% ↓", "Coverage@1% ↑", "Coverage@5% ↑"]
     assert mcp == ["MCP", *["30.00 ± 7.07 [20.00, 40.00]"] * 3]
 
 
 def test_operating_points_that_are_undefined_for_a_seed_are_undefined():
-    found = frame(
-        ("toy", 0, "mcp", False, np.nan), ("toy", 1, "mcp", False, 0.35), ("toy", 0, "a", False, 0.5), ("toy", 1, "a", False, 0.5)
-    )
+    values = {("mcp", 0): np.nan, ("mcp", 1): 0.35, ("a", 0): 0.5, ("a", 1): 0.5}
+    found = frame(*(("toy", seed, method, False, value) for (method, seed), value in values.items()))
     names = [f"{metric}_{end}" for metric in METRICS for end in ("low", "high")]
     keys = pd.MultiIndex.from_tuples([("toy", "mcp"), ("toy", "a")], names=["benchmark", "method"])
     intervals = pd.DataFrame([[np.nan] * len(names), [0.4, 0.6] * len(METRICS)], index=keys, columns=names)
-    _, mcp, other = table_of(drawn(operating_points(found, intervals)["toy"]))
+    _, mcp, other = table_of(drawn(operating_point_tables(found, intervals)["toy"]))
     assert (mcp, other) == (["MCP", *[UNDEFINED] * 3], ["a", *["50.00 ± 0.00 [40.00, 60.00]"] * 3])
 
 
@@ -225,16 +231,15 @@ def test_ranks_are_means_over_benchmarks_and_seeds_without_the_oracle():
     """Higher is better for AUPR-Error: a, b, c have the ranks 1, 2, 3 there and 2.5, 1, 2.5; for FPR the other way round."""
     values = {"x": {"a": 0.9, "b": 0.5, "c": 0.1, "tcp": 1.0}, "y": {"a": 0.2, "b": 0.7, "c": 0.2, "tcp": 1.0}}
     found = frame(*((name, 0, method, method == "tcp", value) for name, methods in values.items() for method, value in methods.items()))
-    header, *rows = table_of(markdown(rank_table(found)))
+    text = markdown(rank_table(found))
+    header, *rows = table_of(text)
     assert header == ["method", "FPR@95%TPR", "AUPR-Error", "AUROC", "AURC"]
     assert rows == [
         ["b", "2.50", "1.50", "1.50", "2.50"],
         ["a", "2.25", "1.75", "1.75", "2.25"],
         ["c", "1.25", "2.75", "2.75", "1.25"],
     ]
-    assert "among 3 methods over 2 pairs of benchmark and seed;" in markdown(rank_table(found)) and "undefined" not in markdown(
-        rank_table(found)
-    )
+    assert "among 3 methods over 2 pairs of benchmark and seed;" in text and "undefined" not in text
 
 
 def test_what_is_undefined_has_no_rank_and_one_block_alone_no_table():

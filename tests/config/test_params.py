@@ -7,8 +7,8 @@ import pytest
 from project_code import ROOT
 from small_params import BASELINE, RECIPE, changed, load, refusal
 
-from confidnet_core.config.params import Benchmark, Choice, load_params
-from confidnet_core.config.recipes import Augmentation, Baseline, Recipe
+from confidnet_core.config.params import Benchmark, EntryChoice, load_params
+from confidnet_core.config.recipes import Augmentation, BaselineRecipe, Recipe
 
 
 def test_the_projects_own_file_is_valid_and_compares_confidnet_with_the_baseline_and_the_oracle():
@@ -22,7 +22,7 @@ def test_values_come_as_they_stand_and_the_rest_by_default(tmp_path: Path):
     params = load(tmp_path, changed((*BASELINE, "augmentation"), {"flip": True, "crop": 4}))
     small = params.benchmark("small")
     assert (params.run, params.seeds, params.method("trust_score")) == (("small",), (0,), {"neighbour": 2})
-    assert (small.data, small.model) == (Choice("digits", {"train": 100}), Choice("mlp", {"hidden": 8}))
+    assert (small.data, small.model) == (EntryChoice("digits", {"train": 100}), EntryChoice("mlp", {"hidden": 8}))
     assert small.baseline.augmentation == Augmentation(flip=True, rotation=0.0, crop=4)
     assert (small.baseline.learning_rate, small.baseline.momentum, small.baseline.weight_decay) == (0.1, 0.9, 0.0)
     assert (small.baseline.schedule, small.baseline.precision, small.baseline.class_weights) == ("constant", "fp32", "none")
@@ -209,4 +209,4 @@ def test_a_recipe_made_in_code_is_checked_alike():
     with pytest.raises(ValueError, match="sam_radius is nan; expected a finite number"):
         Recipe(epochs=1, batch_size=1, learning_rate=0.1, optimizer="sgd", sam_radius=float("nan"))
     with pytest.raises(ValueError, match="label_smoothing is nan; expected a finite number"):
-        Baseline(epochs=1, batch_size=1, learning_rate=0.1, optimizer="sgd", label_smoothing=float("nan"))
+        BaselineRecipe(epochs=1, batch_size=1, learning_rate=0.1, optimizer="sgd", label_smoothing=float("nan"))

@@ -10,15 +10,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from confidnet_core.config import params, recipes
-from confidnet_core.config.params import GIVEN, Choice, Params, settings_of
-from confidnet_core.config.registry import find, names
+from confidnet_core.config.params import PIPELINE_ARGUMENTS, EntryChoice, Params, settings_model
+from confidnet_core.config.registry import entry_names, find_entry
 
-ENTRIES = [(family, name) for family in GIVEN for name in names(family)]
+ENTRIES = [(family, name) for family in PIPELINE_ARGUMENTS for name in entry_names(family)]
 NEEDED = {"folder": "images", "height": 8, "width": 8, "classes": ["cell", "rest"]}  # settings without a default
 
 
 def settings(family: str, name: str) -> type[BaseModel]:
-    return settings_of(find(family, name), GIVEN[family])
+    return settings_model(find_entry(family, name), PIPELINE_ARGUMENTS[family])
 
 
 def unbounded(kind: Any, metadata: tuple = ()) -> Iterator[Any]:
@@ -57,7 +57,7 @@ SECTIONS = [
 @pytest.mark.parametrize("section", sorted({each for each in SECTIONS if each is not Params}, key=lambda each: each.__name__))
 def test_so_has_every_key_of_a_section(section: type[BaseModel]):
     for key, field in section.model_fields.items():
-        assert field.annotation is Choice or not list(unbounded(field.annotation, tuple(field.metadata))), key
+        assert field.annotation is EntryChoice or not list(unbounded(field.annotation, tuple(field.metadata))), key
 
 
 @pytest.mark.parametrize(

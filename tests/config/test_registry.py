@@ -8,7 +8,7 @@ import pytest
 from project_code import ROOT
 
 from confidnet_core.config import registry
-from confidnet_core.config.registry import find, names, source_digest, suggestion
+from confidnet_core.config.registry import entry_names, find_entry, source_digest, suggestion
 
 FAMILIES = ("datasets", "models", "scores")
 
@@ -21,47 +21,47 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in sys.modules if name.partition(".")[0] == "confidnet_core"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(registry, "PACKAGE", folder)
+    monkeypatch.setattr(registry, "PACKAGE_FOLDER", folder)
     return folder
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_entry_is_found_under_the_name_of_its_file(family: str):
-    assert names(family) == sorted(names(family)) and len(names(family)) >= 3
-    for name in names(family):
-        entry = find(family, name)
+    assert entry_names(family) == sorted(entry_names(family)) and len(entry_names(family)) >= 3
+    for name in entry_names(family):
+        entry = find_entry(family, name)
         assert (entry.__name__, entry.__module__) == (name, f"confidnet_core.{family}.{name}")
 
 
 def test_shared_files_of_a_family_are_no_entries():
-    assert not [name for family in FAMILIES for name in names(family) if name.startswith("_")]
+    assert not [name for family in FAMILIES for name in entry_names(family) if name.startswith("_")]
     with pytest.raises(ValueError, match=r"models/_head\.py does not exist"):
-        find("models", "_head")
+        find_entry("models", "_head")
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../registry", "mcp.py", "MCP", "scores.mcp", None, 3, ["mcp"]])
 def test_what_is_no_entry_is_refused_with_the_known_ones(name: object):
     with pytest.raises(ValueError, match=r"^confidnet_core/scores/.*\.py does not exist; (did you mean|known: )"):
-        find("scores", name)
+        find_entry("scores", name)
 
 
 def test_a_new_file_is_an_entry_and_nothing_else_needs_to_know(package: Path):
     (package / "scores/constant.py").write_text("def constant(run, value: float = 0.5):\n    return value\n")
-    assert "constant" in names("scores")
-    assert find("scores", "constant")(None) == 0.5
+    assert "constant" in entry_names("scores")
+    assert find_entry("scores", "constant")(None) == 0.5
 
 
 @pytest.mark.parametrize("content", ["", "def another(run): ...\n", "constant = 3\n"])
 def test_a_file_without_a_function_of_its_name_is_refused_with_the_remedy(package: Path, content: str):
     (package / "scores/constant.py").write_text(content)
     with pytest.raises(ValueError, match=r"scores/constant\.py has no function constant; an entry's function bears the name of its file"):
-        find("scores", "constant")
+        find_entry("scores", "constant")
 
 
 def test_a_mistake_inside_an_entry_is_shown_as_it_is(package: Path):
     (package / "scores/broken.py").write_text("import no_such_package\n")
     with pytest.raises(ModuleNotFoundError, match="no_such_package"):
-        find("scores", "broken")
+        find_entry("scores", "broken")
 
 
 def test_the_suggestion_is_what_is_near_or_everything():

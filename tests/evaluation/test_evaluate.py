@@ -9,7 +9,7 @@ import pytest
 from small import trained_runs
 from small_params import VALID, load, replace
 
-from confidnet_core.config.registry import find, names
+from confidnet_core.config.registry import entry_names, find_entry
 from confidnet_core.data import SCORED_SPLITS, labelled
 from confidnet_core.evaluation.result import Evaluation
 from confidnet_core.files import read_json, write_json
@@ -18,7 +18,7 @@ from confidnet_core.scoring.run import Run
 from stages import evaluate, predict
 
 FILES = {split: f"{split}.npy" for split in SCORED_SPLITS}
-every_score = pytest.mark.parametrize("name", names("scores"))
+every_score = pytest.mark.parametrize("name", entry_names("scores"))
 both_tasks = pytest.mark.parametrize("task", ["digits", "segmentation"])
 
 
@@ -59,7 +59,7 @@ def test_the_stage_stores_the_score_of_each_split(staged: Path, runs: dict[str, 
     for method in ("mcp", "temperature"):
         assert sorted(path.name for path in (staged / method).iterdir()) == sorted([*FILES.values(), "fitted.pt", "metrics.json"])
         for split, file in FILES.items():
-            np.testing.assert_array_equal(np.load(staged / method / file), find("scores", method)(runs["digits"].on_split(split)))
+            np.testing.assert_array_equal(np.load(staged / method / file), find_entry("scores", method)(runs["digits"].on_split(split)))
 
 
 def test_the_metrics_of_the_test_split_stand_at_the_top_and_those_of_the_validation_split_under_val(staged: Path, runs: dict[str, Run]):
@@ -129,7 +129,7 @@ def test_a_split_has_its_own_images_labels_and_predictions_wherever_it_is_asked_
 @both_tasks
 @every_score
 def test_a_score_is_the_same_on_whichever_split_it_was_before(runs: dict[str, Run], task: str, name: str):
-    score, run = find("scores", name), runs[task]
+    score, run = find_entry("scores", name), runs[task]
     alone = {split: score(replace(run).on_split(split)) for split in SCORED_SPLITS}
     for split in reversed(SCORED_SPLITS):
         confidence = score(run.on_split(split))
@@ -141,7 +141,7 @@ def test_a_score_is_the_same_on_whichever_split_it_was_before(runs: dict[str, Ru
 @every_score
 def test_what_no_split_changes_is_loaded_and_fitted_once(runs: dict[str, Run], task: str, name: str):
     """After the first split there are no networks, no training images and no answers on the validation split any more."""
-    score, run = find("scores", name), runs[task]
+    score, run = find_entry("scores", name), runs[task]
     expected = score(replace(run).calibration)
     run = replace(run, dataset=replace(run.dataset, splits=dict(run.dataset.splits)))
     score(run)

@@ -15,7 +15,7 @@ REPORTING = {
     for path in ([ROOT / "confidnet_core" / name] if name.endswith(".py") else (ROOT / "confidnet_core" / name).glob("*.py"))
 }
 
-# These call find() with a family that only a run knows. params.py reads an entry's signature, to refuse settings that it does
+# These call find_entry() with a family that only a run knows. params.py reads an entry's signature, to refuse settings that it does
 # not take; registry.py asks whether the entry exists. Nothing that an entry computes comes out of either.
 VALIDATION = {"confidnet_core/config/params.py", "confidnet_core/config/registry.py"}
 
@@ -61,8 +61,8 @@ def reached(*paths: Path, without: frozenset[str] | set[str] = frozenset()) -> s
     return seen
 
 
-def families(path: Path, function: str = "find") -> set[str]:
-    """The registry families whose entries PATH looks up: the literal first argument of find(), or of another function."""
+def families(path: Path, function: str = "find_entry") -> set[str]:
+    """The registry families whose entries PATH looks up: the literal first argument of find_entry(), or of another function."""
     found = set()
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Call) and _called(node) == function and relative(path) not in VALIDATION:
@@ -82,7 +82,7 @@ def relative(path: Path) -> str:
 
 
 def _called(node: ast.Call) -> str:
-    """The name of a registry function that is called, as find(...) or as registry.find(...)."""
+    """The name of a registry function that is called, as find_entry(...) or as registry.find_entry(...)."""
     if isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "registry":
         return node.func.attr
     return getattr(node.func, "id", "")

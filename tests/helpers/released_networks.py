@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from confidnet_core.checkpoints import ImportedCheckpoint, import_checkpoint
-from confidnet_core.config.params import Benchmark, Choice
+from confidnet_core.config.params import Benchmark, EntryChoice
 from confidnet_core.data import Dataset
 from confidnet_core.networks.artifacts import load_verified_classifier
 from confidnet_core.networks.batches import normalise_images
@@ -122,14 +122,14 @@ def colours() -> Dataset:
     return Dataset(images, labels, splits, tuple("0123456789"), (0.5, 0.5, 0.4), (0.2, 0.2, 0.3), "noise")
 
 
-MODELS: dict[str, tuple[Choice, Callable[[int], nn.Module], Callable[[], Dataset]]] = {
-    "mlp": (Choice("mlp", {"hidden": 32}), lambda classes: Mlp(classes, 64, 32), small_digits),
+MODELS: dict[str, tuple[EntryChoice, Callable[[int], nn.Module], Callable[[], Dataset]]] = {
+    "mlp": (EntryChoice("mlp", {"hidden": 32}), lambda classes: Mlp(classes, 64, 32), small_digits),
     "convnet": (
-        Choice("mnist_convnet", {"width": 0.25, "feature_dim": 16}),
+        EntryChoice("mnist_convnet", {"width": 0.25, "feature_dim": 16}),
         lambda classes: Convnet(classes, (8, 16), 4, 16),
         small_digits,
     ),
-    "vgg": (Choice("vgg16", {"width": 1 / 8, "feature_dim": 16}), lambda classes: Vgg(classes, 8, 16), colours),
+    "vgg": (EntryChoice("vgg16", {"width": 1 / 8, "feature_dim": 16}), lambda classes: Vgg(classes, 8, 16), colours),
 }
 
 

@@ -8,7 +8,7 @@ from small import CPU
 from small_params import VALID, load, replace
 
 from confidnet_core.config.params import Bootstrap, Params, Thresholds
-from confidnet_core.config.registry import find
+from confidnet_core.config.registry import find_entry
 from confidnet_core.data import SCORED_SPLITS
 from confidnet_core.evaluation.result import RANK, evaluate, save_evaluation
 from confidnet_core.evaluation.stored import StoredResults
@@ -38,7 +38,7 @@ def answer(run: Run) -> None:
 def score(run: Run, methods: Iterable[str], root: Path) -> None:
     """Into data/scores and data/thresholds under ROOT, what `evaluate` and `operate` store."""
     for method in methods:
-        function, part = find("scores", method), replace(run)
+        function, part = find_entry("scores", method), replace(run)
         facts = {"benchmark": run.name, "seed": run.seed, "method": method, "oracle": getattr(function, "oracle", False)}
         facts["scale"] = getattr(function, "scale", RANK)
         splits = {split: part.on_split(split) for split in SCORED_SPLITS}

@@ -12,9 +12,9 @@ from small_params import replace
 from torch import Tensor, nn
 
 from confidnet_core import paths
-from confidnet_core.config.params import Benchmark, CalibrationSplit, Choice, McDropout
-from confidnet_core.config.recipes import Baseline, Confidnet, CorrectedMcpRecipe, Finetune, Recipe
-from confidnet_core.config.registry import marks, names
+from confidnet_core.config.params import Benchmark, CalibrationSplit, EntryChoice, McDropout
+from confidnet_core.config.recipes import BaselineRecipe, ConfidnetRecipe, CorrectedMcpRecipe, FinetuneRecipe, Recipe
+from confidnet_core.config.registry import entry_attributes, entry_names
 from confidnet_core.data import PREPARED_SPLITS, Dataset, load_dataset, save_dataset
 from confidnet_core.datasets.digits import digits
 from confidnet_core.networks.artifacts import (
@@ -38,22 +38,22 @@ from confidnet_core.training.trainings import finetune_confidnet, train_classifi
 CPU = torch.device("cpu")
 VOID = 3  # of the segmentation data, after its three classes
 
-MLP = Choice("mlp", {"hidden": 32, "dropout": 0.3})
-CONVNET = Choice("svhn_convnet", {"width": 0.25, "feature_dim": 32})  # with BatchNorm
-SEGNET = Choice("segnet", {"width": 1 / 8})
+MLP = EntryChoice("mlp", {"hidden": 32, "dropout": 0.3})
+CONVNET = EntryChoice("svhn_convnet", {"width": 0.25, "feature_dim": 32})  # with BatchNorm
+SEGNET = EntryChoice("segnet", {"width": 1 / 8})
 
-BASELINE = Baseline(epochs=3, batch_size=32, learning_rate=0.01, optimizer="adam")
-CONFIDNET = Confidnet(epochs=3, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
-FINETUNE = Finetune(epochs=2, batch_size=32, learning_rate=0.001, optimizer="adam")
+BASELINE = BaselineRecipe(epochs=3, batch_size=32, learning_rate=0.01, optimizer="adam")
+CONFIDNET = ConfidnetRecipe(epochs=3, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
+FINETUNE = FinetuneRecipe(epochs=2, batch_size=32, learning_rate=0.001, optimizer="adam")
 MC_DROPOUT = McDropout(passes=3)
 CORRECTED_MCP = CorrectedMcpRecipe(epochs=2, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
 
 
-def benchmark(model: Choice = MLP, **settings: object) -> Benchmark:
+def benchmark(model: EntryChoice = MLP, **settings: object) -> Benchmark:
     """settings: of all recipes."""
     recipes = {"baseline": BASELINE, "confidnet": CONFIDNET, "finetune": FINETUNE, "corrected_mcp": CORRECTED_MCP}
     recipes = {name: replace(recipe, **settings) for name, recipe in recipes.items()}
-    return Benchmark(data=Choice("digits", {}), model=model, **recipes, mc_dropout=MC_DROPOUT)
+    return Benchmark(data=EntryChoice("digits", {}), model=model, **recipes, mc_dropout=MC_DROPOUT)
 
 
 def segmentation_benchmark() -> Benchmark:
@@ -156,7 +156,7 @@ def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "smal
     answers = {split: predict(other, dataset.split(split)[0], dataset, CPU) for split in answers}
     save_predictions(predictions.with_name("seed1"), answers, {})
     ensembles = root / "data/ensembles" / name
-    save_ensembles(ensembles, marks("scores", names("scores"), "over_seeds"), [0, 1], predictions.parent, dataset)
+    save_ensembles(ensembles, entry_attributes("scores", entry_names("scores"), "over_seeds"), [0, 1], predictions.parent, dataset)
     return Run(name, what, 0, dataset, models, predictions, samples=root / "data/samples" / name / "seed0", ensembles=ensembles)
 
 

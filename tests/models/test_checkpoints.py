@@ -19,7 +19,7 @@ from small_params import replace
 from torch import Tensor
 
 from confidnet_core.checkpoints import import_checkpoint, match_layers
-from confidnet_core.config.params import Choice
+from confidnet_core.config.params import EntryChoice
 from confidnet_core.data import load_dataset
 from confidnet_core.files import read_json
 from confidnet_core.networks.artifacts import build_classifier, build_confidnet, load_classifier, load_finetuned, load_head
@@ -121,7 +121,7 @@ def test_networks_of_the_published_size_fit_our_defaults(choice: str, network: t
     dataset = replace(colours(), images=np.zeros((90, *shape), np.uint8), mean=(0.5,) * shape[0], std=(0.5,) * shape[0])
     with torch.device("meta"):
         theirs = with_head(network(10))
-        classifier = build_classifier(Choice(choice, {}), dataset)
+        classifier = build_classifier(EntryChoice(choice, {}), dataset)
         ours = build_confidnet(classifier, replace(benchmark().confidnet, widths=None), dataset).head
     state = theirs.state_dict()
     parts = ({name: state[name] for name in state if ("uncertainty" in name) == is_head} for is_head in (False, True))

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from confidnet_core.config.registry import find, names
+from confidnet_core.config.registry import entry_names, find_entry
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import set_dropout
 
 CLASSES = 5
 SHAPE = (3, 32, 32)
-every_model = pytest.mark.parametrize("name", names("models"))
+every_model = pytest.mark.parametrize("name", entry_names("models"))
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def fixed_seed() -> None:
 
 
 def small(name: str, shape: tuple[int, int, int] = SHAPE, **settings) -> Classifier:
-    build = find("models", name)
+    build = find_entry("models", name)
     if "width" in inspect.signature(build).parameters:
         settings = {"width": 1 / 16, **settings}
     return build(classes=CLASSES, image_shape=shape, **settings)
@@ -106,7 +106,7 @@ def test_width_scales_the_network(name):
 )
 def test_classifiers_have_the_published_numbers_of_parameters(name, shape, classes, settings, parameters):
     with torch.device("meta"):
-        network = find("models", name)(classes=classes, image_shape=shape, **settings)
+        network = find_entry("models", name)(classes=classes, image_shape=shape, **settings)
     assert sum(each.numel() for each in network.parameters()) == parameters
 
 

@@ -22,7 +22,7 @@ from small import (
 from small_params import RECIPE, changed, load, replace
 from torch import nn
 
-from confidnet_core.config.params import Choice
+from confidnet_core.config.params import EntryChoice
 from confidnet_core.data import Dataset, save_dataset
 from confidnet_core.files import read_json, write_json
 from confidnet_core.networks.artifacts import (
@@ -181,13 +181,13 @@ def test_an_error_while_writing_leaves_the_former_network(tmp_path: Path):
 @pytest.mark.parametrize(
     ("model", "change", "difference"),
     [
-        (Choice("mlp", {"hidden": 32}), {}, r"model: file .*svhn_convnet.*, wanted .*mlp"),
-        (Choice("svhn_convnet", {"width": 0.5, "feature_dim": 32}), {}, r"model: file .*0\.25.*, wanted .*0\.5"),
+        (EntryChoice("mlp", {"hidden": 32}), {}, r"model: file .*svhn_convnet.*, wanted .*mlp"),
+        (EntryChoice("svhn_convnet", {"width": 0.5, "feature_dim": 32}), {}, r"model: file .*0\.25.*, wanted .*0\.5"),
         (CONVNET, {"classes": ("zero", *"123456789")}, r"classes: file \['0', .*, wanted \['zero'"),
         (CONVNET, {"images": np.zeros((1797, 1, 16, 8), np.uint8)}, r"image_shape: file \[1, 8, 8\], wanted \[1, 16, 8\]"),
     ],
 )
-def test_a_network_of_another_model_or_data_is_refused_with_what_differs(folder: Path, model: Choice, change: dict, difference: str):
+def test_a_network_of_another_model_or_data_is_refused_with_what_differs(folder: Path, model: EntryChoice, change: dict, difference: str):
     with pytest.raises(ValueError, match=f"holds another network .*{difference}"):
         load_classifier(folder, benchmark(model), replace(small_digits(), **change))
 
@@ -196,7 +196,7 @@ def test_the_start_of_a_pretrained_network_is_not_loaded_again(tmp_path: Path):
     """Whatever `pretrained` names may be gone by then; the trained weights replace it anyway."""
     dataset, config = small_segmentation(), segmentation_benchmark()
     classifier = build_classifier(config.model, dataset)
-    config = replace(config, model=Choice("segnet", {**config.model.settings, "pretrained": str(tmp_path / "gone.pth")}))
+    config = replace(config, model=EntryChoice("segnet", {**config.model.settings, "pretrained": str(tmp_path / "gone.pth")}))
     save_network(tmp_path / "baseline", classifier.state_dict(), model_facts(config, dataset), {})
     assert same(state(load_classifier(tmp_path / "baseline", config, dataset)), state(classifier))
 

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from confidnet_core.config.registry import find, names
+from confidnet_core.config.registry import entry_names, find_entry
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, freeze, set_dropout
 from confidnet_core.networks.head import confidence_head
 
 CLASSES = 5
 SHAPE = (3, 32, 32)
-every_model = pytest.mark.parametrize("name", names("models"))
+every_model = pytest.mark.parametrize("name", entry_names("models"))
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def fixed_seed() -> None:
 
 
 def small(name: str, shape: tuple[int, int, int] = SHAPE, **settings) -> Classifier:
-    build = find("models", name)
+    build = find_entry("models", name)
     if "width" in inspect.signature(build).parameters:
         settings = {"width": 1 / 16, **settings}
     return build(classes=CLASSES, image_shape=shape, **settings)
@@ -88,7 +88,7 @@ def test_bfloat16_inference_gives_logits_and_confidences_of_float32_resolution(n
 )
 def test_heads_on_these_classifiers_have_the_published_numbers_of_parameters(name, shape, kernel, parameters):
     with torch.device("meta"):
-        head = confidence_head(find("models", name)(classes=10, image_shape=shape).feature_channels, kernel=kernel)
+        head = confidence_head(find_entry("models", name)(classes=10, image_shape=shape).feature_channels, kernel=kernel)
     assert sum(each.numel() for each in head.parameters()) == parameters
 
 

@@ -112,7 +112,7 @@ def test_the_sections_that_a_stage_reads_are_found_in_its_code():
 
 
 def test_every_look_up_of_a_family_that_a_run_decides_is_a_known_validation():
-    calling = {path for path in (ROOT / "confidnet_core").rglob("*.py") if "find(family" in path.read_text()}
+    calling = {path for path in (ROOT / "confidnet_core").rglob("*.py") if "find_entry(family" in path.read_text()}
     assert {relative(path) for path in calling} == VALIDATION
 
 
@@ -164,10 +164,10 @@ def test_what_only_reporting_code_leads_to_is_not_reached(project: Path):
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        ("find('models', name)", {"models"}),
-        ("registry.find('scores', name)", {"scores"}),
-        ("text.find('models')", set()),
-        ("names('models')", set()),
+        ("find_entry('models', name)", {"models"}),
+        ("registry.find_entry('scores', name)", {"scores"}),
+        ("text.find_entry('models')", set()),
+        ("entry_names('models')", set()),
     ],
 )
 def test_families_are_read_from_calls_of_the_registry(project: Path, line: str, found: set[str]):
@@ -175,10 +175,10 @@ def test_families_are_read_from_calls_of_the_registry(project: Path, line: str, 
     assert families(project / "script.py") == found
 
 
-@pytest.mark.parametrize("line", ["find(family, name)", "find(family='models', name='mlp')"])
+@pytest.mark.parametrize("line", ["find_entry(family, name)", "find_entry(family='models', name='mlp')"])
 def test_a_family_that_cannot_be_read_is_an_error(project: Path, line: str):
     (project / "script.py").write_text(line)
-    with pytest.raises(ValueError, match=r"line 1: find\(\) needs its family as a literal"):
+    with pytest.raises(ValueError, match=r"line 1: find_entry\(\) needs its family as a literal"):
         families(project / "script.py")
 
 

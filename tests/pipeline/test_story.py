@@ -13,14 +13,14 @@ from mlflow import pyfunc
 from small_study import METHODS, rows, small_study, wait_for_epoch
 
 from confidnet_core.data import load_dataset
-from confidnet_core.tracking.names import COMPARED, results
+from confidnet_core.tracking.names import COMPARED_METRICS, execution_results
 
 pytestmark = pytest.mark.slow
 
 FEWER = "methods.trust_score.samples_per_class=4"
 LONGER = ("--name", "longer", "--set-param", "benchmarks.digits.confidnet.epochs=100", "train_confidnet@digits-0")
 TRUST_SCORE = "digits.aupr_error.trust_score"
-UNKNOWN = {method: dict.fromkeys(COMPARED) for method in METHODS}  # metrics that summary.json does not have
+UNKNOWN = {method: dict.fromkeys(COMPARED_METRICS) for method in METHODS}  # metrics that summary.json does not have
 QUEUED = {"entropy": "against=[entropy]", "mcp": "against=[mcp]", "bolder": "thresholds.delta=0.2"}
 
 
@@ -88,7 +88,7 @@ def test_dvc_and_mlflow_hold_the_same_values_of_every_experiment(project):
         (execution,) = [row for row in rows(project, role="pipeline") if row.data.tags.get("dvc_exp_name", "main") == name]
         logged = execution.data.metrics | execution.data.tags
         assert set(summary["aupr_error"]) == set(METHODS) - {"tcp"}
-        expected = {key: value for key, value in results(summary, UNKNOWN).items() if value is not None}
+        expected = {key: value for key, value in execution_results(summary, UNKNOWN).items() if value is not None}
         assert {key: logged[key] for key in expected} == expected
 
 

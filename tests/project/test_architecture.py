@@ -172,7 +172,7 @@ def test_nothing_is_decided_by_the_name_of_a_score_data_set_or_model(path: Path)
         ("{'mcp': len}[method]()", True),
         ("if method == 'other': pass", False),
         ("print('mcp')", False),
-        ("find('scores', 'mcp')", False),
+        ("find_entry('scores', 'mcp')", False),
     ],
 )
 def test_a_decision_by_name_is_seen_however_it_is_written(code: str, found: bool):

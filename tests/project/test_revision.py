@@ -24,7 +24,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "dvc.yaml", folder)
     monkeypatch.setattr(revision, "ROOT", folder)
-    monkeypatch.setattr(registry, "PACKAGE", folder / "confidnet_core")
+    monkeypatch.setattr(registry, "PACKAGE_FOLDER", folder / "confidnet_core")
     return folder
 
 

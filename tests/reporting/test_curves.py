@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from confidnet_core.reporting.curves import BINS, curve_rows, histogram_rows, outcome_bins, reliability_rows
+from confidnet_core.reporting.curves import HISTOGRAM_BINS, curve_rows, histogram_rows, outcome_bins, reliability_rows
 
 
 def test_curve_rows_are_thinned_with_both_ends_and_without_undefined_points():
@@ -33,7 +33,7 @@ def test_histogram_rows_count_every_sample_of_each_outcome_once():
     sums = rows.groupby("outcome")[["count", "share"]].sum()
     assert sums.loc["correct"].tolist() == pytest.approx([correct.sum(), 1])
     assert sums.loc["error"].tolist() == pytest.approx([(~correct).sum(), 1])
-    assert len(rows) == 2 * BINS and (rows["confidence_to"] > rows["confidence"]).all()
+    assert len(rows) == 2 * HISTOGRAM_BINS and (rows["confidence_to"] > rows["confidence"]).all()
 
 
 def test_histogram_rows_without_errors_are_zero_not_undefined():

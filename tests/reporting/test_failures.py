@@ -16,14 +16,14 @@ from confidnet_core.data import Dataset, load_dataset
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.reporting.failures import (
-    by_class,
-    failure_rows,
+    class_table,
+    failure_methods,
+    failure_pictures,
     least_confident_correct,
     most_confident_errors,
-    picked_failures,
-    shown_methods,
+    pick_failures,
 )
-from confidnet_core.reporting.plots import save
+from confidnet_core.reporting.plots import save_figure
 from confidnet_core.reporting.sheets import picture_sheet
 
 WORDS = ("most confident errors", "least confident correct predictions")
@@ -53,12 +53,12 @@ def test_the_most_confident_errors_come_first_and_the_least_confident_correct_to
     assert [sample.test_index for sample in successes] == sorted(np.flatnonzero(correct), key=lambda at: confidence[at])[:3]
     assert all(sample.truth == sample.predicted for sample in successes)
     first, dataset = errors[0], stored[1]
-    drawn = Image.open(BytesIO(base64.b64decode(first.picture.partition(",")[2]))).convert("L")
+    drawn = Image.open(BytesIO(base64.b64decode(first.picture_uri.partition(",")[2]))).convert("L")
     assert np.array_equal(np.asarray(drawn), dataset.split("test")[0][first.test_index, 0])
 
 
 def test_the_sheet_has_both_kinds_of_failures_of_each_method_with_their_captions(stored: tuple[StoredResults, Dataset], tmp_path: Path):
-    rows = failure_rows(picked_failures(*stored, {"mcp": "MCP", "margin": "Margin"}))
+    rows = failure_pictures(pick_failures(*stored, {"mcp": "MCP", "margin": "Margin"}))
     assert list(rows) == [f"{label}: {what}" for label in ("MCP", "Margin") for what in WORDS]
     first = most_confident_errors(*stored, "mcp")[0]
     assert rows["MCP: most confident errors"][0][1].split("\n") == [
@@ -70,18 +70,18 @@ def test_the_sheet_has_both_kinds_of_failures_of_each_method_with_their_captions
     figure = picture_sheet({**rows, "nobody: nothing": []})
     drawn = [picture for part in figure.subfigs for axes in part.axes for picture in axes.images]
     assert np.array_equal(drawn[0].get_array(), first.pixels) and len(drawn) == sum(map(len, rows.values()))
-    save(figure, tmp_path / "sheet.png")
+    save_figure(figure, tmp_path / "sheet.png")
     assert Image.open(tmp_path / "sheet.png").size[0] == 1200
 
 
 def test_failures_are_shown_of_the_reference_and_of_the_best_other_method(stored: tuple[StoredResults, Dataset]):
     frame = comparison_frame(stored[0].evaluation(method) for method in METHODS)
-    assert shown_methods(stored[0], ["entropy", "mcp"], frame) == ["entropy", "margin"]
-    assert shown_methods(stored[0], ["energy"], frame)[0] in ("mcp", "entropy")
+    assert failure_methods(stored[0], ["entropy", "mcp"], frame) == ["entropy", "margin"]
+    assert failure_methods(stored[0], ["energy"], frame)[0] in ("mcp", "entropy")
 
 
 def test_a_class_is_judged_on_its_own_samples(stored: tuple[StoredResults, Dataset]):
-    header, *rows = by_class(*stored, {"mcp": "MCP"})
+    header, *rows = class_table(*stored, {"mcp": "MCP"})
     assert header[1:] == ["samples", "errors", "error rate %", "most confused with", "MCP AUPR-Error ↑"]
     labels, correct = stored[1].split("test")[1], stored[0].outcomes()[0]
     for index, row in enumerate(rows):
@@ -93,5 +93,5 @@ def test_a_class_is_judged_on_its_own_samples(stored: tuple[StoredResults, Datas
 
 def test_pixels_of_void_are_of_no_class(project: Path):
     dataset = load_dataset(Path("data/prepared/streets"))
-    rows = by_class(StoredResults("streets", 0, tuple(METHODS)), dataset, {"mcp": "MCP"})[1:]
+    rows = class_table(StoredResults("streets", 0, tuple(METHODS)), dataset, {"mcp": "MCP"})[1:]
     assert sum(int(row[1].replace(",", "")) for row in rows) == (dataset.split("test")[1] != 3).sum()

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from confidnet_core.config.registry import marks, names
-from confidnet_core.reporting.highlights import bright_scores, report_styles, score_styles
-from confidnet_core.reporting.palette import DARK, ORACLE_COLOUR, PALETTE
+from confidnet_core.config.registry import entry_attributes, entry_names
+from confidnet_core.reporting.highlights import highlighted_scores, report_styles, score_styles
+from confidnet_core.reporting.palette import DARK_COLOURS, ORACLE_COLOUR, PALETTE
 
-SCORES = names("scores")
+SCORES = entry_names("scores")
 
 
 def frame(values: dict[str, dict[str, float]], oracle: str = "tcp") -> pd.DataFrame:
@@ -18,27 +18,27 @@ def frame(values: dict[str, dict[str, float]], oracle: str = "tcp") -> pd.DataFr
 
 def test_the_reference_what_is_marked_and_the_best_stand_out():
     values = {"margin": 0.2, "mcp": 0.3, "confidnet": 0.4, "entropy": 0.1, "knn": 0.5, "tcp": 0.9}
-    assert bright_scores(frame({"digits": values}), ["mcp", "entropy"]) == {"digits": ["mcp", "confidnet", "knn"]}
-    assert bright_scores(frame({"digits": values}), ["energy", "entropy"]) == {"digits": ["entropy", "confidnet", "knn"]}
-    assert bright_scores(frame({"digits": values}), []) == {"digits": ["confidnet", "knn"]}
+    assert highlighted_scores(frame({"digits": values}), ["mcp", "entropy"]) == {"digits": ["mcp", "confidnet", "knn"]}
+    assert highlighted_scores(frame({"digits": values}), ["energy", "entropy"]) == {"digits": ["entropy", "confidnet", "knn"]}
+    assert highlighted_scores(frame({"digits": values}), []) == {"digits": ["confidnet", "knn"]}
 
 
 def test_a_score_that_is_the_reference_and_the_best_is_named_once():
-    assert bright_scores(frame({"digits": {"margin": 0.2, "mcp": 0.3}}), ["mcp"]) == {"digits": ["mcp"]}
+    assert highlighted_scores(frame({"digits": {"margin": 0.2, "mcp": 0.3}}), ["mcp"]) == {"digits": ["mcp"]}
 
 
 def test_without_an_error_nothing_is_the_best():
     undefined = dict.fromkeys(("margin", "mcp", "tcp"), float("nan"))
-    assert bright_scores(frame({"digits": undefined}), ["mcp"]) == {"digits": ["mcp"]}
+    assert highlighted_scores(frame({"digits": undefined}), ["mcp"]) == {"digits": ["mcp"]}
 
 
 def test_the_best_over_seeds_is_the_best_of_the_means():
     seeds = [frame({"digits": {"margin": first, "knn": second}}) for first, second in ((0.9, 0.5), (0.0, 0.5))]
-    assert bright_scores(pd.concat(seeds), []) == {"digits": ["knn"]}
+    assert highlighted_scores(pd.concat(seeds), []) == {"digits": ["knn"]}
 
 
 def test_a_score_is_marked_in_its_own_file():
-    assert [name for name, mark in marks("scores", SCORES, "highlighted").items() if mark] == ["confidnet"]
+    assert [name for name, mark in entry_attributes("scores", SCORES, "highlighted").items() if mark] == ["confidnet"]
 
 
 def test_scores_that_stand_out_somewhere_have_the_first_colours_and_the_oracle_is_grey_and_last():
@@ -46,15 +46,15 @@ def test_scores_that_stand_out_somewhere_have_the_first_colours_and_the_oracle_i
     styles = report_styles(frame({"digits": values | {"margin": 0.5}, "streets": values}), ["mcp"])
     assert list(styles) == ["mcp", "margin", "entropy", "tcp"]
     assert [style.colour for style in styles.values()] == [*PALETTE[:3], ORACLE_COLOUR]
-    assert styles["mcp"].bright == ("digits", "streets") == styles["tcp"].bright
-    assert styles["margin"].bright == ("digits",) and not styles["entropy"].bright
+    assert styles["mcp"].highlighted_in == ("digits", "streets") == styles["tcp"].highlighted_in
+    assert styles["margin"].highlighted_in == ("digits",) and not styles["entropy"].highlighted_in
     assert styles["tcp"].series == "tcp (oracle)" and styles["tcp"].label.endswith(" (oracle)")
 
 
 def test_all_scores_of_the_project_differ_in_colour_or_line():
     styles = score_styles(SCORES, {}, "tcp").values()
     assert len({(style.colour, style.linestyle) for style in styles}) == len(SCORES)
-    assert all(style.colour in DARK for style in styles) and len(set(DARK.values())) == len(DARK)
+    assert all(style.colour in DARK_COLOURS for style in styles) and len(set(DARK_COLOURS.values())) == len(DARK_COLOURS)
 
 
 def test_a_score_keeps_its_look_wherever_the_oracle_stands():

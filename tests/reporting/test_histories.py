@@ -7,7 +7,7 @@ import pytest
 
 from confidnet_core import paths
 from confidnet_core.networks.artifacts import save_history
-from confidnet_core.reporting.histories import COLUMNS, TRAININGS, history_rows
+from confidnet_core.reporting.histories import HISTORY_COLUMNS, TRAININGS, history_rows
 
 RANKED = {"val_aupr_error": 0.25, "val_auroc": 0.5}
 
@@ -32,7 +32,7 @@ def test_each_training_has_its_losses_and_its_validation_metrics():
     found = list(history_rows("small", 3))
     assert [name for name, _ in found] == ["losses", "validation"] * len(TRAININGS)
     assert [each["training"].unique().tolist() for _, each in found[::2]] == [[name] for name in TRAININGS]
-    assert all(list(each.columns) == COLUMNS for _, each in found)
+    assert all(list(each.columns) == HISTORY_COLUMNS for _, each in found)
     assert rows("baseline", "losses").to_numpy().tolist() == [
         ["small", 3, "baseline", 1, "train", 2.0, 1],
         ["small", 3, "baseline", 1, "validation", 3.0, 1],

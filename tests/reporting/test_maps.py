@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from matplotlib import colors
 
-from confidnet_core.reporting.maps import CAMVID_COLOURS, COLUMNS, ranks, segmentation_sheet
+from confidnet_core.reporting.maps import CAMVID_COLOURS, PANELS_PER_ROW, fractional_ranks, segmentation_sheet
 from confidnet_core.reporting.palette import ERROR_COLOUR, VOID_COLOUR
-from confidnet_core.reporting.plots import save
+from confidnet_core.reporting.plots import save_figure
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_sheet_without_void_and_with_many_classes_is_drawn(tmp_path):
     truth = np.arange(48).reshape(1, 6, 8)
     names = [f"class {index}" for index in range(48)]
     figure = segmentation_sheet(np.zeros((1, 6, 8, 3), np.uint8), truth, truth, {}, None, names)
-    save(figure, tmp_path / "sheet.png")
+    save_figure(figure, tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size > 0
 
 
@@ -68,9 +68,9 @@ def test_a_sheet_of_maps_that_do_not_fit_is_refused(scene):
 
 def test_ranks_are_even_whatever_the_scale_and_equal_confidences_share_one():
     values = np.array([[1e-9, 3e8], [np.nan, -2.0]])
-    np.testing.assert_allclose(ranks(values), [[0.5, 2.5 / 3], [np.nan, 0.5 / 3]])
-    assert ranks(np.array([7.0, 7.0])).tolist() == [0.5, 0.5]
-    assert np.isnan(ranks(np.full(3, np.nan))).all()
+    np.testing.assert_allclose(fractional_ranks(values), [[0.5, 2.5 / 3], [np.nan, 0.5 / 3]])
+    assert fractional_ranks(np.array([7.0, 7.0])).tolist() == [0.5, 0.5]
+    assert np.isnan(fractional_ranks(np.full(3, np.nan))).all()
 
 
 def test_a_map_of_skewed_confidences_is_as_bright_as_any_other(scene):
@@ -83,7 +83,7 @@ def test_a_map_of_skewed_confidences_is_as_bright_as_any_other(scene):
 
 def test_maps_that_have_no_place_beside_stand_below(scene):
     images, truth, predicted, confidence = scene
-    maps = {f"method_{place}": confidence for place in range(COLUMNS)}
+    maps = {f"method_{place}": confidence for place in range(PANELS_PER_ROW)}
     figure = segmentation_sheet(images, truth, predicted, maps, 9, ["sky", "road", "car"])
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert titles == ["image", "truth", "prediction", "errors", *maps]

@@ -14,7 +14,7 @@ from pages import METHODS, Page, lay_out
 from plotly.offline import get_plotlyjs
 from report_params import params
 
-from confidnet_core.cli.timed_page import PLACE
+from confidnet_core.cli.timed_page import PLACEHOLDER
 from confidnet_core.comparison.frames import comparison_frame
 from confidnet_core.comparison.tables import UNDEFINED
 from confidnet_core.evaluation.stored import StoredResults
@@ -201,7 +201,7 @@ def test_what_a_score_needs_and_costs_is_told(page: Page):
 
 
 def test_each_benchmark_has_a_place_for_the_seconds_of_a_copy(text: str):
-    assert PLACE.findall(text) == ["letters", "streets"]
+    assert PLACEHOLDER.findall(text) == ["letters", "streets"]
 
 
 def test_classifications_show_samples_and_segmentations_show_maps(page: Page):

@@ -20,7 +20,7 @@ TEMPLATES = ROOT / ".dvc" / "plots"
 COVERAGE = np.linspace(0.01, 1, 100)
 CURVES = {"mcp": (COVERAGE, COVERAGE * 0.10), "tcp": (COVERAGE, COVERAGE * 0.02), "entropy": (COVERAGE, COVERAGE * 0.2)}
 STYLES = {
-    "mcp": Style("MCP", "mcp", "#0072B2", bright=("digits",)),
+    "mcp": Style("MCP", "mcp", "#0072B2", highlighted_in=("digits",)),
     "entropy": Style("Entropy", "entropy", "#D55E00", ":"),
     "tcp": Style("TCP (oracle)", "tcp (oracle)", palette.ORACLE_COLOUR, "--", ("digits",)),
 }
@@ -37,7 +37,7 @@ def drawn(axes):
     return {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
 
 
-@pytest.mark.parametrize("draw", [plots.risk_coverage, plots.roc])
+@pytest.mark.parametrize("draw", [plots.draw_risk_coverage, plots.draw_roc])
 def test_each_curve_is_drawn_as_given_and_the_oracle_stands_out(draw):
     axes = Figure().subplots()
     draw(axes, CURVES, STYLES, "digits")
@@ -52,9 +52,9 @@ def test_each_curve_is_drawn_as_given_and_the_oracle_stands_out(draw):
 
 def test_scores_that_do_not_stand_out_are_faded_below_those_that_do():
     axes = Figure().subplots()
-    plots.risk_coverage(axes, CURVES, STYLES, "digits")
+    plots.draw_risk_coverage(axes, CURVES, STYLES, "digits")
     lines = drawn(axes)
-    assert {label: line.get_alpha() for label, line in lines.items()} == {"MCP": 1, "TCP (oracle)": 1, "Entropy": plots.FADED}
+    assert {label: line.get_alpha() for label, line in lines.items()} == {"MCP": 1, "TCP (oracle)": 1, "Entropy": plots.FADED_OPACITY}
     assert lines["Entropy"].get_zorder() < lines["MCP"].get_zorder()
     assert lines["Entropy"].get_linewidth() < lines["MCP"].get_linewidth()
 
@@ -62,26 +62,26 @@ def test_scores_that_do_not_stand_out_are_faded_below_those_that_do():
 def test_an_early_error_does_not_flatten_the_other_risks():
     risk = np.where(COVERAGE < 0.05, 1.0, 0.1)
     axes = Figure().subplots()
-    plots.risk_coverage(axes, {"mcp": (COVERAGE, risk)}, STYLES)
+    plots.draw_risk_coverage(axes, {"mcp": (COVERAGE, risk)}, STYLES)
     assert axes.get_ylim()[1] == pytest.approx(0.105)
 
 
 def test_curves_without_any_error_or_any_point_are_drawn():
     axes = Figure().subplots()
-    plots.risk_coverage(axes, {"mcp": (COVERAGE, 0 * COVERAGE), "entropy": (np.array([]), np.array([]))}, STYLES)
-    plots.roc(axes, {"mcp": (np.array([np.nan]), np.array([np.nan]))}, STYLES)
+    plots.draw_risk_coverage(axes, {"mcp": (COVERAGE, 0 * COVERAGE), "entropy": (np.array([]), np.array([]))}, STYLES)
+    plots.draw_roc(axes, {"mcp": (np.array([np.nan]), np.array([np.nan]))}, STYLES)
     assert axes.get_ylim()[1] > 0
 
 
 def test_the_comparison_of_a_perfect_classifier_has_no_roc_curve(tmp_path):
     figure = plots.comparison_figure({"mcp": (COVERAGE, 0 * COVERAGE)}, {}, {"mcp": (COVERAGE, COVERAGE > 0)}, STYLES)
     assert drawn(figure.axes[1]) == {} and [text.get_text() for text in figure.axes[1].texts] == ["95%", "undefined here"]
-    plots.save(figure, tmp_path / "perfect.png")
+    plots.save_figure(figure, tmp_path / "perfect.png")
 
 
 def test_the_histogram_shows_the_share_of_each_outcome(outcomes):
     axes = Figure().subplots()
-    plots.outcome_histogram(axes, *outcomes, "energy")
+    plots.draw_outcome_histogram(axes, *outcomes, "energy")
     assert axes.get_title() == "energy"
     edges, right, errors = outcome_bins(*outcomes)
     filled = {patch.get_label(): patch.get_data().values for patch in axes.patches if patch.get_fill()}
@@ -93,7 +93,7 @@ def test_the_histogram_shows_the_share_of_each_outcome(outcomes):
 
 def test_a_histogram_without_errors_is_drawn():
     axes = Figure().subplots()
-    plots.outcome_histogram(axes, np.array([0.2, 0.4]), np.array([True, True]), "mcp")
+    plots.draw_outcome_histogram(axes, np.array([0.2, 0.4]), np.array([True, True]), "mcp")
     assert all(np.isfinite(patch.get_data().values).all() for patch in axes.patches)
 
 
@@ -105,7 +105,7 @@ def test_the_comparison_has_two_curves_and_a_histogram_for_each_method(tmp_path,
     titles = [axes.get_title() for axes in figure.axes if axes.axison]
     assert titles == ["", "", *histograms]
     assert [text.get_text() for text in figure.subfigs[0].legends[0].get_texts()] == ["MCP", "Entropy", "TCP (oracle)"]
-    plots.save(figure, tmp_path / "comparison.png")
+    plots.save_figure(figure, tmp_path / "comparison.png")
     assert matplotlib.image.imread(tmp_path / "comparison.png").std() > 0
 
 
@@ -118,8 +118,8 @@ def test_a_histogram_has_the_colour_of_its_curve(outcomes):
 
 def test_a_saved_figure_has_the_width_asked_for_and_nothing_stays_open(tmp_path):
     figure = Figure(figsize=(7, 3))
-    plots.roc(figure.subplots(), CURVES, STYLES)
-    plots.save(figure, tmp_path / "new" / "roc.png")
+    plots.draw_roc(figure.subplots(), CURVES, STYLES)
+    plots.save_figure(figure, tmp_path / "new" / "roc.png")
     assert matplotlib.image.imread(tmp_path / "new" / "roc.png").shape[1] == 1200
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["roc.png"]
     assert figure.axes == [] and pyplot.get_fignums() == []
@@ -128,7 +128,7 @@ def test_a_saved_figure_has_the_width_asked_for_and_nothing_stays_open(tmp_path)
 def test_a_figure_is_not_saved_under_a_name_that_is_no_image(tmp_path):
     for name in ("roc", "roc.csv"):
         with pytest.raises(ValueError, match=r"end the name in \.png"):
-            plots.save(Figure(), tmp_path / name)
+            plots.save_figure(Figure(), tmp_path / name)
 
 
 def test_plots_never_import_pyplot():

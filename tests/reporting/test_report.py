@@ -14,7 +14,7 @@ from small import VOID, answering, trained_runs
 
 from confidnet_core import paths
 from confidnet_core.config.params import Bootstrap, Thresholds
-from confidnet_core.config.registry import find
+from confidnet_core.config.registry import find_entry
 from confidnet_core.data import SCORED_SPLITS
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import save_replicates
@@ -31,7 +31,7 @@ def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> 
     """What the stages evaluate, bootstrap and thresholds do."""
     how, targets = Bootstrap(resamples=200, level=0.95, seed=0), Thresholds(risks=(0.05, 0.5), delta=0.1)
     for method, settings in methods.items():
-        function = find("scores", method)
+        function = find_entry("scores", method)
         splits = {
             split: ScoredSplit(function(part, **settings), part.correct) for split in SCORED_SPLITS for part in (run.on_split(split),)
         }
@@ -188,7 +188,7 @@ def test_the_maps_put_each_confidence_at_its_pixel_and_nothing_at_void(runs: dic
 
 
 def test_many_test_images_are_shown_evenly_spread(runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(report, "SHEET_IMAGES", 2)
+    monkeypatch.setattr(report, "IMAGES_PER_SHEET", 2)
     drawn = []
     real = report.segmentation_sheet
     monkeypatch.setattr(report, "segmentation_sheet", lambda *panels: drawn.append(panels) or real(*panels))

@@ -11,7 +11,7 @@ from scipy.stats import entropy as scipy_entropy
 from scipy.stats import rankdata
 from small import answering, same, state, trained_runs
 
-from confidnet_core.config.registry import find, names
+from confidnet_core.config.registry import entry_names, find_entry
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.artifacts import save_network
 from confidnet_core.scores.confidnet import confidnet
@@ -23,7 +23,7 @@ from confidnet_core.scores.tcp import tcp
 from confidnet_core.scoring import run as run_module
 from confidnet_core.scoring.run import Run, load_run
 
-every_score = pytest.mark.parametrize("name", names("scores"))
+every_score = pytest.mark.parametrize("name", entry_names("scores"))
 both_tasks = pytest.mark.parametrize("task", ["digits", "segmentation"])
 
 
@@ -54,7 +54,7 @@ def stored_logits(run: Run) -> np.ndarray:
 @both_tasks
 @every_score
 def test_every_score_gives_one_finite_number_a_prediction_and_changes_nothing(runs: dict[str, Run], task: str, name: str):
-    run, score = runs[task], find("scores", name)
+    run, score = runs[task], find_entry("scores", name)
     before = state(run.classifier)
     confidence = score(run)
     labels = run.dataset.split("test")[1]
@@ -70,13 +70,13 @@ def test_every_score_gives_one_finite_number_a_prediction_and_changes_nothing(ru
 
 
 # Passes of a barely trained network agree most where all are unsure: their disagreement alone need not find errors.
-@pytest.mark.parametrize("name", [name for name in names("scores") if name != "mc_dropout_mutual_information"])
+@pytest.mark.parametrize("name", [name for name in entry_names("scores") if name != "mc_dropout_mutual_information"])
 def test_every_score_ranks_the_digits_that_the_classifier_gets_right_above_its_errors(digits_run: Run, name: str):
-    assert failure_metrics(find("scores", name)(digits_run), digits_run.correct)["auroc"] > 0.6
+    assert failure_metrics(find_entry("scores", name)(digits_run), digits_run.correct)["auroc"] > 0.6
 
 
 def test_only_tcp_is_an_oracle():
-    assert [name for name in names("scores") if getattr(find("scores", name), "oracle", False)] == ["tcp"]
+    assert [name for name in entry_names("scores") if getattr(find_entry("scores", name), "oracle", False)] == ["tcp"]
 
 
 @pytest.mark.parametrize("chunk", [2**20, 1])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from small import answering, trained_runs
 
-from confidnet_core.config.registry import find
+from confidnet_core.config.registry import find_entry
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.scores.log_odds import log_odds
 from confidnet_core.scores.max_logit_pnorm import best_order, max_logit_pnorm
@@ -122,7 +122,7 @@ def test_the_norm_repairs_a_classifier_whose_mcp_ranks_badly_on_other_data(runs:
 
 @every_fitted_score
 def test_a_fitted_score_reads_no_test_or_calibration_label_and_follows_the_validation_labels(name: str, runs: dict[str, Run]):
-    score, run = find("scores", name), runs["digits"]
+    score, run = find_entry("scores", name), runs["digits"]
     before = score(run)
     labels = np.array(run.dataset.labels)
     labels[run.dataset.splits["test"]] = labels[run.dataset.splits["calibration"]] = 0
@@ -136,4 +136,4 @@ def test_a_fitted_score_reads_no_test_or_calibration_label_and_follows_the_valid
 def test_a_fitted_score_is_finite_however_far_or_near_the_logits_are(name: str, case: float, runs: dict[str, Run], tmp_path: Path):
     run = runs["digits"]
     test, validation = (case * np.load(part.predictions / part.split / "logits.npy") for part in (run, run.validation))
-    assert np.isfinite(find("scores", name)(answering(run, test, tmp_path / "answers", validation))).all()
+    assert np.isfinite(find_entry("scores", name)(answering(run, test, tmp_path / "answers", validation))).all()

@@ -9,7 +9,7 @@ from mpmath import exp, fsum, log, mpf, workdps
 from scipy.stats import rankdata
 from small import answering, benchmark, small_digits, trained_run
 
-from confidnet_core.config.registry import find
+from confidnet_core.config.registry import find_entry
 from confidnet_core.scores.doctor import doctor
 from confidnet_core.scores.energy import energy
 from confidnet_core.scores.gen import gen
@@ -100,12 +100,12 @@ def log_odds_of(probability: np.ndarray) -> np.ndarray:
 @every_free_score
 @pytest.mark.parametrize("case", ["saturated", "equal"])
 def test_a_free_score_is_finite_however_far_or_near_the_logits_are(name: str, case: str, trained: Run, tmp_path: Path):
-    assert np.isfinite(find("scores", name)(run_of(trained, logits_of(case), tmp_path / "answers"))).all()
+    assert np.isfinite(find_entry("scores", name)(run_of(trained, logits_of(case), tmp_path / "answers"))).all()
 
 
 @every_free_score
 def test_a_free_score_does_not_care_which_class_is_which(name: str, trained: Run, tmp_path: Path):
     logits = logits_of("ordinary")
-    first = find("scores", name)(run_of(trained, logits, tmp_path / "first"))
-    second = find("scores", name)(run_of(trained, logits[:, np.random.default_rng(1).permutation(10)], tmp_path / "second"))
+    first = find_entry("scores", name)(run_of(trained, logits, tmp_path / "first"))
+    second = find_entry("scores", name)(run_of(trained, logits[:, np.random.default_rng(1).permutation(10)], tmp_path / "second"))
     np.testing.assert_allclose(first, second, rtol=1e-12)

@@ -11,7 +11,7 @@ from scipy.stats import entropy as scipy_entropy
 from small import answering, small_digits, trained_runs
 from small_params import VALID, load, replace
 
-from confidnet_core.config.registry import marks, names
+from confidnet_core.config.registry import entry_attributes, entry_names
 from confidnet_core.data import SCORED_SPLITS, save_dataset
 from confidnet_core.files import read_json
 from confidnet_core.scores.ensemble import ensemble
@@ -120,7 +120,7 @@ def test_a_score_that_asks_for_another_quantity_is_refused(trained: dict[str, Ru
 
 
 def test_the_scores_say_themselves_that_they_need_it():
-    asked = marks("scores", names("scores"), "over_seeds")
+    asked = entry_attributes("scores", entry_names("scores"), "over_seeds")
     assert {name: quantity for name, quantity in asked.items() if quantity} == {
         name: QUANTITY_OF_METHOD[name] for name in asked if QUANTITY_OF_METHOD.get(name)
     }

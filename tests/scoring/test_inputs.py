@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from small import MLP, benchmark, small_digits, trained_run
 
-from confidnet_core.config.registry import find, names
+from confidnet_core.config.registry import entry_names, find_entry
 from confidnet_core.files import read_json, write_json
 from confidnet_core.scores.confidnet import confidnet
 from confidnet_core.scores.mc_dropout import mc_dropout
@@ -84,10 +84,10 @@ def test_a_score_that_reads_what_it_does_not_declare_is_refused(score: Callable,
         score(undeclared)
 
 
-@pytest.mark.parametrize("name", names("scores"))
+@pytest.mark.parametrize("name", entry_names("scores"))
 def test_every_score_works_with_what_it_declares_and_needs_all_of_it(name: str, digits_run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CONFIDNET_DEVICE", "cpu")
-    score, reads = find("scores", name), declared_inputs([name])[name]
+    score, reads = find_entry("scores", name), declared_inputs([name])[name]
     assert len(score(replace(digits_run, method=name, reads=reads))) == len(digits_run.labels)
     for word in reads:
         with pytest.raises(ValueError, match=f"reads {word}, but does not declare it"):

@@ -12,7 +12,7 @@ from small_params import changed, load, replace
 from torch.nn.modules.dropout import _DropoutNd
 
 from confidnet_core.config.params import McDropout
-from confidnet_core.config.registry import find
+from confidnet_core.config.registry import find_entry
 from confidnet_core.data import save_dataset
 from confidnet_core.files import read_json
 from confidnet_core.networks.confidnet import set_dropout
@@ -67,7 +67,7 @@ def test_the_scores_are_the_stored_quantities_with_the_most_confident_highest(ru
         "mc_dropout_mcp": stored["largest_mean_probability"],
     }
     for name, values in expected.items():
-        assert np.array_equal(find("scores", name)(run), values)
+        assert np.array_equal(find_entry("scores", name)(run), values)
 
 
 @both_tasks
@@ -117,7 +117,7 @@ def test_it_approaches_the_plain_entropy_as_the_rate_falls(tmp_path: Path, monke
 def test_scores_without_samples_are_refused(runs: dict[str, Run], tmp_path: Path, passes: int, dropout: bool, message: str):
     save_samples(tmp_path / "samples", {}, passes, dropout=dropout)
     with pytest.raises(ValueError, match=message):
-        find("scores", "mc_dropout")(replace(runs["digits"], samples=tmp_path / "samples"))
+        find_entry("scores", "mc_dropout")(replace(runs["digits"], samples=tmp_path / "samples"))
 
 
 @pytest.mark.parametrize(("rate", "passes", "made"), [(0.5, 2, True), (0.0, 2, False), (0.5, 0, False)])

@@ -16,7 +16,7 @@ from small import trained_runs
 
 from confidnet_core.config import registry
 from confidnet_core.config.params import Params
-from confidnet_core.config.registry import marks, names
+from confidnet_core.config.registry import entry_attributes, entry_names
 from confidnet_core.evaluation.calibrators import fit_calibrator
 from confidnet_core.evaluation.result import RANK
 from confidnet_core.files import read_json, write_json
@@ -27,10 +27,10 @@ from confidnet_core.serving.registering import REQUIREMENTS
 from confidnet_core.serving.selective_classifier import NotServedError, SelectiveClassifier
 
 # These scores need what a served model does not have: dropout samples of a split, classifiers of other seeds, or labels.
-NOT_SERVED = {name for name in names("scores") if name.startswith("mc_dropout")}
-NOT_SERVED |= {name for name, mark in marks("scores", names("scores"), "over_seeds").items() if mark}
-NOT_SERVED |= {name for name, mark in marks("scores", names("scores"), "oracle").items() if mark}
-SERVED = [name for name in names("scores") if name not in NOT_SERVED]
+NOT_SERVED = {name for name in entry_names("scores") if name.startswith("mc_dropout")}
+NOT_SERVED |= {name for name, mark in entry_attributes("scores", entry_names("scores"), "over_seeds").items() if mark}
+NOT_SERVED |= {name for name, mark in entry_attributes("scores", entry_names("scores"), "oracle").items() if mark}
+SERVED = [name for name in entry_names("scores") if name not in NOT_SERVED]
 both_tasks = pytest.mark.parametrize("task", ["digits", "segmentation"])
 
 
@@ -42,8 +42,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, di
         runs = trained_runs(root)
         for run in runs.values():
             answer(run)
-            score(run, names("scores"), root)
-        yield root, runs, params_of(runs.values(), names("scores"), root)
+            score(run, entry_names("scores"), root)
+        yield root, runs, params_of(runs.values(), entry_names("scores"), root)
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_a_users_own_score_is_served_if_it_takes_fitted_values_by_run_fitted(run
     own = ModuleType(f"confidnet_core.scores.{name}")
     exec(OWN.format(name=name, run_method=run_method), vars(own))
     monkeypatch.setitem(sys.modules, own.__name__, own)
-    monkeypatch.setattr(registry, "names", lambda family: [*names(family), name])
+    monkeypatch.setattr(registry, "entry_names", lambda family: [*entry_names(family), name])
     score(runs["digits"], [name], Path())
     if is_served:
         pack(stored_of(runs["digits"], name), name, params, tmp_path / name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from confidnet_core.tracking.dvc_outputs import dvc_md5, outputs
+from confidnet_core.tracking.dvc_outputs import dvc_md5, stage_outputs
 from confidnet_core.tracking.stage_run import stage_run
 
 SCRIPT = """
@@ -32,9 +32,9 @@ def test_files_and_folders_have_the_md5_of_dvc_lock(tmp_path: Path) -> None:
 
 
 def test_a_stage_has_the_outputs_that_dvc_yaml_lists_for_it() -> None:
-    assert outputs("evaluate", benchmark="digits", seed=3, method="mcp") == ["data/scores/digits/seed3/mcp"]
-    assert "reports/index.html" in outputs("compare", benchmark="digits", seed=None, method=None)
-    assert outputs("no_stage", benchmark="digits", seed=None, method=None) == []
+    assert stage_outputs("evaluate", benchmark="digits", seed=3, method="mcp") == ["data/scores/digits/seed3/mcp"]
+    assert "reports/index.html" in stage_outputs("compare", benchmark="digits", seed=None, method=None)
+    assert stage_outputs("no_stage", benchmark="digits", seed=None, method=None) == []
 
 
 def test_a_finished_stage_says_the_md5_of_what_it_wrote(root: Path) -> None:

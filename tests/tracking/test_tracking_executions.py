@@ -14,9 +14,9 @@ from report_params import params
 from tracking_stores import TRAINING, client, commit_all, rows, start, stored
 
 from confidnet_core.config.params import load_params
-from confidnet_core.tracking.open_rows import FOLDER
+from confidnet_core.tracking.open_rows import MARKER_FOLDER
 from confidnet_core.tracking.stage_run import StageRun, stage_run
-from confidnet_core.tracking.ui import links
+from confidnet_core.tracking.ui import benchmark_links
 from stages import compare, prepare
 
 SLEEPING = (
@@ -98,7 +98,7 @@ def test_an_experiment_says_what_it_is_and_opens_as_one_of_model_training_with_s
 
 def test_links_name_the_view_of_every_benchmark_and_close_what_was_killed(root: Path) -> None:
     ran("linked")
-    found = links("http://127.0.0.1:5000/")
+    found = benchmark_links("http://127.0.0.1:5000/")
     number = experiment(root, "linked").experiment_id
     address = f"http://127.0.0.1:5000/#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey=experiments"
     assert found["linked"] == address and next(iter(found)) == "linked"
@@ -153,7 +153,7 @@ def test_what_sigkill_left_running_is_closed_by_the_next_run_of_the_project_and_
     assert found.start_time <= found.end_time <= stored(root, after.run_id).info.start_time
     living.terminate()
     living.wait()
-    assert statuses(root, of_living) == ["KILLED", "KILLED"] and list((root / FOLDER).iterdir()) == []
+    assert statuses(root, of_living) == ["KILLED", "KILLED"] and list((root / MARKER_FOLDER).iterdir()) == []
 
 
 @pytest.mark.slow

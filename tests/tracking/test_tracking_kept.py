@@ -8,7 +8,7 @@ import pytest
 from tracking_servers import free_port, line, silent_server
 from tracking_stores import TRAINING, start, trained, warning
 
-from confidnet_core.tracking.records import FOLDER, Record, kept
+from confidnet_core.tracking.records import RECORDS_FOLDER, Record, list_records
 from confidnet_core.tracking.stage_run import stage_run
 
 STAGE = "with stage_run(stage='train_baseline', benchmark='digits', seed=0, params={'lr': 0.1}) as run:\n "
@@ -21,7 +21,7 @@ def test_a_server_that_is_not_there_costs_one_warning(project: Path, clean: pyte
     assert time.monotonic() - began < 5
     said = warning(capsys)
     assert "is not reached (Connection refused); this run is recorded in .mlflow_kept/" in said and "secret" not in said
-    (record,) = kept(project)
+    (record,) = list_records(project)
     header, entries = record.header(), record.entries()
     assert (record.folder.name, header["experiment"], header["name"]) == (run_id, "confidnet/digits", "train_baseline · seed 0")
     assert (header["params"], header["tags"]["stage"]) == ({"lr": "0.1"}, "train_baseline")
@@ -43,7 +43,7 @@ def test_a_server_that_rejects_costs_one_warning(project: Path, clean: pytest.Mo
         trained("digits")
         asked = rejecting.seen
     assert f"answers with HTTP {status}" in warning(capsys)
-    assert len(kept(project)) == 1 and asked <= 4
+    assert len(list_records(project)) == 1 and asked <= 4
 
 
 @pytest.mark.slow
@@ -61,7 +61,7 @@ def test_an_address_that_can_be_none_is_refused_before_any_work(project: Path, c
     clean.setenv("MLFLOW_TRACKING_URI", address)
     with pytest.raises(ValueError, match=f"{address}.*(expected the address of a server|does not open)"), stage_run(**TRAINING, params={}):
         pytest.fail("the block was entered")
-    assert kept(project) == []
+    assert list_records(project) == []
 
 
 def test_an_interrupted_training_goes_on_with_its_record(project: Path, clean: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
@@ -70,7 +70,7 @@ def test_an_interrupted_training_goes_on_with_its_record(project: Path, clean: p
     run_id = stage.stdout.readline().strip()
     stage.kill()
     stage.wait()
-    (record,) = kept(project)
+    (record,) = list_records(project)
     with (record.folder / "entries.jsonl").open("a") as file:
         file.write('{"metrics": [["lo')  # what a line is that SIGKILL cut
     with stage_run(**TRAINING, params={"lr": 0.1}, resume_id=run_id) as run:
@@ -85,14 +85,14 @@ def test_an_interrupted_training_goes_on_with_its_record(project: Path, clean: p
 
 
 def test_a_record_half_removed_is_none_and_its_id_begins_anew(tmp_path: Path) -> None:
-    record = Record(tmp_path / FOLDER / "a")
+    record = Record(tmp_path / RECORDS_FOLDER / "a")
     (tmp_path / "model.json").write_text("{}")
     header = dict.fromkeys(("experiment", "name", "start", "params", "tags", "meant_for"), "")
-    with record.held():
+    with record.locked():
         record.begin(header)
         record.append({"artifact": str(tmp_path / "model.json"), "folder": None})
         (record.folder / "record.json").unlink()
-        assert kept(tmp_path) == []
+        assert list_records(tmp_path) == []
         record.begin(header)
         assert record.entries() == [] and json.loads((record.folder / "record.json").read_text()) == header
-    assert kept(tmp_path) == [record]
+    assert list_records(tmp_path) == [record]

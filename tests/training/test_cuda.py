@@ -10,9 +10,9 @@ from small import CONVNET, CPU, MC_DROPOUT, MLP, SEGNET, benchmark, same, small_
 from small_params import replace
 from torch import Tensor
 
-from confidnet_core.config.params import Choice
+from confidnet_core.config.params import EntryChoice
 from confidnet_core.config.recipes import Augmentation
-from confidnet_core.config.registry import find, names
+from confidnet_core.config.registry import entry_names, find_entry
 from confidnet_core.data import SCORED_SPLITS, Dataset
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp
@@ -46,7 +46,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]
         yield trained_runs(tmp_path_factory.mktemp("trained"))
 
 
-def train(stage: str, model: Choice, folder: Path, stop_at: int | None = None, **settings: object) -> tuple[dict[str, Tensor], list]:
+def train(stage: str, model: EntryChoice, folder: Path, stop_at: int | None = None, **settings: object) -> tuple[dict[str, Tensor], list]:
     """Train three epochs on the GPU; return weights and history."""
 
     def log(metrics: dict, epoch: int) -> None:
@@ -75,7 +75,7 @@ def train(stage: str, model: Choice, folder: Path, stop_at: int | None = None, *
 @every_training
 @every_model
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_training_that_is_interrupted_ends_bit_for_bit_as_another_one(tmp_path: Path, stage: str, model: Choice, precision: str):
+def test_a_training_that_is_interrupted_ends_bit_for_bit_as_another_one(tmp_path: Path, stage: str, model: EntryChoice, precision: str):
     weights, history = train(stage, model, tmp_path / "uninterrupted", precision=precision)
     with pytest.raises(KeyboardInterrupt):
         train(stage, model, tmp_path / "interrupted", stop_at=3, precision=precision)
@@ -103,13 +103,13 @@ def test_a_classifier_gives_the_same_logits(trained: dict[str, Run], task: str):
 
 @both_tasks
 @pytest.mark.parametrize("split", SCORED_SPLITS)
-@pytest.mark.parametrize("name", names("scores"))
+@pytest.mark.parametrize("name", entry_names("scores"))
 def test_a_score_ranks_as_on_the_cpu(trained: dict[str, Run], monkeypatch: pytest.MonkeyPatch, task: str, split: str, name: str):
     found = {}
     for where in ("cpu", "cuda"):
         monkeypatch.setenv("CONFIDNET_DEVICE", where)
         run = replace(trained[task]).on_split(split)
-        found[where] = failure_metrics(find("scores", name)(run), run.correct)
+        found[where] = failure_metrics(find_entry("scores", name)(run), run.correct)
     for metric, value in found["cpu"].items():
         assert found["cuda"][metric] == pytest.approx(value, abs=0.01), metric
 

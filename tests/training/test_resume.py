@@ -18,7 +18,7 @@ from small_params import changed, load, replace
 from torch import Tensor
 
 from confidnet_core import revision
-from confidnet_core.config.recipes import Augmentation, Baseline
+from confidnet_core.config.recipes import Augmentation, BaselineRecipe
 from confidnet_core.data import save_dataset
 from confidnet_core.networks.artifacts import build_classifier
 from confidnet_core.training.loop import Training, TrainingState
@@ -36,7 +36,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def train(resume: ResumeFolder, recipe: Baseline = RECIPE, stop_at: int | None = None) -> tuple[dict[str, Tensor], TrainingState]:
+def train(resume: ResumeFolder, recipe: BaselineRecipe = RECIPE, stop_at: int | None = None) -> tuple[dict[str, Tensor], TrainingState]:
     """Train a perceptron on digits, always from the same initial weights."""
 
     def log(metrics: dict, epoch: int) -> None:

@@ -23,8 +23,8 @@ from small import (
 from small_params import replace
 from torch import Tensor, nn
 
-from confidnet_core.config.params import Benchmark, Choice
-from confidnet_core.config.recipes import Baseline
+from confidnet_core.config.params import Benchmark, EntryChoice
+from confidnet_core.config.recipes import BaselineRecipe
 from confidnet_core.data import Dataset
 from confidnet_core.networks.artifacts import build_confidnet
 from confidnet_core.networks.classifier import Classifier
@@ -188,7 +188,7 @@ def test_the_mean_training_target_is_the_mean_true_class_probability(tmp_path: P
 
 def test_a_classifier_that_is_sure_and_right_on_its_training_data_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture):
     dataset = small_digits(train=20)
-    config = benchmark(Choice("mlp", {"hidden": 64, "dropout": 0.0}), epochs=60)
+    config = benchmark(EntryChoice("mlp", {"hidden": 64, "dropout": 0.0}), epochs=60)
     classifier, _ = trained_classifier(dataset, config, tmp_path)
     target = summarise_target(classifier, dataset, config, dropout=True)
     assert (target["errors"], target["collapsed"]) == (0, True)
@@ -209,7 +209,7 @@ def test_a_target_with_errors_to_learn_from_is_not_reported(tmp_path: Path, caps
 
 def test_class_weights_count_the_labelled_training_pixels_only():
     dataset = small_segmentation()
-    recipe = Baseline(epochs=1, batch_size=1, learning_rate=0.1, optimizer="adam", class_weights="median_frequency")
+    recipe = BaselineRecipe(epochs=1, batch_size=1, learning_rate=0.1, optimizer="adam", class_weights="median_frequency")
     counts = np.array([np.sum(dataset.split("train")[1] == label) for label in range(3)])
     assert class_weights(dataset, recipe, CPU).numpy() == pytest.approx(np.median(counts) / counts, rel=1e-6)
     assert class_weights(without_test(dataset), recipe, CPU).tolist() == class_weights(dataset, recipe, CPU).tolist()

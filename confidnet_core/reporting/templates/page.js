@@ -1,21 +1,21 @@
-// The contents follow the reader, what is folded opens for an address, and everything opens for a printer.
+// The table of contents marks the section in view, collapsed sections open when an address points into them, and all open for printing.
 const narrow = window.matchMedia("(max-width: 1100px)");
 const contents = document.querySelector("nav.contents details");
 const links = [...contents.querySelectorAll("a")];
 const targets = links.map((link) => document.getElementById(decodeURIComponent(link.hash.slice(1))));
 
-function follow() {
+function markCurrentSection() {
   const line = 0.25 * window.innerHeight;
-  let at = targets.findLastIndex((target) => target.getBoundingClientRect().top < line);
-  if (window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 2) at = links.length - 1;
-  at = Math.max(at, 0);
-  links.forEach((link, place) => (place === at ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current")));
-  const parent = links[at].closest("ul").parentElement.querySelector(":scope > a");
-  const names = [...new Set([parent, links[at]])].filter(Boolean).map((link) => link.textContent);
+  let current = targets.findLastIndex((target) => target.getBoundingClientRect().top < line);
+  if (window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 2) current = links.length - 1;
+  current = Math.max(current, 0);
+  links.forEach((link, index) => (index === current ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current")));
+  const parent = links[current].closest("ul").parentElement.querySelector(":scope > a");
+  const names = [...new Set([parent, links[current]])].filter(Boolean).map((link) => link.textContent);
   contents.querySelector(".here").textContent = names.join(": ");
   const box = contents.parentElement;
-  const beyond = links[at].getBoundingClientRect().bottom - box.getBoundingClientRect().bottom;
-  const before = box.getBoundingClientRect().top - links[at].getBoundingClientRect().top;
+  const beyond = links[current].getBoundingClientRect().bottom - box.getBoundingClientRect().bottom;
+  const before = box.getBoundingClientRect().top - links[current].getBoundingClientRect().top;
   if (!narrow.matches) box.scrollTop += Math.max(beyond + 40, 0) - Math.max(before + 40, 0);
 }
 
@@ -26,23 +26,23 @@ function reveal(hash) {
   target.scrollIntoView();
 }
 
-function fit() {
-  contents.open = !narrow.matches; // a menu on a small screen
+function fitContents() {
+  contents.open = !narrow.matches; // on a small screen it is a menu
 }
 
-let waiting = false;
+let isWaiting = false;
 window.addEventListener("scroll", () => {
-  if (waiting) return;
-  waiting = true;
+  if (isWaiting) return;
+  isWaiting = true;
   requestAnimationFrame(() => {
-    waiting = false;
-    follow();
+    isWaiting = false;
+    markCurrentSection();
   });
 }, { passive: true });
 
 links.forEach((link) => link.addEventListener("click", () => {
-  fit();
-  reveal(link.hash); // also where the address is the same as before
+  fitContents();
+  reveal(link.hash); // also if the address does not change
 }));
 document.addEventListener("click", (event) => {
   if (narrow.matches && !contents.contains(event.target)) contents.open = false;
@@ -51,18 +51,18 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && narrow.matches) contents.open = false;
 });
 contents.querySelector("summary").addEventListener("click", (event) => {
-  if (!narrow.matches) event.preventDefault(); // beside the page the contents stay open
+  if (!narrow.matches) event.preventDefault(); // a table of contents beside the page stays open
 });
-narrow.addEventListener("change", fit);
+narrow.addEventListener("change", fitContents);
 window.addEventListener("hashchange", () => reveal(location.hash));
 
-let closed = [];
+let closedFolds = [];
 window.addEventListener("beforeprint", () => {
-  closed = [...document.querySelectorAll("main details:not([open])")];
-  closed.forEach((fold) => (fold.open = true));
+  closedFolds = [...document.querySelectorAll("main details:not([open])")];
+  closedFolds.forEach((fold) => (fold.open = true));
 });
-window.addEventListener("afterprint", () => closed.forEach((fold) => (fold.open = false)));
+window.addEventListener("afterprint", () => closedFolds.forEach((fold) => (fold.open = false)));
 
-fit();
+fitContents();
 reveal(location.hash);
-follow();
+markCurrentSection();

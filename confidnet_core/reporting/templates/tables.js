@@ -1,41 +1,41 @@
-// Tables that a click on a heading sorts, and the metric that the verdict speaks of beside the names where the screen is narrow.
+// Tables are sorted by a click on a heading; on a narrow screen, the headline metric of the verdict stands next to the names.
 const UP = "ascending";
 const DOWN = "descending";
 
-// What a cell is sorted by: its data-sort, or the number or text that it shows; null where it is undefined.
-function key(cell) {
+// Returns the value that a cell is sorted by: its data-sort, or the number or text that it shows; null if undefined.
+function sortValue(cell) {
   const shown = [...cell.childNodes].filter((part) => !part.classList?.contains("interval"));
   const text = (cell.dataset.sort ?? shown.map((part) => part.textContent).join("")).trim();
   if (text === "" || text === "–") return null;
   const number = Number(text.replaceAll(",", ""));
-  const first = Number.isNaN(number) ? Number.parseFloat(text.replaceAll(",", "")) : number;
-  return Number.isNaN(first) ? text : first;
+  const leading = Number.isNaN(number) ? Number.parseFloat(text.replaceAll(",", "")) : number;
+  return Number.isNaN(leading) ? text : leading;
 }
 
-function compare(one, other, sign) {
-  if (one === null || other === null) return (one === null) - (other === null); // undefined below all others, either way
-  if (typeof one === "number" && typeof other === "number") return sign * (one - other);
-  return sign * String(one).localeCompare(String(other));
+function compare(left, right, sign) {
+  if (left === null || right === null) return (left === null) - (right === null); // undefined values come last in both directions
+  if (typeof left === "number" && typeof right === "number") return sign * (left - right);
+  return sign * String(left).localeCompare(String(right));
 }
 
 const isOracle = (row) => row.classList.contains("oracle") || row.cells[0].textContent.includes("(oracle");
 
-function sort(table, at, direction) {
+function sort(table, column, direction) {
   const body = table.tBodies[0];
   const sign = direction === UP ? 1 : -1;
-  const rows = [...body.rows].sort((one, other) =>
-    isOracle(one) - isOracle(other) || compare(key(one.cells[at]), key(other.cells[at]), sign));
+  const rows = [...body.rows].sort((left, right) =>
+    isOracle(left) - isOracle(right) || compare(sortValue(left.cells[column]), sortValue(right.cells[column]), sign));
   body.append(...rows);
-  mark(table, at, direction);
+  markSorted(table, column, direction);
 }
 
-function mark(table, at, direction) {
-  [...table.tHead.rows[0].cells].forEach((head, place) =>
-    place === at ? head.setAttribute("aria-sort", direction) : head.removeAttribute("aria-sort"));
+function markSorted(table, column, direction) {
+  [...table.tHead.rows[0].cells].forEach((head, index) =>
+    index === column ? head.setAttribute("aria-sort", direction) : head.removeAttribute("aria-sort"));
 }
 
-// The best first: where an arrow says so, the highest; of names, the first of the alphabet.
-const start = (head) => (head.textContent.includes("↑") ? DOWN : UP);
+// The direction of the first click puts the best first: the highest under an upward arrow, otherwise the lowest, or the first name.
+const firstDirection = (head) => (head.textContent.includes("↑") ? DOWN : UP);
 
 function makeSortable(table) {
   for (const head of table.tHead.rows[0].cells) {
@@ -45,28 +45,28 @@ function makeSortable(table) {
     head.append(button);
     button.addEventListener("click", () => {
       const now = head.getAttribute("aria-sort");
-      const next = now === null ? start(head) : now === UP ? DOWN : UP;
+      const next = now === null ? firstDirection(head) : now === UP ? DOWN : UP;
       sort(table, head.cellIndex, next);
     });
   }
 }
 
-// Whether the table comes sorted by a column, best first.
-function isSorted(table, at, direction) {
-  const keys = [...table.tBodies[0].rows].filter((row) => !isOracle(row)).map((row) => key(row.cells[at]));
-  return keys.every((value, place) => place === 0 || compare(keys[place - 1], value, direction === UP ? 1 : -1) <= 0);
+// Returns whether the table is already sorted by a column, best first.
+function isSorted(table, column, direction) {
+  const keys = [...table.tBodies[0].rows].filter((row) => !isOracle(row)).map((row) => sortValue(row.cells[column]));
+  return keys.every((value, index) => index === 0 || compare(keys[index - 1], value, direction === UP ? 1 : -1) <= 0);
 }
 
-const small = window.matchMedia("(max-width: 700px)");
+const narrow = window.matchMedia("(max-width: 700px)");
 
-function placeHeadline(table, home) {
+function placeHeadline(table, homeColumn) {
   const head = table.querySelector("th.headline");
-  const to = small.matches ? 1 : home;
-  if (head.cellIndex === to) return;
+  const target = narrow.matches ? 1 : homeColumn;
+  if (head.cellIndex === target) return;
   const from = head.cellIndex;
   for (const row of table.rows) {
     const cell = row.cells[from];
-    const before = row.cells[to > from ? to + 1 : to] ?? null;
+    const before = row.cells[target > from ? target + 1 : target] ?? null;
     row.insertBefore(cell, before);
   }
 }
@@ -77,9 +77,9 @@ for (const box of document.querySelectorAll(".sortable[data-headline]")) {
   const table = box.querySelector("table");
   const head = [...(table?.tHead.rows[0].cells ?? [])].find((cell) => cell.textContent.trim() === box.dataset.headline);
   if (!head) continue;
-  const home = head.cellIndex;
-  for (const row of table.rows) row.cells[home].classList.add("headline");
-  if (isSorted(table, home, start(head))) mark(table, home, start(head));
-  placeHeadline(table, home);
-  small.addEventListener("change", () => placeHeadline(table, home));
+  const homeColumn = head.cellIndex;
+  for (const row of table.rows) row.cells[homeColumn].classList.add("headline");
+  if (isSorted(table, homeColumn, firstDirection(head))) markSorted(table, homeColumn, firstDirection(head));
+  placeHeadline(table, homeColumn);
+  narrow.addEventListener("change", () => placeHeadline(table, homeColumn));
 }
