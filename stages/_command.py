@@ -7,16 +7,17 @@ from collections.abc import Callable
 from confidnet_core.config.params import Params, load_params
 
 
-def run_stage(main: Callable[..., None], **argument_types: Callable[[str], object]) -> None:
+def run_stage(main: Callable[..., None], check_entries: bool = True, **argument_types: Callable[[str], object]) -> None:
     """Call main(params, *arguments) with the arguments of the command line. argument_types: type of each argument by name, in order.
 
+    check_entries: False for a stage that reads no settings of data sets, models and scores; it starts much faster, see load_params
     ValueError and FileNotFoundError exit with one line, or with a traceback if CONFIDNET_DEBUG is set.
     """
     spec = sys.modules[main.__module__].__spec__
     stage = spec.name.rpartition(".")[2] if spec and main.__module__ == "__main__" else main.__module__
     try:
         arguments = _parse_arguments(stage, argument_types)
-        main(load_params(), *arguments)
+        main(load_params(check_entries=check_entries), *arguments)
     except (ValueError, FileNotFoundError) as error:
         if os.environ.get("CONFIDNET_DEBUG"):
             raise

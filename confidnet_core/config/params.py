@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, create_model, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, ValidationInfo, create_model, model_validator
 
 from confidnet_core.config.ranges import (
     DistinctListOf,
@@ -61,8 +61,10 @@ def settings_model(entry: Callable, pipeline_arguments: tuple[str, ...]) -> type
     return create_model(entry.__name__, __base__=Section, **fields)
 
 
-def _check_settings(key: str, family: str, name: str, raw: Any) -> dict[str, Any]:
+def _check_settings(key: str, family: str, name: str, raw: Any, info: ValidationInfo) -> dict[str, Any]:
     """Return the settings under KEY as written in params.yaml if the entry accepts them; else raise `validation_error`."""
+    if not _checks_entries(info):
+        return raw or {}
     try:
         entry = find_entry(family, name)
     except ValueError as error:
@@ -74,14 +76,18 @@ def _check_settings(key: str, family: str, name: str, raw: Any) -> dict[str, Any
     return raw or {}
 
 
+def _checks_entries(info: ValidationInfo) -> bool:
+    return (info.context or {}).get("check_entries", True)
+
+
 def _entry_choice(family: str) -> BeforeValidator:
-    def to_choice(raw: Any) -> EntryChoice:
+    def to_choice(raw: Any, info: ValidationInfo) -> EntryChoice:
         if isinstance(raw, EntryChoice):
             return raw
         settings = dict(require_mapping("", raw))
         if not (name := settings.pop("name", None)):
             raise validation_error("", f"lacks name, the file of confidnet_core/{family} to use")
-        return EntryChoice(name, _check_settings("", family, name, settings))
+        return EntryChoice(name, _check_settings("", family, name, settings, info))
 
     return BeforeValidator(to_choice)
 
@@ -90,13 +96,13 @@ def _require_named_entries(raw: Any) -> dict[str, Any]:
     return require_named_entries("", raw)
 
 
-def _check_methods(raw: Any) -> dict[str, dict[str, Any]]:
-    return {name: _check_settings(name, "scores", name, settings) for name, settings in require_named_entries("", raw).items()}
+def _check_methods(raw: Any, info: ValidationInfo) -> dict[str, dict[str, Any]]:
+    return {name: _check_settings(name, "scores", name, settings, info) for name, settings in require_named_entries("", raw).items()}
 
 
-def _check_scores(names: tuple[str, ...]) -> tuple[str, ...]:
+def _check_scores(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     """Return NAMES if all are scores, whether `methods` lists them or not; else raise `validation_error`."""
-    for name in names:
+    for name in names if _checks_entries(info) else ():
         try:
             find_entry("scores", name)
         except ValueError as error:
@@ -194,11 +200,14 @@ class Params(Section):
         return self.methods[name]
 
 
-def load_params(path: Path = Path("params.yaml")) -> Params:
-    """Read and check params.yaml. ValueError with the file, the key, its value and what was expected."""
+def load_params(path: Path = Path("params.yaml"), check_entries: bool = True) -> Params:
+    """Read and check params.yaml. ValueError with the file, the key, its value and what was expected.
+
+    check_entries: False leaves the settings of data sets, models and scores unchecked, and so neither their code nor PyTorch is imported
+    """
     raw = read_yaml(path)  # YAML 1.2, as DVC reads it: 1e-7 is a number
     try:
-        params = validate_section(Params, raw)
+        params = validate_section(Params, raw, check_entries=check_entries)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     params._raw = raw

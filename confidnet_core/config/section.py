@@ -60,10 +60,10 @@ class Section(BaseModel):
             raise _one_line_error(cls, raw or {}, problems) from None
 
 
-def validate_section(model: type[Model], raw: Any, prefix: str = "") -> Model:
-    """Validate a mapping as a section of this model. ValueError in one line, whose key begins with PREFIX."""
+def validate_section(model: type[Model], raw: Any, prefix: str = "", **context: Any) -> Model:
+    """Validate a mapping as a section of this model. ValueError in one line, whose key begins with PREFIX. context: for validators."""
     try:
-        return model.model_validate(raw)
+        return model.model_validate(raw, context=context)
     except ValidationError as error:
         raise first_error(error, prefix) from None
 

@@ -203,3 +203,11 @@ def test_reading_it_does_not_load_a_library_that_few_entries_need(library: str):
     """Every stage reads it first, and such a library takes a second."""
     code = f"import sys; from confidnet_core.config.params import load_params; load_params(); sys.exit({library!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, timeout=120).returncode == 0
+
+
+@pytest.mark.parametrize("stage", ["bootstrap", "thresholds"])
+def test_what_runs_for_every_score_and_needs_no_network_does_not_load_pytorch(stage: str):
+    code = f"import sys, stages.{stage}; from stages._command import load_params; load_params(check_entries=False); "
+    done = subprocess.run([sys.executable, "-c", code + "sys.exit('torch' in sys.modules)"], cwd=ROOT, check=False, timeout=120)
+    assert done.returncode == 0
+    assert "check_entries=False" in (ROOT / f"stages/{stage}.py").read_text()

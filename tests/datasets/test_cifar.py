@@ -146,6 +146,7 @@ def test_invalid_class_names_are_refused(cifar: Cifar, names: object) -> None:
     ("call", "text", "name"),
     [(os.system, "touch {}", "posix.system"), (eval, "open({!r}, 'w')", r"__builtin__\.eval"), (os.mkdir, "{}", "posix.mkdir")],
 )
+@pytest.mark.filterwarnings("ignore:.*ran':ResourceWarning", "ignore:.*ran':pytest.PytestUnraisableExceptionWarning")  # eval leaves it open
 @pytest.mark.parametrize("position", [0, -1])
 def test_a_pickle_that_would_run_code_is_refused_before_it_does(
     cifar: Cifar, call: Callable, text: str, name: str, position: int, tmp_path: Path

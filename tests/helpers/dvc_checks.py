@@ -138,7 +138,7 @@ def parameters(name: str) -> frozenset[str]:
 def arguments(name: str) -> list[str]:
     """Names of the script's command line arguments: the keywords of run_stage()."""
     calls = [node for node in ast.walk(tree(script(name))) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "run_stage"]
-    return [keyword.arg for keyword in calls[0].keywords]
+    return [keyword.arg for keyword in calls[0].keywords if keyword.arg != "check_entries"]
 
 
 def complaints(name: str, stages: dict[str, Stage]) -> list[str]:

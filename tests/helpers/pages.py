@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from confidnet_core import paths
 from confidnet_core.config.params import Bootstrap, Thresholds
@@ -21,6 +22,12 @@ CLASSES = ("ant", '<b>&"', "cat")
 METHODS = {"mcp": {}, "entropy": {}, "margin": {}, "tcp": {}}
 SCORED_SPLITS = ("test", "val", "calibration")
 HOW = Bootstrap(resamples=100, level=0.95, seed=0)
+
+
+def image_width(path: Path) -> int:
+    """Width of a picture in pixels."""
+    with Image.open(path) as image:
+        return image.width
 
 
 def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:

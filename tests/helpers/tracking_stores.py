@@ -40,8 +40,18 @@ def commit_all(folder: Path) -> str:
     return subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def start(script: str, stdin: bool = False, **environment: str) -> subprocess.Popen:
-    return subprocess.Popen(
+class Process(subprocess.Popen):
+    """A process whose pipes are closed once it has ended."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        code = super().wait(timeout)
+        for pipe in filter(None, (self.stdin, self.stdout, self.stderr)):
+            pipe.close()
+        return code
+
+
+def start(script: str, stdin: bool = False, **environment: str) -> Process:
+    return Process(
         [sys.executable, "-c", SCRIPT + script],
         stdin=subprocess.PIPE if stdin else None,
         stdout=subprocess.PIPE,

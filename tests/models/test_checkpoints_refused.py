@@ -61,6 +61,7 @@ def test_a_cut_file_is_refused(case: Case, kept: int, zipped: bool):
         read_checkpoint(path)
 
 
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor invariants")  # PyTorch says that this may take long
 @pytest.mark.parametrize(
     ("content", "message"),
     [

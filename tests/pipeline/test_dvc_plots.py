@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 import vl_convert
 from dvc_project import Project
-from pages import METHODS, lay_out
-from PIL import Image
+from pages import METHODS, image_width, lay_out
 from project_code import ROOT
 from report_params import params
 from ruamel.yaml import YAML
@@ -117,7 +116,7 @@ def test_sheets_of_failures_and_of_confidence_maps_are_shown_as_pictures(project
     pictures = {Path(name).name: plots for name, plots in shown.items() if plots[0]["type"] == "image"}
     expected = [f"{name}_seed{seed}{part}.png" for name, part in (("letters", "_failures"), ("streets", "_maps")) for seed in (0, 1)]
     assert set(expected) < set(pictures)
-    assert all(Image.open(project.folder / "reports/figures" / name).size[0] >= 1200 for name in expected)
+    assert all(image_width(project.folder / "reports/figures" / name) >= 1200 for name in expected)
 
 
 def test_the_page_of_the_plots_draws_without_a_network(project: Project):

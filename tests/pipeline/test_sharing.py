@@ -155,7 +155,7 @@ def test_an_archive_without_git_works_once_dvc_is_told(project: Project, tmp_pat
     copy.dvc("pull")
     assert "up to date" in copy.dvc("repro")
     copy.dvc("repro", "--force", "--single-item", "compare")
-    assert "of no git repository" in (copy.folder / "reports/index.html").read_text()
+    assert "in no git repository" in (copy.folder / "reports/index.html").read_text()
     assert [status for _, status in rows(copy.folder)] == ["FINISHED"] * 2  # of the execution and of the stage
     assert rows(copy.folder, query="SELECT * FROM tags WHERE key LIKE '%git%'") == []
     assert "Only supported for Git repositories" in copy.dvc("exp", "run", fails=True)

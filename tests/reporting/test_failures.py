@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pages import CLASSES, METHODS, lay_out
+from pages import CLASSES, METHODS, image_width, lay_out
 from PIL import Image
 
 from confidnet_core.comparison.frames import comparison_frame
@@ -71,7 +71,7 @@ def test_the_sheet_has_both_kinds_of_failures_of_each_method_with_their_captions
     drawn = [picture for part in figure.subfigs for axes in part.axes for picture in axes.images]
     assert np.array_equal(drawn[0].get_array(), first.pixels) and len(drawn) == sum(map(len, rows.values()))
     save_figure(figure, tmp_path / "sheet.png")
-    assert Image.open(tmp_path / "sheet.png").size[0] == 1200
+    assert image_width(tmp_path / "sheet.png") == 1200
 
 
 def test_failures_are_shown_of_the_reference_and_of_the_best_other_method(stored: tuple[StoredResults, Dataset]):
