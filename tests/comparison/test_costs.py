@@ -24,7 +24,7 @@ from confidnet_core.config.params import McDropout
 from confidnet_core.config.recipes import Augmentation
 from confidnet_core.config.registry import PACKAGE_FOLDER, entry_names, find_entry
 from confidnet_core.evaluation.stored import StoredResults
-from confidnet_core.scores._views import views
+from confidnet_core.scores._views import augmented_views
 from confidnet_core.scoring.run import Run
 
 SMALL = replace(benchmark(), mc_dropout=McDropout(passes=50))
@@ -71,7 +71,7 @@ def test_passes_over_views_are_as_many_as_there_are_views(flip: bool, settings: 
     what = replace(what, baseline=replace(what.baseline, augmentation=Augmentation(flip=flip)))
     run = Run("small", what, 0, small_digits(), Path(), Path())
     asked = replace(PARAMS, methods={"tta": settings}, benchmarks={"small": what})
-    count = len(views(run, **{"shift": 0.04, **settings}))
+    count = len(augmented_views(run, **{"shift": 0.04, **settings}))
     assert count_extra_passes(["tta"], "small", asked) == {"tta": count}
 
 

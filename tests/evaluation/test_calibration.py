@@ -151,7 +151,7 @@ def test_mapping_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch):
     confidence, correct = synthetic(300)
     calibrator = fit_calibrator(confidence, correct, "rank")
     whole = calibrator(confidence)
-    monkeypatch.setattr("confidnet_core.evaluation.calibrators._BLOCK", 7)
+    monkeypatch.setattr("confidnet_core.evaluation.calibrators._BLOCK_SIZE", 7)
     np.testing.assert_array_equal(calibrator(confidence), whole)
     assert calibrator([]).shape == (0,)
 

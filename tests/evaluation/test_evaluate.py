@@ -74,16 +74,16 @@ def test_the_metrics_of_the_test_split_stand_at_the_top_and_those_of_the_validat
     assert content["metrics"] != content["val"]["metrics"] and set(content["val"]) == {"samples", "errors", "metrics"}
 
 
-@pytest.mark.parametrize(("path", "key"), [((), "val"), (("val",), "samples"), (("val", "metrics"), "auroc")])
-def test_a_file_of_an_older_version_is_named_with_the_key_that_it_lacks(staged: Path, path: tuple[str, ...], key: str):
+@pytest.mark.parametrize(("parents", "key"), [((), "val"), (("val",), "samples"), (("val", "metrics"), "auroc")])
+def test_a_file_of_an_older_version_is_named_with_the_key_that_it_lacks(staged: Path, parents: tuple[str, ...], key: str):
     path = staged / "mcp/metrics.json"
     content = part = read_json(path)
-    for name in path:
+    for name in parents:
         part = part[name]
     del part[key]
     write_json(path, content)
     Evaluation.read(path)
-    with pytest.raises(ValueError, match=rf"metrics\.json lacks the key {'.'.join([*path, key])}; delete it and run `dvc repro`"):
+    with pytest.raises(ValueError, match=rf"metrics\.json lacks the key {'.'.join([*parents, key])}; delete it and run `dvc repro`"):
         Evaluation.read(path, "val")
 
 

@@ -99,7 +99,7 @@ def test_images_that_err_as_a_whole_are_no_more_than_as_many_samples():
     assert violation_rate["pixels"] / 400 > 0.3
 
 
-def tested_units(values: np.ndarray) -> np.ndarray:
+def units_tested(values: np.ndarray) -> np.ndarray:
     """Return the units that are tested: every 20th one provides candidate thresholds instead."""
     return values[np.arange(len(values)) % 20 != 0]
 
@@ -109,8 +109,8 @@ def test_the_bound_of_samples_is_clopper_and_pearsons():
     confidence = generator.random(1000)
     correct = generator.random(1000) >= error_rate(confidence)
     found = threshold_with_guarantee(confidence, correct, risk=0.05, delta=0.1)
-    accepted = tested_units(confidence) >= found.threshold
-    assert binom.cdf(np.sum(~tested_units(correct)[accepted]), accepted.sum(), found.bound) == pytest.approx(0.1)
+    accepted = units_tested(confidence) >= found.threshold
+    assert binom.cdf(np.sum(~units_tested(correct)[accepted]), accepted.sum(), found.bound) == pytest.approx(0.1)
     assert 0 < found.bound <= 0.05
 
 
@@ -136,7 +136,7 @@ def test_the_bound_of_images_is_the_least_hundredth_of_the_target_at_which_bets_
     found = threshold_with_guarantee(confidence, correct, risk=risk, delta=0.1, sizes=sizes)
     guarantee_from_images = [confidence >= found.threshold, (confidence >= found.threshold) & ~correct]
     accepted, wrong = (
-        tested_units(np.array([part.mean() for part in np.split(values, np.cumsum(sizes)[:-1])])) for values in guarantee_from_images
+        units_tested(np.array([part.mean() for part in np.split(values, np.cumsum(sizes)[:-1])])) for values in guarantee_from_images
     )
     hundredths = round(found.bound / risk * 100)
     assert found.bound == pytest.approx(hundredths * risk / 100) and hundredths < 100

@@ -118,7 +118,7 @@ def test_sending_may_break_at_any_request_and_nothing_comes_twice(project: Path,
     breaks = 0
     with line(server.uri) as breaking:
         while list_records(project):
-            breaking.failure = breaks
+            breaking.left = breaks
             (outcome,) = send(project, breaking.uri, clean)
             assert (outcome.failure is None) == (list_records(project) == [])
             breaks += 1
