@@ -39,7 +39,7 @@ def test_what_has_to_be_made_for_a_score_is_said_in_a_few_words():
 
 def test_scores_that_read_trained_networks_or_training_data_say_so():
     """Whatever their code asks of a Run beyond the classifier's answers."""
-    asking = {"trained": ("run.confidnet", "run.corrected_mcp", "run.over_seeds"), "fitted": ("run.validation", ".validation")}
+    asking = {"trained": ("run.confidnet", "run.corrected_mcp", "run.ensemble_quantity"), "fitted": ("run.validation", ".validation")}
     asking["neighbours"] = ("reference(",)
     for name, words in method_requirements(entry_names("scores")).items():
         code = (PACKAGE_FOLDER / "scores" / f"{name}.py").read_text()
