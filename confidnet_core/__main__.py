@@ -1,6 +1,6 @@
 """The command line for daily use beside DVC: python -m confidnet_core COMMAND, or `confidnet` where the package is installed.
 
-DVC stays the engine: `dvc repro`, `dvc exp run`, `dvc push`. A user error ends as one line and exit code 1. Each command imports what it
+DVC runs the pipeline: `dvc repro`, `dvc exp run`, `dvc push`. A user error ends as one line and exit code 1. Each command imports what it
 needs itself, so that `--help` answers at once.
 """
 
@@ -24,8 +24,8 @@ def _print_version(context: click.Context, parameter: click.Parameter, is_reques
     from confidnet_core.revision import ROOT, VERSION, git
 
     commit = git("-C", str(ROOT), "log", "-1", "--format=commit %h of %cs", "--", "confidnet_core")
-    changed = commit and git("-C", str(ROOT), "status", "--porcelain", "--", "confidnet_core")
-    click.echo(", ".join([f"confidnet {VERSION}", *([commit] if commit else []), *(["with changed files"] if changed else [])]))
+    changed_files = commit and git("-C", str(ROOT), "status", "--porcelain", "--", "confidnet_core")
+    click.echo(", ".join([f"confidnet {VERSION}", *([commit] if commit else []), *(["with changed files"] if changed_files else [])]))
     context.exit()
 
 
@@ -52,15 +52,15 @@ def list_command(kind: str, verbose: bool, as_json: bool) -> None:
     listing_table.show_list(_make_console(), kind, getattr(listing, kind)(), verbose, as_json)
 
 
-def _complete_benchmark(context: click.Context, parameter: click.Parameter, prefix: str) -> list[str]:
-    """Return the benchmarks whose names begin with PREFIX, for shell completion."""
+def _complete_benchmark_name(context: click.Context, parameter: click.Parameter, prefix: str) -> list[str]:
+    """Return the names of benchmarks in params.yaml that begin with PREFIX, for the shell's tab completion."""
     from confidnet_core.cli import listing
 
     return [benchmark.name for benchmark in listing.benchmarks() if benchmark.name.startswith(prefix)]
 
 
 @cli.command()
-@click.argument("names", nargs=-1, shell_complete=_complete_benchmark)
+@click.argument("names", nargs=-1, shell_complete=_complete_benchmark_name)
 @click.option("-m", "--metrics", help="Columns, as in reports/comparison.csv: aupr_error,auroc,risk_at_80_coverage; or all.")
 @click.option("--sort", default="aupr_error", metavar="METRIC", show_default=True, help="The metric that orders the scores, best first.")
 @click.option("--seeds", help="Means over these seeds alone: 0,1; of one seed with its intervals.")
@@ -85,21 +85,21 @@ def show(names: tuple[str, ...], metrics: str | None, sort: str, seeds: str | No
             raise ValueError("--cost shows no metrics, no seeds and no intervals; leave the other options out")
         showing.show_costs(_make_console(), REPORTS_FOLDER, names, newest_timings, form)
         return
-    columns = tuple(showing.COLUMN_BY_METRIC) if metrics == "all" else tuple(_split_commas(metrics))
+    columns = tuple(showing.COLUMN_BY_METRIC) if metrics == "all" else tuple(_split_at_commas(metrics))
     showing.show_comparison(
         _make_console(), REPORTS_FOLDER, showing.ShowOptions(names, columns, sort, intervals, _parse_seeds(seeds), form)
     )
 
 
-def _split_commas(text: str | None) -> list[str]:
+def _split_at_commas(text: str | None) -> list[str]:
     return [word.strip() for word in text.split(",")] if text else []
 
 
 def _parse_seeds(text: str | None) -> tuple[int, ...]:
-    for word in _split_commas(text):
+    for word in _split_at_commas(text):
         if not word.isdecimal():
             raise ValueError(f"--seeds is {text}; expected whole numbers with commas between them, such as 0,1")
-    return tuple(map(int, _split_commas(text)))
+    return tuple(map(int, _split_at_commas(text)))
 
 
 @cli.command()
@@ -121,13 +121,16 @@ def experiments(key: str | None, reverse: bool, scores: str | None, all_commits:
 
     if as_csv and as_markdown:
         raise ValueError("--csv and --md exclude each other; leave one out")
-    messages = Console(stderr=True)
-    with messages.status("dvc exp show") if messages.is_terminal else nullcontext():  # the command takes some seconds
-        listed = load_experiments(all_commits)
+    stderr_console = Console(stderr=True)
+    with stderr_console.status("dvc exp show") if stderr_console.is_terminal else nullcontext():  # the command takes some seconds
+        listed_experiments = load_experiments(all_commits)
     experiments_table.show_experiments(
-        _make_console(), sort_experiments(listed, key, reverse) if key else listed, scores, "csv" if as_csv else "md" if as_markdown else ""
+        _make_console(),
+        sort_experiments(listed_experiments, key, reverse) if key else listed_experiments,
+        scores,
+        "csv" if as_csv else "md" if as_markdown else "",
     )
-    if not any(experiment.is_experiment for experiment in listed):
+    if not any(experiment.is_experiment for experiment in listed_experiments):
         click.echo(NO_EXPERIMENTS, err=True)
 
 
@@ -176,29 +179,31 @@ def send(address: str | None) -> None:
     from confidnet_core.tracking.sending import send_records
     from confidnet_core.tracking.store import project_root
 
-    waiting = list_records(root := project_root())
-    if not waiting:
+    waiting_records = list_records(root := project_root())
+    if not waiting_records:
         click.echo("no recorded run is left: all are in their MLflow store")
         return
     if not address:
-        meant = ", ".join(sorted({str(record.header()["meant_for"]) for record in waiting}))
-        raise ValueError(f"MLFLOW_TRACKING_URI is not set; give --to URI ({len(waiting)} recorded for {meant})")
+        intended_stores = ", ".join(sorted({str(record.header()["meant_for"]) for record in waiting_records}))
+        raise ValueError(f"MLFLOW_TRACKING_URI is not set; give --to URI ({len(waiting_records)} recorded for {intended_stores})")
     os.environ["MLFLOW_TRACKING_URI"] = address
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # suppresses two lines of MLflow for each run that ends
     failures = 0
     for outcome in send_records(root):
-        run = f"{outcome.header.get('experiment', '?')}  {outcome.header.get('name', '?')}"
+        run_text = f"{outcome.header.get('experiment', '?')}  {outcome.header.get('name', '?')}"
         failures += outcome.failure is not None
         if outcome.failure:
-            click.echo(f"left  {run}  {outcome.record}: {outcome.failure}")
+            click.echo(f"left  {run_text}  {outcome.record}: {outcome.failure}")
         else:
-            click.echo(f"sent  {run}  {outcome.entries} entries to run {outcome.row} ({outcome.status})")
+            click.echo(f"sent  {run_text}  {outcome.entries} entries to run {outcome.row} ({outcome.status})")
     if failures:
-        raise ValueError(f"{failures} of {len(waiting)} left in {waiting[0].folder.parent}; nothing is lost, send them again later")
+        raise ValueError(
+            f"{failures} of {len(waiting_records)} left in {waiting_records[0].folder.parent}; nothing is lost, send them again later"
+        )
 
 
 @cli.command()
-@click.argument("benchmarks", nargs=-1, shell_complete=_complete_benchmark)
+@click.argument("benchmarks", nargs=-1, shell_complete=_complete_benchmark_name)
 @click.option(
     "--champion", is_flag=True, help="Give it the alias champion, even if the present champion is better or was evaluated on other data."
 )

@@ -1,4 +1,6 @@
-"""Reading and writing of files: a file is written under a temporary name and then renamed, so that it is never half written."""
+"""Reading and writing of text, JSON and YAML files. A file is written under a temporary name and then renamed, so that no reader finds a
+half-written file.
+"""
 
 import json
 import math
@@ -15,30 +17,31 @@ from ruamel.yaml.error import YAMLError
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path for a file or folder, which replaces `path` if the block ends without an error.
+    """Context manager that yields a temporary path to write to; this file or folder replaces `path` if the block ends without an error.
 
     A process killed within the block leaves `path` unchanged, and beside it a hidden temporary file that nothing reads. A folder is
     replaced by two renames: if the process is killed between them, the old folder has its hidden name and `path` does not exist.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, backup = (path.with_name(f".{path.name}.{os.getpid()}.{suffix}") for suffix in ("tmp", "old.tmp"))
-    _remove_paths(temporary, backup)  # left by a killed process: in a container, the next process often has the same id
+    temporary_path, backup_path = (path.with_name(f".{path.name}.{os.getpid()}.{suffix}") for suffix in ("tmp", "old.tmp"))
+    _remove_paths(temporary_path, backup_path)  # left by a killed process: in a container, the next process often has the same id
     try:
-        yield temporary
-        if path.is_dir() and temporary.exists():
-            os.replace(path, backup)
+        yield temporary_path
+        if path.is_dir() and temporary_path.exists():
+            os.replace(path, backup_path)
         try:
-            os.replace(temporary, path)
+            os.replace(temporary_path, path)
         except OSError:
-            if backup.exists():
-                os.replace(backup, path)
+            if backup_path.exists():
+                os.replace(backup_path, path)
             raise
     finally:
-        _remove_paths(temporary, backup)
+        _remove_paths(temporary_path, backup_path)
 
 
 def _remove_paths(*paths: Path) -> None:
+    """Delete these files and folders, whether or not they exist."""
     for path in paths:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -47,14 +50,17 @@ def _remove_paths(*paths: Path) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write strict JSON in UTF-8 with sorted keys. NaN and infinity become null, because DVC's tables and browsers fail on them."""
-    with atomic_write(path) as temporary:
+    """Write data to a JSON file in UTF-8, with sorted keys; the file is replaced as a whole.
+
+    NaN and infinity become null, because DVC's tables and browsers fail on them.
+    """
+    with atomic_write(path) as temporary_path:
         text = json.dumps(_replace_non_finite(content), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary_path.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. ValueError that names the file if it is missing or not valid JSON."""
+    """Return the content of a JSON file. ValueError that names the file if the file is missing or not valid JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -64,7 +70,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML 1.2 file. ValueError that names the file if it is missing, damaged, or has a duplicate key."""
+    """Return the content of a YAML 1.2 file. ValueError that names the file if it is missing, damaged, or has a duplicate key."""
     try:
         return YAML(typ="safe").load(Path(path))
     except FileNotFoundError:
@@ -77,12 +83,13 @@ def read_yaml(path: Path) -> Any:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    """Write a text file in UTF-8; an interrupted write leaves the old file unchanged."""
+    with atomic_write(path) as temporary_path:
+        temporary_path.write_text(text, encoding="utf-8")
 
 
 def _replace_non_finite(content: Any) -> Any:
+    """Return nested data with NaN and infinity replaced by None, keys converted to text, and tuples to lists."""
     if isinstance(content, dict):
         return {str(key): _replace_non_finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):

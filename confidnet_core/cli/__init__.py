@@ -1,1 +1,1 @@
-"""Implementation of the commands in confidnet_core/__main__.py."""
+"""Implementation of the command-line commands in confidnet_core/__main__.py."""

@@ -1,7 +1,7 @@
-"""Experiments as one table: for a terminal of 80 columns or more, as Markdown, and as CSV.
+"""Table of DVC experiments: for a terminal of 80 columns or more, as Markdown, and as CSV.
 
-Each experiment has one row and, with several benchmarks, one row per benchmark below it. Accuracy and one score are shown at any width; the
-least important scores are left out if they do not fit, and a line below the table names them.
+Each experiment has one table row and, with several benchmarks, one row per benchmark below it. Accuracy and one score are shown at any
+width; the least important scores are left out if they do not fit, and a line below the table names them.
 """
 
 import csv
@@ -47,7 +47,7 @@ ERROR_RATE = "AUPR-Error grows with the error rate: where the accuracy moved, a 
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row of the table: an experiment, one of its benchmarks, or both."""
+    """A row of the table of experiments: an experiment, one of its benchmarks, or both in one."""
 
     experiment: Experiment
     benchmark: str | None  # None without results, and for an experiment with rows of its benchmarks below it
@@ -66,7 +66,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class ResultColumn:
-    """A column of results as text: value, difference, and whether the value is the best of its benchmark; "" where there is none."""
+    """A column of results in the table of experiments. cells: (value, difference, whether best of its benchmark), "" where unknown"""
 
     heading: str
     cells: list[tuple[str, str, bool]]
@@ -80,34 +80,39 @@ class ResultColumn:
         return max(*(len(self.text(at)) for at in range(len(self.cells))), *map(len, self.heading_lines))
 
     def text(self, at: int) -> Text:
-        """Return the text of a cell, with value and difference aligned to those of the other rows."""
+        """Return the text of the cell in row number `at`, with value and difference aligned to those of the other rows."""
         value, difference, is_best = self.cells[at]
-        value_width, room = max(len(cell[0]) for cell in self.cells), max(len(cell[1]) for cell in self.cells)
+        value_width, difference_width = max(len(cell[0]) for cell in self.cells), max(len(cell[1]) for cell in self.cells)
         style = "green" if difference.startswith("+") else "red"
-        return Text.assemble((f"{value:>{value_width}}", "bold" if is_best else ""), (f" {difference:>{room}}" if room else "", style))
+        return Text.assemble(
+            (f"{value:>{value_width}}", "bold" if is_best else ""),
+            (f" {difference:>{difference_width}}" if difference_width else "", style),
+        )
 
 
 def show_experiments(console: Console, experiments: list[Experiment], scores: str | None, output_format: str) -> None:
-    """Print a table of experiments. output_format: "csv", "md", or "" for one that fits the terminal, Markdown if there is none.
+    """Print a table of experiments as "csv" or "md" (output_format), or for "" to fit the terminal; Markdown if there is no terminal.
 
     scores: names separated by commas, or "all"; None for those that changed. ValueError for a name that no experiment has.
     """
-    known = score_names(experiments)
-    chosen = changed_scores(experiments) if scores is None else known if scores == "all" else [name.strip() for name in scores.split(",")]
-    if unknown := [name for name in chosen if name not in known]:
-        raise ValueError(f"no experiment has the score {unknown[0]}{suggestion(unknown[0], known)}")
+    known_scores = score_names(experiments)
+    chosen_scores = (
+        changed_scores(experiments) if scores is None else known_scores if scores == "all" else [name.strip() for name in scores.split(",")]
+    )
+    if unknown_scores := [name for name in chosen_scores if name not in known_scores]:
+        raise ValueError(f"no experiment has the score {unknown_scores[0]}{suggestion(unknown_scores[0], known_scores)}")
     if output_format == "csv":
         print(csv_text(experiments), end="", file=console.file)
     elif output_format == "md" or not console.is_terminal:
-        print(markdown(experiments, chosen), file=console.file)
+        print(markdown(experiments, chosen_scores), file=console.file)
     else:
-        print_table(console, experiments, chosen)
+        print_table(console, experiments, chosen_scores)
 
 
 def print_table(console: Console, experiments: list[Experiment], scores: list[str]) -> None:
-    """Print a table no wider than the console: name, status, changes, accuracy, the first of SCORES, and further ones that fit."""
-    rows, results = _rows(experiments), _columns(experiments, scores)
-    changes = [_change_texts(row, short_names(changed_keys(experiments))) for row in rows]
+    """Print a table of experiments that fits the terminal: name, status, changes, accuracy, and as many of SCORES as fit, at least one."""
+    rows, results = _table_rows(experiments), _result_columns(experiments, scores)
+    changes = [_describe_changes(row, short_names(changed_keys(experiments))) for row in rows]
     longest_name = max(len(each) for each in ["experiment", *(row.name for row in rows)])
     name_width = min(longest_name, NAME_WIDTH if console.width >= WIDE_TERMINAL_COLUMNS else NARROW_NAME_WIDTH)
     free_width = console.width - name_width - max(len(each) for each in ["status", *(row.status for row in rows)]) - 2 * COLUMN_GAP
@@ -127,29 +132,29 @@ def print_table(console: Console, experiments: list[Experiment], scores: list[st
         change = Text("\n".join(fold_parts(changes[at], change_width, ", ")))
         table.add_row(Text(row.name, style), Text(row.status, style), change, *(column.text(at) for column in shown))
     console.print(table)
-    for note in _notes(experiments, [column.heading for column in results[len(shown) :]]):
+    for note in _lines_below_table(experiments, [column.heading for column in results[len(shown) :]]):
         console.print(Text(note, "dim"))
 
 
 def markdown(experiments: list[Experiment], scores: list[str]) -> str:
-    """The same with all SCORES, of any width."""
-    rows, results = _rows(experiments), _columns(experiments, scores)
+    """Return a Markdown table of experiments, of any width: name, status, changes, accuracy, and the AUPR-Error of all SCORES."""
+    rows, results = _table_rows(experiments), _result_columns(experiments, scores)
     lines = [["experiment", "status", "changed", *(column.heading for column in results)]]
     for at, row in enumerate(rows):
         cells = (column.cells[at] for column in results)
         texts = [f"{f'**{value}**' if is_best else value}{difference and f' ({difference})'}" for value, difference, is_best in cells]
-        change = ", ".join(_change_texts(row, short_names(changed_keys(experiments))))
+        change = ", ".join(_describe_changes(row, short_names(changed_keys(experiments))))
         lines.append([row.name.replace("    ", "· ").strip(), row.status, f"`{change}`" if change else "", *texts])
     lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rule = [f"{'-' * (width - 1)}{'-' if at < 3 else ':'}" for at, width in enumerate(widths)]
-    pad = [str.ljust] * 3 + [str.rjust] * len(results)
-    padded = [[fill(cell, width) for fill, cell, width in zip(pad, line, widths, strict=True)] for line in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [padded[0], rule, *padded[1:]])
+    rule_cells = [f"{'-' * (width - 1)}{'-' if at < 3 else ':'}" for at, width in enumerate(widths)]
+    pad_functions = [str.ljust] * 3 + [str.rjust] * len(results)
+    padded_lines = [[fill(cell, width) for fill, cell, width in zip(pad_functions, line, widths, strict=True)] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [padded_lines[0], rule_cells, *padded_lines[1:]])
 
 
 def csv_text(experiments: list[Experiment]) -> str:
-    """Return one CSV line per experiment and benchmark, with all results, their differences, and all parameters that some experiment
+    """Return CSV text with a line per experiment and benchmark: all results, their differences, and parameters that some experiment
     changed.
     """
     keys = {"accuracy": ACCURACY_KEY, **BENCHMARK_RESULT_KEYS} | {
@@ -174,7 +179,7 @@ def csv_text(experiments: list[Experiment]) -> str:
 
 
 def fold_parts(parts: Iterable[str], width: int, separator: str = "", last_suffix: str = "") -> list[str]:
-    """Join PARTS to lines of at most WIDTH characters, with SEPARATOR between parts; a longer part gets its own line.
+    """Return lines of at most WIDTH characters into which PARTS are joined, with SEPARATOR between them; a longer part gets its own line.
 
     last_suffix: removed from the end of the last line
     """
@@ -187,7 +192,7 @@ def fold_parts(parts: Iterable[str], width: int, separator: str = "", last_suffi
     return [*lines[:-1], *(line.removesuffix(last_suffix) for line in lines[-1:])]
 
 
-def _rows(experiments: list[Experiment]) -> list[TableRow]:
+def _table_rows(experiments: list[Experiment]) -> list[TableRow]:
     if len(benchmark_names(experiments)) < 2:
         return [TableRow(each, next(iter(each.results), None)) for each in experiments]
     return [
@@ -195,22 +200,22 @@ def _rows(experiments: list[Experiment]) -> list[TableRow]:
     ]
 
 
-def _columns(experiments: list[Experiment], scores: list[str]) -> list[ResultColumn]:
-    """Return the columns of accuracy and of the AUPR-Error of these scores."""
+def _result_columns(experiments: list[Experiment], scores: list[str]) -> list[ResultColumn]:
+    """Return the columns of results in the table of experiments: accuracy, and the AUPR-Error of these scores."""
     keys = [ACCURACY_KEY, *map(aupr_error_key, scores)]
-    return [ResultColumn(key[-1], _cells(_rows(experiments), key)) for key in keys]
+    return [ResultColumn(key[-1], _column_cells(_table_rows(experiments), key)) for key in keys]
 
 
-def _cells(rows: list[TableRow], key: KeyPath) -> list[tuple[str, str, bool]]:
+def _column_cells(rows: list[TableRow], key: KeyPath) -> list[tuple[str, str, bool]]:
     values = [None if row.benchmark is None else row.experiment.value(row.benchmark, key) for row in rows]
     values_by_benchmark: dict[str | None, set[float]] = {row.benchmark: set() for row in rows}
     for row, value in zip(rows, values, strict=True):
         values_by_benchmark[row.benchmark].update([] if value is None else [value])
-    return [_cell(row, key, value, values_by_benchmark[row.benchmark]) for row, value in zip(rows, values, strict=True)]
+    return [_result_cell(row, key, value, values_by_benchmark[row.benchmark]) for row, value in zip(rows, values, strict=True)]
 
 
-def _cell(row: TableRow, key: KeyPath, value: float | None, column_values: set[float]) -> tuple[str, str, bool]:
-    """Return value, difference and whether it is best. column_values: all values of that benchmark in the column"""
+def _result_cell(row: TableRow, key: KeyPath, value: float | None, column_values: set[float]) -> tuple[str, str, bool]:
+    """Return (value, difference, whether best) of one cell as texts. column_values: all values of that benchmark in the column"""
     if row.benchmark is None:
         return "", "", False
     if value is None:
@@ -219,26 +224,26 @@ def _cell(row: TableRow, key: KeyPath, value: float | None, column_values: set[f
     return f"{value:.2f}", f"{difference:+.2f}" if difference else "", len(column_values) > 1 and value == max(column_values)
 
 
-def _change_texts(row: TableRow, names: dict[KeyPath, str]) -> list[str]:
-    """Return changes as for `dvc exp run -S`: name=value, +name=value for a new parameter, ~name for a removed one."""
+def _describe_changes(row: TableRow, names: dict[KeyPath, str]) -> list[str]:
+    """Return an experiment's changed parameters as `dvc exp run -S` takes them: name=value, +name=value if new, ~name if removed."""
     if not row.is_experiment:
         return []
-    before = row.experiment.baseline.params if row.experiment.baseline else {}
-    added = [key for key in row.experiment.changes if value_at(before, key) is ABSENT]
+    baseline_params = row.experiment.baseline.params if row.experiment.baseline else {}
+    added_keys = [key for key in row.experiment.changes if value_at(baseline_params, key) is ABSENT]
     return [
-        f"~{names[key]}" if value is ABSENT else f"{'+' * (key in added)}{names[key]}={yaml_text(value)}"
+        f"~{names[key]}" if value is ABSENT else f"{'+' * (key in added_keys)}{names[key]}={yaml_text(value)}"
         for key, value in row.experiment.changes.items()
     ]
 
 
-def _notes(experiments: list[Experiment], hidden: list[str]) -> list[str]:
-    """Return the lines below the table."""
-    notes = [LEGEND]
+def _lines_below_table(experiments: list[Experiment], hidden_scores: list[str]) -> list[str]:
+    """Return the lines to print below a table of experiments: legend, scores that did not fit, and problems."""
+    lines = [LEGEND]
     if any(each.difference(benchmark, ACCURACY_KEY) for each in experiments for benchmark in each.results):
-        notes.append(ERROR_RATE)
-    if hidden:
-        notes.append(f"Not shown at this width: {', '.join(hidden)}. --scores NAME chooses others, --md and --csv show all.")
-    notes += [f"{each.name}: {each.problem}" for each in experiments if each.problem]
+        lines.append(ERROR_RATE)
+    if hidden_scores:
+        lines.append(f"Not shown at this width: {', '.join(hidden_scores)}. --scores NAME chooses others, --md and --csv show all.")
+    lines += [f"{each.name}: {each.problem}" for each in experiments if each.problem]
     if any(each.status == "failed" for each in experiments):
-        notes.append("failed: `dvc queue logs NAME` shows why; `dvc queue remove --failed` clears the list.")
-    return notes
+        lines.append("failed: `dvc queue logs NAME` shows why; `dvc queue remove --failed` clears the list.")
+    return lines

@@ -1,7 +1,7 @@
 """HTML template with which `dvc plots` works without a network: DVC's own template loads the drawing library Vega from a server.
 
-The scripts come from vl-convert-python, a package of the Vega project. They are written to .dvc/tmp, which git ignores. DVC: `dvc config
-plots.html_template`, https://dvc.org/doc/user-guide/project-structure/configuration#plots.
+Vega's scripts come from vl-convert-python, a package of the Vega project. The template is written to .dvc/tmp, which git ignores. DVC: `dvc
+config plots.html_template`, https://dvc.org/doc/user-guide/project-structure/configuration#plots.
 """
 
 from pathlib import Path
@@ -31,7 +31,10 @@ img {{ max-width: 100%; }}
 
 
 def write_template(root: Path) -> Path:
-    """Write ROOT/.dvc/tmp/plots.html (1 MB) and return its path. ValueError if the package is not installed or ROOT is no DVC project."""
+    """Write the HTML template for `dvc plots` to ROOT/.dvc/tmp/plots.html (1 MB) and return its path.
+
+    ValueError if the package vl-convert-python is not installed or ROOT is no DVC project.
+    """
     if not (root / ".dvc").is_dir():
         raise ValueError(f"{root} has no folder .dvc; run this from the root of the project")
     try:
@@ -39,7 +42,7 @@ def write_template(root: Path) -> Path:
     except ModuleNotFoundError:
         raise ValueError("the package vl-convert-python is not installed; `pip install vl-convert-python`") from None
     # The newest version of Vega-Lite 5, for which DVC's templates are written.
-    bundle = javascript_bundle(vl_version="5.21")  # pyright: ignore[reportCallIssue]  # its stub lacks the default of `snippet`
-    path = root / ".dvc" / TEMPLATE_PATH
-    write_text(path, PAGE_TEMPLATE.format(scripts=bundle.replace("</script", "<\\/script")))
-    return path
+    vega_scripts = javascript_bundle(vl_version="5.21")  # pyright: ignore[reportCallIssue]  # its stub lacks the default of `snippet`
+    template_path = root / ".dvc" / TEMPLATE_PATH
+    write_text(template_path, PAGE_TEMPLATE.format(scripts=vega_scripts.replace("</script", "<\\/script")))
+    return template_path

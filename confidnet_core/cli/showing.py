@@ -1,6 +1,6 @@
-"""The commands that show a comparison: reports/comparison.csv and differences.csv as tables, of this folder or of experiments.
+"""The command `confidnet show`: tables of reports/comparison.csv and differences.csv, from this folder or from DVC experiments.
 
-If the output is no terminal, the table is printed as Markdown of any width, as `compare` writes it.
+If the output is no terminal, the table is printed as Markdown of any width, as the stage `compare` writes it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,10 +35,10 @@ TERMINAL_FORMAT = "terminal"  # for reading; the other formats are for files
 
 @dataclass(frozen=True)
 class ShowOptions:
-    """Options of what to show.
+    """Options of the command `confidnet show`.
 
-    names: benchmarks and revisions, by default all benchmarks; metrics: keys of COLUMN_BY_METRIC, by default MAIN_COLUMNS
-    sort: the metric to sort by; intervals: None shows them if they fit; seeds: by default all
+    names: benchmarks and git revisions, by default all benchmarks; metrics: keys of COLUMN_BY_METRIC, by default MAIN_COLUMNS
+    sort: the metric that orders the scores; intervals: None shows them if they fit; seeds: by default all
     """
 
     names: tuple[str, ...] = ()
@@ -50,15 +50,15 @@ class ShowOptions:
 
 
 def show_comparison(console: Console, reports: Path, options: ShowOptions) -> None:
-    """Print the comparison. ValueError for an unknown benchmark, seed, metric or experiment, and for a file that is missing or outdated."""
-    columns = _selected_columns(options)
+    """Print the comparison of scores. ValueError for an unknown benchmark, seed, metric or experiment, and for a missing or old file."""
+    columns = _select_columns(options)
     frame, revisions, benchmarks = _split_names(reports, options.names)
     if revisions:
         _show_side_by_side(console, reports, revisions, benchmarks, options)
         return
     assert frame is not None
     difference_rows = _read_table(reports / "differences.csv", DIFFERENCE_COLUMNS)
-    groups = _benchmark_groups(frame, benchmarks, options.seeds)
+    groups = _group_by_benchmark(frame, benchmarks, options.seeds)
     tables = {
         name: main_table(
             group, _single_seed_intervals(group), None if options.seeds else difference_rows, columns=columns, sort=options.sort
@@ -81,12 +81,12 @@ def show_comparison(console: Console, reports: Path, options: ShowOptions) -> No
 def show_costs(
     console: Console, reports: Path, names: Sequence[str], load_timings: Callable[[str], Iterable[Timing]], output_format: str
 ) -> None:
-    """Print reports/costs.csv with the times that LOAD_TIMINGS returns for a benchmark, as means over seeds.
+    """Print what each score costs, from reports/costs.csv and the run times that LOAD_TIMINGS returns for a benchmark, as means over seeds.
 
     ValueError as from `show_comparison`.
     """
     costs = read_costs(reports)
-    benchmarks = _check_known("benchmark", names, costs["benchmark"].unique(), reports / "costs.csv")
+    benchmarks = _require_known("benchmark", names, costs["benchmark"].unique(), reports / "costs.csv")
     tables = {
         name: cost_tables_with_times(rows, load_timings(name), read_reference(reports))
         for name, rows in iterate_groups(costs, "benchmark")
@@ -104,18 +104,18 @@ def show_costs(
 
 
 def read_costs(reports: Path) -> pd.DataFrame:
-    """Read the `cost_frame` in costs.csv."""
+    """Return the table in costs.csv of the folder REPORTS, a `cost_frame`."""
     return _read_table(reports / "costs.csv", COST_COLUMNS)
 
 
 def read_reference(reports: Path) -> str | None:
-    """Return the first score that others are compared with; None if there is none."""
+    """Return the first score that differences.csv compares others with; None if the file compares none."""
     against = _read_table(reports / "differences.csv", DIFFERENCE_COLUMNS)["against"]
     return None if against.empty else against.iloc[0]
 
 
 def print_as_text(console: Console, tables: dict[str, Table], options: ShowOptions, captions: dict[str, str]) -> None:
-    """Print tables by benchmark in the format that OPTIONS names, for a file. captions: by benchmark, for LaTeX and Markdown"""
+    """Print tables (by benchmark) in the file format that OPTIONS names. captions: benchmark -> text for LaTeX and Markdown"""
     if options.intervals is False:
         tables = {name: table.without_intervals() for name, table in tables.items()}
     if options.output_format == "json":
@@ -135,29 +135,31 @@ def print_as_text(console: Console, tables: dict[str, Table], options: ShowOptio
 def _show_side_by_side(console: Console, reports: Path, revisions: dict[str, str], benchmarks: list[str], options: ShowOptions) -> None:
     studies = [
         StudyResults(
-            name, _benchmark_groups(_check_columns(read_csv_at(commit, name, f"{reports}/comparison.csv"), name), [], options.seeds)
+            name, _group_by_benchmark(_require_columns(read_csv_at(commit, name, f"{reports}/comparison.csv"), name), [], options.seeds)
         )
         for name, commit in revisions.items()
     ]
     benchmark_names = dict.fromkeys(name for study in studies for name in study.groups)
     chosen = benchmarks or list(benchmark_names)
     metrics = [COLUMN_BY_METRIC[key] for key in options.metrics] or [HEADLINE_METRIC]
-    drawn = {name: [side_by_side_table(studies, name, metric, options.sort) for metric in metrics] for name in chosen}
+    tables_by_name = {name: [side_by_side_table(studies, name, metric, options.sort) for metric in metrics] for name in chosen}
     if options.output_format != TERMINAL_FORMAT:
-        named = {(name if len(metrics) == 1 else f"{name} {table.title}"): table for name, tables in drawn.items() for table in tables}
-        print_as_text(console, named, options, {})
+        table_by_name = {
+            (name if len(metrics) == 1 else f"{name} {table.title}"): table for name, tables in tables_by_name.items() for table in tables
+        }
+        print_as_text(console, table_by_name, options, {})
         return
-    for name, tables in drawn.items():
+    for name, tables in tables_by_name.items():
         _print_heading(console, name)
         for table in tables:
             print_lines(console, Text(table.title, style="bold"))
             console.print()
             print_table(console, table, options.intervals)
-    _print_legend(console, [table for tables in drawn.values() for table in tables])
+    _print_legend(console, [table for tables in tables_by_name.values() for table in tables])
 
 
 def _split_names(reports: Path, names: Sequence[str]) -> tuple[pd.DataFrame | None, dict[str, str], list[str]]:
-    """Return this folder's frame, and which of NAMES are revisions (NAME -> commit) and which are benchmarks."""
+    """Return this folder's comparison table (None if missing), NAME -> commit of those NAMES that are git revisions, and the benchmarks."""
     path = reports / "comparison.csv"
     frame = _read_table(path, [*EVALUATION_KEYS, *METRICS]) if path.exists() or not names else None
     benchmark_names = [] if frame is None else list(frame["benchmark"].unique())
@@ -175,20 +177,20 @@ def _split_names(reports: Path, names: Sequence[str]) -> tuple[pd.DataFrame | No
     return frame, revisions, benchmarks
 
 
-def _selected_columns(options: ShowOptions) -> list[Column]:
+def _select_columns(options: ShowOptions) -> list[Column]:
     for name in (*options.metrics, options.sort):
-        _check_known("metric", [name], COLUMN_BY_METRIC, Path("reports/comparison.csv"))
+        _require_known("metric", [name], COLUMN_BY_METRIC, Path("reports/comparison.csv"))
     return [COLUMN_BY_METRIC[name] for name in options.metrics] or list(MAIN_COLUMNS)
 
 
-def _benchmark_groups(frame: pd.DataFrame, benchmarks: Sequence[str], seeds: Sequence[int]) -> dict[str, pd.DataFrame]:
-    _check_known("seed", seeds, frame["seed"].unique(), Path("reports/comparison.csv"))
+def _group_by_benchmark(frame: pd.DataFrame, benchmarks: Sequence[str], seeds: Sequence[int]) -> dict[str, pd.DataFrame]:
+    _require_known("seed", seeds, frame["seed"].unique(), Path("reports/comparison.csv"))
     frame = frame[frame["seed"].isin(seeds)] if seeds else frame
     return {name: group for name, group in iterate_groups(frame, "benchmark") if name in (benchmarks or [name])}
 
 
 def _single_seed_intervals(group: pd.DataFrame) -> pd.DataFrame | None:
-    """Return the intervals in the file, which exist for single seeds but not for means."""
+    """Return the columns of interval ends if the results are of a single seed; None for several seeds, whose means have none."""
     interval_columns = [name for name in map(str, group) if name.endswith(("_low", "_high"))]
     return group.set_index(["benchmark", "method"])[interval_columns] if group["seed"].nunique() == 1 else None
 
@@ -205,27 +207,27 @@ def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     return frame
 
 
-def _check_columns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+def _require_columns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     if missing := [column for column in (*EVALUATION_KEYS, *METRICS) if column not in frame]:
         raise ValueError(f"reports/comparison.csv of {name} lacks the column {missing[0]}: another version wrote it")
     return frame
 
 
-def _check_known(kind: str, chosen: Iterable, known: Iterable, file: Path) -> list:
-    chosen, known = list(chosen), list(known)
-    for name in chosen:
-        if name not in known:
-            raise ValueError(f"{file} has no {kind} {name}{suggestion(name, map(str, known))}")
-    return chosen
+def _require_known(kind: str, chosen_names: Iterable, known_names: Iterable, file: Path) -> list:
+    chosen_names, known_names = list(chosen_names), list(known_names)
+    for name in chosen_names:
+        if name not in known_names:
+            raise ValueError(f"{file} has no {kind} {name}{suggestion(name, map(str, known_names))}")
+    return chosen_names
 
 
-def _print_heading(console: Console, name: str, facts: str = "") -> None:
-    console.print(Text.assemble((name, "bold"), (f": {facts}" if facts else "", "dim")), soft_wrap=not console.is_terminal)
+def _print_heading(console: Console, name: str, heading_facts: str = "") -> None:
+    console.print(Text.assemble((name, "bold"), (f": {heading_facts}" if heading_facts else "", "dim")), soft_wrap=not console.is_terminal)
     console.print()
 
 
 def _print_verdicts(console: Console, difference_rows: pd.DataFrame, columns: Sequence[Column]) -> None:
-    """Print a heading per metric and reference, with one line per verdict below it."""
+    """Print which scores are significantly better or worse: a heading per metric and reference score, then one line per verdict."""
     for indent, line in _verdict_lines(difference_rows, columns):
         print_lines(console, line, indent=indent)
     console.print()
@@ -242,6 +244,6 @@ def _verdict_lines(difference_rows: pd.DataFrame, columns: Sequence[Column]) -> 
 
 
 def _print_legend(console: Console, tables: Sequence[Table]) -> None:
-    """Print the legends of all tables, each sentence once."""
+    """Print the explanations (legends) of all tables, with each sentence once."""
     sentences = dict.fromkeys(sentence for table in tables for sentence in table.legend)
     console.print(Text(" ".join(sentences), style="dim"), soft_wrap=not console.is_terminal)

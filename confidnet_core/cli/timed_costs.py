@@ -1,4 +1,4 @@
-"""Costs of scores on this machine: run times from MLflow beside what params.yaml and the scores' attributes say."""
+"""Tables of what each confidence score costs on this machine: run times from MLflow, beside its forward passes and training."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -25,36 +25,51 @@ LEGEND = (
 
 
 def cost_tables_with_times(costs: pd.DataFrame, timings: Iterable[Timing], reference: str | None) -> list[Table]:
-    """Return the cost table of one benchmark with times, and a table of its stages' seconds.
+    """Return two tables for one benchmark: the costs of its scores with run times, and the seconds of its pipeline stages.
 
-    costs: its rows of a `cost_frame`; reference: the score that times are relative to, None for no relative times
+    costs: the benchmark's part of a `cost_frame`; reference: the score that times are relative to, None for no relative times
     """
     means = mean_timings(timings)
-    times = {row.method: _milliseconds_per_image(row.method, row.extra_passes, means) for row in iterate_rows(costs)}
-    reference_time, rows = times.get(reference or "", math.nan), []
+    ms_by_method = {row.method: _milliseconds_per_image(row.method, row.extra_passes, means) for row in iterate_rows(costs)}
+    reference_ms, rows = ms_by_method.get(reference or "", math.nan), []
     for row, cost in zip(cost_table(costs).rows, iterate_rows(costs), strict=True):
-        relative = [Cell(times[cost.method] / reference_time)] if reference else []
-        timed = (Cell(times[cost.method]), *relative, Cell(_training_seconds(cost.method, cost.extra_passes, means)))
-        rows.append(replace(row, cells=(*row.cells, *timed)))
+        relative = [Cell(ms_by_method[cost.method] / reference_ms)] if reference else []
+        timed_cells = (Cell(ms_by_method[cost.method]), *relative, Cell(_training_seconds(cost.method, cost.extra_passes, means)))
+        rows.append(replace(row, cells=(*row.cells, *timed_cells)))
     relative = [Column("relative", f"× {display_name(reference)}", number_format=".3g")] if reference else []  # noqa: RUF001
     columns = (*cost_table(costs).columns, MILLISECONDS_COLUMN, *relative, TRAINING_SECONDS_COLUMN)
-    return [Table("Costs on this machine", columns, tuple(rows), legend=LEGEND), _stage_table(means)]
+    return [Table("Costs on this machine", columns, tuple(rows), legend=LEGEND), _build_stage_table(means)]
 
 
 def _milliseconds_per_image(method: str, extra_passes: int, means: MeanTimings) -> float:
-    """Return the prediction time per image; NaN if a run has no such time."""
-    evaluation, stage_uses = means.get(("evaluate", method)), stage_counts(method, extra_passes).prediction
-    counts = {"predict": 1 + stage_uses.get("predict", 0)} | {stage: count for stage, count in stage_uses.items() if stage != "predict"}
-    parts = [(evaluation, 1), *((means.get((stage, None)), count) for stage, count in counts.items())]
-    return sum(math.nan if timing is None or timing.ms_per_image is None else count * timing.ms_per_image for timing, count in parts)
+    """Return the milliseconds that a score needs for one image at prediction time, with all forward passes.
+
+    NaN if the time of a stage was not measured.
+    """
+    evaluation_timing, stage_uses = means.get(("evaluate", method)), stage_counts(method, extra_passes).prediction
+    uses_by_stage = {"predict": 1 + stage_uses.get("predict", 0)} | {
+        stage: count for stage, count in stage_uses.items() if stage != "predict"
+    }
+    timings_and_uses = [(evaluation_timing, 1), *((means.get((stage, None)), count) for stage, count in uses_by_stage.items())]
+    return sum(
+        math.nan if timing is None or timing.ms_per_image is None else count * timing.ms_per_image for timing, count in timings_and_uses
+    )
 
 
 def _training_seconds(method: str, extra_passes: int, means: MeanTimings) -> float:
-    evaluation, parts = means.get(("evaluate", method)), stage_counts(method, extra_passes).training
-    networks = (math.nan if (timing := means.get((stage, None))) is None else count * timing.seconds for stage, count in parts.items())
-    return math.nan if evaluation is None or evaluation.fit_seconds is None else evaluation.fit_seconds + sum(networks)
+    """Return the seconds of all training and fitting that a score needs; NaN if the time of a stage was not measured."""
+    evaluation_timing, uses_by_stage = means.get(("evaluate", method)), stage_counts(method, extra_passes).training
+    network_seconds = (
+        math.nan if (timing := means.get((stage, None))) is None else count * timing.seconds for stage, count in uses_by_stage.items()
+    )
+    return (
+        math.nan
+        if evaluation_timing is None or evaluation_timing.fit_seconds is None
+        else evaluation_timing.fit_seconds + sum(network_seconds)
+    )
 
 
-def _stage_table(means: MeanTimings) -> Table:
+def _build_stage_table(means: MeanTimings) -> Table:
+    """Return a table with the seconds of each pipeline stage that does not belong to a single score."""
     rows = (Row(stage, stage, (Cell(timing.seconds),)) for (stage, method), timing in means.items() if method is None)
     return Table("", (SECONDS_COLUMN,), tuple(rows), first_column_title="stage")

@@ -1,4 +1,4 @@
-"""Copy of the report page with run times from MLflow; the page itself has none, so that equal studies give equal pages."""
+"""Copy of the report page with run times from MLflow added; the report itself shows no times, so that equal studies give equal pages."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -19,16 +19,18 @@ TIMED_PAGE = Path(".dvc/tmp/report.html")  # ignored by git
 def write_timed_page(
     page: Path, root: Path, costs: pd.DataFrame, load_timings: Callable[[str], Iterable[Timing]], reference: str | None
 ) -> Path:
-    """Write ROOT/.dvc/tmp/report.html, a copy of PAGE with the times that LOAD_TIMINGS returns for each benchmark, and return its path.
+    """Write ROOT/.dvc/tmp/report.html, a copy of the report PAGE with tables of run times, and return its path.
 
-    costs: a `cost_frame`; reference: as `cost_tables_with_times` takes it. ValueError as from LOAD_TIMINGS.
+    costs: a `cost_frame`; load_timings: returns the run times of a benchmark, and its ValueError is passed on; reference: as for
+    `cost_tables_with_times`
     """
 
-    def tables_for(match: re.Match[str]) -> str:
+    def render_timed_tables(match: re.Match[str]) -> str:
+        """Return the HTML tables of run times that replace a placeholder comment, which names a benchmark."""
         benchmark = unescape(match[1])
         timings = list(load_timings(benchmark))
         tables = cost_tables_with_times(costs[costs["benchmark"] == benchmark], timings, reference) if timings else []
         return "".join(html(table, label="Seconds of stages" if table.first_column_title == "stage" else None) for table in tables)
 
-    write_text(root / TIMED_PAGE, PLACEHOLDER.sub(tables_for, page.read_text(encoding="utf-8")))
+    write_text(root / TIMED_PAGE, PLACEHOLDER.sub(render_timed_tables, page.read_text(encoding="utf-8")))
     return root / TIMED_PAGE

@@ -1,4 +1,4 @@
-"""Models of params.yaml; unknown, missing, ill-typed and out-of-range keys are refused before anything is computed."""
+"""Typed models of params.yaml; unknown, missing, ill-typed and out-of-range keys are refused before anything is computed."""
 
 import inspect
 from collections.abc import Callable
@@ -37,7 +37,7 @@ PIPELINE_ARGUMENTS = {"datasets": (), "models": ("classes", "image_shape"), "sco
 
 @dataclass(frozen=True)
 class EntryChoice:
-    """A registry entry chosen in params.yaml with its settings: {name: ..., setting: value}."""
+    """A data set or model as params.yaml chooses it, with its settings: {name: ..., setting: value}."""
 
     name: str
     settings: dict[str, Any]
@@ -45,9 +45,10 @@ class EntryChoice:
 
 @cache
 def settings_model(entry: Callable, pipeline_arguments: tuple[str, ...]) -> type[Section]:
-    """Return a model of an entry's settings: names, types, ranges and defaults from its function's signature.
+    """Return a pydantic model that checks the settings of a score, data set or model.
 
-    pipeline_arguments: parameters that the pipeline passes itself, which are no settings
+    Names, types, ranges and defaults of the settings come from the signature of the function `entry`.
+    pipeline_arguments: parameters of the function that the pipeline passes itself, which are no settings
     """
     parameters = inspect.signature(entry, eval_str=True).parameters.values()
     settings = [parameter for parameter in parameters if parameter.name not in pipeline_arguments]
@@ -62,8 +63,11 @@ def settings_model(entry: Callable, pipeline_arguments: tuple[str, ...]) -> type
 
 
 def _check_settings(key: str, family: str, name: str, raw: Any, info: ValidationInfo) -> dict[str, Any]:
-    """Return the settings under KEY as written in params.yaml if the entry accepts them; else raise `validation_error`."""
-    if not _checks_entries(info):
+    """Return the settings under KEY as params.yaml has them, if the score, data set or model NAME accepts them.
+
+    Else raise a `validation_error`.
+    """
+    if not _is_checking_entries(info):
         return raw or {}
     try:
         entry = find_entry(family, name)
@@ -76,12 +80,15 @@ def _check_settings(key: str, family: str, name: str, raw: Any, info: Validation
     return raw or {}
 
 
-def _checks_entries(info: ValidationInfo) -> bool:
+def _is_checking_entries(info: ValidationInfo) -> bool:
+    """Return whether this validation also checks the settings of scores, data sets and models (see `load_params`)."""
     return (info.context or {}).get("check_entries", True)
 
 
-def _entry_choice(family: str) -> BeforeValidator:
-    def to_choice(raw: Any, info: ValidationInfo) -> EntryChoice:
+def _entry_choice_validator(family: str) -> BeforeValidator:
+    """Return a pydantic validator that converts {name: ..., setting: value} to an `EntryChoice` of this family."""
+
+    def to_entry_choice(raw: Any, info: ValidationInfo) -> EntryChoice:
         if isinstance(raw, EntryChoice):
             return raw
         settings = dict(require_mapping("", raw))
@@ -89,7 +96,7 @@ def _entry_choice(family: str) -> BeforeValidator:
             raise validation_error("", f"lacks name, the file of confidnet_core/{family} to use")
         return EntryChoice(name, _check_settings("", family, name, settings, info))
 
-    return BeforeValidator(to_choice)
+    return BeforeValidator(to_entry_choice)
 
 
 def _require_named_entries(raw: Any) -> dict[str, Any]:
@@ -97,12 +104,13 @@ def _require_named_entries(raw: Any) -> dict[str, Any]:
 
 
 def _check_methods(raw: Any, info: ValidationInfo) -> dict[str, dict[str, Any]]:
+    """Return the scores under `methods`, NAME -> settings, if all exist and accept their settings."""
     return {name: _check_settings(name, "scores", name, settings, info) for name, settings in require_named_entries("", raw).items()}
 
 
-def _check_scores(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-    """Return NAMES if all are scores, whether `methods` lists them or not; else raise `validation_error`."""
-    for name in names if _checks_entries(info) else ():
+def _check_score_names(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    """Return NAMES if each is a score in confidnet_core/scores, listed under `methods` or not; else raise a `validation_error`."""
+    for name in names if _is_checking_entries(info) else ():
         try:
             find_entry("scores", name)
         except ValueError as error:
@@ -111,17 +119,19 @@ def _check_scores(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ..
 
 
 class McDropout(Section):
-    """Monte Carlo dropout: stochastic forward passes of a classifier, implemented in scoring.mc_dropout."""
+    """Section `mc_dropout` of a benchmark in params.yaml: Monte Carlo dropout, stochastic forward passes of a classifier
+    (scoring.mc_dropout).
+    """
 
     passes: NonNegativeInt  # 0 turns MC dropout off
     precision: Literal["fp32", "bf16"] = "fp32"
 
 
 class Benchmark(Section):
-    """One benchmark of params.yaml: its data set, its model, and the recipe of each training."""
+    """A benchmark in params.yaml: its data set, its model, and the settings with which each network is trained."""
 
-    data: Annotated[EntryChoice, _entry_choice("datasets")]
-    model: Annotated[EntryChoice, _entry_choice("models")]
+    data: Annotated[EntryChoice, _entry_choice_validator("datasets")]
+    model: Annotated[EntryChoice, _entry_choice_validator("models")]
     baseline: BaselineRecipe
     confidnet: ConfidnetRecipe
     finetune: FinetuneRecipe
@@ -130,7 +140,10 @@ class Benchmark(Section):
 
 
 class CalibrationSplit(Section):
-    """The part of the validation data that is held out for thresholds and selects nothing: see splits.add_calibration_split."""
+    """Section `calibration_split` of params.yaml: the part of the validation data that is held out for thresholds.
+
+    Nothing is selected on this part: see splits.add_calibration_split.
+    """
 
     share: Annotated[Proportion, Field(description="a number between 0 and 1, as 0.3333")]  # fraction of "val"
     gap: FractionBelowOne  # fraction of "val" between the two parts that belongs to neither, for frames of a video
@@ -143,7 +156,7 @@ class CalibrationSplit(Section):
 
 
 class Bootstrap(Section):
-    """Bootstrap resampling of the test set, for intervals and p-values."""
+    """Section `bootstrap` of params.yaml: resampling of the test set, for confidence intervals and p-values."""
 
     resamples: Annotated[PositiveInt, Field(ge=100, description="at least 100: ends of intervals are quantiles")]
     # Confidence level of intervals: 0.95 leaves 2.5 % of the resamples at each end.
@@ -155,7 +168,7 @@ TargetRisk = Annotated[Proportion, Field(description="numbers between 0 and 1, a
 
 
 class Thresholds(Section):
-    """Confidence thresholds with a risk guarantee, below which a classifier abstains: see metrics.guarantee."""
+    """Section `thresholds` of params.yaml: confidences below which a classifier abstains, with a risk guarantee: see metrics.guarantee."""
 
     risks: NonEmptyDistinctListOf[TargetRisk]  # error rates that must not be exceeded, with one threshold each
     # Probability that the risk at a threshold exceeds its target nevertheless.
@@ -163,7 +176,7 @@ class Thresholds(Section):
 
 
 class Params(Section):
-    """The whole of params.yaml: what is run, with which scores and settings."""
+    """The whole content of params.yaml: which benchmarks, seeds and scores are run, and with which settings."""
 
     run: NonEmptyDistinctListOf[str]
     seeds: NonEmptyDistinctListOf[Seed]
@@ -171,7 +184,7 @@ class Params(Section):
     calibration_split: CalibrationSplit
     bootstrap: Bootstrap
     thresholds: Thresholds
-    against: Annotated[DistinctListOf[str], AfterValidator(_check_scores)]
+    against: Annotated[DistinctListOf[str], AfterValidator(_check_score_names)]
     benchmarks: Annotated[dict[str, Benchmark], BeforeValidator(_require_named_entries)]
     _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
 
@@ -184,26 +197,26 @@ class Params(Section):
 
     @property
     def raw(self) -> dict[str, Any]:
-        """The file's content as read, for what is stored and compared."""
+        """The content of params.yaml as read from the file, which is stored with results and compared later."""
         return self._raw
 
     def benchmark(self, name: str) -> Benchmark:
-        """Return a benchmark by name. ValueError for an unknown name."""
+        """Return the settings of the benchmark with this name. ValueError for an unknown name."""
         if name not in self.benchmarks:
             raise ValueError(f"params.yaml: benchmarks has no {name}{suggestion(name, self.benchmarks)}")
         return self.benchmarks[name]
 
     def method(self, name: str) -> dict[str, Any]:
-        """Return the settings of a score. ValueError for a name that `methods` lacks."""
+        """Return the settings of the confidence score with this name. ValueError for a name that `methods` in params.yaml lacks."""
         if name not in self.methods:
             raise ValueError(f"params.yaml: methods has no {name}{suggestion(name, self.methods)}")
         return self.methods[name]
 
 
 def load_params(path: Path = Path("params.yaml"), check_entries: bool = True) -> Params:
-    """Read and check params.yaml. ValueError with the file, the key, its value and what was expected.
+    """Read params.yaml and return its checked content. ValueError with the file, the key, its value and what was expected.
 
-    check_entries: False leaves the settings of data sets, models and scores unchecked, and so neither their code nor PyTorch is imported
+    check_entries: False leaves the settings of data sets, models and scores unchecked; then neither their code nor PyTorch is imported
     """
     raw = read_yaml(path)  # YAML 1.2, as DVC reads it: 1e-7 is a number
     try:

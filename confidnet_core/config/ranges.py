@@ -1,4 +1,4 @@
-"""Number types with ranges for params.yaml and for the settings of scores, data sets and models, as Annotated[int, Field(ge=1)].
+"""Number types with allowed ranges, such as Annotated[int, Field(ge=1)], for params.yaml and the settings of scores, data sets and models.
 
 A `description` completes the error message "X is 2; expected ..." where pydantic's own text would say too little.
 """
@@ -36,23 +36,27 @@ ValidationSize = Annotated[
 
 
 def _list_to_tuple(value: Any) -> Any:
-    """Convert a YAML list to the tuple that a frozen model holds."""
+    """Return a YAML list as the tuple that a frozen pydantic model stores; any other value unchanged."""
     return tuple(value) if isinstance(value, list) else value
 
 
-def _check_distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+def _require_distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    """Return the values if none occurs twice; else raise an error that names the repeated value."""
     for value in values:
         require("", list(values), values.count(value) == 1, f"{value} once only")
     return values
 
 
 def reject_bool_and_float(value: Any) -> Any:
-    """Return the value unless it is a boolean or float: in a Literal of numbers, True and 1.0 would count as 1. ValueError for these."""
+    """Return a value that is neither a boolean nor a float; ValueError for these.
+
+    Without this check, True and 1.0 would count as 1 in a Literal of numbers.
+    """
     if isinstance(value, bool | float):
         raise ValueError("no whole number")
     return value
 
 
 ListOf = Annotated[tuple[T, ...], BeforeValidator(_list_to_tuple)]
-DistinctListOf = Annotated[tuple[T, ...], BeforeValidator(_list_to_tuple), AfterValidator(_check_distinct)]
-NonEmptyDistinctListOf = Annotated[tuple[T, ...], BeforeValidator(_list_to_tuple), Field(min_length=1), AfterValidator(_check_distinct)]
+DistinctListOf = Annotated[tuple[T, ...], BeforeValidator(_list_to_tuple), AfterValidator(_require_distinct)]
+NonEmptyDistinctListOf = Annotated[tuple[T, ...], BeforeValidator(_list_to_tuple), Field(min_length=1), AfterValidator(_require_distinct)]

@@ -1,4 +1,4 @@
-"""Training recipes of params.yaml: how each network is trained."""
+"""Training settings (recipes) of params.yaml: how each network of a benchmark is trained."""
 
 from typing import Annotated, Literal, Self
 
@@ -19,7 +19,7 @@ Epoch = Annotated[PositiveInt, Field(description="rising epochs, from 1")]
 
 
 class Augmentation(Section):
-    """Random augmentation of whole training batches on the device, in the order of these fields, before normalisation."""
+    """Random changes to training images: whole batches, on the device, before normalisation, in the order of these fields."""
 
     flip: bool = False  # horizontally, with probability 1/2
     rotation: Annotated[float, Field(ge=0, le=180, description="0 to 180 degrees")] = 0.0  # uniform in [-rotation, rotation], black fill
@@ -28,7 +28,7 @@ class Augmentation(Section):
 
 
 class Recipe(Section):
-    """Training settings that all networks share."""
+    """Training settings that every network in params.yaml has, such as epochs and learning rate."""
 
     epochs: PositiveInt
     batch_size: PositiveInt
@@ -62,27 +62,27 @@ class Recipe(Section):
 
 
 class BaselineRecipe(Recipe):
-    """Training recipe of the classifier."""
+    """Training settings of the classifier."""
 
     class_weights: Literal["none", "median_frequency"] = "none"
     label_smoothing: FractionBelowOne = 0.0  # fraction of the target spread over classes; harms selective prediction: arXiv:2403.14715
 
 
 class ConfidenceRecipe(Recipe):
-    """Training recipe of a confidence network, with its target and loss."""
+    """Training settings of a network that predicts confidence, with the target it learns and its loss."""
 
     target: Literal["tcp", "normalised_tcp", "correctness"] = "tcp"  # see losses.confidence_target
     loss: Literal["mse", "bce", "weighted_bce", "focal", "ranking"] = "mse"  # between confidence and target: see losses.objective
 
     @model_validator(mode="after")
     def _check_loss_for_target(self) -> Self:
-        fits = self.target == "correctness" or self.loss in ("mse", "bce")
-        require("loss", self.loss, fits, f"mse or bce with the target {self.target}: the others are for the target correctness")
+        loss_fits_target = self.target == "correctness" or self.loss in ("mse", "bce")
+        require("loss", self.loss, loss_fits_target, f"mse or bce with the target {self.target}: the others are for the target correctness")
         return self
 
 
 class ConfidenceHeadRecipe(ConfidenceRecipe):
-    """Training recipe of a confidence head on a frozen encoder."""
+    """Training settings of a confidence head, a small network on the features of the frozen classifier's encoder."""
 
     dropout: bool = True  # active in the frozen encoder while the head is trained, as published
     # Hidden layer widths of the head; None: 400 x 4, or 400, 120, 64, 64 for segmentation.
@@ -92,17 +92,17 @@ class ConfidenceHeadRecipe(ConfidenceRecipe):
 
 
 class ConfidnetRecipe(ConfidenceHeadRecipe):
-    """Training recipe of ConfidNet's head."""
+    """Training settings of ConfidNet's confidence head."""
 
     first_confidence: Literal["half", "mean_tcp"] = "half"  # initial output: near 1/2, as published, or the mean TCP
 
 
 class CorrectedMcpRecipe(ConfidenceHeadRecipe):
-    """Training recipe of a head whose output is added to the log-odds of MCP."""
+    """Training settings of a confidence head whose output is added to the log-odds of MCP (maximum class probability)."""
 
     target: Literal["tcp", "normalised_tcp", "correctness"] = "correctness"
     loss: Literal["mse", "bce", "weighted_bce", "focal", "ranking"] = "bce"
 
 
 class FinetuneRecipe(ConfidenceRecipe):
-    """Recipe of the fine-tuning that trains a copy of the encoder together with the head, without dropout."""
+    """Training settings of ConfidNet's fine-tuning: a copy of the encoder is trained together with the head, without dropout."""

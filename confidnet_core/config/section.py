@@ -1,4 +1,4 @@
-"""Sections of params.yaml as pydantic models, whose errors are one line each: key, value, and what was expected.
+"""Sections of params.yaml (mappings with known keys) as pydantic models, whose errors are one line each: key, value, and what was expected.
 
 Sections are frozen and strict: no text for a number, no boolean for a whole number (a whole number may stand for a float), no unknown keys,
 no NaN or infinity. Keys in messages are written with those above them, as "benchmarks.digits.baseline.epochs".
@@ -32,21 +32,21 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def validation_error(key: str, problem: str) -> PydanticCustomError:
-    """Return the error that a validator raises, with a complete message.
+    """Return the error that a pydantic validator raises; its message is "KEY PROBLEM".
 
-    key: below the validated value, "" for the value itself; problem: the rest of the sentence
+    key: relative to the validated value, "" for the value itself; problem: the rest of the sentence, after the key
     """
     return PydanticCustomError(OWN_ERROR_TYPE, "{subject} {problem}", {"subject": key or TOP_LEVEL, "key": key, "problem": problem})
 
 
 def require(key: str, value: Any, is_valid: bool, expected: str) -> None:
-    """Raise `validation_error` for KEY and its VALUE unless IS_VALID."""
+    """Raise a `validation_error`, which names KEY, VALUE and what was EXPECTED, unless IS_VALID."""
     if not is_valid:
         raise validation_error(key, f"is {shortened_repr(value)}; expected {expected}")
 
 
 class Section(BaseModel):
-    """A mapping with known keys. None (an empty YAML value) counts as an empty mapping."""
+    """Base class of the typed sections of params.yaml: a mapping with known keys. None (an empty YAML value) counts as an empty mapping."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
@@ -56,12 +56,15 @@ class Section(BaseModel):
         try:
             return handler({} if raw is None else raw)
         except ValidationError as error:
-            problems = sorted(error.errors(), key=_error_priority)
-            raise _one_line_error(cls, raw or {}, problems) from None
+            sorted_errors = sorted(error.errors(), key=_error_priority)
+            raise _most_important_error(cls, raw or {}, sorted_errors) from None
 
 
 def validate_section(model: type[Model], raw: Any, prefix: str = "", **context: Any) -> Model:
-    """Validate a mapping as a section of this model. ValueError in one line, whose key begins with PREFIX. context: for validators."""
+    """Return a mapping from params.yaml as an object of the pydantic class MODEL, after checking its keys and values.
+
+    ValueError in one line, whose key begins with PREFIX. context: values that validators can read
+    """
     try:
         return model.model_validate(raw, context=context)
     except ValidationError as error:
@@ -69,20 +72,24 @@ def validate_section(model: type[Model], raw: Any, prefix: str = "", **context: 
 
 
 def first_error(error: ValidationError, prefix: str = "") -> PydanticCustomError:
-    """Return the first error of a section, with PREFIX before its key."""
-    first = error.errors()[0]
-    context = first.get("ctx", {})
-    return validation_error(_dotted_key(prefix, *first["loc"], context["key"]), context["problem"])
+    """Return the first error in pydantic's ValidationError as a `validation_error`, with PREFIX before its key."""
+    error_details = error.errors()[0]
+    context = error_details.get("ctx", {})
+    return validation_error(_join_key_parts(prefix, *error_details["loc"], context["key"]), context["problem"])
 
 
 def require_mapping(key: str, value: Any) -> dict[str, Any]:
-    """Return the value of KEY as a mapping; None (an empty YAML value) counts as an empty one. ValueError for anything else."""
+    """Return a value from params.yaml as a dictionary, empty for None (an empty YAML value). ValueError that names KEY otherwise."""
     require(key, value, value is None or isinstance(value, dict), "keys and values")
     return value or {}
 
 
 def require_named_entries(key: str, value: Any) -> dict[str, Any]:
-    """Return the value of KEY as a mapping of names to entries. ValueError if it is empty or a name has a meaning for DVC or MLflow."""
+    """Return a value from params.yaml as a dictionary of name -> entry.
+
+    ValueError if the dictionary is empty, or if a name has a character other than letters, digits, _ and -, some of which mean something to
+    DVC and MLflow.
+    """
     entries = require_mapping(key, value)
     if not entries:
         raise validation_error(key, "is empty; expected at least one entry")
@@ -93,7 +100,7 @@ def require_named_entries(key: str, value: Any) -> dict[str, Any]:
 
 
 def shortened_repr(value: Any) -> str:
-    """Return the repr of a value for a message, shortened to MAX_VALUE_LENGTH."""
+    """Return the repr of a value for an error message, cut to MAX_VALUE_LENGTH characters."""
     try:
         text = repr(value)
     except ValueError:  # Python does not print integers of more than 4,300 digits
@@ -102,32 +109,32 @@ def shortened_repr(value: Any) -> str:
 
 
 def _error_priority(error: ErrorDetails) -> int:
-    """Rank unknown keys before missing ones, since a misspelt key often explains a missing one."""
+    """Return a pydantic error's sort key: unknown keys before missing ones, since a misspelt key often explains a missing one."""
     return 0 if error["type"] in UNKNOWN_KEY_ERROR_TYPES else 1 if error["type"] == "missing" else 2
 
 
-def _one_line_error(model: type[BaseModel], raw: Any, errors: list[ErrorDetails]) -> PydanticCustomError:
-    """Return the most important of the errors that pydantic reports for RAW, as one line."""
+def _most_important_error(model: type[BaseModel], raw: Any, errors: list[ErrorDetails]) -> PydanticCustomError:
+    """Return the first of the sorted errors that pydantic reports for RAW, as a `validation_error` of one line."""
     error_type, location = errors[0]["type"], errors[0]["loc"]
     if error_type == OWN_ERROR_TYPE:
         context = errors[0].get("ctx", {})
-        return validation_error(_dotted_key(*location, context["key"]), context["problem"])
+        return validation_error(_join_key_parts(*location, context["key"]), context["problem"])
     if not location:
         return validation_error("", f"is {shortened_repr(raw)}; expected keys and values")
     key, fields = str(location[0]), model.model_fields
     if error_type in UNKNOWN_KEY_ERROR_TYPES:
         return validation_error("", f"has {key}, which nothing reads{suggestion(key, fields)}")
     if error_type == "missing":
-        needed = ", ".join(name for name, field in fields.items() if field.is_required())
-        return validation_error("", f"lacks {key}; it must hold {needed}")
+        required_keys = ", ".join(name for name, field in fields.items() if field.is_required())
+        return validation_error("", f"lacks {key}; it must hold {required_keys}")
     field, value = fields[key], raw[key]
-    limits = (_limits_in_words(field, error) for error in errors if error["loc"][:1] == location[:1])
-    expected = next(filter(None, limits), None) or _expected_types(key, field, value)
+    limit_texts = (_describe_limits(field, error) for error in errors if error["loc"][:1] == location[:1])
+    expected = next(filter(None, limit_texts), None) or _describe_expected_types(key, field, value)
     return validation_error(key, f"is {shortened_repr(value)}; expected {expected}")
 
 
-def _limits_in_words(field: FieldInfo, error: ErrorDetails) -> str | None:
-    """Describe the allowed range of a field, from its type's description; None for an error that is not about limits."""
+def _describe_limits(field: FieldInfo, error: ErrorDetails) -> str | None:
+    """Return the allowed range of a field in words, from its type's description; None for an error that is not about limits."""
     if error["type"] in LENGTH_ERROR_TYPES:
         return field.description or "at least one entry"
     if error["type"] not in BOUND_MESSAGES:
@@ -137,7 +144,7 @@ def _limits_in_words(field: FieldInfo, error: ErrorDetails) -> str | None:
 
 
 def _type_descriptions(annotation: Any) -> Iterator[str]:
-    """Yield the descriptions in an annotation; those of a narrowed type come before those of the type it narrows."""
+    """Yield the descriptions in a type annotation; those of a narrowed type come before those of the type that it narrows."""
     for part in reversed(typing.get_args(annotation)):
         if isinstance(part, FieldInfo):
             if part.description:
@@ -146,37 +153,37 @@ def _type_descriptions(annotation: Any) -> Iterator[str]:
             yield from _type_descriptions(part)
 
 
-def _expected_types(key: str, field: FieldInfo, value: Any) -> str:
-    """Describe the types that a field accepts; for a single value in place of a list, also how to write the list."""
-    text = _type_in_words(field.annotation)
+def _describe_expected_types(key: str, field: FieldInfo, value: Any) -> str:
+    """Return in words which types a field accepts; for a single value in place of a list, also how to write the list."""
+    text = _describe_type(field.annotation)
     list_types = [
-        kind
-        for kind in (field.annotation, *map(_without_annotation, typing.get_args(field.annotation)))
-        if typing.get_origin(kind) is tuple
+        kind for kind in (field.annotation, *map(_strip_annotation, typing.get_args(field.annotation))) if typing.get_origin(kind) is tuple
     ]
-    is_single_value = any(type(value) is _without_annotation(typing.get_args(kind)[0]) for kind in list_types)
+    is_single_value = any(type(value) is _strip_annotation(typing.get_args(kind)[0]) for kind in list_types)
     return f"{text}; write {key}: [{value}]" if is_single_value else text
 
 
-def _type_in_words(annotation: Any) -> str:
-    """Describe an annotation in words."""
+def _describe_type(annotation: Any) -> str:
+    """Return a type annotation in words, such as "a finite number" for float."""
     origin, options = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        return _type_in_words(options[0])
+        return _describe_type(options[0])
     if origin in (tuple, list, Sequence):
-        return f"a list of {getattr(_without_annotation(options[0]), '__name__', 'values')}"
+        return f"a list of {getattr(_strip_annotation(options[0]), '__name__', 'values')}"
     if origin is dict or annotation is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
         return "keys and values"
     if origin in (types.UnionType, typing.Union):
-        return " or ".join(dict.fromkeys(map(_type_in_words, options)))
+        return " or ".join(dict.fromkeys(map(_describe_type, options)))
     if origin is Literal:
         return " or ".join(map(str, options))
     return {type(None): "null", float: "a finite number"}.get(annotation) or getattr(annotation, "__name__", str(annotation))
 
 
-def _without_annotation(annotation: Any) -> Any:
+def _strip_annotation(annotation: Any) -> Any:
+    """Return the type inside Annotated[type, ...]; any other type as it is."""
     return typing.get_args(annotation)[0] if typing.get_origin(annotation) is Annotated else annotation
 
 
-def _dotted_key(*parts: str | int) -> str:
+def _join_key_parts(*parts: str | int) -> str:
+    """Return the parts of a key joined by dots, such as benchmarks.digits; empty parts are left out."""
     return ".".join(str(part) for part in parts if part != "")

@@ -1,1 +1,1 @@
-"""MLflow tracking: one row (run) per pipeline stage, and local records of runs while the MLflow server is unreachable."""
+"""MLflow tracking: one MLflow run per pipeline stage, and local records of these runs while the MLflow server is unreachable."""

@@ -1,5 +1,5 @@
-"""Differences between the working directory and its git commit, in params.yaml and code, for the name and description of an execution's
-row.
+"""Differences between the working directory and its git commit, in params.yaml and in code. They go to the name and description of the
+MLflow run of a pipeline execution.
 """
 
 from collections.abc import Mapping
@@ -18,17 +18,17 @@ MAX_NAMED_CHANGES = 2  # listed in a name; further ones are only counted
 
 
 def benchmark_settings(benchmark: str, params_content: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the nested parameters of one benchmark and those that all benchmarks share.
+    """Return the settings that apply to one benchmark, as nested dictionaries: its own and those that all benchmarks share.
 
-    params_content: content of a params.yaml; None reads the working directory's
+    params_content: content of a params.yaml; None reads the file in the working directory
     """
     content: Mapping[str, Any] = params_content if params_content is not None else (PARAMS_FILE.exists() and read_yaml(PARAMS_FILE)) or {}
-    shared = {name: value for name, value in content.items() if name not in ("run", "benchmarks")}
-    return shared | (content.get("benchmarks") or {}).get(benchmark, {})
+    shared_settings = {name: value for name, value in content.items() if name not in ("run", "benchmarks")}
+    return shared_settings | (content.get("benchmarks") or {}).get(benchmark, {})
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings: {"a": {"b": 1}} becomes {"a.b": 1}. Lists and empty mappings stay whole."""
+    """Return nested mappings as one flat dictionary: {"a": {"b": 1}} becomes {"a.b": 1}. Lists and empty mappings stay whole."""
     flat = {}
     for key, value in nested.items():
         name = f"{prefix}{key}"
@@ -37,34 +37,44 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def changed_params(benchmark: str) -> dict[str, tuple[Any, Any]]:
-    """Return PARAM -> (value in the commit, current value), None where it is absent; empty if no commit has a params.yaml."""
-    text = git("show", f"HEAD:./{PARAMS_FILE}")
+    """Return PARAM -> (value in the git commit, current value) for all parameters of a benchmark that differ from the commit.
+
+    A value is None where the parameter is absent; nothing is returned if the commit has no valid params.yaml.
+    """
+    committed_text = git("show", f"HEAD:./{PARAMS_FILE}")
     try:
-        committed = YAML(typ="safe").load(text) if text else None
+        committed_params = YAML(typ="safe").load(committed_text) if committed_text else None
     except YAMLError:
-        committed = None
-    if not isinstance(committed, dict):
+        committed_params = None
+    if not isinstance(committed_params, dict):
         return {}
-    before, current = flatten(benchmark_settings(benchmark, committed)), flatten(benchmark_settings(benchmark))
-    names = [name for name in {**before, **current} if (name in before, before.get(name)) != (name in current, current.get(name))]
-    return {name: (before.get(name), current.get(name)) for name in names}
+    old_values, new_values = flatten(benchmark_settings(benchmark, committed_params)), flatten(benchmark_settings(benchmark))
+    changed_names = [
+        name
+        for name in {**old_values, **new_values}
+        if (name in old_values, old_values.get(name)) != (name in new_values, new_values.get(name))
+    ]
+    return {name: (old_values.get(name), new_values.get(name)) for name in changed_names}
 
 
 def changes_for_name(changes: Mapping[str, tuple[Any, Any]], is_code_edited: bool) -> str:
-    """Summarise changes for a name, as in "baseline.epochs=3, seeds=[0, 1] and 2 more, edited code"; empty without changes."""
-    params = [f"{name} removed" if current is None else f"{name}={current}" for name, (_, current) in changes.items()]
-    listed = ", ".join(params[:MAX_NAMED_CHANGES]) + (
-        f" and {len(params) - MAX_NAMED_CHANGES} more" if len(params) > MAX_NAMED_CHANGES else ""
+    """Return changed parameters as a short text for a run's name, such as "baseline.epochs=3, seeds=[0, 1] and 2 more, edited code".
+
+    changes: from `changed_params`; without any change the text is empty
+    """
+    change_texts = [f"{name} removed" if current is None else f"{name}={current}" for name, (_, current) in changes.items()]
+    listed_changes = ", ".join(change_texts[:MAX_NAMED_CHANGES]) + (
+        f" and {len(change_texts) - MAX_NAMED_CHANGES} more" if len(change_texts) > MAX_NAMED_CHANGES else ""
     )
-    return ", ".join(part for part in (listed, "edited code" if is_code_edited else "") if part)
+    return ", ".join(part for part in (listed_changes, "edited code" if is_code_edited else "") if part)
 
 
 def changes_as_markdown(changes: Mapping[str, tuple[Any, Any]], is_code_edited: bool) -> str:
-    """List all changes in Markdown for a description, one per line; empty without changes."""
-    lines = [f"- `{name}`: {before} → {current}" for name, (before, current) in changes.items()]
-    return "\n".join([*lines, *(["- code that is not committed"] if is_code_edited else [])])
+    """Return all changed parameters (from `changed_params`) as a Markdown list for a run's description; an empty text without changes."""
+    change_lines = [f"- `{name}`: {before} → {current}" for name, (before, current) in changes.items()]
+    return "\n".join([*change_lines, *(["- code that is not committed"] if is_code_edited else [])])
 
 
 def code_is_edited() -> bool:
-    """Return whether code differs from the commit; False without a commit."""
+    """Return whether the code in the working directory differs from the git commit; False without a commit."""
     return bool(git("status", "--porcelain", "--", *CODE_PATHS))

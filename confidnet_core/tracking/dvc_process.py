@@ -1,8 +1,8 @@
-"""The DVC process that runs this stage, and whether it will run further stages, since an execution's row stays open until the last one
-ends.
+"""The operating-system process of DVC (`dvc repro`) that started this stage, and whether it will start further stages. The MLflow run of a
+pipeline execution stays open until its last stage ends.
 
-DVC sets DVC_STAGE for a stage but does not tell it DVC's own process, which is the first ancestor without this variable. A stage that was
-started by hand has no DVC process.
+DVC sets DVC_STAGE for a stage but does not tell the id of its own process, which is the first ancestor without this variable. A stage that
+was started by hand has no DVC process.
 """
 
 import os
@@ -19,7 +19,7 @@ REMOTE_ALIVE_TIMEOUT_S = 24 * 3600.0  # how long a silent process of another mac
 
 
 def dvc_process() -> psutil.Process | None:
-    """Return the DVC process that started this stage; None for a stage started by hand."""
+    """Return the operating-system process of DVC that started this stage; None for a stage started by hand."""
     if not os.environ.get("DVC_STAGE"):
         return None
     for process in psutil.Process().parents():
@@ -32,14 +32,14 @@ def dvc_process() -> psutil.Process | None:
 
 
 def process_identity(process: psutil.Process) -> dict[str, Any]:
-    """Return host, process id and start time, by which `is_alive` recognises the process."""
+    """Return host, process id and start time of a process as a dictionary, by which `is_alive` recognises that process later."""
     return {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()}
 
 
 def is_alive(identity: Mapping[str, Any], silent_s: float) -> bool:
-    """Return whether the process of this identity still runs.
+    """Return whether the process that `process_identity` described still runs.
 
-    silent_s: seconds since one of its stages was last seen, which decide for a process on another machine or in another container
+    silent_s: seconds since the process last showed activity, which decide for a process on another machine or in another container
     """
     if identity["host"] != socket.gethostname():
         return silent_s < REMOTE_ALIVE_TIMEOUT_S
@@ -51,9 +51,11 @@ def is_alive(identity: Mapping[str, Any], silent_s: float) -> bool:
 
 
 def will_run_last_stage(process: psutil.Process, written_md5s: Mapping[str, str]) -> bool:
-    """Return whether DVC will run LAST_STAGE after this stage: not if other stages were requested, nor if this stage changed nothing.
+    """Return whether the DVC process will run the pipeline's last stage (LAST_STAGE) after the current stage.
 
-    process: from `dvc_process`; written_md5s: PATH -> md5 of the outputs that this stage wrote
+    It will not if only other stages were requested on its command line, nor if the current stage's outputs are those already in dvc.lock.
+
+    process: from `dvc_process`; written_md5s: PATH -> md5 of the outputs that the current stage wrote
     """
     try:
         argument_names = {word.partition("@")[0] for word in process.cmdline()}

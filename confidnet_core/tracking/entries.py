@@ -1,4 +1,6 @@
-"""Logger of one MLflow row, which converts metrics, files and tags to the plain entries that tracking/rows.py sends."""
+"""Logger of one MLflow run. It converts metrics, files and tags to entries, plain dictionaries that tracking/rows.py sends to MLflow or
+tracking/records.py writes to disk.
+"""
 
 import math
 import re
@@ -17,71 +19,80 @@ Entry = dict[str, Any]
 
 
 class Logger:
-    """Logs metrics, files, figures and tags of one row; each call passes one entry to the function `log`."""
+    """Logs metrics, files, figures and tags of one MLflow run; each call passes an entry (a dictionary) to `pass_on_entry`."""
 
-    def __init__(self, log: Callable[[Entry], None]) -> None:
-        self._log = log
-        self._undefined: set[str] = set()
+    def __init__(self, pass_on_entry: Callable[[Entry], None]) -> None:
+        self._pass_on_entry = pass_on_entry
+        self._undefined_names: set[str] = set()
 
     def log_metrics(self, metrics: Mapping[str, float | None], step: int | None = None) -> None:
-        """Log metrics by their project names, with rates as fractions in [0, 1]; tracking/names.py converts names and units for MLflow.
+        """Log metrics under the project's own names, with rates as fractions in [0, 1]; tracking/names.py converts them for MLflow.
 
-        step is the epoch. None, NaN and infinity are not stored; their names go to the tag undefined_metrics. ValueError for a value that
-        is not a number.
+        step is the epoch. None, NaN and infinity are not stored; the names of such metrics go to the tag undefined_metrics. ValueError for
+        a value that is not a number.
         """
-        numbers = {mlflow_metric_name(name): _number(name, value) for name, value in metrics.items()}
+        numbers = {mlflow_metric_name(name): _metric_to_float(name, value) for name, value in metrics.items()}
         self._log_numbers({name: mlflow_factor(name) * value for name, value in numbers.items()}, step)
 
     def log_results(self, results: Mapping[str, object]) -> None:
-        """Log numbers as metrics under exactly these names and in their own units, as from `execution_results`, and texts as tags."""
-        words = {name: value for name, value in results.items() if isinstance(value, str)}
-        self._log_numbers({name: _number(name, value) for name, value in results.items() if name not in words})
-        self._log({"tags": {mlflow_key(name): value for name, value in words.items()}})
+        """Log numbers as metrics and texts as tags, with names and units unchanged; for results as from `execution_results`."""
+        texts = {name: value for name, value in results.items() if isinstance(value, str)}
+        self._log_numbers({name: _metric_to_float(name, value) for name, value in results.items() if name not in texts})
+        self._pass_on_entry({"tags": {mlflow_key(name): value for name, value in texts.items()}})
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
-        """Store a file or folder, under FOLDER of the run's artifacts. ValueError if it does not exist."""
+        """Store a file or folder among the MLflow run's artifacts, in the subfolder FOLDER. ValueError if the path does not exist."""
         if not Path(path).exists():
             raise ValueError(f"{path} does not exist, so MLflow cannot store it; write it before it is logged")
-        self._log({"artifact": str(path), "folder": folder})
+        self._pass_on_entry({"artifact": str(path), "folder": folder})
 
     def log_figure(self, figure: Any, name: str) -> None:
-        """Store a matplotlib figure as NAME, with .png appended to a name without a suffix."""
-        path = Path(name if Path(name).suffix else f"{name}.png")
-        with TemporaryDirectory() as folder:
-            figure.savefig(Path(folder) / path.name)
-            self._log({"artifact": f"{folder}/{path.name}", "folder": None if path.parent == Path() else path.parent.as_posix()})
+        """Store a matplotlib figure as an image file NAME among the run's artifacts; .png is appended to a name without a suffix."""
+        figure_path = Path(name if Path(name).suffix else f"{name}.png")
+        with TemporaryDirectory() as temporary_folder:
+            figure.savefig(Path(temporary_folder) / figure_path.name)
+            self._pass_on_entry(
+                {
+                    "artifact": f"{temporary_folder}/{figure_path.name}",
+                    "folder": None if figure_path.parent == Path() else figure_path.parent.as_posix(),
+                }
+            )
 
     def set_tag(self, key: str, value: Any) -> None:
-        """Set a tag to the text of VALUE."""
-        self._log({"tags": {key: str(value)}})
+        """Set a tag of the MLflow run to VALUE, converted to text."""
+        self._pass_on_entry({"tags": {key: str(value)}})
 
     def _log_numbers(self, numbers: Mapping[str, float], step: int | None = None) -> None:
-        now = int(time.time() * 1000)
-        named = {mlflow_key(name): value for name, value in numbers.items()}
-        entry: Entry = {"metrics": [[name, value, now, step or 0] for name, value in named.items() if math.isfinite(value)]}
-        if undefined := {name for name, value in named.items() if not math.isfinite(value)} - self._undefined:
-            self._undefined |= undefined
+        """Log finite numbers as metrics of MLflow, and list the names of the others in the tag undefined_metrics."""
+        now_ms = int(time.time() * 1000)
+        numbers_by_key = {mlflow_key(name): value for name, value in numbers.items()}
+        entry: Entry = {"metrics": [[name, value, now_ms, step or 0] for name, value in numbers_by_key.items() if math.isfinite(value)]}
+        if new_undefined_names := {name for name, value in numbers_by_key.items() if not math.isfinite(value)} - self._undefined_names:
+            self._undefined_names |= new_undefined_names
             entry["tags"] = self._undefined_tag()
-        self._log(entry)
+        self._pass_on_entry(entry)
 
     def _undefined_tag(self) -> dict[str, str]:
-        return {UNDEFINED_TAG: ", ".join(sorted(self._undefined))} if self._undefined else {}
+        """Return the tag that lists undefined metrics as {name: text}; empty if all metrics are defined."""
+        return {UNDEFINED_TAG: ", ".join(sorted(self._undefined_names))} if self._undefined_names else {}
 
     def _restore_undefined(self, tags: dict[str, str]) -> None:
-        self._undefined |= set(filter(None, tags.get(UNDEFINED_TAG, "").split(", ")))
+        """Add the metrics that a resumed run's tags list as undefined to those that this logger knows."""
+        self._undefined_names |= set(filter(None, tags.get(UNDEFINED_TAG, "").split(", ")))
 
 
-def mlflow_params(flat: dict[str, Any]) -> dict[str, str]:
-    """Convert parameters to text of at most MAX_PARAM_LENGTH characters, which MLflow accepts."""
-    return {mlflow_key(name): str(value)[:MAX_PARAM_LENGTH] for name, value in flat.items()}
+def mlflow_params(flat_params: dict[str, Any]) -> dict[str, str]:
+    """Return parameters with names and values that MLflow accepts: values are text, cut to MAX_PARAM_LENGTH characters."""
+    return {mlflow_key(name): str(value)[:MAX_PARAM_LENGTH] for name, value in flat_params.items()}
 
 
 def mlflow_key(name: str) -> str:
-    """Replace each character that MLflow refuses in a name by an underscore, as in fpr@95 or iou (%)."""
+    """Return a metric, parameter or tag name with each character that MLflow refuses replaced by _, such as @ in fpr@95."""
     return re.sub(r"[^\w./\- ]", "_", str(name))
 
 
-def _number(name: str, value: Any) -> float:
+def _metric_to_float(name: str, value: Any) -> float:
+    """Return a metric's value as a float, NaN for None. ValueError that names the metric if the value is no number."""
     try:
         return math.nan if value is None else float(value)
     except (TypeError, ValueError):

@@ -1,11 +1,11 @@
-"""Names and units of metrics in MLflow: each quantity has one name and one unit in all rows.
+"""Names and units of metrics in MLflow: each quantity has one name and one unit in all MLflow runs.
 
 [SPLIT/]METRIC[/PART]     the test split is not named; PART is a score, a class, or an end of an interval
 
-MLflow's chart view groups metrics by what precedes the last slash (mlflow/server/js, RunsChartsCardConfig.extractChartSectionName): the row
-of an experiment has one section per metric with all its scores, and the row of a stage one section per split. Units are those of the report
-and of `dvc exp show`: percent for rates, areas under curves and IoU; AURC, E-AURC and AUGRC times 1000; Brier score and NLL times 100.
-Losses, counts, seconds and learning rates are unscaled.
+MLflow's chart view groups metrics by what precedes the last slash (mlflow/server/js, RunsChartsCardConfig.extractChartSectionName): the run
+of a pipeline execution has one section per metric with all its scores, and the run of a stage one section per split. Units are those of the
+report and of `dvc exp show`: percent for rates, areas under curves and IoU; AURC, E-AURC and AUGRC times 1000; Brier score and NLL times
+100. Losses, counts, seconds and learning rates are unscaled.
 """
 
 import re
@@ -28,25 +28,31 @@ _INTERVAL_END_PATTERN = re.compile(r"(?P<metric>.+)_(?P<end>low|high)")
 
 
 def mlflow_metric_name(name: str) -> str:
-    """Convert a metric name: val_loss to val/loss, best_val_auroc to val/best_auroc, test_samples to samples, auroc_low to auroc/low."""
+    """Return the MLflow name of a metric, given the project's own name.
+
+    val_loss becomes val/loss, best_val_auroc val/best_auroc, test_samples samples, and auroc_low auroc/low.
+    """
     if match := _SPLIT_PATTERN.fullmatch(name):
-        split = "" if match["split"] == "test" else f"{match['split']}/"
-        return f"{split}{match['best'] or ''}{match['metric']}"
+        split_prefix = "" if match["split"] == "test" else f"{match['split']}/"
+        return f"{split_prefix}{match['best'] or ''}{match['metric']}"
     if match := _INTERVAL_END_PATTERN.fullmatch(name):
         return f"{match['metric']}/{match['end']}"
     return name
 
 
 def mlflow_factor(name: str) -> int:
-    """Return the factor from a fraction to MLflow's unit for this MLflow name; 1 for metrics that are no fractions."""
-    parts = name.split("/")
-    return next((METRIC_FACTORS[metric] for part in parts if (metric := part.removeprefix("best_")) in METRIC_FACTORS), 1)
+    """Return the factor that converts a metric from a fraction to MLflow's unit, given its MLflow name; 1 for metrics that are no
+    fractions.
+    """
+    name_parts = name.split("/")
+    return next((METRIC_FACTORS[metric] for part in name_parts if (metric := part.removeprefix("best_")) in METRIC_FACTORS), 1)
 
 
 def execution_results(summary: Mapping[str, object], means: Mapping[str, Mapping[str, float | None]]) -> dict[str, object]:
-    """Return the results for an execution's row, in its units: the benchmark's part of summary.json and the metrics of COMPARED_METRICS.
+    """Return metric name -> result, in MLflow's units, for the MLflow run of a whole pipeline execution.
 
-    means: METHOD -> metric -> fraction; only scores that summary.json names are used, which leaves out the oracle
+    summary: the benchmark's part of summary.json, whose results are all returned
+    means: METHOD -> metric -> fraction; adds the metrics of COMPARED_METRICS for the scores in the summary, which leaves out the oracle
     """
     named_results: dict[str, object] = {}
     for name, value in summary.items():
@@ -54,14 +60,17 @@ def execution_results(summary: Mapping[str, object], means: Mapping[str, Mapping
         named_results |= {f"{key}/{part}": part_value for part, part_value in value.items()} if isinstance(value, Mapping) else {key: value}
     methods = [name.partition("/")[2] for name in named_results if name.startswith("aupr_error/")]
     return named_results | {
-        f"{metric}/{method}": _rounded(means[method][metric], METRIC_FACTORS[metric]) for metric in COMPARED_METRICS for method in methods
+        f"{metric}/{method}": _scale_and_round(means[method][metric], METRIC_FACTORS[metric])
+        for metric in COMPARED_METRICS
+        for method in methods
     }
 
 
 def sorted_metrics(names: Iterable[str]) -> list[str]:
-    """Sort the metrics of an execution's row in reading order: those of the classifier, then those of each score."""
+    """Return metric names in reading order for a pipeline execution's results: first those of the classifier, then those of each score."""
     return sorted(names, key=lambda name: (name.count("/"), name.partition("/")[0] in COMPARED_METRICS))
 
 
-def _rounded(value: float | None, factor: int) -> float | None:
+def _scale_and_round(value: float | None, factor: int) -> float | None:
+    """Return a fraction times `factor`, rounded to RESULT_DECIMALS; None for an undefined value."""
     return None if value is None else round(factor * value, RESULT_DECIMALS)

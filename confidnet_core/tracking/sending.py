@@ -1,8 +1,8 @@
-"""Sending of recorded runs to the MLflow server: each is sent once, even after an interruption, and removed only when the server has all
-of it.
+"""Sending of records, the local copies of MLflow runs (tracking/records.py), to the MLflow server. Each record is sent once, even after an
+interruption, and is deleted only when the server has all of it.
 
-The row is created with the record's id as a tag, by which it is found again, and the record counts the entries that the server has. The one
-entry in transit when the process or connection breaks changes nothing if it is sent twice (see tracking/rows.py).
+The MLflow run on the server gets the record's id as a tag, by which it is found again, and the record counts the entries that the server
+has. If the process or the connection breaks, one entry may be sent twice, which changes nothing (see tracking/rows.py).
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from confidnet_core.tracking.store import ServerError, failure_reason
 
 @dataclass(frozen=True)
 class SendOutcome:
-    """The outcome for one record: the row that it was sent to, or the reason why it was not sent."""
+    """Result of sending one record (local copy of an MLflow run): the id of the MLflow run it was sent to, or why it was not sent."""
 
     record: str
     header: dict[str, Any]  # with records.HEADER_KEYS; empty if damaged
@@ -28,7 +28,10 @@ class SendOutcome:
 
 
 def send_records(root: Path) -> Iterator[SendOutcome]:
-    """Send all records of a project, one at a time, to the store in MLFLOW_TRACKING_URI; a store that does not open is tried only once."""
+    """Send all records (local copies of MLflow runs) of a project to the store in MLFLOW_TRACKING_URI, and yield the outcome of each.
+
+    A store that does not open is tried only once.
+    """
     server_error = None
     for record in list_records(root):
         header: dict[str, Any] = {}
@@ -50,19 +53,19 @@ def send_records(root: Path) -> Iterator[SendOutcome]:
 
 
 def _send_record(record: Record, header: dict[str, Any]) -> SendOutcome:
-    """Send one record. Raises whatever MLflow raises if the server refuses it."""
+    """Send one record (local copy of an MLflow run) and delete it; return the outcome. Raises MLflow's error if the server refuses it."""
     entries, last_written = record.entries(), record.last_written()
-    row = open_run(header, record.folder.name, record.folder.name)
-    sent_before = record.count_sent(row.run_id)
-    send_entry(row, {key: header.get(key, {}) for key in ("tags", "params", "dataset")})
-    for number, entry in enumerate(entries[sent_before:], start=sent_before + 1):
+    tracked_row = open_run(header, record.folder.name, record.folder.name)
+    sent_before = record.count_sent(tracked_row.run_id)
+    send_entry(tracked_row, {key: header.get(key, {}) for key in ("tags", "params", "dataset")})
+    for entry_number, entry in enumerate(entries[sent_before:], start=sent_before + 1):
         send_entry(
-            row, {key: value for key, value in entry.items() if key != "goes_on"}
+            tracked_row, {key: value for key, value in entry.items() if key != "goes_on"}
         )  # no execution is still open for what is sent later
-        record.mark_sent(row.run_id, number)
-    status = entries[-1].get("status") if entries else None
-    if status is None:  # no process holds the record, so its stage was killed; a resumed training reopens the row
-        status = "KILLED"
-        send_entry(row, {"status": status, "time": last_written})
+        record.mark_sent(tracked_row.run_id, entry_number)
+    end_status = entries[-1].get("status") if entries else None
+    if end_status is None:  # no process holds the record, so its stage was killed; a resumed training reopens the row
+        end_status = "KILLED"
+        send_entry(tracked_row, {"status": end_status, "time": last_written})
     record.remove()
-    return SendOutcome(record.folder.name, header, row.run_id, len(entries) - sent_before, status)
+    return SendOutcome(record.folder.name, header, tracked_row.run_id, len(entries) - sent_before, end_status)

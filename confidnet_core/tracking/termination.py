@@ -1,4 +1,4 @@
-"""Conversion of SIGTERM to an exception, so that open rows can be closed."""
+"""Conversion of SIGTERM to an exception, so that a stage that is being stopped can still close its MLflow run."""
 
 import os
 import signal
@@ -12,21 +12,21 @@ SIGTERM_EXIT_CODE = 143  # 128 + SIGTERM, as a shell reports it
 
 @contextmanager
 def sigterm_raises() -> Iterator[threading.Event]:
-    """Make SIGTERM leave the block as SystemExit(143) and set the yielded event; only the main thread can do this."""
+    """Context manager in which SIGTERM raises SystemExit(143) and sets the yielded event; outside the main thread it does nothing."""
     terminated = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield terminated
         return
-    owner = os.getpid()
+    owner_pid = os.getpid()
 
-    def raise_system_exit(number: int, frame: Any) -> None:
-        if os.getpid() != owner:  # a forked data loader inherits the handler, and must not close its parent's row
+    def raise_system_exit(signal_number: int, frame: Any) -> None:
+        if os.getpid() != owner_pid:  # a forked data loader inherits the handler, and must not close its parent's row
             os._exit(SIGTERM_EXIT_CODE)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second signal must not interrupt the closing
         terminated.set()
         raise SystemExit(SIGTERM_EXIT_CODE)
 
-    previous = signal.signal(signal.SIGTERM, raise_system_exit)
+    previous_handler = signal.signal(signal.SIGTERM, raise_system_exit)
     try:
         yield terminated
     except Exception:
@@ -34,4 +34,4 @@ def sigterm_raises() -> Iterator[threading.Event]:
             raise SystemExit(SIGTERM_EXIT_CODE) from None
         raise
     finally:
-        signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, previous_handler or signal.SIG_DFL)

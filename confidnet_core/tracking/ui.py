@@ -1,7 +1,7 @@
 """MLflow's web page for the project's store, opened at its results: python -m confidnet_core.tracking.ui [--port 5000] [--open]
 
-Plain `mlflow ui` opens a page for language models. This command prints a link to the results of every benchmark and closes the rows that a
-killed pipeline left running. It sends no data to anybody: MLflow's usage statistics are off, in the browser as well.
+Plain `mlflow ui` opens a page for language models. This command prints a link to the results of every benchmark and closes the MLflow runs
+that a killed pipeline left running. It sends no data to anybody: MLflow's usage statistics are off, in the browser as well.
 """
 
 import argparse
@@ -36,9 +36,9 @@ EXPERIMENT_PREFIX = "confidnet/"  # of experiment names
 
 
 def benchmark_links(address: str) -> dict[str, str]:
-    """Return BENCHMARK -> link to its experiments on MLflow's page at ADDRESS, newest first, after closing the rows of killed pipelines.
+    """Return BENCHMARK -> link to its experiments on MLflow's page at ADDRESS, the benchmark with the newest results first.
 
-    ValueError if there is no store yet, or no experiment in it.
+    Before that, close the MLflow runs of killed pipelines. ValueError if there is no store yet, or no experiment in the store.
     """
     root = project_root()
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (root / "mlflow.db").is_file():
@@ -49,44 +49,45 @@ def benchmark_links(address: str) -> dict[str, str]:
     experiments = client.search_experiments(filter_string=f"name LIKE '{EXPERIMENT_PREFIX}%'", order_by=["last_update_time DESC"])
     if not experiments:
         raise ValueError("the MLflow store has no experiment of this project; `dvc repro` makes them")
-    return {each.name.removeprefix(EXPERIMENT_PREFIX): view_link(address, each.experiment_id) for each in experiments}
+    return {experiment.name.removeprefix(EXPERIMENT_PREFIX): view_link(address, experiment.experiment_id) for experiment in experiments}
 
 
 def serve(port: int = DEFAULT_PORT, opens_browser: bool = False) -> int:
-    """Print the links and serve the page until Ctrl-C; return the exit code. If MLFLOW_TRACKING_URI is a server, that server serves the
-    page.
+    """Print the links to the benchmarks' results and serve MLflow's page until Ctrl-C; return the exit code.
+
+    If MLFLOW_TRACKING_URI names a server, that server serves the page, and the links are only printed.
     """
     address = os.environ["MLFLOW_TRACKING_URI"].strip() if uses_server() else f"http://127.0.0.1:{port}"
-    links = benchmark_links(address)
-    with suppress(KeyboardInterrupt), sigterm_raises(), nullcontext() if uses_server() else _running_server(port, address) as process:
-        for benchmark, url in links.items():
+    link_by_benchmark = benchmark_links(address)
+    with suppress(KeyboardInterrupt), sigterm_raises(), nullcontext() if uses_server() else _run_server(port, address) as server_process:
+        for benchmark, url in link_by_benchmark.items():
             print(f"{benchmark}: {url}", flush=True)
         if opens_browser:
-            webbrowser.open(next(iter(links.values())))
-        return process.wait() if process else 0
+            webbrowser.open(next(iter(link_by_benchmark.values())))
+        return server_process.wait() if server_process else 0
     return 0
 
 
 @contextmanager
-def _running_server(port: int, address: str) -> Iterator[subprocess.Popen]:
-    """Run MLflow's server, which answers at ADDRESS, while the block runs."""
+def _run_server(port: int, address: str) -> Iterator[subprocess.Popen]:
+    """Context manager that runs MLflow's own server on `port` for its with-block and yields the server's process."""
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store_uri(project_root()), "--workers", "1"]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # MLflow looks up uvicorn on the PATH
-    environment = DEFAULT_ENVIRONMENT | QUIET_ENVIRONMENT | os.environ | {"PATH": path}
-    process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], cwd=project_root(), env=environment)
+    search_path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # MLflow looks up uvicorn on the PATH
+    environment = DEFAULT_ENVIRONMENT | QUIET_ENVIRONMENT | os.environ | {"PATH": search_path}
+    server_process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], cwd=project_root(), env=environment)
     try:
-        _wait_for(address, process)
-        yield process
+        _wait_for_server(address, server_process)
+        yield server_process
     finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait()
+        if server_process.poll() is None:
+            server_process.terminate()
+            server_process.wait()
 
 
-def _wait_for(address: str, process: subprocess.Popen) -> None:
-    """Wait until the server answers. ValueError if it ends first or does not answer in time."""
-    end = time.monotonic() + START_TIMEOUT_S
-    while process.poll() is None and time.monotonic() < end:
+def _wait_for_server(address: str, process: subprocess.Popen) -> None:
+    """Wait until the MLflow server at `address` answers. ValueError if its process ends first or does not answer in time."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while process.poll() is None and time.monotonic() < deadline:
         try:
             with urlopen(f"{address}/health", timeout=5):
                 return

@@ -15,7 +15,10 @@ TEMPORARY_WORKSPACES = ".dvc/tmp/exps"
 
 
 def check_workspace() -> None:
-    """Raise ValueError in a temporary workspace if DVC cannot fetch results to the project, due to its folder name or git history."""
+    """Raise ValueError if DVC runs this stage in a temporary workspace from which it could not fetch the results to the project.
+
+    The reason is a %-code in the project's folder name, or a shallow git clone.
+    """
     root = Path(os.environ.get("DVC_ROOT") or ".").resolve()
     if not Path.cwd().is_relative_to(root / TEMPORARY_WORKSPACES):
         return
