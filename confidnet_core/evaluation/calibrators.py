@@ -38,7 +38,7 @@ class Calibrator:
 
         Raises ValueError for NaN or infinity, and for values that a score of this scale cannot have.
         """
-        confidence = _finite_vector(confidence)
+        confidence = _require_finite_vector(confidence)
         probability = np.empty(len(confidence))
         for start in range(0, len(confidence), _BLOCK_SIZE):
             probability[start : start + _BLOCK_SIZE] = self.mapping(confidence[start : start + _BLOCK_SIZE].astype(np.float64))
@@ -65,12 +65,12 @@ def fit_calibrator(confidence: ArrayLike, correct: ArrayLike, scale: str) -> Cal
 
     Raises ValueError for no samples, NaN or infinity, unequal lengths, other types, an unknown scale, or values outside the scale.
     """
-    confidence, correct = _finite_vector(confidence), np.asarray(correct)
+    confidence, correct = _require_finite_vector(confidence), np.asarray(correct)
     if correct.dtype != bool or correct.shape != confidence.shape or len(correct) == 0:
         received = f"{len(confidence)} confidences and {correct.dtype} {correct.shape} as correct"
         raise ValueError(f"there are {received}; expected one bool for each confidence, and at least one")
     if scale == PROBABILITY:
-        calibrator = Calibrator("as it is", _probability)
+        calibrator = Calibrator("as it is", _require_probabilities)
         calibrator(confidence)  # raises ValueError for values outside [0, 1]
         return calibrator
     if scale == LOG_ODDS:
@@ -78,53 +78,53 @@ def fit_calibrator(confidence: ArrayLike, correct: ArrayLike, scale: str) -> Cal
     if scale != RANK:
         raise ValueError(f"scale is {scale!r}; expected one of {', '.join(SCALES)}")
     if len(confidence) > MAX_SAMPLES:
-        index = np.linspace(0, len(confidence) - 1, MAX_SAMPLES).astype(np.int64)
-        confidence, correct = confidence[index], correct[index]
+        sample_indices = np.linspace(0, len(confidence) - 1, MAX_SAMPLES).astype(np.int64)
+        confidence, correct = confidence[sample_indices], correct[sample_indices]
     return _fit_rank_calibrator(confidence.astype(np.float64), correct)
 
 
 def _fit_rank_calibrator(confidence: Real[np.ndarray, " n"], correct: Bool[np.ndarray, " n"]) -> Calibrator:
-    samples, successes = len(correct), int(np.count_nonzero(correct))
-    rarer_outcome = min(successes, samples - successes)
-    if rarer_outcome == 0 or confidence.min() == confidence.max():
-        probability = (successes + 1) / (samples + 2)
-        return Calibrator(f"constant on {samples:,} validation samples", lambda values: np.full(len(values), probability))
-    if rarer_outcome < MIN_PER_OUTCOME:
-        return Calibrator(f"Platt on {samples:,} validation samples", _platt(confidence, correct))
-    return Calibrator(f"isotonic on {samples:,} validation samples", _isotonic(confidence, correct))
+    sample_count, success_count = len(correct), int(np.count_nonzero(correct))
+    rarer_outcome_count = min(success_count, sample_count - success_count)
+    if rarer_outcome_count == 0 or confidence.min() == confidence.max():
+        probability = (success_count + 1) / (sample_count + 2)
+        return Calibrator(f"constant on {sample_count:,} validation samples", lambda values: np.full(len(values), probability))
+    if rarer_outcome_count < MIN_PER_OUTCOME:
+        return Calibrator(f"Platt on {sample_count:,} validation samples", _fit_platt_sigmoid(confidence, correct))
+    return Calibrator(f"isotonic on {sample_count:,} validation samples", _fit_isotonic_map(confidence, correct))
 
 
-def _isotonic(confidence: np.ndarray, correct: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def _fit_isotonic_map(confidence: np.ndarray, correct: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     from sklearn.isotonic import IsotonicRegression  # imported here, since it takes a second
 
-    low, high = confidence.min(), confidence.max()
-    confidence, correct = np.append(confidence, [low, low, high, high]), np.append(correct, [True, False, True, False])
+    lowest, highest = confidence.min(), confidence.max()
+    confidence, correct = np.append(confidence, [lowest, lowest, highest, highest]), np.append(correct, [True, False, True, False])
     return IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(confidence, correct).predict
 
 
-def _platt(confidence: np.ndarray, correct: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Fit a sigmoid by maximum likelihood, with a slope of at least 0: a score that ranks the wrong way round becomes a constant."""
+def _fit_platt_sigmoid(confidence: np.ndarray, correct: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function confidence -> probability that is the most likely sigmoid of slope >= 0; a wrong ranking gives a constant."""
     from scipy.optimize import minimize  # imported here for the same reason
 
     mean = confidence.mean()
-    deviation = (
+    mean_deviation = (
         np.abs(confidence - mean).mean() or 1.0
     )  # mean absolute deviation, since squares could overflow; it is 0 for a few subnormals only
-    standardised = (confidence - mean) / deviation
-    successes = np.count_nonzero(correct)
-    target = np.where(correct, (successes + 1) / (successes + 2), 1 / (len(correct) - successes + 2))
+    standardised = (confidence - mean) / mean_deviation
+    success_count = np.count_nonzero(correct)
+    platt_targets = np.where(correct, (success_count + 1) / (success_count + 2), 1 / (len(correct) - success_count + 2))
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         logit = parameters[0] * standardised + parameters[1]
-        residual = expit(logit) - target
-        return np.mean(np.logaddexp(0, logit) - target * logit), np.array([np.mean(residual * standardised), np.mean(residual)])
+        residual = expit(logit) - platt_targets
+        return np.mean(np.logaddexp(0, logit) - platt_targets * logit), np.array([np.mean(residual * standardised), np.mean(residual)])
 
     slope, offset = minimize(loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=[(0, None), (None, None)], tol=1e-12).x
-    return lambda values: expit(slope * ((values - mean) / deviation) + offset)
+    return lambda values: expit(slope * ((values - mean) / mean_deviation) + offset)
 
 
-def _probability(values: Real[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
-    """Return the values unchanged. Raise ValueError for one outside [0, 1]."""
+def _require_probabilities(values: Real[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
+    """Return the confidences unchanged. ValueError where they are no probabilities, because one is outside [0, 1]."""
     if len(values) and not (values.min() >= 0 and values.max() <= 1):
         raise ValueError(
             f"confidences reach from {values.min()} to {values.max()}, which are no probabilities; "
@@ -133,14 +133,15 @@ def _probability(values: Real[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
     return values
 
 
-def _finite_vector(confidence: ArrayLike) -> Real[np.ndarray, "..."]:
-    """Return the confidences as an array. Raise ValueError unless they are (n,) finite real numbers."""
+def _require_finite_vector(confidence: ArrayLike) -> Real[np.ndarray, "..."]:
+    """Return the confidences as an array (n,). ValueError for another shape, other types, NaN and infinity."""
     confidence = np.asarray(confidence)
     if confidence.ndim != 1 or confidence.dtype.kind not in "fiu":
         raise ValueError(f"confidence is {confidence.dtype} {confidence.shape}; expected one real number a sample, (n,)")
     if len(confidence) and not np.isfinite([confidence.min(), confidence.max()]).all():  # both are NaN if any value is
-        is_bad = ~np.isfinite(confidence)
+        is_not_finite = ~np.isfinite(confidence)
         raise ValueError(
-            f"{is_bad.sum()} of {len(is_bad)} confidences are NaN or infinite, the first at index {is_bad.argmax()}; expected none"
+            f"{is_not_finite.sum()} of {len(is_not_finite)} confidences are NaN or infinite, "
+            f"the first at index {is_not_finite.argmax()}; expected none"
         )
     return confidence

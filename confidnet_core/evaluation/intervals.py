@@ -10,20 +10,20 @@ from confidnet_core.metrics import METRICS
 
 
 def intervals(replicates: Mapping[tuple, np.ndarray], level: float, names: list[str]) -> pd.DataFrame:
-    """Return a table with a row for each key of `replicates` and the columns <metric>_low and <metric>_high.
+    """Return the metrics' intervals: a table, a line for each key of `replicates`, columns <metric>_low and <metric>_high.
 
-    They are the ends of the central interval that holds the fraction `level` of the replicates. Resamples in which a metric is undefined
-    are left out; where it is undefined in all of them, the ends are NaN.
+    Low and high are the ends of the central interval that holds the fraction `level` of the replicates. Resamples in which a metric is
+    undefined are left out; where a metric is undefined in all of them, the ends are NaN.
     replicates: arrays (resamples, metrics) of `bootstrap`; names: the names of the elements of a key
     """
-    rows = [central_interval(values, level).T.ravel() for values in replicates.values()]
-    ends = [f"{metric}_{end}" for metric in METRICS for end in ("low", "high")]
-    return pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(replicates, names=names), columns=ends)
+    interval_rows = [central_interval(values, level).T.ravel() for values in replicates.values()]
+    end_columns = [f"{metric}_{end}" for metric in METRICS for end in ("low", "high")]
+    return pd.DataFrame(interval_rows, index=pd.MultiIndex.from_tuples(replicates, names=names), columns=end_columns)
 
 
 def central_interval(replicates: Float[np.ndarray, "resamples metrics"], level: float) -> Float[np.ndarray, "2 metrics"]:
     """Return the lower and upper end (2, metrics) of the central `level` interval of bootstrap replicates (resamples, metrics)."""
-    ends = np.full((2, replicates.shape[1]), np.nan)
+    interval_ends = np.full((2, replicates.shape[1]), np.nan)
     is_defined = ~np.isnan(replicates).all(axis=0)
-    ends[:, is_defined] = np.nanquantile(replicates[:, is_defined].astype(np.float64), [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return ends
+    interval_ends[:, is_defined] = np.nanquantile(replicates[:, is_defined].astype(np.float64), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return interval_ends

@@ -18,7 +18,7 @@ SPLIT_KEYS = ("samples", "errors", "metrics")  # these differ between the splits
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An evaluation holds the metrics of one score on one split. An undefined metric is None, such as AUROC without errors."""
+    """The failure metrics of one confidence score on one split. An undefined metric is None, such as AUROC without errors."""
 
     benchmark: str
     seed: int
@@ -31,16 +31,16 @@ class Evaluation:
 
     @classmethod
     def read(cls, path: Path, split: Literal["test", "val"] = "test") -> "Evaluation":
-        """Read a split's evaluation from the metrics.json of the stage `evaluate`. Raise ValueError for a missing file or key."""
-        content, prefix = read_json(path), ""
+        """Return a score's Evaluation on a split, from metrics.json of the stage `evaluate`. ValueError for a missing file or key."""
+        json_content, key_prefix = read_json(path), ""
         if split == "val":
-            of_validation, prefix = _require(content, "val", path), "val."
-            content |= {key: _require(of_validation, key, path, prefix) for key in SPLIT_KEYS}
-        metrics = _require(content, "metrics", path)
+            validation_content, key_prefix = _require_key(json_content, "val", path), "val."
+            json_content |= {key: _require_key(validation_content, key, path, key_prefix) for key in SPLIT_KEYS}
+        metrics = _require_key(json_content, "metrics", path)
         return cls(
-            **{key: _require(content, key, path) for key in EVALUATION_KEYS},
-            metrics={name: _require(metrics, name, path, f"{prefix}metrics.") for name in METRICS},
-            scale=_require(content, "scale", path),
+            **{key: _require_key(json_content, key, path) for key in EVALUATION_KEYS},
+            metrics={name: _require_key(metrics, name, path, f"{key_prefix}metrics.") for name in METRICS},
+            scale=_require_key(json_content, "scale", path),
         )
 
 
@@ -54,7 +54,7 @@ def evaluate(
     oracle: bool,
     scale: str = RANK,
 ) -> Evaluation:
-    """Compute the failure metrics of confidence, real (n,), for correct, bool (n,).
+    """Return an Evaluation: the failure metrics of the confidences, real (n,), of predictions that are correct or not, bool (n,).
 
     Raises ValueError unless the score gives one finite number for each prediction.
     """
@@ -73,7 +73,7 @@ def save_evaluation(
     settings: dict[str, Any],
     save_fitted: Callable[[Path], None] = lambda folder: None,
 ) -> None:
-    """Write SPLIT.npy of each split, metrics.json, and the files of `save_fitted(folder)`; all files or none.
+    """Write a score's results: confidences as SPLIT.npy, metrics.json, and the files of `save_fitted(folder)`; all files or none.
 
     metrics.json holds the evaluation on the test split and, under "val", the samples, errors and metrics on the validation split, by which
     a score may be selected.
@@ -83,12 +83,12 @@ def save_evaluation(
         save_fitted(temporary)
         for split, values in confidence.items():
             np.save(temporary / f"{split}.npy", values)
-        of_validation = {key: getattr(val, key) for key in SPLIT_KEYS}
-        write_json(temporary / "metrics.json", {**asdict(test), "val": of_validation, "settings": settings})
+        validation_content = {key: getattr(val, key) for key in SPLIT_KEYS}
+        write_json(temporary / "metrics.json", {**asdict(test), "val": validation_content, "settings": settings})
 
 
-def _require(content: Any, key: str, path: Path, prefix: str = "") -> Any:
-    """Return the value of a key. Raise ValueError where it is missing, with the prefix of its path in the file."""
+def _require_key(content: Any, key: str, path: Path, prefix: str = "") -> Any:
+    """Return the value of a key of a JSON object. ValueError for a missing key, with the file's path and the prefix of nested keys."""
     if not isinstance(content, dict) or key not in content:
         raise ValueError(f"{path} lacks the key {prefix}{key}; delete it and run `dvc repro`")
     return content[key]

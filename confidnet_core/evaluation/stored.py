@@ -1,4 +1,4 @@
-"""Reads the results that the stages stored for a benchmark and seed."""
+"""Reads the results (metrics, confidences, resamples, predictions) that the stages stored for a benchmark and seed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from confidnet_core.files import atomic_write, read_json
 
 @dataclass(frozen=True)
 class StoredResults:
-    """This class reads the stored results of a benchmark and seed. `methods` are the scores of params.yaml; others are ignored."""
+    """Reads stored results of a benchmark and seed: metrics, confidences, predictions. methods: the scores of params.yaml."""
 
     benchmark: str
     seed: int
@@ -29,7 +29,7 @@ class StoredResults:
         return Evaluation.read(paths.score(self.benchmark, self.seed, method) / "metrics.json")
 
     def compared_methods(self) -> list[str]:
-        """Return the methods without the oracle, which uses the labels and is no competing method."""
+        """Return the scores of `methods` that compete: all but an oracle, which reads the labels."""
         return [method for method in self.methods if not self.evaluation(method).oracle]
 
     def confidence(self, method: str, split: str = "test") -> Real[np.ndarray, " n"]:
@@ -37,11 +37,11 @@ class StoredResults:
         return np.load(paths.score(self.benchmark, self.seed, method) / f"{split}.npy", mmap_mode="r")
 
     def replicates(self, method: str) -> Float[np.ndarray, "resamples metrics"]:
-        """Return the metrics over bootstrap resamples of the test split, float32 (resamples, metrics)."""
+        """Return a score's failure metrics on each bootstrap resample of the test split, float32 (resamples, metrics)."""
         return np.load(paths.replicates(self.benchmark, self.seed, method))
 
     def thresholds_folder(self, method: str) -> Path:
-        """Return the folder that the stage `thresholds` wrote for a method."""
+        """Return the folder of calibration results and guaranteed thresholds that the stage `thresholds` wrote for a score."""
         return paths.thresholds(self.benchmark, self.seed, method)
 
     def outcomes(self, split: str = "test") -> tuple[Bool[np.ndarray, " n"], Int[np.ndarray, " images"] | None]:
@@ -62,6 +62,6 @@ class StoredResults:
 
 
 def save_replicates(path: Path, replicates: Float[np.ndarray, "resamples metrics"]) -> None:
-    """Write the replicates as float32 (resamples, metrics); the file is complete or absent."""
+    """Write metrics over bootstrap resamples as a NumPy file, float32 (resamples, metrics); the file is complete or absent."""
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.save(file, replicates.astype(np.float32))

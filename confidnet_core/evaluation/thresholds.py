@@ -18,7 +18,7 @@ from confidnet_core.metrics.guarantee import Guarantee, threshold_with_guarantee
 
 @dataclass(frozen=True)
 class ScoredSplit:
-    """A scored split holds the confidences and outcomes of the predictions of one split.
+    """The confidences of one score in the predictions of one split, and whether each prediction is correct.
 
     confidence: real (n,); correct: bool (n,)
     sizes: (images,), for segmentation the number of labelled pixels of each image, which add up to n
@@ -31,10 +31,10 @@ class ScoredSplit:
 
 @dataclass(frozen=True)
 class Reliability:
-    """This result tells how well a score's probabilities agree with the accuracy on the test split.
+    """How well a score's probabilities of being correct agree with the accuracy on the test split.
 
     calibrator: the description of the calibrator that made the probabilities
-    metrics: the calibration metrics; replicates: the same over resamples of the split, float64 (resamples, metrics)
+    metrics: the calibration metrics; replicates: these metrics on resamples of the split, float64 (resamples, metrics)
     curve: mean probability, accuracy and count of each non-empty bin
     """
 
@@ -45,7 +45,7 @@ class Reliability:
 
 
 def reliability(validation: ScoredSplit, test: ScoredSplit, scale: str, settings: Bootstrap) -> Reliability:
-    """Measure the reliability on the test split of the probabilities of a score.
+    """Return how well a score's probabilities of being correct agree with the accuracy on the test split.
 
     The probabilities are those of `fit_calibrator` on the validation split: the score's own, where its scale allows.
     """
@@ -65,7 +65,7 @@ def guaranteed_thresholds(
     Coverage and risk are defined as in the guarantee: for segmentation, every image with a labelled pixel has the same weight. The
     candidate thresholds are at most MAX_SAMPLES confidences of the validation split.
     """
-    guarantees, candidates = [], validation.confidence[:: -(-len(validation.confidence) // MAX_SAMPLES)]
+    guarantees, candidate_thresholds = [], validation.confidence[:: -(-len(validation.confidence) // MAX_SAMPLES)]
     for risk in settings.risks:
         guarantee = threshold_with_guarantee(
             calibration.confidence,
@@ -73,14 +73,14 @@ def guaranteed_thresholds(
             risk=risk,
             delta=settings.delta,
             sizes=calibration.sizes,
-            reference_confidence=candidates,
+            reference_confidence=candidate_thresholds,
         )
-        guarantees.append({**asdict(guarantee), "test": _result_on_test(guarantee, test)})
+        guarantees.append({**asdict(guarantee), "test": _guarantee_on_test(guarantee, test)})
     return guarantees
 
 
 def save_thresholds(folder: Path, reliability: Reliability, guarantees: list[dict[str, Any]]) -> None:
-    """Write calibration.json, replicates.npy (float32), reliability.csv and threshold.json; all files or none."""
+    """Write a score's calibration.json, replicates.npy (float32), reliability.csv and threshold.json; all files or none."""
     with atomic_write(folder) as temporary:
         temporary.mkdir(parents=True)
         write_json(temporary / "calibration.json", {"how": reliability.calibrator, "metrics": reliability.metrics})
@@ -89,20 +89,22 @@ def save_thresholds(folder: Path, reliability: Reliability, guarantees: list[dic
         write_json(temporary / "threshold.json", {"thresholds": guarantees})
 
 
-def _result_on_test(guarantee: Guarantee, test: ScoredSplit) -> Mapping[str, float | bool | None]:
-    """Return coverage, risk, and under "kept" whether the risk is within the target; risk and "kept" are None where nothing is accepted."""
+def _guarantee_on_test(guarantee: Guarantee, test: ScoredSplit) -> Mapping[str, float | bool | None]:
+    """Return {"coverage", "risk", "kept"} on the test split; kept: whether risk <= target. Risk and kept are None without accepted ones."""
     coverage, risk = _coverage_and_risk(test, guarantee.threshold)
-    limit = guarantee.risk * (1 + 1e-12)  # the risk is a rounded sum of fractions, and a risk equal to the target has to count as kept
-    return {"coverage": coverage, "risk": risk, "kept": None if risk is None else risk <= limit}
+    risk_limit = guarantee.risk * (1 + 1e-12)  # the risk is a rounded sum of fractions, and a risk equal to the target has to count as kept
+    return {"coverage": coverage, "risk": risk, "kept": None if risk is None else risk <= risk_limit}
 
 
 def _coverage_and_risk(scored: ScoredSplit, threshold: float | None) -> tuple[float, float | None]:
-    """Return coverage and selective risk of the accepted predictions, as means over images; a sample counts as an image of one pixel."""
+    """Return the accepted fraction and the error rate of accepted predictions, as means over images; a sample is an image of one pixel."""
     if threshold is None:
         return 0.0, None
-    accepted = scored.confidence >= threshold
-    sizes = np.ones(len(accepted), np.int64) if scored.sizes is None else scored.sizes[scored.sizes > 0]
-    starts = np.cumsum(sizes) - sizes
-    is_error = accepted & ~scored.correct
-    accepted_fraction, error_fraction = (np.add.reduceat(values, starts, dtype=np.int64) / sizes for values in (accepted, is_error))
-    return float(accepted_fraction.mean()), float(error_fraction.sum() / accepted_fraction.sum()) if accepted.any() else None
+    is_accepted = scored.confidence >= threshold
+    sizes = np.ones(len(is_accepted), np.int64) if scored.sizes is None else scored.sizes[scored.sizes > 0]
+    image_starts = np.cumsum(sizes) - sizes
+    is_error = is_accepted & ~scored.correct
+    accepted_fraction, error_fraction = (
+        np.add.reduceat(values, image_starts, dtype=np.int64) / sizes for values in (is_accepted, is_error)
+    )
+    return float(accepted_fraction.mean()), float(error_fraction.sum() / accepted_fraction.sum()) if is_accepted.any() else None

@@ -41,25 +41,25 @@ def calibration_metrics(probability: ArrayLike, correct: ArrayLike, bins: int = 
     ValueError for no samples, probabilities outside [0, 1] or NaN, unequal lengths, more than one axis, other types, or less than 1 bin.
     """
     probability, correct = _check_probabilities(probability, correct, bins)
-    edges = _equal_width_edges(bins), _equal_count_edges(probability, bins)
-    sums = _sums_of_images(probability, correct, edges, np.array([len(correct)]))
+    edges_of_binnings = _equal_width_edges(bins), _equal_count_edges(probability, bins)
+    sums = _sum_samples_by_image(probability, correct, edges_of_binnings, np.array([len(correct)]))
     return dict(zip(CALIBRATION_METRICS, _metrics_from_sums(sums, np.array([[len(correct)]]), bins)[0].tolist(), strict=True))
 
 
 def reliability_curve(
     probability: ArrayLike, correct: ArrayLike, bins: int = 15
 ) -> tuple[Float64[np.ndarray, " bins"], Float64[np.ndarray, " bins"], Int64[np.ndarray, " bins"]]:
-    """Return mean probability and accuracy, float64, and number of samples, int64, of each non-empty bin of ece: (at most `bins`,) each.
+    """Return three arrays (at most `bins`,) for the non-empty bins of ece: mean probability, accuracy (float64), sample count (int64).
 
     Bins are ordered from low to high probability; a calibrated score lies on the diagonal. Arguments and errors as in
     calibration_metrics.
     """
     probability, correct = _check_probabilities(probability, correct, bins)
-    edges = _equal_width_edges(bins)
+    bin_edges = _equal_width_edges(bins)
     sample_count, correct_count, probability_sum = np.zeros(bins, np.int64), np.zeros(bins, np.int64), np.zeros(bins)
-    for block in _blocks(0, len(correct)):
+    for block in _sample_slices(0, len(correct)):
         values = probability[block].astype(np.float64)
-        bin_index = np.searchsorted(edges, values)
+        bin_index = np.searchsorted(bin_edges, values)
         sample_count += np.bincount(bin_index, minlength=bins)
         correct_count += np.bincount(bin_index[correct[block]], minlength=bins)
         probability_sum += np.bincount(bin_index, values, bins)
@@ -80,61 +80,67 @@ def bootstrap_calibration(
     Other arguments and errors as in calibration_metrics; ValueError also for less than 1 resample and for sizes that do not sum to n.
     """
     probability, correct = _check_probabilities(probability, correct, bins)
-    edges = _equal_width_edges(bins), _equal_count_edges(probability, bins)
+    edges_of_binnings = _equal_width_edges(bins), _equal_count_edges(probability, bins)
     if sizes is None:
         sizes = np.ones(len(correct), np.int64)
-        sums = _sum_by_unit(probability, correct, edges, np.arange(len(correct)), len(correct))
+        sums = _sum_samples_by_unit(probability, correct, edges_of_binnings, np.arange(len(correct)), len(correct))
     else:
         sizes = check_sizes(sizes, len(correct))
-        sums = _sums_of_images(probability, correct, edges, sizes)
+        sums = _sum_samples_by_image(probability, correct, edges_of_binnings, sizes)
     replicates = []
     for counts in resample_counts(len(sizes), sums.shape[1], resamples, np.random.default_rng(seed)):
         replicates.append(_metrics_from_sums(counts.astype(np.float64) @ sums, (counts @ sizes)[:, None], bins))
     return np.concatenate(replicates)
 
 
-def _sums_of_images(
-    probability: Real[np.ndarray, " n"], correct: Bool[np.ndarray, " n"], edges: tuple[np.ndarray, ...], sizes: Int[np.ndarray, " images"]
-) -> Float64[np.ndarray, "images k"]:
-    """Compute the sums of _sum_by_unit for each image, float64 (images, k), in blocks of pixels."""
-    ends = np.cumsum(sizes)
-    sums = np.zeros((len(sizes), sum(len(bin_edges) + 1 for bin_edges in edges) + 2))
-    for image, (start, end) in enumerate(zip((ends - sizes).tolist(), ends.tolist(), strict=True)):
-        for block in _blocks(start, end):
-            values = probability[block]
-            sums[image] += _sum_by_unit(values, correct[block], edges, np.zeros(len(values), np.int64), 1)[0]
-    return sums
-
-
-def _sum_by_unit(
+def _sum_samples_by_image(
     probability: Real[np.ndarray, " n"],
     correct: Bool[np.ndarray, " n"],
-    edges: tuple[np.ndarray, ...],
-    unit: Int[np.ndarray, " n"],
-    units: int,
-) -> Float64[np.ndarray, "units k"]:
-    """Sum over the samples of each unit, whose index is `unit` (n,): float64 (units, k).
+    edges_of_binnings: tuple[np.ndarray, ...],
+    sizes: Int[np.ndarray, " images"],
+) -> Float64[np.ndarray, "images k"]:
+    """Return the sums of _sum_samples_by_unit with each image as a unit, float64 (images, k); pixels are processed in blocks."""
+    image_ends = np.cumsum(sizes)
+    sums_by_image = np.zeros((len(sizes), sum(len(bin_edges) + 1 for bin_edges in edges_of_binnings) + 2))
+    for image, (start, end) in enumerate(zip((image_ends - sizes).tolist(), image_ends.tolist(), strict=True)):
+        for block in _sample_slices(start, end):
+            values = probability[block]
+            sums_by_image[image] += _sum_samples_by_unit(values, correct[block], edges_of_binnings, np.zeros(len(values), np.int64), 1)[0]
+    return sums_by_image
 
-    The k columns are probability - correct in each bin of both kinds of edges, the squared error, and the negative log-likelihood.
+
+def _sum_samples_by_unit(
+    probability: Real[np.ndarray, " n"],
+    correct: Bool[np.ndarray, " n"],
+    edges_of_binnings: tuple[np.ndarray, ...],
+    unit_indices: Int[np.ndarray, " n"],
+    unit_count: int,
+) -> Float64[np.ndarray, "units k"]:
+    """Return sums over the samples of each unit (a sample or an image), float64 (units, k), from which calibration metrics follow.
+
+    The k columns are the sum of probability - correct in each bin of both binnings, of the squared error, and of the negative
+    log-likelihood. unit_indices: (n,) the unit of each sample; edges_of_binnings: the edges between bins of equal width and of equal count
     """
     probability = probability.astype(np.float64)
-    error = probability - correct
+    signed_error = probability - correct
     outcome_probability = np.where(correct, probability, 1 - probability)
-    columns = []
-    for bin_edges in edges:
+    sum_columns = []
+    for bin_edges in edges_of_binnings:
         bins = len(bin_edges) + 1
-        bin_index = np.searchsorted(bin_edges, probability) + unit * bins
-        columns.append(np.bincount(bin_index, error, units * bins).reshape(units, bins))
-    for value in (error * error, -np.log(np.maximum(outcome_probability, _MIN_PROBABILITY))):
-        columns.append(np.bincount(unit, value, units)[:, None])
-    return np.hstack(columns)
+        bin_index = np.searchsorted(bin_edges, probability) + unit_indices * bins
+        sum_columns.append(np.bincount(bin_index, signed_error, unit_count * bins).reshape(unit_count, bins))
+    for sample_losses in (signed_error * signed_error, -np.log(np.maximum(outcome_probability, _MIN_PROBABILITY))):
+        sum_columns.append(np.bincount(unit_indices, sample_losses, unit_count)[:, None])
+    return np.hstack(sum_columns)
 
 
-def _metrics_from_sums(sums: Float64[np.ndarray, "b k"], samples: Int[np.ndarray, "b 1"], bins: int) -> Float64[np.ndarray, "b metrics"]:
-    """Compute CALIBRATION_METRICS (b, 4) of b data sets from their sums (b, k) and numbers of samples (b, 1)."""
+def _metrics_from_sums(
+    sums: Float64[np.ndarray, "b k"], sample_counts: Int[np.ndarray, "b 1"], bins: int
+) -> Float64[np.ndarray, "b metrics"]:
+    """Return CALIBRATION_METRICS, float64 (b, 4), of b data sets from their sums of _sum_samples_by_unit (b, k) and sample counts."""
     bin_errors = np.abs(sums[:, :bins]).sum(axis=1), np.abs(sums[:, bins:-2]).sum(axis=1)
     with np.errstate(invalid="ignore"):  # 0 / 0 gives NaN: the metric is undefined
-        return np.column_stack([*bin_errors, sums[:, -2:]]) / samples
+        return np.column_stack([*bin_errors, sums[:, -2:]]) / sample_counts
 
 
 def _equal_width_edges(bins: int) -> Float64[np.ndarray, " edges"]:
@@ -143,12 +149,12 @@ def _equal_width_edges(bins: int) -> Float64[np.ndarray, " edges"]:
 
 
 def _equal_count_edges(probability: Real[np.ndarray, " n"], bins: int) -> Float64[np.ndarray, " edges"]:
-    """Return the edges between bins of equal count, float64 (at most bins - 1,); they are used like those of _equal_width_edges."""
-    rank = -(-np.arange(1, bins) * len(probability) // bins)  # rounded up
-    return np.unique(np.sort(probability)[rank - 1]).astype(np.float64)
+    """Return the edges between bins of equal count, float64 (at most bins - 1,): a value's bin index is the number of edges below it."""
+    edge_ranks = -(-np.arange(1, bins) * len(probability) // bins)  # rounded up
+    return np.unique(np.sort(probability)[edge_ranks - 1]).astype(np.float64)
 
 
-def _blocks(start: int, end: int) -> Iterator[slice]:
+def _sample_slices(start: int, end: int) -> Iterator[slice]:
     for block_start in range(start, end, _BLOCK_SIZE):
         yield slice(block_start, min(block_start + _BLOCK_SIZE, end))
 

@@ -14,7 +14,7 @@ _SCANNED_THRESHOLDS = 10_000  # evenly spaced thresholds that ConfidNet's code t
 
 
 def conventions(confidence: ArrayLike, correct: ArrayLike) -> dict[str, dict[str, float | None]]:
-    """Return {project: {metric: fraction, or None where its rule yields nothing}}. Arguments and errors as in failure_metrics.
+    """Return {project: {metric: fraction, or None where the project's rule gives no number}}. Arguments and errors as in failure_metrics.
 
     published          aurc: trapezoidal area over thresholds strictly below an accepted confidence, so that full coverage never counts;
                        e_aurc: aurc minus (1 - a) + a ln a with the accuracy a; fpr_at_95_tpr: at the first of 10,000 evenly spaced
@@ -29,28 +29,33 @@ def conventions(confidence: ArrayLike, correct: ArrayLike) -> dict[str, dict[str
     """
     confidence, correct = check_samples(confidence, correct)
     require_finite(confidence)
-    order = np.argsort(-confidence.astype(np.float64), kind="stable")
-    ranked, errors = confidence[order], np.cumsum(~correct[order])  # errors among the accepted samples
-    accepted = np.arange(1, len(errors) + 1)
-    threshold_ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # index of the last sample at or above each threshold
-    sample_curve = _RiskCoverageCurve(accepted / len(accepted), errors / accepted)
+    confidence_order = np.argsort(-confidence.astype(np.float64), kind="stable")
+    ranked_confidence, cumulative_errors = (
+        confidence[confidence_order],
+        np.cumsum(~correct[confidence_order]),
+    )  # errors among the accepted samples
+    accepted = np.arange(1, len(cumulative_errors) + 1)
+    threshold_ends = np.flatnonzero(
+        np.append(ranked_confidence[1:] != ranked_confidence[:-1], True)
+    )  # index of the last sample at or above each threshold
+    sample_curve = _RiskCoverageCurve(accepted / len(accepted), cumulative_errors / accepted)
     threshold_curve = _RiskCoverageCurve(sample_curve.coverage[threshold_ends], sample_curve.risk[threshold_ends])
-    rates = _roc_and_precision(accepted[threshold_ends], errors[threshold_ends])
-    optimal_aurc = _optimal_aurc(errors[-1] / accepted[-1])
+    rates = _fpr_tpr_precision(accepted[threshold_ends], cumulative_errors[threshold_ends])
+    optimal_aurc = _optimal_aurc(cumulative_errors[-1] / accepted[-1])
 
-    published, crl = threshold_curve.without_full_coverage().area(), float(sample_curve.risk.mean())
-    fd_shifts = threshold_curve.extended_to_zero_coverage()
+    published_aurc, crl_aurc = threshold_curve.without_full_coverage().area(), float(sample_curve.risk.mean())
+    fd_shifts_curve = threshold_curve.extended_to_zero_coverage()
     return {
         "published": {
-            "aurc": published,
-            "e_aurc": None if published is None else published - optimal_aurc,
-            "fpr_at_95_tpr": _confidnet_fpr(confidence, correct),
+            "aurc": published_aurc,
+            "e_aurc": None if published_aurc is None else published_aurc - optimal_aurc,
+            "fpr_at_95_tpr": _confidnet_fpr_at_95_tpr(confidence, correct),
         },
-        "crl": {"aurc": crl, "e_aurc": crl - optimal_aurc, **_crl_rates(rates)},
+        "crl": {"aurc": crl_aurc, "e_aurc": crl_aurc - optimal_aurc, **_crl_roc_metrics(rates)},
         "fd_shifts": {
-            "aurc": fd_shifts.area(),
-            "e_aurc": fd_shifts.trapezoid() - optimal_aurc,
-            "augrc": fd_shifts.generalised_risk().area(),
+            "aurc": fd_shifts_curve.area(),
+            "e_aurc": fd_shifts_curve.trapezoid() - optimal_aurc,
+            "augrc": fd_shifts_curve.generalised_risk().area(),
             "fpr_at_95_tpr": None if rates is None else float(rates[0][np.argmax(rates[1] >= 0.9495)]),
         },
         "torch_uncertainty": {"aurc": sample_curve.mean_height(), "augrc": sample_curve.generalised_risk().mean_height()},
@@ -58,7 +63,7 @@ def conventions(confidence: ArrayLike, correct: ArrayLike) -> dict[str, dict[str
 
 
 class _RiskCoverageCurve:
-    """A risk-coverage curve: coverage, rising, and risk, float64 (points,) each. Areas are None for a curve of one point."""
+    """A curve of the error rate (risk) over the accepted fraction of samples (coverage, rising): two float64 arrays (points,)."""
 
     def __init__(self, coverage: Float64[np.ndarray, " points"], risk: Float64[np.ndarray, " points"]) -> None:
         self.coverage, self.risk = coverage, risk
@@ -70,7 +75,7 @@ class _RiskCoverageCurve:
         return self.trapezoid() if len(self.risk) > 1 else None
 
     def mean_height(self) -> float | None:
-        """Return the area divided by the range of coverage, or None for a curve of one point."""
+        """Return the mean risk, which is the area under the curve divided by its range of coverage; None for a curve of one point."""
         return self.trapezoid() / float(self.coverage[-1] - self.coverage[0]) if len(self.risk) > 1 else None
 
     def without_full_coverage(self) -> "_RiskCoverageCurve":
@@ -84,21 +89,21 @@ class _RiskCoverageCurve:
 
 
 def _optimal_aurc(error_rate: float) -> float:
-    """Return the AURC of a perfect ranking of infinitely many samples."""
+    """Return the area under the risk-coverage curve (AURC) of infinitely many samples of this error rate, ranked perfectly."""
     return float(error_rate + (1 - error_rate) * np.log1p(-error_rate)) if error_rate < 1 else 1.0
 
 
-def _roc_and_precision(
+def _fpr_tpr_precision(
     accepted: Int[np.ndarray, " thresholds"], errors: Int[np.ndarray, " thresholds"]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Return FPR, TPR and precision (correct predictions are positives) at each threshold, from the highest on; None for one outcome."""
+    """Return FPR, TPR and precision at each threshold, highest first; positives are correct predictions. None if one outcome is missing."""
     correct = accepted - errors
     if correct[-1] == 0 or errors[-1] == 0:
         return None
     return errors / errors[-1], correct / correct[-1], correct / accepted
 
 
-def _crl_rates(rates: tuple[np.ndarray, np.ndarray, np.ndarray] | None) -> dict[str, float | None]:
+def _crl_roc_metrics(rates: tuple[np.ndarray, np.ndarray, np.ndarray] | None) -> dict[str, float | None]:
     if rates is None:
         return {"fpr_at_95_tpr": None, "aupr_success": None}
     fpr, tpr, precision = rates
@@ -110,12 +115,12 @@ def _crl_rates(rates: tuple[np.ndarray, np.ndarray, np.ndarray] | None) -> dict[
     }
 
 
-def _confidnet_fpr(confidence: Real[np.ndarray, " n"], correct: Bool[np.ndarray, " n"]) -> float | None:
+def _confidnet_fpr_at_95_tpr(confidence: Real[np.ndarray, " n"], correct: Bool[np.ndarray, " n"]) -> float | None:
     correct_sorted, errors_sorted = np.sort(confidence[correct]), np.sort(confidence[~correct])
     if len(correct_sorted) == 0 or len(errors_sorted) == 0:
         return None
-    low, high = float(confidence.min()), float(confidence.max())
-    thresholds = low + (high - low) / _SCANNED_THRESHOLDS * np.arange(_SCANNED_THRESHOLDS)
+    lowest, highest = float(confidence.min()), float(confidence.max())
+    thresholds = lowest + (highest - lowest) / _SCANNED_THRESHOLDS * np.arange(_SCANNED_THRESHOLDS)
     tpr = 1 - np.searchsorted(correct_sorted, thresholds) / len(correct_sorted)
-    in_band = np.flatnonzero((tpr >= 0.9495) & (tpr <= 0.9505))
-    return float(1 - np.searchsorted(errors_sorted, thresholds[in_band[0]]) / len(errors_sorted)) if len(in_band) else None
+    indices_in_band = np.flatnonzero((tpr >= 0.9495) & (tpr <= 0.9505))
+    return float(1 - np.searchsorted(errors_sorted, thresholds[indices_in_band[0]]) / len(errors_sorted)) if len(indices_in_band) else None

@@ -68,7 +68,7 @@ def failure_metrics(confidence: ArrayLike, correct: ArrayLike) -> dict[str, floa
         return dict(zip(METRICS, (1.0, None, None, 1.0, None, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0), strict=True))
     if n_correct == 0:
         return dict(zip(METRICS, (0.0, None, 1.0, None, None, 1.0, 0.0, 0.5, 1.0, 0.0, 0.0), strict=True))
-    return dict(zip(METRICS, _metrics_of_both_outcomes(n_samples, n_correct, count_by_confidence(confidence, correct)), strict=True))
+    return dict(zip(METRICS, _metrics_with_both_outcomes(n_samples, n_correct, count_by_confidence(confidence, correct)), strict=True))
 
 
 def risk_coverage_curve(
@@ -79,11 +79,11 @@ def risk_coverage_curve(
     Coverages are evenly spaced and end at 1. Within equal confidences the risk is the expectation over their orders, as in aurc.
     Other arguments and errors as in failure_metrics; ValueError for less than 1 point.
     """
-    _check_points(points, minimum=1)
-    ranked, errors = sorted_confidences(confidence, correct)
-    n_samples, points = len(ranked), min(points, len(ranked))
+    _require_min_points(points, minimum=1)
+    ranked_confidence, error_confidence = sorted_confidences(confidence, correct)
+    n_samples, points = len(ranked_confidence), min(points, len(ranked_confidence))
     accepted = -(-np.arange(1, points + 1) * n_samples // points)  # rounded up
-    return accepted / n_samples, selective_risk(ranked, errors, accepted)
+    return accepted / n_samples, selective_risk(ranked_confidence, error_confidence, accepted)
 
 
 def roc_curve(
@@ -96,26 +96,26 @@ def roc_curve(
     are empty where all samples have the same outcome, because the curve is then undefined. Other arguments and errors as in
     failure_metrics; ValueError for less than 2 points.
     """
-    _check_points(points, minimum=2)
-    ranked, errors = sorted_confidences(confidence, correct)
-    n_correct = len(ranked) - len(errors)
-    if n_correct == 0 or len(errors) == 0:
+    _require_min_points(points, minimum=2)
+    ranked_confidence, error_confidence = sorted_confidences(confidence, correct)
+    n_correct = len(ranked_confidence) - len(error_confidence)
+    if n_correct == 0 or len(error_confidence) == 0:
         return np.empty(0), np.empty(0)
-    threshold = _thinned_thresholds(ranked, errors, points - 1)
-    errors_accepted = np.append(0, count_above(errors, threshold, "left"))
-    correct_accepted = np.append(0, count_above(ranked, threshold, "left")) - errors_accepted
-    return errors_accepted / len(errors), correct_accepted / n_correct
+    thresholds = _thinned_thresholds(ranked_confidence, error_confidence, points - 1)
+    errors_accepted = np.append(0, count_above(error_confidence, thresholds, "left"))
+    correct_accepted = np.append(0, count_above(ranked_confidence, thresholds, "left")) - errors_accepted
+    return errors_accepted / len(error_confidence), correct_accepted / n_correct
 
 
-def _metrics_of_both_outcomes(n_samples: int, n_correct: int, counts: CountBlocks) -> tuple[float, ...]:
-    """Compute the metrics in the order of METRICS, for at least one error and one correct prediction."""
+def _metrics_with_both_outcomes(n_samples: int, n_correct: int, count_blocks: CountBlocks) -> tuple[float, ...]:
+    """Return the failure metrics in the order of METRICS, from blocks of (samples, errors) at each confidence; both outcomes occur."""
     n_errors, n_at_80_coverage = n_samples - n_correct, -(-4 * n_samples // 5)
     accepted = errors_accepted = 0  # totals of the blocks so far, from the most confident sample on
     false_positives = risk_at_80_coverage = math.nan  # until the block that decides them
     discordant_pairs = 0  # pairs of an error and a correct prediction: 2 for each in which the error is more confident, 1 for a tie
     precision_of_errors = precision_of_successes = risk_sum = 0.0
     max_accepted = [n_samples if n_errors / n_samples <= target else 0 for target in TARGET_RISKS]
-    for sample_count, error_count in counts:
+    for sample_count, error_count in count_blocks:
         success_count = sample_count - error_count
         cum_accepted, cum_errors = accepted + np.cumsum(sample_count), errors_accepted + np.cumsum(error_count)
         cum_correct = cum_accepted - cum_errors
@@ -123,25 +123,29 @@ def _metrics_of_both_outcomes(n_samples: int, n_correct: int, counts: CountBlock
         if math.isnan(false_positives) and 20 * cum_correct[-1] >= 19 * n_correct:
             false_positives = int(cum_errors[np.argmax(20 * cum_correct >= 19 * n_correct)])
         if accepted < n_at_80_coverage <= cum_accepted[-1]:
-            at_coverage = np.searchsorted(cum_accepted, n_at_80_coverage)  # threshold of the last accepted sample
-            tied, errors_tied = sample_count[at_coverage], error_count[at_coverage]
+            index_at_coverage = np.searchsorted(cum_accepted, n_at_80_coverage)  # threshold of the last accepted sample
+            tied, errors_tied = sample_count[index_at_coverage], error_count[index_at_coverage]
             risk_at_80_coverage = float(
                 selective_risk_within_tie(
-                    n_at_80_coverage, cum_accepted[at_coverage] - tied, tied, cum_errors[at_coverage] - errors_tied, errors_tied
+                    n_at_80_coverage, cum_accepted[index_at_coverage] - tied, tied, cum_errors[index_at_coverage] - errors_tied, errors_tied
                 )
             )
         accepted, errors_accepted = int(cum_accepted[-1]), int(cum_errors[-1])
 
         # The sums over errors need only the thresholds at which an error lies.
-        has_error = np.flatnonzero(error_count)
-        sample_count, success_count, error_count = sample_count[has_error], success_count[has_error], error_count[has_error]
-        above, errors_above = cum_accepted[has_error] - sample_count, cum_errors[has_error] - error_count
-        discordant_pairs += int(np.sum(error_count * (2 * (n_correct - cum_correct[has_error]) + success_count)))
-        precision_of_errors += float(np.sum(error_count * ((n_errors - errors_above) / (n_samples - above))))
-        risk_sum += float(np.sum(error_count * expected_risk_contribution(above, sample_count, n_samples)))
+        indices_with_error = np.flatnonzero(error_count)
+        sample_count, success_count, error_count = (
+            sample_count[indices_with_error],
+            success_count[indices_with_error],
+            error_count[indices_with_error],
+        )
+        samples_above, errors_above = cum_accepted[indices_with_error] - sample_count, cum_errors[indices_with_error] - error_count
+        discordant_pairs += int(np.sum(error_count * (2 * (n_correct - cum_correct[indices_with_error]) + success_count)))
+        precision_of_errors += float(np.sum(error_count * ((n_errors - errors_above) / (n_samples - samples_above))))
+        risk_sum += float(np.sum(error_count * expected_risk_contribution(samples_above, sample_count, n_samples)))
         max_accepted = [
-            max(best, int(max_accepted_at_risk(above, errors_above, target)))
-            for best, target in zip(max_accepted, TARGET_RISKS, strict=True)
+            max(best_accepted, int(max_accepted_at_risk(samples_above, errors_above, target)))
+            for best_accepted, target in zip(max_accepted, TARGET_RISKS, strict=True)
         ]
 
     aurc = min(risk_sum / n_samples, 1.0)  # rounding could exceed 1
@@ -156,21 +160,21 @@ def _metrics_of_both_outcomes(n_samples: int, n_correct: int, counts: CountBlock
         max(aurc - optimal_aurc, 0.0) if discordant_pairs else 0.0,
         (discordant_pairs + n_errors**2) / (2 * n_samples**2),
         risk_at_80_coverage,
-        *(best / n_samples for best in max_accepted),
+        *(best_accepted / n_samples for best_accepted in max_accepted),
     )
 
 
 def _thinned_thresholds(
-    ranked: Shaped[np.ndarray, " n"], errors: Shaped[np.ndarray, " errors"], points: int
+    ranked_confidence: Shaped[np.ndarray, " n"], error_confidence: Shaped[np.ndarray, " errors"], points: int
 ) -> Shaped[np.ndarray, " thresholds"]:
-    """Return at most `points` of the distinct confidences, from high to low, always with the lowest."""
-    if 1 + np.count_nonzero(ranked[1:] != ranked[:-1]) <= points:
-        return distinct_values(ranked)[0][::-1]
-    from_all = ranked[np.linspace(0, len(ranked) - 1, points - points // 2).astype(np.int64)]
-    from_errors = errors[np.linspace(0, len(errors) - 1, points // 2).astype(np.int64)]
-    return np.unique(np.concatenate([from_all, from_errors]))[::-1]
+    """Return at most `points` confidences as thresholds of an ROC curve, from high to low; the lowest confidence is always among them."""
+    if 1 + np.count_nonzero(ranked_confidence[1:] != ranked_confidence[:-1]) <= points:
+        return distinct_values(ranked_confidence)[0][::-1]
+    thresholds_from_all = ranked_confidence[np.linspace(0, len(ranked_confidence) - 1, points - points // 2).astype(np.int64)]
+    thresholds_from_errors = error_confidence[np.linspace(0, len(error_confidence) - 1, points // 2).astype(np.int64)]
+    return np.unique(np.concatenate([thresholds_from_all, thresholds_from_errors]))[::-1]
 
 
-def _check_points(points: int, minimum: int) -> None:
+def _require_min_points(points: int, minimum: int) -> None:
     if points < minimum:
         raise ValueError(f"points is {points}; expected at least {minimum}")

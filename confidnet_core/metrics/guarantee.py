@@ -15,8 +15,8 @@ from scipy.special import betaincinv
 from confidnet_core.metrics._draws import check_sizes
 from confidnet_core.metrics._ranking.samples import check_samples, count_above, require_finite
 
-_HELD_OUT_EVERY = 20  # every 20th unit gives candidate thresholds and is left out of the test
-_BOUND_FRACTIONS = np.arange(100, 0, -1) / 100  # fractions of the target risk that are tried as the bound for images
+_HOLD_OUT_INTERVAL = 20  # every 20th unit gives candidate thresholds and is left out of the test
+_TRIED_BOUND_FRACTIONS = np.arange(100, 0, -1) / 100  # fractions of the target risk that are tried as the bound for images
 
 
 @dataclass(frozen=True)
@@ -76,20 +76,20 @@ def threshold_with_guarantee(
         sizes = sizes[sizes > 0]
         units, find_threshold = len(sizes), partial(_threshold_from_images, sizes=sizes)
     if reference_confidence is None:
-        held_out = np.arange(units) % _HELD_OUT_EVERY == 0
-        reference_confidence = confidence[held_out if sizes is None else np.repeat(held_out, sizes)]
+        is_held_out = np.arange(units) % _HOLD_OUT_INTERVAL == 0
+        reference_confidence = confidence[is_held_out if sizes is None else np.repeat(is_held_out, sizes)]
     else:
-        held_out, reference_confidence = np.zeros(units, bool), _check_reference(reference_confidence, confidence.dtype)
-    threshold, bound = find_threshold(confidence, correct, held_out, reference_confidence, risk, delta)
-    coverage = 0.0 if threshold is None else _coverage(confidence >= threshold, sizes)
+        is_held_out, reference_confidence = np.zeros(units, bool), _checked_reference_confidence(reference_confidence, confidence.dtype)
+    threshold, bound = find_threshold(confidence, correct, is_held_out, reference_confidence, risk, delta)
+    coverage = 0.0 if threshold is None else _mean_coverage(confidence >= threshold, sizes)
     return Guarantee(risk, delta, threshold, coverage, bound, len(correct), int(np.count_nonzero(~correct)), units)
 
 
-def _coverage(accepted: Bool[np.ndarray, " n"], sizes: Int[np.ndarray, " images"] | None) -> float:
+def _mean_coverage(accepted: Bool[np.ndarray, " n"], sizes: Int[np.ndarray, " images"] | None) -> float:
     return float(np.mean(accepted if sizes is None else np.add.reduceat(accepted, np.cumsum(sizes) - sizes, dtype=np.int64) / sizes))
 
 
-def _check_reference(reference_confidence: ArrayLike, dtype: np.dtype) -> Real[np.ndarray, " r"]:
+def _checked_reference_confidence(reference_confidence: ArrayLike, dtype: np.dtype) -> Real[np.ndarray, " r"]:
     reference_confidence = check_samples(reference_confidence, np.ones(np.shape(reference_confidence), bool))[0].astype(dtype)
     require_finite(reference_confidence)
     return reference_confidence
@@ -103,37 +103,41 @@ def _check_reference(reference_confidence: ArrayLike, dtype: np.dtype) -> Real[n
 def _threshold_from_samples(
     confidence: Real[np.ndarray, " n"],
     correct: Bool[np.ndarray, " n"],
-    held_out: Bool[np.ndarray, " n"],
+    is_held_out: Bool[np.ndarray, " n"],
     reference_confidence: Real[np.ndarray, " r"],
     risk: float,
     delta: float,
 ) -> tuple[float | None, float | None]:
-    tested = np.sort(confidence[~held_out])
-    errors = np.sort(confidence[~held_out & ~correct])
-    thresholds = _candidate_thresholds(reference_confidence, np.log(delta) / np.log1p(-risk) / max(len(tested), 1))
-    bounds = _clopper_pearson(count_above(tested, thresholds, "left"), count_above(errors, thresholds, "left"), delta)
-    n_passed = _count_passed(bounds <= risk)
-    return (float(thresholds[n_passed - 1]), float(bounds[n_passed - 1])) if n_passed else (None, None)
+    tested_confidence = np.sort(confidence[~is_held_out])
+    error_confidence = np.sort(confidence[~is_held_out & ~correct])
+    thresholds = _candidate_thresholds(reference_confidence, np.log(delta) / np.log1p(-risk) / max(len(tested_confidence), 1))
+    risk_bounds = _clopper_pearson(
+        count_above(tested_confidence, thresholds, "left"), count_above(error_confidence, thresholds, "left"), delta
+    )
+    n_passed = _count_leading_passes(risk_bounds <= risk)
+    return (float(thresholds[n_passed - 1]), float(risk_bounds[n_passed - 1])) if n_passed else (None, None)
 
 
 def _threshold_from_images(
     confidence: Real[np.ndarray, " n"],
     correct: Bool[np.ndarray, " n"],
-    held_out: Bool[np.ndarray, " images"],
+    is_held_out: Bool[np.ndarray, " images"],
     reference_confidence: Real[np.ndarray, " r"],
     risk: float,
     delta: float,
     sizes: Int[np.ndarray, " images"],
 ) -> tuple[float | None, float | None]:
-    tested = np.flatnonzero(~held_out)
-    thresholds = _candidate_thresholds(reference_confidence, (delta ** (-1 / max(len(tested), 1)) - 1) * (1 - risk) / risk)
-    accepted, accepted_errors = _accepted_fractions(confidence, correct, sizes, tested, thresholds)
-    n_passed = _count_passed(_is_risk_shown(accepted, accepted_errors, risk, delta))
+    tested_images = np.flatnonzero(~is_held_out)
+    thresholds = _candidate_thresholds(reference_confidence, (delta ** (-1 / max(len(tested_images), 1)) - 1) * (1 - risk) / risk)
+    accepted_fractions, accepted_error_fractions = _accepted_fractions(confidence, correct, sizes, tested_images, thresholds)
+    n_passed = _count_leading_passes(_is_risk_bound_proven(accepted_fractions, accepted_error_fractions, risk, delta))
     if n_passed == 0:
         return None, None
-    bounds = risk * _BOUND_FRACTIONS
-    n_proven = _count_passed(_is_risk_shown(accepted[:, [n_passed - 1]], accepted_errors[:, [n_passed - 1]], bounds, delta))
-    return float(thresholds[n_passed - 1]), float(bounds[n_proven - 1])
+    risk_bounds = risk * _TRIED_BOUND_FRACTIONS
+    n_proven_bounds = _count_leading_passes(
+        _is_risk_bound_proven(accepted_fractions[:, [n_passed - 1]], accepted_error_fractions[:, [n_passed - 1]], risk_bounds, delta)
+    )
+    return float(thresholds[n_passed - 1]), float(risk_bounds[n_proven_bounds - 1])
 
 
 def _candidate_thresholds(reference_confidence: Real[np.ndarray, " r"], min_coverage: float) -> Real[np.ndarray, " thresholds"]:
@@ -148,13 +152,13 @@ def _candidate_thresholds(reference_confidence: Real[np.ndarray, " r"], min_cove
     return np.append(np.quantile(reference_confidence, 1 - coverages), np.finfo(dtype).min).astype(dtype)
 
 
-def _count_passed(passed: Bool[np.ndarray, " m"]) -> int:
-    """Count the thresholds that pass before the first that fails."""
-    return int(np.argmin(np.append(passed, False)))
+def _count_leading_passes(is_passed: Bool[np.ndarray, " m"]) -> int:
+    """Return how many thresholds pass their test before the first that fails: bool (m,) in the order of testing -> int."""
+    return int(np.argmin(np.append(is_passed, False)))
 
 
 def _clopper_pearson(accepted: Int[np.ndarray, " m"], accepted_errors: Int[np.ndarray, " m"], delta: float) -> Float64[np.ndarray, " m"]:
-    """Compute the exact upper confidence bound, at level 1 - delta, of an error rate from counts."""
+    """Return the exact upper bound, at level 1 - delta, of the error rate among accepted samples: counts (m,) -> float64 (m,)."""
     return np.where(accepted_errors < accepted, betaincinv(accepted_errors + 1, np.maximum(accepted - accepted_errors, 1), 1 - delta), 1.0)
 
 
@@ -162,38 +166,43 @@ def _accepted_fractions(
     confidence: Real[np.ndarray, " n"],
     correct: Bool[np.ndarray, " n"],
     sizes: Int[np.ndarray, " images"],
-    images: Int[np.ndarray, " tested"],
+    image_indices: Int[np.ndarray, " tested"],
     thresholds: Real[np.ndarray, " thresholds"],
 ) -> tuple[Float64[np.ndarray, "tested thresholds"], Float64[np.ndarray, "tested thresholds"]]:
-    """Return, for the images with these indices, the fraction of pixels that are accepted, and that are accepted errors, each float64."""
+    """Return the fractions of each image's pixels that are accepted, and accepted errors: two float64 (images, thresholds)."""
     ends = np.cumsum(sizes)
-    accepted, accepted_errors = np.empty((2, len(images), len(thresholds)))
-    for row, image in enumerate(images):
+    accepted_fractions, accepted_error_fractions = np.empty((2, len(image_indices), len(thresholds)))
+    for row, image in enumerate(image_indices):
         pixels = slice(ends[image] - sizes[image], ends[image])
         values = confidence[pixels]
-        accepted[row] = count_above(np.sort(values), thresholds, "left") / sizes[image]
-        accepted_errors[row] = count_above(np.sort(values[~correct[pixels]]), thresholds, "left") / sizes[image]
-    return accepted, accepted_errors
+        accepted_fractions[row] = count_above(np.sort(values), thresholds, "left") / sizes[image]
+        accepted_error_fractions[row] = count_above(np.sort(values[~correct[pixels]]), thresholds, "left") / sizes[image]
+    return accepted_fractions, accepted_error_fractions
 
 
-def _is_risk_shown(
-    accepted: Float64[np.ndarray, "images columns"],
-    accepted_errors: Float64[np.ndarray, "images columns"],
+def _is_risk_bound_proven(
+    accepted_fractions: Float64[np.ndarray, "images columns"],
+    accepted_error_fractions: Float64[np.ndarray, "images columns"],
     risk: float | np.ndarray,
     delta: float,
 ) -> Bool[np.ndarray, " m"]:
-    """Test by betting whether the selective risk is at most `risk`: bool (m,), from fractions (images, m), or (images, 1) for risk (m,).
+    """Return whether betting proves that the selective risk is at most `risk`: bool (m,).
 
-    The null hypothesis is that the excess accepted_errors - risk * accepted, in [-risk, 1 - risk], has a mean of 0 or more. Under it, no
+    accepted_fractions, accepted_error_fractions: fractions of each image's pixels, (images, m) with one risk, (images, 1) with risks (m,)
+
+    The null hypothesis is that the excess error (accepted errors - risk * accepted), in [-risk, 1 - risk], has a mean >= 0. Under it, no
     sequence of bets, each fixed before its image is seen, multiplies the stake by 1 / delta with a probability above delta (Ville's
     inequality; Waudby-Smith & Ramdas). The bets are their predictable plug-in bets, with risk^2 in place of 1/4 as the variance before the
     first image, capped so that the stake never becomes negative.
     """
-    excess = accepted_errors - risk * accepted
-    images = len(excess)
-    images_before = np.arange(images)[:, None]
-    total, squares = np.cumsum(excess, axis=0) - excess, np.cumsum(excess**2, axis=0) - excess**2
-    variance = (risk**2 + np.maximum(squares - total**2 / np.maximum(images_before, 1), 0)) / (images_before + 1)
-    bet = np.minimum(np.sqrt(-2 * np.log(delta) / (max(images, 1) * variance)), 1 / (1 - risk))
+    excess_errors = accepted_error_fractions - risk * accepted_fractions
+    image_count = len(excess_errors)
+    images_before = np.arange(image_count)[:, None]
+    excess_sum, squared_excess_sum = (
+        np.cumsum(excess_errors, axis=0) - excess_errors,
+        np.cumsum(excess_errors**2, axis=0) - excess_errors**2,
+    )
+    variance = (risk**2 + np.maximum(squared_excess_sum - excess_sum**2 / np.maximum(images_before, 1), 0)) / (images_before + 1)
+    bets = np.minimum(np.sqrt(-2 * np.log(delta) / (max(image_count, 1) * variance)), 1 / (1 - risk))
     with np.errstate(divide="ignore"):  # the logarithm of 0 means that the whole stake is lost
-        return np.log1p(np.maximum(-bet * excess, -1)).sum(axis=0) >= -np.log(delta)
+        return np.log1p(np.maximum(-bets * excess_errors, -1)).sum(axis=0) >= -np.log(delta)

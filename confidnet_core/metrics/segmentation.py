@@ -15,7 +15,7 @@ _BLOCK_PIXELS = 1 << 16  # pixels counted at a time, because bincount needs 8 by
 def confusion_matrix(
     labels: ArrayLike, predicted: ArrayLike, classes: int, void: int | None = None
 ) -> Int64[np.ndarray, "classes classes"]:
-    """Count pixels, int64 (classes, classes): row = label, column = prediction. Pixels labelled `void` are left out.
+    """Return the confusion matrix of pixels, int64 (classes, classes): row = label, column = prediction. `void` labels are left out.
 
     labels, predicted: integers of equal shape, with any number of axes; but for void labels, both in 0 ... classes - 1
     Matrices of parts of a data set may be added. ValueError for unequal shapes, other types and values out of range.
@@ -27,36 +27,36 @@ def confusion_matrix(
         if values.dtype.kind not in "iu":
             raise ValueError(f"{name} are {values.dtype}; expected integer class indices")
     counts = np.zeros(classes * classes, dtype=np.int64)
-    for label, prediction in _blocks(labels.reshape(-1), predicted.reshape(-1)):
+    for label, prediction in _pixel_blocks(labels.reshape(-1), predicted.reshape(-1)):
         if void is not None:
             is_labelled = label != void
             label, prediction = label[is_labelled], prediction[is_labelled]
-        _check_range("label", label, classes, void)
-        _check_range("prediction", prediction, classes, None)
+        _require_class_range("label", label, classes, void)
+        _require_class_range("prediction", prediction, classes, None)
         counts += np.bincount(label.astype(np.int64) * classes + prediction.astype(np.int64), minlength=classes * classes)
     return counts.reshape(classes, classes)
 
 
 def intersection_over_union(confusion: Int[np.ndarray, "classes classes"]) -> Float64[np.ndarray, " classes"]:
-    """Compute the IoU of each class from a confusion matrix: float64 (classes,) in [0, 1], NaN for a class that occurs nowhere."""
+    """Return the intersection over union of each class from a confusion matrix: float64 (classes,) in [0, 1], NaN for an absent class."""
     intersection = np.diagonal(confusion)
     union = confusion.sum(axis=0) + confusion.sum(axis=1) - intersection
     return np.divide(intersection, union, out=np.full(len(confusion), np.nan), where=union > 0)
 
 
 def mean_iou(confusion: Int[np.ndarray, "classes classes"]) -> float | None:
-    """Compute the mean IoU of the classes that occur among labels or predictions, in [0, 1]; None where no pixel is labelled."""
+    """Return the mean intersection over union, in [0, 1], of the classes among labels and predictions; None where no pixel is labelled."""
     class_iou = intersection_over_union(confusion)
     is_defined = ~np.isnan(class_iou)
     return float(class_iou[is_defined].mean()) if is_defined.any() else None
 
 
-def _blocks(labels: Integer[np.ndarray, " n"], predicted: Integer[np.ndarray, " n"]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _pixel_blocks(labels: Integer[np.ndarray, " n"], predicted: Integer[np.ndarray, " n"]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for start in range(0, len(labels), _BLOCK_PIXELS):
         yield labels[start : start + _BLOCK_PIXELS], predicted[start : start + _BLOCK_PIXELS]
 
 
-def _check_range(name: str, values: Integer[np.ndarray, " n"], classes: int, void: int | None) -> None:
+def _require_class_range(name: str, values: Integer[np.ndarray, " n"], classes: int, void: int | None) -> None:
     if len(values) and (values.min() < 0 or values.max() >= classes):
         value = values[(values < 0) | (values >= classes)][0]
         void_hint = f" or void {void}" if void is not None else ""

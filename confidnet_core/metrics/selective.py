@@ -18,9 +18,9 @@ def risk_at_coverage(confidence: ArrayLike, correct: ArrayLike, coverage: float)
     """
     if not 0 < coverage <= 1:
         raise ValueError(f"coverage is {coverage}; give a share above 0 and up to 1, as 0.8 for 80 %")
-    ranked, errors = sorted_confidences(confidence, correct)
-    accepted = math.ceil(Fraction(str(float(coverage))) * len(ranked))
-    return float(selective_risk(ranked, errors, np.array([accepted]))[0])
+    ranked_confidence, error_confidence = sorted_confidences(confidence, correct)
+    accepted_count = math.ceil(Fraction(str(float(coverage))) * len(ranked_confidence))
+    return float(selective_risk(ranked_confidence, error_confidence, np.array([accepted_count]))[0])
 
 
 def coverage_at_risk(confidence: ArrayLike, correct: ArrayLike, risk: float) -> float:
@@ -33,7 +33,9 @@ def coverage_at_risk(confidence: ArrayLike, correct: ArrayLike, risk: float) -> 
     """
     if not 0 <= risk <= 1:
         raise ValueError(f"risk is {risk}; give a share from 0 to 1, as 0.05 for 5 %")
-    ranked, errors = sorted_confidences(confidence, correct)
-    thresholds = np.unique(errors)
-    above, errors_above = (np.append(count_above(values, thresholds, "right"), len(values)) for values in (ranked, errors))
-    return int(max_accepted_at_risk(above, errors_above, float(risk))) / len(ranked)
+    ranked_confidence, error_confidence = sorted_confidences(confidence, correct)
+    thresholds = np.unique(error_confidence)
+    samples_above, errors_above = (
+        np.append(count_above(values, thresholds, "right"), len(values)) for values in (ranked_confidence, error_confidence)
+    )
+    return int(max_accepted_at_risk(samples_above, errors_above, float(risk))) / len(ranked_confidence)

@@ -25,10 +25,10 @@ def load_imagenet_encoder(convs: list[nn.Conv2d], pretrained: bool | str) -> Non
     if pretrained is False:
         return
     _require_vgg16_shapes(convs)
-    source = _download_weights() if pretrained is True else _read_weights(Path(pretrained))
+    pretrained_tensors = _download_vgg16_weights() if pretrained is True else _read_state_dict(Path(pretrained))
     for number, (conv, position) in enumerate(zip(convs, CONV_POSITIONS, strict=True), start=1):
         for parameter, name in ((conv.weight, f"features.{position}.weight"), (conv.bias, f"features.{position}.bias")):
-            _copy_tensor(parameter, source.get(name), f"convolution {number} of 13 ({name})")
+            _copy_into_parameter(parameter, pretrained_tensors.get(name), f"convolution {number} of 13 ({name})")
 
 
 def _require_vgg16_shapes(convs: list[nn.Conv2d]) -> None:
@@ -41,7 +41,7 @@ def _require_vgg16_shapes(convs: list[nn.Conv2d]) -> None:
         )
 
 
-def _download_weights() -> dict[str, Tensor]:
+def _download_vgg16_weights() -> dict[str, Tensor]:
     from torchvision.models import VGG16_Weights  # imported here, because it takes seconds and every stage imports the models
 
     weights = VGG16_Weights.IMAGENET1K_V1
@@ -52,27 +52,29 @@ def _download_weights() -> dict[str, Tensor]:
         raise ValueError(f"model.pretrained: true needs {weights.url}, which could not be had ({error}); {remedy}") from error
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
+def _read_state_dict(path: Path) -> dict[str, Tensor]:
     remedy = f"give the state dict of torchvision's vgg16, or {RANDOM_WEIGHTS_HINT}"
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state_dict = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
         raise ValueError(f"model.pretrained is {str(path)!r}, which could not be read ({type(error).__name__}); {remedy}") from error
-    if not isinstance(state, dict):
-        raise ValueError(f"model.pretrained is {str(path)!r}, which holds no state dict but a {type(state).__name__}; {remedy}")
-    return state
+    if not isinstance(state_dict, dict):
+        raise ValueError(f"model.pretrained is {str(path)!r}, which holds no state dict but a {type(state_dict).__name__}; {remedy}")
+    return state_dict
 
 
 @torch.no_grad()
-def _copy_tensor(parameter: Tensor | None, source: Tensor | None, name: str) -> None:
+def _copy_into_parameter(parameter: Tensor | None, pretrained_tensor: Tensor | None, parameter_name: str) -> None:
     if parameter is None:
-        raise ValueError(f"{name} has no such parameter, which VGG16's have")
-    if source is None or source.shape != parameter.shape:
-        found_shape = "nothing" if source is None else tuple(source.shape)
+        raise ValueError(f"{parameter_name} has no such parameter, which VGG16's have")
+    if pretrained_tensor is None or pretrained_tensor.shape != parameter.shape:
+        found_shape = "nothing" if pretrained_tensor is None else tuple(pretrained_tensor.shape)
         raise ValueError(
-            f"{name}: expected {tuple(parameter.shape)}, the file has {found_shape}; it must be torchvision's vgg16, not vgg16_bn"
+            f"{parameter_name}: expected {tuple(parameter.shape)}, the file has {found_shape}; it must be torchvision's vgg16, not vgg16_bn"
         )
-    previous = parameter.clone()
-    parameter.copy_(source)
-    if torch.equal(parameter, previous) or not torch.equal(parameter, source.to(parameter)):
-        raise ValueError(f"{name} did not take the pretrained weights: the file holds non-finite numbers, or they were there before")
+    previous_values = parameter.clone()
+    parameter.copy_(pretrained_tensor)
+    if torch.equal(parameter, previous_values) or not torch.equal(parameter, pretrained_tensor.to(parameter)):
+        raise ValueError(
+            f"{parameter_name} did not take the pretrained weights: the file holds non-finite numbers, or they were there before"
+        )

@@ -25,8 +25,8 @@ def mnist_convnet(
     require_min_size("mnist_convnet", image_shape, 6)
     channels, height, width_in_pixels = image_shape
     first_channels, second_channels = scale_channels(32, width), scale_channels(64, width)
-    pooled = second_channels * ((height - 4) // 2) * ((width_in_pixels - 4) // 2)
-    convolutions = [nn.Conv2d(channels, first_channels, 3), nn.ReLU(), nn.Conv2d(first_channels, second_channels, 3), nn.ReLU()]
-    pooling = [nn.MaxPool2d(2), nn.Dropout(conv_dropout)]
-    dense = [nn.Flatten(), nn.Linear(pooled, feature_dim), nn.ReLU(), nn.Dropout(dense_dropout)]
-    return DenseClassifier(nn.Sequential(*convolutions, *pooling, *dense), nn.Linear(feature_dim, classes))
+    pooled_features = second_channels * ((height - 4) // 2) * ((width_in_pixels - 4) // 2)
+    convolution_layers = [nn.Conv2d(channels, first_channels, 3), nn.ReLU(), nn.Conv2d(first_channels, second_channels, 3), nn.ReLU()]
+    pooling_layers = [nn.MaxPool2d(2), nn.Dropout(conv_dropout)]
+    dense_layers = [nn.Flatten(), nn.Linear(pooled_features, feature_dim), nn.ReLU(), nn.Dropout(dense_dropout)]
+    return DenseClassifier(nn.Sequential(*convolution_layers, *pooling_layers, *dense_layers), nn.Linear(feature_dim, classes))

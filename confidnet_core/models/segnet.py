@@ -44,20 +44,22 @@ def segnet(
 
 
 class SegNet(Classifier):
-    """Encoder and decoder of SegNet as a Classifier; `segnet` builds it."""
+    """The segmentation network SegNet, an encoder and a decoder, as a Classifier. The function `segnet` builds this class."""
 
     def __init__(self, classes: int, channels: int, width: float, dense_features: bool, published_logits: bool) -> None:
         super().__init__()
         stages, in_channels = [], channels
         for full_widths, _ in ENCODER_STAGES + DECODER_STAGES:
-            stages.append(_convolution_stage(in_channels, [scale_channels(channel_count, width) for channel_count in full_widths]))
+            stages.append(_build_convolution_stage(in_channels, [scale_channels(channel_count, width) for channel_count in full_widths]))
             in_channels = scale_channels(full_widths[-1], width)
         self.down, self.up = nn.ModuleList(stages[: len(ENCODER_STAGES)]), nn.ModuleList(stages[len(ENCODER_STAGES) :])
         self.down_dropout = nn.ModuleList([nn.Dropout(rate) if rate else nn.Identity() for _, rate in ENCODER_STAGES])
         self.up_dropout = nn.ModuleList([nn.Dropout(rate) if rate else nn.Identity() for _, rate in DECODER_STAGES])
         self.deterministic_stages = next(depth for depth, (_, rate) in enumerate(ENCODER_STAGES, start=1) if rate)
-        self.last_stage = _convolution_stage(in_channels, [in_channels])
-        self.output = _convolution_stage(in_channels, [classes]) if published_logits else nn.Conv2d(in_channels, classes, 3, padding=1)
+        self.last_stage = _build_convolution_stage(in_channels, [in_channels])
+        self.output = (
+            _build_convolution_stage(in_channels, [classes]) if published_logits else nn.Conv2d(in_channels, classes, 3, padding=1)
+        )
         self.dense_features = dense_features
         self.feature_channels = in_channels
 
@@ -68,10 +70,10 @@ class SegNet(Classifier):
         return self._encode_before_dropout, lambda state: self.classify(self._encode_after_dropout(*state))
 
     def _encode_before_dropout(self, images: Tensor) -> tuple[Tensor, tuple]:
-        """Run the encoder down to its first dropout; return the pooled features and each pooling so far as (indices, unpooled size)."""
+        """Return the features before the encoder's first dropout, and for each pooling so far its indices and the size to unpool to."""
         features, poolings = images, []
         for stage in self.down[: self.deterministic_stages]:
-            features, pooling = _max_pool(stage(features))
+            features, pooling = _max_pool_with_indices(stage(features))
             poolings.append(pooling)
         return features, tuple(poolings)
 
@@ -79,7 +81,7 @@ class SegNet(Classifier):
         stored_poolings = list(poolings)
         features = self.down_dropout[self.deterministic_stages - 1](features)
         for stage, dropout in zip(self.down[self.deterministic_stages :], self.down_dropout[self.deterministic_stages :], strict=True):
-            features, pooling = _max_pool(stage(features))
+            features, pooling = _max_pool_with_indices(stage(features))
             features = dropout(features)
             stored_poolings.append(pooling)
         for stage, dropout in zip(self.up, self.up_dropout, strict=True):
@@ -91,21 +93,21 @@ class SegNet(Classifier):
         return in_float32(self.output, features if self.dense_features else self.last_stage(features))
 
 
-def _max_pool(features: Tensor) -> tuple[Tensor, tuple[Tensor, torch.Size]]:
+def _max_pool_with_indices(features: Tensor) -> tuple[Tensor, tuple[Tensor, torch.Size]]:
     pooled, indices = max_pool2d(features, 2, return_indices=True)
     return pooled, (indices, features.shape[-2:])
 
 
-def _max_unpool(features: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
-    """Undo max pooling. The size must be given, because odd ones are rounded: 11 x 15 is pooled to 5 x 7."""
+def _max_unpool(features: Tensor, indices: Tensor, unpooled_size: tuple[int, int]) -> Tensor:
+    """Return features with max pooling undone, zero elsewhere. unpooled_size: given, as pooling rounds odd sizes: 11 x 15 becomes 5 x 7."""
     if torch.are_deterministic_algorithms_enabled():
         # max_unpool2d, which is faster, refuses to run then, because indices might repeat; those of max pooling never do.
-        zeros = features.new_zeros(*features.shape[:2], size[0] * size[1])
-        return zeros.scatter(2, indices.flatten(2), features.flatten(2)).unflatten(2, size)
-    return max_unpool2d(features, indices, (2, 2), output_size=size)
+        zeros = features.new_zeros(*features.shape[:2], unpooled_size[0] * unpooled_size[1])
+        return zeros.scatter(2, indices.flatten(2), features.flatten(2)).unflatten(2, unpooled_size)
+    return max_unpool2d(features, indices, (2, 2), output_size=unpooled_size)
 
 
-def _convolution_stage(in_channels: int, channels: list[int]) -> nn.Sequential:
+def _build_convolution_stage(in_channels: int, channels: list[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for out_channels in channels:
         layers += [nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]

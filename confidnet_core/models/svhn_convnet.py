@@ -25,20 +25,22 @@ def svhn_convnet(
     """
     require_min_size("svhn_convnet", image_shape, 8)
     channels = [image_shape[0], *(scale_channels(full_width, width) for full_width in (32, 64, 128))]
-    blocks = [layer for in_channels, out_channels in pairwise(channels) for layer in _convolution_block(in_channels, out_channels, dropout)]
-    pooled = channels[-1] * (image_shape[1] // 8) * (image_shape[2] // 8)
-    dense = [nn.Flatten(), nn.Linear(pooled, feature_dim), nn.ReLU(), nn.Dropout(dropout)]
-    return DenseClassifier(nn.Sequential(*blocks, *dense), nn.Linear(feature_dim, classes))
+    block_layers = [
+        layer for in_channels, out_channels in pairwise(channels) for layer in _build_convolution_block(in_channels, out_channels, dropout)
+    ]
+    pooled_features = channels[-1] * (image_shape[1] // 8) * (image_shape[2] // 8)
+    dense_layers = [nn.Flatten(), nn.Linear(pooled_features, feature_dim), nn.ReLU(), nn.Dropout(dropout)]
+    return DenseClassifier(nn.Sequential(*block_layers, *dense_layers), nn.Linear(feature_dim, classes))
 
 
-def _convolution_block(in_channels: int, out_channels: int, dropout: float) -> list[nn.Module]:
+def _build_convolution_block(in_channels: int, out_channels: int, dropout: float) -> list[nn.Module]:
     return [
-        *_convolution_unit(in_channels, out_channels),
-        *_convolution_unit(out_channels, out_channels),
+        *_build_convolution_unit(in_channels, out_channels),
+        *_build_convolution_unit(out_channels, out_channels),
         nn.MaxPool2d(2),
         nn.Dropout(dropout),
     ]
 
 
-def _convolution_unit(in_channels: int, out_channels: int) -> list[nn.Module]:
+def _build_convolution_unit(in_channels: int, out_channels: int) -> list[nn.Module]:
     return [nn.Conv2d(in_channels, out_channels, 3, padding=1, padding_mode="reflect"), nn.ReLU(), nn.BatchNorm2d(out_channels)]

@@ -40,15 +40,15 @@ def vgg16(
     channels, height, width_in_pixels = image_shape
     if min(height, width_in_pixels) < 32 or height % 32 or width_in_pixels % 32:
         raise ValueError(f"vgg16 needs a height and width divisible by 32, got {height} x {width_in_pixels}; choose svhn_convnet or resize")
-    convolutions = _convolutions(channels, width, dropout)
-    pooled = scale_channels(512, width) * (height // 32) * (width_in_pixels // 32)
+    convolution_layers = _build_convolutions(channels, width, dropout)
+    pooled_features = scale_channels(512, width) * (height // 32) * (width_in_pixels // 32)
     rate = 0.5 * dropout
-    dense = [nn.Dropout(rate), nn.Flatten(), nn.Linear(pooled, feature_dim), nn.ReLU(), nn.Dropout(rate)]
-    load_imagenet_encoder([layer for layer in convolutions if isinstance(layer, nn.Conv2d)], pretrained)
-    return DenseClassifier(nn.Sequential(*convolutions, *dense), nn.Linear(feature_dim, classes))
+    dense_layers = [nn.Dropout(rate), nn.Flatten(), nn.Linear(pooled_features, feature_dim), nn.ReLU(), nn.Dropout(rate)]
+    load_imagenet_encoder([layer for layer in convolution_layers if isinstance(layer, nn.Conv2d)], pretrained)
+    return DenseClassifier(nn.Sequential(*convolution_layers, *dense_layers), nn.Linear(feature_dim, classes))
 
 
-def _convolutions(channels: int, width: float, dropout: float) -> list[nn.Module]:
+def _build_convolutions(channels: int, width: float, dropout: float) -> list[nn.Module]:
     layers: list[nn.Module] = []
     in_channels = channels
     for stage in CONVOLUTION_STAGES:

@@ -34,25 +34,25 @@ def build_classifier(model: EntryChoice, dataset: Dataset) -> Classifier:
 
 
 def build_confidnet(classifier: Classifier, recipe: ConfidnetRecipe, dataset: Dataset) -> ConfidNet:
-    """Build ConfidNet with an untrained head on the frozen classifier. ValueError for a kernel if the data is no segmentation."""
+    """Build ConfidNet with an untrained head on the frozen classifier. ValueError for a kernel if the data has no label maps."""
     return ConfidNet(classifier, _build_head(classifier.feature_channels, recipe, dataset, "confidnet"), dropout=recipe.dropout)
 
 
 def build_corrected_mcp(classifier: Classifier, recipe: CorrectedMcpRecipe, dataset: Dataset) -> CorrectedMcp:
-    """Build a head on the frozen classifier that corrects MCP, initially by 0. ValueError as from build_confidnet."""
-    features = classifier.feature_channels + len(dataset.classes) + 1  # the last classes + 1 come from logit_features
-    return CorrectedMcp(classifier, _build_head(features, recipe, dataset, "corrected_mcp"), dropout=recipe.dropout)
+    """Build the network that corrects MCP: an untrained head, adding 0, on the frozen classifier. ValueError as from build_confidnet."""
+    input_channels = classifier.feature_channels + len(dataset.classes) + 1  # the last classes + 1 come from logit_features
+    return CorrectedMcp(classifier, _build_head(input_channels, recipe, dataset, "corrected_mcp"), dropout=recipe.dropout)
 
 
-def _build_head(features: int, recipe: ConfidenceHeadRecipe, dataset: Dataset, section: str) -> ConfidenceHead:
+def _build_head(input_channels: int, recipe: ConfidenceHeadRecipe, dataset: Dataset, params_section: str) -> ConfidenceHead:
     if recipe.kernel and not dataset.is_segmentation:
-        raise ValueError(f"{section}.kernel is {recipe.kernel}, but {dataset.source} is no segmentation; remove the key")
+        raise ValueError(f"{params_section}.kernel is {recipe.kernel}, but {dataset.source} is no segmentation; remove the key")
     kernel = (recipe.kernel or 3) if dataset.is_segmentation else None
-    return confidence_head(features, widths=recipe.widths, kernel=kernel)
+    return confidence_head(input_channels, widths=recipe.widths, kernel=kernel)
 
 
 def save_network(folder: Path, weights: dict[str, Tensor], facts: dict[str, Any], origin: dict[str, Any], **reports: Any) -> None:
-    """Write weights.pt, and facts as model.json, origin as origin.json and each report as NAME.json; all files or none.
+    """Write a trained network: weights.pt, facts as model.json, origin as origin.json, each report as NAME.json; all files or none.
 
     facts, origin, reports: JSON-like, without times, so that equal trainings give equal files
     """
@@ -64,14 +64,14 @@ def save_network(folder: Path, weights: dict[str, Tensor], facts: dict[str, Any]
 
 
 def save_history(path: Path, history: Sequence[Mapping[str, float | None]], best_epoch: int | None) -> None:
-    """Write a CSV file with one row per epoch; its column `kept` is 1 for the epoch whose weights were kept, and 0 for all others."""
-    epochs = pd.DataFrame(history)
-    write_text(path, epochs.assign(kept=(epochs["epoch"] == best_epoch).astype(int)).to_csv(index=False))
+    """Write the metrics of a training as CSV, a line for each epoch; the column `kept` is 1 where the epoch's weights were kept, else 0."""
+    epoch_table = pd.DataFrame(history)
+    write_text(path, epoch_table.assign(kept=(epoch_table["epoch"] == best_epoch).astype(int)).to_csv(index=False))
 
 
 def weights_digest(folder: Path) -> str:
-    """Return the SHA-256 of the folder's weights.pt. ValueError where the file does not exist."""
-    return sha256(_weights_file(folder).read_bytes()).hexdigest()
+    """Return the SHA-256 of weights.pt in the folder of a trained network, in hex. ValueError where the file does not exist."""
+    return sha256(_existing_weights_file(folder).read_bytes()).hexdigest()
 
 
 def model_facts(benchmark: Benchmark, dataset: Dataset, **facts: Any) -> dict[str, Any]:
@@ -83,19 +83,19 @@ def model_facts(benchmark: Benchmark, dataset: Dataset, **facts: Any) -> dict[st
 
 
 def load_classifier(folder: Path, benchmark: Benchmark, dataset: Dataset) -> Classifier:
-    """Load the trained classifier in eval mode. ValueError where its model.json names another model, other classes or another shape."""
+    """Load the trained classifier in eval mode. ValueError where model.json differs in the model, the classes or the image shape."""
     facts = read_json(Path(folder) / "model.json")
-    expected = _as_json(model_facts(benchmark, dataset))
-    differing = [f"{key}: file {facts.get(key)}, wanted {value}" for key, value in expected.items() if facts.get(key) != value]
-    if differing:
-        raise ValueError(f"{folder} holds another network ({'; '.join(differing)}); `dvc repro` trains the right one")
+    expected = _with_tuples_as_lists(model_facts(benchmark, dataset))
+    differing_facts = [f"{key}: file {facts.get(key)}, wanted {value}" for key, value in expected.items() if facts.get(key) != value]
+    if differing_facts:
+        raise ValueError(f"{folder} holds another network ({'; '.join(differing_facts)}); `dvc repro` trains the right one")
     settings = {key: value for key, value in benchmark.model.settings.items() if key != "pretrained"}  # the saved weights replace them
     classifier = build_classifier(EntryChoice(benchmark.model.name, settings), dataset)
-    return _load_weights(classifier, classifier, _read_weights(folder), folder)
+    return _load_module_weights(classifier, classifier, _read_weights_file(folder), folder)
 
 
 def load_verified_classifier(folder: Path, benchmark: Benchmark, dataset: Dataset, device: torch.device) -> Classifier:
-    """Load the frozen classifier onto the device and verify that its validation accuracy is the one that its training recorded.
+    """Load the frozen classifier onto the device, after a check that it still has the validation accuracy noted in model.json.
 
     ValueError for an accuracy that differs by more than 0.001.
     """
@@ -103,64 +103,64 @@ def load_verified_classifier(folder: Path, benchmark: Benchmark, dataset: Datase
     recorded_accuracy = read_json(folder / "model.json")["val_accuracy"]
     accuracy = classification_metrics(classifier, dataset, device, "fp32")["val_accuracy"]
     if abs(recorded_accuracy - accuracy) > 1e-3:  # devices differ in the last bits of a sum, never by more than a few predictions
-        found = f"the classifier's validation accuracy is {accuracy:.4f}, its training noted {recorded_accuracy:.4f}"
-        raise ValueError(f"{folder}: {found}; train it again")
+        accuracy_difference = f"the classifier's validation accuracy is {accuracy:.4f}, its training noted {recorded_accuracy:.4f}"
+        raise ValueError(f"{folder}: {accuracy_difference}; train it again")
     return classifier
 
 
 def load_head(folder: Path, classifier: Classifier) -> ConfidNet:
     """Load ConfidNet in eval mode: the classifier's own encoder with the trained head."""
-    weights = _read_weights(folder)
-    network = ConfidNet(classifier, _head_for_weights(weights, folder), dropout=False)
-    return _load_weights(network, network.head, weights, folder)
+    weights = _read_weights_file(folder)
+    network = ConfidNet(classifier, _build_head_for_weights(weights, folder), dropout=False)
+    return _load_module_weights(network, network.head, weights, folder)
 
 
 def load_corrected_mcp(folder: Path, classifier: Classifier) -> CorrectedMcp:
-    """Load CorrectedMcp in eval mode: the classifier's own encoder with the trained head that corrects its MCP."""
-    weights = _read_weights(folder)
-    network = CorrectedMcp(classifier, _head_for_weights(weights, folder), dropout=False)
-    return _load_weights(network, network.head, weights, folder)
+    """Load CorrectedMcp in eval mode: the classifier's own encoder with the trained head that corrects the classifier's MCP."""
+    weights = _read_weights_file(folder)
+    network = CorrectedMcp(classifier, _build_head_for_weights(weights, folder), dropout=False)
+    return _load_module_weights(network, network.head, weights, folder)
 
 
 def load_finetuned(folder: Path, classifier: Classifier) -> ConfidNet:
-    """Load the fine-tuned ConfidNet in eval mode: a tuned copy of the encoder with its head. The classifier is left unchanged."""
-    weights = _read_weights(folder)
-    head = {name.removeprefix("head."): value for name, value in weights.items() if name.startswith("head.")}
-    network = ConfidNet(classifier, _head_for_weights(head, folder), dropout=False).finetuning_copy()
-    return _load_weights(network, network, weights, folder)
+    """Load the fine-tuned ConfidNet in eval mode: head and fine-tuned encoder. The classifier, whose encoder is copied, stays as it is."""
+    weights = _read_weights_file(folder)
+    head_weights = {name.removeprefix("head."): value for name, value in weights.items() if name.startswith("head.")}
+    network = ConfidNet(classifier, _build_head_for_weights(head_weights, folder), dropout=False).finetuning_copy()
+    return _load_module_weights(network, network, weights, folder)
 
 
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    path = _weights_file(folder)
+def _read_weights_file(folder: Path) -> dict[str, Tensor]:
+    path = _existing_weights_file(folder)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, UnpicklingError) as error:  # raised by torch.load for a truncated, empty or foreign file
         raise ValueError(f"{path} is damaged ({type(error).__name__}); delete {folder} and run `dvc repro`") from None
 
 
-def _head_for_weights(weights: Mapping[str, Tensor], folder: Path) -> ConfidenceHead:
+def _build_head_for_weights(weights: Mapping[str, Tensor], folder: Path) -> ConfidenceHead:
     try:
         return head_from_weights(weights)
     except ValueError as error:
-        raise ValueError(f"{_weights_file(folder)}: {error}") from None
+        raise ValueError(f"{_existing_weights_file(folder)}: {error}") from None
 
 
-def _load_weights(network: NetworkT, module: nn.Module, weights: dict[str, Tensor], folder: Path) -> NetworkT:
-    """Load the weights into this module of the network (or into all of it) and return the network in eval mode."""
+def _load_module_weights(network: NetworkT, module: nn.Module, weights: dict[str, Tensor], folder: Path) -> NetworkT:
+    """Load the weights into a module, which is the network or a part of the network, and return the network in eval mode."""
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
-        raise ValueError(f"{_weights_file(folder)} does not fit the network of params.yaml: {error}") from None
+        raise ValueError(f"{_existing_weights_file(folder)} does not fit the network of params.yaml: {error}") from None
     return network.eval()
 
 
-def _weights_file(folder: Path) -> Path:
+def _existing_weights_file(folder: Path) -> Path:
     path = Path(folder) / "weights.pt"
     if not path.exists():
         raise ValueError(f"{path} does not exist; `dvc repro` makes it")
     return path
 
 
-def _as_json(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the content as it would be after a JSON round trip: tuples become lists."""
+def _with_tuples_as_lists(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of the dictionary in which tuples are lists, so that it equals a dictionary read from a JSON file."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in content.items()}

@@ -23,31 +23,31 @@ def normalise_images(images: Shaped[Tensor, "b c h w"], dataset: Dataset, device
     """
     mean = torch.tensor(dataset.mean, device=device).view(1, -1, 1, 1)
     std = torch.tensor(dataset.std, device=device).view(1, -1, 1, 1)
-    floats = images.to(device).to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-    return floats.div_(255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
+    float_images = images.to(device).to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+    return float_images.div_(255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
 
 
 def inference_batches(
     images: UInt8[np.ndarray, "n c h w"], dataset: Dataset, device: torch.device
 ) -> Iterator[tuple[slice, Float[Tensor, "b c h w"]]]:
-    """Yield every image once, in order, without augmentation: (slice of the first axis, normalised images)."""
-    size = _batch_size(images)
-    for start in range(0, len(images), size):
-        batch_slice = slice(start, min(start + size, len(images)))
+    """Yield all images in batches, in order, without augmentation: (slice of the batch in `images`, normalised float32 (b, c, h, w))."""
+    batch_size = _inference_batch_size(images)
+    for start in range(0, len(images), batch_size):
+        batch_slice = slice(start, min(start + batch_size, len(images)))
         yield batch_slice, normalise_images(torch.from_numpy(np.ascontiguousarray(images[batch_slice])), dataset, device)
 
 
 def batch_count(images: UInt8[np.ndarray, "n c h w"]) -> int:
     """Return the number of batches that `inference_batches` yields for these images."""
-    return math.ceil(len(images) / _batch_size(images))
+    return math.ceil(len(images) / _inference_batch_size(images))
 
 
-def _batch_size(images: UInt8[np.ndarray, "n c h w"]) -> int:
+def _inference_batch_size(images: UInt8[np.ndarray, "n c h w"]) -> int:
     return max(1, min(1024, INFERENCE_PIXELS // (images.shape[-2] * images.shape[-1])))
 
 
 class TrainingBatches:
-    """Batches of the training split, shuffled and augmented in each epoch by that epoch's own random generator."""
+    """Batches of training images and labels, shuffled and augmented anew in each epoch by a random generator given for that epoch."""
 
     def __init__(self, dataset: Dataset, batch_size: int, augmentation: Augmentation, device: torch.device) -> None:
         if augmentation.rotation or augmentation.crop:
@@ -59,12 +59,15 @@ class TrainingBatches:
         return math.ceil(len(self.images) / self.batch_size)
 
     def epoch(self, generator: Generator) -> Iterator[tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b *pixels"]]]:
-        """Yield (normalised images float32 (b, c, h, w), labels int64 (b, ...)) on the device. The generator must be on the CPU."""
-        order = torch.randperm(len(self.images), generator=generator).numpy()
-        for start in range(0, len(order), self.batch_size):
-            index = np.sort(order[start : start + self.batch_size])
-            images = torch.from_numpy(self.images[index]).to(self.device)
-            labels = torch.from_numpy(self.labels[index]).to(self.device)
+        """Yield the batches of one epoch on the device: images float32 (b, c, h, w), normalised, and labels int64 (b, ...).
+
+        The generator must be on the CPU.
+        """
+        image_order = torch.randperm(len(self.images), generator=generator).numpy()
+        for start in range(0, len(image_order), self.batch_size):
+            image_indices = np.sort(image_order[start : start + self.batch_size])
+            images = torch.from_numpy(self.images[image_indices]).to(self.device)
+            labels = torch.from_numpy(self.labels[image_indices]).to(self.device)
             images, labels = augment_batch(images, labels, self.augmentation, generator, self.dataset.void)
             yield normalise_images(images, self.dataset, self.device), labels.long()
 
@@ -76,61 +79,70 @@ def augment_batch(
     generator: Generator,
     void: int | None,
 ) -> tuple[Shaped[Tensor, "b c h w"], Integer[Tensor, " b *pixels"]]:
-    """Flip, rotate and crop each image of a batch by its own random draw; label maps are transformed with their images.
+    """Return a batch of images and labels, each image flipped, rotated and shifted at random, and each label map with its image.
 
     images uint8 or float (b, c, h, w) in [0, 255], labels uint8 or int64 (b,) or (b, h, w); both are returned in their types (after a
     rotation in float32 and int64). Pixels from outside an image become black, those from outside a label map become void.
     """
-    is_label_map, fill = labels.ndim == 3, cast(int, void)  # TrainingBatches refuses label maps without a void label if one is needed
+    is_label_map, void_fill = labels.ndim == 3, cast(int, void)  # TrainingBatches refuses label maps without a void label if one is needed
     if augmentation.flip:
         is_flipped = torch.rand(len(images), generator=generator).to(images.device) < 0.5
-        images, labels = _flip(images, is_flipped), _flip(labels, is_flipped) if is_label_map else labels
+        images, labels = (
+            _mirror_selected_images(images, is_flipped),
+            _mirror_selected_images(labels, is_flipped) if is_label_map else labels,
+        )
     if augmentation.rotation or augmentation.crop:
         angles = torch.deg2rad((torch.rand(len(images), generator=generator) * 2 - 1) * augmentation.rotation)
         shifts = torch.randint(-augmentation.crop, augmentation.crop + 1, (len(images), 2), generator=generator)
         if augmentation.rotation:
-            grid = _sampling_grid(images, angles, shifts)
+            sampling_grid = _sampling_grid(images, angles, shifts)
             # grid_sample fills with zero outside the map, so labels are shifted until zero means void.
-            labels = _resample((labels.long() - fill).unsqueeze(1), grid).squeeze(1).long() + fill if is_label_map else labels
-            images = _resample(images, grid)
+            labels = (
+                _resample_nearest((labels.long() - void_fill).unsqueeze(1), sampling_grid).squeeze(1).long() + void_fill
+                if is_label_map
+                else labels
+            )
+            images = _resample_nearest(images, sampling_grid)
         else:
-            corners = (shifts + augmentation.crop).to(images.device)
-            images = _crop_windows(images, corners, augmentation.crop, 0)
-            labels = _crop_windows(labels.unsqueeze(1), corners, augmentation.crop, fill).squeeze(1) if is_label_map else labels
+            window_corners = (shifts + augmentation.crop).to(images.device)
+            images = _crop_windows(images, window_corners, augmentation.crop, 0)
+            labels = _crop_windows(labels.unsqueeze(1), window_corners, augmentation.crop, void_fill).squeeze(1) if is_label_map else labels
     return images, labels
 
 
-def _flip(batch: Shaped[Tensor, " b *rest"], is_flipped: Bool[Tensor, " b"]) -> Shaped[Tensor, " b *rest"]:
-    """Mirror the samples where is_flipped (b,) is True. Selecting whole samples is faster on 8 bits than torch.where."""
+def _mirror_selected_images(batch: Shaped[Tensor, " b *rest"], is_flipped: Bool[Tensor, " b"]) -> Shaped[Tensor, " b *rest"]:
+    """Return the batch with the images or label maps mirrored where is_flipped (b,) is True; on 8 bits faster than torch.where."""
     return torch.cat([batch, batch.flip(-1)]).index_select(0, torch.arange(len(batch), device=batch.device) + len(batch) * is_flipped)
 
 
-def _crop_windows(batch: Shaped[Tensor, "b c h w"], corners: Int[Tensor, "b 2"], padding: int, fill: int) -> Shaped[Tensor, "b c h w"]:
-    """Pad a batch (b, c, h, w) with `fill` and cut from each image the window (h, w) that begins at its corner (column, row)."""
+def _crop_windows(
+    batch: Shaped[Tensor, "b c h w"], window_corners: Int[Tensor, "b 2"], padding: int, fill_value: int
+) -> Shaped[Tensor, "b c h w"]:
+    """Return windows (b, c, h, w) of the images padded with fill_value; each begins at the window_corners (column, row) of its image."""
     batch_size, channels, height, width = batch.shape
-    padded = functional.pad(batch, [padding] * 4, value=fill).contiguous()
+    padded = functional.pad(batch, [padding] * 4, value=fill_value).contiguous()
     image_stride, channel_stride, row_stride, _ = padded.stride()
     # A window is copied fastest as one contiguous piece of memory from its first to its last pixel, gaps between its rows included.
     window_length = (channels - 1) * channel_stride + (height - 1) * row_stride + width
-    offsets = torch.arange(batch_size, device=batch.device) * image_stride + corners[:, 1] * row_stride + corners[:, 0]
+    offsets = torch.arange(batch_size, device=batch.device) * image_stride + window_corners[:, 1] * row_stride + window_corners[:, 0]
     windows = padded.view(-1).unfold(0, window_length, 1).index_select(0, offsets)
     return windows.as_strided(batch.shape, (window_length, channel_stride, row_stride, 1))
 
 
-def _resample(batch: Shaped[Tensor, "b c h w"], grid: Float[Tensor, "b h w 2"]) -> Float[Tensor, "b c h w"]:
-    """Resample a batch at the grid's positions by nearest neighbour, as float32."""
-    return functional.grid_sample(batch.float(), grid, mode="nearest", align_corners=False)
+def _resample_nearest(batch: Shaped[Tensor, "b c h w"], sampling_grid: Float[Tensor, "b h w 2"]) -> Float[Tensor, "b c h w"]:
+    """Return the batch sampled at the positions of sampling_grid, by nearest neighbour, as float32 (b, c, h, w)."""
+    return functional.grid_sample(batch.float(), sampling_grid, mode="nearest", align_corners=False)
 
 
 def _sampling_grid(images: Shaped[Tensor, "b c h w"], angles: Float[Tensor, " b"], shifts: Int[Tensor, "b 2"]) -> Float[Tensor, "b h w 2"]:
-    """Return the sampling positions of a rotation about the centre, followed by a shift by whole pixels (column, row)."""
+    """Return the positions, float (b, h, w, 2), at which to sample images to rotate them about the centre and shift them by pixels."""
     batch_size, _, height, width = images.shape
-    matrix = torch.zeros(batch_size, 2, 3)
-    matrix[:, 0, 0] = matrix[:, 1, 1] = angles.cos()
-    matrix[:, 0, 1] = -angles.sin() * height / width
-    matrix[:, 1, 0] = angles.sin() * width / height
-    matrix[:, :, 2] = 2 * shifts / torch.tensor([width, height])
-    return functional.affine_grid(matrix.to(images.device), list(images.shape), align_corners=False)
+    affine_matrices = torch.zeros(batch_size, 2, 3)
+    affine_matrices[:, 0, 0] = affine_matrices[:, 1, 1] = angles.cos()
+    affine_matrices[:, 0, 1] = -angles.sin() * height / width
+    affine_matrices[:, 1, 0] = angles.sin() * width / height
+    affine_matrices[:, :, 2] = 2 * shifts / torch.tensor([width, height])
+    return functional.affine_grid(affine_matrices.to(images.device), list(images.shape), align_corners=False)
 
 
 def _require_void_label(dataset: Dataset) -> None:

@@ -30,12 +30,12 @@ class Classifier(nn.Module):
         return self.classify(self.encode(images))
 
     def split_at_dropout(self) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
-        """Return two functions, images -> state before the first dropout, and state -> logits. MC-dropout runs the first only once."""
+        """Return the functions images -> activations before the first dropout, and activations -> logits. The first has no randomness."""
         return nn.Identity(), self.forward
 
 
 class DenseClassifier(Classifier):
-    """A classifier made of any stack of layers that ends in a feature vector, and a linear output layer."""
+    """A classifier of images as a whole: a stack of layers that gives a feature vector, then a linear layer that gives the logits."""
 
     def __init__(self, features: nn.Sequential, output: nn.Linear) -> None:
         super().__init__()
@@ -55,13 +55,13 @@ class DenseClassifier(Classifier):
 
 
 def in_float32(layer: nn.Module, features: Float[Tensor, "b d *pixels"]) -> Float[Tensor, "b out *pixels"]:
-    """Return the layer's output computed outside autocast: in bfloat16, with 8 significant bits, many confidences would be equal."""
+    """Return the layer's output for the features, computed in float32: with the 8 bits of bfloat16 many confidences would tie."""
     with torch.autocast(features.device.type, enabled=False):
         return layer(features.to(torch.promote_types(features.dtype, torch.float32)))
 
 
 def scale_channels(channels: int, width: float) -> int:
-    """Return channels times width, rounded, but at least 1. ValueError for a width that is not positive."""
+    """Return the number of channels times the factor `width`, rounded, at least 1. ValueError for a width that is not positive."""
     if not width > 0:
         raise ValueError(f"model.width is {width}, but it multiplies the channels: give a positive number, 1.0 for the published size")
     return max(1, round(channels * width))

@@ -40,14 +40,14 @@ class ConfidNet(nn.Module):
     def forward_with_logits(
         self, images: Float[Tensor, "b c h w"]
     ) -> tuple[Float[Tensor, " b *pixels"], Float[Tensor, "b classes *pixels"]]:
-        """Return the confidence logits, and the class logits of the same pass with the same dropout, the latter without gradient."""
+        """Return confidence logits (b, ...) and, without gradient, class logits (b, classes, ...), both from one pass of the encoder."""
         features = self.encoder.encode(images)
         with torch.no_grad():
             class_logits = self.encoder.classify(features)
         return self.head(features), class_logits
 
     def train(self: ConfidNetT, mode: bool = True) -> ConfidNetT:
-        """Set the head to train or eval mode; in the encoder, switch dropout at most."""
+        """Set the head to train mode, or to eval mode for False; of the encoder only dropout is switched. Return the network."""
         super().train(mode)
         # BatchNorm stays in eval mode: the head must see the classifier's own features, and its statistics must not change.
         self.encoder.eval()
@@ -60,9 +60,9 @@ class ConfidNet(nn.Module):
         This network is left unchanged. Predictions and targets still come from the classifier, because the copy's class logits change
         as it is tuned.
         """
-        copy = type(self)(deepcopy(self.encoder), deepcopy(self.head), dropout=False, encoder_trainable=True)
-        copy.head.requires_grad_(True)
-        return copy
+        trainable_copy = type(self)(deepcopy(self.encoder), deepcopy(self.head), dropout=False, encoder_trainable=True)
+        trainable_copy.head.requires_grad_(True)
+        return trainable_copy
 
 
 class CorrectedMcp(ConfidNet):
@@ -89,7 +89,7 @@ class CorrectedMcp(ConfidNet):
 
 
 def logit_features(class_logits: Float[Tensor, "b classes *pixels"]) -> Float[Tensor, "b seen *pixels"]:
-    """Return sorted log-probabilities, the largest first, and the log-odds of MCP, clipped to +-20 and divided by 5.
+    """Return inputs of CorrectedMcp's head: sorted log-probabilities, largest first, and log-odds of MCP, clipped to +-20, divided by 5.
 
     class_logits (b, classes, ...) -> (b, classes + 1, ...)
     """
@@ -98,13 +98,13 @@ def logit_features(class_logits: Float[Tensor, "b classes *pixels"]) -> Float[Te
 
 
 def freeze(classifier: Classifier) -> Classifier:
-    """Set the classifier to eval mode, disable its gradients, and return it."""
+    """Return the same classifier, set to eval mode and with no parameter that requires a gradient."""
     return classifier.eval().requires_grad_(False)
 
 
 def set_dropout(module: nn.Module, active: bool) -> int:
-    """Switch every dropout module on or off, and nothing else; return the number of those with a rate above 0."""
-    dropouts = [part for part in module.modules() if isinstance(part, _DropoutNd)]
-    for dropout in dropouts:
+    """Switch all dropout layers of the module on (active) or off, and no other layers; return how many have a rate above 0."""
+    dropout_layers = [submodule for submodule in module.modules() if isinstance(submodule, _DropoutNd)]
+    for dropout in dropout_layers:
         dropout.train(active)
-    return sum(dropout.p > 0 for dropout in dropouts)
+    return sum(dropout.p > 0 for dropout in dropout_layers)

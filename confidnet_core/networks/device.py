@@ -19,43 +19,43 @@ def select_device() -> torch.device:
 
     ValueError for a CONFIDNET_DEVICE that this machine does not have.
     """
-    name = os.environ.get("CONFIDNET_DEVICE")
-    selected = _device_by_name(name) if name else _fastest_device()
-    if selected.type == "cuda":
+    device_name = os.environ.get("CONFIDNET_DEVICE")
+    selected_device = _require_working_device(device_name) if device_name else _fastest_device()
+    if selected_device.type == "cuda":
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]  # PyTorch defines it at run time; it only serves debugging
         torch.backends.cudnn.allow_tf32 = False
-    return selected
+    return selected_device
 
 
 def _fastest_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def _device_by_name(name: str) -> torch.device:
+def _require_working_device(device_name: str) -> torch.device:
     try:
-        selected = torch.device(name)
-        torch.empty(1, device=selected)
+        selected_device = torch.device(device_name)
+        torch.empty(1, device=selected_device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"CONFIDNET_DEVICE is {name}, which does not work here ({reason}); try cpu, or unset it") from None
-    return selected
+        raise ValueError(f"CONFIDNET_DEVICE is {device_name}, which does not work here ({reason}); try cpu, or unset it") from None
+    return selected_device
 
 
 def to_device(network: NetworkT, device: torch.device) -> NetworkT:
-    """Move the network to the device with its weights channels-last, which makes convolutions fastest, and return it."""
+    """Return the network, moved to the device, with weights in the memory format channels-last, which makes convolutions fastest."""
     return network.to(device).to(memory_format=torch.channels_last)
 
 
 def to_float64(values: Tensor) -> Tensor:
-    """Convert to float64 on the same device, or on the CPU if the device has no float64 (MPS)."""
+    """Return the values as a float64 tensor on the same device, but on the CPU if the device is Apple's MPS, which has no float64."""
     return (values.cpu() if values.device.type == "mps" else values).double()
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """Return a context with bfloat16 arithmetic if precision is "bf16". Weights, losses and logits stay float32.
 
-    Prints a warning, once, where the processor has no instructions for it.
+    Prints a warning, once, where the processor has no instructions for bfloat16.
     """
     if precision == "bf16" and device.type == "cpu":
         _warn_of_emulated_bf16()

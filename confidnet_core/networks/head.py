@@ -18,7 +18,7 @@ CONVOLUTIONAL_WIDTHS = (400, 120, 64, 64)
 
 
 class ConfidenceHead(nn.Module):
-    """Map features (b, d) to (b,), or (b, d, h, w) to (b, h, w): confidence logits before the sigmoid, float32 also under autocast."""
+    """A network from features (b, d, ...) to confidence logits (b, ...), before the sigmoid; they are float32 also under autocast."""
 
     def __init__(self, hidden: nn.Sequential, output: nn.Linear | nn.Conv2d) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class ConfidenceHead(nn.Module):
             self._output_bias().fill_(torch.logit(torch.tensor(confidence), eps=1e-4))
 
     def zero_output_layer(self) -> None:
-        """Make an untrained head return 0 for every input, so that it adds nothing to another score."""
+        """Set weights and bias of the output layer to 0: the untrained head then returns 0 and adds nothing to another score."""
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self._output_bias())
 
@@ -62,14 +62,15 @@ def confidence_head(features: int, *, widths: Sequence[int] | None = None, kerne
     if any(width < 1 for width in widths):
         raise ValueError(f"the confidence head's widths are {list(widths)}, but a layer has at least 1 channel")
     layers = [
-        (_layer(in_channels, out_channels, kernel), nn.ReLU(inplace=True)) for in_channels, out_channels in pairwise([features, *widths])
+        (_build_layer(in_channels, out_channels, kernel), nn.ReLU(inplace=True))
+        for in_channels, out_channels in pairwise([features, *widths])
     ]
     hidden = [module for layer_and_relu in layers for module in layer_and_relu]
-    return ConfidenceHead(nn.Sequential(*hidden), _layer([features, *widths][-1], 1, kernel))
+    return ConfidenceHead(nn.Sequential(*hidden), _build_layer([features, *widths][-1], 1, kernel))
 
 
 def head_from_weights(weights: Mapping[str, Tensor]) -> ConfidenceHead:
-    """Build an untrained head with the layer sizes of this state_dict. ValueError where it is not that of a confidence head."""
+    """Build an untrained confidence head with the layer sizes of a state_dict. ValueError for the state_dict of another network."""
     layers = [value for name, value in weights.items() if name.endswith(".weight")]
     if "output.weight" not in weights or any(layer.ndim not in (2, 4) for layer in layers):
         raise ValueError(f"the weights {', '.join(weights) or '(none)'} are not of a confidence head")
@@ -77,5 +78,5 @@ def head_from_weights(weights: Mapping[str, Tensor]) -> ConfidenceHead:
     return confidence_head(layers[0].shape[1], widths=[len(layer) for layer in layers[:-1]], kernel=kernel)
 
 
-def _layer(in_channels: int, out_channels: int, kernel: int | None) -> nn.Linear | nn.Conv2d:
+def _build_layer(in_channels: int, out_channels: int, kernel: int | None) -> nn.Linear | nn.Conv2d:
     return nn.Linear(in_channels, out_channels) if kernel is None else nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)

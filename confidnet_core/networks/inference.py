@@ -36,10 +36,12 @@ def map_images(
     batches = inference_batches(images, dataset, device)
     with torch.inference_mode():
         for batch_slice, batch in progress_bar(batches, batch_count(images), label, "batch"):
-            values = forward(batch, *(torch.from_numpy(np.array(array[batch_slice])).to(device) for array in extra_arrays)).cpu().numpy()
+            batch_outputs = (
+                forward(batch, *(torch.from_numpy(np.array(array[batch_slice])).to(device) for array in extra_arrays)).cpu().numpy()
+            )
             if outputs is None:
-                outputs = np.empty((len(images), *values.shape[1:]), values.dtype)
-            outputs[batch_slice] = values
+                outputs = np.empty((len(images), *batch_outputs.shape[1:]), batch_outputs.dtype)
+            outputs[batch_slice] = batch_outputs
     if outputs is None:
         raise ValueError(f"{label}: there are no images; check that the split holds some")
     return outputs
@@ -54,17 +56,21 @@ class Predictions:
 
 
 def predict(classifier: nn.Module, images: UInt8[np.ndarray, "n c h w"], dataset: Dataset, device: torch.device) -> Predictions:
-    """Run the classifier on all images, in eval mode and float32 arithmetic."""
+    """Return the classifier's Predictions (logits and classes) for all images, in eval mode and float32 arithmetic."""
     classifier.to(device).eval()
     logits = map_images(classifier, images, dataset, device, "predict")
     return Predictions(logits, np.argmax(logits, axis=1).astype(np.uint8))
 
 
 def prediction_metrics(predictions: Predictions, labels: Integer[np.ndarray, " n *pixels"], dataset: Dataset) -> dict[str, Any]:
-    """Compute samples, errors and accuracy; for segmentation also mean_iou, and class_iou by class name. Void pixels are ignored."""
+    """Return {"samples", "errors", "accuracy"}, for segmentation also "mean_iou" and "class_iou" by class name, without void pixels."""
     confusion = confusion_matrix(labels, predictions.predicted, len(dataset.classes), dataset.void)
-    samples, correct = int(confusion.sum()), int(np.trace(confusion))
-    metrics: dict[str, Any] = {"samples": samples, "errors": samples - correct, "accuracy": correct / samples if samples else None}
+    samples, correct_count = int(confusion.sum()), int(np.trace(confusion))
+    metrics: dict[str, Any] = {
+        "samples": samples,
+        "errors": samples - correct_count,
+        "accuracy": correct_count / samples if samples else None,
+    }
     if dataset.is_segmentation:
         metrics["mean_iou"] = mean_iou(confusion)
         metrics["class_iou"] = dict(zip(dataset.classes, intersection_over_union(confusion).tolist(), strict=True))
@@ -72,7 +78,7 @@ def prediction_metrics(predictions: Predictions, labels: Integer[np.ndarray, " n
 
 
 def save_predictions(folder: Path, predictions_by_split: Mapping[str, Predictions], metrics: dict[str, Any]) -> None:
-    """Write SPLIT/logits.npy and SPLIT/predicted.npy for each split, and metrics.json of the test split; all files or none."""
+    """Write SPLIT/logits.npy and SPLIT/predicted.npy for each split, and metrics.json, of the test split; all files or none."""
     with atomic_write(folder) as temporary:
         temporary.mkdir()
         for split, predictions in predictions_by_split.items():
@@ -83,18 +89,18 @@ def save_predictions(folder: Path, predictions_by_split: Mapping[str, Prediction
 
 
 def classification_metrics(classifier: nn.Module, dataset: Dataset, device: torch.device, precision: str) -> dict[str, float | None]:
-    """Compute validation loss, accuracy and, for segmentation, mean IoU of a classifier in eval mode; void pixels are ignored."""
+    """Return val_loss, val_accuracy and, for segmentation, val_mean_iou of a classifier in eval mode; void pixels are ignored."""
     images, labels = dataset.split("val")
     classes = len(dataset.classes)
-    confusion, loss = np.zeros((classes, classes), np.int64), 0.0
+    confusion, loss_sum = np.zeros((classes, classes), np.int64), 0.0
     with torch.inference_mode():
         for batch_slice, batch in inference_batches(images, dataset, device):
             batch_labels = torch.from_numpy(labels[batch_slice]).to(device).long()
             with autocast(device, precision):
                 logits = classifier(batch).float()
             ignore_index = -100 if dataset.void is None else dataset.void
-            loss += functional.cross_entropy(logits, batch_labels, ignore_index=ignore_index, reduction="none").sum().item()
+            loss_sum += functional.cross_entropy(logits, batch_labels, ignore_index=ignore_index, reduction="none").sum().item()
             confusion += confusion_matrix(labels[batch_slice], logits.argmax(1).cpu().numpy(), classes, dataset.void)
     samples = int(confusion.sum())
-    metrics: dict[str, float | None] = {"val_loss": loss / samples, "val_accuracy": int(np.trace(confusion)) / samples}
+    metrics: dict[str, float | None] = {"val_loss": loss_sum / samples, "val_accuracy": int(np.trace(confusion)) / samples}
     return {**metrics, "val_mean_iou": mean_iou(confusion)} if dataset.is_segmentation else metrics

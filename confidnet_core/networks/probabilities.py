@@ -10,7 +10,7 @@ from torch.nn import functional
 
 
 def true_class_probability(logits: Float[Tensor, "b classes *pixels"], labels: Int[Tensor, " b *pixels"]) -> Float[Tensor, " b *pixels"]:
-    """Return the TCP, the softmax probability of the true class, in [0, 1].
+    """Return the true class probability (TCP): the softmax probability of the true class, in [0, 1].
 
     logits (b, classes, ...), labels int64 (b, ...) in [0, classes) -> (b, ...).
     A TCP above 1/2 implies a correct prediction, one below 1/classes an error; in between both are possible.
@@ -19,14 +19,14 @@ def true_class_probability(logits: Float[Tensor, "b classes *pixels"], labels: I
 
 
 def log_complements(log_probabilities: Float[Tensor, "m classes"]) -> Float[Tensor, "m classes"]:
-    """Return log(1 - p) for log-probabilities log p (m, classes).
+    """Return log(1 - p) for log-probabilities log p, (m, classes) -> (m, classes).
 
     For the largest p it is the logarithm of the sum of the others, because 1 - p would round to 0.
     """
     top_class = log_probabilities.argmax(1, keepdim=True)
-    log_rest = log_probabilities.scatter(1, top_class, -torch.inf).logsumexp(1, keepdim=True)
+    log_sum_of_others = log_probabilities.scatter(1, top_class, -torch.inf).logsumexp(1, keepdim=True)
     complements = torch.log1p(-log_probabilities.scatter(1, top_class, -torch.inf).exp())
-    return complements.scatter(1, top_class, log_rest)
+    return complements.scatter(1, top_class, log_sum_of_others)
 
 
 def max_probability_log_odds(logits: Float[Tensor, "b classes *pixels"]) -> Float[Tensor, " b *pixels"]:

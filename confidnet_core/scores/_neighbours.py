@@ -23,14 +23,14 @@ def reference(run: Run, score: str, samples_per_class: int) -> list[Tensor]:
     The samples are drawn by the run's seed. A class without training samples has an empty tensor. `score` names the progress bar.
     """
     images, labels = run.dataset.split("train")
-    is_drawn = _draw_samples(labels, labelled(labels, run.dataset.void), samples_per_class, run.seed)
+    is_drawn = _draw_training_samples(labels, labelled(labels, run.dataset.void), samples_per_class, run.seed)
     features, classes = [], []
     batches = progress_bar(inference_batches(images, run.dataset, run.device), batch_count(images), f"{score}: reference", "batch")
     with torch.inference_mode():
         for images_of_batch, batch in batches:
-            mask = is_drawn[images_of_batch]
-            features.append(run.classifier.encode(batch).float().movedim(1, -1)[torch.from_numpy(mask).to(run.device)])
-            classes.append(torch.from_numpy(labels[images_of_batch][mask]).long())
+            is_drawn_in_batch = is_drawn[images_of_batch]
+            features.append(run.classifier.encode(batch).float().movedim(1, -1)[torch.from_numpy(is_drawn_in_batch).to(run.device)])
+            classes.append(torch.from_numpy(labels[images_of_batch][is_drawn_in_batch]).long())
     drawn_labels = torch.cat(classes)
     points = torch.cat(features)[drawn_labels.argsort(stable=True).to(run.device)]
     return list(points.split(torch.bincount(drawn_labels, minlength=len(run.dataset.classes)).tolist()))
@@ -44,9 +44,9 @@ def score_in_chunks(score: Callable[..., Tensor], points: int, features: Tensor,
     Returns (b, ...) or (b, h, w, ...).
     """
     shape = (len(features), *features.shape[2:])
-    flat = (features.movedim(1, -1).reshape(-1, features.shape[1]), *(values.reshape(-1) for values in aligned))
+    flat_tensors = (features.movedim(1, -1).reshape(-1, features.shape[1]), *(values.reshape(-1) for values in aligned))
     queries_per_chunk = max(1, MAX_DISTANCES // points)
-    scores = torch.cat([score(*chunk) for chunk in zip(*(values.split(queries_per_chunk) for values in flat), strict=True)])
+    scores = torch.cat([score(*chunk) for chunk in zip(*(values.split(queries_per_chunk) for values in flat_tensors), strict=True)])
     return scores.reshape(*shape, *scores.shape[1:])
 
 
@@ -56,17 +56,17 @@ def distance_to_neighbour(queries: Tensor, points: Tensor, neighbour: int) -> Te
         return queries.new_full((len(queries),), torch.inf)
     # The order leaves out |q|^2, which is the same for all points. The distance is computed anew, since |p|^2 - 2 q p would cancel for
     # close points.
-    order = points.square().sum(1).addmm(queries, points.T, alpha=-2)
-    nearest = order.min(1).indices if neighbour == 1 else order.topk(neighbour, dim=1, largest=False).indices[:, -1]
+    distance_order = points.square().sum(1).addmm(queries, points.T, alpha=-2)
+    nearest = distance_order.min(1).indices if neighbour == 1 else distance_order.topk(neighbour, dim=1, largest=False).indices[:, -1]
     return (queries - points[nearest]).norm(dim=1)
 
 
-def _draw_samples(labels: np.ndarray, is_labelled: np.ndarray, samples_per_class: int, seed: int) -> np.ndarray:
-    """Draw at most `samples_per_class` labelled samples or pixels of each class; return a mask of the shape of labels."""
+def _draw_training_samples(labels: np.ndarray, is_labelled: np.ndarray, samples_per_class: int, seed: int) -> np.ndarray:
+    """Return which labelled samples or pixels are drawn at random, at most `samples_per_class` of a class: bool, the shape of labels."""
     generator = np.random.default_rng(seed)
     is_drawn = np.zeros(labels.size, bool)
-    flat = np.where(is_labelled, labels, 255).ravel()
+    flat_labels = np.where(is_labelled, labels, 255).ravel()
     for label in np.unique(labels[is_labelled]):
-        members = np.flatnonzero(flat == label)
-        is_drawn[generator.choice(members, min(samples_per_class, len(members)), replace=False)] = True
+        class_indices = np.flatnonzero(flat_labels == label)
+        is_drawn[generator.choice(class_indices, min(samples_per_class, len(class_indices)), replace=False)] = True
     return is_drawn.reshape(labels.shape)

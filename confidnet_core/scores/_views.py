@@ -28,12 +28,12 @@ class View:
     right: int = 0
 
     def apply(self, maps: Tensor) -> Tensor:
-        """Return the view of maps (..., h, w), in the same shape."""
-        return _shifted(maps.flip(-1) if self.mirrored else maps, self.down, self.right)
+        """Return images or label maps (..., h, w) mirrored and shifted as this view says, in the same shape."""
+        return _shift_maps(maps.flip(-1) if self.mirrored else maps, self.down, self.right)
 
     def undo(self, maps: Tensor) -> Tensor:
         """Move values (..., h, w) from the view's pixels back to the image's. A pixel that left the view gets the value at its edge."""
-        maps = _shifted(maps, -self.down, -self.right)
+        maps = _shift_maps(maps, -self.down, -self.right)
         return maps.flip(-1) if self.mirrored else maps
 
 
@@ -42,17 +42,17 @@ def augmented_views(run: Run, shift: float) -> list[View]:
 
     If the classifier was trained on mirrored images, these views are mirrored, and a fifth view is mirrored only.
     """
-    pixels = max(1, round(shift * run.dataset.image_shape[1])) if shift else 0
-    return _views(run.benchmark.baseline.augmentation.flip, pixels)
+    shift_pixels = max(1, round(shift * run.dataset.image_shape[1])) if shift else 0
+    return _build_views(run.benchmark.baseline.augmentation.flip, shift_pixels)
 
 
 def count_views(benchmark: Benchmark, settings: Mapping[str, Any]) -> int:
-    """Return how many extra forward passes a score with these settings needs for each image: the number of its `augmented_views`."""
-    return len(_views(benchmark.baseline.augmentation.flip, pixels=1 if settings.get("shift", True) else 0))
+    """Return the number of `augmented_views` of an image, each of which costs a score with these settings one extra forward pass."""
+    return len(_build_views(benchmark.baseline.augmentation.flip, shift_pixels=1 if settings.get("shift", True) else 0))
 
 
-def _views(mirrored: bool, pixels: int) -> list[View]:
-    shifted = [View(mirrored, pixels * down, pixels * right) for down, right in SHIFT_DIRECTIONS] if pixels else []
+def _build_views(mirrored: bool, shift_pixels: int) -> list[View]:
+    shifted = [View(mirrored, shift_pixels * down, shift_pixels * right) for down, right in SHIFT_DIRECTIONS] if shift_pixels else []
     return [View(mirrored=True), *shifted] if mirrored else shifted
 
 
@@ -64,21 +64,21 @@ def mean_log_odds(run: Run, shift: float) -> np.ndarray:
         return log_odds_of_image
 
     def sum_over_views(images: Tensor, predicted: Tensor) -> Tensor:
-        return torch.stack([_log_odds(run, view, images, predicted.long()) for view in views]).sum(0)
+        return torch.stack([_log_odds_in_view(run, view, images, predicted.long()) for view in views]).sum(0)
 
     return (log_odds_of_image + run.map_images(sum_over_views, run.predicted_maps)) / (len(views) + 1)
 
 
-def _log_odds(run: Run, view: View, images: Tensor, predicted: Tensor) -> Tensor:
+def _log_odds_in_view(run: Run, view: View, images: Tensor, predicted: Tensor) -> Tensor:
     """Return log(p / (1 - p)) at the image's pixels, float64 (b, ...), where p is the view's probability of `predicted`, int64 (b, ...)."""
     logits = to_float64(run.classifier(view.apply(images).contiguous(memory_format=torch.channels_last)))
     classes = (view.apply(predicted) if run.dataset.is_segmentation else predicted).unsqueeze(1).to(logits.device)
-    others = logits.scatter(1, classes, -torch.inf).logsumexp(1)
-    log_odds = logits.gather(1, classes).squeeze(1) - others
+    log_sum_of_others = logits.scatter(1, classes, -torch.inf).logsumexp(1)
+    log_odds = logits.gather(1, classes).squeeze(1) - log_sum_of_others
     return view.undo(log_odds) if run.dataset.is_segmentation else log_odds
 
 
-def _shifted(maps: Tensor, down: int, right: int) -> Tensor:
+def _shift_maps(maps: Tensor, down: int, right: int) -> Tensor:
     height, width = maps.shape[-2:]
     rows, columns = (
         (torch.arange(length, device=maps.device) - shift).clamp(0, length - 1) for length, shift in ((height, down), (width, right))

@@ -47,26 +47,26 @@ stack.count_views = count_views
 
 
 def choose_regression(inputs: RegressionInputs, correct: np.ndarray) -> Regression | int:
-    """Return the regression of correct, bool (n,), on inputs, or the best of LOG_ODDS_COLUMNS.
+    """Return a logistic regression of correct, bool (n,), on the inputs; if a single column ranks as well, the column's index.
 
     A column is taken if its AUPR-Error is no lower than the regression's, or if a fold's regression lacks errors or correct predictions.
     Both arrays are in the order of the images.
     """
     columns = {column: inputs[:, column] for column in LOG_ODDS_COLUMNS}
-    quality = {column: failure_metrics(confidence, correct)["aupr_error"] or 0.0 for column, confidence in columns.items()}
-    column = max(quality, key=quality.__getitem__)
+    aupr_error_of_column = {column: failure_metrics(confidence, correct)["aupr_error"] or 0.0 for column, confidence in columns.items()}
+    column = max(aupr_error_of_column, key=aupr_error_of_column.__getitem__)
     folds = np.arange(len(correct)) * FOLDS // len(correct)
     if all(len(np.unique(correct[folds != fold])) == 2 for fold in range(FOLDS)):
-        held_out = [
+        held_out_log_odds = [
             apply_regression(_fit_regression(inputs[folds != fold], correct[folds != fold]), inputs[folds == fold]) for fold in range(FOLDS)
         ]
-        if (failure_metrics(np.concatenate(held_out), correct)["aupr_error"] or 0.0) > quality[column]:
+        if (failure_metrics(np.concatenate(held_out_log_odds), correct)["aupr_error"] or 0.0) > aupr_error_of_column[column]:
             return _fit_regression(inputs, correct)
     return column
 
 
 def _best(run: Run, samples_per_class: int, shift: float) -> Regression | int:
-    """Choose on at most MAX_SAMPLES validation samples; `run.fitted` stores the result."""
+    """Return the result of choose_regression on at most MAX_SAMPLES validation samples; `run.fitted` stores the result."""
     validation = run.validation
     step = -(-len(validation.correct) // MAX_SAMPLES)
     return choose_regression(run.cached(stack_inputs, validation.split, samples_per_class, shift)[::step], validation.correct[::step])
@@ -81,7 +81,7 @@ def _fit_regression(inputs: RegressionInputs, correct: np.ndarray) -> Regression
 
 
 def apply_regression(regression: Regression | int, inputs: RegressionInputs) -> np.ndarray:
-    """Return log-odds float64 (n,): those that a regression predicts, or the column of the inputs with this index."""
+    """Return log-odds float64 (n,) predicted by a regression from the inputs; for an integer, the column of the inputs with that index."""
     if isinstance(regression, int):
         return inputs[:, regression]
     mean, deviation, coefficients, intercept = regression
@@ -89,21 +89,21 @@ def apply_regression(regression: Regression | int, inputs: RegressionInputs) -> 
 
 
 def stack_inputs(run: Run, split: Split, samples_per_class: int, shift: float) -> RegressionInputs:
-    """Return the inputs of the regression on a split, float64 (n, 2), or (n, 4) for classification."""
+    """Return the inputs of the regression for all predictions of a split: float64 (n, 2) for segmentation, (n, 4) for classification."""
     run = run.on_split(split)
     columns = [run.map_logits(lambda logits, _: max_probability_log_odds(logits)), mean_log_odds(run, shift)]
-    return np.column_stack(columns if run.dataset.is_segmentation else [*columns, _distances(run, samples_per_class)])
+    return np.column_stack(columns if run.dataset.is_segmentation else [*columns, _log_distances(run, samples_per_class)])
 
 
-def _distances(run: Run, samples_per_class: int) -> np.ndarray:
+def _log_distances(run: Run, samples_per_class: int) -> np.ndarray:
     """Return the logarithms of the distances to the nearest training sample of the predicted and of any other class, float64 (n, 2)."""
     classes = run.fitted(reference, "stack", samples_per_class)
 
     def score_queries(queries: Tensor, predicted: Tensor) -> Tensor:
         distances = torch.stack([distance_to_neighbour(queries, points, 1) for points in classes], 1)
-        own = distances.gather(1, predicted[:, None])
-        other = distances.scatter(1, predicted[:, None], torch.inf).amin(1, keepdim=True)
-        return to_float64(torch.cat([own, other], 1)).log().clamp(*LOG_DISTANCE_RANGE)
+        own_distance = distances.gather(1, predicted[:, None])
+        other_distance = distances.scatter(1, predicted[:, None], torch.inf).amin(1, keepdim=True)
+        return to_float64(torch.cat([own_distance, other_distance], 1)).log().clamp(*LOG_DISTANCE_RANGE)
 
     def score_images(images: Tensor, predicted: Tensor) -> Tensor:
         return score_in_chunks(score_queries, max(map(len, classes)), run.classifier.encode(images), predicted.long())

@@ -27,21 +27,21 @@ def trust_score(
     Raises ValueError if `neighbour` exceeds the number of points of the smallest class.
     """
     classes = run.fitted(_classes, samples_per_class, alpha, k)
-    smallest = min(len(points) for points in classes if len(points))
-    if neighbour > smallest:
-        raise ValueError(f"methods.trust_score.neighbour is {neighbour}; expected 1 to {smallest} (the smallest class)")
+    smallest_class_size = min(len(points) for points in classes if len(points))
+    if neighbour > smallest_class_size:
+        raise ValueError(f"methods.trust_score.neighbour is {neighbour}; expected 1 to {smallest_class_size} (the smallest class)")
 
     def score_queries(queries: Tensor, predicted: Tensor) -> Tensor:
         distances = torch.stack([distance_to_neighbour(queries, points, neighbour) for points in classes], 1)
-        own = distances.gather(1, predicted[:, None]).squeeze(1)
-        other = distances.scatter(1, predicted[:, None], torch.inf).amin(1)
-        own, other = to_float64(own), to_float64(other)
-        return torch.where(own.isinf(), 0.0, other / (own + 1e-12))
+        own_distance = distances.gather(1, predicted[:, None]).squeeze(1)
+        other_distance = distances.scatter(1, predicted[:, None], torch.inf).amin(1)
+        own_distance, other_distance = to_float64(own_distance), to_float64(other_distance)
+        return torch.where(own_distance.isinf(), 0.0, other_distance / (own_distance + 1e-12))
 
-    largest = max(map(len, classes))
+    largest_class_size = max(map(len, classes))
 
     def score_images(images: Tensor, predicted: Tensor) -> Tensor:
-        return score_in_chunks(score_queries, largest, run.classifier.encode(images), predicted.long())
+        return score_in_chunks(score_queries, largest_class_size, run.classifier.encode(images), predicted.long())
 
     return run.map_images(score_images, run.predicted_maps)
 
@@ -61,5 +61,7 @@ def _without_outliers(points: Tensor, alpha: float, k: int) -> Tensor:
     if len(points) == 0:
         return points
     nearest = min(k, len(points))
-    radius = score_in_chunks(lambda queries: distance_to_neighbour(queries, points, nearest), len(points), points)
-    return points[radius <= torch.from_numpy(np.quantile(radius.cpu().numpy(), [1 - alpha])).to(radius)]
+    neighbour_distances = score_in_chunks(lambda queries: distance_to_neighbour(queries, points, nearest), len(points), points)
+    return points[
+        neighbour_distances <= torch.from_numpy(np.quantile(neighbour_distances.cpu().numpy(), [1 - alpha])).to(neighbour_distances)
+    ]

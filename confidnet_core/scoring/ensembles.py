@@ -36,56 +36,63 @@ def save_ensembles(
 
     SPLIT.npy is float64 (n,), or (seeds, n) in the order of "seeds" in facts.json. With fewer than two seeds only facts.json is written.
 
-    quantity_of_method: the one of ENSEMBLE_QUANTITIES that a method needs; None for a method that needs none, whose folder then is the
-        same for any seeds
+    quantity_of_method: {method: the one of ENSEMBLE_QUANTITIES that it needs}; None for a method without an ensemble, whose folder then
+        is the same for any seeds
     predictions: the folder with seedK/ of every seed, as the stage `predict` writes it
     Raises ValueError for an unknown quantity.
     """
     for method, quantity in quantity_of_method.items():
         if quantity is not None and quantity not in ENSEMBLE_QUANTITIES:
             raise ValueError(f"scores/{method}.py has over_seeds {quantity!r}{suggestion(quantity, ENSEMBLE_QUANTITIES)}")
-    seeds, needed = sorted(seeds), {method: quantity for method, quantity in quantity_of_method.items() if quantity is not None}
+    seeds, quantity_of_ensemble_method = (
+        sorted(seeds),
+        {method: quantity for method, quantity in quantity_of_method.items() if quantity is not None},
+    )
     with atomic_write(folder) as temporary:
         for method in quantity_of_method:
             (temporary / method).mkdir(parents=True)
-            write_json(temporary / method / "facts.json", {"seeds": seeds if method in needed else []})
-        if needed and len(seeds) > 1:
+            write_json(temporary / method / "facts.json", {"seeds": seeds if method in quantity_of_ensemble_method else []})
+        if quantity_of_ensemble_method and len(seeds) > 1:
             for split in SCORED_SPLITS:
-                _save_split(temporary, needed, _mean_softmax_chunks(seeds, predictions, dataset, split), split)
+                _save_split_quantities(
+                    temporary, quantity_of_ensemble_method, _mean_softmax_chunks(seeds, predictions, dataset, split), split
+                )
 
 
-def _save_split(
+def _save_split_quantities(
     folder: Path, quantity_of_method: Mapping[str, str], chunks: Iterator[tuple[int, slice, Tensor, Tensor]], split: str
 ) -> None:
-    """Write one split's files chunk by chunk, so that no array of all predictions is in memory."""
-    files: dict[str, np.ndarray] = {}
-    for count, positions, mean, predicted in chunks:
+    """Write METHOD/SPLIT.npy of each method chunk by chunk, so that memory never holds the values of all predictions."""
+    file_of_method: dict[str, np.ndarray] = {}
+    for prediction_count, positions, mean, predicted in chunks:
         values = {quantity: ENSEMBLE_QUANTITIES[quantity](mean, predicted).numpy() for quantity in set(quantity_of_method.values())}
         for method, quantity in quantity_of_method.items():
-            if method not in files:
-                shape = (*values[quantity].shape[:-1], count)
-                files[method] = np.lib.format.open_memmap(folder / method / f"{split}.npy", "w+", np.float64, shape)
-            files[method][..., positions] = values[quantity]
+            if method not in file_of_method:
+                shape = (*values[quantity].shape[:-1], prediction_count)
+                file_of_method[method] = np.lib.format.open_memmap(folder / method / f"{split}.npy", "w+", np.float64, shape)
+            file_of_method[method][..., positions] = values[quantity]
 
 
 def _mean_softmax_chunks(
     seeds: Sequence[int], predictions: Path, dataset: Dataset, split: str
 ) -> Iterator[tuple[int, slice, Tensor, Tensor]]:
-    """Yield for each chunk of the n labelled predictions: n, the chunk's slice of them, and the arguments of ENSEMBLE_QUANTITIES."""
+    """Yield the n labelled predictions in chunks: n, the chunk's slice, its mean softmax over seeds, and the class each seed predicts."""
     folders = [predictions / f"seed{seed}" / split for seed in seeds]
     logits, classes = ([np.load(folder / name, mmap_mode="r") for folder in folders] for name in ("logits.npy", "predicted.npy"))
     is_labelled = labelled(dataset.split(split)[1], dataset.void)
-    count, images_per_chunk, done = int(is_labelled.sum()), max(1, PREDICTIONS_PER_CHUNK // is_labelled[0].size), 0
+    prediction_count, images_per_chunk, predictions_done = int(is_labelled.sum()), max(1, PREDICTIONS_PER_CHUNK // is_labelled[0].size), 0
     for start in range(0, len(is_labelled), images_per_chunk):
         images = slice(start, start + images_per_chunk)
-        mask = is_labelled[images]
-        mean = reduce(add, (_softmax(seed_logits[images], mask) for seed_logits in logits)) / len(seeds)
-        predicted = torch.from_numpy(np.stack([seed_classes[images][mask] for seed_classes in classes]).astype(np.int64))
-        positions = slice(done, done + len(mean))
-        yield count, positions, mean, predicted
-        done = positions.stop
+        is_labelled_in_chunk = is_labelled[images]
+        mean = reduce(add, (_softmax_of_labelled(seed_logits[images], is_labelled_in_chunk) for seed_logits in logits)) / len(seeds)
+        predicted = torch.from_numpy(np.stack([seed_classes[images][is_labelled_in_chunk] for seed_classes in classes]).astype(np.int64))
+        positions = slice(predictions_done, predictions_done + len(mean))
+        yield prediction_count, positions, mean, predicted
+        predictions_done = positions.stop
 
 
-def _softmax(logits: Float[np.ndarray, "b classes *pixels"], is_labelled: Bool[np.ndarray, " b *pixels"]) -> Float64[Tensor, "m classes"]:
-    """Return the softmax of the m labelled predictions in float64: float32 would saturate at exactly 1."""
+def _softmax_of_labelled(
+    logits: Float[np.ndarray, "b classes *pixels"], is_labelled: Bool[np.ndarray, " b *pixels"]
+) -> Float64[Tensor, "m classes"]:
+    """Return the softmax, float64 (m, classes), of the m labelled predictions; float32 would saturate at exactly 1."""
     return torch.from_numpy(np.moveaxis(logits, 1, -1)[is_labelled]).double().softmax(1)

@@ -17,7 +17,7 @@ NETWORK_FILES = ("weights.pt", "model.json")  # without origin.json: it does not
 
 
 def declared_inputs(methods: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return for each method the names in READABLE that it reads: its attribute `reads`, or () without one.
+    """Return {score: names of the inputs, of READABLE, that the score declares in its attribute `reads`}; () without the attribute.
 
     Raises ValueError for a name that is not in READABLE.
     """
@@ -30,35 +30,35 @@ def declared_inputs(methods: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def save_inputs(folder: Path, methods: Iterable[str], benchmark: str, seed: int) -> None:
-    """Write FOLDER/METHOD.json for each method, with the SHA-256 of each input by its name; all files or none."""
+    """Write FOLDER/METHOD.json for each score: {name of an input that the score reads: SHA-256 of that input}; all files or none."""
     inputs = declared_inputs(methods)
-    digests = {name: _digest_of_input(name, benchmark, seed) for name in sorted({name for names in inputs.values() for name in names})}
+    digests = {name: _sha256_of_input(name, benchmark, seed) for name in sorted({name for names in inputs.values() for name in names})}
     with atomic_write(folder) as temporary:
         temporary.mkdir()
         for method, names in inputs.items():
             write_json(temporary / f"{method}.json", {name: digests[name] for name in names})
 
 
-def _digest_of_input(name: str, benchmark: str, seed: int) -> str:
-    """Return the SHA-256 of the dropout samples, or of the network with this folder name."""
+def _sha256_of_input(name: str, benchmark: str, seed: int) -> str:
+    """Return the SHA-256 of one input of scores: the dropout samples for the name "samples", else the trained network of this name."""
     if name == SAMPLES:
         folder = paths.samples(benchmark, seed)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
     else:
         folder = paths.network(benchmark, seed, name)
         files = [folder / file for file in NETWORK_FILES]
-    return _sha256({path.relative_to(folder).as_posix(): path for path in files})
+    return _sha256_of_files({path.relative_to(folder).as_posix(): path for path in files})
 
 
-def _sha256(files: Mapping[str, Path]) -> str:
-    """Return the SHA-256 of the files' names, which are the keys, and their contents."""
+def _sha256_of_files(files: Mapping[str, Path]) -> str:
+    """Return one SHA-256, in hex, of several files together: of their names, the keys of `files`, and their contents."""
     digest = sha256()
     for name, path in files.items():
         try:
             with path.open("rb") as file:
                 digest.update(name.encode())
-                while block := file.read(1 << 20):
-                    digest.update(block)
+                while file_block := file.read(1 << 20):
+                    digest.update(file_block)
         except FileNotFoundError:
             raise ValueError(f"{path} does not exist; `dvc repro` makes it") from None
     return digest.hexdigest()

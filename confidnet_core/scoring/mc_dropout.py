@@ -24,7 +24,7 @@ DROPOUT_QUANTITIES = ("predictive_entropy", "expected_entropy", "largest_mean_pr
 
 
 def has_dropout(classifier: Classifier) -> bool:
-    """Return whether the classifier has a dropout layer with a rate above 0. Dropout is switched off afterwards."""
+    """Return whether the classifier has a dropout layer with a rate above 0. The call switches all dropout layers off."""
     return set_dropout(classifier, False) > 0
 
 
@@ -33,7 +33,7 @@ def sample_dropout(
 ) -> dict[str, Float64[np.ndarray, " n"]]:
     """Return DROPOUT_QUANTITIES over forward passes with dropout on and BatchNorm in evaluation mode.
 
-    Each is float64 (n,), over the n labelled predictions of the split:
+    Each quantity is float64 (n,), over the n labelled predictions of the split:
     predictive_entropy        entropy of the mean softmax
     expected_entropy          mean entropy of the passes' softmax; predictive minus expected entropy is the mutual information
     largest_mean_probability  largest probability of the mean softmax
@@ -44,23 +44,23 @@ def sample_dropout(
     network = to_device(classifier, device).eval()
     before_dropout, after_dropout = network.split_at_dropout()
 
-    def quantities(batch: Tensor) -> Tensor:
-        mean = entropy = torch.zeros(())  # running sums: memory holds one map of probabilities, not one for each pass
+    def quantities_of_batch(batch: Tensor) -> Tensor:
+        mean = entropy_sum = torch.zeros(())  # running sums: memory holds one map of probabilities, not one for each pass
         with autocast(device, settings.precision):
             features = before_dropout(batch)
         for _ in range(settings.passes):
             with autocast(device, settings.precision):
                 probabilities = after_dropout(features).float().softmax(1)
             mean = probabilities + mean
-            entropy = _entropy(probabilities) + entropy
+            entropy_sum = _entropy_in_nats(probabilities) + entropy_sum
         mean = mean.div_(settings.passes)
-        return torch.stack([_entropy(mean), entropy / settings.passes, to_float64(mean.amax(1))], dim=-1)
+        return torch.stack([_entropy_in_nats(mean), entropy_sum / settings.passes, to_float64(mean.amax(1))], dim=-1)
 
     set_dropout(network, True)
     try:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            values = map_images(quantities, images, dataset, device, f"sample {split}")[labelled(labels, dataset.void)]
+            values = map_images(quantities_of_batch, images, dataset, device, f"sample {split}")[labelled(labels, dataset.void)]
     finally:
         set_dropout(network, False)
     return dict(zip(DROPOUT_QUANTITIES, values.T, strict=True))
@@ -77,6 +77,6 @@ def save_samples(folder: Path, samples: Mapping[str, Mapping[str, np.ndarray]], 
         write_json(temporary / "facts.json", {"passes": passes, "dropout": dropout})
 
 
-def _entropy(probabilities: Float[Tensor, "b classes *pixels"]) -> Float64[Tensor, " b *pixels"]:
-    """Return the entropy over the classes in nats, computed in float64."""
+def _entropy_in_nats(probabilities: Float[Tensor, "b classes *pixels"]) -> Float64[Tensor, " b *pixels"]:
+    """Return the entropy of class probabilities in nats, computed in float64: (b, classes, ...) -> (b, ...)."""
     return torch.special.entr(to_float64(probabilities)).sum(1)

@@ -8,5 +8,5 @@ READABLE = (SAMPLES, *NETWORKS)
 def require_declared(method: str, reads: tuple[str, ...], name: str) -> None:
     """Raise ValueError if the score reads an input that it does not declare: DVC would then keep outdated values of the score."""
     if name not in reads:
-        needed = ", ".join(f'"{read}"' for read in (*reads, name))
-        raise ValueError(f"scores/{method}.py reads {name}, but does not declare it; write {method}.reads = ({needed},)")
+        quoted_inputs = ", ".join(f'"{input_name}"' for input_name in (*reads, name))
+        raise ValueError(f"scores/{method}.py reads {name}, but does not declare it; write {method}.reads = ({quoted_inputs},)")

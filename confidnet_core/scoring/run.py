@@ -32,7 +32,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class RunCache:
-    """The cache holds the networks and computed values that the splits of a run share."""
+    """Holds what the splits of one Run share: loaded networks, fitted values and computed values."""
 
     networks: dict[str, Any] = field(default_factory=dict)  # the loaded networks, by their folder in Run.models
     fitted: dict[str, Any] = field(default_factory=dict)  # values of Run.fitted, by function and settings
@@ -42,7 +42,7 @@ class RunCache:
 
 @dataclass(frozen=True)
 class Run:
-    """A run gives a confidence score access to one split of a benchmark and seed. It loads or computes everything at the first use.
+    """A run gives a confidence score the data, predictions and networks of one split of a benchmark and seed, loaded at the first use.
 
     n is the number of samples of the split, or of its labelled pixels in row-major order.
     models, predictions, samples, ensembles: folders that earlier stages wrote; method: the name of the score
@@ -61,10 +61,10 @@ class Run:
     reads: tuple[str, ...] = READABLE  # the inputs that the score declares: see reads.py
 
     def on_split(self, split: Split) -> "Run":
-        """Return the run on another split. It shares the loaded networks and all fitted and cached values."""
-        other = replace(self, split=split)
-        other.__dict__["cache"] = self.cache  # `replace` alone leaves it out, since a run of other data or models must not share it
-        return other
+        """Return the same run on another split; both share the loaded networks and all fitted and cached values."""
+        run_on_split = replace(self, split=split)
+        run_on_split.__dict__["cache"] = self.cache  # `replace` alone leaves it out, since a run of other data or models must not share it
+        return run_on_split
 
     @property
     def validation(self) -> "Run":
@@ -81,10 +81,10 @@ class Run:
 
         compute: a module-level function, which is the key of the cache; a lambda would be a new key at each call
         """
-        key = (compute, *settings)
-        if key not in self.cache.values:
-            self.cache.values[key] = compute(self, *settings)
-        return self.cache.values[key]
+        cache_key = (compute, *settings)
+        if cache_key not in self.cache.values:
+            self.cache.values[cache_key] = compute(self, *settings)
+        return self.cache.values[cache_key]
 
     def fitted(self, fit: Callable[..., Value], *settings: Hashable) -> Value:
         """Return fit(run, *settings), computed once as by `cached`, and stored with the score.
@@ -93,15 +93,15 @@ class Run:
         fit: a module-level function, whose qualified name is the key of the stored value
         Raises ValueError for a value that is not made of numbers, text, None, tensors, lists and tuples.
         """
-        key = json.dumps([f"{fit.__module__}.{fit.__qualname__}", *settings])
-        if key not in self.cache.fitted:
-            start = perf_counter()
-            self.cache.fitted[key] = require_storable(fit(self, *settings), f"{fit.__module__}.{fit.__qualname__}")
-            self.cache.fit_seconds[key] = perf_counter() - start
-        return self.cache.fitted[key]
+        stored_key = json.dumps([f"{fit.__module__}.{fit.__qualname__}", *settings])
+        if stored_key not in self.cache.fitted:
+            start_time = perf_counter()
+            self.cache.fitted[stored_key] = require_storable(fit(self, *settings), f"{fit.__module__}.{fit.__qualname__}")
+            self.cache.fit_seconds[stored_key] = perf_counter() - start_time
+        return self.cache.fitted[stored_key]
 
     def save_fitted(self, folder: Path) -> None:
-        """Write all values of `fitted` to FOLDER/fitted.pt, which load_fitted reads."""
+        """Write all values that the score has fitted so far to FOLDER/fitted.pt, which load_fitted reads."""
         save_fitted(folder, self.cache.fitted)
 
     @cached_property
@@ -119,7 +119,7 @@ class Run:
 
     @cached_property
     def is_labelled(self) -> Bool[np.ndarray, " images *pixels"]:
-        """Return whether each prediction has a label other than void, bool (images, ...); this is true for n predictions."""
+        """Return whether each image (or pixel) has a label other than void, bool (images, ...); n of them are True."""
         return labelled(self._label_maps, self.dataset.void)
 
     @cached_property
@@ -128,12 +128,12 @@ class Run:
 
     @cached_property
     def labels(self) -> Integer[np.ndarray, " n"]:
-        """Return the true classes, uint8 (n,)."""
+        """Return the true classes of the labelled predictions, uint8 (n,)."""
         return self._label_maps[self.is_labelled]
 
     @cached_property
     def predicted(self) -> UInt8[np.ndarray, " n"]:
-        """Return the predicted classes, uint8 (n,)."""
+        """Return the predicted classes of the labelled predictions, uint8 (n,)."""
         return self.predicted_maps[self.is_labelled]
 
     @cached_property
@@ -148,28 +148,28 @@ class Run:
 
     @cached_property
     def correct(self) -> Bool[np.ndarray, " n"]:
-        """Return whether each prediction is correct, bool (n,)."""
+        """Return whether each labelled prediction is correct, bool (n,)."""
         return self.predicted == self.labels
 
     @property
     def classifier(self) -> Classifier:
         """Return the frozen classifier on the device, in evaluation mode."""
-        return self._network("baseline", lambda folder: load_classifier(folder, self.benchmark, self.dataset))
+        return self._cached_network("baseline", lambda folder: load_classifier(folder, self.benchmark, self.dataset))
 
     def confidnet_head(self) -> ConfidNet:
         """Return ConfidNet before fine-tuning: its head reads the features of the classifier's own encoder."""
-        return self._network("confidnet", lambda folder: load_head(folder, self.classifier))
+        return self._cached_network("confidnet", lambda folder: load_head(folder, self.classifier))
 
     def confidnet(self) -> ConfidNet:
         """Return ConfidNet after fine-tuning: its own copy of the encoder, and its head."""
-        return self._network("finetune", lambda folder: load_finetuned(folder, self.classifier))
+        return self._cached_network("finetune", lambda folder: load_finetuned(folder, self.classifier))
 
     def corrected_mcp(self) -> CorrectedMcp:
         """Return the network that adds a learned correction to MCP."""
-        return self._network("corrected_mcp", lambda folder: load_corrected_mcp(folder, self.classifier))
+        return self._cached_network("corrected_mcp", lambda folder: load_corrected_mcp(folder, self.classifier))
 
-    def _network(self, name: str, load: Callable[[Path], nn.Module]) -> Any:
-        """Return the network of the folder `name` on the device, loaded at the first call."""
+    def _cached_network(self, name: str, load: Callable[[Path], nn.Module]) -> Any:
+        """Return the network in the folder `name` of the run's models, on the device; load(folder) is called at the first use only."""
         if name in NETWORKS:
             require_declared(self.method, self.reads, name)
         if name not in self.cache.networks:
@@ -177,20 +177,20 @@ class Run:
         return self.cache.networks[name]
 
     def dropout_quantity(self, quantity: str) -> Float64[np.ndarray, " n"]:
-        """Return one of mc_dropout.DROPOUT_QUANTITIES over forward passes with dropout, float64 (n,).
+        """Return one of mc_dropout.DROPOUT_QUANTITIES, such as an entropy, over forward passes with dropout, float64 (n,).
 
-        Raises ValueError where the stage `sample` stored none.
+        Raises ValueError where the stage `sample` stored no such quantity.
         """
         require_declared(self.method, self.reads, SAMPLES)
-        facts = read_json(self.samples / "facts.json")
-        if not facts["dropout"]:
+        sampling_facts = read_json(self.samples / "facts.json")
+        if not sampling_facts["dropout"]:
             raise ValueError(f"{self.name}: the classifier has no dropout, so there is nothing to sample; remove the mc_dropout methods")
-        if not facts["passes"]:
+        if not sampling_facts["passes"]:
             raise ValueError(f"{self.name}: its mc_dropout.passes in params.yaml are 0; remove the mc_dropout methods, or ask for passes")
         return np.load(self.samples / self.split / f"{quantity}.npy")
 
     def ensemble_quantity(self, method: str) -> Float64[np.ndarray, " n"]:
-        """Return the quantity that the stage `ensemble` stored for a score with the attribute `over_seeds`, float64 (n,).
+        """Return the number that the stage `ensemble` stored for each prediction, for a score with `over_seeds`, float64 (n,).
 
         Raises ValueError unless the ensemble has two seeds or more, this run's seed among them.
         """
@@ -214,20 +214,20 @@ class Run:
         """Return logits float64 (m, classes) and labels int64 (m,) of every k-th prediction, with the least k for m <= max_samples."""
         step, logits, labels = -(-len(self.labels) // max_samples), [], []
         for positions, chunk_logits, chunk_labels in self._logit_chunks():
-            first = -positions.start % step
-            logits.append(chunk_logits[first::step])
-            labels.append(chunk_labels[first::step])
+            first_index = -positions.start % step
+            logits.append(chunk_logits[first_index::step])
+            labels.append(chunk_labels[first_index::step])
         return torch.cat(logits), torch.cat(labels)
 
     def _logit_chunks(self) -> Iterator[tuple[slice, Float64[Tensor, "m classes"], Int64[Tensor, " m"]]]:
-        """Yield chunks of the n predictions: their slice, their logits float64 (m, classes) and their labels int64 (m,)."""
-        images_per_chunk, done = max(1, PREDICTIONS_PER_CHUNK // max(1, self._label_maps[0].size)), 0
+        """Yield the n predictions in chunks: the chunk's slice of them, its logits float64 (m, classes), and its labels int64 (m,)."""
+        images_per_chunk, predictions_done = max(1, PREDICTIONS_PER_CHUNK // max(1, self._label_maps[0].size)), 0
         for start in range(0, len(self.logits), images_per_chunk):
             images = slice(start, start + images_per_chunk)
             logits = np.moveaxis(self.logits[images], 1, -1)[self.is_labelled[images]]
-            positions = slice(done, done + len(logits))
+            positions = slice(predictions_done, predictions_done + len(logits))
             yield positions, torch.from_numpy(logits).double(), torch.from_numpy(self.labels[positions]).long()
-            done = positions.stop
+            predictions_done = positions.stop
 
     def map_images(self, forward: Callable[..., Tensor], *aligned: np.ndarray) -> Real[np.ndarray, " n *numbers"]:
         """Apply forward(normalised images (b, c, h, w), *aligned (b, ...)) -> (b, ...) to the images in batches.
@@ -238,7 +238,7 @@ class Run:
 
 
 def load_run(name: str, benchmark: Benchmark, seed: int, method: str, reads: Iterable[str]) -> Run:
-    """Return the run on the test split, from the folders that the earlier stages wrote. `reads` are the inputs that the score declares."""
+    """Return a Run of the score `method` on the test split, from the folders that earlier stages wrote; `reads`: its declared inputs."""
     dataset = load_dataset(paths.prepared(name))
     models, predictions = paths.seed_folder(paths.MODELS, name, seed), paths.predictions(name, seed)
     samples, ensembles = paths.samples(name, seed), paths.ENSEMBLES / name

@@ -13,45 +13,45 @@ from torch.nn.utils import get_total_norm
 from torch.optim.swa_utils import AveragedModel
 
 
-def sharpness_aware_gradient(network: nn.Module, radius: float, gradient: Callable[[], Tensor]) -> Tensor:
+def sharpness_aware_gradient(network: nn.Module, radius: float, compute_gradient: Callable[[], Tensor]) -> Tensor:
     """Set each parameter's gradient to the one at w + radius * g / norm(g), where g is the gradient at w; return the loss at w.
 
-    gradient(): computes gradients by one forward and backward pass, with none before, and returns the loss
+    compute_gradient(): computes gradients by one forward and backward pass, with none before, and returns the loss
     The weights are restored afterwards. Both passes draw the same dropout masks, because they evaluate one loss, and the random state
-    ends as after a single pass. BatchNorm's running statistics are updated by the first pass only. Where g is zero it is the result.
+    ends as after a single pass. BatchNorm's running statistics are updated by the first pass only. Where g is zero, the result is g.
     ValueError for a gradient that is not finite.
     """
     device = next(network.parameters()).device
-    random_state = _random_state(device)
-    loss = gradient()
+    random_states = _get_random_states(device)
+    loss = compute_gradient()
     parameters = [parameter for parameter in network.parameters() if parameter.grad is not None]
-    if (norm := _gradient_norm(parameters, loss)) > 0:
-        _set_random_state(device, random_state)
-        with _perturbed_weights(parameters, radius, norm), _frozen_batchnorm_statistics(network):
-            _gradient_norm(parameters, gradient())
+    if (gradient_norm := _gradient_norm(parameters, loss)) > 0:
+        _set_random_states(device, random_states)
+        with _perturbed_weights(parameters, radius, gradient_norm), _frozen_batchnorm_statistics(network):
+            _gradient_norm(parameters, compute_gradient())
     return loss
 
 
 def _gradient_norm(parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
-    """Compute the norm of all gradients together. ValueError where it is not finite."""
-    norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-    if not norm.isfinite():
+    """Return the Euclidean norm of the gradients of all parameters together. ValueError, with the loss, for a norm that is not finite."""
+    gradient_norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    if not gradient_norm.isfinite():
         remedy = "lower learning_rate or sam_radius, or use precision: fp32"
-        raise ValueError(f"the gradient is no longer finite (its norm is {norm.item()}, the loss {loss.item()}); {remedy}")
-    return norm
+        raise ValueError(f"the gradient is no longer finite (its norm is {gradient_norm.item()}, the loss {loss.item()}); {remedy}")
+    return gradient_norm
 
 
 @contextmanager
-def _perturbed_weights(parameters: list[nn.Parameter], radius: float, norm: Tensor) -> Iterator[None]:
-    """Move the weights within the block to where the loss is highest within the radius, to first order.
+def _perturbed_weights(parameters: list[nn.Parameter], radius: float, gradient_norm: Tensor) -> Iterator[None]:
+    """Within the block, add radius * gradient / norm to the weights: to first order, the loss is highest there within the radius.
 
-    They are restored from copies, because subtracting the step would round.
+    The weights are restored from copies, because subtracting the step would round.
     """
     original_values = [parameter.detach().clone() for parameter in parameters]
     with torch.no_grad():
         for parameter in parameters:
             if parameter.grad is not None:
-                parameter.add_(parameter.grad / norm, alpha=radius)
+                parameter.add_(parameter.grad / gradient_norm, alpha=radius)
     try:
         yield
     finally:
@@ -62,7 +62,7 @@ def _perturbed_weights(parameters: list[nn.Parameter], radius: float, norm: Tens
 
 @contextmanager
 def _frozen_batchnorm_statistics(network: nn.Module) -> Iterator[None]:
-    """Keep BatchNorm's running statistics within the block; it still normalises according to its mode."""
+    """Within the block, keep BatchNorm's running statistics unchanged; normalisation goes on according to each layer's mode."""
     tracking_layers = [layer for layer in _batch_norm_layers(network) if layer.track_running_stats]
     for layer in tracking_layers:
         layer.track_running_stats = False
@@ -74,11 +74,11 @@ def _frozen_batchnorm_statistics(network: nn.Module) -> Iterator[None]:
 
 
 def load_averaged_weights(network: nn.Module, averaged_model: AveragedModel) -> None:
-    """Copy the averages into the trainable parameters of the network; everything else is left unchanged."""
+    """Copy the weights averaged by SWA into the trainable parameters of the network; frozen parameters and buffers stay unchanged."""
     with torch.no_grad():
-        for parameter, mean in zip(network.parameters(), averaged_model.module.parameters(), strict=True):
+        for parameter, averaged_parameter in zip(network.parameters(), averaged_model.module.parameters(), strict=True):
             if parameter.requires_grad:
-                parameter.copy_(mean)
+                parameter.copy_(averaged_parameter)
 
 
 @contextmanager
@@ -103,12 +103,12 @@ def _batch_norm_layers(network: nn.Module) -> list[_BatchNorm]:
     return [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
 
 
-def _random_state(device: torch.device) -> list[Tensor]:
-    """Return the states of the CPU's random generator and of the device's own."""
+def _get_random_states(device: torch.device) -> list[Tensor]:
+    """Return the state of the CPU's random generator and, for another device, that of the device's own generator."""
     return [torch.get_rng_state(), *([] if device.type == "cpu" else [torch.get_device_module(device).get_rng_state()])]
 
 
-def _set_random_state(device: torch.device, state: list[Tensor]) -> None:
-    torch.set_rng_state(state[0])
+def _set_random_states(device: torch.device, random_states: list[Tensor]) -> None:
+    torch.set_rng_state(random_states[0])
     if device.type != "cpu":
-        torch.get_device_module(device).set_rng_state(state[1])
+        torch.get_device_module(device).set_rng_state(random_states[1])

@@ -31,7 +31,7 @@ FORMER_STAGE_NAMES = {"finetune": "finetune_confidnet", "train_corrected_mcp": "
 
 @dataclass
 class TrainingState:
-    """State of a training in progress: its history, and its best epoch so far with rank and weights."""
+    """State of a training in progress: the metrics of all epochs so far, and the best epoch with its rank and weights."""
 
     history: list[Metrics] = field(default_factory=list)  # one row per epoch; with SWA, one more row for the averaged weights
     best_epoch: int = 0
@@ -41,13 +41,13 @@ class TrainingState:
     @property
     def best_metrics(self) -> Metrics:
         """Return the validation metrics (keys that begin with val_) of the best epoch."""
-        best = next(row for row in self.history if row["epoch"] == self.best_epoch)
-        return {key: value for key, value in best.items() if key.startswith("val_")}
+        best_row = next(row for row in self.history if row["epoch"] == self.best_epoch)
+        return {key: value for key, value in best_row.items() if key.startswith("val_")}
 
 
 @dataclass(frozen=True)
 class Training(Generic[RecipeT]):
-    """Inputs of a training other than its networks. log: is called with the metrics and the number of each epoch."""
+    """Inputs of a training other than the networks: data, recipe, seed. log(metrics, epoch) is called after each epoch."""
 
     stage: str
     dataset: Dataset
@@ -59,7 +59,7 @@ class Training(Generic[RecipeT]):
 
     @property
     def random_key(self) -> tuple[str, int]:
-        """Return what determines the random draws of all epochs: (stage name, seed)."""
+        """Return the key (stage name, seed), from which the random draws of all epochs are derived."""
         return FORMER_STAGE_NAMES.get(self.stage, self.stage), self.seed
 
 
@@ -85,24 +85,24 @@ def fit(
     """
     stage, recipe = training.stage, training.recipe
     batches = TrainingBatches(training.dataset, recipe.batch_size, recipe.augmentation, training.device)
-    trainer = _Trainer(network, loss, recipe, len(batches))
-    state = _restore_state(training.resume, trainer)
+    trainer = _NetworkTrainer(network, loss, recipe, len(batches))
+    state = _restore_training_state(training.resume, trainer)
     last_epoch = recipe.epochs + (recipe.swa_epochs > 0)
     first_epoch = 0 if include_untrained else 1
     for epoch in range(first_epoch + len(state.history), last_epoch + 1):
-        start_time, is_average = time.perf_counter(), epoch > recipe.epochs
-        run_epoch = partial(_run_epoch, network, batches, recipe, (*training.random_key, epoch), f"{stage} {epoch}/{last_epoch}")
+        start_time, is_averaging_epoch = time.perf_counter(), epoch > recipe.epochs
+        run_epoch = partial(_process_epoch, network, batches, recipe, (*training.random_key, epoch), f"{stage} {epoch}/{last_epoch}")
         if epoch == 0:
             learning_rate, train_loss = 0.0, None
         else:
-            learning_rate, train_loss = trainer.finish_average(run_epoch) if is_average else trainer.train_epoch(epoch, run_epoch)
+            learning_rate, train_loss = trainer.finish_average(run_epoch) if is_averaging_epoch else trainer.train_epoch(epoch, run_epoch)
         network.eval()
         # Metrics become plain floats, because the resume file is read with weights_only, which refuses NumPy numbers.
         metrics = {key: None if value is None else float(value) for key, value in validate().items()}
-        averaged_epochs = {"averaged_epochs": recipe.swa_epochs if is_average else 0} if recipe.swa_epochs else {}
+        averaged_epochs = {"averaged_epochs": recipe.swa_epochs if is_averaging_epoch else 0} if recipe.swa_epochs else {}
         state.history.append({"epoch": epoch, **averaged_epochs, "learning_rate": learning_rate, "train_loss": train_loss, **metrics})
-        rank = _selection_rank(metrics, selection_metric)
-        if is_average or not state.best_weights or rank > state.best_rank:
+        rank = _epoch_rank(metrics, selection_metric)
+        if is_averaging_epoch or not state.best_weights or rank > state.best_rank:
             state.best_epoch, state.best_rank, state.best_weights = epoch, rank, _copy_weights(network)
         training.log(state.history[-1], epoch)
         training.resume.save({**vars(state), **trainer.state_dict()})
@@ -112,28 +112,28 @@ def fit(
     return state
 
 
-class _Trainer:
-    """A network with its optimizer, learning rate schedule and, for SWA, the running average of its weights."""
+class _NetworkTrainer:
+    """Trains a network epoch by epoch, with an optimizer, a learning rate schedule and, for SWA, an average of the weights."""
 
     def __init__(self, network: nn.Module, loss: Loss, recipe: Recipe, steps_per_epoch: int) -> None:
         self.network, self.loss, self.recipe = network, loss, recipe
-        self.optimizer, self.schedule = _optimizer(network, recipe, steps_per_epoch)
+        self.optimizer, self.schedule = _build_optimizer(network, recipe, steps_per_epoch)
         self.average = AveragedModel(network) if recipe.swa_epochs else None
 
     def train_epoch(self, epoch: int, run_epoch: Callable[[Loss], float]) -> tuple[float, float]:
-        """Train one epoch with a step for each batch; return (learning rate at its start, mean loss)."""
+        """Train one epoch, with an optimizer step for each batch; return (learning rate at the start of the epoch, mean loss)."""
         is_averaging = self.average is not None and epoch > self.recipe.epochs - self.recipe.swa_epochs
         constant_rate = self.recipe.swa_learning_rate if is_averaging else None
-        for group in self.optimizer.param_groups:
-            group["lr"] = constant_rate or group["lr"]
+        for parameter_group in self.optimizer.param_groups:
+            parameter_group["lr"] = constant_rate or parameter_group["lr"]
         learning_rate = self.optimizer.param_groups[0]["lr"]
-        train_loss = run_epoch(partial(self._step, scheduled=not constant_rate))
+        train_loss = run_epoch(partial(self._training_step, advance_schedule=not constant_rate))
         if self.average is not None and is_averaging:
             self.average.update_parameters(self.network)
         return learning_rate, train_loss
 
     def finish_average(self, run_epoch: Callable[[Loss], float]) -> tuple[float, float]:
-        """Load the averaged weights and recompute their BatchNorm statistics, without a training step; return (rate 0, mean loss)."""
+        """Load the averaged weights and recompute the BatchNorm statistics in one pass; return (rate 0, mean loss of the pass)."""
         assert self.average is not None, "an average is only made with swa_epochs"
         load_averaged_weights(self.network, self.average)
         self.network.train()
@@ -145,18 +145,18 @@ class _Trainer:
             return self.loss(images, labels)
 
     def _compute_gradient(self, images: Tensor, labels: Tensor) -> Tensor:
-        value = self._compute_loss(images, labels)
+        loss_value = self._compute_loss(images, labels)
         self.optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        return value
+        loss_value.backward()
+        return loss_value
 
-    def _step(self, images: Tensor, labels: Tensor, *, scheduled: bool) -> Tensor:
-        gradient, sam_radius = partial(self._compute_gradient, images, labels), self.recipe.sam_radius
-        value = sharpness_aware_gradient(self.network, sam_radius, gradient) if sam_radius else gradient()
+    def _training_step(self, images: Tensor, labels: Tensor, *, advance_schedule: bool) -> Tensor:
+        compute_gradient, sam_radius = partial(self._compute_gradient, images, labels), self.recipe.sam_radius
+        loss_value = sharpness_aware_gradient(self.network, sam_radius, compute_gradient) if sam_radius else compute_gradient()
         self.optimizer.step()
-        if scheduled:
+        if advance_schedule:
             self.schedule.step()
-        return value
+        return loss_value
 
     def state_dict(self) -> dict[str, Any]:
         state = {"network": _copy_weights(self.network), "optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
@@ -167,34 +167,39 @@ class _Trainer:
             getattr(self, name).load_state_dict(values)
 
 
-def _run_epoch(
-    network: nn.Module, batches: TrainingBatches, recipe: Recipe, random_key: tuple[str, int, int], label: str, step: Callable[..., Tensor]
+def _process_epoch(
+    network: nn.Module,
+    batches: TrainingBatches,
+    recipe: Recipe,
+    random_key: tuple[str, int, int],
+    progress_label: str,
+    step: Callable[..., Tensor],
 ) -> float:
-    """Call step(images, labels) -> loss on each batch of one epoch, in training mode; return the mean loss over the samples."""
+    """Call step(images, labels) -> loss for each batch of one epoch, in training mode; return the mean loss over all training samples."""
     *_, epoch = random_key
     random_seed = int.from_bytes(sha256(repr(random_key).encode()).digest()[:8], "big") >> 1
     torch.manual_seed(random_seed)  # dropout
     network.train()
-    total, samples = 0.0, 0
-    bar = progress_bar(batches.epoch(torch.Generator().manual_seed(random_seed)), len(batches), label, "batch")
-    for images, labels in bar:
-        total, samples = total + step(images, labels).item() * len(images), samples + len(images)
-        if not math.isfinite(total):
+    loss_sum, sample_count = 0.0, 0
+    batch_progress = progress_bar(batches.epoch(torch.Generator().manual_seed(random_seed)), len(batches), progress_label, "batch")
+    for images, labels in batch_progress:
+        loss_sum, sample_count = loss_sum + step(images, labels).item() * len(images), sample_count + len(images)
+        if not math.isfinite(loss_sum):
             remedy = f"lower learning_rate ({recipe.learning_rate}) or use precision: fp32"
             raise ValueError(f"the loss is no longer finite in epoch {epoch}; {remedy}")
-        bar.set_postfix(loss=f"{total / samples:.4f}", refresh=False)
-    return total / samples
+        batch_progress.set_postfix(loss=f"{loss_sum / sample_count:.4f}", refresh=False)
+    return loss_sum / sample_count
 
 
-def _optimizer(
+def _build_optimizer(
     network: nn.Module, recipe: Recipe, steps_per_epoch: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """Build the optimizer of the trainable parameters, and a learning rate schedule that is stepped after each batch."""
+    """Return the recipe's optimizer of the trainable parameters, and its learning rate schedule, to be stepped after each batch."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    learning_rate, decay, lr_scheduler = recipe.learning_rate, recipe.weight_decay, torch.optim.lr_scheduler
+    learning_rate, weight_decay, lr_scheduler = recipe.learning_rate, recipe.weight_decay, torch.optim.lr_scheduler
     optimizers: Mapping[str, Callable[[], torch.optim.Optimizer]] = {
-        "sgd": lambda: torch.optim.SGD(parameters, lr=learning_rate, momentum=recipe.momentum, weight_decay=decay),
-        "adam": lambda: torch.optim.Adam(parameters, lr=learning_rate, weight_decay=decay),
+        "sgd": lambda: torch.optim.SGD(parameters, lr=learning_rate, momentum=recipe.momentum, weight_decay=weight_decay),
+        "adam": lambda: torch.optim.Adam(parameters, lr=learning_rate, weight_decay=weight_decay),
     }
     optimizer = optimizers[recipe.optimizer]()
     schedulers: Mapping[str, Callable[[], torch.optim.lr_scheduler.LRScheduler]] = {
@@ -208,8 +213,8 @@ def _optimizer(
     return optimizer, schedulers[recipe.schedule]()
 
 
-def _selection_rank(metrics: Metrics, selection_metric: str) -> list[float]:
-    """Return the rank of an epoch, larger is better. Undefined and NaN rank last: after a NaN no later epoch would compare as better."""
+def _epoch_rank(metrics: Metrics, selection_metric: str) -> list[float]:
+    """Return an epoch's rank [selection metric, -val_loss], larger is better; None and NaN become -inf, as NaN would beat later epochs."""
     selected, loss = metrics[selection_metric], metrics["val_loss"]
     return [-math.inf if value is None or math.isnan(value) else value for value in (selected, None if loss is None else -loss)]
 
@@ -218,10 +223,10 @@ def _copy_weights(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
 
 
-def _restore_state(resume: ResumeFolder, trainer: _Trainer) -> TrainingState:
-    saved = resume.load()
-    if saved is None:
+def _restore_training_state(resume: ResumeFolder, trainer: _NetworkTrainer) -> TrainingState:
+    stored_state = resume.load()
+    if stored_state is None:
         return TrainingState()
-    training_state = {name: saved[name] for name in vars(TrainingState())}
-    trainer.load_state_dict({name: value for name, value in saved.items() if name not in training_state})
+    training_state = {name: stored_state[name] for name in vars(TrainingState())}
+    trainer.load_state_dict({name: value for name, value in stored_state.items() if name not in training_state})
     return TrainingState(**training_state)

@@ -17,7 +17,7 @@ MAX_RANKING_SAMPLES = 1024  # most errors, and most correct predictions, of a ba
 def confidence_target(
     class_logits: Float[Tensor, "b classes *pixels"], labels: Int[Tensor, " b *pixels"], target: Target
 ) -> Float[Tensor, " b *pixels"]:
-    """Compute the target of a confidence, in [0, 1]: class_logits (b, classes, ...), labels int64 (b, ...) in [0, classes) -> (b, ...).
+    """Return what a confidence shall predict, in [0, 1]: class_logits (b, classes, ...), labels int64 (b, ...) in [0, classes) -> (b, ...).
 
     tcp             softmax probability of the true class (section 2 of the paper)
     normalised_tcp  TCP divided by the largest probability: 1 for all correct predictions and no others (section 2.2 of the paper)
@@ -40,7 +40,7 @@ def confidence_loss(
     target: Target = "tcp",
     loss: Objective = "mse",
 ) -> Float[Tensor, ""]:
-    """Compute `objective` between confidence_logits (b, ...) and the target from class_logits (b, classes, ...), labels int64 (b, ...).
+    """Return the scalar loss of confidence_logits (b, ...) against targets from class_logits (b, classes, ...), labels int64 (b, ...).
 
     The loss is over the labelled images or pixels; it is 0 where none is labelled. No gradient flows into class_logits.
     """
@@ -77,13 +77,13 @@ def objective(confidence_logits: Float[Tensor, " n"], target_values: Float[Tenso
 
 
 def _ranking_loss(confidence_logits: Float[Tensor, " n"], target_values: Float[Tensor, " n"]) -> Float[Tensor, ""]:
-    errors, successes = (_thin_out(confidence_logits[target_values == outcome]) for outcome in (0, 1))
-    pairs = functional.softplus(errors.unsqueeze(1) - successes.unsqueeze(0))
-    return pairs.sum() / max(pairs.numel(), 1)
+    error_logits, success_logits = (_thin_to_max_samples(confidence_logits[target_values == outcome]) for outcome in (0, 1))
+    pair_losses = functional.softplus(error_logits.unsqueeze(1) - success_logits.unsqueeze(0))
+    return pair_losses.sum() / max(pair_losses.numel(), 1)
 
 
-def _thin_out(values: Float[Tensor, " n"]) -> Float[Tensor, " m"]:
-    """Return at most MAX_RANKING_SAMPLES evenly spaced values."""
+def _thin_to_max_samples(values: Float[Tensor, " n"]) -> Float[Tensor, " m"]:
+    """Return at most MAX_RANKING_SAMPLES elements of the vector, evenly spaced: (n,) -> (m,)."""
     return values[:: max(1, -(-len(values) // MAX_RANKING_SAMPLES))]
 
 
@@ -103,11 +103,11 @@ def cross_entropy(
     losses = functional.cross_entropy(
         logits.float(), labels, weight=weights, ignore_index=ignore_index, reduction="none", label_smoothing=label_smoothing
     )
-    total = losses.sum()  # summed here, because CUDA's own reduction over label maps is not deterministic
+    loss_sum = losses.sum()  # summed here, because CUDA's own reduction over label maps is not deterministic
     is_labelled = labels != ignore_index
     total_weight = is_labelled.sum() if weights is None else (weights[labels.where(is_labelled, 0)] * is_labelled).sum()
     # PyTorch's own mean is NaN for a batch of void labels only, and infinite with label smoothing if no class in the batch has weight.
-    return (total / total_weight.where(total_weight > 0, 1)).where(total_weight > 0, 0)
+    return (loss_sum / total_weight.where(total_weight > 0, 1)).where(total_weight > 0, 0)
 
 
 def median_frequency_weights(counts: Integer[Tensor, " classes"]) -> Float32[Tensor, " classes"]:
@@ -115,6 +115,6 @@ def median_frequency_weights(counts: Integer[Tensor, " classes"]) -> Float32[Ten
 
     counts: (classes,) labels of each class in the whole training split. A class that never occurs gets the weight 0.
     """
-    frequency = counts.double() / counts.sum()
-    weights = frequency[frequency > 0].quantile(0.5) / frequency
-    return weights.where(frequency > 0, 0.0).float()
+    class_frequency = counts.double() / counts.sum()
+    class_weights = class_frequency[class_frequency > 0].quantile(0.5) / class_frequency
+    return class_weights.where(class_frequency > 0, 0.0).float()

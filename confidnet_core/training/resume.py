@@ -24,39 +24,40 @@ from confidnet_core.files import atomic_write
 
 @dataclass(frozen=True)
 class ResumeFolder:
-    """The folder in which one training stores its state after each epoch."""
+    """The folder in which a training stores its state (weights, optimizer, history) after each epoch, to be resumed if interrupted."""
 
     folder: Path
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the stored state by this one."""
+        """Write the state of a training to state.pt of the folder, in place of the state after the previous epoch."""
         with atomic_write(self.folder / "state.pt") as temporary:
             torch.save(state, temporary)
 
     def load(self) -> dict[str, Any] | None:
-        """Return the state after the last completed epoch, or None before the first; also None, with a warning, for a damaged file."""
+        """Return the training's state after its last completed epoch. None if there is none and, with a warning, for a damaged file."""
         path = self.folder / "state.pt"
         try:
             return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
         except (RuntimeError, OSError, EOFError, UnpicklingError) as error:  # raised by torch.load for a truncated, empty or foreign file
             # Only time is lost: the training is deterministic, so that it ends the same if it starts again.
-            kind = type(error).__name__
-            print(f"WARNING {path} is damaged ({kind}); this training starts again from its first epoch", file=sys.stderr)
+            error_name = type(error).__name__
+            print(f"WARNING {path} is damaged ({error_name}); this training starts again from its first epoch", file=sys.stderr)
             return None
 
 
 @contextmanager
 def resumable_training(stage: str, inputs: Any) -> Iterator[ResumeFolder]:
-    """Lock and yield the folder of a training with these inputs; delete it when the block succeeds, after the outputs are written.
+    """Lock and yield the ResumeFolder of a training with these inputs; the folder is deleted when the block succeeds.
 
+    The block trains and writes the outputs.
     inputs: everything that determines the result, JSON-like: parameters, data, weights, code. ValueError if another process is running
     the same training.
     """
-    root = Path(os.environ.get("DVC_ROOT") or ".").resolve() / ".resume"
+    resume_root = Path(os.environ.get("DVC_ROOT") or ".").resolve() / ".resume"
     fingerprint = sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
-    folder = root / f"{stage}-{fingerprint}"
-    root.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(root / f"{folder.name}.lock", timeout=0)
+    folder = resume_root / f"{stage}-{fingerprint}"
+    resume_root.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(resume_root / f"{folder.name}.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:

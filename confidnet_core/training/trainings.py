@@ -23,7 +23,7 @@ from confidnet_core.training.losses import Target, confidence_loss, confidence_t
 
 
 def train_classifier(classifier: Classifier, training: Training[BaselineRecipe]) -> TrainingState:
-    """Train with cross-entropy, smoothed as the recipe says; select the epoch by validation accuracy, for segmentation by mean IoU."""
+    """Train a classifier with cross-entropy; keep the epoch with the best validation accuracy, for segmentation the best mean IoU."""
     dataset, recipe, device = training.dataset, training.recipe, training.device
     to_device(classifier, device)
     weights = class_weights(dataset, recipe, device)
@@ -39,12 +39,12 @@ def train_classifier(classifier: Classifier, training: Training[BaselineRecipe])
 
 
 def train_confidnet(confidnet: ConfidNet, training: Training[ConfidenceRecipe]) -> TrainingState:
-    """Train the head alone to predict the recipe's target; target and features come from one pass of the frozen classifier."""
-    return _fit_confidence(confidnet, confidnet.encoder, _confidnet_loss(confidnet, training), training)
+    """Train ConfidNet's head to predict the recipe's target, such as TCP, from one pass of the frozen classifier; return the history."""
+    return _fit_confidence_network(confidnet, confidnet.encoder, _build_confidnet_loss(confidnet, training), training)
 
 
 def finetune_confidnet(confidnet: ConfidNet, classifier: Classifier, training: Training[ConfidenceRecipe]) -> TrainingState:
-    """Train head and encoder copy to predict the recipe's target, which comes from the frozen classifier; dropout is off in both."""
+    """Train ConfidNet's head and encoder copy to predict the recipe's target, computed by the frozen classifier, both without dropout."""
     to_device(classifier, training.device).eval()
     void, recipe = training.dataset.void, training.recipe
 
@@ -53,17 +53,17 @@ def finetune_confidnet(confidnet: ConfidNet, classifier: Classifier, training: T
             logits = classifier(images)
         return confidence_loss(confidnet(images), logits, labels, void, target=recipe.target, loss=recipe.loss)
 
-    return _fit_confidence(confidnet, classifier, loss, training)
+    return _fit_confidence_network(confidnet, classifier, loss, training)
 
 
 def train_corrected_mcp(corrected_mcp: CorrectedMcp, training: Training[ConfidenceRecipe]) -> TrainingState:
-    """Train as in train_confidnet, but keep the untrained network, which equals MCP, where no epoch is better."""
-    loss = _confidnet_loss(corrected_mcp, training)
-    return _fit_confidence(corrected_mcp, corrected_mcp.encoder, loss, training, include_untrained=True)
+    """Train the head that corrects MCP, as in train_confidnet; the untrained network, which equals MCP, stays if no epoch is better."""
+    loss = _build_confidnet_loss(corrected_mcp, training)
+    return _fit_confidence_network(corrected_mcp, corrected_mcp.encoder, loss, training, include_untrained=True)
 
 
-def _confidnet_loss(confidnet: ConfidNet, training: Training[ConfidenceRecipe]) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the training loss whose target comes from the class logits of the same pass as the confidence."""
+def _build_confidnet_loss(confidnet: ConfidNet, training: Training[ConfidenceRecipe]) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return loss(images, labels) of a confidence network; the class logits for its target come from the same pass as the confidence."""
     void, recipe = training.dataset.void, training.recipe
 
     def loss(images: Tensor, labels: Tensor) -> Tensor:
@@ -73,30 +73,30 @@ def _confidnet_loss(confidnet: ConfidNet, training: Training[ConfidenceRecipe]) 
     return loss
 
 
-def _fit_confidence(
+def _fit_confidence_network(
     confidnet: ConfidNet,
     classifier: Classifier,
     loss: Callable[[Tensor, Tensor], Tensor],
     training: Training[ConfidenceRecipe],
     include_untrained: bool = False,
 ) -> TrainingState:
-    """Train a confidence network; select the epoch by validation AUPR-Error. The targets of the validation split are computed once."""
+    """Train a confidence network and keep the epoch with the best validation AUPR-Error; return the history and the best epoch."""
     dataset, device, recipe = training.dataset, training.device, training.recipe
     to_device(confidnet, device)
     images, labels = dataset.split("val")
     is_labelled = labelled(labels, dataset.void)
-    target_values, correct = _confidence_targets(classifier, images, labels, dataset, device, recipe.target)
+    target_values, correct = _compute_confidence_targets(classifier, images, labels, dataset, device, recipe.target)
 
     def validate() -> Metrics:
-        confidence = np.empty(labels.shape, np.float32)
+        confidence_maps = np.empty(labels.shape, np.float32)
         with torch.inference_mode():
             for batch_slice, batch in inference_batches(images, dataset, device):
                 with autocast(device, recipe.precision):
-                    confidence[batch_slice] = confidnet(batch).float().cpu().numpy()
-        confidence_logits = confidence[is_labelled]
+                    confidence_maps[batch_slice] = confidnet(batch).float().cpu().numpy()
+        confidence_logits = confidence_maps[is_labelled]
         val_loss = objective(torch.from_numpy(confidence_logits), torch.from_numpy(target_values), recipe.loss).item()
-        ranking = failure_metrics(confidence_logits, correct)
-        return {"val_loss": val_loss, **{f"val_{key}": ranking[key] for key in ("aupr_error", "auroc", "fpr_at_95_tpr")}}
+        ranking_metrics = failure_metrics(confidence_logits, correct)
+        return {"val_loss": val_loss, **{f"val_{metric}": ranking_metrics[metric] for metric in ("aupr_error", "auroc", "fpr_at_95_tpr")}}
 
     return fit(confidnet, training, loss=loss, validate=validate, selection_metric="val_aupr_error", include_untrained=include_untrained)
 
@@ -109,10 +109,10 @@ def class_weights(dataset: Dataset, recipe: BaselineRecipe, device: torch.device
     return median_frequency_weights(torch.from_numpy(counts)).to(device)
 
 
-def _confidence_targets(
+def _compute_confidence_targets(
     classifier: Classifier, images: np.ndarray, labels: np.ndarray, dataset: Dataset, device: torch.device, target: Target
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (target float32, correct bool) of the labelled images or pixels, with the classifier in its current mode."""
+    """Return targets float32 (n,) and correctness bool (n,) of the n labelled images or pixels; the classifier's mode stays as it is."""
     target_values, correct = np.empty(labels.shape, np.float32), np.empty(labels.shape, bool)
     with torch.inference_mode():
         for batch_slice, batch in inference_batches(images, dataset, device):
@@ -126,9 +126,9 @@ def _confidence_targets(
 
 
 def training_target_summary(confidnet: ConfidNet, dataset: Dataset, device: torch.device, bins: int = 20) -> dict:
-    """Summarise the TCP on the training split, the published target of the head: histogram, errors, quantiles, and "collapsed".
+    """Return a summary of TCP, the head's published target, on the training split: histogram, errors, quantiles, and "collapsed".
 
-    It is computed in the encoder's training mode, with or without dropout as the recipe says. The target has collapsed if there is no
+    TCP is computed in the encoder's training mode, with dropout where the recipe has dropout. The target has collapsed if there is no
     error, or its standard deviation is below 0.02: a classifier that is nearly always confident and correct on its own training data
     leaves nothing to learn.
     """
@@ -136,7 +136,7 @@ def training_target_summary(confidnet: ConfidNet, dataset: Dataset, device: torc
     images, labels = dataset.split("train")
     torch.manual_seed(0)
     confidnet.train()
-    tcp, correct = _confidence_targets(confidnet.encoder, images, labels, dataset, device, "tcp")
+    tcp, correct = _compute_confidence_targets(confidnet.encoder, images, labels, dataset, device, "tcp")
     confidnet.eval()
     counts, edges = np.histogram(tcp, bins=bins, range=(0, 1))
     errors, standard_deviation = int(np.sum(~correct)), float(tcp.std())

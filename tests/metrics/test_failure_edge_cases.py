@@ -101,7 +101,7 @@ def test_counts_beyond_what_float32_can_count_are_exact():
 
 
 def uses_counting(confidence, correct):
-    return count_by_confidence(confidence, correct).__name__ == "_count_by_keys"
+    return count_by_confidence(confidence, correct).__name__ == "_count_by_float_keys"
 
 
 def offset_float(value, steps):

@@ -17,7 +17,7 @@ _HARMONIC_NUMBERS = np.array([math.fsum(1 / k for k in range(1, n + 1)) for n in
 def selective_risk(
     ranked: Real[np.ndarray, " n"], errors: Real[np.ndarray, " errors"], accepted: Int[np.ndarray, " points"]
 ) -> Float[np.ndarray, " points"]:
-    """Compute the error rate of the `accepted` most confident samples, expected over all orders of equal confidences.
+    """Return the error rate of the `accepted` (points,) most confident samples, (points,), expected over all orders of equal confidences.
 
     ranked, errors: the sorted confidences of all samples and of the errors, as from sorted_confidences
     """
@@ -63,27 +63,30 @@ def expected_risk_contribution(
     An error at position p adds the sum of 1/k over k = p ... total. Its position is uniform over above + 1 ... above + tied, so with the
     harmonic numbers H the mean is H(total) - H(above + tied) + mean of j / (above + j) over j = 1 ... tied.
     """
-    below_tie = _harmonic_between(above + tied, np.atleast_1d(total))
-    within_tie = 1 - above / tied * _harmonic_between(above, above + tied)
+    below_tie = _harmonic_difference(above + tied, np.atleast_1d(total))
+    within_tie = 1 - above / tied * _harmonic_difference(above, above + tied)
     centre = above + (tied + 1) / 2
     is_small = (tied * 256 < centre) | (tied == 1)
     if is_small.any():  # the difference of harmonic numbers would cancel; moments of 1/i around the centre of the positions do not
-        tied, above, inverse = tied[is_small], above[is_small], 1 / centre[is_small]
-        width, unit = (tied * inverse) ** 2, inverse * inverse
-        second_moment, fourth_moment = (width - unit) / 12, (width - unit) * (3 * width - 7 * unit) / 240
-        within_tie[is_small] = (tied + 1) * inverse / 2 - above * inverse * (second_moment + fourth_moment)
+        tied, above, inverse_centre = tied[is_small], above[is_small], 1 / centre[is_small]
+        squared_relative_width, squared_inverse_centre = (tied * inverse_centre) ** 2, inverse_centre * inverse_centre
+        second_moment, fourth_moment = (
+            (squared_relative_width - squared_inverse_centre) / 12,
+            (squared_relative_width - squared_inverse_centre) * (3 * squared_relative_width - 7 * squared_inverse_centre) / 240,
+        )
+        within_tie[is_small] = (tied + 1) * inverse_centre / 2 - above * inverse_centre * (second_moment + fourth_moment)
     return below_tie + within_tie
 
 
-def _harmonic_between(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Compute 1/(low + 1) + ... + 1/high: from the table where it reaches, above by Euler-Maclaurin with log1p for small differences."""
+def _harmonic_difference(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return the sum 1/(low + 1) + ... + 1/high, float64: from the table up to H(64), above by the Euler-Maclaurin series and log1p."""
     table_end = len(_HARMONIC_NUMBERS) - 1
     from_table = _HARMONIC_NUMBERS[np.minimum(high, table_end)] - _HARMONIC_NUMBERS[np.minimum(low, table_end)]
     low, high = np.maximum(low, table_end), np.maximum(high, table_end)
     return from_table + (np.log1p((high - low) / low) + (_euler_maclaurin(1 / high) - _euler_maclaurin(1 / low)))
 
 
-def _euler_maclaurin(inverse: np.ndarray) -> np.ndarray:
-    """Approximate H(n) - log(n) - Euler's constant from 1/n; the next term of the series is below 2e-17 for n >= 64."""
-    square = inverse * inverse
-    return inverse / 2 - square * (1 / 12 - square * (1 / 120 - square / 252))
+def _euler_maclaurin(inverse_n: np.ndarray) -> np.ndarray:
+    """Return H(n) - log(n) - Euler's constant, with the harmonic number H(n), from 1/n; the error is below 2e-17 for n >= 64."""
+    inverse_n_squared = inverse_n * inverse_n
+    return inverse_n / 2 - inverse_n_squared * (1 / 12 - inverse_n_squared * (1 / 120 - inverse_n_squared / 252))

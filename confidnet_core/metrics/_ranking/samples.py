@@ -14,7 +14,7 @@ def check_samples(
 
     NaN and infinite confidences pass: see require_finite. name: how error messages call the confidence.
     """
-    confidence, correct = _as_array(name, confidence), _as_array("correct", correct)
+    confidence, correct = _as_numpy_array(name, confidence), _as_numpy_array("correct", correct)
     if confidence.ndim != 1 or confidence.shape != correct.shape:
         raise ValueError(f"{name} has shape {confidence.shape} and correct {correct.shape}; give one value a sample, both (n,)")
     if len(confidence) == 0:
@@ -23,17 +23,17 @@ def check_samples(
         raise ValueError(f"{name} is {confidence.dtype}; expected real numbers (are {name} and correct swapped?)")
     if confidence.dtype.itemsize == 2 and confidence.dtype.kind == "f":
         confidence = confidence.astype(np.float32)  # NumPy 2.4 missorts float16 that holds both zeros, with AVX-512
-    return confidence, _as_bool(correct)
+    return confidence, _correct_as_bool(correct)
 
 
 def require_finite(confidence: Real[np.ndarray, " n"]) -> None:
     """Raise a ValueError that names the first index if any confidence is NaN or infinite."""
     if np.isfinite([confidence.min(), confidence.max()]).all():  # where there is a NaN, it is both the minimum and the maximum
         return
-    not_finite = ~np.isfinite(confidence)
+    is_not_finite = ~np.isfinite(confidence)
     raise ValueError(
-        f"{not_finite.sum()} of {len(not_finite)} confidences are NaN or infinite, the first at index {not_finite.argmax()} "
-        f"({confidence[not_finite.argmax()]}); a score must be finite to be ranked"
+        f"{is_not_finite.sum()} of {len(is_not_finite)} confidences are NaN or infinite, the first at index {is_not_finite.argmax()} "
+        f"({confidence[is_not_finite.argmax()]}); a score must be finite to be ranked"
     )
 
 
@@ -50,11 +50,11 @@ def sorted_confidences(confidence: ArrayLike, correct: ArrayLike) -> tuple[Real[
 def count_above(
     ranked: Real[np.ndarray, " n"], values: Real[np.ndarray, " points"], side: Literal["left", "right"]
 ) -> Int[np.ndarray, " points"]:
-    """Count the elements of the sorted array that are above each value (side "right"), or at or above it (side "left")."""
+    """Return for each of `values` how many elements of the sorted array are above that value; with side "left" also those equal to it."""
     return len(ranked) - np.searchsorted(ranked, values, side)
 
 
-def _as_bool(correct: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+def _correct_as_bool(correct: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     if correct.dtype == bool:
         return correct
     if correct.dtype.kind not in "iu" or correct.min() < 0 or correct.max() > 1:
@@ -63,7 +63,7 @@ def _as_bool(correct: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     return correct.astype(bool)
 
 
-def _as_array(name: str, values: ArrayLike) -> Shaped[np.ndarray, "..."]:
+def _as_numpy_array(name: str, values: ArrayLike) -> Shaped[np.ndarray, "..."]:
     try:
         return np.asarray(values)
     except (TypeError, RuntimeError) as error:  # a torch tensor on a GPU, with gradient, or of a type NumPy lacks
