@@ -41,7 +41,7 @@ FINETUNED_PREFIX, HEAD_MARKER = "uncertainty_network.", "uncertainty"  # in the 
 
 
 class CheckpointKind(StrEnum):
-    """Kind of network in a checkpoint; the value is the name of the folder to which it is written."""
+    """Kind of network in an authors' checkpoint file; the value is the name of the folder to which the network is written."""
 
     BASELINE = "baseline"  # a classifier
     HEAD = "confidnet"  # a classifier with a head
@@ -50,7 +50,7 @@ class CheckpointKind(StrEnum):
 
 @dataclass(frozen=True)
 class ImportedCheckpoint:
-    """Summary of an imported network: its size, its epoch, its validation metrics, and notes for the user."""
+    """Summary of a network imported from a checkpoint file: size, epoch, validation metrics, and notes for the user."""
 
     layers: int
     parameters: int
@@ -62,10 +62,10 @@ class ImportedCheckpoint:
 def import_checkpoint(
     kind: str, path: Path, benchmark: Benchmark, dataset: Dataset, models: Path, device: torch.device, **origin: Any
 ) -> ImportedCheckpoint:
-    """Write the checkpoint's network to MODELS/KIND, with metrics measured on the validation split, and return a summary.
+    """Write the network of a checkpoint file to MODELS/KIND, with metrics measured on the validation split; return a summary.
 
     A head is attached to the classifier in MODELS/baseline, which the checkpoint's own classifier must equal. origin: further entries of
-    origin.json, JSON-like. ValueError, before anything is written, with every difference from the network of params.yaml.
+    origin.json, JSON-like. Raises ValueError, before anything is written, with every difference from the network of params.yaml.
     """
     if kind not in list(CheckpointKind):
         raise ValueError(f"KIND is {kind}{suggestion(kind, list(CheckpointKind))}")
@@ -80,18 +80,18 @@ def import_checkpoint(
         classifier = artifacts.load_verified_classifier(models / "baseline", benchmark, dataset, device)
         confidnet, notes = _load_confidnet(path, state, benchmark, dataset, classifier, finetuned=kind == CheckpointKind.FINETUNED)
         origin["upstream_sha256"] = {"baseline": artifacts.weights_digest(models / "baseline")}
-        metrics = _confidence_metrics(to_device(confidnet, device), classifier, dataset, device)
+        metrics = _validation_metrics(to_device(confidnet, device), classifier, dataset, device)
         network = confidnet
         if kind == CheckpointKind.HEAD:
             network, reports["target"] = confidnet.head, training_target_summary(confidnet, dataset, device)
     weights, epoch = network.state_dict(), checkpoint["epoch"]
     facts = artifacts.model_facts(benchmark, dataset, best_epoch=epoch, **metrics)
     artifacts.save_network(models / kind, weights, facts, origin, **reports)
-    return ImportedCheckpoint(len(_layers(weights)), sum(parameter.numel() for parameter in network.parameters()), epoch, metrics, notes)
+    return ImportedCheckpoint(len(_group_layers(weights)), sum(tensor.numel() for tensor in network.parameters()), epoch, metrics, notes)
 
 
 def read_checkpoint(path: Path) -> tuple[StateDict, dict[str, Any]]:
-    """Return the parameters in the file's order, and {"file", "sha256", "epoch"}; epoch is None where the file has none.
+    """Return a checkpoint file's parameters in its order, and {"file", "sha256", "epoch"}; epoch is None if the file has none.
 
     ValueError for a file that is damaged, needs more than tensors and plain values, or has no model_state_dict of dense, finite tensors.
     """
@@ -119,8 +119,8 @@ def read_checkpoint(path: Path) -> tuple[StateDict, dict[str, Any]]:
 
 
 def match_layers(source: StateDict, target: StateDict) -> tuple[StateDict, list[str]]:
-    """Rename the source's tensors to the target's names by matching layers of a kind in order; return them and a list of all problems."""
-    file_layers, network_layers = _layers(source), _layers(target)
+    """Return the source's tensors under the target's names, by matching layers of a kind in order, and a list of all problems."""
+    file_layers, network_layers = _group_layers(source), _group_layers(target)
     problems = [
         f"{name} {tuple(source[name].shape)} belongs to no whole {', '.join(LAYER_KINDS)}"
         for layer, parameters in file_layers.items()
@@ -133,7 +133,7 @@ def match_layers(source: StateDict, target: StateDict) -> tuple[StateDict, list[
             {layer: parameters for layer, parameters in layers.items() if _layer_kind(parameters) == kind}
             for layers in (file_layers, network_layers)
         )
-        problems += _order_problems(list(in_file))
+        problems += _layer_order_problems(list(in_file))
         if len(in_file) != len(in_network):
             problems.append(f"{kind}: {len(in_file)} in the file ({', '.join(in_file) or 'none'}), {len(in_network)} in the network")
             continue
@@ -147,8 +147,8 @@ def match_layers(source: StateDict, target: StateDict) -> tuple[StateDict, list[
     return matched, problems
 
 
-def _layers(state: StateDict) -> dict[str, StateDict]:
-    """Group a state dict by layer: {layer name: its parameters}, in the order of their first parameters."""
+def _group_layers(state: StateDict) -> dict[str, StateDict]:
+    """Return {layer name: its parameters} from a state dict, in the order of their first parameters."""
     layers: dict[str, StateDict] = {}
     for name, tensor in state.items():
         layer, _, parameter = name.rpartition(".")
@@ -157,7 +157,7 @@ def _layers(state: StateDict) -> dict[str, StateDict]:
 
 
 def _layer_kind(parameters: StateDict) -> str | None:
-    """Return the key of LAYER_KINDS that has exactly these parameters, or None."""
+    """Return the kind of a layer: the key of LAYER_KINDS that has exactly these parameters, or None."""
     for kind, (axes, names) in LAYER_KINDS.items():
         optional = {IGNORED_BUFFER} if "running_var" in names else set()
         if parameters.keys() - optional == names and parameters["weight"].ndim == axes:
@@ -165,8 +165,8 @@ def _layer_kind(parameters: StateDict) -> str | None:
     return None
 
 
-def _order_problems(names: list[str]) -> Iterator[str]:
-    """Yield a problem for names that differ only in numbers which decrease: the file's order is then not the network's."""
+def _layer_order_problems(names: list[str]) -> Iterator[str]:
+    """Yield a problem for layer names that differ only in decreasing numbers: the file's order is then not the network's."""
     previous: dict[str, tuple[list[int], str]] = {}
     for name in names:
         pattern, numbers = re.sub(r"\d+", "#", name), [int(number) for number in re.findall(r"\d+", name)]
@@ -176,7 +176,7 @@ def _order_problems(names: list[str]) -> Iterator[str]:
 
 
 def _load_classifier(path: Path, state: StateDict, benchmark: Benchmark, dataset: Dataset) -> Classifier:
-    classifier = _build_untrained(benchmark, dataset)
+    classifier = _build_untrained_classifier(benchmark, dataset)
     weights, _, _ = _match_parts(path, state, classifier, None, None)
     classifier.load_state_dict(weights)
     return classifier.eval()
@@ -185,13 +185,13 @@ def _load_classifier(path: Path, state: StateDict, benchmark: Benchmark, dataset
 def _load_confidnet(
     path: Path, state: StateDict, benchmark: Benchmark, dataset: Dataset, classifier: Classifier, finetuned: bool
 ) -> tuple[ConfidNet, tuple[str, ...]]:
-    """Load the head, and with `finetuned` its encoder; return the network and notes about the checkpoint's classifier."""
-    confidnet, copy = artifacts.build_confidnet(classifier, benchmark.confidnet, dataset), None
+    """Return a ConfidNet with the checkpoint's head, if `finetuned` also its encoder, and notes about the checkpoint's classifier."""
+    confidnet, encoder_copy = artifacts.build_confidnet(classifier, benchmark.confidnet, dataset), None
     if finetuned:
         confidnet = confidnet.finetuning_copy()
         # As published, the class layer of the copy has one output and is unused.
-        copy = _build_untrained(benchmark, replace(dataset, classes=dataset.classes[:1]))
-    baseline, encoder, head = _match_parts(path, state, classifier, copy, confidnet.head)
+        encoder_copy = _build_untrained_classifier(benchmark, replace(dataset, classes=dataset.classes[:1]))
+    baseline, encoder, head = _match_parts(path, state, classifier, encoder_copy, confidnet.head)
     notes = _compare_with_baseline(path, baseline, classifier)
     confidnet.head.load_state_dict(head)
     if finetuned:
@@ -202,9 +202,9 @@ def _load_confidnet(
 
 
 def _match_parts(path: Path, state: StateDict, classifier: Classifier, copy: Classifier | None, head: nn.Module | None) -> list[StateDict]:
-    """Split the file's parameters by network and match each part; return the weights of classifier, copy and head.
+    """Split the checkpoint's parameters by network; return the weights of classifier, encoder copy and head.
 
-    For a network that is None the file must hold nothing, and its weights are empty. ValueError with everything that does not fit.
+    For a network that is None the file must hold nothing, and its weights are empty. Raises ValueError with everything that does not fit.
     """
     networks = {"classifier": classifier, "copy": copy, "head": head}
     parts: dict[str, StateDict] = {name: {} for name in networks}
@@ -220,7 +220,7 @@ def _match_parts(path: Path, state: StateDict, classifier: Classifier, copy: Cla
 
 
 def _compare_with_baseline(path: Path, weights: StateDict, classifier: Classifier) -> tuple[str, ...]:
-    """Return a note where only BatchNorm's statistics differ from the baseline's. ValueError where trained parameters differ."""
+    """Return a note if only BatchNorm's statistics differ from the baseline's. Raises ValueError if trained parameters differ."""
     baseline = {name: value.cpu() for name, value in classifier.state_dict().items() if not name.endswith(IGNORED_BUFFER)}
     differences = {
         name: float((weights[name] - value).abs().max()) for name, value in baseline.items() if not torch.equal(weights[name], value)
@@ -234,14 +234,14 @@ def _compare_with_baseline(path: Path, weights: StateDict, classifier: Classifie
     return (f"{difference}: BatchNorm's statistics alone, of which the baseline keeps its own",)
 
 
-def _build_untrained(benchmark: Benchmark, dataset: Dataset) -> Classifier:
+def _build_untrained_classifier(benchmark: Benchmark, dataset: Dataset) -> Classifier:
     # ImageNet weights are not needed, because those of the checkpoint replace them.
     settings = {key: value for key, value in benchmark.model.settings.items() if key != "pretrained"}
     return artifacts.build_classifier(EntryChoice(benchmark.model.name, settings), dataset)
 
 
-def _confidence_metrics(confidnet: ConfidNet, classifier: Classifier, dataset: Dataset, device: torch.device) -> dict[str, float | None]:
-    """Compute the validation metrics that a training records for its best epoch."""
+def _validation_metrics(confidnet: ConfidNet, classifier: Classifier, dataset: Dataset, device: torch.device) -> dict[str, float | None]:
+    """Return the validation metrics of a ConfidNet that a training stores for its best epoch."""
     images, labels = dataset.split("val")
     logits, confidence = (map_images(network, images, dataset, device, "validate") for network in (classifier, confidnet))
     tcp = true_class_probability(torch.from_numpy(logits), torch.from_numpy(labels).long())

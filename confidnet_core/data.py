@@ -16,7 +16,7 @@ SCORED_SPLITS = ("test", "val", "calibration")  # whose predictions and scores a
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set holds images and labels with named splits; once prepared, it also has a calibration split.
+    """Images and labels with named splits; once prepared, a data set also has a calibration split.
 
     images: uint8 (n, channels, height, width)
     labels: uint8 (n,) for classification, (n, height, width) for segmentation; class indices, or `void`
@@ -37,12 +37,12 @@ class Dataset:
     void: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError, beginning with the source, for the first violation of the description above."""
-        for problem in self._problems():
+        """Raise ValueError, beginning with the source, for the first field that violates the description of the class."""
+        for problem in self._field_problems():
             raise ValueError(f"{self.source}: {problem}")
 
-    def _problems(self) -> Iterator[str]:
-        """Yield a message for each violation of the description above."""
+    def _field_problems(self) -> Iterator[str]:
+        """Yield a message for each field that violates the description of the class."""
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.labels.dtype != np.uint8:
             received = f"{self.images.dtype} {self.images.shape} and {self.labels.dtype}"
             yield f"expected uint8 images (n, c, h, w) and uint8 labels, got {received}"
@@ -68,35 +68,41 @@ class Dataset:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Return (channels, height, width)."""
+        """The shape of an image: (channels, height, width)."""
         return self.images.shape[1:]
 
     def split(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the images and labels of a split, as copies in memory."""
+        """Return the images and the labels of the split `name`, as copies in memory."""
         index = self.splits[name]
         return self.images[index], self.labels[index]
 
 
 def save_dataset(dataset: Dataset, folder: Path) -> dict:
-    """Write images.npy, labels.npy, split.json (indices) and facts.json (everything else, with counts and a digest); return the facts."""
+    """Write a data set as images.npy, labels.npy, split.json (indices) and facts.json; return the facts.
+
+    The facts are everything else, with counts and a digest.
+    """
     with atomic_write(folder) as temporary:
         temporary.mkdir()
         np.save(temporary / "images.npy", dataset.images)
         np.save(temporary / "labels.npy", dataset.labels)
         write_json(temporary / "split.json", {name: index.tolist() for name, index in dataset.splits.items()})
-        facts = _facts(dataset)
+        facts = _dataset_facts(dataset)
         write_json(temporary / "facts.json", facts)
     return facts
 
 
 def load_dataset(folder: Path) -> Dataset:
-    """Load prepared data, memory-mapped and read-only. Raise ValueError where the folder is missing, incomplete or of an older version."""
+    """Return a prepared data set from its folder, memory-mapped and read-only.
+
+    Raises ValueError where the folder is missing, incomplete or of an older version.
+    """
     folder = Path(folder)
     facts, splits = read_json(folder / "facts.json"), read_json(folder / "split.json")
     try:
         return Dataset(
-            images=_memory_mapped(folder / "images.npy"),
-            labels=_memory_mapped(folder / "labels.npy"),
+            images=_load_memory_mapped(folder / "images.npy"),
+            labels=_load_memory_mapped(folder / "labels.npy"),
             splits={name: np.asarray(splits[name], dtype=np.int64) for name in PREPARED_SPLITS},
             classes=tuple(facts["classes"]),
             mean=tuple(facts["mean"]),
@@ -109,7 +115,7 @@ def load_dataset(folder: Path) -> Dataset:
         raise ValueError(f"{folder} is incomplete or of another version ({problem}); delete it and run `dvc repro`") from None
 
 
-def _memory_mapped(path: Path) -> np.ndarray:
+def _load_memory_mapped(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:
@@ -117,12 +123,12 @@ def _memory_mapped(path: Path) -> np.ndarray:
 
 
 def labelled(labels: np.ndarray, void: int | None) -> np.ndarray:
-    """Return a bool mask of the labels' shape, True where the label is a class and not void."""
+    """Return a bool mask of the labels' shape, True where the label is a class, False where it is void."""
     return np.ones(labels.shape, bool) if void is None else labels != void
 
 
-def _facts(dataset: Dataset) -> dict:
-    """Return the content of facts.json: the fields without arrays, counts of each split, and a digest of everything."""
+def _dataset_facts(dataset: Dataset) -> dict:
+    """Return the content of facts.json: a data set's fields without arrays, counts of each split, and a digest of everything."""
     digest = sha256()
     for array in (dataset.images, dataset.labels):
         digest.update(str(array.shape).encode())
@@ -149,7 +155,7 @@ def _facts(dataset: Dataset) -> dict:
 
 
 def _label_counts(dataset: Dataset) -> dict[str, np.ndarray]:
-    """Return how often each label from 0 to 255 occurs in each split. Raise ValueError for a label that is neither a class nor void."""
+    """Return {split: how often each label from 0 to 255 occurs}. Raises ValueError for a label that is neither a class nor void."""
     counts = {name: np.bincount(dataset.labels[index].ravel(), minlength=256) for name, index in dataset.splits.items()}
     for name, count in counts.items():
         unknown = [label for label in np.flatnonzero(count).tolist() if label >= len(dataset.classes) and label != dataset.void]

@@ -13,7 +13,7 @@ from confidnet_core.data import Dataset
 
 
 def add_calibration_split(dataset: Dataset, settings: CalibrationSplit) -> Dataset:
-    """Return the data with "val" divided into "val" and "calibration", which gets the fraction `share`, rounded to a whole number.
+    """Return the data set with "val" divided into "val" and "calibration", which gets the fraction `share`, rounded to a whole number.
 
     Classification: the calibration split has the last samples if "val" was drawn at random, so that the first ones stay those of a
     published draw. If "val" is in the order of its storage, such as the classes of a folder, its samples are drawn by `seed`.
@@ -32,8 +32,8 @@ def add_calibration_split(dataset: Dataset, settings: CalibrationSplit) -> Datas
             f"{calibration_size} for calibration{left_out}; expected at least 1 each: change calibration_split.share or gap in "
             "params.yaml, or give more"
         )
-    first, last = val[:val_size], val[val_size + gap_size :]
+    val_indices, calibration_indices = val[:val_size], val[val_size + gap_size :]
     if not dataset.is_segmentation and np.all(np.diff(val) > 0):
-        order = np.random.default_rng(settings.seed).permutation(len(val))
-        first, last = np.sort(val[order[:val_size]]), np.sort(val[order[val_size:]])
-    return replace(dataset, splits={**dataset.splits, "val": first, "calibration": last})
+        shuffled_positions = np.random.default_rng(settings.seed).permutation(len(val))
+        val_indices, calibration_indices = np.sort(val[shuffled_positions[:val_size]]), np.sort(val[shuffled_positions[val_size:]])
+    return replace(dataset, splits={**dataset.splits, "val": val_indices, "calibration": calibration_indices})

@@ -1,4 +1,4 @@
-"""Costs of confidence scores: what each needs beside the classifier's own forward pass, as attributes of its function say.
+"""Table of what each confidence score costs beside the classifier's own forward pass, read from the attributes of the score's function.
 
 This module holds no seconds, because they differ between machines and would make the outputs of equal studies differ. MLflow stores them,
 and cli/timed_costs.py adds them to these tables.
@@ -31,24 +31,26 @@ REQUIREMENTS = {
 
 @dataclass(frozen=True)
 class MethodOnBenchmark:
-    """A confidence score (method) on one benchmark, with the study's parameters, whose extra forward passes are to be counted."""
+    """A confidence score (method) on one benchmark, with the study's settings; its methods count the score's extra forward passes."""
 
     method: str
     benchmark: str
     params: Params
 
     def count_dropout_passes(self) -> int:
-        """Return the number of stochastic forward passes per image."""
+        """Return how many stochastic forward passes MC dropout makes for each image of this benchmark."""
         return self.params.benchmarks[self.benchmark].mc_dropout.passes
 
     def count_other_seeds(self) -> int:
-        """Return the number of classifiers trained with other seeds."""
+        """Return how many further classifiers the study trains with other random seeds: one fewer than it has seeds."""
         return len(self.params.seeds) - 1
 
     def count_views(self) -> int:
-        """Return the number of augmented views per image, counted by the score's own `count_views`."""
-        count: Callable[[Any, Mapping[str, Any]], int] = entry_attributes("scores", [self.method], "count_views")[self.method]
-        return count(self.params.benchmarks[self.benchmark], self.params.methods[self.method])
+        """Return how many augmented views of each image the score uses, from `count_views`, an attribute of its function."""
+        count_views_of_score: Callable[[Any, Mapping[str, Any]], int] = entry_attributes("scores", [self.method], "count_views")[
+            self.method
+        ]
+        return count_views_of_score(self.params.benchmarks[self.benchmark], self.params.methods[self.method])
 
 
 # Value of the attribute `passes` of a score's function, where params.yaml decides -> the function that counts the passes.
@@ -61,10 +63,10 @@ PASS_COUNTERS: dict[str, Callable[[MethodOnBenchmark], int]] = {
 
 @dataclass(frozen=True)
 class StageCounts:
-    """How many times each pipeline stage runs for a score.
+    """How many times each DVC stage runs for one score.
 
-    prediction: STAGE -> number of runs at prediction time, beside `predict` of the classifier itself
-    training: STAGE -> number of runs before prediction
+    prediction: stage name -> number of runs at prediction time, beside the classifier's own run of the stage `predict`
+    training: stage name -> number of runs before prediction
     """
 
     prediction: Mapping[str, int]
@@ -72,63 +74,73 @@ class StageCounts:
 
 
 def method_requirements(methods: Iterable[str]) -> dict[str, str]:
-    """Return METHOD -> what it needs in words, from REQUIREMENTS, or NO_REQUIREMENT where its attribute `learned` is not set.
+    """Return {method: what the score needs, in words}: one of REQUIREMENTS, or NO_REQUIREMENT if its attribute `learned` is not set.
 
-    ValueError for a value of `learned` that REQUIREMENTS does not have.
+    Raises ValueError for a value of `learned` that REQUIREMENTS does not have.
     """
-    attributes = entry_attributes("scores", methods, "learned")
-    for method, attribute in attributes.items():
-        if attribute is not None and attribute not in REQUIREMENTS:
+    requirement_keys = entry_attributes("scores", methods, "learned")
+    for method, requirement_key in requirement_keys.items():
+        if requirement_key is not None and requirement_key not in REQUIREMENTS:
             raise ValueError(
-                f"scores/{method}.py has learned {attribute!r}; known: {', '.join(REQUIREMENTS)}; leave it out where nothing is"
+                f"scores/{method}.py has learned {requirement_key!r}; known: {', '.join(REQUIREMENTS)}; leave it out where nothing is"
             )
-    return {method: REQUIREMENTS[attribute][0] if attribute else NO_REQUIREMENT for method, attribute in attributes.items()}
+    return {
+        method: REQUIREMENTS[requirement_key][0] if requirement_key else NO_REQUIREMENT
+        for method, requirement_key in requirement_keys.items()
+    }
 
 
 def count_extra_passes(methods: Iterable[str], benchmark: str, params: Params) -> dict[str, int]:
-    """Return METHOD -> number of forward passes per image beside the classifier's own, 0 where the attribute `passes` is not set.
+    """Return {method: forward passes per image beside the classifier's own}, 0 for a score whose attribute `passes` is not set.
 
-    ValueError for a word in `passes` that PASS_COUNTERS does not have.
+    Raises ValueError for a word in `passes` that PASS_COUNTERS does not have.
     """
-    counts = {}
-    for method, count in entry_attributes("scores", methods, "passes").items():
-        if isinstance(count, str) and count not in PASS_COUNTERS:
-            raise ValueError(f"scores/{method}.py has passes {count!r}; expected a number, or one of {', '.join(PASS_COUNTERS)}")
-        counts[method] = PASS_COUNTERS[count](MethodOnBenchmark(method, benchmark, params)) if isinstance(count, str) else count or 0
-    return counts
+    pass_counts = {}
+    for method, declared_passes in entry_attributes("scores", methods, "passes").items():
+        if isinstance(declared_passes, str) and declared_passes not in PASS_COUNTERS:
+            raise ValueError(f"scores/{method}.py has passes {declared_passes!r}; expected a number, or one of {', '.join(PASS_COUNTERS)}")
+        pass_counts[method] = (
+            PASS_COUNTERS[declared_passes](MethodOnBenchmark(method, benchmark, params))
+            if isinstance(declared_passes, str)
+            else declared_passes or 0
+        )
+    return pass_counts
 
 
 def stage_counts(method: str, extra_passes: int) -> StageCounts:
-    """Return how many times each stage runs for METHOD, which needs EXTRA_PASSES passes per image, without importing the score's module."""
+    """Return how many times each DVC stage runs for a score that needs `extra_passes` forward passes per image.
+
+    The score's module is read as text and not imported.
+    """
     passes, training_stages = literal_attribute("scores", method, "passes"), literal_attribute("scores", method, "trainings") or ()
     prediction_stages = {"dropout": {"sample": 1}, "seeds": {"predict": extra_passes}}.get(passes, {})
     return StageCounts(prediction_stages, dict.fromkeys(training_stages, extra_passes if passes == "seeds" else 1))
 
 
-def cost_frame(all_stored: Iterable[StoredResults], params: Params) -> pd.DataFrame:
-    """Return one row per benchmark and method, without the oracle, in the columns benchmark, method, needs and extra_passes."""
+def cost_frame(all_stored_results: Iterable[StoredResults], params: Params) -> pd.DataFrame:
+    """Return a data frame with the columns benchmark, method, needs and extra_passes: one row per benchmark and method, no oracle."""
     rows = []
-    for stored in {stored.benchmark: stored for stored in all_stored}.values():
+    for stored in {stored.benchmark: stored for stored in all_stored_results}.values():
         methods = stored.compared_methods()
         requirements, pass_counts = method_requirements(methods), count_extra_passes(methods, stored.benchmark, params)
         rows += [[stored.benchmark, method, requirements[method], pass_counts[method]] for method in methods]
     return pd.DataFrame(rows, columns=COST_COLUMNS)
 
 
-def cost_tables(costs: pd.DataFrame) -> dict[str, list[Table]]:
-    """Return BENCHMARK -> its cost table in a list, from all rows of a `cost_frame`."""
-    return {benchmark: [cost_table(rows)] for benchmark, rows in iterate_groups(costs, "benchmark")}
+def cost_tables(cost_rows: pd.DataFrame) -> dict[str, list[Table]]:
+    """Return {benchmark: a list with its cost table}, from the data frame of `cost_frame`."""
+    return {benchmark: [cost_table(rows)] for benchmark, rows in iterate_groups(cost_rows, "benchmark")}
 
 
-def cost_table(costs: pd.DataFrame) -> Table:
-    """Return the cost table of one benchmark, from its rows of a `cost_frame`."""
-    needed = set(costs["needs"])
+def cost_table(cost_rows: pd.DataFrame) -> Table:
+    """Return the table of one benchmark that lists what each score needs, from this benchmark's rows of `cost_frame`."""
+    needed_words = set(cost_rows["needs"])
     legend = (
         "Beside the one forward pass of the classifier that gives the prediction; its logits and features are free for every score.",
-        *(f"{word.capitalize()}: {meaning}." for word, meaning in REQUIREMENTS.values() if word in needed),
+        *(f"{word.capitalize()}: {meaning}." for word, meaning in REQUIREMENTS.values() if word in needed_words),
         "Extra forward passes: of a network, for each image that is scored; stochastic ones begin at the first dropout layer.",
         "Milliseconds an image and training seconds are not among the results, since they differ from machine to machine:",
         "`confidnet show --cost` prints those that MLflow has of the last runs, `confidnet report` shows them on the page.",
     )
-    rows = (Row(row.method, display_name(row.method), (Cell(text=row.needs), Cell(row.extra_passes))) for row in iterate_rows(costs))
+    rows = (Row(row.method, display_name(row.method), (Cell(text=row.needs), Cell(row.extra_passes))) for row in iterate_rows(cost_rows))
     return Table("What a score costs", (NEEDS_COLUMN, EXTRA_PASSES_COLUMN), tuple(rows), legend=legend)

@@ -20,70 +20,83 @@ from confidnet_core.metrics import METRICS
 
 
 def mean_replicates(replicates: Mapping[tuple[str, int, str], np.ndarray]) -> dict[tuple[str, str], np.ndarray]:
-    """Average bootstrap replicates over seeds: (benchmark, seed, method) -> (benchmark, method).
+    """Average bootstrap replicates of the metrics over seeds: {(benchmark, seed, method): array} becomes {(benchmark, method): array}.
 
-    Each mean is over seeds of the same resample, so its spread is that of the test set, not of trainings.
+    Each mean is over seeds of the same resample of the test set, so its spread is that of the test set, not of trainings.
     """
-    groups: dict[tuple[str, str], list[np.ndarray]] = {}
-    for (benchmark, _, method), rows in replicates.items():
-        groups.setdefault((benchmark, method), []).append(rows)
-    return {key: np.asarray(np.mean(group, axis=0, dtype=np.float64)) for key, group in groups.items()}
+    replicates_by_pair: dict[tuple[str, str], list[np.ndarray]] = {}
+    for (benchmark, _, method), seed_replicates in replicates.items():
+        replicates_by_pair.setdefault((benchmark, method), []).append(seed_replicates)
+    return {key: np.asarray(np.mean(group, axis=0, dtype=np.float64)) for key, group in replicates_by_pair.items()}
 
 
 def differences(
     frame: pd.DataFrame, replicates: Mapping[tuple[str, str], np.ndarray], references: Iterable[str], level: float
 ) -> pd.DataFrame:
-    """Compare each method with each of REFERENCES on the same resamples: return one row per benchmark, pair and metric, each pair once.
+    """Compare each method with each reference method: return a data frame with one row per benchmark, pair of methods and metric.
 
-    frame: a `comparison_frame`; replicates: from `mean_replicates`; references: methods to compare with; level: of the intervals, as 0.95.
-    The oracle is left out, and so are references that the frame does not hold.
+    Both methods of a pair are compared on the same bootstrap resamples. Each pair occurs once. The oracle is left out, and so are
+    references
+    that `frame` does not hold.
 
+    frame: from `comparison_frame`; replicates: from `mean_replicates`; references: methods to compare with
+    level: the confidence level of the intervals, as 0.95
+
+    Columns beside benchmark, method, against, metric, difference, low and high:
     p            twice the fraction of resamples whose difference is 0 or has the other sign
     p_corrected  p after Holm's correction over the pairs of a benchmark and metric
-    verdict      better, worse or "no significant difference", as p_corrected < 1 - LEVEL decides; NaN where the difference is undefined
+    verdict      better, worse or "no significant difference", as p_corrected < 1 - level decides; NaN where the difference is undefined
     """
     rows = []
     for benchmark, group in iterate_groups(frame[~frame["oracle"]], "benchmark"):
-        means = mean_over_seeds(group).set_index("method")
-        for method, reference in _method_pairs(list(means.index), references):
+        method_means = mean_over_seeds(group).set_index("method")
+        for method, reference in _method_pairs(list(method_means.index), references):
             resampled_differences = replicates[benchmark, method].astype(np.float64) - replicates[benchmark, reference]
             low, high = central_interval(resampled_differences, level)
             for index, metric in enumerate(METRICS[1:], start=1):
-                difference, p = means[metric][method] - means[metric][reference], _p_value(resampled_differences[:, index])
-                rows.append((benchmark, method, reference, metric, difference, low[index], high[index], p))
-    names = ["benchmark", "method", "against", "metric", "difference", "low", "high", "p"]
-    result = pd.DataFrame(rows, columns=names).astype({"difference": float, "p": float})
-    result["p_corrected"] = result.groupby(["benchmark", "metric"], sort=False)["p"].transform(holm_correction) if rows else result["p"]
-    result["verdict"] = [_verdict(row, level) for row in iterate_rows(result)]
-    return result
+                difference, p_value = (
+                    method_means[metric][method] - method_means[metric][reference],
+                    _bootstrap_p_value(resampled_differences[:, index]),
+                )
+                rows.append((benchmark, method, reference, metric, difference, low[index], high[index], p_value))
+    column_names = ["benchmark", "method", "against", "metric", "difference", "low", "high", "p"]
+    difference_frame = pd.DataFrame(rows, columns=column_names).astype({"difference": float, "p": float})
+    difference_frame["p_corrected"] = (
+        difference_frame.groupby(["benchmark", "metric"], sort=False)["p"].transform(holm_correction) if rows else difference_frame["p"]
+    )
+    difference_frame["verdict"] = [_difference_verdict(row, level) for row in iterate_rows(difference_frame)]
+    return difference_frame
 
 
 def holm_correction(p: pd.Series) -> pd.Series:
-    """Correct p-values by Holm's method: if no comparison has a true difference, any of them is below a level with at most that
-    probability.
+    """Return p-values corrected for multiple comparisons by Holm's method.
 
-    NaN stays NaN and is not counted as a comparison.
+    If no comparison has a true difference, the probability that any corrected p-value is below a level is at most that level. NaN stays NaN
+    and is not counted as a comparison.
     """
-    ordered = p.dropna().sort_values()
-    corrected = (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1)
-    return corrected.reindex(p.index)
+    ascending = p.dropna().sort_values()
+    corrected_values = (ascending * np.arange(len(ascending), 0, -1)).cummax().clip(upper=1)
+    return corrected_values.reindex(p.index)
 
 
 def significance_tables(difference_rows: pd.DataFrame, frame: pd.DataFrame, level: float) -> dict[str, list[Table]]:
-    """Return BENCHMARK -> a table of the rows of `differences`, with sentences above it that name the better and worse methods."""
+    """Return {benchmark: a list with its table of differences between methods}, from the data frame of `differences`.
+
+    Sentences above the table name the significantly better and worse methods. frame: from `comparison_frame`; level: of the intervals
+    """
     tables = {}
     for benchmark, rows in iterate_groups(difference_rows, "benchmark"):
-        errors = frame[frame["benchmark"] == benchmark].drop_duplicates("seed")["errors"]
-        error_counts = " + ".join(f"{count:,}" for count in errors) if len(errors) <= 5 else f"{errors.sum():,}"
+        errors_by_seed = frame[frame["benchmark"] == benchmark].drop_duplicates("seed")["errors"]
+        error_counts = " + ".join(f"{count:,}" for count in errors_by_seed) if len(errors_by_seed) <= 5 else f"{errors_by_seed.sum():,}"
         references = list(dict.fromkeys(rows["against"]))
         summary_lines = "\n".join(
             f"- against {display_name(reference)}: {verdicts_in_words(rows[rows['against'] == reference])}" for reference in references
         )
-        comparisons = len(rows) // rows["metric"].nunique()
+        comparison_count = len(rows) // rows["metric"].nunique()
         legend = (
             f"Method minus the other, on the same resamples, with {100 * level:g} % intervals; {units_in_words(MAIN_COLUMNS)}.",
             f"{VERDICT_SIGNS[BETTER]} better, {VERDICT_SIGNS[WORSE]} worse: p below {1 - level:.2g} after Holm correction for "
-            f"{comparisons} comparisons.",
+            f"{comparison_count} comparisons.",
         )
         tables[benchmark] = [
             Table(
@@ -101,27 +114,33 @@ def significance_tables(difference_rows: pd.DataFrame, frame: pd.DataFrame, leve
 
 
 def methods_by_verdict(difference_rows: pd.DataFrame, metric: str = HEADLINE_METRIC.key) -> dict[str, list[str]]:
-    """Group methods by their verdict (BETTER, WORSE, NOT_SIGNIFICANT, UNDEFINED) by METRIC; a verdict without methods is left out.
+    """Return {verdict: names of the methods with this verdict}, for the verdicts BETTER, WORSE, NOT_SIGNIFICANT and UNDEFINED.
 
-    difference_rows: rows of `differences` against one reference
+    A verdict that no method has is left out. difference_rows: rows of `differences` against one reference; metric: whose verdicts to use
     """
     verdicts = difference_rows[difference_rows["metric"] == metric].set_index("method")["verdict"]
-    methods: dict[str, list[str]] = {verdict: [] for verdict in (BETTER, WORSE, NOT_SIGNIFICANT, UNDEFINED)}
+    methods_of_verdict: dict[str, list[str]] = {verdict: [] for verdict in (BETTER, WORSE, NOT_SIGNIFICANT, UNDEFINED)}
     for method, verdict in verdicts.items():
-        methods[verdict if verdict in (BETTER, WORSE) else UNDEFINED if pd.isna(verdict) else NOT_SIGNIFICANT].append(str(method))
-    return {verdict: named for verdict, named in methods.items() if named}
+        methods_of_verdict[verdict if verdict in (BETTER, WORSE) else UNDEFINED if pd.isna(verdict) else NOT_SIGNIFICANT].append(
+            str(method)
+        )
+    return {verdict: members for verdict, members in methods_of_verdict.items() if members}
 
 
 def verdicts_in_words(difference_rows: pd.DataFrame) -> str:
-    """Name the methods that are significantly better, worse, or neither by HEADLINE_METRIC, from `differences` against one reference."""
-    known = {verdict: members for verdict, members in methods_by_verdict(difference_rows).items() if verdict != UNDEFINED}
+    """Return a phrase that names the methods significantly better and worse than a reference by HEADLINE_METRIC, and the other ones.
+
+    difference_rows: rows of `differences` against this reference
+    """
+    defined_verdicts = {verdict: members for verdict, members in methods_by_verdict(difference_rows).items() if verdict != UNDEFINED}
     return (
-        "; ".join(f"{verdict_phrase(verdict)}: {', '.join(map(display_name, members))}" for verdict, members in known.items()) or UNDEFINED
+        "; ".join(f"{verdict_phrase(verdict)}: {', '.join(map(display_name, members))}" for verdict, members in defined_verdicts.items())
+        or UNDEFINED
     )
 
 
 def verdict_phrase(verdict: str) -> str:
-    """Return the phrase that readers see for a verdict of differences.csv."""
+    """Return a verdict of differences.csv as readers see it, such as "significantly better" for "better"."""
     return f"significantly {verdict}" if verdict in (BETTER, WORSE) else verdict
 
 
@@ -134,11 +153,11 @@ def _difference_row(method: str, reference: str, metric_rows: pd.DataFrame) -> R
     )
 
 
-def _difference_cell(row: Any) -> Cell:
-    if np.isnan(row.difference):
+def _difference_cell(difference_row: Any) -> Cell:
+    if np.isnan(difference_row.difference):
         return Cell(np.nan)
-    verdict = row.verdict if row.verdict in (BETTER, WORSE) else None
-    return Cell(row.difference, low=row.low, high=row.high, verdict=verdict, signed=True)
+    verdict = difference_row.verdict if difference_row.verdict in (BETTER, WORSE) else None
+    return Cell(difference_row.difference, low=difference_row.low, high=difference_row.high, verdict=verdict, signed=True)
 
 
 def _method_pairs(methods: list[str], references: Iterable[str]) -> list[tuple[str, str]]:
@@ -149,17 +168,17 @@ def _method_pairs(methods: list[str], references: Iterable[str]) -> list[tuple[s
     return pairs
 
 
-def _p_value(resampled_differences: np.ndarray) -> float:
-    defined = resampled_differences[~np.isnan(resampled_differences)]
-    if len(defined) == 0:
+def _bootstrap_p_value(resampled_differences: np.ndarray) -> float:
+    defined_differences = resampled_differences[~np.isnan(resampled_differences)]
+    if len(defined_differences) == 0:
         return np.nan
-    rarer_sign = min(np.count_nonzero(defined <= 0), np.count_nonzero(defined >= 0))
-    return min(1.0, 2 * (rarer_sign + 1) / (len(defined) + 1))
+    rarer_sign_count = min(np.count_nonzero(defined_differences <= 0), np.count_nonzero(defined_differences >= 0))
+    return min(1.0, 2 * (rarer_sign_count + 1) / (len(defined_differences) + 1))
 
 
-def _verdict(row: Any, level: float) -> str | float:
-    if np.isnan(row.difference) or np.isnan(row.p_corrected):
+def _difference_verdict(difference_row: Any, interval_level: float) -> str | float:
+    if np.isnan(difference_row.difference) or np.isnan(difference_row.p_corrected):
         return np.nan
-    if row.p_corrected >= 1 - level or row.difference == 0:
+    if difference_row.p_corrected >= 1 - interval_level or difference_row.difference == 0:
         return NOT_SIGNIFICANT
-    return BETTER if (row.difference > 0) == COLUMN_BY_METRIC[row.metric].higher_is_better else WORSE
+    return BETTER if (difference_row.difference > 0) == COLUMN_BY_METRIC[difference_row.metric].higher_is_better else WORSE

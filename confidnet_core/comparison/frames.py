@@ -1,4 +1,4 @@
-"""All evaluations of a study as one data frame over benchmarks, seeds and methods, its means over seeds, and the summary that DVC shows.
+"""Data frame of all metrics of a study by benchmark, seed and method; its means over seeds; and the summary.json that DVC shows.
 
 Each metric is defined and described in metrics/failure.py.
 """
@@ -38,9 +38,9 @@ MAIN_COLUMNS = tuple(COLUMN_BY_METRIC[key] for key in ("fpr_at_95_tpr", "aupr_er
 
 
 def comparison_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
-    """Return one row per evaluation, in the given order; undefined metrics are NaN, which a CSV file leaves empty.
+    """Return a data frame with the metrics of each evaluation in a row, in the given order; undefined metrics are NaN, empty in a CSV file.
 
-    ValueError if there is no evaluation, if one is given twice, or if methods were not evaluated on the same predictions.
+    Raises ValueError if there is no evaluation, if one is given twice, or if methods were not evaluated on the same predictions.
     """
     rows = [
         {key: getattr(evaluation, key) for key in EVALUATION_KEYS} | {name: evaluation.metrics[name] for name in METRICS}
@@ -51,25 +51,27 @@ def comparison_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
     frame = pd.DataFrame(rows).astype(dict.fromkeys(METRICS, float))
     is_duplicate = frame.duplicated(["benchmark", "seed", "method"])
     if is_duplicate.any():
-        raise ValueError(f"evaluated twice: {_describe_rows(frame[is_duplicate])}; params.yaml may list a benchmark, seed or method once")
+        raise ValueError(
+            f"evaluated twice: {_evaluations_in_words(frame[is_duplicate])}; params.yaml may list a benchmark, seed or method once"
+        )
     for _, group in frame.groupby(["benchmark", "seed"], sort=False):
-        different = group[(group[["samples", "errors"]] != group[["samples", "errors"]].iloc[0]).any(axis=1)]
-        if len(different):
-            pair = f"{_describe_rows(different)} and {_describe_rows(group.iloc[:1])}"
-            raise ValueError(f"{pair} differ in samples or errors, so they cannot be compared; run `dvc repro`")
+        different_rows = group[(group[["samples", "errors"]] != group[["samples", "errors"]].iloc[0]).any(axis=1)]
+        if len(different_rows):
+            both_evaluations = f"{_evaluations_in_words(different_rows)} and {_evaluations_in_words(group.iloc[:1])}"
+            raise ValueError(f"{both_evaluations} differ in samples or errors, so they cannot be compared; run `dvc repro`")
     return frame
 
 
 def write_frame(path: Path, frame: pd.DataFrame) -> None:
-    """Write a CSV file with six significant digits, atomically."""
+    """Write a data frame as a CSV file, atomically, with six significant digits."""
     write_text(path, as_csv(frame))
 
 
 def mean_over_seeds(frame: pd.DataFrame, intervals: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return one row per benchmark and method of a `comparison_frame`: `seeds` (their number) and the means of samples, errors and
-    metrics.
+    """Return a data frame with the metrics of each benchmark and method averaged over seeds, from the data frame of `comparison_frame`.
 
-    A metric that is undefined for one seed is undefined. With two or more seeds, `<metric>_std` is the sample standard deviation.
+    The column `seeds` is the number of seeds; samples and errors are averaged, too. A metric that is undefined for one seed is undefined.
+    With two or more seeds, `<metric>_std` is the sample standard deviation.
 
     intervals: of the means, from `evaluation.intervals`; its columns `<metric>_low` and `<metric>_high` are joined
     """
@@ -83,52 +85,53 @@ def mean_over_seeds(frame: pd.DataFrame, intervals: pd.DataFrame | None = None) 
 
 
 def metric_cell(row: Mapping[Any, Any] | pd.Series, metric: str, verdict: str | None = None) -> Cell:
-    """Return the table cell of a metric, from a row of `mean_over_seeds`, with its deviation and interval where the row has them."""
+    """Return the table cell that shows one metric, from a row of `mean_over_seeds`, with deviation and interval if known."""
     deviation, low, high = (_float_or_none(row.get(f"{metric}_{end}")) for end in ("std", "low", "high"))
     return Cell(float(row[metric]), deviation, low, high, verdict=verdict)
 
 
 def method_row(row: Mapping, cells: Iterable[Cell], seeds: int = 1) -> Row:
-    """Return the table row of a method, from a row of `mean_over_seeds`.
+    """Return the table row that shows one method, from its row of `mean_over_seeds` and its cells.
 
-    seeds: the largest number of seeds that any method has; a row with fewer says so
+    seeds: the largest number of seeds that any method has; a method with fewer gets a remark
     """
-    missing = f"{row['seeds']} of {seeds} seeds" if row["seeds"] < seeds else ""
-    return Row(row["method"], display_name(row["method"]), tuple(cells), bool(row["oracle"]), missing)
+    seeds_remark = f"{row['seeds']} of {seeds} seeds" if row["seeds"] < seeds else ""
+    return Row(row["method"], display_name(row["method"]), tuple(cells), bool(row["oracle"]), seeds_remark)
 
 
 def summary(frame: pd.DataFrame) -> dict:
-    """Reduce a `comparison_frame` to what DVC shows as columns: accuracy, errors, AUPR-Error of each score, and the best score.
+    """Return what DVC shows of a study, by benchmark: accuracy, errors, the AUPR-Error of each score, and the best score.
 
-    Values are in percent, means over seeds with two decimals, None where undefined. The oracle is left out, since it is an upper bound and
-    not a competing method.
+    frame: from `comparison_frame`. Values are means over seeds in percent with two decimals, None if undefined. The oracle is left out,
+    since
+    it is an upper bound and not a competing method.
     """
-    content = {}
+    summary_content = {}
     for benchmark, group in frame.groupby("benchmark", sort=False):
-        seeds, results = group.drop_duplicates("seed"), means_by_method(group[~group["oracle"]])
-        headline = {method: _rounded_percent(means[HEADLINE_METRIC.key]) for method, means in results.items()}
-        known = {method: value for method, value in headline.items() if value is not None}
-        best = max(known, key=known.__getitem__, default=None)
-        content[benchmark] = {
-            "accuracy": _rounded_percent(seeds["accuracy"].mean()),
-            "errors": round(float(seeds["errors"].mean()), 2),
+        seed_rows, means_of_methods = group.drop_duplicates("seed"), means_by_method(group[~group["oracle"]])
+        headline = {method: _rounded_percent(means[HEADLINE_METRIC.key]) for method, means in means_of_methods.items()}
+        defined_values = {method: value for method, value in headline.items() if value is not None}
+        best_method = max(defined_values, key=defined_values.__getitem__, default=None)
+        summary_content[benchmark] = {
+            "accuracy": _rounded_percent(seed_rows["accuracy"].mean()),
+            "errors": round(float(seed_rows["errors"].mean()), 2),
             HEADLINE_METRIC.key: headline,
-            "best_score": best,
-            "best": None if best is None else headline[best],
+            "best_score": best_method,
+            "best": None if best_method is None else headline[best_method],
         }
-    return content
+    return summary_content
 
 
 def means_by_method(frame: pd.DataFrame) -> dict[str, dict[str, float | None]]:
-    """Return METHOD -> metric -> mean over seeds, None where undefined, from a `comparison_frame` of one benchmark."""
+    """Return {method: {metric: its mean over seeds}}, None for an undefined metric, from rows of `comparison_frame` of one benchmark."""
     means = mean_over_seeds(frame).set_index("method")[list(METRICS)]
     return {str(method): {str(name): None if np.isnan(value) else value for name, value in row.items()} for method, row in means.iterrows()}
 
 
 def conventions_table(values: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> Table:
-    """Return a table with one row per method and project, in the units of the main table.
+    """Return a table of the metrics that each project's code would print for each method, in the units of the main table.
 
-    values: METHOD -> PROJECT -> metric -> fraction, as the stage `conventions` computes them under each project's metric conventions
+    values: {method: {project: {metric: fraction}}}, as the stage `conventions` computes them under each project's metric conventions
     """
     metric_keys = {metric for by_project in values.values() for metrics in by_project.values() for metric in metrics}
     columns = tuple(column for column in METRIC_COLUMNS if column.key in metric_keys)
@@ -141,7 +144,7 @@ def conventions_table(values: Mapping[str, Mapping[str, Mapping[str, float | Non
     return Table("", (Column("project", "as printed by", is_text=True), *columns), tuple(rows))
 
 
-def _describe_rows(frame: pd.DataFrame) -> str:
+def _evaluations_in_words(frame: pd.DataFrame) -> str:
     return ", ".join(f"{row.benchmark} seed {row.seed} {row.method}" for row in frame.itertuples())
 
 
@@ -149,5 +152,5 @@ def _float_or_none(value: float | None) -> float | None:
     return None if value is None or np.isnan(value) else float(value)
 
 
-def _rounded_percent(value: float | None) -> float | None:
-    return None if value is None else round(100 * float(value), 2)
+def _rounded_percent(fraction: float | None) -> float | None:
+    return None if fraction is None else round(100 * float(fraction), 2)

@@ -1,4 +1,4 @@
-"""The main table of a benchmark, with every score and metric, best first, and significance marks; and all tables of a study as Markdown."""
+"""The main table of a benchmark, with all scores and metrics and marks of significance; and all tables of a study as Markdown."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -34,13 +34,13 @@ def main_table(
     sort: str = HEADLINE_METRIC.key,
     level: float | None = None,
 ) -> Table:
-    """Return the main table of one benchmark of a `comparison_frame`: means over seeds, the best score first, the oracle last and never
-    best.
+    """Return the table of all methods of one benchmark: metrics as means over seeds, the best method first, an oracle last and never best.
 
+    group: the benchmark's rows of `comparison_frame`
     intervals: of the means, as `mean_over_seeds` takes them; level: their confidence level, for the legend
     difference_rows: of `differences`; verdicts against the first reference are marked
     requirements: METHOD -> what a score needs beside the classifier, shown in a column of its own
-    sort: the metric of COLUMN_BY_METRIC that orders the rows
+    sort: the metric of COLUMN_BY_METRIC that orders the methods
     """
     means = mean_over_seeds(group, intervals)
     verdicts, reference = significant_verdicts(difference_rows, group["benchmark"].iloc[0])
@@ -61,24 +61,28 @@ def main_table(
 
 
 def significant_verdicts(difference_rows: pd.DataFrame | None, benchmark: str) -> tuple[dict[tuple[str, str], str], str | None]:
-    """Return (method, metric) -> BETTER or WORSE than the reference, and the reference: the first score that others are compared with."""
+    """Return which metrics of which methods differ significantly from the reference of a benchmark, and the name of this reference.
+
+    The first is {(method, metric): BETTER or WORSE}. The reference is the first method that others are compared with; None without any.
+    difference_rows: of `differences`, or None
+    """
     benchmark_rows = None if difference_rows is None else difference_rows[difference_rows["benchmark"] == benchmark]
     if benchmark_rows is None or benchmark_rows.empty:
         return {}, None
     reference = benchmark_rows["against"].iloc[0]
-    significant = benchmark_rows[(benchmark_rows["against"] == reference) & benchmark_rows["verdict"].isin([BETTER, WORSE])]
-    return {(row.method, row.metric): row.verdict for row in iterate_rows(significant)}, reference
+    significant_rows = benchmark_rows[(benchmark_rows["against"] == reference) & benchmark_rows["verdict"].isin([BETTER, WORSE])]
+    return {(row.method, row.metric): row.verdict for row in iterate_rows(significant_rows)}, reference
 
 
 def accuracy_line(group: pd.DataFrame) -> str:
-    """Return a sentence with accuracy, errors and samples of each seed of a benchmark."""
+    """Return a sentence with the accuracy, the errors and the samples of each seed, from one benchmark's rows of `comparison_frame`."""
     seeds = group.drop_duplicates("seed")
     facts = [f"accuracy {format_value(100 * row.accuracy)}%, {row.errors:,} errors among {row.samples:,}" for row in iterate_rows(seeds)]
     return facts[0] if len(facts) == 1 else "; ".join(f"seed {seed}: {fact}" for seed, fact in zip(seeds["seed"], facts, strict=True))
 
 
 def errors_line(group: pd.DataFrame) -> str:
-    """Return a phrase such as "71 errors among 900, accuracy 92.11 %", with means where there are several seeds."""
+    """Return a phrase such as "71 errors among 900, accuracy 92.11 %", from one benchmark's rows; means if there are several seeds."""
     seeds = group.drop_duplicates("seed")
     errors, samples = seeds["errors"].mean(), seeds["samples"].mean()
     text = f"{format_count(errors)} errors among {format_count(samples)}, accuracy {format_value(100 * seeds['accuracy'].mean())} %"
@@ -88,41 +92,50 @@ def errors_line(group: pd.DataFrame) -> str:
 def comparison_markdown(
     frame: pd.DataFrame, tables: Mapping[str, Table], notes: Mapping[str, str], further_tables: Iterable[Mapping[str, Sequence[Table]]]
 ) -> str:
-    """Return the comparison as Markdown, with one section per benchmark: accuracy, note, main table, and further tables."""
+    """Return the comparison of all benchmarks as Markdown text, one section per benchmark with its accuracy, note and tables.
+
+    frame: from `comparison_frame`; tables: benchmark -> `main_table`; notes: benchmark -> a line above that table
+    further_tables: groups of tables below it, each benchmark -> tables
+    """
     sections, further_tables = [], list(further_tables)
     for benchmark, group in iterate_groups(frame, "benchmark"):
-        further = [markdown(table, 3) for part in further_tables for table in part.get(benchmark, ())]
-        parts = (f"## {benchmark}", accuracy_line(group), notes.get(benchmark), markdown(tables[benchmark], None), *further)
-        sections.append("\n\n".join(part for part in parts if part))
+        further_texts = [markdown(table, 3) for part in further_tables for table in part.get(benchmark, ())]
+        section_parts = (f"## {benchmark}", accuracy_line(group), notes.get(benchmark), markdown(tables[benchmark], None), *further_texts)
+        sections.append("\n\n".join(part for part in section_parts if part))
     return "\n\n".join(sections) + "\n"
 
 
-def _with_legend(table: Table, group: pd.DataFrame, reference: str | None, level: float | None) -> Table:
-    keys = {column.key for column in table.columns}
-    oracles, cells = [row for row in table.rows if row.oracle], [cell for row in table.rows for cell in row.cells]
-    lines = [f"{units_in_words(table.columns)}{'; mean ± sample standard deviation over seeds' if group['seed'].nunique() > 1 else ''}."]
-    lines.append(f"↑ higher is better, ↓ lower is better, {UNDEFINED} undefined; bold: best of its column.")
+def _with_legend(table: Table, benchmark_rows: pd.DataFrame, reference: str | None, level: float | None) -> Table:
+    column_keys = {column.key for column in table.columns}
+    oracles, all_cells = [row for row in table.rows if row.oracle], [cell for row in table.rows for cell in row.cells]
+    legend_lines = [
+        f"{units_in_words(table.columns)}{'; mean ± sample standard deviation over seeds' if benchmark_rows['seed'].nunique() > 1 else ''}."
+    ]
+    legend_lines.append(f"↑ higher is better, ↓ lower is better, {UNDEFINED} undefined; bold: best of its column.")
     if reference:
-        lines.append(
+        legend_lines.append(
             f"{VERDICT_SIGNS[BETTER]} significantly better, {VERDICT_SIGNS[WORSE]} significantly worse than {display_name(reference)}, "
             "after Holm correction; neither: no significant difference."
         )
-    if any(cell.low is not None for cell in cells):
+    if any(cell.low is not None for cell in all_cells):
         level_text = "" if level is None else f"{100 * level:g} % "
-        lines.append(f"In brackets: {level_text}intervals over resamples of the test set, by image for segmentation.")
+        legend_lines.append(f"In brackets: {level_text}intervals over resamples of the test set, by image for segmentation.")
     if oracles:
-        names = join_names(row.name for row in oracles)
-        lines.append(f"{names} reads the labels: an upper bound, not a competing method.")
-    if NEEDS_COLUMN.key in keys:
-        lines.append("Needs: what the score needs beside the classifier's outputs.")
-    return Table(table.title, table.columns, table.rows, legend=tuple(lines))
+        oracle_names = join_names(row.name for row in oracles)
+        legend_lines.append(f"{oracle_names} reads the labels: an upper bound, not a competing method.")
+    if NEEDS_COLUMN.key in column_keys:
+        legend_lines.append("Needs: what the score needs beside the classifier's outputs.")
+    return Table(table.title, table.columns, table.rows, legend=tuple(legend_lines))
 
 
 def units_in_words(columns: Iterable[Column]) -> str:
-    """Return the units of columns, as in "FPR@95%TPR, AUPR-Error and AUROC in percent, AURC times 1000"."""
-    by_scale: dict[float, list[str]] = {}
+    """Return the units of table columns in words, as in "FPR@95%TPR, AUPR-Error and AUROC in percent, AURC times 1000"."""
+    titles_by_scale: dict[float, list[str]] = {}
     for column in columns:
         if not column.is_text:
-            by_scale.setdefault(column.scale, []).append(column.title)
-    words: dict[float, str] = {100: "in percent", 1000: "times 1000"}
-    return ", ".join(f"{join_names(titles)} {words[scale]}" if scale in words else join_names(titles) for scale, titles in by_scale.items())
+            titles_by_scale.setdefault(column.scale, []).append(column.title)
+    unit_by_scale: dict[float, str] = {100: "in percent", 1000: "times 1000"}
+    return ", ".join(
+        f"{join_names(titles)} {unit_by_scale[scale]}" if scale in unit_by_scale else join_names(titles)
+        for scale, titles in titles_by_scale.items()
+    )

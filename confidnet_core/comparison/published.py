@@ -29,22 +29,24 @@ TABLE_COLUMNS = (Column("of", "", is_text=True), *PUBLISHED_COLUMNS, Column("err
 
 
 def load_published(path: Path = PUBLISHED_CSV) -> pd.DataFrame:
-    """Read published results: one row per benchmark, method and variant ("" outside the ablations); rates in percent, NaN where unknown.
+    """Read the published results from a CSV file: return one row per benchmark, method and variant ("" outside the ablations).
 
-    ValueError with file and line for an unknown column, method or kind of count, an impossible number, and a duplicate row.
+    Rates are in percent, NaN if unknown. Raises ValueError with file and line for an unknown column, method or kind of count, an impossible
+    number, and a duplicate line.
     """
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    for problem in _file_problems(frame):
+    for problem in _published_file_problems(frame):
         raise ValueError(f"{path}: {problem}")
-    texts = frame[[*RATE_COLUMNS, *COUNT_COLUMNS]]
-    numbers = texts.where(texts != "", "nan").astype(float)
+    number_texts = frame[[*RATE_COLUMNS, *COUNT_COLUMNS]]
+    numbers = number_texts.where(number_texts != "", "nan").astype(float)
     return frame.assign(**{str(name): column for name, column in numbers.items()})
 
 
 def published_tables(frame: pd.DataFrame, published: pd.DataFrame, intervals: pd.DataFrame | None = None) -> dict[str, list[Table]]:
-    """Return BENCHMARK -> a table of our means over seeds, the published numbers and their differences, for benchmarks that have both.
+    """Return {benchmark: a list with a table of our results, the published ones and the differences}, for benchmarks that have both.
 
-    frame: a `comparison_frame`; published: from `load_published`; intervals: of our means. Unverified counts and ablations are left out.
+    frame: from `comparison_frame`, averaged over seeds here; published: from `load_published`; intervals: of our means
+    Unverified counts and ablations are left out.
     """
     tables = {}
     for benchmark, published_rows in iterate_groups(published[published["variant"] == ""], "benchmark"):
@@ -56,57 +58,60 @@ def published_tables(frame: pd.DataFrame, published: pd.DataFrame, intervals: pd
 
 
 def _published_table(means: pd.DataFrame, published: pd.DataFrame) -> Table:
-    """Return a table with three rows per method (ours, published, difference), from rows of the same methods in the same order."""
-    verified = published["counts"] != "unverified"
-    published = published.assign(**{name: published[name].where(verified) for name in ("accuracy", *COUNT_COLUMNS)})
-    lines = [
+    """Return a table with three rows per method (ours, published, difference), from two frames of the same methods in the same order."""
+    is_verified = published["counts"] != "unverified"
+    published = published.assign(**{name: published[name].where(is_verified) for name in ("accuracy", *COUNT_COLUMNS)})
+    legend_lines = [
         "Published: Corbière et al. 2019, one run without deviation, on the errors of its own classifier.",
         "Difference: ours minus published, in percentage points.",
     ]
     if (published["errors"].notna() & (published["counts"] == "derived")).any():
-        lines.append("Derived: error count and accuracy were not printed; they explain the printed rates.")
-    notes = dict.fromkeys(note for cell in published["note"] for note in cell.split(" | ") if note)
+        legend_lines.append("Derived: error count and accuracy were not printed; they explain the printed rates.")
+    footnotes = dict.fromkeys(note for cell in published["note"] for note in cell.split(" | ") if note)
     rows, published_rows = [], published.to_dict("records")
-    for row, published_row, our_errors, published_errors in zip(
-        means.to_dict("records"), published_rows, _error_counts(means), _error_counts(published), strict=True
+    for our_row, published_row, our_errors, published_errors in zip(
+        means.to_dict("records"), published_rows, _error_counts_in_words(means), _error_counts_in_words(published), strict=True
     ):
-        rows += _method_rows(row, published_row, our_errors, published_errors)
-    return Table("Beside the published numbers", TABLE_COLUMNS, tuple(rows), legend=(*lines, *notes), sortable=False)
+        rows += _ours_published_difference_rows(our_row, published_row, our_errors, published_errors)
+    return Table("Beside the published numbers", TABLE_COLUMNS, tuple(rows), legend=(*legend_lines, *footnotes), sortable=False)
 
 
-def _method_rows(row: Mapping, published: Mapping, our_errors: str, published_errors: str) -> Iterator[Row]:
-    method, origin = row["method"], f" ({published['counts']})" if published_errors != UNDEFINED else ""
-    ours = [metric_cell(row, column.key) for column in PUBLISHED_COLUMNS]
-    published_cells = [Cell(published[column.key] / column.scale) for column in PUBLISHED_COLUMNS]
-    differences = [Cell(row[column.key] - published[column.key] / column.scale, signed=True) for column in PUBLISHED_COLUMNS]
-    yield Row(method, display_name(method), (Cell(text="ours"), *ours, Cell(text=our_errors)))
-    yield Row(method, "", (Cell(text="published"), *published_cells, Cell(text=published_errors + origin)))
-    yield Row(method, "", (Cell(text="difference"), *differences, Cell()))
+def _ours_published_difference_rows(our_row: Mapping, published_row: Mapping, our_errors: str, published_errors: str) -> Iterator[Row]:
+    method, count_origin = our_row["method"], f" ({published_row['counts']})" if published_errors != UNDEFINED else ""
+    our_cells = [metric_cell(our_row, column.key) for column in PUBLISHED_COLUMNS]
+    published_cells = [Cell(published_row[column.key] / column.scale) for column in PUBLISHED_COLUMNS]
+    difference_cells = [Cell(our_row[column.key] - published_row[column.key] / column.scale, signed=True) for column in PUBLISHED_COLUMNS]
+    yield Row(method, display_name(method), (Cell(text="ours"), *our_cells, Cell(text=our_errors)))
+    yield Row(method, "", (Cell(text="published"), *published_cells, Cell(text=published_errors + count_origin)))
+    yield Row(method, "", (Cell(text="difference"), *difference_cells, Cell()))
 
 
-def _error_counts(frame: pd.DataFrame) -> list[str]:
-    counts = zip(frame["errors"], frame["samples"], strict=True)
-    return [UNDEFINED if np.isnan(errors) else f"{format_count(errors)} among {format_count(samples)}" for errors, samples in counts]
+def _error_counts_in_words(count_rows: pd.DataFrame) -> list[str]:
+    error_and_sample_counts = zip(count_rows["errors"], count_rows["samples"], strict=True)
+    return [
+        UNDEFINED if np.isnan(errors) else f"{format_count(errors)} among {format_count(samples)}"
+        for errors, samples in error_and_sample_counts
+    ]
 
 
-def _file_problems(frame: pd.DataFrame) -> Iterator[str]:
-    known = (*TEXT_COLUMNS, *RATE_COLUMNS, *COUNT_COLUMNS)
-    for name in frame.columns:
-        if name not in known:
-            yield f"the column {name} is neither a metric nor a fact{suggestion(name, known)}"
-    for name in known:
-        if name not in frame.columns:
+def _published_file_problems(published_rows: pd.DataFrame) -> Iterator[str]:
+    known_columns = (*TEXT_COLUMNS, *RATE_COLUMNS, *COUNT_COLUMNS)
+    for name in published_rows.columns:
+        if name not in known_columns:
+            yield f"the column {name} is neither a metric nor a fact{suggestion(name, known_columns)}"
+    for name in known_columns:
+        if name not in published_rows.columns:
             yield f"the column {name} is missing"
-    scores = entry_names("scores")
-    for line, row in enumerate(row_dictionaries(frame), start=2):
-        yield from (f"line {line}: {problem}" for problem in _row_problems(row, scores))
-    for line in np.flatnonzero(frame.duplicated(["benchmark", "method", "variant"])) + 2:
-        yield f"line {line}: its benchmark, method and variant stand in a line above, too"
+    score_names = entry_names("scores")
+    for line_number, row in enumerate(row_dictionaries(published_rows), start=2):
+        yield from (f"line {line_number}: {problem}" for problem in _published_row_problems(row, score_names))
+    for line_number in np.flatnonzero(published_rows.duplicated(["benchmark", "method", "variant"])) + 2:
+        yield f"line {line_number}: its benchmark, method and variant stand in a line above, too"
 
 
-def _row_problems(row: Mapping[str, str], scores: Iterable[str]) -> Iterator[str]:
-    if row["method"] not in scores:
-        yield f"method is {row['method']}, which is no file of confidnet_core/scores{suggestion(row['method'], scores)}"
+def _published_row_problems(row: Mapping[str, str], score_names: Iterable[str]) -> Iterator[str]:
+    if row["method"] not in score_names:
+        yield f"method is {row['method']}, which is no file of confidnet_core/scores{suggestion(row['method'], score_names)}"
     for name in ("benchmark", "source"):
         if not row[name]:
             yield f"{name} is empty"
@@ -118,8 +123,8 @@ def _row_problems(row: Mapping[str, str], scores: Iterable[str]) -> Iterator[str
             yield f"{name} is {row[name]}; expected a whole number above 0"
     if row["counts"] not in COUNT_ORIGINS:
         yield f"counts is {row['counts']}; expected derived, unverified or nothing"
-    given = {bool(row[name]) for name in ("counts", "accuracy", *COUNT_COLUMNS)}
-    if len(given) > 1:
+    is_given = {bool(row[name]) for name in ("counts", "accuracy", *COUNT_COLUMNS)}
+    if len(is_given) > 1:
         yield "accuracy, errors, samples and counts come together: give all of them or none"
-    if given == {True} and row["accuracy"] != f"{100 - 100 * int(row['errors']) / int(row['samples']):.2f}":
+    if is_given == {True} and row["accuracy"] != f"{100 - 100 * int(row['errors']) / int(row['samples']):.2f}":
         yield f"accuracy is {row['accuracy']}, but {row['errors']} errors among {row['samples']} give another"

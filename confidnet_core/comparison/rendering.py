@@ -1,4 +1,4 @@
-"""Rendering of a Table as Markdown, HTML, CSV and JSON."""
+"""Functions that turn a results table (class Table) into Markdown, HTML, CSV and JSON."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from confidnet_core.comparison.tables import UNDEFINED, Cell, Column, Row, Table
 
 VERDICT_MEANINGS = {"better": "significantly better", "worse": "significantly worse"}  # tooltips of verdict signs
 
-_HTML_TEMPLATE = """
+_HTML_TABLE_TEMPLATE = """
 {%- if heading and table.title %}<h{{ heading }}>{{ table.title }}</h{{ heading }}>
 {% endif %}
 {%- for kind, lines in notes %}
@@ -49,7 +49,7 @@ _HTML_TEMPLATE = """
 
 
 def markdown(table: Table, heading: int | None = 3) -> str:
-    """Render a table as Markdown whose columns are aligned, so that it also reads well as plain text.
+    """Return a table as Markdown text whose columns are aligned, so that it also reads well as plain text.
 
     heading: level of the title, 1 to 6; None leaves the title out
     """
@@ -65,97 +65,99 @@ def markdown(table: Table, heading: int | None = 3) -> str:
 
 
 def align_markdown(rows: Sequence[Sequence[str]], left_columns: int = 1) -> list[str]:
-    """Return the lines of a Markdown table from its header and rows, the first LEFT_COLUMNS aligned left, the others right."""
+    """Return the lines of a Markdown table, from its header and rows of text.
+
+    The first `left_columns` columns are aligned left, the others right.
+    """
     rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    pads = [str.ljust] * left_columns + [str.rjust] * (len(widths) - left_columns)
-    cells = [[pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)] for row in rows]
-    rule = [*("-" * width for width in widths[:left_columns]), *("-" * (width - 1) + ":" for width in widths[left_columns:])]
-    return ["| " + " | ".join(line) + " |" for line in (cells[0], rule, *cells[1:])]
+    pad_functions = [str.ljust] * left_columns + [str.rjust] * (len(widths) - left_columns)
+    cells = [[pad(cell, width) for pad, cell, width in zip(pad_functions, row, widths, strict=True)] for row in rows]
+    separator_cells = [*("-" * width for width in widths[:left_columns]), *("-" * (width - 1) + ":" for width in widths[left_columns:])]
+    return ["| " + " | ".join(line) + " |" for line in (cells[0], separator_cells, *cells[1:])]
 
 
 def html(table: Table, heading: int | None = 3, label: str | None = None) -> Markup:
-    """Render a table as HTML that scrolls in its own box, with headers for screen readers and, where rows can be sorted, `data-sort` per
-    cell.
+    """Return a table as HTML that scrolls in its own box, with headers for screen readers.
 
-    All text is escaped: names from params.yaml and from data sets cannot add links, images or markup.
+    If the rows can be sorted, each table cell has the attribute `data-sort`. All text is escaped: names from params.yaml and from data sets
+    cannot add links, images or markup.
 
     heading: level of the title, None leaves it out; label: name of the table for screen readers, by default its title
     """
-    notes = [
+    note_blocks = [
         ("list", [line.removeprefix("- ") for line in note.splitlines()]) if note.startswith("- ") else ("text", [note])
         for note in table.notes
     ]
-    return Markup(_html_template().render(table=table, heading=heading, notes=notes, label=label or table.title or "numbers"))
+    return Markup(_html_table_template().render(table=table, heading=heading, notes=note_blocks, label=label or table.title or "numbers"))
 
 
 def as_frame(table: Table) -> pd.DataFrame:
-    """Return a table as a data frame: key, name and oracle of each row, and KEY, KEY_std, KEY_low, KEY_high and KEY_verdict of each
-    column.
+    """Return a table as a data frame: the columns method, name and oracle, and five columns for each table column.
+
+    A table column with the key KEY becomes KEY, KEY_std, KEY_low, KEY_high and KEY_verdict, without those that have no value.
     """
     rows = []
     for row in table.rows:
         rows.append({"method": row.key, "name": row.name, "oracle": row.oracle})
         for column, cell in zip(table.columns, row.cells, strict=True):
-            rows[-1] |= {name: value for name, value in _cell_columns(column, cell).items() if value is not None}
+            rows[-1] |= {name: value for name, value in _frame_values_of_cell(column, cell).items() if value is not None}
     return pd.DataFrame(rows)
 
 
 def as_csv(frame: pd.DataFrame) -> str:
-    """Return a data frame as CSV text with six significant digits, which are equal on all machines although the last bits of a sum are
-    not.
-    """
+    """Return a data frame as CSV text with six significant digits; further ones can differ between machines."""
     return frame.to_csv(index=False, float_format="%.6g")
 
 
 def as_json(tables: Mapping[str, Table]) -> str:
-    """Return tables as strict JSON: NAME -> title, columns, rows with cells by column key, notes and legend; undefined values are null."""
-    return json.dumps({name: _table_content(table) for name, table in tables.items()}, indent=2, ensure_ascii=False, allow_nan=False)
+    """Return named tables as strict JSON text: title, columns, rows, notes and legend of each table; undefined values are null."""
+    return json.dumps({name: _json_table(table) for name, table in tables.items()}, indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def _table_content(table: Table) -> dict[str, Any]:
+def _json_table(table: Table) -> dict[str, Any]:
     columns = [
         {"key": column.key, "title": column.title, "higher_is_better": column.higher_is_better, "scale": column.scale}
         for column in table.columns
     ]
-    return {"title": table.title, "columns": columns, "rows": list(map(_row_content, table.rows, [table.columns] * len(table.rows)))} | {
+    return {"title": table.title, "columns": columns, "rows": list(map(_json_row, table.rows, [table.columns] * len(table.rows)))} | {
         "notes": list(table.notes),
         "legend": list(table.legend),
     }
 
 
-def _row_content(row: Row, columns: Iterable[Column]) -> dict[str, Any]:
-    cells = {column.key: _cell_content(cell) for column, cell in zip(columns, row.cells, strict=True)}
+def _json_row(row: Row, columns: Iterable[Column]) -> dict[str, Any]:
+    cells = {column.key: _json_cell(cell) for column, cell in zip(columns, row.cells, strict=True)}
     return {"key": row.key, "name": row.name, "oracle": row.oracle, "cells": cells}
 
 
-def _cell_content(cell: Cell) -> dict[str, Any]:
+def _json_cell(cell: Cell) -> dict[str, Any]:
     numbers = {name: getattr(cell, name) for name in ("value", "deviation", "low", "high") if getattr(cell, name) is not None}
-    content: dict[str, Any] = {name: None if np.isnan(value) else float(f"{value:.6g}") for name, value in numbers.items()}
-    content |= {"text": cell.text} if cell.text else {}
-    return content | ({"best": True} if cell.best else {}) | ({"verdict": cell.verdict} if cell.verdict else {})
+    json_cell: dict[str, Any] = {name: None if np.isnan(value) else float(f"{value:.6g}") for name, value in numbers.items()}
+    json_cell |= {"text": cell.text} if cell.text else {}
+    return json_cell | ({"best": True} if cell.best else {}) | ({"verdict": cell.verdict} if cell.verdict else {})
 
 
-def _cell_columns(column: Column, cell: Cell) -> dict[str, float | str | None]:
+def _frame_values_of_cell(column: Column, cell: Cell) -> dict[str, float | str | None]:
     if column.is_text:
         return {column.key: cell.text}
-    facts: dict[str, float | str | None] = {column.key: cell.value if cell.value is not None else cell.text or None}
-    facts |= {f"{column.key}_std": cell.deviation, f"{column.key}_low": cell.low, f"{column.key}_high": cell.high}
-    return facts | {f"{column.key}_verdict": cell.verdict}
+    values_by_column: dict[str, float | str | None] = {column.key: cell.value if cell.value is not None else cell.text or None}
+    values_by_column |= {f"{column.key}_std": cell.deviation, f"{column.key}_low": cell.low, f"{column.key}_high": cell.high}
+    return values_by_column | {f"{column.key}_verdict": cell.verdict}
 
 
-def _markdown_cell(cell: Cell, column: Column, sign: str) -> str:
-    number = f"**{cell.number_text(column)}**" if cell.best else cell.number_text(column)
-    return " ".join(part for part in (number, cell.text_beside(), sign, cell.interval_text(column)) if part)
+def _markdown_cell(cell: Cell, column: Column, verdict_sign: str) -> str:
+    number_markdown = f"**{cell.number_text(column)}**" if cell.best else cell.number_text(column)
+    return " ".join(part for part in (number_markdown, cell.text_beside(), verdict_sign, cell.interval_text(column)) if part)
 
 
-def _css_classes(column: Column, cell: Cell) -> str:
-    """Return the CSS classes of a table cell."""
+def _css_classes_of_cell(column: Column, cell: Cell) -> str:
+    """Return the CSS classes of a table cell, separated by blanks."""
     return " ".join(name for name in ("" if column.is_text else "number", "best" if cell.best else "", cell.verdict or "") if name)
 
 
-def _sort_key(column: Column, cell: Cell) -> str:
-    """Return the value to sort a cell by, a number or its text; empty where it is undefined."""
+def _sort_value_of_cell(column: Column, cell: Cell) -> str:
+    """Return the text by which an HTML table sorts a cell: its scaled number, or its text; empty if the cell is undefined."""
     if cell.value is None:
         return "" if cell.text == UNDEFINED else cell.text
     return "" if np.isnan(cell.value) else f"{cell.value * column.scale:.6g}"
@@ -166,8 +168,8 @@ def _with_break_points(text: str) -> Markup:
 
 
 @cache
-def _html_template():
+def _html_table_template():
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     environment.filters["breakable"] = _with_break_points
-    environment.globals.update(classes=_css_classes, sort_key=_sort_key, meanings=VERDICT_MEANINGS, zip=zip)
-    return environment.from_string(_HTML_TEMPLATE)
+    environment.globals.update(classes=_css_classes_of_cell, sort_key=_sort_value_of_cell, meanings=VERDICT_MEANINGS, zip=zip)
+    return environment.from_string(_HTML_TABLE_TEMPLATE)

@@ -42,29 +42,32 @@ ACCEPT_ALL_THRESHOLDS = tuple(
 UNDEFINED_CELL = Cell(np.nan)
 
 
-def calibration_frame(all_stored: Iterable[StoredResults], level: float) -> pd.DataFrame:
-    """Return one row per benchmark, seed and method, without the oracle: metrics of CALIBRATION with their intervals.
+def calibration_frame(all_stored_results: Iterable[StoredResults], level: float) -> pd.DataFrame:
+    """Return a data frame with the metrics of CALIBRATION and their intervals, one row per benchmark, seed and method, no oracle.
 
-    The column `how` says how the score was converted to a probability. level: of the intervals, as 0.95
+    The column `how` says how the score was converted to a probability. level: confidence level of the intervals, as 0.95
     """
     rows = []
-    for stored in all_stored:
+    for stored in all_stored_results:
         for method in stored.compared_methods():
-            folder, row = stored.thresholds_folder(method), {"benchmark": stored.benchmark, "seed": stored.seed, "method": method}
+            folder, row_key = stored.thresholds_folder(method), {"benchmark": stored.benchmark, "seed": stored.seed, "method": method}
             calibration = read_json(folder / "calibration.json")
-            low, high = np.nanquantile(np.load(folder / "replicates.npy"), [(1 - level) / 2, (1 + level) / 2], axis=0).astype(float)
-            ends = {f"{metric}_low": low[index] for index, metric in enumerate(CALIBRATION_METRICS)}
-            ends |= {f"{metric}_high": high[index] for index, metric in enumerate(CALIBRATION_METRICS)}
-            rows.append({**row, "how": calibration["how"], **calibration["metrics"], **ends})
+            low_ends, high_ends = np.nanquantile(np.load(folder / "replicates.npy"), [(1 - level) / 2, (1 + level) / 2], axis=0).astype(
+                float
+            )
+            interval_ends = {f"{metric}_low": low_ends[index] for index, metric in enumerate(CALIBRATION_METRICS)}
+            interval_ends |= {f"{metric}_high": high_ends[index] for index, metric in enumerate(CALIBRATION_METRICS)}
+            rows.append({**row_key, "how": calibration["how"], **calibration["metrics"], **interval_ends})
     return pd.DataFrame(rows)
 
 
-def guarantee_frame(all_stored: Iterable[StoredResults]) -> pd.DataFrame:
-    """Return one row per benchmark, seed, method and target risk, without the oracle: the guaranteed threshold and its results on the test
-    split.
+def guarantee_frame(all_stored_results: Iterable[StoredResults]) -> pd.DataFrame:
+    """Return a data frame of the thresholds that guarantee a risk, with their results on the test split.
+
+    It has one row per benchmark, seed, method and target risk, without the oracle.
     """
     rows = []
-    for stored in all_stored:
+    for stored in all_stored_results:
         for method in stored.compared_methods():
             for guarantee in read_json(stored.thresholds_folder(method) / "threshold.json")["thresholds"]:
                 on_test = {f"test_{key}": value for key, value in guarantee.pop("test").items()}
@@ -73,7 +76,10 @@ def guarantee_frame(all_stored: Iterable[StoredResults]) -> pd.DataFrame:
 
 
 def operating_point_tables(frame: pd.DataFrame, intervals: pd.DataFrame) -> dict[str, list[Table]]:
-    """Return BENCHMARK -> its table of OPERATING_POINT_COLUMNS, from the arguments of `mean_over_seeds`."""
+    """Return {benchmark: a list with its table of OPERATING_POINT_COLUMNS}, with means over seeds.
+
+    frame: from `comparison_frame`; intervals: of the means, from `evaluation.intervals`
+    """
     tables = {}
     for benchmark, group in iterate_groups(frame[~frame["oracle"]], "benchmark"):
         rows = (
@@ -89,18 +95,18 @@ def operating_point_tables(frame: pd.DataFrame, intervals: pd.DataFrame) -> dict
     return tables
 
 
-def calibration_tables(calibration: pd.DataFrame) -> dict[str, list[Table]]:
-    """Return BENCHMARK -> its calibration table, with means over seeds, from a `calibration_frame`."""
+def calibration_tables(calibration_rows: pd.DataFrame) -> dict[str, list[Table]]:
+    """Return {benchmark: a list with its table of calibration metrics}, means over seeds, from the data frame of `calibration_frame`."""
     tables = {}
-    for benchmark, group in _benchmark_groups(calibration):
+    for benchmark, group in _rows_by_benchmark(calibration_rows):
         methods = group.groupby("method", sort=False)
         means = methods[[name for name in map(str, group) if name.startswith(CALIBRATION_METRICS)]].mean()
-        sources = methods["how"].agg(lambda texts: "; ".join(dict.fromkeys(texts)))
+        probability_sources = methods["how"].agg(lambda texts: "; ".join(dict.fromkeys(texts)))
         rows = []
         for key, row in means.iterrows():
             method = str(key)
             cells = (metric_cell(row, column.key) for column in CALIBRATION_COLUMNS)
-            rows.append(Row(method, display_name(method), (Cell(text=sources[method]), *cells)))
+            rows.append(Row(method, display_name(method), (Cell(text=probability_sources[method]), *cells)))
         legend = (
             "How far a score is from the probability that the prediction is correct: expected calibration error (ECE) in 15 bins of equal",
             "width, the same in bins of equal count (adaptive ECE), Brier score, and negative log-likelihood (NLL) in nats; all times 100.",
@@ -112,10 +118,13 @@ def calibration_tables(calibration: pd.DataFrame) -> dict[str, list[Table]]:
     return tables
 
 
-def guarantee_tables(guarantees: pd.DataFrame) -> dict[str, list[Table]]:
-    """Return BENCHMARK -> one table per target risk, with means over seeds, from a `guarantee_frame`; the last table has the legend."""
+def guarantee_tables(guarantee_rows: pd.DataFrame) -> dict[str, list[Table]]:
+    """Return {benchmark: its tables of guaranteed thresholds, one per target risk}, with means over seeds; the last table has the legend.
+
+    guarantee_rows: from `guarantee_frame`
+    """
     tables = {}
-    for benchmark, group in _benchmark_groups(guarantees):
+    for benchmark, group in _rows_by_benchmark(guarantee_rows):
         risk_tables = [_target_risk_table(cast("float", risk), rows) for risk, rows in group.groupby("risk")]
         risk_tables[0] = replace(risk_tables[0], title="Thresholds with a guarantee")
         risk_tables[-1] = replace(risk_tables[-1], legend=_guarantee_legend(group))
@@ -124,41 +133,45 @@ def guarantee_tables(guarantees: pd.DataFrame) -> dict[str, list[Table]]:
 
 
 def rank_table(frame: pd.DataFrame) -> Table | None:
-    """Return the mean rank of each method over the benchmarks and seeds of a `comparison_frame`, where 1 is best.
+    """Return a table of each method's mean rank over all pairs of benchmark and seed of a `comparison_frame`, where 1 is best.
 
-    The oracle and undefined metrics are left out. None if there is only one pair of benchmark and seed.
+    The oracle and undefined metrics are left out. Returns None if there is only one pair of benchmark and seed.
     """
     frame = frame[~frame["oracle"]]
-    blocks = frame.groupby(["benchmark", "seed"], sort=False).ngroups
-    if blocks < 2:
+    pair_count = frame.groupby(["benchmark", "seed"], sort=False).ngroups
+    if pair_count < 2:
         return None
-    ranked = frame[["method"]].copy()
+    rank_frame = frame[["method"]].copy()
     for column in MAIN_COLUMNS:
-        ranked[column.key] = frame.groupby(["benchmark", "seed"])[column.key].rank(ascending=not column.higher_is_better)
-    means = ranked.groupby("method", sort=False).mean()
+        rank_frame[column.key] = frame.groupby(["benchmark", "seed"])[column.key].rank(ascending=not column.higher_is_better)
+    means = rank_frame.groupby("method", sort=False).mean()
     means = means.loc[means[HEADLINE_METRIC.key].sort_values(kind="stable").index]
-    legend = [f"Mean rank among {len(means)} methods over {blocks} pairs of benchmark and seed; 1 is best, equal values share a mean rank."]
-    if ranked.isna().any(axis=None):
+    legend = [
+        f"Mean rank among {len(means)} methods over {pair_count} pairs of benchmark and seed; 1 is best, equal values share a mean rank."
+    ]
+    if rank_frame.isna().any(axis=None):
         legend.append("Pairs where a metric is undefined are left out of its means.")
     columns = tuple(Column(column.key, column.title) for column in MAIN_COLUMNS)
     rows = (Row(str(method), display_name(str(method)), tuple(Cell(value) for value in row)) for method, row in means.iterrows())
     return Table("Ranks", columns, tuple(rows), legend=tuple(legend))
 
 
-def _benchmark_groups(frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
-    """Iterate over benchmarks; the frame is empty where the oracle is the only method."""
+def _rows_by_benchmark(frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+    """Iterate over each benchmark with its rows; over nothing if the frame is empty, which it is if the oracle is the only method."""
     return iterate_groups(frame, "benchmark") if len(frame) else ()
 
 
 def _guarantee_legend(group: pd.DataFrame) -> tuple[str, ...]:
-    units, samples, errors = (_format_range(group.groupby("seed")[name].first()) for name in ("units", "samples", "errors"))
+    unit_count, sample_count, error_count = (
+        _range_in_words(group.groupby("seed")[name].first()) for name in ("units", "samples", "errors")
+    )
     is_by_image, has_several_seeds = (group["units"] < group["samples"]).any(), group["seed"].nunique() > 1
-    size = f"{units} images with {samples} labelled pixels" if is_by_image else f"{units} samples"
+    size_in_words = f"{unit_count} images with {sample_count} labelled pixels" if is_by_image else f"{unit_count} samples"
     legend = [
         "A prediction is accepted if its confidence is at least the threshold.",
         f"With probability {1 - group['delta'].iloc[0]:g}, at most the target's fraction of what is accepted is wrong, on new data like",
         f"the calibration split: for each method{', seed' if has_several_seeds else ''} and target alone, not for all of them at once.",
-        f"The calibration split has {size}, of which {errors} are predicted incorrectly.",
+        f"The calibration split has {size_in_words}, of which {error_count} are predicted incorrectly.",
         "Coverage: the fraction of the calibration split that is accepted; test coverage: of the test split;",
         "test risk: the error rate of what is accepted there; in percent. None: no threshold satisfies the guarantee.",
     ]
@@ -174,27 +187,29 @@ def _guarantee_legend(group: pd.DataFrame) -> tuple[str, ...]:
     return tuple(legend)
 
 
-def _target_risk_table(risk: float, guarantees: pd.DataFrame) -> Table:
-    if guarantees["threshold"].isna().all():
-        return Table("", notes=(f"At most {100 * risk:g} % errors: no threshold satisfies the guarantee for any method.",))
-    rows = (Row(method, display_name(method), _guarantee_cells(seeds)) for method, seeds in iterate_groups(guarantees, "method"))
-    return Table("", GUARANTEE_COLUMNS, tuple(rows), notes=(f"At most {100 * risk:g} % errors:",))
+def _target_risk_table(target_risk: float, guarantee_rows: pd.DataFrame) -> Table:
+    if guarantee_rows["threshold"].isna().all():
+        return Table("", notes=(f"At most {100 * target_risk:g} % errors: no threshold satisfies the guarantee for any method.",))
+    rows = (Row(method, display_name(method), _guarantee_cells(seeds)) for method, seeds in iterate_groups(guarantee_rows, "method"))
+    return Table("", GUARANTEE_COLUMNS, tuple(rows), notes=(f"At most {100 * target_risk:g} % errors:",))
 
 
-def _guarantee_cells(seeds: pd.DataFrame) -> tuple[Cell, ...]:
-    """Return the cells of GUARANTEE_COLUMNS for one method and target risk, means over seeds."""
-    feasible = seeds[seeds["threshold"].notna()]
-    if feasible.empty:
+def _guarantee_cells(guarantee_rows: pd.DataFrame) -> tuple[Cell, ...]:
+    """Return the cells of GUARANTEE_COLUMNS for one method and one target risk, means over the rows of its seeds."""
+    feasible_rows = guarantee_rows[guarantee_rows["threshold"].notna()]
+    if feasible_rows.empty:
         return Cell(text="none"), *[UNDEFINED_CELL] * 4
-    numbers = (Cell(feasible[name].astype(float).mean()) for name in ("coverage", "test_coverage", "test_risk"))
-    met = feasible["test_kept"].dropna().astype(bool)  # None where nothing is accepted: such a seed neither meets nor misses the target
-    if len(seeds) > 1:
-        share = Cell(text=f"{met.sum()} of {len(met)}") if len(met) else UNDEFINED_CELL
-        return Cell(text=f"{len(feasible)} of {len(seeds)}"), *numbers, share
-    threshold = feasible["threshold"].iloc[0]
-    outcome = UNDEFINED_CELL if met.empty else Cell(text="yes" if met.all() else "no")
-    return Cell(text="all") if threshold in ACCEPT_ALL_THRESHOLDS else Cell(float(threshold)), *numbers, outcome
+    numbers = (Cell(feasible_rows[name].astype(float).mean()) for name in ("coverage", "test_coverage", "test_risk"))
+    is_target_met = (
+        feasible_rows["test_kept"].dropna().astype(bool)
+    )  # None where nothing is accepted: such a seed neither meets nor misses the target
+    if len(guarantee_rows) > 1:
+        met_count_cell = Cell(text=f"{is_target_met.sum()} of {len(is_target_met)}") if len(is_target_met) else UNDEFINED_CELL
+        return Cell(text=f"{len(feasible_rows)} of {len(guarantee_rows)}"), *numbers, met_count_cell
+    threshold = feasible_rows["threshold"].iloc[0]
+    met_cell = UNDEFINED_CELL if is_target_met.empty else Cell(text="yes" if is_target_met.all() else "no")
+    return Cell(text="all") if threshold in ACCEPT_ALL_THRESHOLDS else Cell(float(threshold)), *numbers, met_cell
 
 
-def _format_range(values: pd.Series) -> str:
+def _range_in_words(values: pd.Series) -> str:
     return f"{values.min():,}" if values.min() == values.max() else f"{values.min():,} to {values.max():,}"

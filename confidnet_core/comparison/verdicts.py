@@ -1,4 +1,4 @@
-"""Verdict of a comparison in words: which score is best, by how much, and which differences are not significant."""
+"""The result of a comparison in sentences: which score is best, by how much, and which differences are not significant."""
 
 from collections.abc import Iterator
 from typing import NamedTuple, cast
@@ -14,9 +14,9 @@ from confidnet_core.comparison.tables import BETTER, WORSE, Column, format_value
 
 
 class Verdict(NamedTuple):
-    """The verdict for one benchmark.
+    """The result of comparing scores on one benchmark, in sentences.
 
-    best: keys of the best methods: several if their values are equal, none if nothing can be ranked
+    best: names of the best methods: several if their values are equal, none if nothing can be ranked
     short: a one-sentence summary; details: further sentences
     """
 
@@ -26,25 +26,29 @@ class Verdict(NamedTuple):
 
 
 def verdicts(frame: pd.DataFrame, difference_rows: pd.DataFrame, mean_intervals: pd.DataFrame) -> dict[str, Verdict]:
-    """Return BENCHMARK -> its verdict by HEADLINE_METRIC; an oracle is named as an upper bound and is never the best.
+    """Return {benchmark: the Verdict by HEADLINE_METRIC}; an oracle is named as an upper bound and is never the best.
 
-    frame: a `comparison_frame`; difference_rows: of `differences`; mean_intervals: `intervals` of the means over seeds
+    frame: from `comparison_frame`; difference_rows: of `differences`; mean_intervals: `intervals` of the means over seeds
     """
     return {
-        benchmark: _verdict(group, difference_rows[difference_rows["benchmark"] == benchmark], mean_over_seeds(group, mean_intervals))
+        benchmark: _benchmark_verdict(
+            group, difference_rows[difference_rows["benchmark"] == benchmark], mean_over_seeds(group, mean_intervals)
+        )
         for benchmark, group in iterate_groups(frame, "benchmark")
     }
 
 
-def _verdict(group: pd.DataFrame, difference_rows: pd.DataFrame, means: pd.DataFrame) -> Verdict:
-    results, error_phrase = means[~means["oracle"]], _error_count_phrase(group)
-    if results.empty:
+def _benchmark_verdict(group: pd.DataFrame, difference_rows: pd.DataFrame, means: pd.DataFrame) -> Verdict:
+    competing_means, error_phrase = means[~means["oracle"]], _error_count_phrase(group)
+    if competing_means.empty:
         return Verdict((), f"There is no score to judge but the oracle, {error_phrase}.", ())
-    if results["auroc"].isna().all():  # in at least one seed, all predictions are correct or all are errors
+    if competing_means["auroc"].isna().all():  # in at least one seed, all predictions are correct or all are errors
         return Verdict(
             (), f"Nothing to rank: {error_phrase}. A score is judged by how it separates correct from incorrect predictions.", ()
         )
-    ranked = results.sort_values(HEADLINE_METRIC.key, ascending=not HEADLINE_METRIC.higher_is_better, kind="stable").reset_index(drop=True)
+    ranked = competing_means.sort_values(HEADLINE_METRIC.key, ascending=not HEADLINE_METRIC.higher_is_better, kind="stable").reset_index(
+        drop=True
+    )
     best = tuple(ranked["method"][ranked[HEADLINE_METRIC.key] == ranked[HEADLINE_METRIC.key][0]])
     references = list(dict.fromkeys(difference_rows["against"]))
     differences = {
@@ -53,15 +57,15 @@ def _verdict(group: pd.DataFrame, difference_rows: pd.DataFrame, means: pd.DataF
         if reference not in best and (row := _headline_difference(difference_rows, best[0], reference)) is not None
     }
     verb = "has" if len(best) == 1 else "have"
-    lead = f"{_join_display_names(best)} {verb} the highest {HEADLINE_METRIC.title}, {_headline_value(ranked, 0)}, {error_phrase}"
-    clauses = [_difference_clause(reference, *row) for reference, row in differences.items()]
+    lead_clause = f"{_join_display_names(best)} {verb} the highest {HEADLINE_METRIC.title}, {_headline_in_words(ranked, 0)}, {error_phrase}"
+    difference_clauses = [_difference_clause(reference, *row) for reference, row in differences.items()]
     reference_note = "".join(
         f" {display_name(name)} is itself a score that all others are compared with." for name in best if name in references
     )
-    short = f"{lead}: {'; '.join(clauses)}.{reference_note}" if clauses else f"{lead}.{reference_note}"
+    short = f"{lead_clause}: {'; '.join(difference_clauses)}.{reference_note}" if difference_clauses else f"{lead_clause}.{reference_note}"
     details = [
         *_reference_sentences(difference_rows, references),
-        *_other_metrics_sentences(results, best),
+        *_other_metrics_sentences(competing_means, best),
         *_selection_sentences(ranked, best, references),
         *_oracle_sentences(means),
         *_seed_sentences(group),
@@ -70,8 +74,9 @@ def _verdict(group: pd.DataFrame, difference_rows: pd.DataFrame, means: pd.DataF
 
 
 def _headline_difference(difference_rows: pd.DataFrame, best: str, reference: str) -> tuple[float, float, float, str | float] | None:
-    """Return difference, interval and verdict of HEADLINE_METRIC between the best method and a reference; pairs are stored in one
-    direction only.
+    """Return difference, low end, high end and verdict of HEADLINE_METRIC between the best method and a reference; None if not compared.
+
+    Pairs of methods are stored in one direction only; the difference is returned as best minus reference.
     """
     rows = difference_rows[difference_rows["metric"] == HEADLINE_METRIC.key].set_index(["method", "against"])
     if (best, reference) in rows.index:
@@ -100,43 +105,47 @@ def _reference_sentences(difference_rows: pd.DataFrame, references: list[str]) -
         yield f"Against {display_name(reference)}: {verdicts_in_words(difference_rows[difference_rows['against'] == reference])}."
 
 
-def _other_metrics_sentences(results: pd.DataFrame, best: tuple[str, ...]) -> Iterator[str]:
-    """Say which scores are best by the other metrics."""
-    winners: dict[tuple[str, ...], list[str]] = {}
+def _other_metrics_sentences(competing_means: pd.DataFrame, best: tuple[str, ...]) -> Iterator[str]:
+    """Yield a sentence that says which scores are best by the metrics other than HEADLINE_METRIC."""
+    titles_by_best_methods: dict[tuple[str, ...], list[str]] = {}
     for column in METRIC_COLUMNS:
-        if column != HEADLINE_METRIC and results[column.key].notna().any():
-            winners.setdefault(_best_methods(results, column), []).append(column.title)
-    ordered = tuple(name for name in results["method"] if name in best)
-    if set(winners) == {ordered}:
-        yield f"By every other metric of the table {_join_display_names(ordered)} {'is' if len(best) == 1 else 'are'} best, too."
-    elif winners:
+        if column != HEADLINE_METRIC and competing_means[column.key].notna().any():
+            titles_by_best_methods.setdefault(_best_methods_by_metric(competing_means, column), []).append(column.title)
+    ordered_best = tuple(name for name in competing_means["method"] if name in best)
+    if set(titles_by_best_methods) == {ordered_best}:
+        yield f"By every other metric of the table {_join_display_names(ordered_best)} {'is' if len(best) == 1 else 'are'} best, too."
+    elif titles_by_best_methods:
         yield (
             "By the other metrics the best is "
-            + "; ".join(f"{_join_display_names(winner_names)} by {', '.join(titles)}" for winner_names, titles in winners.items())
+            + "; ".join(
+                f"{_join_display_names(winner_names)} by {', '.join(titles)}" for winner_names, titles in titles_by_best_methods.items()
+            )
             + "."
         )
 
 
-def _best_methods(results: pd.DataFrame, column: Column) -> tuple[str, ...]:
-    return tuple(results["method"][column.best_mask(results[column.key].tolist())])
+def _best_methods_by_metric(competing_means: pd.DataFrame, column: Column) -> tuple[str, ...]:
+    return tuple(competing_means["method"][column.best_mask(competing_means[column.key].tolist())])
 
 
 def _selection_sentences(ranked: pd.DataFrame, best: tuple[str, ...], references: list[str]) -> Iterator[str]:
-    """Warn that the best of several scores is an optimistic estimate, and say what was not tested."""
+    """Yield a warning that the best of several scores is an optimistic estimate, which also says what was not tested."""
     ranked = ranked[ranked[HEADLINE_METRIC.key].notna()]
     if len(ranked) < 2:
         return
-    caution = f"The best of {len(ranked)} scores is selected on this test set, so its value is slightly optimistic."
-    second = len(best)
-    if second < len(ranked) and not {*best, ranked["method"][second]} & set(references):
-        not_tested = f"{_join_display_names(best)} {'was' if second == 1 else 'were'} not tested against it."
-        caution += f" Next is {display_name(ranked['method'][second])} with {_headline_value(ranked, second)}; {not_tested}"
-    yield caution
+    sentence = f"The best of {len(ranked)} scores is selected on this test set, so its value is slightly optimistic."
+    next_position = len(best)
+    if next_position < len(ranked) and not {*best, ranked["method"][next_position]} & set(references):
+        not_tested = f"{_join_display_names(best)} {'was' if next_position == 1 else 'were'} not tested against it."
+        sentence += (
+            f" Next is {display_name(ranked['method'][next_position])} with {_headline_in_words(ranked, next_position)}; {not_tested}"
+        )
+    yield sentence
 
 
 def _oracle_sentences(means: pd.DataFrame) -> Iterator[str]:
     for row, name in zip(np.flatnonzero(means["oracle"]), means["method"][means["oracle"]], strict=True):
-        yield f"{display_name(name)} reads the labels: {_headline_value(means, int(row))} is an upper bound, not a competing method."
+        yield f"{display_name(name)} reads the labels: {_headline_in_words(means, int(row))} is an upper bound, not a competing method."
 
 
 def _seed_sentences(group: pd.DataFrame) -> Iterator[str]:
@@ -152,13 +161,13 @@ def _join_display_names(methods: tuple[str, ...]) -> str:
     return join_names(map(display_name, methods))
 
 
-def _headline_value(means: pd.DataFrame, row: int) -> str:
-    cell = metric_cell(means.iloc[row], HEADLINE_METRIC.key)
+def _headline_in_words(means: pd.DataFrame, row_position: int) -> str:
+    cell = metric_cell(means.iloc[row_position], HEADLINE_METRIC.key)
     return " ".join(part for part in (cell.number_text(HEADLINE_METRIC), cell.interval_text(HEADLINE_METRIC)) if part)
 
 
 def _error_count_phrase(group: pd.DataFrame) -> str:
     seeds = group.drop_duplicates("seed")
-    errors = " + ".join(f"{count:,}" for count in seeds["errors"]) if len(seeds) <= 5 else f"{seeds['errors'].sum():,}"
-    over = f" in {len(seeds)} trainings" if len(seeds) > 1 else ""
-    return f"on {errors} errors among {seeds['samples'].iloc[0]:,} test predictions{over}"
+    errors_in_words = " + ".join(f"{count:,}" for count in seeds["errors"]) if len(seeds) <= 5 else f"{seeds['errors'].sum():,}"
+    trainings_phrase = f" in {len(seeds)} trainings" if len(seeds) > 1 else ""
+    return f"on {errors_in_words} errors among {seeds['samples'].iloc[0]:,} test predictions{trainings_phrase}"

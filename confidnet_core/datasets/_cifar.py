@@ -1,7 +1,7 @@
-"""The reader of CIFAR-10 and CIFAR-100: it finds or downloads their files, checks them, and reads them by torchvision.
+"""Reader of CIFAR-10 and CIFAR-100: finds or downloads their files, checks them, and reads them by torchvision.
 
-The format is the "python version" of www.cs.toronto.edu/~kriz/cifar.html: pickles of arrays (n, 3072); a row has 1024 red values, then
-1024 green and 1024 blue ones.
+The format is the "python version" of www.cs.toronto.edu/~kriz/cifar.html: pickles of arrays (n, 3072), one image in each row, which has
+1024 red values, then 1024 green and 1024 blue ones.
 """
 
 import pickle
@@ -33,7 +33,7 @@ HARMLESS_GLOBALS = {
 
 
 def read_cifar(name: str, title: str, reader: type, *, val: int, split_seed: int) -> Dataset:
-    """Return the data set with images uint8 (n, 3, 32, 32), those of the training files first, then those of the test file.
+    """Return CIFAR-10 or CIFAR-100 with images uint8 (n, 3, 32, 32), those of the training files first, then those of the test file.
 
     name: the data set's raw folder; title: its name in messages; reader: torchvision's CIFAR10 or CIFAR100
     Raises ValueError where `val` leaves no training image, and for a file that is missing, damaged, does not fit the others or could run
@@ -41,9 +41,9 @@ def read_cifar(name: str, title: str, reader: type, *, val: int, split_seed: int
     """
     with ExitStack() as stack:
         root = raw_folder(name)
-        folder = _locate(root, reader, stack)
+        folder = _locate_data_folder(root, reader, stack)
         remedy = f"put a whole {reader.base_folder} into {root}, or remove what is there, to have {reader.filename} unpacked or downloaded"
-        as_published = _check(folder, reader, remedy)
+        as_published = _check_files(folder, reader, remedy)
         unchecked_reader = _reader_without_checksums(reader)
         train, test = unchecked_reader(folder, train=True), unchecked_reader(folder, train=False)
     return Dataset(
@@ -57,50 +57,52 @@ def read_cifar(name: str, title: str, reader: type, *, val: int, split_seed: int
     )
 
 
-def _digests(reader: type) -> dict[str, str]:
-    """Return the published md5 of each file by its name; the file of the class names is the last."""
+def _published_digests(reader: type) -> dict[str, str]:
+    """Return {file name: md5 as published} of a data set's files; the file of the class names is the last."""
     return dict([*reader.train_list, *reader.test_list, (reader.meta["filename"], reader.meta["md5"])])
 
 
-def _locate(root: Path, reader: type, stack: ExitStack) -> Path:
-    """Return the folder with the data set's files: below `root`, or `root` itself if it holds any of them, or the unpacked archive.
+def _locate_data_folder(root: Path, reader: type, stack: ExitStack) -> Path:
+    """Return the folder with the data set's files, after unpacking the archive if needed.
 
-    The archive is downloaded if it is missing. It is unpacked below `root`, or, where that is read-only, into a temporary folder that is
-    removed when `stack` closes.
+    It is the published folder below `root`, else `root` itself if it holds any of the files, else the unpacked archive, which is downloaded
+    if
+    it is missing. The archive is unpacked below `root`, or, where that is read-only, into a temporary folder that is removed when `stack`
+    closes.
     """
-    target, archive, names = root / reader.base_folder, root / reader.filename, list(_digests(reader))
+    target, archive, file_names = root / reader.base_folder, root / reader.filename, list(_published_digests(reader))
     if target.is_dir():
         return target
-    if any((root / name).is_file() for name in names):
+    if any((root / name).is_file() for name in file_names):
         return root
     if not archive.is_file():
         download([reader.url], archive, digest=reader.tgz_md5, needed=[f"{reader.filename} or its folder {reader.base_folder}"])
     try:
         with exclusive(target):
             if not target.is_dir():
-                _unpack(archive, target, names)
+                _unpack_archive(archive, target, file_names)
             return target
     except OSError as error:
         if error.errno not in (EACCES, EPERM, EROFS):
             raise
     temporary = Path(stack.enter_context(TemporaryDirectory())) / reader.base_folder
-    _unpack(archive, temporary, names)
+    _unpack_archive(archive, temporary, file_names)
     return temporary
 
 
-def _unpack(archive: Path, target: Path, names: list[str]) -> None:
+def _unpack_archive(archive: Path, target: Path, file_names: list[str]) -> None:
     """Unpack the files with these names, from any folder of the archive, into the new folder `target`: all of them or none."""
     try:
         with atomic_write(target) as temporary, GzipFile(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             temporary.mkdir()
             for member in tar:
                 name = PurePosixPath(member.name).name
-                if name in names and member.isfile() and (content := tar.extractfile(member)):
+                if name in file_names and member.isfile() and (content := tar.extractfile(member)):
                     with content, (temporary / name).open("wb") as file:
                         shutil.copyfileobj(content, file)
             while stream.read(BLOCK_BYTES):  # gzip compares its checksum at the end of the file
                 pass
-            for name in names:
+            for name in file_names:
                 if not (temporary / name).is_file():
                     raise ValueError(f"{archive} holds no file {name}; put a whole copy there, or delete it, to download it anew")
     except (EOFError, BadGzipFile, tarfile.TarError, zlib.error) as error:
@@ -110,28 +112,28 @@ def _unpack(archive: Path, target: Path, names: list[str]) -> None:
 
 
 def _reader_without_checksums(reader: type) -> type:
-    """Return a subclass of torchvision's reader that accepts any folder name and skips the checksums, for files that _check accepted."""
+    """Return a subclass of a torchvision reader that accepts any folder name and skips checksums, for files that _check_files accepted."""
     unchecked = {part: [(name, None) for name, _ in getattr(reader, part)] for part in ("train_list", "test_list")}
     return type(reader.__name__, (reader,), {"base_folder": "", "meta": reader.meta | {"md5": None}} | unchecked)
 
 
-def _check(folder: Path, reader: type, remedy: str) -> bool:
-    """Return whether all files have the published bytes. Raise ValueError where they do not, and a file is missing or malformed."""
-    digests = _digests(reader)
+def _check_files(folder: Path, reader: type, remedy: str) -> bool:
+    """Return whether all files have the published bytes. Raises ValueError if they do not and a file is missing or malformed."""
+    digests = _published_digests(reader)
     for name in digests:
         if not (folder / name).is_file():
             raise ValueError(f"{folder / name} does not exist; {remedy}")
     if all(md5_of(folder / name) == digest for name, digest in digests.items()):
         return True
     *batches, meta = (folder / name for name in digests)
-    classes = _class_names(meta, reader.meta["key"], remedy)
+    classes = _read_class_names(meta, reader.meta["key"], remedy)
     for path in batches:
-        _check_batch(path, len(classes), remedy)
+        _check_batch_file(path, len(classes), remedy)
     return False
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """This unpickler accepts only containers, strings, numbers and numpy arrays, since other globals in a pickle can run code."""
+    """Unpickler that accepts only containers, strings, numbers and numpy arrays, since other globals in a pickle can run code."""
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in HARMLESS_GLOBALS:
@@ -139,8 +141,8 @@ class _ArraysOnly(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def _unpickled(path: Path, remedy: str) -> dict:
-    """Return the dict that the file holds. Raise ValueError, ending in the remedy, for a damaged file or another content."""
+def _load_pickled_dict(path: Path, remedy: str) -> dict:
+    """Return the dict that a pickle file holds. Raises ValueError, ending in `remedy`, for a damaged file and for another content."""
     try:
         with path.open("rb") as file:
             content = _ArraysOnly(file, encoding="latin1").load()
@@ -151,23 +153,23 @@ def _unpickled(path: Path, remedy: str) -> dict:
     return content
 
 
-def _class_names(path: Path, key: str, remedy: str) -> list[str]:
-    names = _unpickled(path, remedy).get(key)
+def _read_class_names(path: Path, key: str, remedy: str) -> list[str]:
+    names = _load_pickled_dict(path, remedy).get(key)
     if not isinstance(names, list) or not 1 < len(names) <= 256 or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{path} holds no list {key!r} of 2 to 256 class names; {remedy}")
     return names
 
 
-def _check_batch(path: Path, classes: int, remedy: str) -> None:
-    """Raise ValueError unless the file holds images uint8 (n, 3072) and n labels below `classes`."""
-    content = _unpickled(path, remedy)
-    images, labels = content.get("data"), content.get("labels", content.get("fine_labels"))  # in the order of torchvision
+def _check_batch_file(path: Path, class_count: int, remedy: str) -> None:
+    """Raise ValueError, ending in `remedy`, unless a file holds images uint8 (n, 3072) and n labels below `class_count`."""
+    batch = _load_pickled_dict(path, remedy)
+    images, labels = batch.get("data"), batch.get("labels", batch.get("fine_labels"))  # in the order of torchvision
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != 3072:
         received = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else "no array"
         raise ValueError(f"{path} holds {received} under 'data'; expected uint8 (n, 3072); {remedy}")
     if not isinstance(labels, list) or not len(labels) == len(images) > 0:
         received = f"{len(labels)} labels" if isinstance(labels, list) else "no list of labels"
         raise ValueError(f"{path} holds {len(images)} images, but {received} under 'labels' or 'fine_labels'; {remedy}")
-    unknown = set(map(repr, labels)) - set(map(repr, range(classes)))
+    unknown = set(map(repr, labels)) - set(map(repr, range(class_count)))
     if unknown:
-        raise ValueError(f"{path} holds the label {min(unknown)}; expected whole numbers from 0 to {classes - 1}; {remedy}")
+        raise ValueError(f"{path} holds the label {min(unknown)}; expected whole numbers from 0 to {class_count - 1}; {remedy}")

@@ -35,7 +35,7 @@ TURN_OF_ORIENTATION = {number: Image.Transpose[turn] for number, turn in enumera
 
 @dataclass(frozen=True)
 class FileTree:
-    """A file tree lists the files and folders in a folder or archive, without hidden ones and JUNK_FOLDERS."""
+    """The list of the files and folders in a folder or .zip archive, without hidden ones and JUNK_FOLDERS, and a function to read them."""
 
     prefix: str  # of all names in messages
     names: tuple[str, ...]  # sorted; the name of a folder ends in /
@@ -49,13 +49,13 @@ class FileTree:
         return f"{self.prefix}{name}"
 
     def top_level(self) -> str:
-        """Return the first names at the top, for messages."""
-        tops = sorted({name.partition("/")[0] + "/" * ("/" in name) for name in self.names})
-        return ", ".join(tops[:6]) + ", ..." * (len(tops) > 6) or "nothing"
+        """Return the names of the first files and folders at the top of the tree, as text for messages."""
+        top_names = sorted({name.partition("/")[0] + "/" * ("/" in name) for name in self.names})
+        return ", ".join(top_names[:6]) + ", ..." * (len(top_names) > 6) or "nothing"
 
 
 def locate_data(folder: str) -> Path:
-    """Return the path of a folder or .zip, which is relative to `raw_root` unless absolute. Raise ValueError if it does not exist."""
+    """Return the path of a folder or .zip, given absolute or relative to `raw_root`. Raises ValueError if it does not exist."""
     path = raw_root() / Path(folder).expanduser()
     if not path.exists():
         raise ValueError(
@@ -67,45 +67,45 @@ def locate_data(folder: str) -> Path:
 
 @contextmanager
 def open_tree(folder: str, top_names: set[str]) -> Iterator[FileTree]:
-    """Open a folder or .zip. If `top_names` do not lie at its top, but in exactly one folder, as in many archives, open that folder."""
+    """Open a folder or .zip as a file tree. If `top_names` lie in exactly one inner folder, not at the top, open that inner folder."""
     path = locate_data(folder)
     if path.is_dir():
-        yield _inner_tree(FileTree(f"{path}/", tuple(sorted(_walk(path))), lambda name: (path / name).read_bytes()), top_names)
+        yield _inner_tree(FileTree(f"{path}/", tuple(sorted(_tree_names(path))), lambda name: (path / name).read_bytes()), top_names)
         return
     try:
         archive = ZipFile(path)
     except (BadZipFile, OSError) as error:
         raise ValueError(f"{path} is neither a folder nor a whole .zip archive ({error}); put a whole copy there") from None
     with archive:
-        members = {name: member for member in archive.infolist() if not _is_junk(name := _posix_name(member))}
+        members = {name: member for member in archive.infolist() if not _is_junk_path(name := _member_posix_name(member))}
         yield _inner_tree(FileTree(f"{path}: ", tuple(sorted(members)), lambda name: archive.read(members[name])), top_names)
 
 
-def _walk(folder: Path) -> Iterator[str]:
-    """Yield the names of all files and folders. Links are followed, except those that lead back to a folder around them."""
+def _tree_names(folder: Path) -> Iterator[str]:
+    """Yield the names of all files and folders in a folder. Links are followed, except those that lead back to a folder around them."""
 
-    def refuse(error: OSError) -> None:
+    def raise_unreadable(error: OSError) -> None:
         raise ValueError(f"{error.filename} cannot be listed ({error.strerror}); make it readable") from None
 
-    for current, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
-        real = Path(current).resolve()
-        folders[:] = [name for name in folders if not _is_junk(name) and not real.is_relative_to(Path(current, name).resolve())]
+    for current, folders, files in os.walk(folder, followlinks=True, onerror=raise_unreadable):
+        resolved = Path(current).resolve()
+        folders[:] = [name for name in folders if not _is_junk_path(name) and not resolved.is_relative_to(Path(current, name).resolve())]
         inner = "" if Path(current) == folder else f"{Path(current).relative_to(folder).as_posix()}/"
         yield from (f"{inner}{name}/" for name in folders)
-        yield from (f"{inner}{name}" for name in files if not _is_junk(name))
+        yield from (f"{inner}{name}" for name in files if not _is_junk_path(name))
 
 
-def _posix_name(member: ZipInfo) -> str:
+def _member_posix_name(member: ZipInfo) -> str:
     path = PurePosixPath(member.filename.replace("\\", "/").strip("/"))  # some archives of Windows have backslashes
     return f"{path}/" if member.filename.endswith(("/", "\\")) else f"{path}"
 
 
-def _is_junk(name: str) -> bool:
+def _is_junk_path(name: str) -> bool:
     return any(part.startswith(".") or part.lower() in JUNK_FOLDERS for part in name.split("/"))
 
 
 def _inner_tree(tree: FileTree, top_names: set[str]) -> FileTree:
-    """Return the one folder of the tree that holds any of `top_names`; the tree itself if they lie at its top, or in several folders."""
+    """Return the tree of the one inner folder that holds any of `top_names`; the given tree if they are at its top or in several."""
     if any(name.partition("/")[0] in top_names for name in tree.names):
         return tree
     parts = [name.split("/") for name in tree.names]
@@ -119,7 +119,7 @@ def _inner_tree(tree: FileTree, top_names: set[str]) -> FileTree:
 
 @contextmanager
 def naming_errors(file: str) -> Iterator[None]:
-    """Turn an error in the reading or decoding of `file` into a ValueError that names it."""
+    """Context manager: turn an error in reading or decoding `file` into a ValueError that names this file."""
     try:
         yield
     except (*DECODING_ERRORS, *ARCHIVE_ERRORS) as error:
@@ -128,12 +128,12 @@ def naming_errors(file: str) -> Iterator[None]:
 
 
 def decode_image(data: bytes, file: str, mode: Literal["RGB", "L"] = "RGB") -> Image.Image:
-    """Return the first frame in 8 bits, turned by its EXIF orientation, with transparent pixels white. Raise ValueError naming `file`."""
+    """Return an image file's first frame in 8 bits, turned by its EXIF orientation, transparent pixels white. ValueError names `file`."""
     with naming_errors(file):
         image = Image.open(BytesIO(data))
         image.load()  # first, since Pillow turns a TIFF here and then forgets its orientation
         turn = _exif_turn(image)
-        image = _opaque(image).convert(mode)
+        image = _opaque_8_bit_image(image).convert(mode)
         return image if turn is None else image.transpose(turn)
 
 
@@ -144,8 +144,8 @@ def _exif_turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    """Return the image with 16 bits reduced to 8, and on white where it is transparent."""
+def _opaque_8_bit_image(image: Image.Image) -> Image.Image:
+    """Return an image with 16 bits reduced to 8, and on white where it is transparent."""
     if image.mode.startswith(("I", "F")):  # Pillow's own conversion would clip the values at 255
         values = np.asarray(image)
         if image.mode == "F" or values.min() < 0 or values.max() > 65535:
@@ -157,7 +157,7 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def area_average(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Average areas: exactly where the sizes divide, else by Pillow's box filter, which counts a border pixel wholly or not at all."""
+    """Resize an image by averaging areas: exact if sizes divide, else Pillow's box filter, which counts a border pixel wholly or not."""
     if image.width % width == 0 and image.height % height == 0:
         return image.reduce((image.width // width, image.height // height))
     return image.resize((width, height), Image.Resampling.BOX)
@@ -175,7 +175,7 @@ def check_sizes(image: Image.Image, image_file: object, mask: Image.Image, mask_
 
 
 def parse_listing(text: str, file: object) -> list[tuple[str, str]]:
-    """Return the first and the last column of each non-empty line: the names of image and mask. Raise ValueError if there is none."""
+    """Return pairs of image name and mask name: the first and the last column of each line in a list. ValueError without any line."""
     lines = [line.replace("\\", "/").split() for line in text.splitlines() if line.strip()]
     if not lines:
         raise ValueError(f"{file} lists no images; expected one a line")
@@ -183,21 +183,21 @@ def parse_listing(text: str, file: object) -> list[tuple[str, str]]:
 
 
 def read_in_threads(read: Callable[[int], Sequence[np.ndarray]], count: int, *shapes: tuple[int, ...]) -> list[np.ndarray]:
-    """Return a uint8 array (count, *shape) for each of `shapes`. read(i) gives the i-th entry of each; the first error by i is raised."""
+    """Return uint8 arrays (count, *shape), one for each of `shapes`. `read(i)` gives entry i of each array; the first error is raised."""
     arrays = [np.empty((count, *shape), np.uint8) for shape in shapes]
 
-    def fill(start: int) -> None:
+    def read_task(start: int) -> None:
         for index in range(start, min(start + IMAGES_PER_TASK, count)):
             for array, value in zip(arrays, read(index), strict=True):
                 array[index] = value
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # decoding and resampling release the interpreter's lock
-        list(threads.map(fill, range(0, count, IMAGES_PER_TASK)))
+        list(threads.map(read_task, range(0, count, IMAGES_PER_TASK)))
     return arrays
 
 
 def split_indices(name: str, tree: FileTree, counts: Sequence[int], val: int | float, split_seed: int) -> dict[str, np.ndarray]:
-    """Return the indices of each split, for samples in the order train, val, test, with their `counts`.
+    """Return {split name: indices of its samples}, for samples in the order train, val, test, with their `counts`.
 
     Without a val split, `val` samples of train, a number or a fraction, are drawn as in ConfidNet's published split: the first ones after
     numpy's legacy shuffle. Raises ValueError where `val` does not fit.
@@ -207,19 +207,19 @@ def split_indices(name: str, tree: FileTree, counts: Sequence[int], val: int | f
         if val:
             raise ValueError(f"{name}: val is {val}, but {tree.prefix} has a val split of {counts[1]}; set val to 0, or take that away")
         return splits
-    size = val if isinstance(val, int) else int(val * counts[0] + 1e-9)  # since 0.29 * 100 is below 29 in floating point
-    if not 0 < size < counts[0]:
+    val_size = val if isinstance(val, int) else int(val * counts[0] + 1e-9)  # since 0.29 * 100 is below 29 in floating point
+    if not 0 < val_size < counts[0]:
         raise ValueError(
             f"{name}: val is {val}, and {tree.prefix} has no val split; expected how many of its {counts[0]} training images to draw: "
             "1 or more, but not all, or a share such as 0.1"
         )
-    order = splits["train"].copy()
-    np.random.RandomState(split_seed).shuffle(order)
-    return splits | {"train": np.sort(order[size:]), "val": np.sort(order[:size])}
+    shuffled_indices = splits["train"].copy()
+    np.random.RandomState(split_seed).shuffle(shuffled_indices)
+    return splits | {"train": np.sort(shuffled_indices[val_size:]), "val": np.sort(shuffled_indices[:val_size])}
 
 
 def describe_source(kind: str, folder: str, splits: dict[str, np.ndarray], *, drawn: bool) -> str:
-    """Return a description of the data; `drawn` tells whether val was drawn from train."""
+    """Return a text about a data set for `Dataset.source`; `drawn` tells whether val was drawn from train."""
     counts = "/".join(str(len(splits[split])) for split in SPLITS)
     return f"{kind} {Path(folder).name}, {counts} images" + ", val drawn from train" * drawn
 

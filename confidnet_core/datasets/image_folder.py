@@ -43,20 +43,20 @@ def image_folder(
     train or val.
     """
     with open_tree(folder, {"train"}) as tree:
-        classes, names, labels, counts = _listing(tree)
+        classes, names, labels, counts = _list_labelled_images(tree)
         splits = split_indices(NAME, tree, counts, val, split_seed)
-        _check_train(classes, labels[splits["train"]])
-        images, digests = _read(tree, names, height, width, "L" if grey else "RGB")
+        _check_training_classes(classes, labels[splits["train"]])
+        images, digests = _read_images_and_digests(tree, names, height, width, "L" if grey else "RGB")
     warn_of_leaks(NAME, digests, splits)
     mean, std = channel_statistics(images, splits["train"])
     return Dataset(images, labels, splits, classes, mean, std, describe_source("image folder", folder, splits, drawn=not counts[1]))
 
 
-def _listing(tree: FileTree) -> tuple[tuple[str, ...], list[str], np.ndarray, list[int]]:
-    """Return the classes, the names and the labels of all images, and the number of images of each split."""
+def _list_labelled_images(tree: FileTree) -> tuple[tuple[str, ...], list[str], np.ndarray, list[int]]:
+    """Return the class names, the names and the labels of all images, and the number of images of each split."""
     images = {split: _images_by_class(tree, split) for split in SPLITS}
     classes = tuple(sorted(images["train"]))
-    _check_folders(tree, classes, images)
+    _check_class_folders(tree, classes, images)
     names = [name for split in SPLITS for label in classes for name in images[split].get(label, ())]
     sizes = np.array([[len(images[split].get(label, ())) for label in classes] for split in SPLITS])
     labels = np.tile(np.arange(len(classes), dtype=np.uint8), len(SPLITS)).repeat(sizes.ravel())
@@ -64,7 +64,7 @@ def _listing(tree: FileTree) -> tuple[tuple[str, ...], list[str], np.ndarray, li
 
 
 def _images_by_class(tree: FileTree, split: str) -> dict[str, list[str]]:
-    """Return the images of a split by class. A class has all images below its folder, in any depth."""
+    """Return {class: names of its images} of a split. A class has all images below its folder, in any depth."""
     images: dict[str, list[str]] = {}
     for name in tree.names:
         top, _, inner = name.partition("/")
@@ -77,7 +77,7 @@ def _images_by_class(tree: FileTree, split: str) -> dict[str, list[str]]:
     return images
 
 
-def _check_folders(tree: FileTree, classes: tuple[str, ...], images: dict[str, dict[str, list[str]]]) -> None:
+def _check_class_folders(tree: FileTree, classes: tuple[str, ...], images: dict[str, dict[str, list[str]]]) -> None:
     if not 2 <= len(classes) <= MAX_CLASSES:
         problem = f"{tree.path_of('train')} holds {len(classes)} class folders; expected 2 to {MAX_CLASSES}, train/CLASS/"
         raise ValueError(f"{problem}; {tree.prefix} holds {tree.top_level()}")
@@ -91,18 +91,18 @@ def _check_folders(tree: FileTree, classes: tuple[str, ...], images: dict[str, d
         raise ValueError(f"{tree.path_of('test')} holds no images; expected test/CLASS/; {tree.prefix} holds {tree.top_level()}")
 
 
-def _check_train(classes: tuple[str, ...], labels: np.ndarray) -> None:
+def _check_training_classes(classes: tuple[str, ...], labels: np.ndarray) -> None:
     """Raise ValueError for a class without a training image."""
     for label in np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0):
         raise ValueError(f"{NAME}: all training images of {classes[label]} were drawn for val; draw fewer, or by another split_seed")
 
 
-def _read(tree: FileTree, names: list[str], height: int, width: int, mode: Literal["RGB", "L"]) -> list[np.ndarray]:
-    """Return the images, uint8 (n, channels, height, width), and a digest of each image's file."""
+def _read_images_and_digests(tree: FileTree, names: list[str], height: int, width: int, mode: Literal["RGB", "L"]) -> list[np.ndarray]:
+    """Return all images, uint8 (n, channels, height, width), and a digest of each image's file."""
 
     def read(index: int) -> tuple[np.ndarray, np.ndarray]:
         data = tree.read(names[index])
-        pixels = np.asarray(_resized(decode_image(data, tree.path_of(names[index]), mode), height, width))
+        pixels = np.asarray(_resized_image(decode_image(data, tree.path_of(names[index]), mode), height, width))
         return np.atleast_3d(pixels).transpose(2, 0, 1), content_digest(data)
 
     return read_in_threads(
@@ -110,8 +110,8 @@ def _read(tree: FileTree, names: list[str], height: int, width: int, mode: Liter
     )  # the name of a mode has a letter for each channel
 
 
-def _resized(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Reduce each axis to the exact mean of the area that a pixel covers, or enlarge it linearly."""
+def _resized_image(image: Image.Image, height: int, width: int) -> Image.Image:
+    """Return an image whose axes are each reduced to the exact mean of the area that a pixel covers, or enlarged linearly."""
     rows, columns = min(height, image.height), min(width, image.width)
     if image.height % rows or image.width % columns:
         pixels = np.asarray(image)
@@ -124,7 +124,7 @@ def _resized(image: Image.Image, height: int, width: int) -> Image.Image:
 
 
 def _scaled_area_sums(values: np.ndarray, parts: int) -> np.ndarray:
-    """Divide the second axis into equal parts; return `parts` times the sum of each, in which a value at a border counts by its fraction.
+    """Divide the second axis into `parts` equal parts; return `parts` times the sum of each, counting a value at a border by its fraction.
 
     The sums are integers, hence exact. Pillow's box filter counts a border value wholly or not at all: it drops rows where 36 become 32.
     """

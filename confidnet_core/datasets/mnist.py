@@ -32,10 +32,10 @@ def mnist(*, val: PositiveInt = 6000, split_seed: SplitSeed = 42) -> Dataset:
     `Dataset.source` says whether the content is MNIST as published; other idx files of ten classes are accepted.
     Raises ValueError for a file that is damaged or does not fit the others.
     """
-    paths = _locate(raw_folder("mnist"))
-    content = [_decompressed(path) for path in paths]
-    train_images, train_labels = _images_and_labels(paths[:2], content[:2])
-    test_images, test_labels = _images_and_labels(paths[2:], content[2:])
+    paths = _locate_idx_files(raw_folder("mnist"))
+    content = [_read_decompressed(path) for path in paths]
+    train_images, train_labels = _parse_images_and_labels(paths[:2], content[:2])
+    test_images, test_labels = _parse_images_and_labels(paths[2:], content[2:])
     if train_images.shape[1:] != test_images.shape[1:]:
         raise ValueError(f"{paths[0]} holds images {train_images.shape[1:]} and {paths[2]} {test_images.shape[1:]}; expected one size")
     as_published = [md5(data, usedforsecurity=False).hexdigest() for data in content] == list(PUBLISHED_MD5.values())
@@ -50,10 +50,13 @@ def mnist(*, val: PositiveInt = 6000, split_seed: SplitSeed = 42) -> Dataset:
     )
 
 
-def _locate(folder: Path) -> list[Path]:
-    """Return the four files in the order of PUBLISHED_MD5, from the first of CANDIDATE_FOLDERS that has them all, or downloaded."""
+def _locate_idx_files(folder: Path) -> list[Path]:
+    """Return the paths of the four idx files in the order of PUBLISHED_MD5.
+
+    They are in the first of CANDIDATE_FOLDERS that has them all; without one, the missing ones are downloaded.
+    """
     for inner in CANDIDATE_FOLDERS:
-        files = _existing_files(folder / inner)
+        files = _existing_idx_files(folder / inner)
         if len(files) == len(PUBLISHED_MD5):
             return files
     from torchvision.datasets import MNIST  # imported here, since it takes seconds and a local copy does not need it
@@ -61,21 +64,21 @@ def _locate(folder: Path) -> list[Path]:
     digests = dict(MNIST.resources)
     gzip_names = [f"{name}.gz" for name in PUBLISHED_MD5]
     for name in gzip_names:
-        if not _plain_or_gzip(folder / name.removesuffix(".gz")):
+        if not _plain_or_gzip_file(folder / name.removesuffix(".gz")):
             download([mirror + name for mirror in MNIST.mirrors], folder / name, digest=digests[name], needed=gzip_names)
-    return _existing_files(folder)
+    return _existing_idx_files(folder)
 
 
-def _existing_files(folder: Path) -> list[Path]:
-    return [path for name in PUBLISHED_MD5 if (path := _plain_or_gzip(folder / name))]
+def _existing_idx_files(folder: Path) -> list[Path]:
+    return [path for name in PUBLISHED_MD5 if (path := _plain_or_gzip_file(folder / name))]
 
 
-def _plain_or_gzip(path: Path) -> Path | None:
+def _plain_or_gzip_file(path: Path) -> Path | None:
     candidates = (path, path.with_name(f"{path.name}.gz"))
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def _decompressed(path: Path) -> bytes:
+def _read_decompressed(path: Path) -> bytes:
     data = path.read_bytes()
     if data[:2] != b"\x1f\x8b":
         return data
@@ -85,7 +88,7 @@ def _decompressed(path: Path) -> bytes:
         raise ValueError(f"{path} is truncated or damaged ({error}); delete it, to download it anew, or put a whole copy there") from None
 
 
-def _images_and_labels(paths: list[Path], content: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+def _parse_images_and_labels(paths: list[Path], content: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
     images, labels = _parse_idx(paths[0], content[0], dimensions=3), _parse_idx(paths[1], content[1], dimensions=1)
     if len(images) != len(labels):
         raise ValueError(f"{paths[1]} holds {len(labels)} labels, {paths[0]} {len(images)} images; do both come from one data set?")
@@ -95,7 +98,7 @@ def _images_and_labels(paths: list[Path], content: list[bytes]) -> tuple[np.ndar
 
 
 def _parse_idx(path: Path, data: bytes, *, dimensions: int) -> np.ndarray:
-    """Return the array of an idx file: two zero bytes, the type (8: unsigned byte), the number of dimensions, big-endian sizes, bytes."""
+    """Return the array in an idx file: two zero bytes, the type (8: unsigned byte), the number of dimensions, big-endian sizes, bytes."""
     start = 4 + 4 * dimensions
     if len(data) < start or data[:4] != bytes([0, 0, 8, dimensions]):
         raise ValueError(f"{path} is no idx file of {dimensions}-dimensional bytes: it begins with {data[:4].hex() or 'nothing'}")

@@ -58,7 +58,7 @@ Void = Byte | Sequence[Byte | Colour] | None  # a value, a colour, or a list of 
 
 @dataclass(frozen=True)
 class Legend:
-    """A legend maps each value or colour of a mask to a class. The label of void is the number of classes."""
+    """The label of each value or colour that a mask may hold. The label of void is the number of classes."""
 
     classes: tuple[str, ...]
     labels: np.ndarray  # int16, at a value, 0 to 255, or at a colour, red << 16 | green << 8 | blue; -1 if unknown
@@ -93,7 +93,7 @@ def segmentation_folder(
         pairs = list_pairs(tree)
         counts = [len(pairs[split]) for split in SPLITS]
         splits = split_indices(NAME, tree, counts, val, split_seed)
-        images, labels, digests = _read(tree, [pair for split in SPLITS for pair in pairs[split]], height, width, legend)
+        images, labels, digests = _read_samples(tree, [pair for split in SPLITS for pair in pairs[split]], height, width, legend)
     warn_of_leaks(NAME, digests, splits)
     mean, std = channel_statistics(images, splits["train"])
     description = describe_source("segmentation folder", folder, splits, drawn=not counts[1])
@@ -101,7 +101,7 @@ def segmentation_folder(
 
 
 def parse_legend(classes: Classes, void: Void) -> Legend:
-    """Return the legend of the settings. Raise ValueError naming the class, or void, whose value or colour is invalid or used twice."""
+    """Return the legend of the settings `classes` and `void`. Raises ValueError naming a value or colour that is invalid or used twice."""
     values = classes if isinstance(classes, dict) else {name: value for value, name in enumerate(classes)}
     if not 2 <= len(classes) <= MAX_CLASSES or len(values) < len(classes) or not all(isinstance(name, str) for name in values):
         raise ValueError(f"{NAME}: classes is {classes}; expected 2 to {MAX_CLASSES} names, each once")
@@ -118,7 +118,7 @@ def parse_legend(classes: Classes, void: Void) -> Legend:
 
 
 def _assign_label(labels: np.ndarray, key: str, value: int | Sequence[int], label: int) -> None:
-    """Enter the label of a value or colour into the table `labels`. `key` names the setting in messages."""
+    """Enter the label of a mask's value or colour into the table `labels`. `key` names the setting in messages."""
     in_colours = len(labels) > 256
     numbers = list(value) if in_colours and isinstance(value, Sequence) else [value]
     valid = [number for number in numbers if type(number) is int and 0 <= number <= 255]
@@ -132,7 +132,7 @@ def _assign_label(labels: np.ndarray, key: str, value: int | Sequence[int], labe
 
 
 def list_pairs(tree: FileTree) -> dict[str, list[tuple[str, str]]]:
-    """Return for each split the names of image and mask of its samples. Raise ValueError naming what is missing or in two splits."""
+    """Return {split: names of image and mask of each sample}. Raises ValueError naming what is missing or in two splits."""
     layout = next((layout for layout in LAYOUTS if _files_below(tree, layout[0].format("train"))), None)
     if layout is None:
         expected = ", or ".join(" and ".join(f"{part.format('train')}/" for part in layout) for layout in LAYOUTS)
@@ -157,7 +157,7 @@ def _files_below(tree: FileTree, folder: str) -> list[str]:
 
 
 def _pairs_of_split(tree: FileTree, split: str, *layout: str) -> list[tuple[str, str]]:
-    """Return the pairs of a split's list, or without a list, pairs of all files of the split's folders that have the same stem."""
+    """Return the image and mask names in a split's list; without a list, those of all files in its folders that have the same stem."""
     folders = [folder.format(split) for folder in layout]
     images, masks = (
         _files_by_stem(tree, folder, endings) for folder, endings in zip(folders, (IMAGE_SUFFIXES, MASK_SUFFIXES), strict=True)
@@ -169,7 +169,7 @@ def _pairs_of_split(tree: FileTree, split: str, *layout: str) -> list[tuple[str,
             text = data.decode("utf-8-sig")
         lines = parse_listing(text, tree.path_of(listing))
         return [
-            (_find_listed(tree, images, image, folders[0], listing), _find_listed(tree, masks, mask, folders[1], listing))
+            (_find_listed_file(tree, images, image, folders[0], listing), _find_listed_file(tree, masks, mask, folders[1], listing))
             for image, mask in lines
         ]
     if folders == list(layout):
@@ -185,32 +185,32 @@ def _pairs_of_split(tree: FileTree, split: str, *layout: str) -> list[tuple[str,
 
 
 def _files_by_stem(tree: FileTree, folder: str, endings: tuple[str, ...]) -> dict[str, str]:
-    """Return the files below a folder by their path in it without the suffix, in which lists, images and masks differ."""
+    """Return {path in the folder without suffix: file name} of a folder's files; lists, images and masks differ in their suffixes."""
     files: dict[str, str] = {}
     for name in _files_below(tree, folder):
         if name.lower().endswith(endings):
-            stem = _stem(name.removeprefix(f"{folder}/"))
+            stem = _name_without_suffix(name.removeprefix(f"{folder}/"))
             if stem in files:
                 raise ValueError(f"{tree.path_of(name)} and {files[stem]} differ in their ending only; remove the one that is not meant")
             files[stem] = name
     return files
 
 
-def _stem(name: str) -> str:
+def _name_without_suffix(name: str) -> str:
     return str(PurePosixPath(name).with_suffix("")) if name.lower().endswith(IMAGE_SUFFIXES) else name
 
 
-def _find_listed(tree: FileTree, files: dict[str, str], entry: str, folder: str, listing: str) -> str:
-    """Return the file whose path is the end of a list's entry, which may begin with folders that exist only on its author's computer."""
-    parts = _stem(entry).split("/")
+def _find_listed_file(tree: FileTree, files: dict[str, str], entry: str, folder: str, listing: str) -> str:
+    """Return the file whose path is the end of an entry in a list; an entry may begin with folders of its author's computer."""
+    parts = _name_without_suffix(entry).split("/")
     for start in range(len(parts)):
         if file := files.get("/".join(parts[start:])):
             return file
     raise ValueError(f"{tree.path_of(listing)} lists {entry}, but {tree.path_of(folder)} holds no {parts[-1]} with the ending of an image")
 
 
-def _read(tree: FileTree, pairs: list[tuple[str, str]], height: int, width: int, legend: Legend) -> list[np.ndarray]:
-    """Return the images, their labels, and a digest of each image's file."""
+def _read_samples(tree: FileTree, pairs: list[tuple[str, str]], height: int, width: int, legend: Legend) -> list[np.ndarray]:
+    """Return all images, their labels, and a digest of each image's file."""
 
     def read(index: int) -> tuple[np.ndarray, ...]:
         image_file, mask_file = map(tree.path_of, pairs[index])
@@ -221,14 +221,14 @@ def _read(tree: FileTree, pairs: list[tuple[str, str]], height: int, width: int,
             mask.load()
         check_sizes(image, image_file, mask, mask_file)
         pixels = np.asarray(area_average(image, height, width))
-        return pixels.transpose(2, 0, 1), resize_nearest(_labels(mask, mask_file, legend), height, width), content_digest(data)
+        return pixels.transpose(2, 0, 1), resize_nearest(_labels_of_mask(mask, mask_file, legend), height, width), content_digest(data)
 
     return read_in_threads(read, len(pairs), (3, height, width), (height, width), (DIGEST_BYTES,))
 
 
-def _labels(mask: Image.Image, file: str, legend: Legend) -> np.ndarray:
-    """Return the label of each pixel, uint8. Raise ValueError for a value or colour that the legend lacks."""
-    values = _pixel_values(mask, file, legend.in_colours)
+def _labels_of_mask(mask: Image.Image, file: str, legend: Legend) -> np.ndarray:
+    """Return the label of each pixel of a mask, uint8. Raises ValueError for a value or colour that the legend lacks."""
+    values = _label_indices_of_mask(mask, file, legend.in_colours)
     labels = legend.labels[values]
     if labels.min() < 0:
         unknown = np.unique(values[labels < 0]).tolist()
@@ -238,8 +238,8 @@ def _labels(mask: Image.Image, file: str, legend: Legend) -> np.ndarray:
     return labels.astype(np.uint8)
 
 
-def _pixel_values(mask: Image.Image, file: str, in_colours: bool) -> np.ndarray:
-    """Return the index of each pixel in `Legend.labels`. Raise ValueError for a mask of another mode."""
+def _label_indices_of_mask(mask: Image.Image, file: str, in_colours: bool) -> np.ndarray:
+    """Return for each pixel of a mask its index in `Legend.labels`. Raises ValueError for a mask of another mode."""
     if mask.mode not in ("1", "L", "P", *(("LA", "RGB", "RGBA") * in_colours)):
         expected = "8 bits a channel" if in_colours else "8 bits, grey or with a palette; for colours, give each class its own"
         raise ValueError(f"{file} is of mode {mask.mode}; expected {expected}")

@@ -33,8 +33,10 @@ def svhn(*, val: PositiveInt = 7325, split_seed: SplitSeed = 42) -> Dataset:
     from torchvision.datasets import SVHN  # imported here, since it takes seconds and the list of data sets does not need it
 
     published = [SVHN.split_list[part] for part in PARTS]
-    paths = _locate(raw_folder("svhn"), published)
-    (train_images, train_labels), (test_images, test_labels) = (_read(SVHN, path, part) for path, part in zip(paths, PARTS, strict=True))
+    paths = _locate_mat_files(raw_folder("svhn"), published)
+    (train_images, train_labels), (test_images, test_labels) = (
+        _read_mat_file(SVHN, path, part) for path, part in zip(paths, PARTS, strict=True)
+    )
     as_published = all(md5_of(path) == digest for path, (_, _, digest) in zip(paths, published, strict=True))
     return Dataset(
         images=np.concatenate([train_images, test_images]),
@@ -47,8 +49,8 @@ def svhn(*, val: PositiveInt = 7325, split_seed: SplitSeed = 42) -> Dataset:
     )
 
 
-def _locate(folder: Path, published: list[list[str]]) -> list[Path]:
-    """Return the paths of the two files, after downloading a missing one. published: URL, name and md5 of each file"""
+def _locate_mat_files(folder: Path, published: list[list[str]]) -> list[Path]:
+    """Return the paths of the two .mat files, after downloading a missing one. published: URL, name and md5 of each file"""
     names = [name for _, name, _ in published]
     for url, name, digest in published:
         if not (folder / name).is_file():
@@ -56,12 +58,12 @@ def _locate(folder: Path, published: list[list[str]]) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _read(dataset_class: type, path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read images, uint8 (n, 3, 32, 32), and labels (n,), 0 to 9, of one part, by torchvision's class SVHN without its checksums."""
+def _read_mat_file(dataset_class: type, path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return images, uint8 (n, 3, 32, 32), and labels (n,), 0 to 9, of one part of SVHN, read by torchvision's class without checksums."""
     unchecked = {key: [url, name, None] for key, (url, name, _) in dataset_class.split_list.items()}
     remedy = "delete it, to download it anew, or put a whole copy there"
     try:
-        _check_tags(path)
+        _check_mat_tags(path)
         content = type("SVHN", (dataset_class,), {"split_list": unchecked})(path.parent, split=part)
     except Exception as error:  # scipy raises any exception for a damaged file
         raise ValueError(f"{path} is truncated, damaged or no file of SVHN ({type(error).__name__}: {error}); {remedy}") from None
@@ -77,35 +79,38 @@ def _read(dataset_class: type, path: Path, part: str) -> tuple[np.ndarray, np.nd
     return images, labels
 
 
-def _check_tags(path: Path) -> None:
-    """Raise ValueError for an array with damaged tags, at which scipy 1.17 reads past its tables. A compressed array has a checksum."""
+def _check_mat_tags(path: Path) -> None:
+    """Raise ValueError for a .mat file with damaged tags of an array, at which scipy 1.17 reads past its tables.
+
+    A compressed array is not checked, since it has a checksum.
+    """
     with path.open("rb") as file:
-        order = {b"\0\1IM": "<", b"\1\0MI": ">"}.get(file.read(128)[124:])
-        if order is None:
+        byte_order = {b"\0\1IM": "<", b"\1\0MI": ">"}.get(file.read(128)[124:])
+        if byte_order is None:
             return  # not version 5 of the format, which scipy reports
-        for kind, start, size in _elements(file, order, 128, path.stat().st_size, multiple=1):
-            if kind == MATRIX_TYPE:
-                elements = list(islice(_elements(file, order, start, start + size, multiple=8), 5))
+        for data_type, start, size in _iterate_mat_elements(file, byte_order, 128, path.stat().st_size, multiple=1):
+            if data_type == MATRIX_TYPE:
+                elements = list(islice(_iterate_mat_elements(file, byte_order, start, start + size, multiple=8), 5))
                 file.seek(start + 8)
-                (flags,) = struct.unpack(f"{order}I", file.read(4))
+                (flags,) = struct.unpack(f"{byte_order}I", file.read(4))
                 types = (FLAGS_TYPES, SHAPE_TYPES, NAME_TYPES, VALUES_TYPES)
-                fits = len(elements) == 4 and all(element[0] in known for element, known in zip(elements, types, strict=True))
-                if not fits or flags & 0xFF not in ARRAY_CLASSES or flags & COMPLEX_FLAG:
+                has_known_types = len(elements) == 4 and all(element[0] in known for element, known in zip(elements, types, strict=True))
+                if not has_known_types or flags & 0xFF not in ARRAY_CLASSES or flags & COMPLEX_FLAG:
                     raise ValueError(f"what begins at byte {start} is no array of whole or real numbers")
 
 
-def _elements(file: BinaryIO, order: str, start: int, end: int, multiple: int) -> Iterator[tuple[int, int, int]]:
-    """Yield type, first byte and size of each element between the bytes `start` and `end`, whose sizes are padded to `multiple` bytes.
+def _iterate_mat_elements(file: BinaryIO, byte_order: str, start: int, end: int, multiple: int) -> Iterator[tuple[int, int, int]]:
+    """Yield type, first byte and size of each data element of a .mat file between the bytes `start` and `end`.
 
-    Raises ValueError for an element that extends past the end.
+    Sizes are padded to `multiple` bytes. Raises ValueError for an element that extends past the end.
     """
     while start < end:
         file.seek(start)
-        kind, size = struct.unpack(f"{order}II", file.read(8))
+        data_type, size = struct.unpack(f"{byte_order}II", file.read(8))
         first, following = start + 8, start + 8 + size + -size % multiple
-        if kind >> 16:  # an element of at most four bytes is packed into the tag
-            kind, size, first, following = kind & 0xFFFF, kind >> 16, start + 4, start + 8
+        if data_type >> 16:  # an element of at most four bytes is packed into the tag
+            data_type, size, first, following = data_type & 0xFFFF, data_type >> 16, start + 4, start + 8
         if following > end:
             raise ValueError(f"what begins at byte {start} has {size} bytes, past the end at {end}")
-        yield kind, first, size
+        yield data_type, first, size
         start = following

@@ -1,1 +1,1 @@
-"""What a person looks at: the page, charts, pictures, and the curves for `dvc plots`."""
+"""Report that a person looks at: the HTML page, charts, pictures, and the curves for `dvc plots`."""

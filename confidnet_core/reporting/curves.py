@@ -1,4 +1,4 @@
-"""Curves, histograms and reliability diagrams of a score as table rows, shared by `dvc plots`, the report page and the figures."""
+"""Curves, histograms and reliability diagrams of a score as data frames, shared by `dvc plots`, the report page and the figures."""
 
 from collections.abc import Iterable
 
@@ -14,20 +14,24 @@ MAX_SAMPLES = 1_000_000  # for histogram edges: as accurate as all pixels of a t
 def curve_rows(
     benchmark: str, seed: int, method: str, x: np.ndarray, y: np.ndarray, names: tuple[str, str], points: int = 200
 ) -> pd.DataFrame:
-    """Return a curve (n,), (n,) as rows for DVC's `methods` plot, thinned to POINTS with both ends kept and undefined points left out."""
+    """Return a curve as a data frame for DVC's `methods` plot, thinned to `points` points, both ends kept, undefined points left out.
+
+    x, y: arrays (n,), which become the columns `names`
+    """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    defined = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
-    chosen = defined[np.linspace(0, len(defined) - 1, min(points, len(defined))).round().astype(int)]
-    return pd.DataFrame({"benchmark": benchmark, "seed": seed, "method": method, names[0]: x[chosen], names[1]: y[chosen]})
+    defined_indices = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    kept_indices = defined_indices[np.linspace(0, len(defined_indices) - 1, min(points, len(defined_indices))).round().astype(int)]
+    return pd.DataFrame({"benchmark": benchmark, "seed": seed, "method": method, names[0]: x[kept_indices], names[1]: y[kept_indices]})
 
 
 def histogram_rows(
     benchmark: str, seed: int, method: str, confidence: np.ndarray, correct: np.ndarray, bins: int = HISTOGRAM_BINS
 ) -> pd.DataFrame:
-    """Return the confidence histogram of outcomes (n,) as rows for DVC's `histogram` plot.
+    """Return the histograms of confidence for correct predictions and for errors as a data frame for DVC's `histogram` plot.
 
-    Columns: `outcome` ("correct" or "error"), a bin from `confidence` to `confidence_to`, its `count`, and `share`, the fraction of the
-    outcome in this bin, in [0, 1].
+    confidence, correct: arrays (n,). Columns: `outcome` ("correct" or "error"), a bin from `confidence` to `confidence_to`, its `count`,
+    and
+    `share`, the fraction of the outcome in this bin, in [0, 1].
     """
     edges, correct_counts, error_counts = outcome_bins(confidence, correct, bins)
     counts = np.concatenate([correct_counts, error_counts])
@@ -46,10 +50,10 @@ def histogram_rows(
 
 
 def outcome_bins(confidence: np.ndarray, correct: np.ndarray, bins: int = HISTOGRAM_BINS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return bin edges (bins + 1,) and the numbers of correct predictions (bins,) and of errors (bins,) per bin.
+    """Return bin edges of confidence (bins + 1,) and the numbers of correct predictions (bins,) and of errors (bins,) in each bin.
 
     The edges span the central 99 % of each outcome, so that few errors stay visible beside many correct predictions; values beyond are
-    counted in the outermost bins. ValueError for confidences that are not finite or not as many as the outcomes.
+    counted in the outermost bins. Raises ValueError for confidences that are not finite, and where they are not as many as the outcomes.
     """
     confidence, correct = np.asarray(confidence), np.asarray(correct, dtype=bool)
     if confidence.ndim != 1 or confidence.shape != correct.shape or not len(confidence) or not np.isfinite(confidence).all():
@@ -57,37 +61,37 @@ def outcome_bins(confidence: np.ndarray, correct: np.ndarray, bins: int = HISTOG
         raise ValueError(f"expected as many finite confidences as outcomes, at least one; got {received}; check the score that gave them")
     outcomes = confidence[correct], confidence[~correct]
     edges = np.linspace(*_central_range(outcomes), bins + 1)
-    scale = bins / (edges[-1] - edges[0])
-    bin_indices = (np.clip((values - edges[0]) * scale, 0, bins - 1).astype(np.intp) for values in outcomes)
+    bins_per_unit = bins / (edges[-1] - edges[0])
+    bin_indices = (np.clip((values - edges[0]) * bins_per_unit, 0, bins - 1).astype(np.intp) for values in outcomes)
     correct_counts, error_counts = (np.bincount(indices, minlength=bins) for indices in bin_indices)
     return edges, correct_counts, error_counts
 
 
 def reliability_rows(bins: pd.DataFrame) -> pd.DataFrame:
-    """Merge neighbouring BINS from low to high until each holds enough predictions: at least MIN_BIN_COUNT and MIN_BIN_SHARE of all.
+    """Return the bins of a reliability diagram after merging neighbours, so that each holds at least MIN_BIN_COUNT and MIN_BIN_SHARE.
 
     A remainder at the upper end joins the last bin. bins: columns `probability`, `accuracy` and `count`, as `evaluate` stores them in
     reliability.csv, from low to high; the merged means are weighted by count.
     """
     counts, min_count = bins["count"].to_numpy(), max(MIN_BIN_COUNT, MIN_BIN_SHARE * bins["count"].sum())
-    group, group_count, groups = 0, 0, []
+    group_index, group_count, group_indices = 0, 0, []
     for count in counts:
         if group_count >= min_count:
-            group, group_count = group + 1, 0
-        groups.append(group)
+            group_index, group_count = group_index + 1, 0
+        group_indices.append(group_index)
         group_count += count
-    groups = np.array(groups, dtype=int)
-    if group_count < min_count and group:
-        groups[groups == group] = group - 1
-    totals = bins[["probability", "accuracy"]].mul(counts, axis=0).groupby(groups).sum()
-    merged = bins["count"].groupby(groups).sum()
-    return totals.div(merged, axis=0).assign(count=merged).reset_index(drop=True)
+    group_indices = np.array(group_indices, dtype=int)
+    if group_count < min_count and group_index:
+        group_indices[group_indices == group_index] = group_index - 1
+    weighted_sums = bins[["probability", "accuracy"]].mul(counts, axis=0).groupby(group_indices).sum()
+    merged_counts = bins["count"].groupby(group_indices).sum()
+    return weighted_sums.div(merged_counts, axis=0).assign(count=merged_counts).reset_index(drop=True)
 
 
 def _central_range(outcomes: Iterable[np.ndarray]) -> tuple[float, float]:
-    samples = (values[:: max(len(values) // MAX_SAMPLES, 1)].astype(np.float64) for values in outcomes if len(values))
-    limits = np.array([np.percentile(values, (0.5, 99.5)) for values in samples])
-    low, high = limits[:, 0].min(), limits[:, 1].max()
-    scale = max(abs(low), abs(high), 1e-12)
+    outcome_samples = (values[:: max(len(values) // MAX_SAMPLES, 1)].astype(np.float64) for values in outcomes if len(values))
+    percentiles = np.array([np.percentile(values, (0.5, 99.5)) for values in outcome_samples])
+    low, high = percentiles[:, 0].min(), percentiles[:, 1].max()
+    largest_magnitude = max(abs(low), abs(high), 1e-12)
     # A confidence that is constant, up to rounding, still needs bins of positive width.
-    return (low, high) if high - low > 1e-9 * scale else (low - scale / 2, high + scale / 2)
+    return (low, high) if high - low > 1e-9 * largest_magnitude else (low - largest_magnitude / 2, high + largest_magnitude / 2)

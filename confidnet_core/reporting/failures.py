@@ -1,4 +1,4 @@
-"""Failures of a classifier that a confidence score misses: by class, and as single samples."""
+"""Errors of a classifier that a confidence score does not recognise: counted by class, and as single test images."""
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -38,15 +38,15 @@ class Sample(NamedTuple):
 
     @property
     def caption_lines(self) -> list[str]:
-        """Short facts about the sample for its caption."""
+        """Lines of the image's caption: true class, wrongly predicted class, confidence and test index."""
         predicted = [] if self.truth == self.predicted else [f"predicted {self.predicted}"]
         return [f"true {self.truth}", *predicted, f"confidence {self.confidence}", f"test index {self.test_index}"]
 
 
 def failure_methods(stored: StoredResults, references: Sequence[str], frame: pd.DataFrame) -> list[str]:
-    """Return the two methods whose failures are shown: the first reference, and the best of all other methods.
+    """Return the names of the two methods whose failures are shown: the first reference, and the best of all other methods.
 
-    frame: a `comparison_frame`
+    frame: from `comparison_frame`
     """
     first_reference = [reference for reference in references if reference in stored.methods][:1]
     others = frame[(frame["benchmark"] == stored.benchmark) & ~frame["oracle"] & ~frame["method"].isin(references)]
@@ -54,7 +54,7 @@ def failure_methods(stored: StoredResults, references: Sequence[str], frame: pd.
 
 
 class Failures(NamedTuple):
-    """The failures of one method on a classification benchmark. label: the method's name for readers"""
+    """Test images on which one method's confidence is most wrong, for a classification benchmark. label: the method's name for readers"""
 
     label: str
     errors: list[Sample]  # with the highest confidence
@@ -62,7 +62,7 @@ class Failures(NamedTuple):
 
 
 def pick_failures(stored: StoredResults, dataset: Dataset, labels: Mapping[str, str]) -> list[Failures]:
-    """Return the failures of each method, for both the picture sheet and the page; none for a segmentation.
+    """Return the images on which each method's confidence is most wrong, for the picture sheet and the page; none for a segmentation.
 
     labels: METHOD -> its name for readers
     """
@@ -75,28 +75,30 @@ def pick_failures(stored: StoredResults, dataset: Dataset, labels: Mapping[str, 
 
 
 def failure_pictures(failures: Sequence[Failures]) -> dict[str, list[tuple[np.ndarray, str]]]:
-    """Return HEADING -> pictures with captions for sheets.picture_sheet, two headings per method."""
-    rows = {}
+    """Return {heading: pictures with captions} for sheets.picture_sheet, two headings per method."""
+    pictures_by_heading = {}
     for label, errors, correct in failures:
-        rows[f"{label}: most confident errors"] = [(sample.pixels, "\n".join(sample.caption_lines)) for sample in errors]
-        rows[f"{label}: least confident correct predictions"] = [(sample.pixels, "\n".join(sample.caption_lines)) for sample in correct]
-    return rows
+        pictures_by_heading[f"{label}: most confident errors"] = [(sample.pixels, "\n".join(sample.caption_lines)) for sample in errors]
+        pictures_by_heading[f"{label}: least confident correct predictions"] = [
+            (sample.pixels, "\n".join(sample.caption_lines)) for sample in correct
+        ]
+    return pictures_by_heading
 
 
 def most_confident_errors(stored: StoredResults, dataset: Dataset, method: str, count: int = 8) -> list[Sample]:
-    """Return the errors of a classification with the highest confidence, highest first."""
+    """Return the `count` wrongly classified test images with the highest confidence, highest first."""
     return _extreme_samples(stored, dataset, method, count, correct=False)
 
 
 def least_confident_correct(stored: StoredResults, dataset: Dataset, method: str, count: int = 8) -> list[Sample]:
-    """Return the correct predictions of a classification with the lowest confidence, lowest first."""
+    """Return the `count` correctly classified test images with the lowest confidence, lowest first."""
     return _extreme_samples(stored, dataset, method, count, correct=True)
 
 
 def class_table(stored: StoredResults, dataset: Dataset, labels_by_method: Mapping[str, str]) -> list[list[str]]:
-    """Return a header and one row per class in the test split.
+    """Return the text of a table about the classes in the test split: a header, then a line for each class.
 
-    A row holds the samples or labelled pixels of the class, its errors, the class it is most confused with, and HEADLINE_METRIC of each
+    A line holds the samples or labelled pixels of the class, its errors, the class it is most confused with, and HEADLINE_METRIC of each
     method within the class. labels_by_method: METHOD -> its name for readers
     """
     labels = dataset.labels[dataset.splits["test"]]
@@ -105,7 +107,8 @@ def class_table(stored: StoredResults, dataset: Dataset, labels_by_method: Mappi
     is_labelled = labelled(labels, dataset.void)
     labels, correct = labels[is_labelled], (predicted == labels)[is_labelled]
     headline_columns = [
-        _headline_by_class(np.asarray(stored.confidence(method)), correct, labels, len(dataset.classes)) for method in labels_by_method
+        _headline_metric_by_class(np.asarray(stored.confidence(method)), correct, labels, len(dataset.classes))
+        for method in labels_by_method
     ]
     rows = [["class", "pixels" if dataset.is_segmentation else "samples", "errors", "error rate %", "most confused with"]]
     rows[0] += [f"{label} {HEADLINE_METRIC.heading}" for label in labels_by_method.values()]
@@ -128,7 +131,7 @@ def class_table(stored: StoredResults, dataset: Dataset, labels_by_method: Mappi
     return rows
 
 
-def _headline_by_class(confidence: np.ndarray, correct: np.ndarray, labels: np.ndarray, class_count: int) -> list[str]:
+def _headline_metric_by_class(confidence: np.ndarray, correct: np.ndarray, labels: np.ndarray, class_count: int) -> list[str]:
     cells = []
     for index in range(class_count):
         in_class = labels == index
@@ -140,7 +143,7 @@ def _headline_by_class(confidence: np.ndarray, correct: np.ndarray, labels: np.n
 def _extreme_samples(stored: StoredResults, dataset: Dataset, method: str, count: int, correct: bool) -> list[Sample]:
     test_indices, predicted = dataset.splits["test"], stored.predicted()
     confidence, candidates = stored.confidence(method), np.flatnonzero((predicted == dataset.labels[test_indices]) == correct)
-    order = np.argsort(confidence[candidates] if correct else -confidence[candidates], kind="stable")[:count]
+    chosen_order = np.argsort(confidence[candidates] if correct else -confidence[candidates], kind="stable")[:count]
     return [
         Sample(
             _displayable_pixels(dataset.images[test_indices[position]]),
@@ -149,19 +152,17 @@ def _extreme_samples(stored: StoredResults, dataset: Dataset, method: str, count
             dataset.classes[predicted[position]],
             f"{confidence[position]:.4g}",
         )
-        for position in candidates[order]
+        for position in candidates[chosen_order]
     ]
 
 
 def _displayable_pixels(image: np.ndarray) -> np.ndarray:
-    """Convert uint8 (channels, height, width) to an image (height, width, 3), or to the first channel as grey where channels are not
-    three.
-    """
+    """Convert an image from uint8 (channels, height, width) to (height, width, 3), or, without three channels, to the first one as grey."""
     return np.moveaxis(image, 0, -1) if len(image) == 3 else image[0]
 
 
 def webp_data_uri(image: Image.Image, lossless: bool = False) -> str:
-    """Encode an image as a WebP data URI."""
+    """Return an image as a data URI in WebP format, compressed with loss unless `lossless`."""
     buffer = BytesIO()
     image.save(buffer, "WEBP", lossless=lossless, quality=80)
     return f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"

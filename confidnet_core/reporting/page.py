@@ -1,6 +1,6 @@
 """The report page: one HTML file that needs no other file and no network.
 
-Its tables are those of comparison.md; it adds verdicts, charts, class tables and pictures.
+Its tables are those of comparison.md; the page adds verdicts, charts, class tables and pictures.
 """
 
 import re
@@ -41,11 +41,11 @@ REPORTED_PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy")
 
 @dataclass(frozen=True)
 class ReportContent:
-    """The results that the page shows.
+    """The results that the report page shows.
 
     frame: a `comparison_frame`; mean_intervals: of the means over seeds; difference_rows: of `differences`
-    tables: BENCHMARK -> its `main_table`; notes: BENCHMARK -> a line above it
-    further_tables: sections after it, each BENCHMARK -> tables; ranks: a `rank_table` or None
+    tables: BENCHMARK -> its `main_table`; notes: BENCHMARK -> a line above that table
+    further_tables: sections below it, each BENCHMARK -> tables; ranks: a `rank_table` or None
     curves: rows of "risk_coverage", "outcomes" and "reliability" from `curves`, by a style's `series`, and of both `histories`
     failures: (benchmark, seed) -> from `pick_failures`
     """
@@ -62,7 +62,7 @@ class ReportContent:
 
 
 class FoldedSection(NamedTuple):
-    """A section of the page that is collapsed until the reader opens it. title: of its summary line"""
+    """A section of the report page that is collapsed until the reader opens it. title: the text of its summary line"""
 
     title: str
     body: Markup
@@ -74,7 +74,7 @@ class FoldedSection(NamedTuple):
 
 @dataclass(frozen=True)
 class BenchmarkSection:
-    """The content of a benchmark's section, as the template takes it."""
+    """All that the report page shows about one benchmark, as fields for the page template."""
 
     name: str
     verdict: Verdict
@@ -100,15 +100,15 @@ class BenchmarkSection:
         return [(f"{self.name}-{anchor}", title) for anchor, title in parts]
 
 
-def write_page(path: Path, params: Params, all_stored: Sequence[StoredResults], content: ReportContent, figures: Path) -> None:
-    """Write the page. figures: the folder that holds the confidence map sheets of segmentation benchmarks.
+def write_page(path: Path, params: Params, all_stored: Sequence[StoredResults], content: ReportContent, figures_folder: Path) -> None:
+    """Write the report page to `path`. figures_folder: holds the confidence map sheets of segmentation benchmarks.
 
     With several seeds, pictures, histograms and class tables are those of the first seed.
     """
-    by_benchmark = verdicts(content.frame, content.difference_rows, content.mean_intervals)
+    verdict_of = verdicts(content.frame, content.difference_rows, content.mean_intervals)
     styles = report_styles(content.frame, params.against)
     first_seeds = {stored.benchmark: stored for stored in reversed(all_stored)}
-    sections = [_benchmark_section(first_seeds[name], params, content, by_benchmark[name], figures, styles) for name in params.run]
+    sections = [_benchmark_section(first_seeds[name], params, content, verdict_of[name], figures_folder, styles) for name in params.run]
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(), undefined=StrictUndefined)
     page = environment.get_template("page.html").render(
         sections=sections,
@@ -116,7 +116,7 @@ def write_page(path: Path, params: Params, all_stored: Sequence[StoredResults], 
         level=params.bootstrap.level,
         bins={"count": MIN_BIN_COUNT, "share": MIN_BIN_SHARE},
         ranks=html(content.ranks, heading=2) if content.ranks else "",
-        run=_run_facts(params),
+        run=_study_facts(params),
         library=charts.compressed_plotly(),
         style=_read_template("style.css"),
         scripts=[_read_template("page.js"), _read_template("tables.js"), _read_template("charts.js")],
@@ -129,18 +129,18 @@ def _read_template(template: str) -> Markup:
 
 
 def _benchmark_section(
-    stored: StoredResults, params: Params, content: ReportContent, verdict: Verdict, figures: Path, styles: Mapping[str, Style]
+    stored: StoredResults, params: Params, content: ReportContent, verdict: Verdict, figures_folder: Path, styles: Mapping[str, Style]
 ) -> BenchmarkSection:
     dataset, frame = load_dataset(paths.prepared(stored.benchmark)), content.frame
     benchmark_rows = frame[frame["benchmark"] == stored.benchmark]
     curves = {name: rows[rows["benchmark"] == stored.benchmark] for name, rows in content.curves.items()}
-    labels = {method: styles[method].label for method in failure_methods(stored, params.against, frame)}
-    notes = tuple(note for note in (accuracy_line(benchmark_rows), content.notes.get(stored.benchmark)) if note)
-    maps = figures / f"{stored.benchmark}_seed{stored.seed}_maps.png"
+    label_by_method = {method: styles[method].label for method in failure_methods(stored, params.against, frame)}
+    notes_above_table = tuple(note for note in (accuracy_line(benchmark_rows), content.notes.get(stored.benchmark)) if note)
+    maps_path = figures_folder / f"{stored.benchmark}_seed{stored.seed}_maps.png"
     return BenchmarkSection(
         name=stored.benchmark,
         verdict=verdict,
-        table=html(replace(content.tables[stored.benchmark], notes=notes), heading=None),
+        table=html(replace(content.tables[stored.benchmark], notes=notes_above_table), heading=None),
         facts=_data_facts(stored.benchmark, params),
         seeds=benchmark_rows["seed"].nunique(),
         first_seed=stored.seed,
@@ -149,37 +149,37 @@ def _benchmark_section(
         highlighted=_highlighted_in_words(benchmark_rows, styles),
         scores=_score_cards(stored, curves, styles),
         trainings=_training_cards(curves["losses"], curves["validation"]),
-        classes=class_table(stored, dataset, labels),
+        classes=class_table(stored, dataset, label_by_method),
         pictures=content.failures[stored.benchmark, stored.seed],
-        maps=_maps_data_uri(maps) if dataset.is_segmentation else None,
+        maps=_maps_data_uri(maps_path) if dataset.is_segmentation else None,
         folds=[_folded_section(part[stored.benchmark]) for part in content.further_tables if part.get(stored.benchmark)],
     )
 
 
 def _maps_data_uri(path: Path) -> str:
-    """Return the sheet of confidence maps as a data URI, no wider than a page shows it on a high-resolution screen."""
+    """Return the image file of confidence maps as a data URI, no wider than a page shows it on a high-resolution screen."""
     image = Image.open(path).convert("RGB")
     image.thumbnail((MAX_MAPS_WIDTH_PX, image.height))
     return webp_data_uri(image)
 
 
 def _folded_section(tables: Sequence[Table]) -> FoldedSection:
-    """Return the tables of one section as a collapsed section, titled like the first table."""
+    """Return tables as one collapsed section of the report page, titled like the first table."""
     first, *others = tables
     return FoldedSection(first.title, Markup("").join([html(first, heading=None), *map(html, others)]))
 
 
 def _highlighted_in_words(benchmark_rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
-    """Name the scores that are coloured from the start. benchmark_rows: rows of one benchmark of a `comparison_frame`"""
+    """Return the names of the scores that are highlighted on the page. benchmark_rows: one benchmark's rows of `comparison_frame`"""
     results = benchmark_rows[~benchmark_rows["oracle"]]
     benchmark, best = benchmark_rows["benchmark"].iloc[0], best_scores(results)
-    names = [
+    other_labels = [
         style.label
         for method, style in styles.items()
         if benchmark in style.highlighted_in and method in set(results["method"]) - set(best)
     ]
-    firsts = [f"{styles[method].label}, the best by {HEADLINE_METRIC.title}" for method in best]
-    return "; ".join([*firsts, *names])
+    best_labels = [f"{styles[method].label}, the best by {HEADLINE_METRIC.title}" for method in best]
+    return "; ".join([*best_labels, *other_labels])
 
 
 def _score_cards(stored: StoredResults, curves: Mapping[str, pd.DataFrame], styles: Mapping[str, Style]) -> list[dict[str, Any]]:
@@ -201,18 +201,18 @@ def _score_cards(stored: StoredResults, curves: Mapping[str, pd.DataFrame], styl
 
 
 def _training_cards(losses: pd.DataFrame, validation: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the charts of each training of one benchmark, with all seeds."""
-    titles = {column.key: column.title for column in METRIC_COLUMNS} | {"mean_iou": "mean IoU"}
-    both = losses, validation.replace({"metric": titles})
-    parts = {name: [rows[rows["training"] == name] for rows in both] for name in dict.fromkeys(losses["training"])}
+    """Return the name and the two charts (losses, validation metrics) of each training of one benchmark, with all seeds."""
+    title_by_metric = {column.key: column.title for column in METRIC_COLUMNS} | {"mean_iou": "mean IoU"}
+    histories = losses, validation.replace({"metric": title_by_metric})
+    history_pairs = {name: [rows[rows["training"] == name] for rows in histories] for name in dict.fromkeys(losses["training"])}
     return [
         {"name": name, "losses": charts.history_chart(loss, "loss"), "validation": charts.history_chart(ranking, "on validation data")}
-        for name, (loss, ranking) in parts.items()
+        for name, (loss, ranking) in history_pairs.items()
     ]
 
 
 def _data_facts(benchmark: str, params: Params) -> dict[str, str]:
-    """Return facts about the data and the recipes of the networks."""
+    """Return {heading: text} about a benchmark's data and the training settings of its networks."""
     facts = read_json(paths.prepared(benchmark) / "facts.json")
     rows = {
         "data": facts["source"],
@@ -224,7 +224,7 @@ def _data_facts(benchmark: str, params: Params) -> dict[str, str]:
     return rows | {name: _settings_in_words(_non_default_settings(recipe)) for name, recipe in recipes.items()}
 
 
-def _run_facts(params: Params) -> dict[str, str]:
+def _study_facts(params: Params) -> dict[str, str]:
     return {
         "benchmarks": ", ".join(params.run),
         "seeds": ", ".join(map(str, params.seeds)),
@@ -240,7 +240,7 @@ def _run_facts(params: Params) -> dict[str, str]:
 
 
 def _non_default_settings(settings: Any) -> dict[str, Any]:
-    """Return the settings of a registry entry or recipe that differ from their defaults."""
+    """Return {name: value} of the settings that differ from their defaults."""
     defaults = {name: field.default for name, field in getattr(type(settings), "model_fields", {}).items()}
     return {name: value for name, value in vars(settings).items() if name not in defaults or value != defaults[name]}
 

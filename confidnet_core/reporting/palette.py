@@ -27,10 +27,10 @@ DARK_COLOURS: dict[str, str] = dict(
 
 @dataclass(frozen=True)
 class Style:
-    """The line style of a score.
+    """The line style of one confidence score in all charts.
 
-    label: the score's name for readers; series: its name in the files of curves
-    linestyle: one of matplotlib's; highlighted_in: benchmarks in whose charts the score is highlighted
+    label: the score's name for readers; series: the score's name in the files of curves
+    linestyle: a line style of matplotlib; highlighted_in: benchmarks in whose charts the score is highlighted
     """
 
     label: str

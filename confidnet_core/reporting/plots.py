@@ -1,4 +1,4 @@
-"""Figures from arrays that show how well confidences separate correct predictions from errors.
+"""Figures that show how well confidences separate correct predictions from errors, drawn from arrays.
 
 Risk-coverage curves follow Geifman & El-Yaniv 2017, arXiv:1705.08500; histograms of both outcomes Corbière et al. 2019, arXiv:1910.04851.
 """
@@ -24,26 +24,29 @@ FADED_OPACITY = 0.35  # of curves that are not highlighted
 
 
 def draw_risk_coverage(axes: Axes, curves: ArrayPairs, styles: Styles, benchmark: str | None = None) -> None:
-    """Draw METHOD -> (coverage, selective risk), arrays in [0, 1].
+    """Draw the risk-coverage curve of each method: {method: (coverage, selective risk)}, arrays in [0, 1].
 
     benchmark: its highlighted scores stand out; None draws all scores alike. The axis is scaled to the risks at a coverage of 5 % and more:
     below, one error among the most confident few would flatten all the rest.
     """
-    _draw_curves(axes, curves, styles, benchmark)
+    _draw_method_curves(axes, curves, styles, benchmark)
     visible_risks = [risk[coverage >= 0.05] for coverage, risk in curves.values()]
-    highest = max((float(np.nanmax(risk)) for risk in visible_risks if np.isfinite(risk).any()), default=0.0)
-    axes.set(xlim=(0, 1), ylim=(0, 1.05 * highest or 1))
+    highest_risk = max((float(np.nanmax(risk)) for risk in visible_risks if np.isfinite(risk).any()), default=0.0)
+    axes.set(xlim=(0, 1), ylim=(0, 1.05 * highest_risk or 1))
     axes.set(xlabel="coverage: accepted predictions", ylabel="selective risk: errors among accepted")
     _format_as_percent(axes, both=True)
     _add_legend(axes, curves, "upper left")
 
 
 def draw_roc(axes: Axes, curves: ArrayPairs, styles: Styles, benchmark: str | None = None) -> None:
-    """Draw METHOD -> (false positive rate, true positive rate), arrays in [0, 1]; a correct prediction is the positive class."""
+    """Draw the ROC curve of each method: {method: (false positive rate, true positive rate)}, arrays in [0, 1].
+
+    A correct prediction is the positive class. benchmark: its highlighted scores stand out; None draws all scores alike
+    """
     axes.plot([0, 1], [0, 1], color=VOID_COLOUR, linewidth=1, label="_chance")
     axes.axhline(0.95, color=VOID_COLOUR, linewidth=1, label="_95% true positives")
     axes.text(0.995, 0.94, "95%", color=ORACLE_COLOUR, fontsize="small", ha="right", va="top")
-    _draw_curves(axes, curves, styles, benchmark)
+    _draw_method_curves(axes, curves, styles, benchmark)
     axes.set(xlim=(0, 1), ylim=(0, 1.01))
     axes.set(xlabel="false positive rate: accepted errors", ylabel="true positive rate: accepted correct predictions")
     _format_as_percent(axes, both=True)
@@ -71,24 +74,30 @@ def draw_outcome_histogram(axes: Axes, confidence: np.ndarray, correct: np.ndarr
 def comparison_figure(
     risk_coverages: ArrayPairs, rocs: ArrayPairs, outcomes: ArrayPairs, styles: Styles, benchmark: str | None = None
 ) -> Figure:
-    """Draw one benchmark: risk-coverage and ROC curves, and one histogram per method from METHOD -> (confidence, correct)."""
+    """Return the figure of one benchmark: risk-coverage curves, ROC curves, and a confidence histogram for each method.
+
+    outcomes: METHOD -> (confidence, correct)
+    """
     rows = -(-len(outcomes) // HISTOGRAMS_PER_ROW)
     figure = Figure(figsize=(11, 5.2 + 0.6 + 1.9 * rows), layout="constrained")
     curves_figure, histograms_figure = cast("np.ndarray", figure.subfigures(2, 1, height_ratios=(5.2, 0.6 + 1.9 * rows)))
-    left, right = curves_figure.subplots(1, 2)
-    draw_risk_coverage(left, risk_coverages, styles, benchmark)
-    draw_roc(right, rocs, styles, benchmark)
-    for legend in filter(None, (left.get_legend(), right.get_legend())):
+    risk_coverage_axes, roc_axes = curves_figure.subplots(1, 2)
+    draw_risk_coverage(risk_coverage_axes, risk_coverages, styles, benchmark)
+    draw_roc(roc_axes, rocs, styles, benchmark)
+    for legend in filter(None, (risk_coverage_axes.get_legend(), roc_axes.get_legend())):
         legend.remove()
-    lines, names = left.get_legend_handles_labels()
-    curves_figure.legend(lines, names, loc="outside upper center", ncols=_legend_columns(names), frameon=False)
+    lines, line_labels = risk_coverage_axes.get_legend_handles_labels()
+    curves_figure.legend(lines, line_labels, loc="outside upper center", ncols=_legend_columns(line_labels), frameon=False)
     if outcomes:
         _draw_histograms(histograms_figure, outcomes, styles)
     return figure
 
 
 def target_histogram(target: Mapping) -> Figure:
-    """Draw what a confidence head is trained on: the TCP histogram of the training split, of `training_target_summary`, with log counts."""
+    """Return a figure of the values that a confidence head is trained on: the histogram of TCP on the training split, with log counts.
+
+    target: a `training_target_summary`
+    """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     axes.stairs(target["histogram"]["counts"], target["histogram"]["edges"], fill=True, color=CORRECT_COLOUR)
@@ -98,7 +107,7 @@ def target_histogram(target: Mapping) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path, width: int = 1200) -> None:
-    """Write the figure, WIDTH pixels wide, in the format of PATH's suffix, and clear it. ValueError for an unknown image format."""
+    """Write a figure, `width` pixels wide, in the format of the path's suffix, then clear it. Raises ValueError for an unknown format."""
     image_format = Path(path).suffix.lstrip(".")
     if image_format not in figure.canvas.get_supported_filetypes():
         raise ValueError(f"{path}: cannot draw a figure as {image_format or 'a file without suffix'!r}; end the name in .png")
@@ -107,8 +116,8 @@ def save_figure(figure: Figure, path: Path, width: int = 1200) -> None:
     figure.clear()
 
 
-def _draw_curves(axes: Axes, curves: ArrayPairs, styles: Styles, benchmark: str | None) -> None:
-    """Draw curves in the order of the styles, highlighted ones on top."""
+def _draw_method_curves(axes: Axes, curves: ArrayPairs, styles: Styles, benchmark: str | None) -> None:
+    """Draw the curve of each method in the order of the styles, highlighted ones on top."""
     for method in (method for method in styles if method in curves):
         style = styles[method]
         is_highlighted = benchmark is None or benchmark in style.highlighted_in
@@ -118,9 +127,9 @@ def _draw_curves(axes: Axes, curves: ArrayPairs, styles: Styles, benchmark: str 
         axes.plot(*curves[method], color=style.colour, linestyle=style.linestyle, label=style.label, **line_style)
 
 
-def _add_legend(axes: Axes, curves: ArrayPairs, corner: Literal["upper left", "upper right", "lower left", "lower right"]) -> None:
+def _add_legend(axes: Axes, curves: ArrayPairs, legend_corner: Literal["upper left", "upper right", "lower left", "lower right"]) -> None:
     if curves:
-        axes.legend(loc=corner, fontsize="small", framealpha=0.8)
+        axes.legend(loc=legend_corner, fontsize="small", framealpha=0.8)
     else:
         axes.text(0.5, 0.5, "undefined here", transform=axes.transAxes, ha="center", color=ORACLE_COLOUR)
 
@@ -138,15 +147,15 @@ def _format_as_percent(axes: Axes, both: bool = False) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_histograms(parent: SubFigure, outcomes: ArrayPairs, styles: Styles) -> None:
+def _draw_histograms(parent_figure: SubFigure, outcomes: ArrayPairs, styles: Styles) -> None:
     columns = min(HISTOGRAMS_PER_ROW, len(outcomes))
-    grid = parent.subplots(-(-len(outcomes) // columns), columns, squeeze=False, sharey=True)
+    grid = parent_figure.subplots(-(-len(outcomes) // columns), columns, squeeze=False, sharey=True)
     for axes in grid.flat[len(outcomes) :]:
         axes.set_axis_off()
     for axes, (method, (confidence, correct)) in zip(grid.flat, outcomes.items(), strict=False):
         draw_outcome_histogram(axes, confidence, correct, styles[method].label)
         axes.title.set_color(styles[method].colour)
         axes.set_xlabel("")
-    parent.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
-    parent.supxlabel("confidence, each method on its own scale", fontsize="medium")
-    parent.supylabel("fraction of correct / of errors", fontsize="medium")
+    parent_figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+    parent_figure.supxlabel("confidence, each method on its own scale", fontsize="medium")
+    parent_figure.supylabel("fraction of correct / of errors", fontsize="medium")

@@ -1,4 +1,4 @@
-"""Sheets of small pictures, to compare with those of another experiment: samples on which a score fails."""
+"""Picture sheets: figures of small images on which a score fails, to compare with those of another experiment."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ PICTURES_PER_ROW = 8
 
 
 def picture_sheet(rows: Mapping[str, Sequence[tuple[np.ndarray, str]]]) -> Figure:
-    """Draw a row of up to PICTURES_PER_ROW pictures below each heading.
+    """Return a figure with a row of up to PICTURES_PER_ROW pictures below each heading.
 
     rows: heading -> uint8 pictures, (h, w, 3) or grey (h, w), each with its caption; a heading without pictures shows "none"
     """

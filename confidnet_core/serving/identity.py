@@ -27,26 +27,26 @@ FACT_KEYS = ("benchmark", "seed", "method", "settings", "scale", "classes", "ima
 RECIPE_KEYS = ("model", "baseline")
 
 
-def served_digest(folder: Path) -> str:
-    """Return the SHA-256 of a packed model, from the files that packing.py wrote into `folder`, networks included."""
-    facts = read_json(folder / "model.json")
+def served_digest(model_folder: Path) -> str:
+    """Return the SHA-256 that identifies a served model, from the files that packing.py wrote into the folder, networks included."""
+    facts = read_json(model_folder / "model.json")
     used_facts = {name: facts[name] for name in FACT_KEYS} | {name: facts["recipes"][name] for name in RECIPE_KEYS}
-    guarantees = read_json(folder / "threshold.json")["thresholds"]
-    thresholds = [{name: value for name, value in guarantee.items() if name != "test"} for guarantee in guarantees]
+    all_threshold_facts = read_json(model_folder / "threshold.json")["thresholds"]
+    thresholds = [{name: value for name, value in threshold_facts.items() if name != "test"} for threshold_facts in all_threshold_facts]
     digest = sha256(json.dumps([used_facts, thresholds], sort_keys=True).encode())
-    for path in sorted([folder / "fitted.pt", folder / "validation.npz", *folder.glob("networks/*/weights.pt")]):
-        digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size} ".encode() + path.read_bytes())
+    for path in sorted([model_folder / "fitted.pt", model_folder / "validation.npz", *model_folder.glob("networks/*/weights.pt")]):
+        digest.update(f"{path.relative_to(model_folder).as_posix()} {path.stat().st_size} ".encode() + path.read_bytes())
     digest.update(_code_digest(facts).encode())
     return digest.hexdigest()
 
 
 def _code_digest(facts: dict[str, Any]) -> str:
-    """Return the SHA-256 of the code that the model runs, including the names of its files."""
-    files = {
+    """Return the SHA-256 of the code that a served model runs, including the names of its files. facts: content of model.json"""
+    code_files = {
         file
         for name in SERVED_CODE
         for file in ((PACKAGE_FOLDER / name).rglob("*.py") if (PACKAGE_FOLDER / name).is_dir() else [PACKAGE_FOLDER / name])
     }
-    code = b"".join(path.relative_to(PACKAGE_FOLDER).as_posix().encode() + path.read_bytes() for path in sorted(files))
-    entries = [source_digest("scores", facts["method"]), source_digest("models", facts["recipes"]["model"]["name"])]
-    return sha256(code + "".join(entries).encode()).hexdigest()
+    code = b"".join(path.relative_to(PACKAGE_FOLDER).as_posix().encode() + path.read_bytes() for path in sorted(code_files))
+    entry_digests = [source_digest("scores", facts["method"]), source_digest("models", facts["recipes"]["model"]["name"])]
+    return sha256(code + "".join(entry_digests).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""Packs a classifier with one score, or with the best score that can be served, into the folder that selective_classifier.py loads.
+"""Packing: writes a classifier and one confidence score as the folder of files that selective_classifier.py loads.
 
-Scores do not declare whether they can be served. It is tested: the packed score, which has no data, must give the confidences of a few
-validation images that `evaluate` stored.
+The score is a given one, or the best one that can be served. Scores do not declare whether they can be served. It is tested: the packed
+score, which has no data, must give the confidences of a few validation images that `evaluate` stored.
 """
 
 import shutil
@@ -27,9 +27,9 @@ MIN_EQUAL_FRACTION = 0.9  # below 1, since for an image in the training data rou
 
 @dataclass(frozen=True)
 class Candidate:
-    """A candidate is a packed score that can be served.
+    """A packed confidence score that can be served, and so is a candidate for registration.
 
-    validation: its evaluation on the validation split
+    validation: the score's evaluation on the validation split
     skipped: scores that are better on validation data but cannot be served, each with the reason
     """
 
@@ -41,13 +41,14 @@ class Candidate:
 
 
 def best_score(stored: StoredResults, params: Params, folder: Path) -> Candidate:
-    """Pack the score of one classifier with the highest AUPR-Error on validation data among those that can be served.
+    """Pack the score with the highest AUPR-Error on validation data that can be served, and return it as a candidate.
 
-    No label of the test or calibration split is used. Raises ValueError where no score can be served, or a file is missing.
+    stored: the results of one trained classifier. No label of the test or calibration split is used.
+    Raises ValueError where no score can be served, and for a missing file.
     """
     skipped: list[str] = []
     evaluations = (_validation_evaluation(stored, method) for method in stored.compared_methods())
-    for evaluation in sorted(evaluations, key=_aupr_error, reverse=True):
+    for evaluation in sorted(evaluations, key=_aupr_error_or_minimum, reverse=True):
         try:
             return pack(stored, evaluation.method, params, folder / evaluation.method, tuple(skipped))
         except NotServedError as error:
@@ -56,7 +57,10 @@ def best_score(stored: StoredResults, params: Params, folder: Path) -> Candidate
 
 
 def pack(stored: StoredResults, method: str, params: Params, folder: Path, skipped: tuple[str, ...] = ()) -> Candidate:
-    """Pack everything but the networks into `folder`. Raise NotServedError if the score cannot be served, ValueError for a missing file."""
+    """Pack a classifier and one score into a new folder, without the networks; return the candidate.
+
+    skipped: better scores that cannot be served. Raises NotServedError if this score cannot be served, ValueError for a missing file.
+    """
     score_folder, dataset = paths.score(stored.benchmark, stored.seed, method), load_dataset(paths.prepared(stored.benchmark))
     evaluation = stored.evaluation(method)
     if not params.thresholds.risks:
@@ -83,8 +87,10 @@ def pack(stored: StoredResults, method: str, params: Params, folder: Path, skipp
         shutil.copyfile(path, folder / path.name)
     confidence, correct = stored.confidence(method, "val"), stored.outcomes("val")[0]
     # The calibrators of other scales are not fitted; they need one sample, for its dtype.
-    sample = np.linspace(0, len(correct) - 1, min(len(correct), MAX_SAMPLES)).astype(np.int64) if evaluation.scale == RANK else slice(1)
-    np.savez(folder / "validation.npz", confidence=confidence[sample], correct=correct[sample])
+    sample_indices = (
+        np.linspace(0, len(correct) - 1, min(len(correct), MAX_SAMPLES)).astype(np.int64) if evaluation.scale == RANK else slice(1)
+    )
+    np.savez(folder / "validation.npz", confidence=confidence[sample_indices], correct=correct[sample_indices])
 
     model = SelectiveClassifier.load(folder, paths.seed_folder(paths.MODELS, stored.benchmark, stored.seed))
     _check_served_confidence(model, dataset, confidence)
@@ -92,7 +98,7 @@ def pack(stored: StoredResults, method: str, params: Params, folder: Path, skipp
 
 
 def add_networks(candidate: Candidate) -> None:
-    """Copy the classifier, and the networks that the score used, into the candidate's folder."""
+    """Copy the classifier's network, and the networks that the score used, into the candidate's folder."""
     for name in sorted({CLASSIFIER_FOLDER, *candidate.model.cache.networks}):
         target = candidate.folder / NETWORKS_FOLDER / name
         target.mkdir(parents=True)
@@ -106,17 +112,17 @@ def example_images(dataset: Dataset) -> np.ndarray:
     return np.array(dataset.images[dataset.splits["val"][:count]])
 
 
-def _check_served_confidence(model: SelectiveClassifier, dataset: Dataset, stored: np.ndarray) -> None:
-    """Raise NotServedError unless the model gives the stored confidences of the example images."""
+def _check_served_confidence(model: SelectiveClassifier, dataset: Dataset, stored_confidence: np.ndarray) -> None:
+    """Raise NotServedError unless the packed model gives the stored confidences of the example images."""
     images = example_images(dataset)
     is_labelled = labelled(dataset.labels[dataset.splits["val"][: len(images)]], dataset.void)
     try:
-        served = model.predict(images)["confidence"][is_labelled]
+        served_confidence = model.predict(images)["confidence"][is_labelled]
     except NotServedError:
         raise
     except Exception as error:  # a score that reads absent data can raise anything
         raise NotServedError(f"it fails on new images: {type(error).__name__}, {error}") from error
-    is_equal = np.isclose(served, stored[: len(served)], rtol=RTOL, atol=ATOL)
+    is_equal = np.isclose(served_confidence, stored_confidence[: len(served_confidence)], rtol=RTOL, atol=ATOL)
     if is_equal.mean() < MIN_EQUAL_FRACTION:
         raise NotServedError(
             f"it gives other confidences than those stored for {np.count_nonzero(~is_equal)} of {len(is_equal)} predictions"
@@ -127,6 +133,6 @@ def _validation_evaluation(stored: StoredResults, method: str) -> Evaluation:
     return Evaluation.read(paths.score(stored.benchmark, stored.seed, method) / "metrics.json", "val")
 
 
-def _aupr_error(evaluation: Evaluation) -> float:
+def _aupr_error_or_minimum(evaluation: Evaluation) -> float:
     value = evaluation.metrics["aupr_error"]
     return -1.0 if value is None else value

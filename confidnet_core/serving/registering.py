@@ -1,4 +1,4 @@
-"""Registers trained classifiers with their best score as versions of an MLflow model, and selects the champion among the versions.
+"""Registration of trained classifiers with their best score as versions of an MLflow model, and choice of the champion version.
 
 Each served model has one version, by its served_digest. Experiments that differ only in what the served model does not use share it.
 
@@ -45,9 +45,10 @@ REQUIREMENTS = (
 
 
 def register(params: Params, benchmark: str, run_id: str | None = None, champion: bool = False) -> str:
-    """Register the classifier with its best score as a version of confidnet-BENCHMARK, and log it with the first score of `against`, too.
+    """Register the best classifier of a benchmark, with its best score, as a version of the MLflow model confidnet-BENCHMARK.
 
-    The same served model gets one version. Returns a description of what was done.
+    The same classifier with the first score of `against` is logged, too. The same served model gets one version. Returns a description of
+    what was done.
     run_id: the MLflow run to which the models belong
     champion: whether this version gets the alias even if it is not better than the present champion
     Raises ValueError for a missing file, where no score can be served, and where the MLflow store refuses the model.
@@ -55,7 +56,7 @@ def register(params: Params, benchmark: str, run_id: str | None = None, champion
     params.benchmark(benchmark)
     try:
         client, experiment_id = open_store(f"confidnet/{benchmark}")
-        with TemporaryDirectory() as folder, FileLock(_lock_file()):
+        with TemporaryDirectory() as folder, FileLock(_lock_file_for_registering()):
             best = _best_candidate(params, benchmark, Path(folder))
             if (baseline := _baseline_candidate(params, best, Path(folder))) is not None:
                 log_model(client, experiment_id, "baseline", _packed_model(baseline), run_id)
@@ -63,9 +64,9 @@ def register(params: Params, benchmark: str, run_id: str | None = None, champion
             version = register_version(
                 client, f"confidnet-{benchmark}", packed, log_model(client, experiment_id, "selective", packed, run_id)
             )
-            registered = f"{version.name} version {version.version}: {_summary(best)}"
-            skipped = [f"better, but not served: {score}" for score in best.skipped]
-            return "; ".join([registered, *skipped, *_set_champion(client, version, champion)])
+            registered_in_words = f"{version.name} version {version.version}: {_candidate_summary(best)}"
+            skipped_in_words = [f"better, but not served: {score}" for score in best.skipped]
+            return "; ".join([registered_in_words, *skipped_in_words, *_set_champion(client, version, champion)])
     except ValueError:
         raise
     except Exception as error:
@@ -75,7 +76,7 @@ def register(params: Params, benchmark: str, run_id: str | None = None, champion
 
 
 def register_or_warn(params: Params, benchmark: str, run_id: str | None = None) -> None:
-    """Register the model at the end of a stage, whose other outputs are complete: a ValueError becomes a warning."""
+    """Register the model at the end of a DVC stage, whose other outputs are complete: a ValueError is printed as a warning."""
     try:
         print(register(params, benchmark, run_id))
     except ValueError as error:
@@ -83,18 +84,18 @@ def register_or_warn(params: Params, benchmark: str, run_id: str | None = None) 
         print(f"WARNING the model of {benchmark} is not registered: {error}; {remedy}", file=sys.stderr, flush=True)
 
 
-def _best_candidate(params: Params, benchmark: str, folder: Path) -> Candidate:
-    """Return the candidate of the seed with the lowest AURC on validation data."""
+def _best_candidate(params: Params, benchmark: str, candidates_folder: Path) -> Candidate:
+    """Return the packed classifier, with its best score, of the seed with the lowest AURC on validation data."""
     seeds = [StoredResults(benchmark, seed, tuple(params.methods)) for seed in params.seeds]
-    candidates = (best_score(stored, params, folder / str(stored.seed)) for stored in seeds)
+    candidates = (best_score(stored, params, candidates_folder / str(stored.seed)) for stored in seeds)
     return min(candidates, key=lambda candidate: _aurc_or_infinity(candidate.validation.metrics))
 
 
-def _baseline_candidate(params: Params, best: Candidate, folder: Path) -> Candidate | None:
-    """Pack the same classifier with the first score of `against` that `methods` lists; None without one, or if it cannot be served."""
-    methods = [method for method in params.against if method in best.stored.methods]
+def _baseline_candidate(params: Params, best: Candidate, candidates_folder: Path) -> Candidate | None:
+    """Pack the best classifier with the first score of `against` instead; return None without such a score, or if it cannot be served."""
+    reference_methods = [method for method in params.against if method in best.stored.methods]
     try:
-        return pack(best.stored, methods[0], params, folder / "baseline") if methods else None
+        return pack(best.stored, reference_methods[0], params, candidates_folder / "baseline") if reference_methods else None
     except NotServedError:
         return None
 
@@ -104,7 +105,7 @@ def _aurc_or_infinity(metrics: Mapping[str, float | None]) -> float:
 
 
 def _packed_model(candidate: Candidate) -> PackedModel:
-    """Complete the candidate's folder, and add what MLflow needs: tags, requirements, input example and descriptions."""
+    """Return a candidate with all that MLflow needs: networks in its folder, tags, requirements, input example and descriptions."""
     add_networks(candidate)
     model, on_validation = candidate.model, candidate.validation.metrics
     facts, guarantee = model.facts, model.guarantee()
@@ -135,7 +136,7 @@ def _packed_model(candidate: Candidate) -> PackedModel:
         tags={key: str(value) for key, value in tags.items() if value not in (None, "")},
         classes=facts["classes"],
         description=_model_description(facts["benchmark"]),
-        version_description=f"{_summary(candidate)}.",
+        version_description=f"{_candidate_summary(candidate)}.",
     )
 
 
@@ -148,40 +149,49 @@ accepted at a target risk. `mlflow.pyfunc.load_model("models:/confidnet-{benchma
 `{ALIAS}` is the version of the lowest AURC on validation data. Experiments that serve the same model share a version."""
 
 
-def _summary(candidate: Candidate) -> str:
-    """Describe score, seed, metrics on validation data and threshold of a candidate in a sentence without a full stop."""
+def _candidate_summary(candidate: Candidate) -> str:
+    """Return a sentence without a full stop about a candidate: score, seed, metrics on validation data and threshold."""
     guarantee, validation = candidate.model.guarantee(), candidate.validation
     figures = {name: "undefined" if (value := validation.metrics[name]) is None else f"{value:.4f}" for name in ("aupr_error", "aurc")}
-    target = f"at a target risk of {guarantee['risk']:g}"
-    nothing = f"accepts nothing, since no threshold was found even {target}"
-    accepts = nothing if guarantee["threshold"] is None else f"accepts from a confidence of {guarantee['threshold']:.4g} on, {target}"
+    target_phrase = f"at a target risk of {guarantee['risk']:g}"
+    accepts_nothing_clause = f"accepts nothing, since no threshold was found even {target_phrase}"
+    acceptance_clause = (
+        accepts_nothing_clause
+        if guarantee["threshold"] is None
+        else f"accepts from a confidence of {guarantee['threshold']:.4g} on, {target_phrase}"
+    )
     text = f"{validation.method}, seed {validation.seed}, AUPR-Error {figures['aupr_error']} and AURC {figures['aurc']} on validation data"
-    return f"{text}, {accepts}"
+    return f"{text}, {acceptance_clause}"
 
 
-def _set_champion(client: Any, version: Any, forced: bool) -> list[str]:
-    """Give the version the alias if it is forced, the first one or better than the champion; return a description of the outcome."""
-    former = version_by_alias(client, version.name, ALIAS)
-    if former is not None and former.version == version.version:
+def _set_champion(client: Any, new_version: Any, is_forced: bool) -> list[str]:
+    """Give a new version the alias `champion` if it is forced, the first, or better; return a description of what was done, as a list."""
+    former_version = version_by_alias(client, new_version.name, ALIAS)
+    if former_version is not None and former_version.version == new_version.version:
         return [ALIAS]
-    reason_against = None if forced or former is None else _why_not_better(version.tags, former.tags)
-    if former is None or reason_against is None:
-        client.set_registered_model_alias(version.name, ALIAS, version.version)
+    reason_against = None if is_forced or former_version is None else _reason_against_champion(new_version.tags, former_version.tags)
+    if former_version is None or reason_against is None:
+        client.set_registered_model_alias(new_version.name, ALIAS, new_version.version)
         return [ALIAS]
-    command = f"`python -m confidnet_core register {version.tags['benchmark']} --{ALIAS}` gives it the alias"
-    return [f"{ALIAS} stays version {former.version}, {reason_against}; {command}"]
+    command = f"`python -m confidnet_core register {new_version.tags['benchmark']} --{ALIAS}` gives it the alias"
+    return [f"{ALIAS} stays version {former_version.version}, {reason_against}; {command}"]
 
 
-def _why_not_better(new: Mapping[str, str], former: Mapping[str, str]) -> str | None:
-    """Return why a version does not replace the former champion, from the tags of both; None if it is better."""
-    if new["data"] != former.get("data"):
+def _reason_against_champion(new_tags: Mapping[str, str], former_tags: Mapping[str, str]) -> str | None:
+    """Return why a new version does not replace the former champion, from the tags of both; None if the new one is better."""
+    if new_tags["data"] != former_tags.get("data"):
         return "which was judged on other data"
-    new_aurc, former_aurc = (_aurc_or_infinity({"aurc": float(tags["val_aurc"]) if "val_aurc" in tags else None}) for tags in (new, former))
+    new_aurc, former_aurc = (
+        _aurc_or_infinity({"aurc": float(tags["val_aurc"]) if "val_aurc" in tags else None}) for tags in (new_tags, former_tags)
+    )
     return None if new_aurc < former_aurc else f"whose AURC on validation data is {former_aurc:.4f}"
 
 
-def _lock_file() -> Path:
-    """Return the lock file. Without it, two processes could register one model twice, or make the worse of two models the champion."""
+def _lock_file_for_registering() -> Path:
+    """Return the path of the file that lets only one process register at a time.
+
+    Without the lock, two processes could register one model twice, and make the worse of two models the champion.
+    """
     path = project_root() / ".dvc" / "tmp" / "registering.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

@@ -36,11 +36,11 @@ UNKNOWN_LABEL = -100  # in place of a label: neither a class nor a valid index
 
 
 class NotServedError(ValueError):
-    """A score cannot be served, since it needs data that a served model does not have."""
+    """Error: a confidence score cannot be served, since it needs data that a served model does not have."""
 
 
 class _NewImages(Dataset):
-    """This data set holds new images in place of the test split."""
+    """A data set of new images without labels, in place of the test split."""
 
     def __post_init__(self) -> None:
         """Skip the checks of Dataset: there may be one image only, and no label is a class."""
@@ -52,7 +52,7 @@ class _NewImages(Dataset):
 
 
 class _NewImagesRun(Run):
-    """This run has the classifier's predictions on new images. It refuses everything that a served model does not have."""
+    """The classifier's predictions on new images, as the object `run` that scores read; it refuses what a served model does not have."""
 
     def on_split(self, split: str) -> Run:
         if split != self.split:
@@ -72,7 +72,7 @@ class _NewImagesRun(Run):
 
 @dataclass(frozen=True)
 class SelectiveClassifier:
-    """A selective classifier predicts classes with confidences, and accepts a prediction if its confidence reaches a threshold.
+    """A classifier that gives each prediction a confidence, and accepts the prediction if the confidence reaches a threshold.
 
     facts: the content of model.json
     thresholds: those of threshold.json, one for each target risk
@@ -88,7 +88,9 @@ class SelectiveClassifier:
 
     @classmethod
     def load(cls, folder: Path, models: Path | None = None) -> "SelectiveClassifier":
-        """Load a model from its folder. Raise ValueError for a missing or damaged file. models: the folder of the networks, if another"""
+        """Load a packed model from its folder; `models` is the folder of the networks, if another. Raises ValueError for a damaged or
+        missing file.
+        """
         folder = Path(folder)
         facts = read_json(folder / "model.json")
         with np.load(folder / "validation.npz") as validation:
@@ -98,12 +100,13 @@ class SelectiveClassifier:
 
     @property
     def target_risk(self) -> float:
-        """Return the least target risk for which the calibration split gave a threshold, or the largest one where it gave none."""
-        guaranteed = [guarantee["risk"] for guarantee in self.thresholds if guarantee["threshold"] is not None]
-        return min(guaranteed, default=max(guarantee["risk"] for guarantee in self.thresholds))
+        """The least target risk for which the calibration split gave a threshold; if it gave none, the largest target risk."""
+        risks_with_threshold = [guarantee["risk"] for guarantee in self.thresholds if guarantee["threshold"] is not None]
+        return min(risks_with_threshold, default=max(guarantee["risk"] for guarantee in self.thresholds))
 
     def guarantee(self, risk: float | None = None) -> dict[str, Any]:
-        """Return the guarantee of a target risk: risk, delta, threshold (None if nothing can be accepted), coverage, bound, ...
+        """Return the threshold of a target risk with its guarantee: risk, delta, threshold (None if nothing can be accepted), coverage,
+        bound, ...
 
         Raises ValueError for a risk without a threshold in the model.
         """
@@ -131,7 +134,7 @@ class SelectiveClassifier:
         Raises ValueError for other images or another risk.
         """
         threshold = self.guarantee((params or {}).get("risk"))["threshold"]
-        run = self._run_on(self._checked_images(images))
+        run = self._run_on_images(self._checked_images(images))
         confidence = find_entry("scores", self.facts["method"])(run, **self.facts["settings"])
         shape = run.predicted_maps.shape
         accepted = np.zeros(len(confidence), bool) if threshold is None else confidence >= threshold
@@ -144,7 +147,7 @@ class SelectiveClassifier:
         return outputs if self.facts["segmentation"] else {"label": np.array(self.facts["classes"])[run.predicted_maps], **outputs}
 
     def _checked_images(self, images: np.ndarray) -> np.ndarray:
-        """Return the images as an array. Raise ValueError unless they are uint8 (b, *image_shape)."""
+        """Return the images as an array. Raises ValueError unless they are uint8 (b, *image_shape)."""
         images, image_shape = np.asarray(images), tuple(self.facts["image_shape"])
         if images.dtype != np.uint8 or images.shape[1:] != image_shape or len(images) == 0:
             expected = f"uint8 (b, {', '.join(map(str, image_shape))}) with b >= 1, pixels in [0, 255]"
@@ -152,28 +155,30 @@ class SelectiveClassifier:
         return images
 
     @cached_property
-    def _benchmark(self) -> Benchmark:
-        """Return the recipes of the benchmark, from its model_dump in model.json."""
+    def _benchmark_recipes(self) -> Benchmark:
+        """The settings of the benchmark's data, model and trainings, from model.json."""
         recipes = self.facts["recipes"]
         return validate_section(Benchmark, {**recipes, **{name: EntryChoice(**recipes[name]) for name in ("data", "model")}})
 
     @cached_property
     def _contiguous_classifier(self) -> Classifier:
-        """Return the classifier in the memory format of the stage `predict`: a Run's weights, channels-last, give other last bits."""
+        """The classifier in the memory format of the stage `predict`: the channels-last weights of a Run give other last bits."""
         return load_classifier(
-            self.models / CLASSIFIER_FOLDER, self._benchmark, self._dataset(np.zeros((1, *self.facts["image_shape"]), np.uint8))
+            self.models / CLASSIFIER_FOLDER,
+            self._benchmark_recipes,
+            self._images_as_dataset(np.zeros((1, *self.facts["image_shape"]), np.uint8)),
         )
 
-    def _dataset(self, images: np.ndarray) -> Dataset:
+    def _images_as_dataset(self, images: np.ndarray) -> Dataset:
         """Return the images as a data set, with UNKNOWN_LABEL as all labels."""
         labels = np.full((len(images), *images.shape[2:]) if self.facts["segmentation"] else len(images), UNKNOWN_LABEL)
         settings: dict[str, Any] = {name: tuple(self.facts[name]) for name in ("classes", "mean", "std")}
         return _NewImages(images, labels, {}, source="images to predict", **settings)
 
-    def _run_on(self, images: np.ndarray) -> Run:
-        """Return a run with the classifier's predictions on the images, which shares the networks and fitted values."""
-        dataset = self._dataset(images)
-        run = _NewImagesRun(self.facts["benchmark"], self._benchmark, self.facts["seed"], dataset, self.models, self.models)
+    def _run_on_images(self, images: np.ndarray) -> Run:
+        """Return the classifier's predictions on the images as the `run` that scores read, with shared networks and fitted values."""
+        dataset = self._images_as_dataset(images)
+        run = _NewImagesRun(self.facts["benchmark"], self._benchmark_recipes, self.facts["seed"], dataset, self.models, self.models)
         predictions = predict(self._contiguous_classifier, images, dataset, run.device)
         # The values of Run.cached belong to these images only, so that the next images must not share them.
         run.__dict__.update(cache=replace(self.cache, values={}), logits=predictions.logits, predicted_maps=predictions.predicted)
@@ -181,7 +186,7 @@ class SelectiveClassifier:
 
 
 def _load_pyfunc(path: str) -> SelectiveClassifier:
-    """Load a model for MLflow, and classify one image, so that a damaged model fails here."""
+    """Load a packed model for MLflow, and classify one image, so that a damaged model fails here."""
     model = SelectiveClassifier.load(Path(path))
     model.predict(np.zeros((1, *model.facts["image_shape"]), np.uint8))
     return model
