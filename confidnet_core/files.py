@@ -8,6 +8,8 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +74,26 @@ def read_json(path: Path) -> Any:
 def read_yaml(path: Path) -> Any:
     """Return the content of a YAML 1.2 file. ValueError that names the file if it is missing, damaged, or has a duplicate key."""
     try:
-        return YAML(typ="safe").load(Path(path))
+        return parse_yaml(Path(path).read_bytes())
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist; run this from the root of the project") from None
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}); expected a file") from None
     except YAMLError as error:
         problem, _, _ = str(error).partition("To suppress this check")  # ruamel's advice about a duplicate key
-        raise ValueError(f"{path} is not valid YAML in UTF-8; mend it: {' '.join(problem.split())}") from None
+        problem = " ".join(problem.split()).replace('in "<byte string>", line', "at line")
+        raise ValueError(f"{path} is not valid YAML in UTF-8; mend it: {problem}") from None
+
+
+def parse_yaml(content: bytes) -> Any:
+    """Return the content of a YAML 1.2 document in UTF-8, as DVC reads it: 1e-7 is a number. ruamel's YAMLError if it is damaged."""
+    return deepcopy(_parse_yaml(content))
+
+
+@lru_cache(maxsize=8)
+def _parse_yaml(content: bytes) -> Any:
+    """Parse a YAML document once in a process: a stage needs params.yaml, its committed version and dvc.lock several times."""
+    return YAML(typ="safe").load(content)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -15,10 +15,10 @@ from confidnet_core import paths
 from confidnet_core.checkpoints import CheckpointKind, import_checkpoint
 from confidnet_core.config.params import Params
 from confidnet_core.data import load_dataset
-from confidnet_core.files import read_json
 from confidnet_core.networks.artifacts import save_history
 from confidnet_core.networks.device import select_device
 from confidnet_core.revision import package_code
+from confidnet_core.training.job import training_origin
 from stages._command import run_stage, stage_params
 
 STAGE_OF_KIND = {CheckpointKind.BASELINE: "train_baseline", CheckpointKind.HEAD: "train_confidnet", CheckpointKind.FINETUNED: "finetune"}
@@ -26,14 +26,8 @@ STAGE_OF_KIND = {CheckpointKind.BASELINE: "train_baseline", CheckpointKind.HEAD:
 
 def main(params: Params, name: str, seed: int, kind: str, path: Path) -> None:
     benchmark, dataset = params.benchmark(name), load_dataset(paths.prepared(name))
-
-    data_sha256 = read_json(paths.prepared(name) / "facts.json")["sha256"]
-    inputs = stage_params(params, name, "data", "model")
-    models, origin = (
-        paths.seed_folder(paths.MODELS, name, seed),
-        {"params": inputs, "seed": seed, "data_sha256": data_sha256, "data_source": dataset.source, "code": package_code()},
-    )
-
+    models = paths.seed_folder(paths.MODELS, name, seed)
+    origin = training_origin(name, seed, dataset, stage_params(params, name, "data", "model"), package_code())
     imported = import_checkpoint(kind, path, benchmark, dataset, models, select_device(), **origin)
     save_history(paths.history(name, seed, kind), [{"epoch": imported.epoch, **imported.metrics}], imported.epoch)
 

@@ -13,8 +13,8 @@ from stages._command import run_stage
 from stages._training import training_job
 
 
-def main(params: Params, name: str, seed: int) -> None:
-    with training_job("train_baseline", params, name, seed, "baseline") as job:
+def main(params: Params, benchmark_name: str, seed: int) -> None:
+    with training_job("train_baseline", params, benchmark_name, seed, "baseline") as (job, _):
         training = job.training
         torch.manual_seed(seed)
         classifier = build_classifier(job.benchmark.model, training.dataset)

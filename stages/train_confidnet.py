@@ -15,14 +15,14 @@ from stages._command import run_stage
 from stages._training import training_job
 
 
-def main(params: Params, name: str, seed: int) -> None:
-    with training_job("train_confidnet", params, name, seed, "confidnet", "baseline") as job:
-        training, tracked, recipe = job.training, job.tracked, job.benchmark.confidnet
-        classifier = job.classifier()
+def main(params: Params, benchmark_name: str, seed: int) -> None:
+    with training_job("train_confidnet", params, benchmark_name, seed, "confidnet", "baseline") as (job, tracked):
+        training, recipe = job.training, job.benchmark.confidnet
+        classifier = job.load_classifier()
         torch.manual_seed(seed)
         confidnet = build_confidnet(classifier, recipe, training.dataset)
         target = training_target_summary(confidnet, training.dataset, training.device)
-        warn_if_target_collapsed(target, name)
+        warn_if_target_collapsed(target, benchmark_name)
         tracked.log_metrics({"train_errors": target["errors"], "train_tcp_mean": target["mean"], "train_tcp_std": target["std"]})
         tracked.set_tag("target_collapsed", target["collapsed"])
         tracked.log_figure(target_histogram(target), "train_tcp.png")

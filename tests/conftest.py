@@ -23,9 +23,19 @@ settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of the pipeline first, then those with slow tests: at the end of a run on several cores, short files fill the gaps."""
+    """The longest files first, then those with slow tests: at the end of a run on several cores, short files fill the gaps.
+
+    The first makes the small study that others copy; the second, on another core, needs none, and so waits for nothing.
+    """
+    first = ["test_pipeline.py", "test_pipeline_data.py", "test_reruns.py", "test_story.py"]
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path.parent.name != "pipeline", item.path not in slow))
+    items.sort(
+        key=lambda item: (
+            first.index(item.path.name) if item.path.name in first else len(first),
+            item.path.parent.name != "pipeline",
+            item.path not in slow,
+        )
+    )
 
 
 @pytest.fixture(scope="session")

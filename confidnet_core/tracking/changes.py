@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from confidnet_core.files import read_yaml
+from confidnet_core.files import parse_yaml, read_yaml
 from confidnet_core.revision import git
 
 PARAMS_FILE = Path("params.yaml")
@@ -43,7 +42,7 @@ def changed_params(benchmark: str) -> dict[str, tuple[Any, Any]]:
     """
     committed_text = git("show", f"HEAD:./{PARAMS_FILE}")
     try:
-        committed_params = YAML(typ="safe").load(committed_text) if committed_text else None
+        committed_params = parse_yaml(committed_text.encode()) if committed_text else None
     except YAMLError:
         committed_params = None
     if not isinstance(committed_params, dict):

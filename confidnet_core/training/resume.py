@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from confidnet_core.files import atomic_write
+from confidnet_core.files import atomic_write, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class ResumeFolder:
 
     def save(self, state: dict[str, Any]) -> None:
         """Write the state of a training to state.pt of the folder, in place of the state after the previous epoch."""
-        with atomic_write(self.folder / "state.pt") as temporary:
-            torch.save(state, temporary)
+        with atomic_write(self.folder / "state.pt") as temporary_path:
+            torch.save(state, temporary_path)
 
     def load(self) -> dict[str, Any] | None:
         """Return the training's state after its last completed epoch. None if there is none and, with a warning, for a damaged file."""
@@ -43,6 +43,18 @@ class ResumeFolder:
             error_name = type(error).__name__
             print(f"WARNING {path} is damaged ({error_name}); this training starts again from its first epoch", file=sys.stderr)
             return None
+
+    def save_run_id(self, run_id: str) -> None:
+        """Keep the id of the training's MLflow run, so that a resumed training continues this run."""
+        write_json(self._run_file, {"run_id": run_id})
+
+    def run_id(self) -> str | None:
+        """Return the id of the interrupted training's MLflow run; None for a training that has not begun before."""
+        return read_json(self._run_file)["run_id"] if self._run_file.exists() else None
+
+    @property
+    def _run_file(self) -> Path:
+        return self.folder / "mlflow.json"
 
 
 @contextmanager

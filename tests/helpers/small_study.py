@@ -17,7 +17,6 @@ METHODS = {
     "mc_dropout": {},
     "trust_score": {"samples_per_class": 20},
     "confidnet": {},
-    "corrected_mcp": {},
     "tcp": {},
 }
 SMALL = {

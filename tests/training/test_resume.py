@@ -168,9 +168,9 @@ def test_a_stages_other_code_is_another_training_and_what_only_reports_is_not(ro
         with (checkout / edited).open("a") as file:
             file.write("# edited\n")
         started = training_job("train_baseline", params, "small", 77, "baseline")  # a seed of no other test, since what is left stays
-        with pytest.raises(KeyboardInterrupt), started as networks:
-            found.append(networks.training.resume.load())
-            networks.training.resume.save({"epoch": 1})
+        with pytest.raises(KeyboardInterrupt), started as (job, _):
+            found.append(job.training.resume.load())
+            job.training.resume.save({"epoch": 1})
             raise KeyboardInterrupt
     assert found == [None, {"epoch": 1}, None]
 
