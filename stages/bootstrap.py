@@ -8,7 +8,7 @@ writes  data/bootstrap/BENCHMARK/seedSEED/METHOD.npy
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
-from confidnet_core.evaluation.intervals import intervals
+from confidnet_core.evaluation.intervals import standard_errors
 from confidnet_core.evaluation.stored import StoredResults, save_replicates
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.tracking.stage_run import stage_run
@@ -16,15 +16,16 @@ from stages._command import run_stage
 
 
 def main(params: Params, name: str, seed: int, method: str) -> None:
-    stored, settings = StoredResults(name, seed, (method,)), params.bootstrap
+    stored = StoredResults(name, seed, (method,))
+    # The level of the intervals is the comparison's alone: another one resamples nothing anew.
+    resampling = {"resamples": params.bootstrap.resamples, "seed": params.bootstrap.seed}
     correct, sizes = stored.outcomes()
 
-    with stage_run(stage="bootstrap", benchmark=name, seed=seed, method=method, params=dict(settings)) as tracked:
-        replicates = bootstrap(stored.confidence(method), correct, sizes=sizes, resamples=settings.resamples, seed=settings.seed)
+    with stage_run(stage="bootstrap", benchmark=name, seed=seed, method=method, params=resampling) as tracked:
+        replicates = bootstrap(stored.confidence(method), correct, sizes=sizes, **resampling)
 
         save_replicates(paths.replicates(name, seed, method), replicates)
-        interval = intervals({(method,): replicates}, settings.level, ["method"]).iloc[0]
-        tracked.log_metrics({str(end): value for end, value in interval.items()})
+        tracked.log_metrics({f"{metric}_standard_error": value for metric, value in standard_errors(replicates).items()})
 
 
 if __name__ == "__main__":

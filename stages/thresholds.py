@@ -15,11 +15,12 @@ from stages._command import run_stage
 
 def main(params: Params, name: str, seed: int, method: str) -> None:
     stored, settings = StoredResults(name, seed, (method,)), params.thresholds
+    resampling = {"resamples": params.bootstrap.resamples, "seed": params.bootstrap.seed}
     targets = {"risks": list(settings.risks), "delta": settings.delta}
 
     with stage_run(stage="thresholds", benchmark=name, seed=seed, method=method, params=targets) as tracked:
         scored = {split: ScoredSplit(stored.confidence(method, split), *stored.outcomes(split)) for split in SCORED_SPLITS}
-        probabilities = reliability(scored["val"], scored["test"], stored.evaluation(method).scale, params.bootstrap)
+        probabilities = reliability(scored["val"], scored["test"], stored.evaluation(method).scale, **resampling)
         guarantees = guaranteed_thresholds(scored["val"], scored["calibration"], scored["test"], settings)
 
         save_thresholds(paths.thresholds(name, seed, method), probabilities, guarantees)

@@ -21,6 +21,18 @@ def intervals(replicates: Mapping[tuple, np.ndarray], level: float, names: list[
     return pd.DataFrame(interval_rows, index=pd.MultiIndex.from_tuples(replicates, names=names), columns=end_columns)
 
 
+def standard_errors(replicates: Float[np.ndarray, "resamples metrics"]) -> dict[str, float | None]:
+    """Return METRIC -> bootstrap standard error: the standard deviation of its replicates; None for fewer than two defined replicates.
+
+    Efron & Tibshirani 1993, equation 6.6. Resamples in which a metric is undefined are left out.
+    """
+    defined_counts = np.sum(~np.isnan(replicates), axis=0)
+    return {
+        metric: float(np.nanstd(replicates[:, index].astype(np.float64), ddof=1)) if defined_counts[index] > 1 else None
+        for index, metric in enumerate(METRICS)
+    }
+
+
 def central_interval(replicates: Float[np.ndarray, "resamples metrics"], level: float) -> Float[np.ndarray, "2 metrics"]:
     """Return the lower and upper end (2, metrics) of the central `level` interval of bootstrap replicates (resamples, metrics)."""
     interval_ends = np.full((2, replicates.shape[1]), np.nan)

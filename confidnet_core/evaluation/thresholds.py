@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float64, Int, Real
 
-from confidnet_core.config.params import Bootstrap, Thresholds
+from confidnet_core.config.params import Thresholds
 from confidnet_core.evaluation.calibrators import MAX_SAMPLES, fit_calibrator
 from confidnet_core.files import atomic_write, write_json
 from confidnet_core.metrics.calibration import bootstrap_calibration, calibration_metrics, reliability_curve
@@ -44,14 +44,15 @@ class Reliability:
     curve: pd.DataFrame
 
 
-def reliability(validation: ScoredSplit, test: ScoredSplit, scale: str, settings: Bootstrap) -> Reliability:
+def reliability(validation: ScoredSplit, test: ScoredSplit, scale: str, *, resamples: int, seed: int) -> Reliability:
     """Return how well a score's probabilities of being correct agree with the accuracy on the test split.
 
     The probabilities are those of `fit_calibrator` on the validation split: the score's own, where its scale allows.
+    resamples, seed: of the resampling of the test split, as in `bootstrap_calibration`
     """
     calibrator = fit_calibrator(validation.confidence, validation.correct, scale)
     probability = calibrator(test.confidence)
-    replicates = bootstrap_calibration(probability, test.correct, resamples=settings.resamples, seed=settings.seed, sizes=test.sizes)
+    replicates = bootstrap_calibration(probability, test.correct, resamples=resamples, seed=seed, sizes=test.sizes)
     columns = ("probability", "accuracy", "count")
     curve = pd.DataFrame(dict(zip(columns, reliability_curve(probability, test.correct), strict=True)))
     return Reliability(calibrator.description, calibration_metrics(probability, test.correct), replicates, curve)

@@ -1,6 +1,6 @@
 """Names and units of metrics in MLflow: each quantity has one name and one unit in all MLflow runs.
 
-[SPLIT/]METRIC[/PART]     the test split is not named; PART is a score, a class, or an end of an interval
+[SPLIT/]METRIC[/PART]     the test split is not named; PART is a score, a class, or its standard error
 
 MLflow's chart view groups metrics by what precedes the last slash (mlflow/server/js, RunsChartsCardConfig.extractChartSectionName): the run
 of a pipeline execution has one section per metric with all its scores, and the run of a stage one section per split. Units are those of the
@@ -24,19 +24,19 @@ RESULT_DECIMALS = 2  # as in tables
 SUMMARY_KEY_NAMES = {"best": "best_aupr_error"}  # key of summary.json -> a clearer name in MLflow
 
 _SPLIT_PATTERN = re.compile(r"(?P<best>best_)?(?P<split>train|val|calibration|test)_(?P<metric>.+)")  # as in val_loss, best_val_loss
-_INTERVAL_END_PATTERN = re.compile(r"(?P<metric>.+)_(?P<end>low|high)")
+_UNCERTAINTY_PATTERN = re.compile(r"(?P<metric>.+)_(?P<part>standard_error)")
 
 
 def mlflow_metric_name(name: str) -> str:
     """Return the MLflow name of a metric, given the project's own name.
 
-    val_loss becomes val/loss, best_val_auroc val/best_auroc, test_samples samples, and auroc_low auroc/low.
+    val_loss becomes val/loss, best_val_auroc val/best_auroc, test_samples samples, and auroc_standard_error auroc/standard_error.
     """
     if match := _SPLIT_PATTERN.fullmatch(name):
         split_prefix = "" if match["split"] == "test" else f"{match['split']}/"
         return f"{split_prefix}{match['best'] or ''}{match['metric']}"
-    if match := _INTERVAL_END_PATTERN.fullmatch(name):
-        return f"{match['metric']}/{match['end']}"
+    if match := _UNCERTAINTY_PATTERN.fullmatch(name):
+        return f"{match['metric']}/{match['part']}"
     return name
 
 

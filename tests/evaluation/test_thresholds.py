@@ -10,7 +10,7 @@ import pytest
 from small import VOID, benchmark, small_digits, small_segmentation, trained_run
 from small_params import changed, load
 
-from confidnet_core.config.params import Bootstrap, Thresholds
+from confidnet_core.config.params import Thresholds
 from confidnet_core.data import save_dataset
 from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.files import read_json
@@ -20,7 +20,7 @@ from confidnet_core.networks.inference import Predictions, save_predictions
 from stages import evaluate
 from stages import thresholds as stage
 
-SETTINGS = Bootstrap(resamples=100, level=0.95, seed=3)
+RESAMPLING = {"resamples": 100, "seed": 3}
 
 
 def scored(seed: int, samples: int = 600) -> ScoredSplit:
@@ -36,7 +36,7 @@ def logit(scored: ScoredSplit) -> ScoredSplit:
 
 def test_a_probability_stays_as_it_is_and_log_odds_become_one():
     val, test = scored(0), scored(1)
-    plain, odds = reliability(val, test, "probability", SETTINGS), reliability(logit(val), logit(test), "log_odds", SETTINGS)
+    plain, odds = reliability(val, test, "probability", **RESAMPLING), reliability(logit(val), logit(test), "log_odds", **RESAMPLING)
     assert (plain.calibrator, odds.calibrator) == ("as it is", "sigmoid")
     assert plain.metrics == calibration_metrics(test.confidence, test.correct) == pytest.approx(odds.metrics)
     assert np.array_equal(plain.replicates, bootstrap_calibration(test.confidence, test.correct, resamples=100, seed=3))
@@ -46,7 +46,7 @@ def test_replicates_of_segmentation_are_of_whole_images():
     """Check the Brier score of the images that each resample draws, one with no pixel among them."""
     sizes, whole = np.array([400, 0, 150, 50]), scored(1)
     test = ScoredSplit(whole.confidence, whole.correct & (np.arange(600) > 300), sizes)
-    measured = reliability(scored(0), test, "probability", SETTINGS)
+    measured = reliability(scored(0), test, "probability", **RESAMPLING)
     squares = np.split((test.confidence - test.correct) ** 2, np.cumsum(sizes)[:-1])
     drawn = np.random.default_rng(3).integers(4, size=(100, 4))
     expected = [np.concatenate([squares[image] for image in row]).mean() for row in drawn]
@@ -56,17 +56,17 @@ def test_replicates_of_segmentation_are_of_whole_images():
 def test_any_other_scale_is_learned_on_validation_data_alone():
     val, test = scored(0, samples=5000), scored(1)
     far_off = ScoredSplit(val.confidence**20, val.correct), ScoredSplit(test.confidence**20, test.correct)
-    measured = reliability(*far_off, "rank", SETTINGS)
+    measured = reliability(*far_off, "rank", **RESAMPLING)
     assert measured.calibrator == "isotonic on 5,000 validation samples"
     assert measured.metrics["ece"] < 0.06 < 0.3 < calibration_metrics(far_off[1].confidence, test.correct)["ece"]
-    turned = reliability(far_off[0], ScoredSplit(far_off[1].confidence, ~test.correct), "rank", SETTINGS)
+    turned = reliability(far_off[0], ScoredSplit(far_off[1].confidence, ~test.correct), "rank", **RESAMPLING)
     assert turned.curve[["probability", "count"]].equals(measured.curve[["probability", "count"]])
     assert np.allclose(turned.curve["accuracy"], 1 - measured.curve["accuracy"])
 
 
 def test_the_curve_has_the_bins_that_hold_something():
     test = ScoredSplit(np.array([0.1, 0.12, 0.99]), np.array([False, True, True]))
-    curve = reliability(scored(0), test, "probability", SETTINGS).curve
+    curve = reliability(scored(0), test, "probability", **RESAMPLING).curve
     assert curve.to_dict("list") == {"probability": [pytest.approx(0.11), 0.99], "accuracy": [0.5, 1], "count": [2, 1]}
 
 
@@ -152,7 +152,7 @@ def test_where_the_test_split_has_nothing_above_the_threshold_its_risk_is_undefi
 def test_the_files_are_whole_json_and_replace_former_ones(tmp_path: Path):
     guarantees = guaranteed_thresholds(scored(0), scored(1), scored(2), Thresholds(risks=(0.001, 0.2), delta=0.1))
     for samples in (300, 600):
-        measured = reliability(scored(0, samples), scored(2), "rank", SETTINGS)
+        measured = reliability(scored(0, samples), scored(2), "rank", **RESAMPLING)
         save_thresholds(tmp_path / "mcp", measured, guarantees)
     assert sorted(path.name for path in (tmp_path / "mcp").iterdir()) == [
         "calibration.json",
@@ -168,7 +168,7 @@ def test_the_files_are_whole_json_and_replace_former_ones(tmp_path: Path):
 
 
 def test_a_failed_save_leaves_the_former_files_and_nan_is_stored_as_null(tmp_path: Path):
-    measured = reliability(scored(0), scored(2), "rank", SETTINGS)
+    measured = reliability(scored(0), scored(2), "rank", **RESAMPLING)
     save_thresholds(tmp_path / "mcp", replace(measured, metrics={"ece": np.nan}), [{"risk": 0.1, "coverage": np.nan}])
     before = {path.name: path.read_bytes() for path in (tmp_path / "mcp").iterdir()}
     for name in ("calibration", "threshold"):

@@ -111,13 +111,15 @@ def _stated(name: str, word: str) -> set[str]:
 # What several benchmarks share, and all of them.
 SHARED = ("run", "seeds", "methods", "calibration_split", "bootstrap", "thresholds", "against", "benchmarks")
 
+KEYED = ("calibration_split", "bootstrap", "thresholds")  # of these, a stage may read single keys
+
 
 @cache
 def parameters(name: str) -> frozenset[str]:
     """The params entries that the stage's code reads; of a benchmark, whole sections."""
     if name == "sources":  # the first stage checks all of params.yaml, and fails before DVC misses a benchmark's keys
         return frozenset({"run", "benchmarks"})
-    sections, found = set(Benchmark.model_fields), set()
+    sections, found, by_key = set(Benchmark.model_fields), set(), set()
     for path in code_of(name) - {ROOT / "confidnet_core/config/params.py"}:
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "training_job":
@@ -128,11 +130,14 @@ def parameters(name: str) -> frozenset[str]:
             known_as = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
             if known_as == "benchmark" and node.attr in sections:
                 found.add(f"benchmarks.${{item.benchmark}}.{node.attr}")
-            elif known_as == "params" and node.attr in SHARED:
+            elif known_as in KEYED and isinstance(owner, ast.Attribute) and getattr(owner.value, "id", "") == "params":
+                found.add(f"{known_as}.{node.attr}")
+                by_key.add(owner)
+            elif known_as == "params" and node.attr in SHARED and node not in by_key:
                 found.add(node.attr)
             elif known_as == "params" and node.attr == "method":
                 found.add("methods.${item.method}")
-    return frozenset(found)
+    return frozenset(entry for entry in found if entry.partition(".")[0] not in found - {entry})  # a whole section has all of its keys
 
 
 def arguments(name: str) -> list[str]:

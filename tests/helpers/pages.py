@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from confidnet_core import paths
-from confidnet_core.config.params import Bootstrap, Thresholds
+from confidnet_core.config.params import Thresholds
 from confidnet_core.data import PREPARED_SPLITS, Dataset, save_dataset
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import save_replicates
@@ -21,7 +21,7 @@ from confidnet_core.reporting.histories import TRAININGS
 CLASSES = ("ant", '<b>&"', "cat")
 METHODS = {"mcp": {}, "entropy": {}, "margin": {}, "tcp": {}}
 SCORED_SPLITS = ("test", "val", "calibration")
-HOW = Bootstrap(resamples=100, level=0.95, seed=0)
+RESAMPLING = {"resamples": 100, "seed": 0}
 
 
 def image_width(path: Path) -> int:
@@ -69,8 +69,8 @@ def lay_out(name: str, labels: np.ndarray, seeds: tuple[int, ...], blur: float =
             one = evaluate(test.confidence, test.correct, **facts)
             save_evaluation(Path("data/scores") / place, {split: of[split].confidence for split in SCORED_SPLITS}, one, one, {})
             promised = guaranteed_thresholds(of["val"], of["calibration"], test, Thresholds(risks=(0.3,), delta=0.1))
-            save_thresholds(Path("data/thresholds") / place, reliability(of["val"], test, "rank", HOW), promised)
-            save_replicates(paths.replicates(name, seed, method), bootstrap(test.confidence, test.correct, resamples=100, seed=0))
+            save_thresholds(Path("data/thresholds") / place, reliability(of["val"], test, "rank", **RESAMPLING), promised)
+            save_replicates(paths.replicates(name, seed, method), bootstrap(test.confidence, test.correct, **RESAMPLING))
         for training in TRAININGS:
             history = [{"epoch": epoch, "train_loss": 2 / epoch, "val_loss": 3 / epoch, "val_auroc": epoch / 9} for epoch in (1, 2, 3)]
             save_history(paths.history(name, seed, training), [{**row, "val_accuracy": 0.5} for row in history], best_epoch=2)

@@ -1,9 +1,11 @@
 """Bootstrap: each row holds the metrics of a resample of samples or images, and intervals have their nominal coverage."""
 
+import statistics
+
 import numpy as np
 import pytest
 
-from confidnet_core.evaluation.intervals import intervals
+from confidnet_core.evaluation.intervals import intervals, standard_errors
 from confidnet_core.metrics import METRICS, failure_metrics
 from confidnet_core.metrics.bootstrap import bootstrap
 
@@ -109,6 +111,15 @@ def test_what_cannot_be_resampled_is_refused(changes: dict, message: str):
     arguments = {"confidence": [0.1, 0.2, 0.3], "correct": [1, 0, 1], "resamples": 5} | changes
     with pytest.raises(ValueError, match=message):
         bootstrap(arguments.pop("confidence"), arguments.pop("correct"), seed=0, **arguments)
+
+
+def test_the_standard_error_is_the_standard_deviation_of_the_defined_replicates():
+    replicates = np.full((4, len(METRICS)), np.nan)
+    replicates[:, 0] = [0.1, 0.2, 0.4, np.nan]
+    replicates[:1, 1] = 0.5
+    found = dict(zip(METRICS, standard_errors(replicates).values(), strict=True))
+    assert found[METRICS[0]] == pytest.approx(statistics.stdev([0.1, 0.2, 0.4]))
+    assert set(list(found.values())[1:]) == {None}  # one replicate has no deviation, and none has none either
 
 
 @pytest.mark.slow

@@ -52,8 +52,7 @@ def test_every_number_of_the_table_has_its_interval_and_every_score_its_verdict(
     assert len(lines) == len(METHODS) and all(line.count("[") == 7 for line in lines)
     assert "- against MCP: " in table and "- against Entropy: " in table
     (run,) = rows(project, stage="bootstrap", method="mcp")
-    summary = json.loads((project.folder / "reports/summary.json").read_text())
-    assert run.data.metrics["aupr_error/low"] < summary["digits"]["aupr_error"]["mcp"]
+    assert 0 < run.data.metrics["aupr_error/standard_error"] < 50  # percent, as aupr_error itself
 
 
 def test_a_clone_without_a_cache_trains_again_to_the_same_files(project, tmp_path):

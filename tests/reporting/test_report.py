@@ -13,7 +13,7 @@ from report_params import METHODS, params
 from small import VOID, answering, trained_runs
 
 from confidnet_core import paths
-from confidnet_core.config.params import Bootstrap, Thresholds
+from confidnet_core.config.params import Thresholds
 from confidnet_core.config.registry import find_entry
 from confidnet_core.data import SCORED_SPLITS
 from confidnet_core.evaluation.result import evaluate, save_evaluation
@@ -29,7 +29,7 @@ from confidnet_core.scoring.run import Run
 
 def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> None:
     """What the stages evaluate, bootstrap and thresholds do."""
-    how, targets = Bootstrap(resamples=200, level=0.95, seed=0), Thresholds(risks=(0.05, 0.5), delta=0.1)
+    resampling, targets = {"resamples": 200, "seed": 0}, Thresholds(risks=(0.05, 0.5), delta=0.1)
     for method, settings in methods.items():
         function = find_entry("scores", method)
         splits = {
@@ -41,8 +41,8 @@ def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> 
         confidence = {split: scored.confidence for split, scored in splits.items()}
         save_evaluation(root / paths.score(run.name, run.seed, method), confidence, one, one, settings)
         folder, guarantees = root / paths.thresholds(run.name, run.seed, method), guaranteed_thresholds(val, calibration, test, targets)
-        save_thresholds(folder, reliability(val, test, one.scale, how), guarantees)
-        replicates = bootstrap(test.confidence, run.correct, resamples=200, seed=0)
+        save_thresholds(folder, reliability(val, test, one.scale, **resampling), guarantees)
+        replicates = bootstrap(test.confidence, run.correct, **resampling)
         save_replicates(root / paths.replicates(run.name, run.seed, method), replicates)
 
 

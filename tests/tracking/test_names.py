@@ -18,7 +18,7 @@ from confidnet_core.tracking.names import METRIC_FACTORS, execution_results, mlf
         ("val_fpr_at_95_tpr", "val/fpr_at_95_tpr", 100),
         ("best_val_auroc", "val/best_auroc", 100),
         ("coverage_at_1_risk", "coverage_at_1_risk", 100),
-        ("e_aurc_high", "e_aurc/high", 1000),
+        ("e_aurc_standard_error", "e_aurc/standard_error", 1000),
         ("iou/low wall", "iou/low wall", 100),
         ("guaranteed_coverage/risk_0.5", "guaranteed_coverage/risk_0.5", 100),
         ("train_tcp_mean", "train/tcp_mean", 1),
