@@ -41,6 +41,7 @@ COLUMNS = {  # metric -> heading, factor, whether higher is better
     "auroc": ("AUROC ↑", 100, True),
     "aurc": ("AURC ↓", 1000, False),
 }
+KEYS = ("test_coverage", "test_risk")
 NO_BREAK = "\u00a0"  # a space at which no line ends
 SHOW = ("show", "-m", "fpr_at_95_tpr,aupr_error,auroc,aurc", "--no-intervals")  # how `make repro` ends
 EXCERPT = re.compile(r"(method|score|mcp|trust.?score|confidnet|stack|tcp \(oracle.*)", re.IGNORECASE)  # lines of it, by their first words
@@ -64,7 +65,7 @@ def rewritten(text: str) -> str:
     for name in names:
         if name not in TABLES:
             raise ValueError(f"no table is called {name}; docs/tables.py makes {', '.join(TABLES)}")
-    made, count = MARKED.subn(lambda marked: f"{marked[1]}\n{TABLES[marked['name']]()}\n\n{marked[3]}", text)
+    made, count = MARKED.subn(lambda marked: f"{marked[1]}{TABLES[marked['name']]()}\n\n{marked[3]}", text)
     if count != len(names):
         raise ValueError(f"{len(names)} tables begin with <!-- table: NAME -->, but {count} of them end with <!-- end -->")
     return made
@@ -72,14 +73,14 @@ def rewritten(text: str) -> str:
 
 def glance() -> str:
     """AUPR-Error of the whole studies and of CIFAR-10, for the README; ▲ and ▼: significantly better or worse than MCP."""
-    rows = [["benchmark", "accuracy", "MCP", "ConfidNet", "best score", "published MCP", "published ConfidNet"]]
+    rows = [["benchmark", "seeds", "accuracy", "MCP", "ConfidNet", "best score", "published MCP", "published ConfidNet"]]
     for benchmark in ("digits", "mnist_mlp", "mnist_convnet", "camvid_segnet", "cifar10_images_quick"):
         means, changes, paper = _means(benchmark), _changes(benchmark), _published(BENCHMARKS[benchmark][1])
         best = means["aupr_error"].drop("tcp").idxmax()
         ours = [f"{means.at[score, 'aupr_error']:.1f}{_mark(changes, score)}" for score in ("mcp", "confidnet", best)]
         ours[-1] = f"{display_name(best)} {ours[-1]}"
         name, accuracy = BENCHMARKS[benchmark][0].replace(" ", NO_BREAK), f"{means['accuracy'].iloc[0]:.1f}"
-        rows.append([name, accuracy, *ours, *(_number(paper.get(score), 1) for score in ("mcp", "confidnet"))])
+        rows.append([name, str(_seeds(benchmark)["seed"].nunique()), accuracy, *ours, *(_number(paper.get(score), 1) for score in ("mcp", "confidnet"))])
     return _markdown(rows)
 
 
@@ -126,6 +127,20 @@ def coverage() -> str:
         found = _read(_study(benchmark), "thresholds").query("benchmark == @benchmark")
         cells = [_covered(found[(found["risk"] == risk) & (found["method"] == score)]) for risk in risks for score in scores]
         rows.append([f"`{benchmark}`", *cells])
+    return _markdown(rows)
+
+
+def rejection() -> str:
+    """What two scores accept on the test split of digits at their thresholds, and how much of it is wrong, in the committed study."""
+    scores, frame = ("stack", "mcp"), pd.read_csv(ROOT / "reports/thresholds.csv").query("benchmark == 'digits' and seed == 0")
+    rows = [["target", *(f"{display_name(score)}: {what}" for score in scores for what in ("accepted", "of these wrong"))]]
+    for risk, found in frame.groupby("risk"):
+        by_score = found.set_index("method")
+        cells = [
+            ("no threshold", "–") if np.isnan(by_score.at[score, "threshold"]) else [f"{100 * by_score.at[score, key]:.1f} %" for key in KEYS]
+            for score in scores
+        ]
+        rows.append([f"{100 * risk:g} %", *(cell for pair in cells for cell in pair)])
     return _markdown(rows)
 
 
@@ -180,6 +195,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "differences-mcp": lambda: differences("mcp"),
     "differences-entropy": lambda: differences("entropy"),
     "coverage": coverage,
+    "rejection": rejection,
     "digits": lambda: full("digits"),
     "camvid": lambda: full("camvid_segnet"),
     "ranks": ranks,
