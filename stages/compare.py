@@ -12,7 +12,7 @@ from confidnet_core.comparison.frames import means_by_method
 from confidnet_core.config.params import Params
 from confidnet_core.reporting.report import write_report
 from confidnet_core.serving.registering import register_or_warn
-from confidnet_core.tracking.names import execution_results
+from confidnet_core.tracking.names import pipeline_results
 from confidnet_core.tracking.stage_run import stage_run
 from stages._command import run_stage
 
@@ -27,12 +27,12 @@ def main(params: Params) -> None:
         logged_params = {"seeds": list(params.seeds), "methods": list(params.methods)}
         with stage_run(stage="compare", benchmark=benchmark, seed=None, params=logged_params) as tracked:
             # Results belong to the whole execution, most of whose other stages may be cached. comparison.csv holds all metrics.
-            tracked.log_experiment(execution_results(summary[benchmark], means_by_method(rows)))
+            tracked.log_pipeline_results(pipeline_results(summary[benchmark], means_by_method(rows)))
             for name in ("index.html", "comparison.md", "comparison.csv", "differences.csv", "curves"):
-                tracked.parent.log_artifact(reports / name)
+                tracked.pipeline_run.log_artifact(reports / name)
             for picture in sorted((reports / "figures").glob(f"{benchmark}_seed*.png")):
-                tracked.parent.log_artifact(picture, "figures")
-            register_or_warn(params, benchmark, tracked.parent_id)
+                tracked.pipeline_run.log_artifact(picture, "figures")
+            register_or_warn(params, benchmark, tracked.pipeline_run_id)
     print(f"all scores side by side: {reports}/index.html, as text: {reports}/comparison.md, figures: {reports}/figures/")
 
 
