@@ -21,10 +21,10 @@ TABLE_FORMATS = ("terminal", "md", "latex", "csv", "json")
 def _print_version(context: click.Context, parameter: click.Parameter, is_requested: bool) -> None:
     if not is_requested or context.resilient_parsing:
         return
-    from confidnet_core.revision import ROOT, VERSION, git
+    from confidnet_core.revision import CODE_ROOT, VERSION, git
 
-    commit = git("-C", str(ROOT), "log", "-1", "--format=commit %h of %cs", "--", "confidnet_core")
-    changed_files = commit and git("-C", str(ROOT), "status", "--porcelain", "--", "confidnet_core")
+    commit = git("-C", str(CODE_ROOT), "log", "-1", "--format=commit %h of %cs", "--", "confidnet_core")
+    changed_files = commit and git("-C", str(CODE_ROOT), "status", "--porcelain", "--", "confidnet_core")
     click.echo(", ".join([f"confidnet {VERSION}", *([commit] if commit else []), *(["with changed files"] if changed_files else [])]))
     context.exit()
 

@@ -15,16 +15,18 @@ from confidnet_core.tracking.stage_run import stage_run
 from stages._command import run_stage
 
 
-def main(params: Params, name: str, seed: int, method: str) -> None:
-    stored, settings = StoredResults(name, seed, (method,)), params.bootstrap
-    correct, sizes = stored.outcomes()
+def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
+    stored_results, bootstrap_settings = StoredResults(benchmark_name, seed, (method,)), params.bootstrap
+    correct, predictions_per_image = stored_results.outcomes()
 
-    with stage_run(stage="bootstrap", benchmark=name, seed=seed, method=method, params=dict(settings)) as tracked:
-        replicates = bootstrap(stored.confidence(method), correct, sizes=sizes, resamples=settings.resamples, seed=settings.seed)
+    with stage_run(stage="bootstrap", benchmark=benchmark_name, seed=seed, method=method, params=dict(bootstrap_settings)) as mlflow_run:
+        resamples, random_seed = bootstrap_settings.resamples, bootstrap_settings.seed
+        confidence = stored_results.confidence(method)
+        replicates = bootstrap(confidence, correct, sizes=predictions_per_image, resamples=resamples, seed=random_seed)
 
-        save_replicates(paths.replicates(name, seed, method), replicates)
-        interval = intervals({(method,): replicates}, settings.level, ["method"]).iloc[0]
-        tracked.log_metrics({str(end): value for end, value in interval.items()})
+        save_replicates(paths.bootstrap_replicates(benchmark_name, seed, method), replicates)
+        interval_ends = intervals({(method,): replicates}, bootstrap_settings.level, ["method"]).iloc[0]
+        mlflow_run.log_metrics({str(end_name): end_value for end_name, end_value in interval_ends.items()})
 
 
 if __name__ == "__main__":

@@ -18,22 +18,23 @@ from stages._command import run_stage
 
 
 def main(params: Params) -> None:
-    reports = Path("reports")
+    reports_folder = Path("reports")
 
-    frame, summary = write_report(params, reports)
+    results, results_summary = write_report(params, reports_folder)
 
-    for benchmark, rows in frame.groupby("benchmark", sort=False):
-        benchmark = str(benchmark)
+    for benchmark_name, benchmark_results in results.groupby("benchmark", sort=False):
+        benchmark_name = str(benchmark_name)
         logged_params = {"seeds": list(params.seeds), "methods": list(params.methods)}
-        with stage_run(stage="compare", benchmark=benchmark, seed=None, params=logged_params) as tracked:
-            # Results belong to the whole execution, most of whose other stages may be cached. comparison.csv holds all metrics.
-            tracked.log_pipeline_results(pipeline_results(summary[benchmark], means_by_method(rows)))
-            for name in ("index.html", "comparison.md", "comparison.csv", "differences.csv", "curves"):
-                tracked.pipeline_run.log_artifact(reports / name)
-            for picture in sorted((reports / "figures").glob(f"{benchmark}_seed*.png")):
-                tracked.pipeline_run.log_artifact(picture, "figures")
-            register_or_warn(params, benchmark, tracked.pipeline_run_id)
-    print(f"all scores side by side: {reports}/index.html, as text: {reports}/comparison.md, figures: {reports}/figures/")
+        with stage_run(stage="compare", benchmark=benchmark_name, seed=None, params=logged_params) as mlflow_run:
+            # Results belong to the whole pipeline execution, most of whose other stages may be cached. comparison.csv holds all metrics.
+            mlflow_run.log_pipeline_results(pipeline_results(results_summary[benchmark_name], means_by_method(benchmark_results)))
+            for file_name in ("index.html", "comparison.md", "comparison.csv", "differences.csv", "curves"):
+                mlflow_run.pipeline_run.log_artifact(reports_folder / file_name)
+            for figure_path in sorted((reports_folder / "figures").glob(f"{benchmark_name}_seed*.png")):
+                mlflow_run.pipeline_run.log_artifact(figure_path, "figures")
+            register_or_warn(params, benchmark_name, mlflow_run.pipeline_run_id)
+    page, text_page, figures = reports_folder / "index.html", reports_folder / "comparison.md", reports_folder / "figures"
+    print(f"all scores side by side: {page}, as text: {text_page}, figures: {figures}/")
 
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ from stages._command import run_stage
 from stages._training import training_job
 
 
-def main(params: Params, name: str, seed: int) -> None:
-    with training_job("finetune", params, name, seed, "finetune", "baseline", "confidnet") as job:
+def main(params: Params, benchmark_name: str, seed: int) -> None:
+    with training_job("finetune", params, benchmark_name, seed, "finetune", "baseline", "confidnet") as job:
         classifier = job.classifier()
-        confidnet = load_head(paths.network(name, seed, "confidnet"), classifier).finetuning_copy()
-        state = finetune_confidnet(confidnet, classifier, job.training)
+        confidnet = load_head(paths.network(benchmark_name, seed, "confidnet"), classifier).finetuning_copy()
+        training_state = finetune_confidnet(confidnet, classifier, job.training)
 
-        job.save("finetune", confidnet.state_dict(), state)
+        job.save("finetune", confidnet.state_dict(), training_state)
 
 
 if __name__ == "__main__":

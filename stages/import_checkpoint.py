@@ -21,29 +21,34 @@ from confidnet_core.networks.device import select_device
 from confidnet_core.revision import package_code
 from stages._command import run_stage, stage_params
 
-STAGE_OF_KIND = {CheckpointKind.BASELINE: "train_baseline", CheckpointKind.HEAD: "train_confidnet", CheckpointKind.FINETUNED: "finetune"}
+STAGE_BY_CHECKPOINT_KIND = {
+    CheckpointKind.BASELINE: "train_baseline",
+    CheckpointKind.HEAD: "train_confidnet",
+    CheckpointKind.FINETUNED: "finetune",
+}
 
 
-def main(params: Params, name: str, seed: int, kind: str, path: Path) -> None:
-    benchmark, dataset = params.benchmark(name), load_dataset(paths.prepared(name))
+def main(params: Params, benchmark_name: str, seed: int, checkpoint_kind: str, checkpoint_path: Path) -> None:
+    benchmark, dataset = params.benchmark(benchmark_name), load_dataset(paths.prepared(benchmark_name))
 
-    data_sha256 = read_json(paths.prepared(name) / "facts.json")["sha256"]
-    inputs = stage_params(params, name, "data", "model")
-    models, origin = (
-        paths.seed_folder(paths.MODELS, name, seed),
-        {"params": inputs, "seed": seed, "data_sha256": data_sha256, "data_source": dataset.source, "code": package_code()},
-    )
+    data_sha256 = read_json(paths.prepared(benchmark_name) / "facts.json")["sha256"]
+    data_origin = {"data_sha256": data_sha256, "data_source": dataset.source}
+    origin = {"params": stage_params(params, benchmark_name, "data", "model"), "seed": seed, **data_origin, "code": package_code()}
+    networks_folder = paths.seed_folder(paths.MODELS_FOLDER, benchmark_name, seed)
 
-    imported = import_checkpoint(kind, path, benchmark, dataset, models, select_device(), **origin)
-    save_history(paths.history(name, seed, kind), [{"epoch": imported.epoch, **imported.metrics}], imported.epoch)
+    imported = import_checkpoint(checkpoint_kind, checkpoint_path, benchmark, dataset, networks_folder, select_device(), **origin)
+    history_row = {"epoch": imported.epoch, **imported.validation_metrics}
+    save_history(paths.history(benchmark_name, seed, checkpoint_kind), [history_row], imported.epoch)
 
-    epoch = "" if imported.epoch is None else f" of epoch {imported.epoch}"
-    formatted_metrics = [f"{key} {'undefined' if value is None else format(value, '.4f')}" for key, value in imported.metrics.items()]
-    size = f"{imported.layers} layers, {imported.parameters} parameters"
-    print(f"{models / kind}: {size} from {path.name}{epoch}; {', '.join(formatted_metrics)}")
+    epoch_text = "" if imported.epoch is None else f" of epoch {imported.epoch}"
+    metric_texts = [
+        f"{metric} {'undefined' if value is None else format(value, '.4f')}" for metric, value in imported.validation_metrics.items()
+    ]
+    size_text = f"{imported.layer_count} layers, {imported.parameter_count} parameters"
+    print(f"{networks_folder / checkpoint_kind}: {size_text} from {checkpoint_path.name}{epoch_text}; {', '.join(metric_texts)}")
     for note in imported.notes:
         print(f"note: {note}")
-    print(f"next: dvc commit -f {STAGE_OF_KIND[CheckpointKind(kind)]}@{name}-{seed}")
+    print(f"next: dvc commit -f {STAGE_BY_CHECKPOINT_KIND[CheckpointKind(checkpoint_kind)]}@{benchmark_name}-{seed}")
 
 
 if __name__ == "__main__":

@@ -15,23 +15,24 @@ from stages._command import run_stage
 from stages._training import training_job
 
 
-def main(params: Params, name: str, seed: int) -> None:
-    with training_job("train_confidnet", params, name, seed, "confidnet", "baseline") as job:
-        training, tracked, recipe = job.training, job.tracked, job.benchmark.confidnet
+def main(params: Params, benchmark_name: str, seed: int) -> None:
+    with training_job("train_confidnet", params, benchmark_name, seed, "confidnet", "baseline") as job:
+        training, mlflow_run, confidnet_recipe = job.training, job.tracked, job.benchmark.confidnet
         classifier = job.classifier()
         torch.manual_seed(seed)
-        confidnet = build_confidnet(classifier, recipe, training.dataset)
-        target = training_target_summary(confidnet, training.dataset, training.device)
-        warn_if_target_collapsed(target, name)
-        tracked.log_metrics({"train_errors": target["errors"], "train_tcp_mean": target["mean"], "train_tcp_std": target["std"]})
-        tracked.set_tag("target_collapsed", target["collapsed"])
-        tracked.log_figure(target_histogram(target), "train_tcp.png")
+        confidnet = build_confidnet(classifier, confidnet_recipe, training.dataset)
+        target_summary = training_target_summary(confidnet, training.dataset, training.device)
+        warn_if_target_collapsed(target_summary, benchmark_name)
+        tcp_metrics = {"train_tcp_mean": target_summary["mean"], "train_tcp_std": target_summary["std"]}
+        mlflow_run.log_metrics({"train_errors": target_summary["errors"], **tcp_metrics})
+        mlflow_run.set_tag("target_collapsed", target_summary["collapsed"])
+        mlflow_run.log_figure(target_histogram(target_summary), "train_tcp.png")
 
-        if recipe.first_confidence == "mean_tcp":
-            confidnet.head.set_initial_confidence(target["mean"])
-        state = train_confidnet(confidnet, training)
+        if confidnet_recipe.first_confidence == "mean_tcp":
+            confidnet.head.set_initial_confidence(target_summary["mean"])
+        training_state = train_confidnet(confidnet, training)
 
-        job.save("confidnet", confidnet.head.state_dict(), state, target=target)
+        job.save("confidnet", confidnet.head.state_dict(), training_state, target=target_summary)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,14 @@ from stages._command import run_stage
 from stages._training import training_job
 
 
-def main(params: Params, name: str, seed: int) -> None:
-    with training_job("train_corrected_mcp", params, name, seed, "corrected_mcp", "baseline") as job:
+def main(params: Params, benchmark_name: str, seed: int) -> None:
+    with training_job("train_corrected_mcp", params, benchmark_name, seed, "corrected_mcp", "baseline") as job:
         classifier = job.classifier()
         torch.manual_seed(seed)
         corrected_mcp = build_corrected_mcp(classifier, job.benchmark.corrected_mcp, job.training.dataset)
-        state = train_corrected_mcp(corrected_mcp, job.training)
+        training_state = train_corrected_mcp(corrected_mcp, job.training)
 
-        job.save("corrected_mcp", corrected_mcp.head.state_dict(), state)
+        job.save("corrected_mcp", corrected_mcp.head.state_dict(), training_state)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from confidnet_core.files import read_yaml
-from confidnet_core.revision import ROOT
+from confidnet_core.revision import CODE_ROOT
 
 
 def stage_output_paths(stage: str, **matrix_values: object) -> list[str]:
@@ -20,7 +20,7 @@ def stage_output_paths(stage: str, **matrix_values: object) -> list[str]:
     matrix_values: benchmark, seed and method, which replace ${item.benchmark} and so on in dvc.yaml. The list is empty if dvc.yaml has no
     such stage.
     """
-    output_definitions = _read_stage_definitions(ROOT / "dvc.yaml").get(stage, {}).get("outs", [])
+    output_definitions = _read_stage_definitions(CODE_ROOT / "dvc.yaml").get(stage, {}).get("outs", [])
     path_patterns = [
         output_definition if isinstance(output_definition, str) else next(iter(output_definition))
         for output_definition in output_definitions
@@ -30,7 +30,7 @@ def stage_output_paths(stage: str, **matrix_values: object) -> list[str]:
 
 def stage_names() -> set[str]:
     """Return the names of all stages in dvc.yaml, such as evaluate, without the matrix suffix as in evaluate@digits-0-mcp."""
-    return set(_read_stage_definitions(ROOT / "dvc.yaml"))
+    return set(_read_stage_definitions(CODE_ROOT / "dvc.yaml"))
 
 
 def locked_output_md5s(stage_with_suffix: str) -> dict[str, str]:

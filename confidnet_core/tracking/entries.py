@@ -51,7 +51,7 @@ class RunLogger:
         self._store_entry({"tags": {mlflow_safe_name(result_name): result for result_name, result in text_results.items()}})
 
     def log_artifact(self, path: Path, artifact_folder: str | None = None) -> None:
-        """Store a file or folder as an artifact of the MLflow run, in the subfolder ARTIFACT_FOLDER. ValueError if the path does not exist."""
+        """Store a file or folder as artifact of the MLflow run, in its subfolder ARTIFACT_FOLDER. ValueError if the path does not exist."""
         if not Path(path).exists():
             raise ValueError(f"{path} does not exist, so MLflow cannot store it; write it before it is logged")
         self._store_entry({"artifact": str(path), "folder": artifact_folder})

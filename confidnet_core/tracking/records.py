@@ -97,7 +97,7 @@ class RunRecord:
         return log_entries
 
     def append_entry(self, log_entry: dict[str, Any]) -> None:
-        """Append one log entry (a dictionary) to entries.jsonl as a line of JSON, after copying the file or folder in its key "artifact"."""
+        """Append a log entry (a dictionary) to entries.jsonl as a line of JSON, after copying the file or folder in its key "artifact"."""
         earlier_lines = self._read_complete_lines()
         if "artifact" in log_entry:
             source_path = Path(log_entry["artifact"])

@@ -54,8 +54,8 @@ def test_a_classifier_gives_the_logits_of_the_released_one(name: str, case: Case
     images, labels = case.split("val")
     accuracy = np.mean(released.logits(case.classifier, images).argmax(1).numpy() == labels)
     assert imported.metrics["val_accuracy"] == pytest.approx(accuracy)
-    assert imported.parameters == sum(parameter.numel() for parameter in case.classifier.parameters())
-    assert (imported.layers, imported.epoch) == ({"mlp": 2, "convnet": 4, "vgg": 28}[name], 11)
+    assert imported.parameter_count == sum(parameter.numel() for parameter in case.classifier.parameters())
+    assert (imported.layer_count, imported.epoch) == ({"mlp": 2, "convnet": 4, "vgg": 28}[name], 11)
 
 
 @EVERY

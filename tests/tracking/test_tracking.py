@@ -159,7 +159,7 @@ def test_bars_are_for_terminals_unless_the_environment_says_otherwise(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "stderr", Terminal() if terminal else io.StringIO())
-    bar = progress_bar(range(3), total=3, description="epoch 1/2")
+    bar = progress_bar(range(3), total_count=3, bar_label="epoch 1/2")
     bar.set_postfix(loss=0.5)
     assert list(bar) == [0, 1, 2]
     written = sys.stderr.getvalue()
