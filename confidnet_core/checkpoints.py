@@ -72,7 +72,7 @@ def import_checkpoint(
     if dataset.is_segmentation:
         raise ValueError(f"{dataset.source} is segmentation; expected classification, for which checkpoints were released")
     file_weights, file_origin = read_checkpoint(path)
-    origin, reports, notes = {**origin, "imported": file_origin}, {}, ()
+    origin, report_by_name, notes = {**origin, "imported": file_origin}, {}, ()
     if kind == CheckpointKind.BASELINE:
         network = to_device(_load_classifier(path, file_weights, benchmark, dataset), device)
         val_metrics = classification_metrics(network, dataset, device, "fp32")
@@ -83,10 +83,10 @@ def import_checkpoint(
         val_metrics = _validation_metrics(to_device(confidnet, device), classifier, dataset, device)
         network = confidnet
         if kind == CheckpointKind.HEAD:
-            network, reports["target"] = confidnet.head, training_target_summary(confidnet, dataset, device)
+            network, report_by_name["target"] = confidnet.head, training_target_summary(confidnet, dataset, device)
     network_weights, epoch = network.state_dict(), file_origin["epoch"]
-    facts = artifacts.model_facts(benchmark, dataset, best_epoch=epoch, **val_metrics)
-    artifacts.save_network(networks_folder / kind, network_weights, facts, origin, **reports)
+    network_facts = artifacts.model_facts(benchmark, dataset, best_epoch=epoch, **val_metrics)
+    artifacts.save_network(networks_folder / kind, network_weights, network_facts, origin, **report_by_name)
     return ImportedCheckpoint(len(_group_layers(network_weights)), sum(map(torch.numel, network.parameters())), epoch, val_metrics, notes)
 
 
@@ -119,7 +119,7 @@ def read_checkpoint(path: Path) -> tuple[StateDict, dict[str, Any]]:
 
 
 def match_layers(file_weights: StateDict, network_weights: StateDict) -> tuple[StateDict, list[str]]:
-    """Return the file's tensors under the network's parameter names, and a list of all problems; layers of a kind are matched in order."""
+    """Return the file's tensors under the network's parameter names, and all problems in words; layers of a kind are matched in order."""
     file_layers, network_layers = _group_layers(file_weights), _group_layers(network_weights)
     problems = [
         f"{name} {tuple(file_weights[name].shape)} belongs to no whole {', '.join(LAYER_KINDS)}"
@@ -169,10 +169,10 @@ def _layer_order_problems(layer_names: list[str]) -> Iterator[str]:
     """Yield a message for each layer name with lower numbers than an earlier one: the file's order is then not the network's."""
     previous_by_pattern: dict[str, tuple[list[int], str]] = {}
     for layer_name in layer_names:
-        name_pattern, numbers = re.sub(r"\d+", "#", layer_name), [int(number) for number in re.findall(r"\d+", layer_name)]
-        if name_pattern in previous_by_pattern and numbers < previous_by_pattern[name_pattern][0]:
+        name_pattern, layer_numbers = re.sub(r"\d+", "#", layer_name), [int(number) for number in re.findall(r"\d+", layer_name)]
+        if name_pattern in previous_by_pattern and layer_numbers < previous_by_pattern[name_pattern][0]:
             yield f"{layer_name} stands after {previous_by_pattern[name_pattern][1]}, so the order of the layers is unknown"
-        previous_by_pattern[name_pattern] = (numbers, layer_name)
+        previous_by_pattern[name_pattern] = (layer_numbers, layer_name)
 
 
 def _load_classifier(path: Path, file_weights: StateDict, benchmark: Benchmark, dataset: Dataset) -> Classifier:
@@ -209,8 +209,8 @@ def _split_weights(path: Path, file_weights: StateDict, network_by_part: Mapping
     """
     weights_by_part: dict[str, StateDict] = {part: {} for part in network_by_part}
     for name, tensor in file_weights.items():
-        is_head, is_copy = HEAD_NAME_PART in name.removeprefix(FINETUNED_PREFIX), name.startswith(FINETUNED_PREFIX)
-        weights_by_part["head" if is_head else "copy" if is_copy else "classifier"][name] = tensor
+        is_head, is_encoder_copy = HEAD_NAME_PART in name.removeprefix(FINETUNED_PREFIX), name.startswith(FINETUNED_PREFIX)
+        weights_by_part["head" if is_head else "copy" if is_encoder_copy else "classifier"][name] = tensor
     network_weights = {part: network.state_dict() if network else {} for part, network in network_by_part.items()}
     match_by_part = {part: match_layers(weights_by_part[part], weights) for part, weights in network_weights.items()}
     problems = [f"{part}: {problem}" for part, (_, part_problems) in match_by_part.items() for problem in part_problems]
@@ -227,8 +227,8 @@ def _compare_with_baseline(path: Path, file_weights: StateDict, classifier: Clas
     differences = {name: float((file_weights[name] - tensor).abs().max()) for name, tensor in different_weights.items()}
     if not differences:
         return ()
-    tensor_name, count = max(differences, key=differences.__getitem__), f"{len(differences)} of {len(baseline_weights)} tensors"
-    message = f"the classifier of {path} differs from the baseline in {count}, most in {tensor_name}, by {differences[tensor_name]:.3g}"
+    tensor_name, counts = max(differences, key=differences.__getitem__), f"{len(differences)} of {len(baseline_weights)} tensors"
+    message = f"the classifier of {path} differs from the baseline in {counts}, most in {tensor_name}, by {differences[tensor_name]:.3g}"
     if differences.keys() & dict(classifier.named_parameters()).keys():
         raise ValueError(f"{message}; import the baseline that it was made on first")
     return (f"{message}: BatchNorm's statistics alone, of which the baseline keeps its own",)
@@ -236,12 +236,12 @@ def _compare_with_baseline(path: Path, file_weights: StateDict, classifier: Clas
 
 def _build_untrained_classifier(benchmark: Benchmark, dataset: Dataset) -> Classifier:
     # ImageNet weights are not needed, because those of the checkpoint replace them.
-    model_settings = {setting_name: value for setting_name, value in benchmark.model.settings.items() if setting_name != "pretrained"}
+    model_settings = {setting: value for setting, value in benchmark.model.settings.items() if setting != "pretrained"}
     return artifacts.build_classifier(EntryChoice(benchmark.model.name, model_settings), dataset)
 
 
 def _validation_metrics(confidnet: ConfidNet, classifier: Classifier, dataset: Dataset, device: torch.device) -> dict[str, float | None]:
-    """Return METRIC -> value on the validation split, of the metrics that a training of ConfidNet stores for its best epoch."""
+    """Return a dictionary METRIC -> value on the validation split, of those metrics that a training of ConfidNet stores."""
     images, labels = dataset.split("val")
     logits, confidence = (map_images(network, images, dataset, device, "validate") for network in (classifier, confidnet))
     tcp = true_class_probability(torch.from_numpy(logits), torch.from_numpy(labels).long())

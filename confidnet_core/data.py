@@ -44,8 +44,8 @@ class Dataset:
     def _field_problems(self) -> Iterator[str]:
         """Yield a message for each field that violates the description of the class."""
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.labels.dtype != np.uint8:
-            received = f"{self.images.dtype} {self.images.shape} and {self.labels.dtype}"
-            yield f"expected uint8 images (n, c, h, w) and uint8 labels, got {received}"
+            received_text = f"{self.images.dtype} {self.images.shape} and {self.labels.dtype}"
+            yield f"expected uint8 images (n, c, h, w) and uint8 labels, got {received_text}"
         n, channels, *image_size = self.images.shape
         if self.labels.shape not in ((n,), (n, *image_size)):
             yield f"expected labels ({n},), or {(n, *image_size)} for segmentation, got {self.labels.shape}"
@@ -54,8 +54,8 @@ class Dataset:
             yield f"the splits train, val and test, and calibration if there is one, must all hold samples; got {split_sizes}"
         all_indices = np.concatenate(list(self.splits.values()))
         if all_indices.dtype.kind not in "iu" or all_indices.min() < 0 or all_indices.max() >= n:
-            received = f"{all_indices.dtype}, {all_indices.min()} to {all_indices.max()}"
-            yield f"the splits must hold whole numbers from 0 to {n - 1}; got {received}"
+            received_text = f"{all_indices.dtype}, {all_indices.min()} to {all_indices.max()}"
+            yield f"the splits must hold whole numbers from 0 to {n - 1}; got {received_text}"
         if len(np.unique(all_indices)) != len(all_indices):
             yield "the splits share samples"
         if len(self.mean) != channels or len(self.std) != channels or not all(channel_std > 0 for channel_std in self.std):

@@ -10,17 +10,17 @@ from collections.abc import Iterable
 from tqdm import tqdm
 
 
-def progress_bar(iterable: Iterable, total_count: int | None = None, bar_label: str = "", unit: str = "batch") -> tqdm:
+def progress_bar(iterable: Iterable, total_count: int | None = None, bar_label: str = "", item_name: str = "batch") -> tqdm:
     """Return an iterator over the same items, which shows a bar on stderr until its end if progress_bars_enabled().
 
-    total_count: number of items, for the remaining time; bar_label: text before the bar; unit: word for an item
+    total_count: number of items, for the remaining time; bar_label: text before the bar; item_name: what an item is, such as batch
     `bar.set_postfix(loss=...)` shows a number; check `bar.disable` first if computing it is expensive, such as a copy from a GPU.
     """
     return tqdm(
         iterable,
         total=total_count,
         desc=bar_label,
-        unit=unit,
+        unit=item_name,
         file=sys.stderr,
         disable=not progress_bars_enabled(),
         leave=False,

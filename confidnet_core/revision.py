@@ -50,8 +50,8 @@ def _digest_files(relative_paths: Iterable[str], *further_digests: str) -> str:
 def git(*git_arguments: str) -> str | None:
     """Return what `git GIT_ARGUMENTS` prints in the working directory, which may be a temporary copy; None if git fails."""
     try:
-        command = ("git", *git_arguments)
-        git_process = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=60)
+        git_command = ("git", *git_arguments)
+        git_process = subprocess.run(git_command, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return git_process.stdout.strip() if git_process.returncode == 0 else None

@@ -20,9 +20,9 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
     correct, predictions_per_image = stored_results.outcomes()
 
     with stage_run(stage="bootstrap", benchmark=benchmark_name, seed=seed, method=method, params=dict(bootstrap_settings)) as mlflow_run:
-        resamples, random_seed = bootstrap_settings.resamples, bootstrap_settings.seed
+        resample_count, resampling_seed = bootstrap_settings.resamples, bootstrap_settings.seed
         confidence = stored_results.confidence(method)
-        replicates = bootstrap(confidence, correct, sizes=predictions_per_image, resamples=resamples, seed=random_seed)
+        replicates = bootstrap(confidence, correct, sizes=predictions_per_image, resamples=resample_count, seed=resampling_seed)
 
         save_replicates(paths.bootstrap_replicates(benchmark_name, seed, method), replicates)
         interval_ends = intervals({(method,): replicates}, bootstrap_settings.level, ["method"]).iloc[0]

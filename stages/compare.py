@@ -20,21 +20,21 @@ from stages._command import run_stage
 def main(params: Params) -> None:
     reports_folder = Path("reports")
 
-    results, results_summary = write_report(params, reports_folder)
+    comparison_frame, results_summary = write_report(params, reports_folder)
 
-    for benchmark_name, benchmark_results in results.groupby("benchmark", sort=False):
+    for benchmark_name, benchmark_frame in comparison_frame.groupby("benchmark", sort=False):
         benchmark_name = str(benchmark_name)
         logged_params = {"seeds": list(params.seeds), "methods": list(params.methods)}
         with stage_run(stage="compare", benchmark=benchmark_name, seed=None, params=logged_params) as mlflow_run:
             # Results belong to the whole pipeline execution, most of whose other stages may be cached. comparison.csv holds all metrics.
-            mlflow_run.log_pipeline_results(pipeline_results(results_summary[benchmark_name], means_by_method(benchmark_results)))
+            mlflow_run.log_pipeline_results(pipeline_results(results_summary[benchmark_name], means_by_method(benchmark_frame)))
             for file_name in ("index.html", "comparison.md", "comparison.csv", "differences.csv", "curves"):
                 mlflow_run.pipeline_run.log_artifact(reports_folder / file_name)
             for figure_path in sorted((reports_folder / "figures").glob(f"{benchmark_name}_seed*.png")):
                 mlflow_run.pipeline_run.log_artifact(figure_path, "figures")
             register_or_warn(params, benchmark_name, mlflow_run.pipeline_run_id)
-    page, text_page, figures = reports_folder / "index.html", reports_folder / "comparison.md", reports_folder / "figures"
-    print(f"all scores side by side: {page}, as text: {text_page}, figures: {figures}/")
+    page_path, text_page_path, figures_folder = reports_folder / "index.html", reports_folder / "comparison.md", reports_folder / "figures"
+    print(f"all scores side by side: {page_path}, as text: {text_page_path}, figures: {figures_folder}/")
 
 
 if __name__ == "__main__":

@@ -19,13 +19,13 @@ from stages._command import run_stage
 
 def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
     method_settings, score = params.method(method), find_entry("scores", method)
-    run = load_run(benchmark_name, params.benchmark(benchmark_name), seed, method, getattr(score, "reads", ()))
+    score_run = load_run(benchmark_name, params.benchmark(benchmark_name), seed, method, getattr(score, "reads", ()))
 
     with stage_run(stage="evaluate", benchmark=benchmark_name, seed=seed, method=method, params=method_settings) as mlflow_run:
         confidence_by_split, evaluation_by_split, stopwatch = {}, {}, Stopwatch()
         score_properties = {"oracle": getattr(score, "oracle", False), "scale": getattr(score, "scale", RANK)}
         for split in SCORED_SPLITS:
-            split_run = run.on_split(split)
+            split_run = score_run.on_split(split)
             with stopwatch.measure(len(split_run.images)):
                 confidence = confidence_by_split[split] = score(split_run, **method_settings)
             evaluation_by_split[split] = evaluate(
@@ -34,12 +34,12 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
 
         test_evaluation, val_evaluation = evaluation_by_split["test"], evaluation_by_split["val"]
         score_folder = paths.score(benchmark_name, seed, method)
-        save_evaluation(score_folder, confidence_by_split, test_evaluation, val_evaluation, method_settings, run.save_fitted)
-        for prefix, metrics in {"": test_evaluation.metrics, "val_": val_evaluation.metrics}.items():
+        save_evaluation(score_folder, confidence_by_split, test_evaluation, val_evaluation, method_settings, score_run.save_fitted)
+        for metric_prefix, metrics in {"": test_evaluation.metrics, "val_": val_evaluation.metrics}.items():
             # The stage `predict` logs the accuracy.
-            mlflow_run.log_metrics({f"{prefix}{metric}": value for metric, value in metrics.items() if metric != "accuracy"})
+            mlflow_run.log_metrics({f"{metric_prefix}{metric}": value for metric, value in metrics.items() if metric != "accuracy"})
         # Times go to MLflow only: what DVC stores must not depend on where it is computed.
-        mlflow_run.log_metrics(stopwatch.metrics() | {"fit_seconds": sum(run.cache.fit_seconds.values())})
+        mlflow_run.log_metrics(stopwatch.metrics() | {"fit_seconds": sum(score_run.cache.fit_seconds.values())})
         mlflow_run.set_tag("oracle", score_properties["oracle"])
 
 

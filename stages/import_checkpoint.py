@@ -36,18 +36,20 @@ def main(params: Params, benchmark_name: str, seed: int, checkpoint_kind: str, c
     origin = {"params": stage_params(params, benchmark_name, "data", "model"), "seed": seed, **data_origin, "code": package_code()}
     networks_folder = paths.seed_folder(paths.MODELS_FOLDER, benchmark_name, seed)
 
-    imported = import_checkpoint(checkpoint_kind, checkpoint_path, benchmark, dataset, networks_folder, select_device(), **origin)
-    history_row = {"epoch": imported.epoch, **imported.validation_metrics}
-    save_history(paths.history(benchmark_name, seed, checkpoint_kind), [history_row], imported.epoch)
+    device = select_device()
+    imported_checkpoint = import_checkpoint(checkpoint_kind, checkpoint_path, benchmark, dataset, networks_folder, device, **origin)
+    history_row = {"epoch": imported_checkpoint.epoch, **imported_checkpoint.validation_metrics}
+    save_history(paths.history(benchmark_name, seed, checkpoint_kind), [history_row], imported_checkpoint.epoch)
 
-    epoch_text = "" if imported.epoch is None else f" of epoch {imported.epoch}"
+    epoch_text = "" if imported_checkpoint.epoch is None else f" of epoch {imported_checkpoint.epoch}"
     metric_texts = [
-        f"{metric} {'undefined' if value is None else format(value, '.4f')}" for metric, value in imported.validation_metrics.items()
+        f"{metric} {'undefined' if metric_value is None else format(metric_value, '.4f')}"
+        for metric, metric_value in imported_checkpoint.validation_metrics.items()
     ]
-    size_text = f"{imported.layer_count} layers, {imported.parameter_count} parameters"
+    size_text = f"{imported_checkpoint.layer_count} layers, {imported_checkpoint.parameter_count} parameters"
     print(f"{networks_folder / checkpoint_kind}: {size_text} from {checkpoint_path.name}{epoch_text}; {', '.join(metric_texts)}")
-    for note in imported.notes:
-        print(f"note: {note}")
+    for user_note in imported_checkpoint.notes:
+        print(f"note: {user_note}")
     print(f"next: dvc commit -f {STAGE_BY_CHECKPOINT_KIND[CheckpointKind(checkpoint_kind)]}@{benchmark_name}-{seed}")
 
 

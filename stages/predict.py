@@ -21,16 +21,16 @@ def main(params: Params, benchmark_name: str, seed: int) -> None:
 
     with stage_run(stage="predict", benchmark=benchmark_name, seed=seed, params=logged_params) as mlflow_run:
         classifier = load_classifier(paths.network(benchmark_name, seed, "baseline"), benchmark, dataset)
-        predictions, stopwatch = {}, Stopwatch()
+        predictions_by_split, stopwatch = {}, Stopwatch()
         for split in SCORED_SPLITS:
             with stopwatch.measure(len(dataset.splits[split])):
-                predictions[split] = predict(classifier, dataset.split(split)[0], dataset, select_device())
-        metrics = prediction_metrics(predictions["test"], dataset.split("test")[1], dataset)
+                predictions_by_split[split] = predict(classifier, dataset.split(split)[0], dataset, select_device())
+        metrics = prediction_metrics(predictions_by_split["test"], dataset.split("test")[1], dataset)
 
-        save_predictions(paths.predictions(benchmark_name, seed), predictions, metrics)
-        mlflow_run.log_metrics({metric: value for metric, value in metrics.items() if metric != "class_iou"})
+        save_predictions(paths.predictions(benchmark_name, seed), predictions_by_split, metrics)
+        mlflow_run.log_metrics({metric: metric_value for metric, metric_value in metrics.items() if metric != "class_iou"})
         mlflow_run.log_metrics(stopwatch.metrics())
-        mlflow_run.log_metrics({f"iou/{class_name}": iou for class_name, iou in metrics.get("class_iou", {}).items()})
+        mlflow_run.log_metrics({f"iou/{class_name}": class_iou for class_name, class_iou in metrics.get("class_iou", {}).items()})
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ from stages._command import run_stage, stage_params
 
 
 def main(params: Params, benchmark_name: str) -> None:
-    data, calibration_split = params.benchmark(benchmark_name).data, params.calibration_split
+    data_choice, calibration_split = params.benchmark(benchmark_name).data, params.calibration_split
     logged_params = stage_params(params, benchmark_name, "data") | {"calibration_split": dict(calibration_split)}
 
     with stage_run(stage="prepare", benchmark=benchmark_name, seed=None, params=logged_params) as mlflow_run:
-        dataset = add_calibration_split(find_entry("datasets", data.name)(**data.settings), calibration_split)
+        dataset = add_calibration_split(find_entry("datasets", data_choice.name)(**data_choice.settings), calibration_split)
         dataset_facts = save_dataset(dataset, paths.prepared(benchmark_name))
 
         mlflow_run.set_tag("data_source", dataset_facts["source"])

@@ -23,12 +23,12 @@ def main(params: Params, benchmark_name: str, seed: int) -> None:
         classifier = load_classifier(paths.network(benchmark_name, seed, "baseline"), benchmark, dataset)
         has_dropout_layers = has_dropout(classifier)
         sampled_splits = SCORED_SPLITS if mc_dropout_settings.passes and has_dropout_layers else ()
-        samples, stopwatch = {}, Stopwatch()
+        samples_by_split, stopwatch = {}, Stopwatch()
         for split in sampled_splits:
             with stopwatch.measure(len(dataset.splits[split])):
-                samples[split] = sample_dropout(classifier, dataset, split, mc_dropout_settings, seed, select_device())
+                samples_by_split[split] = sample_dropout(classifier, dataset, split, mc_dropout_settings, seed, select_device())
 
-        save_samples(paths.dropout_samples(benchmark_name, seed), samples, mc_dropout_settings.passes, has_dropout_layers)
+        save_samples(paths.dropout_samples(benchmark_name, seed), samples_by_split, mc_dropout_settings.passes, has_dropout_layers)
         mlflow_run.log_metrics(stopwatch.metrics())
 
 

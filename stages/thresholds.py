@@ -21,9 +21,9 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
         results_by_split = {
             split: ScoredSplit(stored_results.confidence(method, split), *stored_results.outcomes(split)) for split in SCORED_SPLITS
         }
-        val, calibration, test = (results_by_split[split] for split in ("val", "calibration", "test"))
-        reliability_on_test = reliability(val, test, stored_results.evaluation(method).scale, params.bootstrap)
-        guarantees = guaranteed_thresholds(val, calibration, test, threshold_settings)
+        val_split, calibration_split, test_split = (results_by_split[split] for split in ("val", "calibration", "test"))
+        reliability_on_test = reliability(val_split, test_split, stored_results.evaluation(method).scale, params.bootstrap)
+        guarantees = guaranteed_thresholds(val_split, calibration_split, test_split, threshold_settings)
 
         save_thresholds(paths.thresholds(benchmark_name, seed, method), reliability_on_test, guarantees)
         mlflow_run.log_metrics(reliability_on_test.metrics)

@@ -19,7 +19,7 @@ MilestoneEpoch = Annotated[PositiveInt, Field(description="rising epochs, from 1
 
 
 class Augmentation(Section):
-    """Random changes to training images: whole batches, on the device, before normalisation, in the order of these fields."""
+    """Random changes to training images, with these settings: whole batches, on the device, before normalisation, in this order."""
 
     flip: bool = False  # horizontally, with probability 1/2
     rotation: Annotated[float, Field(ge=0, le=180, description="0 to 180 degrees")] = 0.0  # uniform in [-rotation, rotation], black fill

@@ -34,8 +34,8 @@ def find_entry(registry_folder: str, entry_name: str) -> Callable:
         raise ValueError(f"confidnet_core/{registry_folder}/{entry_name}.py does not exist{similar_names}")
     entry_function = getattr(import_module(f"confidnet_core.{registry_folder}.{entry_name}"), entry_name, None)
     if not callable(entry_function):
-        problem = f"has no function {entry_name}; an entry's function bears the name of its file"
-        raise ValueError(f"confidnet_core/{registry_folder}/{entry_name}.py {problem}")
+        problem_text = f"has no function {entry_name}; an entry's function bears the name of its file"
+        raise ValueError(f"confidnet_core/{registry_folder}/{entry_name}.py {problem_text}")
     return entry_function
 
 

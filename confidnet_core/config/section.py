@@ -47,7 +47,7 @@ def require(params_key: str, setting_value: Any, is_valid: bool, expected_text: 
 
 
 class Section(BaseModel):
-    """Base class of the typed sections of params.yaml: a mapping with known keys. None (an empty YAML value) counts as an empty mapping."""
+    """Base class of the typed sections of params.yaml: mappings with known keys. None (an empty YAML value) counts as an empty mapping."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
@@ -64,7 +64,7 @@ class Section(BaseModel):
 def validate_section(section_class: type[ModelType], raw_section: Any, key_prefix: str = "", **validation_context: Any) -> ModelType:
     """Return a mapping from params.yaml as an object of the pydantic class SECTION_CLASS, after checking its keys and values.
 
-    ValueError in one line, whose key begins with KEY_PREFIX. validation_context: values that validators can read
+    ValueError with a message of one line, whose key begins with KEY_PREFIX. validation_context: values that validators can read
     """
     try:
         return section_class.model_validate(raw_section, context=validation_context)
@@ -138,7 +138,7 @@ def _most_important_error(section_class: type[BaseModel], raw_section: Any, sort
 
 
 def _describe_limits(field: FieldInfo, error: ErrorDetails) -> str | None:
-    """Return the allowed range of a field in words, from its type's description; None for an error that is not about limits."""
+    """Return the allowed range of a section's field in words; None if pydantic's error is not about limits."""
     if error["type"] in PYDANTIC_LENGTH_ERROR_TYPES:
         return field.description or "at least one entry"
     if error["type"] not in EXPECTED_TEXT_BY_BOUND:
@@ -149,7 +149,7 @@ def _describe_limits(field: FieldInfo, error: ErrorDetails) -> str | None:
 
 
 def _type_descriptions(annotation: Any) -> Iterator[str]:
-    """Yield the descriptions in a type annotation; descriptions of a narrowed type come before descriptions of the type that it narrows."""
+    """Yield the descriptions (of allowed values) in a type annotation; those of a narrowed type come before those of the wider type."""
     for type_argument in reversed(typing.get_args(annotation)):
         if isinstance(type_argument, FieldInfo):
             if type_argument.description:
@@ -159,7 +159,7 @@ def _type_descriptions(annotation: Any) -> Iterator[str]:
 
 
 def _describe_expected_types(params_key: str, field: FieldInfo, setting_value: Any) -> str:
-    """Return in words which types a field accepts; for a single value in place of a list, also how to write the list."""
+    """Return in words which types a field of a section accepts; for a single value in place of a list, also how to write the list."""
     types_text = _describe_type(field.annotation)
     list_types = [
         list_type
@@ -171,7 +171,7 @@ def _describe_expected_types(params_key: str, field: FieldInfo, setting_value: A
 
 
 def _describe_type(annotation: Any) -> str:
-    """Return a type annotation in words, such as "a finite number" for float."""
+    """Return the values that a type annotation allows in words, such as "a finite number" for float."""
     type_origin, type_arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if type_origin is Annotated:
         return _describe_type(type_arguments[0])

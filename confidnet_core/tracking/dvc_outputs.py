@@ -60,7 +60,7 @@ def dvc_md5(path: Path) -> str:
 
 
 def _read_stage_definitions(dvc_file: Path) -> dict[str, Any]:
-    """Return a dictionary STAGE -> its content in a dvc.yaml or dvc.lock; it is empty if the file does not exist."""
+    """Return a dictionary STAGE -> its content in a file dvc.yaml or dvc.lock; it is empty if the file does not exist."""
     return (read_yaml(dvc_file) or {}).get("stages", {}) if dvc_file.exists() else {}
 
 

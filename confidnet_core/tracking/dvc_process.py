@@ -32,7 +32,7 @@ def find_dvc_process() -> psutil.Process | None:
 
 
 def process_identity(process: psutil.Process) -> dict[str, Any]:
-    """Return host, process id and start time of a process as a dictionary, by which `is_process_alive` finds it again."""
+    """Return a dictionary with host, process id and start time of a process, by which `is_process_alive` finds it again."""
     return {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()}
 
 

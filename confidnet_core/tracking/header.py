@@ -47,22 +47,22 @@ def describe_stage_run(
         | environment_tags()
     )
     source_tag = "mlflow.source.name"  # shown by MLflow in a column of its own
-    tags = (
+    stage_tags = (
         shared_tags | stage_identity | {RUN_ROLE_TAG: "stage", source_tag: f"stages/{stage}.py", "dvc_stage": os.environ.get("DVC_STAGE")}
     )
     # Data that this stage writes itself does not exist yet, or is that of an earlier run.
-    dataset = None if paths.prepared(benchmark).as_posix() in output_paths else describe_prepared_data(benchmark, output_paths)
+    dataset_description = None if paths.prepared(benchmark).as_posix() in output_paths else describe_prepared_data(benchmark, output_paths)
     return {
         "experiment": f"confidnet/{benchmark}",
         "name": _stage_run_name(stage, seed, method),
         "start": start_time_ms,
         "params": stage_params,
-        "tags": _drop_empty_tags(tags),
-        "dataset": dataset,
+        "tags": _drop_empty_tags(stage_tags),
+        "dataset": dataset_description,
         "parent": {
             "start": start_time_ms,
             "params": pipeline_params,
-            "dataset": dataset and {**dataset, "context": "train, test"},
+            "dataset": dataset_description and {**dataset_description, "context": "train, test"},
             **_describe_pipeline_run(
                 benchmark, commit_hash, _drop_empty_tags(shared_tags | {RUN_ROLE_TAG: "pipeline", source_tag: "dvc.yaml"})
             ),
@@ -88,21 +88,21 @@ def describe_prepared_data(benchmark: str, output_paths: list[str]) -> dict[str,
     except (ValueError, KeyError, TypeError):  # missing, or of another version: the stage itself reports this
         return None
     use_by_folder = {"models": "train", "data/prepared": "prepare"}
-    context = next((use for folder, use in use_by_folder.items() if any(path.startswith(f"{folder}/") for path in output_paths)), "test")
-    return dataset_description | {"context": context}
+    data_use = next((use for folder, use in use_by_folder.items() if any(path.startswith(f"{folder}/") for path in output_paths)), "test")
+    return dataset_description | {"context": data_use}
 
 
 def environment_tags() -> dict[str, str]:
     """Return MLflow tags as a dictionary: package versions, CPU, torch's threads if torch is imported, the GPU if this process uses one."""
     version_by_package = package_versions("torch", "mlflow", "dvc") | {"confidnet_core": VERSION}
-    environment = {f"env.{package.lower()}": version for package, version in version_by_package.items()} | {"env.cpu": _cpu_name()}
+    tag_values = {f"env.{package.lower()}": version for package, version in version_by_package.items()} | {"env.cpu": _cpu_name()}
     if (torch := sys.modules.get("torch")) is not None:  # importing it takes seconds, and not every stage needs it
-        environment["env.threads"] = str(torch.get_num_threads())
-    return environment | gpu_tag()
+        tag_values["env.threads"] = str(torch.get_num_threads())
+    return tag_values | gpu_tag()
 
 
 def gpu_tag() -> dict[str, str]:
-    """Return the MLflow tag env.gpu as {name: GPU}; empty if this process has not used a GPU.
+    """Return the MLflow tag {"env.gpu": name of the GPU}; an empty dictionary if this process has not used a GPU.
 
     Other processes are not asked for their GPU, because that would start CUDA in a stage that does not need it.
     """
@@ -123,9 +123,9 @@ def _cpu_name() -> str:
 
 
 def _stage_run_name(stage: str, seed: int | None, method: str | None) -> str:
-    """Return a name for a stage's MLflow run that fits a narrow column.
+    """Return a name for a stage's MLflow run that fits a narrow column, such as "mcp · seed 0 · bootstrap".
 
-    "mcp · seed 0" is an evaluation of the score mcp, "mcp · seed 0 · bootstrap" another stage for that score.
+    The stage `evaluate` is not named: "mcp · seed 0" is the evaluation of the score mcp.
     """
     name_parts = [method or stage, *([] if seed is None else [f"seed {seed}"]), *([stage] if method and stage != "evaluate" else [])]
     return " · ".join(name_parts)
@@ -136,12 +136,13 @@ def _describe_pipeline_run(benchmark: str, commit_hash: str | None, pipeline_tag
 
     The name is that of the DVC experiment; without one, it is made of the commit and of the differences from the commit.
     """
-    changes, is_code_edited = changed_params(benchmark), commit_hash is not None and code_is_edited()
+    param_changes, is_code_edited = changed_params(benchmark), commit_hash is not None and code_is_edited()
     note_introduction = f"What differs from commit {commit_hash[:7]}:\n\n" if commit_hash else ""
-    note_tags = {NOTE_TAG: note_introduction + change_list} if (change_list := changes_as_markdown(changes, is_code_edited)) else {}
+    note_tags = {NOTE_TAG: note_introduction + change_list} if (change_list := changes_as_markdown(param_changes, is_code_edited)) else {}
     if experiment_name := os.environ.get("DVC_EXP_NAME"):
         return {"name": experiment_name, "tags": pipeline_tags | note_tags}
-    repro_name, changes_text = " ".join(["repro", *([commit_hash[:7]] if commit_hash else [])]), changes_for_name(changes, is_code_edited)
+    repro_name = " ".join(["repro", *([commit_hash[:7]] if commit_hash else [])])
+    changes_text = changes_for_name(param_changes, is_code_edited)
     return {"name": f"{repro_name}: {changes_text}" if changes_text else repro_name, "tags": pipeline_tags | note_tags}
 
 
@@ -151,8 +152,8 @@ def _pipeline_id(commit_hash: str | None) -> str:
     if experiment_name:
         return f"exp/{baseline_commit[:7]}/{experiment_name}"
     params_bytes = PARAMS_FILE.read_bytes() if PARAMS_FILE.exists() else b""
-    digest = sha256(params_bytes + package_code()["sha256"].encode()).hexdigest()
-    return f"repro/{(commit_hash or 'none')[:7]}/{digest[:8]}"
+    params_and_code_digest = sha256(params_bytes + package_code()["sha256"].encode()).hexdigest()
+    return f"repro/{(commit_hash or 'none')[:7]}/{params_and_code_digest[:8]}"
 
 
 def _project_id() -> str:
@@ -173,5 +174,5 @@ def _git_tags(commit_hash: str | None) -> dict[str, str | None]:
 
 
 def _drop_empty_tags(tags: dict[str, Any]) -> dict[str, str]:
-    """Return the tags that have a value, converted to text."""
+    """Return a dictionary of those MLflow tags that have a value, converted to text."""
     return {tag_name: str(tag_value) for tag_name, tag_value in tags.items() if tag_value is not None and tag_value != ""}

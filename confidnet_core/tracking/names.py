@@ -28,7 +28,7 @@ _INTERVAL_END_PATTERN = re.compile(r"(?P<metric>.+)_(?P<end>low|high)")
 
 
 def mlflow_metric_name(metric: str) -> str:
-    """Return the MLflow name of a metric, given the project's own name.
+    """Return the name that a metric has in MLflow, given its name in this project.
 
     val_loss becomes val/loss, best_val_auroc val/best_auroc, test_samples samples, and auroc_low auroc/low.
     """
@@ -57,11 +57,11 @@ def pipeline_results(benchmark_summary: Mapping[str, object], mean_metrics: Mapp
     for summary_key, result in benchmark_summary.items():
         mlflow_name = MLFLOW_NAME_BY_SUMMARY_KEY.get(summary_key, summary_key)
         result_by_mlflow_name |= (
-            {f"{mlflow_name}/{result_part}": part_result for result_part, part_result in result.items()}
+            {f"{mlflow_name}/{part_name}": part_result for part_name, part_result in result.items()}
             if isinstance(result, Mapping)
             else {mlflow_name: result}
         )
-    methods = [name.partition("/")[2] for name in result_by_mlflow_name if name.startswith("aupr_error/")]
+    methods = [result_name.partition("/")[2] for result_name in result_by_mlflow_name if result_name.startswith("aupr_error/")]
     return result_by_mlflow_name | {
         f"{metric}/{method}": _scale_and_round(mean_metrics[method][metric], MLFLOW_UNIT_FACTORS[metric])
         for metric in COMPARED_METRICS
@@ -75,5 +75,5 @@ def sort_metric_names(metric_names: Iterable[str]) -> list[str]:
 
 
 def _scale_and_round(fraction: float | None, factor: int) -> float | None:
-    """Return a fraction times `factor`, rounded to RESULT_DECIMALS; None for an undefined value."""
+    """Return a metric's fraction times FACTOR, rounded to RESULT_DECIMALS digits; None for an undefined metric."""
     return None if fraction is None else round(factor * fraction, RESULT_DECIMALS)

@@ -43,7 +43,7 @@ class OpenRunMarker:
 
     @property
     def lock_path(self) -> Path:
-        """Path of the lock file beside the marker file."""
+        """Return the path of the lock file beside the marker file."""
         return self.path.with_suffix(".lock")
 
 
@@ -102,8 +102,8 @@ def find_pipeline_run_id(
             marker_content = read_json(marker_path)
         except ValueError:  # removed meanwhile
             continue
-        owner = [marker_content.get(key) for key in ("store", "experiment_id", "process")]
-        if owner == [store_address, experiment_id, dvc_process_identity]:
+        marker_owner = [marker_content.get(marker_key) for marker_key in ("store", "experiment_id", "process")]
+        if marker_owner == [store_address, experiment_id, dvc_process_identity]:
             return marker_content["run_id"]
     return None
 

@@ -28,21 +28,21 @@ RUN_DESCRIPTION_KEYS = ("experiment", "name", "start", "params", "tags", "meant_
 
 
 class RecordInUseError(ValueError):
-    """Error: another process holds the lock of a record, the local copy of an MLflow run."""
+    """Raised if another process holds the lock file of a record, the local copy of an MLflow run."""
 
 
 @dataclass(frozen=True)
 class RunRecord:
     """Local copy of one MLflow run, as a folder on disk; a `RunRecord` object can be made before its folder exists.
 
-    Call the methods other than `exists` and `locked` only inside `locked`.
+    Methods other than `exists` and `locked` must be called inside `with record.locked():`.
     """
 
     folder: Path
 
     @property
     def exists(self) -> bool:
-        """Whether the record is on disk, with its file record.json."""
+        """Return whether the record is on disk, with its file record.json."""
         return (self.folder / "record.json").exists()
 
     @contextmanager
@@ -73,7 +73,7 @@ class RunRecord:
     def read_run_description(self) -> dict[str, Any]:
         """Return the description of the MLflow run from record.json, a dictionary with at least RUN_DESCRIPTION_KEYS.
 
-        Older versions wrote fewer further keys. ValueError if the file is damaged.
+        Records that older versions wrote have fewer other keys. ValueError if the file is damaged.
         """
         description_path = self.folder / "record.json"
         run_description = read_json(description_path)
@@ -82,7 +82,7 @@ class RunRecord:
         return run_description
 
     def read_entries(self) -> list[dict[str, Any]]:
-        """Return everything the MLflow run logged, one dictionary a call, with absolute artifact paths. ValueError names a damaged line."""
+        """Return all that the MLflow run logged as a list of dictionaries, with absolute artifact paths. ValueError for a damaged line."""
         log_entries = []
         for line_number, entry_line in enumerate(self._read_complete_lines(), start=1):
             try:
@@ -127,7 +127,7 @@ class RunRecord:
         return int(max(path.stat().st_mtime for path in (self.folder / "record.json", self._entries_path) if path.exists()) * 1000)
 
     def remove(self) -> None:
-        """Delete the record's folder, its file record.json first."""
+        """Delete the record's folder; its file record.json is deleted first."""
         (self.folder / "record.json").unlink()  # first, so that a half-removed record is not sent again
         shutil.rmtree(self.folder)
 

@@ -32,7 +32,7 @@ PARENT_RUN_ID_TAG = "mlflow.parentRunId"  # MLflow's tag for nested runs
 
 @dataclass(frozen=True)
 class NestedRun:
-    """The MLflow run of a stage and that of the pipeline execution it belongs to.
+    """An MLflow run of a stage together with the MLflow run of the pipeline execution under which it is nested.
 
     `pipeline_run` is None if that run is unknown: copies on disk of older versions do not name it.
     """
@@ -43,12 +43,12 @@ class NestedRun:
 
     @property
     def run_id(self) -> str:
-        """MLflow id of the stage's run."""
+        """Return the MLflow id of the stage's run."""
         return self.stage_run.info.run_id
 
     @property
     def pipeline_run_id(self) -> str | None:
-        """MLflow id of the pipeline execution's run; None if that run is unknown."""
+        """Return the MLflow id of the pipeline execution's run; None if that run is unknown."""
         return self.pipeline_run and self.pipeline_run.info.run_id
 
 
@@ -80,9 +80,9 @@ def open_nested_run(run_description: dict[str, Any], resumed_run_id: str | None,
 
 def mark_runs_running(nested_run: NestedRun) -> None:
     """Set the MLflow status of a stage's run and of its pipeline execution's run to RUNNING."""
-    for run in (nested_run.stage_run, nested_run.pipeline_run):
-        if run and run.info.status != "RUNNING":
-            nested_run.mlflow_client.update_run(run.info.run_id, status="RUNNING")
+    for mlflow_run in (nested_run.stage_run, nested_run.pipeline_run):
+        if mlflow_run and mlflow_run.info.status != "RUNNING":
+            nested_run.mlflow_client.update_run(mlflow_run.info.run_id, status="RUNNING")
 
 
 def send_log_entry(nested_run: NestedRun, log_entry: dict[str, Any]) -> None:
@@ -121,18 +121,18 @@ def close_run_as_killed(mlflow_client: Any, run_id: str, end_time_ms: int) -> No
     from mlflow.exceptions import MlflowException
 
     try:
-        run = mlflow_client.get_run(run_id)
+        mlflow_run = mlflow_client.get_run(run_id)
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return
         raise
-    if run.info.status == "RUNNING" and run.info.lifecycle_stage == "active":
+    if mlflow_run.info.status == "RUNNING" and mlflow_run.info.lifecycle_stage == "active":
         with temporary_environment(NO_RUN_LINK_ENVIRONMENT):
             mlflow_client.set_terminated(run_id, "KILLED", end_time_ms)
 
 
 def close_abandoned_runs(mlflow_client: Any, project_folder: Path, store_address: str, *kept_run_ids: str | None) -> None:
-    """End those MLflow runs of this store whose processes died with the status KILLED, except the runs KEPT_RUN_IDS.
+    """End the MLflow runs of this store whose processes died, with the status KILLED; leave out the runs KEPT_RUN_IDS.
 
     The caller must hold the project's store lock.
     """
@@ -165,8 +165,9 @@ def _find_or_create_pipeline_run(mlflow_client: Any, experiment_id: str, pipelin
                 experiment_id, start_time=pipeline_description["start"], tags=pipeline_tags, run_name=run_name
             )
     has_dataset = pipeline_run.inputs and pipeline_run.inputs.dataset_inputs
-    params = pipeline_description["params"]
-    log_entry: dict[str, Any] = {"params": {name: value for name, value in params.items() if name not in pipeline_run.data.params}}
+    pipeline_params = pipeline_description["params"]
+    missing_params = {name: value for name, value in pipeline_params.items() if name not in pipeline_run.data.params}
+    log_entry: dict[str, Any] = {"params": missing_params}
     log_entry |= {} if has_dataset else {"dataset": pipeline_description["dataset"]}
     send_log_entry(NestedRun(mlflow_client, pipeline_run, None), log_entry)
     return pipeline_run
@@ -189,7 +190,8 @@ def _find_unused_run_name(mlflow_client: Any, experiment_id: str, wanted_name: s
     used_names = {
         run.info.run_name for run in mlflow_client.search_runs([experiment_id], f"tags.{RUN_ROLE_TAG} = 'pipeline'", max_results=5000)
     }
-    return next(name for name in chain([wanted_name], (f"{wanted_name} ({number})" for number in count(2))) if name not in used_names)
+    numbered_names = (f"{wanted_name} ({number})" for number in count(2))
+    return next(run_name for run_name in chain([wanted_name], numbered_names) if run_name not in used_names)
 
 
 def _quote_for_filter(tag_value: str) -> str:
@@ -206,7 +208,7 @@ def _build_dataset_input(name: str, digest: str, source: str, samples: dict[str,
     return DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
 
 
-def _find_resumable_run(mlflow_client: Any, experiment_id: str, run_id: str, params: dict[str, str]) -> Any | None:
+def _find_resumable_run(mlflow_client: Any, experiment_id: str, run_id: str, stage_params: dict[str, str]) -> Any | None:
     """Return the MLflow run RUN_ID if a stage with these parameters can continue it, else None.
 
     The run must not be deleted, must be in this experiment, and must have no other parameters, because MLflow never changes them.
@@ -215,12 +217,12 @@ def _find_resumable_run(mlflow_client: Any, experiment_id: str, run_id: str, par
 
     runs_with_record_id = mlflow_client.search_runs([experiment_id], f"tags.{RECORD_ID_TAG} = '{run_id}'")
     try:
-        run = runs_with_record_id[0] if runs_with_record_id else mlflow_client.get_run(run_id)
+        found_run = runs_with_record_id[0] if runs_with_record_id else mlflow_client.get_run(run_id)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-    if run.info.experiment_id != experiment_id or run.info.lifecycle_stage != "active":
+    if found_run.info.experiment_id != experiment_id or found_run.info.lifecycle_stage != "active":
         return None
     # The run has fewer params if it was killed before all were stored.
-    return run if run.data.params.items() <= params.items() else None
+    return found_run if found_run.data.params.items() <= stage_params.items() else None

@@ -57,11 +57,11 @@ def _send_record(record: RunRecord, run_description: dict[str, Any]) -> SendOutc
     log_entries, last_written_ms = record.read_entries(), record.last_written_ms()
     nested_run = open_nested_run(run_description, record.folder.name, record.folder.name)
     earlier_sent_count = record.count_sent_entries(nested_run.run_id)
-    send_log_entry(nested_run, {key: run_description.get(key, {}) for key in ("tags", "params", "dataset")})
+    send_log_entry(nested_run, {entry_key: run_description.get(entry_key, {}) for entry_key in ("tags", "params", "dataset")})
     for entry_number, log_entry in enumerate(log_entries[earlier_sent_count:], start=earlier_sent_count + 1):
-        send_log_entry(
-            nested_run, {key: value for key, value in log_entry.items() if key != "goes_on"}
-        )  # no pipeline execution is still open for what is sent later
+        # "goes_on" is left out: no pipeline execution is still open for what is sent later.
+        sent_entry = {entry_key: entry_value for entry_key, entry_value in log_entry.items() if entry_key != "goes_on"}
+        send_log_entry(nested_run, sent_entry)
         record.mark_entries_sent(nested_run.run_id, entry_number)
     final_status = log_entries[-1].get("status") if log_entries else None
     if final_status is None:  # no process holds the record, so its stage was killed; a resumed training reopens the MLflow run

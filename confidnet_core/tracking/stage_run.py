@@ -59,7 +59,7 @@ class StageRun(RunLogger):
 
     @property
     def pipeline_run_id(self) -> str | None:
-        """MLflow id of the pipeline execution's run; None while this run is recorded on disk, since the store does not have it yet."""
+        """Return the MLflow id of the pipeline execution's run; None while this run is recorded on disk, since the store lacks it."""
         return self._nested_run.pipeline_run_id if self._nested_run and self._record is None else None
 
     def log_pipeline_results(self, results: dict[str, object]) -> None:
@@ -115,9 +115,8 @@ class StageRun(RunLogger):
                 if not uses_server():
                     raise
                 was_stopped = not isinstance(error, Exception)  # by SIGTERM or Ctrl-C
-                record = self._switch_to_record(
-                    "had not answered yet when the run was stopped" if was_stopped else server_failure_reason(error)
-                )
+                stopped_text = "had not answered yet when the run was stopped"
+                record = self._switch_to_record(stopped_text if was_stopped else server_failure_reason(error))
                 record.append_entry(log_entry)
                 if was_stopped:
                     raise
@@ -145,16 +144,16 @@ class StageRun(RunLogger):
     def _continue_record(self, record: RunRecord) -> None:
         """Continue this run in the local record that an interrupted training left on disk."""
         self._record, self.run_id = record, record.folder.name
-        for logged in [record.read_run_description(), *record.read_entries()]:
-            if logged.get("to") != "parent":
-                self._restore_undefined_metrics(logged.get("tags", {}))
+        for description_or_entry in [record.read_run_description(), *record.read_entries()]:
+            if description_or_entry.get("to") != "parent":
+                self._restore_undefined_metrics(description_or_entry.get("tags", {}))
         record.write_run_description({**record.read_run_description(), "parent": self._run_description["parent"]})
         _print_warning(f"this run continues in {RECORDS_FOLDER}/{self.run_id}, where it is recorded since its MLflow server failed")
 
     def _log_output_md5s(self, output_md5s: dict[str, str]) -> None:
         """Log what is known only after the stage's work: md5 of its output files, and the description of a data set that it made.
 
-        output_md5s: PATH -> md5
+        output_md5s: PATH -> md5 of the outputs that the stage wrote
         """
         md5_tags = {f"dvc.md5.{output_path}": output_md5 for output_path, output_md5 in output_md5s.items()}
         benchmark = self._run_description["tags"]["benchmark"]
@@ -181,7 +180,7 @@ class StageRun(RunLogger):
             print(f"MLflow run {self.run_id} could not be set to {final_status}: {first_message_line(error)}", file=sys.stderr)
 
     def _will_pipeline_continue(self, output_md5s: dict[str, str]) -> bool:
-        """Return whether DVC will run the pipeline's last stage after this one.
+        """Return whether DVC will run the pipeline's last stage, `compare`, after this one.
 
         If so, also write a marker file that names the DVC process, so that the pipeline execution's MLflow run stays open.
         """
@@ -206,7 +205,7 @@ def stage_run(
     *, stage: str, benchmark: str, seed: int | None, method: str | None = None, params: dict, resume_id: str | None = None
 ) -> Iterator[StageRun]:
     """Open an MLflow run, named like "mcp · seed 0", in the experiment confidnet/BENCHMARK for the length of a with-block; yield a
-    `StageRun`.
+    `StageRun`, which logs to it.
 
     The run lies under the run of its pipeline execution, which the first stage creates (tracking/header.py). The pipeline execution's run
     is RUNNING until the stage `compare` has ended or another one has failed, also between the stages that DVC runs. It ends with this
@@ -218,7 +217,7 @@ def stage_run(
     after Ctrl-C or SIGTERM (which leaves the block as SystemExit 143). After SIGKILL it stays RUNNING until the project's next run closes
     it as KILLED; a stage that passes its id as resume_id continues it if benchmark and params are the same.
 
-    ValueError if the store cannot be opened, unless it is a server, and as from check_workspace.
+    ValueError if the store cannot be opened and is no server, or if `check_workspace` refuses the working directory.
     """
     check_workspace()
     stage_identity = {"stage": stage, "benchmark": benchmark, "seed": seed, "method": method}

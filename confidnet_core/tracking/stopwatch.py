@@ -25,6 +25,7 @@ class Stopwatch:
         timed.
         """
         counted_splits = self._images_and_seconds[1:] or self._images_and_seconds
-        image_count, counted_seconds = (sum(column) for column in zip(*counted_splits, strict=True)) if counted_splits else (0, 0.0)
+        image_count = sum(images for images, _ in counted_splits)
+        counted_seconds = sum(seconds for _, seconds in counted_splits)
         total_seconds = sum(seconds for _, seconds in self._images_and_seconds)
         return {"seconds": total_seconds, "ms_per_image": 1000 * counted_seconds / image_count} if image_count else {}

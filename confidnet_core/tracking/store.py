@@ -37,22 +37,20 @@ ARTIFACT_PATH_COLUMNS = (  # (table, column) of the database that hold absolute 
     ("logged_models", "artifact_location"),
     ("model_versions", "storage_location"),
 )
-OPENING_ENVIRONMENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
-Result = TypeVar("Result")
+STORE_OPENING_ENVIRONMENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+ReturnType = TypeVar("ReturnType")
 
 
 class StoreError(ValueError):
-    """Error: the MLflow store cannot be opened until the user fixes something, which the message names."""
+    """Raised if the MLflow store cannot be opened until the user fixes something, which the message names."""
 
 
 class ServerError(Exception):
-    """Error: the MLflow server does not accept requests at present."""
+    """Raised if the MLflow server does not accept requests at present."""
 
 
 def open_store(experiment_name: str) -> tuple[Any, str]:
-    """Return an MLflow client and the id of the experiment with this name, which is created if missing.
-    Raises StoreError and ServerError, as the module's docstring describes them.
-    """
+    """Return an MLflow client and the id of the experiment with this name, created if missing. Raises StoreError or ServerError."""
     return _open_store_with(lambda tracking_uri, project_folder: _open_experiment(tracking_uri, experiment_name, project_folder))
 
 
@@ -61,7 +59,7 @@ def open_client() -> Any:
     return _open_store_with(lambda tracking_uri, project_folder: _create_client(tracking_uri))
 
 
-def _open_store_with(open_uri_in_folder: Callable[[str, Path], Result]) -> Result:
+def _open_store_with(open_uri_in_folder: Callable[[str, Path], ReturnType]) -> ReturnType:
     """Return the result of OPEN_URI_IN_FOLDER(store URI, project folder), which at most one process of the project runs at a time."""
     os.environ.pop("MLFLOW_RUN_ID", None)  # set in a shell, it would merge all stages into one run
     for variable, default_value in MLFLOW_ENVIRONMENT_DEFAULTS.items():
@@ -70,15 +68,15 @@ def _open_store_with(open_uri_in_folder: Callable[[str, Path], Result]) -> Resul
     project_folder = project_root()
     tracking_uri = store_uri(project_folder)
     try:
-        with temporary_environment(OPENING_ENVIRONMENT), _lock_database(project_folder) if not uses_server() else nullcontext():
+        with temporary_environment(STORE_OPENING_ENVIRONMENT), _lock_database(project_folder) if not uses_server() else nullcontext():
             return open_uri_in_folder(tracking_uri, project_folder)
     except StoreError:
         raise
     except Exception as error:
         if uses_server():
             raise ServerError(server_failure_reason(error)) from None
-        problem = f"the MLflow store {tracking_uri} does not open: {first_message_line(error)}. {_remedy_sentence(project_folder)}"
-        raise StoreError(without_password(problem)) from None
+        problem_text = f"the MLflow store {tracking_uri} does not open: {first_message_line(error)}. {_remedy_sentence(project_folder)}"
+        raise StoreError(without_password(problem_text)) from None
 
 
 def project_root() -> Path:
@@ -101,8 +99,8 @@ def store_lock(project_folder: Path) -> FileLock:
 @contextmanager
 def _lock_database(project_folder: Path) -> Iterator[None]:
     # Two processes that create the database at once corrupt it. MLflow places its Default experiment in the working directory.
-    removed_on_failure = _remove_incomplete_database(project_folder / "mlflow.db")
-    with store_lock(project_folder), chdir(project_folder), removed_on_failure, _remove_escaped_folders(project_folder):
+    incomplete_database_removal = _remove_incomplete_database(project_folder / "mlflow.db")
+    with store_lock(project_folder), chdir(project_folder), incomplete_database_removal, _remove_escaped_folders(project_folder):
         yield
 
 
@@ -111,12 +109,12 @@ def _open_experiment(tracking_uri: str, experiment_name: str, project_folder: Pa
 
     mlflow_client = _create_client(tracking_uri)
     artifact_uri = (project_folder / "mlruns").as_uri()
-    experiment, project_tags = mlflow_client.get_experiment_by_name(experiment_name), experiment_tags(experiment_name.rpartition("/")[2])
+    experiment, expected_tags = mlflow_client.get_experiment_by_name(experiment_name), experiment_tags(experiment_name.rpartition("/")[2])
     if experiment is None:
         # Servers and MLflow's store of plain files choose where artifacts go; a database would use the working directory.
         artifact_location = artifact_uri if tracking_uri.startswith(DATABASE_URI_SCHEMES) else None
         try:
-            return mlflow_client, mlflow_client.create_experiment(experiment_name, artifact_location, project_tags)
+            return mlflow_client, mlflow_client.create_experiment(experiment_name, artifact_location, expected_tags)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # created meanwhile by a parallel stage on the same server
                 raise
@@ -128,8 +126,8 @@ def _open_experiment(tracking_uri: str, experiment_name: str, project_folder: Pa
         )
     if tracking_uri == _project_database_uri(project_folder) and experiment.artifact_location != artifact_uri:
         _update_artifact_paths(project_folder / "mlflow.db", experiment.artifact_location, artifact_uri)
-    for tag_name in project_tags.keys() - experiment.tags.keys():  # an older version did not write these tags
-        mlflow_client.set_experiment_tag(experiment.experiment_id, tag_name, project_tags[tag_name])
+    for tag_name in expected_tags.keys() - experiment.tags.keys():  # an older version did not write these tags
+        mlflow_client.set_experiment_tag(experiment.experiment_id, tag_name, expected_tags[tag_name])
     return mlflow_client, experiment.experiment_id
 
 
@@ -139,12 +137,13 @@ def _create_client(tracking_uri: str) -> Any:
     return MlflowClient(tracking_uri)  # creates or migrates a database
 
 
-def _update_artifact_paths(database_path: Path, old_uri: str, new_uri: str) -> None:
-    """Replace OLD_URI by NEW_URI in the database's artifact paths: after a project was moved, MLflow would use the old folder."""
+def _update_artifact_paths(database_path: Path, old_folder_uri: str, new_folder_uri: str) -> None:
+    """Replace OLD_FOLDER_URI by NEW_FOLDER_URI in the database's artifact paths: MLflow would use the old folder of a moved project."""
     with closing(sqlite3.connect(database_path, timeout=60)) as connection, connection:
-        for table, column in ARTIFACT_PATH_COLUMNS:
-            where_clause = f"WHERE {column} = ?2 OR substr({column}, 1, length(?2) + 1) = ?2 || '/'"
-            connection.execute(f"UPDATE {table} SET {column} = ?1 || substr({column}, length(?2) + 1) {where_clause}", (new_uri, old_uri))
+        for table_name, column_name in ARTIFACT_PATH_COLUMNS:
+            where_clause = f"WHERE {column_name} = ?2 OR substr({column_name}, 1, length(?2) + 1) = ?2 || '/'"
+            statement = f"UPDATE {table_name} SET {column_name} = ?1 || substr({column_name}, length(?2) + 1) {where_clause}"
+            connection.execute(statement, (new_folder_uri, old_folder_uri))
 
 
 def store_uri(project_folder: Path) -> str:
@@ -197,11 +196,11 @@ def temporary_environment(variables: dict[str, str]) -> Iterator[None]:
 @contextmanager
 def _remove_incomplete_database(database_path: Path) -> Iterator[None]:
     """Context manager that deletes a new database if the with-block fails: its partial tables would make every later opening fail."""
-    existed_before = database_path.exists()
+    database_existed = database_path.exists()
     try:
         yield
     except BaseException:
-        for partial_file in [] if existed_before else [database_path, database_path.with_name(f"{database_path.name}-journal")]:
+        for partial_file in [] if database_existed else [database_path, database_path.with_name(f"{database_path.name}-journal")]:
             partial_file.unlink(missing_ok=True)
         raise
 

@@ -13,7 +13,7 @@ RUNS_PER_MLFLOW_PAGE = 1000  # MLflow runs per answer of a search
 
 
 class StageTiming(NamedTuple):
-    """Run times of one pipeline stage, for one seed and one confidence score (method)."""
+    """Run times of one pipeline stage, for one seed and one confidence score (`method`)."""
 
     stage: str
     seed: str | None  # None for a stage that covers all seeds
@@ -24,7 +24,7 @@ class StageTiming(NamedTuple):
 
 
 def newest_timings(benchmark: str) -> list[StageTiming]:
-    """Return the run times of a benchmark's newest finished MLflow runs, one for each stage, seed and method, in the order of the runs.
+    """Return the run times of each stage, seed and method of a benchmark, from its newest finished MLflow run, in the order of the runs.
 
     ValueError if there is no MLflow store or the store does not answer.
     """
@@ -47,10 +47,10 @@ def mean_timings(timings: Iterable[StageTiming]) -> dict[tuple[str, str | None],
 
     A time is None in the mean if it is None for any seed.
     """
-    timings_by_stage_and_method: dict[tuple[str, str | None], list[StageTiming]] = {}
+    timings_by_group: dict[tuple[str, str | None], list[StageTiming]] = {}
     for timing in timings:
-        timings_by_stage_and_method.setdefault((timing.stage, timing.method), []).append(timing)
-    return {stage_and_method: _average_timings(seeds) for stage_and_method, seeds in timings_by_stage_and_method.items()}
+        timings_by_group.setdefault((timing.stage, timing.method), []).append(timing)
+    return {stage_and_method: _average_timings(grouped_timings) for stage_and_method, grouped_timings in timings_by_group.items()}
 
 
 def _average_timings(timings_over_seeds: list[StageTiming]) -> StageTiming:

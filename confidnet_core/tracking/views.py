@@ -24,7 +24,7 @@ VIEW_CREATED_AT_MS = 1  # MLflow requires a time; a constant keeps a rewritten v
 def experiment_tags(benchmark: str, result_metric_names: Iterable[str] = ()) -> dict[str, str]:
     """Return the tags of a benchmark's MLflow experiment as a dictionary: kind, description and saved views.
 
-    result_metric_names: MLflow names of the metrics of a pipeline execution's run, which become columns
+    result_metric_names: MLflow names of the metrics of a pipeline execution's run, which become columns of the table of runs
     """
     result_metrics = sort_metric_names(result_metric_names) or ["accuracy", "errors", "best_aupr_error"]
     score_metrics = ["aupr_error", "auroc", "aurc", "fpr_at_95_tpr", "aupr_success", "seconds"]
@@ -53,8 +53,8 @@ def experiment_tags(benchmark: str, result_metric_names: Iterable[str] = ()) -> 
 def saved_view_link(page_address: str, experiment_id: str, view_key: str = EXPERIMENTS_VIEW_KEY, as_charts: bool = False) -> str:
     """Return the web address that opens a saved view of an experiment, as a table or as charts.
 
-    page_address: of MLflow's page, such as http://127.0.0.1:5000. The returned address must not hold a filter or an order, since MLflow
-    would then ignore the saved view.
+    page_address: address of MLflow's page, such as http://127.0.0.1:5000. The returned address must not hold a filter or an order, since
+    MLflow would then ignore the saved view.
     """
     chart_view_query = {"compareRunsMode": "CHART"} if as_charts else {}
     url_query = urlencode({"workflowType": "machine_learning", **chart_view_query, "viewStateShareKey": view_key})
@@ -87,7 +87,7 @@ def _build_saved_view(
 
 
 def _metric_column_names(metric_names: Iterable[str]) -> list[str]:
-    """Return MLflow's names of the table columns that show these metrics."""
+    """Return the names that MLflow gives to the table columns of these metrics, such as metrics.`auroc`."""
     return [f"metrics.`{metric_name}`" for metric_name in metric_names]
 
 
