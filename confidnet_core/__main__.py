@@ -21,10 +21,10 @@ TABLE_FORMATS = ("terminal", "md", "latex", "csv", "json")
 def _print_version(context: click.Context, parameter: click.Parameter, is_requested: bool) -> None:
     if not is_requested or context.resilient_parsing:
         return
-    from confidnet_core.revision import ROOT, VERSION, git
+    from confidnet_core.revision import CODE_ROOT, VERSION, git
 
-    commit = git("-C", str(ROOT), "log", "-1", "--format=commit %h of %cs", "--", "confidnet_core")
-    changed_files = commit and git("-C", str(ROOT), "status", "--porcelain", "--", "confidnet_core")
+    commit = git("-C", str(CODE_ROOT), "log", "-1", "--format=commit %h of %cs", "--", "confidnet_core")
+    changed_files = commit and git("-C", str(CODE_ROOT), "status", "--porcelain", "--", "confidnet_core")
     click.echo(", ".join([f"confidnet {VERSION}", *([commit] if commit else []), *(["with changed files"] if changed_files else [])]))
     context.exit()
 
@@ -184,18 +184,18 @@ def send(address: str | None) -> None:
         click.echo("no recorded run is left: all are in their MLflow store")
         return
     if not address:
-        intended_stores = ", ".join(sorted({str(record.header()["meant_for"]) for record in waiting_records}))
+        intended_stores = ", ".join(sorted({str(record.read_run_description()["meant_for"]) for record in waiting_records}))
         raise ValueError(f"MLFLOW_TRACKING_URI is not set; give --to URI ({len(waiting_records)} recorded for {intended_stores})")
     os.environ["MLFLOW_TRACKING_URI"] = address
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # suppresses two lines of MLflow for each run that ends
     failures = 0
     for outcome in send_records(root):
-        run_text = f"{outcome.header.get('experiment', '?')}  {outcome.header.get('name', '?')}"
+        run_text = f"{outcome.run_description.get('experiment', '?')}  {outcome.run_description.get('name', '?')}"
         failures += outcome.failure is not None
         if outcome.failure:
-            click.echo(f"left  {run_text}  {outcome.record}: {outcome.failure}")
+            click.echo(f"left  {run_text}  {outcome.record_id}: {outcome.failure}")
         else:
-            click.echo(f"sent  {run_text}  {outcome.entries} entries to run {outcome.row} ({outcome.status})")
+            click.echo(f"sent  {run_text}  {outcome.sent_count} entries to run {outcome.run_id} ({outcome.run_status})")
     if failures:
         raise ValueError(
             f"{failures} of {len(waiting_records)} left in {waiting_records[0].folder.parent}; nothing is lost, send them again later"

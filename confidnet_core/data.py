@@ -9,9 +9,9 @@ import numpy as np
 
 from confidnet_core.files import atomic_write, read_json, write_json
 
-SPLITS = ("train", "val", "test")  # of a data set in datasets/
-PREPARED_SPLITS = (*SPLITS, "calibration")  # of a prepared data set
-SCORED_SPLITS = ("test", "val", "calibration")  # whose predictions and scores are stored
+TRAIN_VAL_TEST = ("train", "val", "test")  # splits of a data set that a function in datasets/ returns
+PREPARED_SPLITS = (*TRAIN_VAL_TEST, "calibration")  # splits of a data set in data/prepared/
+SCORED_SPLITS = ("test", "val", "calibration")  # splits whose predictions and scores are stored
 
 
 @dataclass(frozen=True)
@@ -37,27 +37,28 @@ class Dataset:
     void: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError, beginning with the source, for the first field that violates the description of the class."""
+        """Raise ValueError, which names the data set's source, for the first field that violates the description of the class."""
         for problem in self._field_problems():
             raise ValueError(f"{self.source}: {problem}")
 
     def _field_problems(self) -> Iterator[str]:
         """Yield a message for each field that violates the description of the class."""
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.labels.dtype != np.uint8:
-            received = f"{self.images.dtype} {self.images.shape} and {self.labels.dtype}"
-            yield f"expected uint8 images (n, c, h, w) and uint8 labels, got {received}"
-        n, channels, *size = self.images.shape
-        if self.labels.shape not in ((n,), (n, *size)):
-            yield f"expected labels ({n},), or {(n, *size)} for segmentation, got {self.labels.shape}"
-        sizes = {name: len(index) for name, index in self.splits.items()}
-        if set(self.splits) not in (set(SPLITS), set(PREPARED_SPLITS)) or 0 in sizes.values():
-            yield f"the splits train, val and test, and calibration if there is one, must all hold samples; got {sizes}"
-        indices = np.concatenate(list(self.splits.values()))
-        if indices.dtype.kind not in "iu" or indices.min() < 0 or indices.max() >= n:
-            yield f"the splits must hold whole numbers from 0 to {n - 1}; got {indices.dtype}, {indices.min()} to {indices.max()}"
-        if len(np.unique(indices)) != len(indices):
+            received_text = f"{self.images.dtype} {self.images.shape} and {self.labels.dtype}"
+            yield f"expected uint8 images (n, c, h, w) and uint8 labels, got {received_text}"
+        n, channels, *image_size = self.images.shape
+        if self.labels.shape not in ((n,), (n, *image_size)):
+            yield f"expected labels ({n},), or {(n, *image_size)} for segmentation, got {self.labels.shape}"
+        split_sizes = {split_name: len(split_indices) for split_name, split_indices in self.splits.items()}
+        if set(self.splits) not in (set(TRAIN_VAL_TEST), set(PREPARED_SPLITS)) or 0 in split_sizes.values():
+            yield f"the splits train, val and test, and calibration if there is one, must all hold samples; got {split_sizes}"
+        all_indices = np.concatenate(list(self.splits.values()))
+        if all_indices.dtype.kind not in "iu" or all_indices.min() < 0 or all_indices.max() >= n:
+            received_text = f"{all_indices.dtype}, {all_indices.min()} to {all_indices.max()}"
+            yield f"the splits must hold whole numbers from 0 to {n - 1}; got {received_text}"
+        if len(np.unique(all_indices)) != len(all_indices):
             yield "the splits share samples"
-        if len(self.mean) != channels or len(self.std) != channels or not all(value > 0 for value in self.std):
+        if len(self.mean) != channels or len(self.std) != channels or not all(channel_std > 0 for channel_std in self.std):
             yield f"expected a mean and a std above 0 for each of {channels} channels, got {self.mean} and {self.std}"
         if self.void is not None and not len(self.classes) <= self.void <= 255:
             yield f"void is {self.void}; expected {len(self.classes)} to 255, a label of no class"
@@ -68,77 +69,77 @@ class Dataset:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """The shape of an image: (channels, height, width)."""
+        """Return the shape of an image: (channels, height, width)."""
         return self.images.shape[1:]
 
-    def split(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the images and the labels of the split `name`, as copies in memory."""
-        index = self.splits[name]
-        return self.images[index], self.labels[index]
+    def split(self, split_name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the images and the labels of one split, uint8 arrays (see `Dataset`), as copies in memory."""
+        split_indices = self.splits[split_name]
+        return self.images[split_indices], self.labels[split_indices]
 
 
-def save_dataset(dataset: Dataset, folder: Path) -> dict:
-    """Write a data set as images.npy, labels.npy, split.json (indices) and facts.json; return the facts.
+def save_dataset(dataset: Dataset, prepared_folder: Path) -> dict:
+    """Write a data set as images.npy, labels.npy, split.json (indices) and facts.json; return the content of facts.json.
 
-    The facts are everything else, with counts and a digest.
+    This holds the other fields, the number of samples and of labels in each split, and a digest of everything.
     """
-    with atomic_write(folder) as temporary:
-        temporary.mkdir()
-        np.save(temporary / "images.npy", dataset.images)
-        np.save(temporary / "labels.npy", dataset.labels)
-        write_json(temporary / "split.json", {name: index.tolist() for name, index in dataset.splits.items()})
-        facts = _dataset_facts(dataset)
-        write_json(temporary / "facts.json", facts)
-    return facts
+    with atomic_write(prepared_folder) as temporary_folder:
+        temporary_folder.mkdir()
+        np.save(temporary_folder / "images.npy", dataset.images)
+        np.save(temporary_folder / "labels.npy", dataset.labels)
+        write_json(temporary_folder / "split.json", {split: split_indices.tolist() for split, split_indices in dataset.splits.items()})
+        dataset_facts = _describe_dataset(dataset)
+        write_json(temporary_folder / "facts.json", dataset_facts)
+    return dataset_facts
 
 
-def load_dataset(folder: Path) -> Dataset:
+def load_dataset(prepared_folder: Path) -> Dataset:
     """Return a prepared data set from its folder, memory-mapped and read-only.
 
     Raises ValueError where the folder is missing, incomplete or of an older version.
     """
-    folder = Path(folder)
-    facts, splits = read_json(folder / "facts.json"), read_json(folder / "split.json")
+    prepared_folder = Path(prepared_folder)
+    dataset_facts, indices_by_split = read_json(prepared_folder / "facts.json"), read_json(prepared_folder / "split.json")
     try:
         return Dataset(
-            images=_load_memory_mapped(folder / "images.npy"),
-            labels=_load_memory_mapped(folder / "labels.npy"),
-            splits={name: np.asarray(splits[name], dtype=np.int64) for name in PREPARED_SPLITS},
-            classes=tuple(facts["classes"]),
-            mean=tuple(facts["mean"]),
-            std=tuple(facts["std"]),
-            source=facts["source"],
-            void=facts["void"],
+            images=_load_memory_mapped(prepared_folder / "images.npy"),
+            labels=_load_memory_mapped(prepared_folder / "labels.npy"),
+            splits={split_name: np.asarray(indices_by_split[split_name], dtype=np.int64) for split_name in PREPARED_SPLITS},
+            classes=tuple(dataset_facts["classes"]),
+            mean=tuple(dataset_facts["mean"]),
+            std=tuple(dataset_facts["std"]),
+            source=dataset_facts["source"],
+            void=dataset_facts["void"],
         )
     except (KeyError, TypeError) as error:
         problem = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise ValueError(f"{folder} is incomplete or of another version ({problem}); delete it and run `dvc repro`") from None
+        raise ValueError(f"{prepared_folder} is incomplete or of another version ({problem}); delete it and run `dvc repro`") from None
 
 
-def _load_memory_mapped(path: Path) -> np.ndarray:
+def _load_memory_mapped(array_path: Path) -> np.ndarray:
     try:
-        return np.load(path, mmap_mode="r")
+        return np.load(array_path, mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read ({error}); delete {path.parent} and run `dvc repro`") from None
+        raise ValueError(f"{array_path} cannot be read ({error}); delete {array_path.parent} and run `dvc repro`") from None
 
 
 def labelled(labels: np.ndarray, void: int | None) -> np.ndarray:
-    """Return a bool mask of the labels' shape, True where the label is a class, False where it is void."""
+    """Return a bool array of the labels' shape: True where the label is a class, False where it is VOID (no class)."""
     return np.ones(labels.shape, bool) if void is None else labels != void
 
 
-def _dataset_facts(dataset: Dataset) -> dict:
-    """Return the content of facts.json: a data set's fields without arrays, counts of each split, and a digest of everything."""
+def _describe_dataset(dataset: Dataset) -> dict:
+    """Return the content of facts.json: a data set's fields except arrays, the counts of each split, and a digest of everything."""
     digest = sha256()
     for array in (dataset.images, dataset.labels):
         digest.update(str(array.shape).encode())
         digest.update(np.ascontiguousarray(array).data)
-    splits = {name: dataset.splits[name] for name in PREPARED_SPLITS if name in dataset.splits}
-    for name, index in splits.items():
-        digest.update(f"{name} {len(index)}".encode())
-        digest.update(index.astype(np.int64).tobytes())
+    indices_by_split = {split_name: dataset.splits[split_name] for split_name in PREPARED_SPLITS if split_name in dataset.splits}
+    for split_name, split_indices in indices_by_split.items():
+        digest.update(f"{split_name} {len(split_indices)}".encode())
+        digest.update(split_indices.astype(np.int64).tobytes())
     digest.update(repr((dataset.classes, dataset.mean, dataset.std, dataset.void)).encode())
-    counts = _label_counts(dataset)
+    counts_by_split = _count_labels(dataset)
     return {
         "classes": list(dataset.classes),
         "mean": list(dataset.mean),
@@ -147,19 +148,20 @@ def _dataset_facts(dataset: Dataset) -> dict:
         "source": dataset.source,
         "task": "segmentation" if dataset.is_segmentation else "classification",
         "image_shape": list(dataset.image_shape),
-        "samples": {name: len(index) for name, index in splits.items()},
-        "labels": {name: count[: len(dataset.classes)].tolist() for name, count in counts.items()},
-        "void_labels": {name: 0 if dataset.void is None else int(count[dataset.void]) for name, count in counts.items()},
+        "samples": {split_name: len(split_indices) for split_name, split_indices in indices_by_split.items()},
+        "labels": {split_name: label_counts[: len(dataset.classes)].tolist() for split_name, label_counts in counts_by_split.items()},
+        "void_labels": {split: 0 if dataset.void is None else int(counts[dataset.void]) for split, counts in counts_by_split.items()},
         "sha256": digest.hexdigest(),
     }
 
 
-def _label_counts(dataset: Dataset) -> dict[str, np.ndarray]:
-    """Return {split: how often each label from 0 to 255 occurs}. Raises ValueError for a label that is neither a class nor void."""
-    counts = {name: np.bincount(dataset.labels[index].ravel(), minlength=256) for name, index in dataset.splits.items()}
-    for name, count in counts.items():
-        unknown = [label for label in np.flatnonzero(count).tolist() if label >= len(dataset.classes) and label != dataset.void]
-        if unknown:
-            expected = f"0 to {len(dataset.classes) - 1}" + ("" if dataset.void is None else f", or {dataset.void} for void")
-            raise ValueError(f"{dataset.source}: the {name} split holds the labels {unknown}; expected {expected}")
-    return counts
+def _count_labels(dataset: Dataset) -> dict[str, np.ndarray]:
+    """Return SPLIT -> how often each label from 0 to 255 occurs, int64 (256,). ValueError for a label that is neither a class nor void."""
+    counts_by_split = {name: np.bincount(dataset.labels[indices].ravel(), minlength=256) for name, indices in dataset.splits.items()}
+    for split_name, label_counts in counts_by_split.items():
+        known_labels = {*range(len(dataset.classes)), dataset.void}
+        unknown_labels = [label for label in np.flatnonzero(label_counts).tolist() if label not in known_labels]
+        if unknown_labels:
+            expected_labels = f"0 to {len(dataset.classes) - 1}" + ("" if dataset.void is None else f", or {dataset.void} for void")
+            raise ValueError(f"{dataset.source}: the {split_name} split holds the labels {unknown_labels}; expected {expected_labels}")
+    return counts_by_split

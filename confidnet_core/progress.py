@@ -10,16 +10,17 @@ from collections.abc import Iterable
 from tqdm import tqdm
 
 
-def progress_bar(iterable: Iterable, total: int | None = None, description: str = "", unit: str = "batch") -> tqdm:
-    """Iterate over the same items, with a bar on stderr that disappears at the end, if progress_bars_enabled().
+def progress_bar(iterable: Iterable, total_count: int | None = None, bar_label: str = "", item_name: str = "batch") -> tqdm:
+    """Return an iterator over the same items, which shows a bar on stderr until its end if progress_bars_enabled().
 
+    total_count: number of items, for the remaining time; bar_label: text before the bar; item_name: what an item is, such as batch
     `bar.set_postfix(loss=...)` shows a number; check `bar.disable` first if computing it is expensive, such as a copy from a GPU.
     """
     return tqdm(
         iterable,
-        total=total,
-        desc=description,
-        unit=unit,
+        total=total_count,
+        desc=bar_label,
+        unit=item_name,
         file=sys.stderr,
         disable=not progress_bars_enabled(),
         leave=False,
@@ -28,11 +29,12 @@ def progress_bar(iterable: Iterable, total: int | None = None, description: str 
     )
 
 
-def print_epoch(stage: str, epoch: int, epochs: int, metrics: dict[str, float | None], seconds: float) -> None:
+def print_epoch(stage: str, epoch: int, last_epoch: int, metrics: dict[str, float | None], epoch_seconds: float) -> None:
     """Print a line such as "train_baseline: epoch 3/10, loss 0.1234, 5.2 s, 36 s left" to stderr; None is printed as undefined."""
-    formatted = [f"{name} {'undefined' if value is None else format(value, '.4g')}" for name, value in metrics.items()]
-    time_left = [f"{_format_duration(seconds * (epochs - epoch))} left"] if epoch < epochs else []
-    tqdm.write(f"{stage}: " + ", ".join([f"epoch {epoch}/{epochs}", *formatted, _format_duration(seconds), *time_left]), file=sys.stderr)
+    metric_texts = [f"{metric} {'undefined' if value is None else format(value, '.4g')}" for metric, value in metrics.items()]
+    time_left_texts = [f"{_format_duration(epoch_seconds * (last_epoch - epoch))} left"] if epoch < last_epoch else []
+    line_parts = [f"epoch {epoch}/{last_epoch}", *metric_texts, _format_duration(epoch_seconds), *time_left_texts]
+    tqdm.write(f"{stage}: {', '.join(line_parts)}", file=sys.stderr)
     sys.stderr.flush()
 
 
@@ -41,11 +43,11 @@ def progress_bars_enabled() -> bool:
 
     ValueError for any other value of CONFIDNET_PROGRESS.
     """
-    choice = os.environ.get("CONFIDNET_PROGRESS", "")
-    if choice not in ("", "0", "1"):
-        raise ValueError(f"CONFIDNET_PROGRESS is {choice!r}; set it to 1 for bars, to 0 for plain lines, or unset it")
-    if choice:
-        return choice == "1"
+    progress_setting = os.environ.get("CONFIDNET_PROGRESS", "")
+    if progress_setting not in ("", "0", "1"):
+        raise ValueError(f"CONFIDNET_PROGRESS is {progress_setting!r}; set it to 1 for bars, to 0 for plain lines, or unset it")
+    if progress_setting:
+        return progress_setting == "1"
     return os.environ.get("CI", "").lower() in ("", "0", "false") and sys.stderr is not None and sys.stderr.isatty()
 
 

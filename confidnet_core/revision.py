@@ -14,55 +14,63 @@ from confidnet_core.config.registry import source_digest
 from confidnet_core.files import read_yaml
 
 VERSION = "0.1.0"  # also in pyproject.toml
-ROOT = Path(__file__).parents[1]
+CODE_ROOT = Path(__file__).parents[1]  # the folder of confidnet_core/, stages/ and dvc.yaml
 
 
-def stage_code(stage: str, model: str) -> dict[str, str]:
-    """Return the package's "version" and the "sha256" of the stage's code.
+def stage_code(stage: str, model_name: str) -> dict[str, str]:
+    """Return {"version": version of the package, "sha256": digest of the code of a stage}.
 
-    This code is that of the model, and the Python files and folders that dvc.yaml lists as dependencies of the stage.
+    This code is the file of the model, and the Python files and folders that dvc.yaml lists as dependencies of the stage.
     """
-    deps = read_yaml(ROOT / "dvc.yaml")["stages"][stage]["deps"]
-    code = [ROOT / path for path in deps if path.startswith(("confidnet_core", "stages"))]
-    files = {file for path in code for file in (path.rglob("*.py") if path.is_dir() else [path])}
-    return {"version": VERSION, "sha256": _digest(sorted(map(_relative, files)), source_digest("models", model))}
+    stage_dependencies = read_yaml(CODE_ROOT / "dvc.yaml")["stages"][stage]["deps"]
+    code_paths = [CODE_ROOT / code_path for code_path in stage_dependencies if code_path.startswith(("confidnet_core", "stages"))]
+    code_files = {code_file for code_path in code_paths for code_file in (code_path.rglob("*.py") if code_path.is_dir() else [code_path])}
+    return {"version": VERSION, "sha256": _digest_files(sorted(map(_path_in_project, code_files)), source_digest("models", model_name))}
 
 
 def package_code() -> dict[str, str]:
-    """Return the package's "version" and the "sha256" of all its Python files."""
-    return {"version": VERSION, "sha256": _digest(sorted(map(_relative, (ROOT / "confidnet_core").rglob("*.py"))))}
+    """Return {"version": version of the package, "sha256": digest of all its Python files}."""
+    code_files = (CODE_ROOT / "confidnet_core").rglob("*.py")
+    return {"version": VERSION, "sha256": _digest_files(sorted(map(_path_in_project, code_files)))}
 
 
-def _relative(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
+def _path_in_project(file_path: Path) -> str:
+    return file_path.relative_to(CODE_ROOT).as_posix()
 
 
-def _digest(files: Iterable[str], *digests: str) -> str:
-    """Return the SHA-256 of the files' names and contents, and of further digests."""
-    contents = [*(name.encode() + (ROOT / name).read_bytes() for name in files), *(digest.encode() for digest in digests)]
-    return sha256(b"".join(contents)).hexdigest()
+def _digest_files(relative_paths: Iterable[str], *further_digests: str) -> str:
+    """Return the SHA-256 of the paths and contents of files, and of further digests, as 64 hexadecimal digits."""
+    hashed_parts = [
+        *(relative_path.encode() + (CODE_ROOT / relative_path).read_bytes() for relative_path in relative_paths),
+        *(further_digest.encode() for further_digest in further_digests),
+    ]
+    return sha256(b"".join(hashed_parts)).hexdigest()
 
 
-def git(*arguments: str) -> str | None:
-    """Return the output of git in the working directory, which may be a temporary copy; None without git or a repository."""
+def git(*git_arguments: str) -> str | None:
+    """Return what `git GIT_ARGUMENTS` prints in the working directory, which may be a temporary copy; None if git fails."""
     try:
-        result = subprocess.run(("git", *arguments), capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=60)
+        git_command = ("git", *git_arguments)
+        git_process = subprocess.run(git_command, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return result.stdout.strip() if result.returncode == 0 else None
+    return git_process.stdout.strip() if git_process.returncode == 0 else None
 
 
 def last_commit(paths: Iterable[str]) -> str | None:
-    """Return the last commit that changed one of the paths, short and with its date, and whether the files differ from it now.
+    """Return the last commit that changed one of the paths, as "HASH of DATE", with a note if the files differ from it now.
 
-    Later commits of other files do not change the answer. It is None without git or a repository, and where no commit has the paths.
+    It is None without git or a repository, and where no commit has the paths.
     """
-    commit = git("log", "-1", "--format=%h of %cs", "--", *paths)
-    changed = commit and git("status", "--porcelain", "--", *paths)
-    return f"{commit}, with changed files" if changed else commit or None
+    commit_and_date = git("log", "-1", "--format=%h of %cs", "--", *paths)
+    changed_files = commit_and_date and git("status", "--porcelain", "--", *paths)
+    return f"{commit_and_date}, with changed files" if changed_files else commit_and_date or None
 
 
-def package_versions(*packages: str) -> dict[str, str]:
-    """Return the versions of Python and of those of the packages that are installed, by name."""
-    versions = {name: next((package.version for package in metadata.distributions(name=name)), None) for name in packages}
-    return {"Python": platform.python_version()} | {name: version for name, version in versions.items() if version}
+def package_versions(*package_names: str) -> dict[str, str]:
+    """Return a dictionary PACKAGE -> version, of Python and of those packages that are installed."""
+    version_by_package = {
+        package_name: next((distribution.version for distribution in metadata.distributions(name=package_name)), None)
+        for package_name in package_names
+    }
+    return {"Python": platform.python_version()} | {package: version for package, version in version_by_package.items() if version}

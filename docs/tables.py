@@ -43,6 +43,7 @@ COLUMNS = {  # metric -> heading, factor, whether higher is better
 }
 KEYS = ("test_coverage", "test_risk")
 NO_BREAK = "\u00a0"  # a space at which no line ends
+DASH = "\u2013"  # where there is no number
 SHOW = ("show", "-m", "fpr_at_95_tpr,aupr_error,auroc,aurc", "--no-intervals")  # how `make repro` ends
 EXCERPT = re.compile(r"(method|score|mcp|trust.?score|confidnet|stack|tcp \(oracle.*)", re.IGNORECASE)  # lines of it, by their first words
 
@@ -80,7 +81,15 @@ def glance() -> str:
         ours = [f"{means.at[score, 'aupr_error']:.1f}{_mark(changes, score)}" for score in ("mcp", "confidnet", best)]
         ours[-1] = f"{display_name(best)} {ours[-1]}"
         name, accuracy = BENCHMARKS[benchmark][0].replace(" ", NO_BREAK), f"{means['accuracy'].iloc[0]:.1f}"
-        rows.append([name, str(_seeds(benchmark)["seed"].nunique()), accuracy, *ours, *(_number(paper.get(score), 1) for score in ("mcp", "confidnet"))])
+        rows.append(
+            [
+                name,
+                str(_seeds(benchmark)["seed"].nunique()),
+                accuracy,
+                *ours,
+                *(_number(paper.get(score), 1) for score in ("mcp", "confidnet")),
+            ]
+        )
     return _markdown(rows)
 
 
@@ -137,7 +146,9 @@ def rejection() -> str:
     for risk, found in frame.groupby("risk"):
         by_score = found.set_index("method")
         cells = [
-            ("no threshold", "–") if np.isnan(by_score.at[score, "threshold"]) else [f"{100 * by_score.at[score, key]:.1f} %" for key in KEYS]
+            ("no threshold", DASH)
+            if np.isnan(by_score.at[score, "threshold"])
+            else [f"{100 * by_score.at[score, key]:.1f} %" for key in KEYS]
             for score in scores
         ]
         rows.append([f"{100 * risk:g} %", *(cell for pair in cells for cell in pair)])
@@ -243,7 +254,7 @@ def _mark(changes: pd.DataFrame, score: str) -> str:
 
 def _change(changes: pd.DataFrame, score: str) -> str:
     if score not in changes.index:
-        return "–"  # noqa: RUF001
+        return DASH
     value, low, high = (np.round(100 * changes.loc[score, ["difference", "low", "high"]].to_numpy(float), 1) + 0.0).tolist()  # no -0.0
     return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]{_mark(changes, score)}"
 
@@ -261,7 +272,7 @@ def _covered(seeds: pd.DataFrame) -> str:
 
 
 def _number(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None or np.isnan(value) else f"{value:.{digits}f}"  # noqa: RUF001
+    return DASH if value is None or np.isnan(value) else f"{value:.{digits}f}"
 
 
 def _count(errors: int) -> str:

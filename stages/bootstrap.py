@@ -15,17 +15,17 @@ from confidnet_core.tracking.stage_run import stage_run
 from stages._command import run_stage
 
 
-def main(params: Params, name: str, seed: int, method: str) -> None:
-    stored = StoredResults(name, seed, (method,))
-    # The level of the intervals is the comparison's alone: another one resamples nothing anew.
+def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
+    stored_results = StoredResults(benchmark_name, seed, (method,))
+    correct, predictions_per_image = stored_results.outcomes()
+    # Not the level of the intervals, which belongs to the comparison: another level resamples nothing anew.
     resampling = {"resamples": params.bootstrap.resamples, "seed": params.bootstrap.seed}
-    correct, sizes = stored.outcomes()
 
-    with stage_run(stage="bootstrap", benchmark=name, seed=seed, method=method, params=resampling) as tracked:
-        replicates = bootstrap(stored.confidence(method), correct, sizes=sizes, **resampling)
+    with stage_run(stage="bootstrap", benchmark=benchmark_name, seed=seed, method=method, params=resampling) as tracked:
+        replicates = bootstrap(stored_results.confidence(method), correct, sizes=predictions_per_image, **resampling)
 
-        save_replicates(paths.replicates(name, seed, method), replicates)
-        tracked.log_metrics({f"{metric}_standard_error": value for metric, value in standard_errors(replicates).items()})
+        save_replicates(paths.bootstrap_replicates(benchmark_name, seed, method), replicates)
+        tracked.log_metrics({f"{metric}_standard_error": error for metric, error in standard_errors(replicates).items()})
 
 
 if __name__ == "__main__":

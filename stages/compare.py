@@ -12,28 +12,29 @@ from confidnet_core.comparison.frames import means_by_method
 from confidnet_core.config.params import Params
 from confidnet_core.reporting.report import write_report
 from confidnet_core.serving.registering import register_or_warn
-from confidnet_core.tracking.names import execution_results
+from confidnet_core.tracking.names import pipeline_results
 from confidnet_core.tracking.stage_run import stage_run
 from stages._command import run_stage
 
 
 def main(params: Params) -> None:
-    reports = Path("reports")
+    reports_folder = Path("reports")
 
-    frame, summary = write_report(params, reports)
+    comparison_frame, results_summary = write_report(params, reports_folder)
 
-    for benchmark, rows in frame.groupby("benchmark", sort=False):
-        benchmark = str(benchmark)
+    for benchmark_name, benchmark_frame in comparison_frame.groupby("benchmark", sort=False):
+        benchmark_name = str(benchmark_name)
         logged_params = {"seeds": list(params.seeds), "methods": list(params.methods)}
-        with stage_run(stage="compare", benchmark=benchmark, seed=None, params=logged_params) as tracked:
-            # Results belong to the whole execution, most of whose other stages may be cached. comparison.csv holds all metrics.
-            tracked.log_experiment(execution_results(summary[benchmark], means_by_method(rows)))
-            for name in ("index.html", "comparison.md", "comparison.csv", "differences.csv", "curves"):
-                tracked.parent.log_artifact(reports / name)
-            for picture in sorted((reports / "figures").glob(f"{benchmark}_seed*.png")):
-                tracked.parent.log_artifact(picture, "figures")
-            register_or_warn(params, benchmark, tracked.parent_id)
-    print(f"all scores side by side: {reports}/index.html, as text: {reports}/comparison.md, figures: {reports}/figures/")
+        with stage_run(stage="compare", benchmark=benchmark_name, seed=None, params=logged_params) as tracked:
+            # Results belong to the whole pipeline execution, most of whose other stages may be cached. comparison.csv holds all metrics.
+            tracked.log_pipeline_results(pipeline_results(results_summary[benchmark_name], means_by_method(benchmark_frame)))
+            for file_name in ("index.html", "comparison.md", "comparison.csv", "differences.csv", "curves"):
+                tracked.pipeline_run.log_artifact(reports_folder / file_name)
+            for figure_path in sorted((reports_folder / "figures").glob(f"{benchmark_name}_seed*.png")):
+                tracked.pipeline_run.log_artifact(figure_path, "figures")
+            register_or_warn(params, benchmark_name, tracked.pipeline_run_id)
+    page_path, text_page_path, figures_folder = reports_folder / "index.html", reports_folder / "comparison.md", reports_folder / "figures"
+    print(f"all scores side by side: {page_path}, as text: {text_page_path}, figures: {figures_folder}/")
 
 
 if __name__ == "__main__":

@@ -12,10 +12,11 @@ from confidnet_core.metrics.conventions import conventions
 from stages._command import run_stage
 
 
-def main(params: Params, name: str, seed: int) -> None:
-    stored = StoredResults(name, seed, tuple(params.methods))
-    correct, _ = stored.outcomes()
-    print(markdown(conventions_table({method: conventions(stored.confidence(method), correct) for method in stored.methods})))
+def main(params: Params, benchmark_name: str, seed: int) -> None:
+    stored_results = StoredResults(benchmark_name, seed, tuple(params.methods))
+    correct, _ = stored_results.outcomes()
+    metrics_by_method = {method: conventions(stored_results.confidence(method), correct) for method in stored_results.methods}
+    print(markdown(conventions_table(metrics_by_method)))
 
 
 if __name__ == "__main__":

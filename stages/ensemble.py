@@ -15,12 +15,14 @@ from confidnet_core.tracking.stage_run import stage_run
 from stages._command import run_stage
 
 
-def main(params: Params, name: str) -> None:
-    params.benchmark(name)
-    dataset, seeds, methods = load_dataset(paths.prepared(name)), params.seeds, entry_attributes("scores", params.methods, "over_seeds")
+def main(params: Params, benchmark_name: str) -> None:
+    params.benchmark(benchmark_name)
+    dataset, seeds = load_dataset(paths.prepared(benchmark_name)), params.seeds
+    quantity_of_method = entry_attributes("scores", params.methods, "over_seeds")
+    ensembles_folder, predictions_folder = paths.ENSEMBLES_FOLDER / benchmark_name, paths.PREDICTIONS_FOLDER / benchmark_name
 
-    with stage_run(stage="ensemble", benchmark=name, seed=None, params={"seeds": list(seeds)}):
-        save_ensembles(paths.ENSEMBLES / name, methods, seeds, paths.PREDICTIONS / name, dataset)
+    with stage_run(stage="ensemble", benchmark=benchmark_name, seed=None, params={"seeds": list(seeds)}):
+        save_ensembles(ensembles_folder, quantity_of_method, seeds, predictions_folder, dataset)
 
 
 if __name__ == "__main__":

@@ -17,26 +17,30 @@ from confidnet_core.tracking.stopwatch import Stopwatch
 from stages._command import run_stage
 
 
-def main(params: Params, name: str, seed: int, method: str) -> None:
-    settings, score = params.method(method), find_entry("scores", method)
-    run = load_run(name, params.benchmark(name), seed, method, getattr(score, "reads", ()))
+def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
+    method_settings, score = params.method(method), find_entry("scores", method)
+    score_run = load_run(benchmark_name, params.benchmark(benchmark_name), seed, method, getattr(score, "reads", ()))
 
-    with stage_run(stage="evaluate", benchmark=name, seed=seed, method=method, params=settings) as tracked:
-        confidence, evaluations, stopwatch, facts = {}, {}, Stopwatch(), {"benchmark": name, "seed": seed, "method": method}
-        facts |= {"oracle": getattr(score, "oracle", False), "scale": getattr(score, "scale", RANK)}
+    with stage_run(stage="evaluate", benchmark=benchmark_name, seed=seed, method=method, params=method_settings) as tracked:
+        confidence_by_split, evaluation_by_split, stopwatch = {}, {}, Stopwatch()
+        score_properties = {"oracle": getattr(score, "oracle", False), "scale": getattr(score, "scale", RANK)}
         for split in SCORED_SPLITS:
-            split_run = run.on_split(split)
+            split_run = score_run.on_split(split)
             with stopwatch.measure(len(split_run.images)):
-                confidence[split] = score(split_run, **settings)
-            evaluations[split] = evaluate(confidence[split], split_run.correct, **facts)
+                confidence = confidence_by_split[split] = score(split_run, **method_settings)
+            evaluation_by_split[split] = evaluate(
+                confidence, split_run.correct, benchmark=benchmark_name, seed=seed, method=method, **score_properties
+            )
 
-        test, val = evaluations["test"], evaluations["val"]
-        save_evaluation(paths.score(name, seed, method), confidence, test, val, settings, run.save_fitted)
-        for prefix, metrics in {"": test.metrics, "val_": val.metrics}.items():
-            tracked.log_metrics({f"{prefix}{key}": value for key, value in metrics.items() if key != "accuracy"})  # `predict` logs it
+        test_evaluation, val_evaluation = evaluation_by_split["test"], evaluation_by_split["val"]
+        score_folder = paths.score(benchmark_name, seed, method)
+        save_evaluation(score_folder, confidence_by_split, test_evaluation, val_evaluation, method_settings, score_run.save_fitted)
+        for metric_prefix, metrics in {"": test_evaluation.metrics, "val_": val_evaluation.metrics}.items():
+            # The stage `predict` logs the accuracy.
+            tracked.log_metrics({f"{metric_prefix}{metric}": value for metric, value in metrics.items() if metric != "accuracy"})
         # Times go to MLflow only: what DVC stores must not depend on where it is computed.
-        tracked.log_metrics(stopwatch.metrics() | {"fit_seconds": sum(run.cache.fit_seconds.values())})
-        tracked.set_tag("oracle", facts["oracle"])
+        tracked.log_metrics(stopwatch.metrics() | {"fit_seconds": sum(score_run.cache.fit_seconds.values())})
+        tracked.set_tag("oracle", score_properties["oracle"])
 
 
 if __name__ == "__main__":

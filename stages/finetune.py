@@ -18,9 +18,9 @@ def main(params: Params, benchmark_name: str, seed: int) -> None:
     with training_job("finetune", params, benchmark_name, seed, "finetune", "baseline", "confidnet") as (job, _):
         classifier = job.load_classifier()
         confidnet = load_head(paths.network(benchmark_name, seed, "confidnet"), classifier).finetuning_copy()
-        state = finetune_confidnet(confidnet, classifier, job.training)
+        training_state = finetune_confidnet(confidnet, classifier, job.training)
 
-        job.save("finetune", confidnet.state_dict(), state)
+        job.save("finetune", confidnet.state_dict(), training_state)
 
 
 if __name__ == "__main__":

@@ -21,23 +21,32 @@ from confidnet_core.revision import package_code
 from confidnet_core.training.job import training_origin
 from stages._command import run_stage, stage_params
 
-STAGE_OF_KIND = {CheckpointKind.BASELINE: "train_baseline", CheckpointKind.HEAD: "train_confidnet", CheckpointKind.FINETUNED: "finetune"}
+STAGE_BY_CHECKPOINT_KIND = {
+    CheckpointKind.BASELINE: "train_baseline",
+    CheckpointKind.HEAD: "train_confidnet",
+    CheckpointKind.FINETUNED: "finetune",
+}
 
 
-def main(params: Params, name: str, seed: int, kind: str, path: Path) -> None:
-    benchmark, dataset = params.benchmark(name), load_dataset(paths.prepared(name))
-    models = paths.seed_folder(paths.MODELS, name, seed)
-    origin = training_origin(name, seed, dataset, stage_params(params, name, "data", "model"), package_code())
-    imported = import_checkpoint(kind, path, benchmark, dataset, models, select_device(), **origin)
-    save_history(paths.history(name, seed, kind), [{"epoch": imported.epoch, **imported.metrics}], imported.epoch)
+def main(params: Params, benchmark_name: str, seed: int, checkpoint_kind: str, checkpoint_path: Path) -> None:
+    benchmark, dataset = params.benchmark(benchmark_name), load_dataset(paths.prepared(benchmark_name))
+    origin = training_origin(benchmark_name, seed, dataset, stage_params(params, benchmark_name, "data", "model"), package_code())
+    networks_folder, device = paths.seed_folder(paths.MODELS_FOLDER, benchmark_name, seed), select_device()
 
-    epoch = "" if imported.epoch is None else f" of epoch {imported.epoch}"
-    formatted_metrics = [f"{key} {'undefined' if value is None else format(value, '.4f')}" for key, value in imported.metrics.items()]
-    size = f"{imported.layers} layers, {imported.parameters} parameters"
-    print(f"{models / kind}: {size} from {path.name}{epoch}; {', '.join(formatted_metrics)}")
-    for note in imported.notes:
-        print(f"note: {note}")
-    print(f"next: dvc commit -f {STAGE_OF_KIND[CheckpointKind(kind)]}@{name}-{seed}")
+    imported_checkpoint = import_checkpoint(checkpoint_kind, checkpoint_path, benchmark, dataset, networks_folder, device, **origin)
+    history_row = {"epoch": imported_checkpoint.epoch, **imported_checkpoint.validation_metrics}
+    save_history(paths.history(benchmark_name, seed, checkpoint_kind), [history_row], imported_checkpoint.epoch)
+
+    epoch_text = "" if imported_checkpoint.epoch is None else f" of epoch {imported_checkpoint.epoch}"
+    metric_texts = [
+        f"{metric} {'undefined' if metric_value is None else format(metric_value, '.4f')}"
+        for metric, metric_value in imported_checkpoint.validation_metrics.items()
+    ]
+    size_text = f"{imported_checkpoint.layer_count} layers, {imported_checkpoint.parameter_count} parameters"
+    print(f"{networks_folder / checkpoint_kind}: {size_text} from {checkpoint_path.name}{epoch_text}; {', '.join(metric_texts)}")
+    for user_note in imported_checkpoint.notes:
+        print(f"note: {user_note}")
+    print(f"next: dvc commit -f {STAGE_BY_CHECKPOINT_KIND[CheckpointKind(checkpoint_kind)]}@{benchmark_name}-{seed}")
 
 
 if __name__ == "__main__":

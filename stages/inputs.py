@@ -12,10 +12,10 @@ from confidnet_core.scoring.inputs import save_inputs
 from stages._command import run_stage
 
 
-def main(params: Params, name: str, seed: int) -> None:
-    params.benchmark(name)
+def main(params: Params, benchmark_name: str, seed: int) -> None:
+    params.benchmark(benchmark_name)
 
-    save_inputs(paths.inputs(name, seed, "").parent, params.methods, name, seed)
+    save_inputs(paths.input_digests(benchmark_name, seed, "").parent, params.methods, benchmark_name, seed)
 
 
 if __name__ == "__main__":

@@ -15,21 +15,22 @@ from confidnet_core.tracking.stopwatch import Stopwatch
 from stages._command import run_stage, stage_params
 
 
-def main(params: Params, name: str, seed: int) -> None:
-    benchmark, dataset = params.benchmark(name), load_dataset(paths.prepared(name))
+def main(params: Params, benchmark_name: str, seed: int) -> None:
+    benchmark, dataset = params.benchmark(benchmark_name), load_dataset(paths.prepared(benchmark_name))
+    logged_params = stage_params(params, benchmark_name, "model")
 
-    with stage_run(stage="predict", benchmark=name, seed=seed, params=stage_params(params, name, "model")) as tracked:
-        classifier = load_classifier(paths.network(name, seed, "baseline"), benchmark, dataset)
-        predictions, stopwatch = {}, Stopwatch()
+    with stage_run(stage="predict", benchmark=benchmark_name, seed=seed, params=logged_params) as tracked:
+        classifier = load_classifier(paths.network(benchmark_name, seed, "baseline"), benchmark, dataset)
+        predictions_by_split, stopwatch = {}, Stopwatch()
         for split in SCORED_SPLITS:
             with stopwatch.measure(len(dataset.splits[split])):
-                predictions[split] = predict(classifier, dataset.split(split)[0], dataset, select_device())
-        metrics = prediction_metrics(predictions["test"], dataset.split("test")[1], dataset)
+                predictions_by_split[split] = predict(classifier, dataset.split(split)[0], dataset, select_device())
+        metrics = prediction_metrics(predictions_by_split["test"], dataset.split("test")[1], dataset)
 
-        save_predictions(paths.predictions(name, seed), predictions, metrics)
-        tracked.log_metrics({key: value for key, value in metrics.items() if key != "class_iou"})
+        save_predictions(paths.predictions(benchmark_name, seed), predictions_by_split, metrics)
+        tracked.log_metrics({metric: metric_value for metric, metric_value in metrics.items() if metric != "class_iou"})
         tracked.log_metrics(stopwatch.metrics())
-        tracked.log_metrics({f"iou/{name}": value for name, value in metrics.get("class_iou", {}).items()})
+        tracked.log_metrics({f"iou/{class_name}": class_iou for class_name, class_iou in metrics.get("class_iou", {}).items()})
 
 
 if __name__ == "__main__":

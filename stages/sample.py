@@ -15,20 +15,20 @@ from confidnet_core.tracking.stopwatch import Stopwatch
 from stages._command import run_stage
 
 
-def main(params: Params, name: str, seed: int) -> None:
-    benchmark, dataset = params.benchmark(name), load_dataset(paths.prepared(name))
-    settings = benchmark.mc_dropout
+def main(params: Params, benchmark_name: str, seed: int) -> None:
+    benchmark, dataset = params.benchmark(benchmark_name), load_dataset(paths.prepared(benchmark_name))
+    mc_dropout_settings = benchmark.mc_dropout
 
-    with stage_run(stage="sample", benchmark=name, seed=seed, params=dict(settings)) as tracked:
-        classifier = load_classifier(paths.network(name, seed, "baseline"), benchmark, dataset)
-        dropout = has_dropout(classifier)
-        splits = SCORED_SPLITS if settings.passes and dropout else ()
-        samples, stopwatch = {}, Stopwatch()
-        for split in splits:
+    with stage_run(stage="sample", benchmark=benchmark_name, seed=seed, params=dict(mc_dropout_settings)) as tracked:
+        classifier = load_classifier(paths.network(benchmark_name, seed, "baseline"), benchmark, dataset)
+        has_dropout_layers = has_dropout(classifier)
+        sampled_splits = SCORED_SPLITS if mc_dropout_settings.passes and has_dropout_layers else ()
+        samples_by_split, stopwatch = {}, Stopwatch()
+        for split in sampled_splits:
             with stopwatch.measure(len(dataset.splits[split])):
-                samples[split] = sample_dropout(classifier, dataset, split, settings, seed, select_device())
+                samples_by_split[split] = sample_dropout(classifier, dataset, split, mc_dropout_settings, seed, select_device())
 
-        save_samples(paths.samples(name, seed), samples, settings.passes, dropout)
+        save_samples(paths.dropout_samples(benchmark_name, seed), samples_by_split, mc_dropout_settings.passes, has_dropout_layers)
         tracked.log_metrics(stopwatch.metrics())
 
 

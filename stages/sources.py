@@ -14,15 +14,15 @@ from confidnet_core.files import atomic_write
 from stages._command import run_stage
 
 
-def main(params: Params, name: str) -> None:
-    benchmark = params.benchmark(name)
+def main(params: Params, benchmark_name: str) -> None:
+    benchmark = params.benchmark(benchmark_name)
 
-    digests = {"dataset": source_digest("datasets", benchmark.data.name), "model": source_digest("models", benchmark.model.name)}
+    digest_by_file = {"dataset": source_digest("datasets", benchmark.data.name), "model": source_digest("models", benchmark.model.name)}
 
-    with atomic_write(paths.sources(name)) as folder:
-        folder.mkdir()
-        for part, digest in digests.items():
-            (folder / f"{part}.txt").write_text(digest + "\n")
+    with atomic_write(paths.source_digests(benchmark_name)) as temporary_folder:
+        temporary_folder.mkdir()
+        for file_stem, digest in digest_by_file.items():
+            (temporary_folder / f"{file_stem}.txt").write_text(digest + "\n")
 
 
 if __name__ == "__main__":

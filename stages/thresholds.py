@@ -13,20 +13,23 @@ from confidnet_core.tracking.stage_run import stage_run
 from stages._command import run_stage
 
 
-def main(params: Params, name: str, seed: int, method: str) -> None:
-    stored, settings = StoredResults(name, seed, (method,)), params.thresholds
+def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
+    stored_results, threshold_settings = StoredResults(benchmark_name, seed, (method,)), params.thresholds
     resampling = {"resamples": params.bootstrap.resamples, "seed": params.bootstrap.seed}
-    targets = {"risks": list(settings.risks), "delta": settings.delta}
+    guarantee_targets = {"risks": list(threshold_settings.risks), "delta": threshold_settings.delta}
 
-    with stage_run(stage="thresholds", benchmark=name, seed=seed, method=method, params=targets) as tracked:
-        scored = {split: ScoredSplit(stored.confidence(method, split), *stored.outcomes(split)) for split in SCORED_SPLITS}
-        probabilities = reliability(scored["val"], scored["test"], stored.evaluation(method).scale, **resampling)
-        guarantees = guaranteed_thresholds(scored["val"], scored["calibration"], scored["test"], settings)
+    with stage_run(stage="thresholds", benchmark=benchmark_name, seed=seed, method=method, params=guarantee_targets) as tracked:
+        results_by_split = {
+            split: ScoredSplit(stored_results.confidence(method, split), *stored_results.outcomes(split)) for split in SCORED_SPLITS
+        }
+        val_split, calibration_split, test_split = (results_by_split[split] for split in ("val", "calibration", "test"))
+        reliability_on_test = reliability(val_split, test_split, stored_results.evaluation(method).scale, **resampling)
+        guarantees = guaranteed_thresholds(val_split, calibration_split, test_split, threshold_settings)
 
-        save_thresholds(paths.thresholds(name, seed, method), probabilities, guarantees)
-        tracked.log_metrics(probabilities.metrics)
-        coverages = {f"guaranteed_coverage/risk_{100 * guarantee['risk']:g}": guarantee["test"]["coverage"] for guarantee in guarantees}
-        tracked.log_metrics(coverages)
+        save_thresholds(paths.thresholds(benchmark_name, seed, method), reliability_on_test, guarantees)
+        tracked.log_metrics(reliability_on_test.metrics)
+        coverage_by_risk = {f"{100 * guarantee['risk']:g}": guarantee["test"]["coverage"] for guarantee in guarantees}
+        tracked.log_metrics({f"guaranteed_coverage/risk_{risk}": coverage for risk, coverage in coverage_by_risk.items()})
 
 
 if __name__ == "__main__":

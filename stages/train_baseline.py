@@ -18,10 +18,10 @@ def main(params: Params, benchmark_name: str, seed: int) -> None:
         training = job.training
         torch.manual_seed(seed)
         classifier = build_classifier(job.benchmark.model, training.dataset)
-        state = train_classifier(classifier, training)
-        metrics = classification_metrics(classifier, training.dataset, training.device, "fp32")
+        training_state = train_classifier(classifier, training)
+        val_metrics = classification_metrics(classifier, training.dataset, training.device, "fp32")
 
-        job.save("baseline", classifier.state_dict(), state, metrics)
+        job.save("baseline", classifier.state_dict(), training_state, val_metrics)
 
 
 if __name__ == "__main__":

@@ -17,21 +17,22 @@ from stages._training import training_job
 
 def main(params: Params, benchmark_name: str, seed: int) -> None:
     with training_job("train_confidnet", params, benchmark_name, seed, "confidnet", "baseline") as (job, tracked):
-        training, recipe = job.training, job.benchmark.confidnet
+        training, confidnet_recipe = job.training, job.benchmark.confidnet
         classifier = job.load_classifier()
         torch.manual_seed(seed)
-        confidnet = build_confidnet(classifier, recipe, training.dataset)
-        target = training_target_summary(confidnet, training.dataset, training.device)
-        warn_if_target_collapsed(target, benchmark_name)
-        tracked.log_metrics({"train_errors": target["errors"], "train_tcp_mean": target["mean"], "train_tcp_std": target["std"]})
-        tracked.set_tag("target_collapsed", target["collapsed"])
-        tracked.log_figure(target_histogram(target), "train_tcp.png")
+        confidnet = build_confidnet(classifier, confidnet_recipe, training.dataset)
+        target_summary = training_target_summary(confidnet, training.dataset, training.device)
+        warn_if_target_collapsed(target_summary, benchmark_name)
+        tcp_metrics = {"train_tcp_mean": target_summary["mean"], "train_tcp_std": target_summary["std"]}
+        tracked.log_metrics({"train_errors": target_summary["errors"], **tcp_metrics})
+        tracked.set_tag("target_collapsed", target_summary["collapsed"])
+        tracked.log_figure(target_histogram(target_summary), "train_tcp.png")
 
-        if recipe.first_confidence == "mean_tcp":
-            confidnet.head.set_initial_confidence(target["mean"])
-        state = train_confidnet(confidnet, training)
+        if confidnet_recipe.first_confidence == "mean_tcp":
+            confidnet.head.set_initial_confidence(target_summary["mean"])
+        training_state = train_confidnet(confidnet, training)
 
-        job.save("confidnet", confidnet.head.state_dict(), state, target=target)
+        job.save("confidnet", confidnet.head.state_dict(), training_state, target=target_summary)
 
 
 if __name__ == "__main__":

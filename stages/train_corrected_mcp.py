@@ -19,9 +19,9 @@ def main(params: Params, benchmark_name: str, seed: int) -> None:
         classifier = job.load_classifier()
         torch.manual_seed(seed)
         corrected_mcp = build_corrected_mcp(classifier, job.benchmark.corrected_mcp, job.training.dataset)
-        state = train_corrected_mcp(corrected_mcp, job.training)
+        training_state = train_corrected_mcp(corrected_mcp, job.training)
 
-        job.save("corrected_mcp", corrected_mcp.head.state_dict(), state)
+        job.save("corrected_mcp", corrected_mcp.head.state_dict(), training_state)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from confidnet_core.comparison.tables import BETTER, Column, Table
 from confidnet_core.config.registry import suggestion
 from confidnet_core.evaluation.result import EVALUATION_KEYS
 from confidnet_core.metrics import METRICS
-from confidnet_core.tracking.timings import Timing
+from confidnet_core.tracking.timings import StageTiming
 
 DIFFERENCE_COLUMNS = ["benchmark", "method", "against", "metric", "verdict"]
 TERMINAL_FORMAT = "terminal"  # for reading; the other formats are for files
@@ -79,7 +79,7 @@ def show_comparison(console: Console, reports: Path, options: ShowOptions) -> No
 
 
 def show_costs(
-    console: Console, reports: Path, names: Sequence[str], load_timings: Callable[[str], Iterable[Timing]], output_format: str
+    console: Console, reports: Path, names: Sequence[str], load_timings: Callable[[str], Iterable[StageTiming]], output_format: str
 ) -> None:
     """Print what each score costs, from reports/costs.csv and the run times that LOAD_TIMINGS returns for a benchmark, as means over seeds.
 

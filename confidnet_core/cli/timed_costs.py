@@ -10,9 +10,9 @@ from confidnet_core.comparison.costs import cost_table, stage_counts
 from confidnet_core.comparison.lines import iterate_rows
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import Cell, Column, Row, Table
-from confidnet_core.tracking.timings import Timing, mean_timings
+from confidnet_core.tracking.timings import StageTiming, mean_timings
 
-MeanTimings = Mapping[tuple[str, str | None], Timing]
+MeanTimings = Mapping[tuple[str, str | None], StageTiming]
 MILLISECONDS_COLUMN = Column("ms_per_image", "ms an image", number_format=".3g")
 TRAINING_SECONDS_COLUMN = Column("training_seconds", "training s", number_format=".3g")
 SECONDS_COLUMN = Column("seconds", "seconds", number_format=".3g")
@@ -24,7 +24,7 @@ LEGEND = (
 )
 
 
-def cost_tables_with_times(costs: pd.DataFrame, timings: Iterable[Timing], reference: str | None) -> list[Table]:
+def cost_tables_with_times(costs: pd.DataFrame, timings: Iterable[StageTiming], reference: str | None) -> list[Table]:
     """Return two tables for one benchmark: the costs of its scores with run times, and the seconds of its pipeline stages.
 
     costs: the benchmark's part of a `cost_frame`; reference: the score that times are relative to, None for no relative times

@@ -10,14 +10,14 @@ import pandas as pd
 from confidnet_core.cli.timed_costs import cost_tables_with_times
 from confidnet_core.comparison.rendering import html
 from confidnet_core.files import write_text
-from confidnet_core.tracking.timings import Timing
+from confidnet_core.tracking.timings import StageTiming
 
 PLACEHOLDER = re.compile("<!-- seconds of (.+?) -->")  # comment in templates/benchmark.html that the tables replace
 TIMED_PAGE = Path(".dvc/tmp/report.html")  # ignored by git
 
 
 def write_timed_page(
-    page: Path, root: Path, costs: pd.DataFrame, load_timings: Callable[[str], Iterable[Timing]], reference: str | None
+    page: Path, root: Path, costs: pd.DataFrame, load_timings: Callable[[str], Iterable[StageTiming]], reference: str | None
 ) -> Path:
     """Write ROOT/.dvc/tmp/report.html, a copy of the report PAGE with tables of run times, and return its path.
 

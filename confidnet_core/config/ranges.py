@@ -9,8 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from confidnet_core.config.section import require
 
-T = TypeVar("T")
-MAX_INT32 = 2**31 - 1
+ListItem = TypeVar("ListItem")
+MAX_INT32 = 2**31 - 1  # upper limit of whole numbers in params.yaml
 
 PositiveInt = Annotated[int, Field(ge=1, le=MAX_INT32)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=MAX_INT32)]
@@ -35,28 +35,30 @@ ValidationSize = Annotated[
 ]
 
 
-def _list_to_tuple(value: Any) -> Any:
+def _list_to_tuple(yaml_value: Any) -> Any:
     """Return a YAML list as the tuple that a frozen pydantic model stores; any other value unchanged."""
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(yaml_value) if isinstance(yaml_value, list) else yaml_value
 
 
-def _require_distinct(values: tuple[T, ...]) -> tuple[T, ...]:
-    """Return the values if none occurs twice; else raise an error that names the repeated value."""
-    for value in values:
-        require("", list(values), values.count(value) == 1, f"{value} once only")
-    return values
+def _require_distinct(items: tuple[ListItem, ...]) -> tuple[ListItem, ...]:
+    """Return the items of a list in params.yaml if none occurs twice; else raise an error that names the repeated item."""
+    for item in items:
+        require("", list(items), items.count(item) == 1, f"{item} once only")
+    return items
 
 
-def reject_bool_and_float(value: Any) -> Any:
-    """Return a value that is neither a boolean nor a float; ValueError for these.
+def reject_bool_and_float(setting_value: Any) -> Any:
+    """Return the value of a setting unchanged, or raise ValueError if it is a boolean or a float.
 
     Without this check, True and 1.0 would count as 1 in a Literal of numbers.
     """
-    if isinstance(value, bool | float):
+    if isinstance(setting_value, bool | float):
         raise ValueError("no whole number")
-    return value
+    return setting_value
 
 
-ListOf = Annotated[tuple[T, ...], BeforeValidator(_list_to_tuple)]
-DistinctListOf = Annotated[tuple[T, ...], BeforeValidator(_list_to_tuple), AfterValidator(_require_distinct)]
-NonEmptyDistinctListOf = Annotated[tuple[T, ...], BeforeValidator(_list_to_tuple), Field(min_length=1), AfterValidator(_require_distinct)]
+ListOf = Annotated[tuple[ListItem, ...], BeforeValidator(_list_to_tuple)]
+DistinctListOf = Annotated[tuple[ListItem, ...], BeforeValidator(_list_to_tuple), AfterValidator(_require_distinct)]
+NonEmptyDistinctListOf = Annotated[
+    tuple[ListItem, ...], BeforeValidator(_list_to_tuple), Field(min_length=1), AfterValidator(_require_distinct)
+]

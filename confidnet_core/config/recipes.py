@@ -15,11 +15,11 @@ from confidnet_core.config.ranges import (
 )
 from confidnet_core.config.section import Section, require
 
-Epoch = Annotated[PositiveInt, Field(description="rising epochs, from 1")]
+MilestoneEpoch = Annotated[PositiveInt, Field(description="rising epochs, from 1")]
 
 
 class Augmentation(Section):
-    """Random changes to training images: whole batches, on the device, before normalisation, in the order of these fields."""
+    """Random changes to training images, with these settings: whole batches, on the device, before normalisation, in this order."""
 
     flip: bool = False  # horizontally, with probability 1/2
     rotation: Annotated[float, Field(ge=0, le=180, description="0 to 180 degrees")] = 0.0  # uniform in [-rotation, rotation], black fill
@@ -37,7 +37,7 @@ class Recipe(Section):
     momentum: FractionBelowOne = 0.9  # of sgd
     weight_decay: NonNegativeFloat = 0.0
     schedule: Literal["constant", "one_cycle", "multi_step", "cosine"] = "constant"  # cosine: decays to 0 over all epochs
-    milestones: ListOf[Epoch] = ()  # epochs after which multi_step multiplies the rate by 0.1
+    milestones: ListOf[MilestoneEpoch] = ()  # epochs after which multi_step multiplies the rate by 0.1
     precision: Literal["fp32", "bf16"] = "fp32"
     sam_radius: NonNegativeFloat = 0.0  # of Sharpness-Aware Minimization (Foret et al. 2021), which doubles the cost of a step; 0 is off
     swa_epochs: NonNegativeInt = 0  # number of last epochs to average (Stochastic Weight Averaging, Izmailov et al. 2018); 0 is off
@@ -46,11 +46,10 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _check_milestones(self) -> Self:
-        is_multi_step, epochs = self.schedule == "multi_step", list(self.milestones)
-        require(
-            "milestones", epochs, bool(epochs) == is_multi_step, f"{'epochs' if is_multi_step else 'none'} with schedule {self.schedule}"
-        )
-        require("milestones", epochs, [0, *epochs] == sorted({0, *epochs}), "rising epochs, from 1")
+        is_multi_step, milestones = self.schedule == "multi_step", list(self.milestones)
+        expected_text = f"{'epochs' if is_multi_step else 'none'} with schedule {self.schedule}"
+        require("milestones", milestones, bool(milestones) == is_multi_step, expected_text)
+        require("milestones", milestones, [0, *milestones] == sorted({0, *milestones}), "rising epochs, from 1")
         return self
 
     @model_validator(mode="after")

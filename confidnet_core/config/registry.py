@@ -1,5 +1,5 @@
-"""Registry of confidence scores, data sets and models: each public module in one of these three folders (families) of confidnet_core is an
-entry, with a function of the same name.
+"""Registry of confidence scores, data sets and models. An entry is one of these: a file without a leading underscore in the folder scores,
+datasets or models of confidnet_core (the registry folders), which has a function with the name of the file.
 
 A new entry is a new file in its folder; no list of entries has to be edited.
 """
@@ -12,77 +12,86 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-PACKAGE_FOLDER = Path(__file__).parents[1]  # confidnet_core, with one folder per family
+PACKAGE_FOLDER = Path(__file__).parents[1]  # confidnet_core, with the folders scores, datasets and models
 
 
-def entry_names(family: str) -> list[str]:
-    """Return the sorted names of all scores, datasets or models (FAMILY): the modules in confidnet_core/FAMILY without a leading
-    underscore.
+def entry_names(registry_folder: str) -> list[str]:
+    """Return the sorted names of all confidence scores, data sets or models: of the files without a leading underscore in their folder.
+
+    registry_folder: "scores", "datasets" or "models"
     """
-    family_folder = PACKAGE_FOLDER / family
-    return sorted(path.stem for path in family_folder.glob("*.py") if not path.stem.startswith("_"))
+    entries_folder = PACKAGE_FOLDER / registry_folder
+    return sorted(entry_path.stem for entry_path in entries_folder.glob("*.py") if not entry_path.stem.startswith("_"))
 
 
-def find_entry(family: str, name: str) -> Callable:
-    """Return the function NAME of the module confidnet_core/FAMILY/NAME.py. ValueError for a missing file or function."""
-    if name not in entry_names(family):
-        raise ValueError(f"confidnet_core/{family}/{name}.py does not exist{suggestion(name, entry_names(family))}")
-    entry = getattr(import_module(f"confidnet_core.{family}.{name}"), name, None)
-    if not callable(entry):
-        raise ValueError(f"confidnet_core/{family}/{name}.py has no function {name}; an entry's function bears the name of its file")
-    return entry
+def find_entry(registry_folder: str, entry_name: str) -> Callable:
+    """Return the function of a score, data set or model: that of confidnet_core/REGISTRY_FOLDER/ENTRY_NAME.py with the name of the file.
 
-
-def entry_attributes(family: str, entries: Iterable[str], attribute: str) -> dict[str, Any]:
-    """Return NAME -> attribute of the function of each named score, data set or model; None where the attribute is not set.
-
-    Such attributes tell the pipeline what an entry needs.
+    registry_folder: "scores", "datasets" or "models"; ValueError for a missing file or function
     """
-    return {name: getattr(find_entry(family, name), attribute, None) for name in entries}
+    if entry_name not in entry_names(registry_folder):
+        similar_names = suggestion(entry_name, entry_names(registry_folder))
+        raise ValueError(f"confidnet_core/{registry_folder}/{entry_name}.py does not exist{similar_names}")
+    entry_function = getattr(import_module(f"confidnet_core.{registry_folder}.{entry_name}"), entry_name, None)
+    if not callable(entry_function):
+        problem_text = f"has no function {entry_name}; an entry's function bears the name of its file"
+        raise ValueError(f"confidnet_core/{registry_folder}/{entry_name}.py {problem_text}")
+    return entry_function
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
+def entry_attributes(registry_folder: str, selected_entries: Iterable[str], attribute_name: str) -> dict[str, Any]:
+    """Return a dictionary NAME -> value of an attribute of the function of each selected score, data set or model; None if it has none.
+
+    Such attributes tell the pipeline what a score, data set or model needs. registry_folder: "scores", "datasets" or "models"
+    """
+    return {entry_name: getattr(find_entry(registry_folder, entry_name), attribute_name, None) for entry_name in selected_entries}
+
+
+def suggestion(unknown_name: str, known_names: Iterable[str]) -> str:
     """Return the end of an error message about an unknown name: the most similar known names, else a list of all known names."""
-    known = list(known)
-    close_matches = get_close_matches(str(name), known, n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(close_matches)}?" if close_matches else f"; known: {', '.join(known) or 'none'}"
+    known_names = list(known_names)
+    close_matches = get_close_matches(str(unknown_name), known_names, n=2, cutoff=0.6)
+    return f"; did you mean {' or '.join(close_matches)}?" if close_matches else f"; known: {', '.join(known_names) or 'none'}"
 
 
-def source_digest(family: str, name: str) -> str:
-    """Return the SHA-256 over the source files of a score, data set or model: its own file, and shared ones with a leading underscore."""
-    find_entry(family, name)
-    family_folder = PACKAGE_FOLDER / family
-    source_paths = [family_folder / f"{name}.py", *sorted(family_folder.glob("_[!_]*.py"))]
-    return sha256(b"".join(path.name.encode() + path.read_bytes() for path in source_paths)).hexdigest()
+def source_digest(registry_folder: str, entry_name: str) -> str:
+    """Return the SHA-256 of the source files of a score, data set or model: its own file, and its folder's files with a leading underscore.
 
-
-def literal_attribute(family: str, name: str, attribute: str) -> Any:
-    """Return the value that the file of a score, data set or model assigns to an attribute of its function, read without importing the
-    file.
-
-    None if the attribute is not set. ValueError with file and line for a value that is not a literal.
+    registry_folder: "scores", "datasets" or "models"
     """
-    path, module = parse_entry(family, name)
-    for statement in module.body:
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == f"{name}.{attribute}":
+    find_entry(registry_folder, entry_name)
+    entries_folder = PACKAGE_FOLDER / registry_folder
+    source_paths = [entries_folder / f"{entry_name}.py", *sorted(entries_folder.glob("_[!_]*.py"))]
+    return sha256(b"".join(source_path.name.encode() + source_path.read_bytes() for source_path in source_paths)).hexdigest()
+
+
+def literal_attribute(registry_folder: str, entry_name: str, attribute_name: str) -> Any:
+    """Return the value of an attribute of the function of a score, data set or model, read from its file without importing the file.
+
+    registry_folder: "scores", "datasets" or "models". None if the attribute is not set. ValueError with file and line for a value that is
+    no literal.
+    """
+    entry_path, syntax_tree = parse_entry(registry_folder, entry_name)
+    for statement in syntax_tree.body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == f"{entry_name}.{attribute_name}":
             try:
                 return ast.literal_eval(statement.value)
             except ValueError:
                 raise ValueError(
-                    f"{path} line {statement.lineno}: {attribute} is {ast.unparse(statement.value)}; expected a literal"
+                    f"{entry_path} line {statement.lineno}: {attribute_name} is {ast.unparse(statement.value)}; expected a literal"
                 ) from None
     return None
 
 
-def parse_entry(family: str, name: str) -> tuple[Path, ast.Module]:
-    """Return the path of the file confidnet_core/FAMILY/NAME.py and its syntax tree.
+def parse_entry(registry_folder: str, entry_name: str) -> tuple[Path, ast.Module]:
+    """Return the path of the file confidnet_core/REGISTRY_FOLDER/ENTRY_NAME.py and its syntax tree.
 
-    ValueError if the file is missing or is not valid Python.
+    registry_folder: "scores", "datasets" or "models". ValueError if the file is missing or is not valid Python.
     """
-    path = PACKAGE_FOLDER / family / f"{name}.py"
+    entry_path = PACKAGE_FOLDER / registry_folder / f"{entry_name}.py"
     try:
-        return path, ast.parse(path.read_text(encoding="utf-8"))
+        return entry_path, ast.parse(entry_path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ValueError(f"{path} does not exist, but params.yaml names {name}") from None
+        raise ValueError(f"{entry_path} does not exist, but params.yaml names {entry_name}") from None
     except SyntaxError as error:
-        raise ValueError(f"{path} line {error.lineno} is no Python: {error.msg}") from None
+        raise ValueError(f"{entry_path} line {error.lineno} is no Python: {error.msg}") from None

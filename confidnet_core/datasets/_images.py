@@ -20,7 +20,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from confidnet_core.data import SPLITS
+from confidnet_core.data import TRAIN_VAL_TEST
 from confidnet_core.datasets._raw import DATA_VARIABLE, raw_root
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -202,7 +202,7 @@ def split_indices(name: str, tree: FileTree, counts: Sequence[int], val: int | f
     Without a val split, `val` samples of train, a number or a fraction, are drawn as in ConfidNet's published split: the first ones after
     numpy's legacy shuffle. Raises ValueError where `val` does not fit.
     """
-    splits: dict[str, np.ndarray] = dict(zip(SPLITS, np.split(np.arange(sum(counts)), np.cumsum(counts)[:2]), strict=True))
+    splits: dict[str, np.ndarray] = dict(zip(TRAIN_VAL_TEST, np.split(np.arange(sum(counts)), np.cumsum(counts)[:2]), strict=True))
     if counts[1]:
         if val:
             raise ValueError(f"{name}: val is {val}, but {tree.prefix} has a val split of {counts[1]}; set val to 0, or take that away")
@@ -220,7 +220,7 @@ def split_indices(name: str, tree: FileTree, counts: Sequence[int], val: int | f
 
 def describe_source(kind: str, folder: str, splits: dict[str, np.ndarray], *, drawn: bool) -> str:
     """Return a text about a data set for `Dataset.source`; `drawn` tells whether val was drawn from train."""
-    counts = "/".join(str(len(splits[split])) for split in SPLITS)
+    counts = "/".join(str(len(splits[split])) for split in TRAIN_VAL_TEST)
     return f"{kind} {Path(folder).name}, {counts} images" + ", val drawn from train" * drawn
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from confidnet_core.config.ranges import PositiveInt
-from confidnet_core.data import SPLITS, Dataset
+from confidnet_core.data import TRAIN_VAL_TEST, Dataset
 from confidnet_core.datasets._images import area_average, check_sizes, parse_listing, read_in_threads, resize_nearest
 from confidnet_core.datasets._raw import download, raw_folder
 from confidnet_core.files import atomic_write
@@ -45,13 +45,13 @@ def camvid(*, height: PositiveInt = 360, width: PositiveInt = 480, void_as_class
     is neither a class nor void.
     """
     pairs = list_pairs(_locate_camvid_folder(raw_folder("camvid")))
-    images, labels = _read_images_and_labels([pair for split in SPLITS for pair in pairs[split]], height, width)
-    counts = [len(pairs[split]) for split in SPLITS]
+    images, labels = _read_images_and_labels([pair for split in TRAIN_VAL_TEST for pair in pairs[split]], height, width)
+    counts = [len(pairs[split]) for split in TRAIN_VAL_TEST]
     starts = np.cumsum(counts) - counts
     return Dataset(
         images=images,
         labels=labels,
-        splits={split: start + np.arange(count) for split, start, count in zip(SPLITS, starts, counts, strict=True)},
+        splits={split: start + np.arange(count) for split, start, count in zip(TRAIN_VAL_TEST, starts, counts, strict=True)},
         classes=(*CLASSES, "Unlabelled") if void_as_class else CLASSES,
         mean=(0.411894, 0.425132, 0.432670),  # mean and standard deviation are those published with ConfidNet
         std=(0.274135, 0.285062, 0.282846),
@@ -89,7 +89,7 @@ def download_camvid(folder: Path, url: str = PUBLIC_COPY, counts: Sequence[int] 
 def list_pairs(folder: Path) -> dict[str, list[ImageMaskPair]]:
     """Return {split: image and mask files in the order of its list}. Raises ValueError naming what is missing, empty or listed twice."""
     pairs, split_of_image = {}, {}
-    for split in SPLITS:
+    for split in TRAIN_VAL_TEST:
         images, masks = _files_by_name(folder / split, IMAGE_SUFFIXES), _files_by_name(folder / f"{split}annot", MASK_SUFFIXES)
         pairs[split] = []
         for image, mask in _read_listed_names(folder / f"{split}.txt"):
@@ -107,7 +107,7 @@ def list_pairs(folder: Path) -> dict[str, list[ImageMaskPair]]:
 
 def _locate_camvid_folder(folder: Path) -> Path:
     """Return the first of CANDIDATE_FOLDERS that holds any part of CamVid, even if incomplete; without one, download the public copy."""
-    parts = [name for split in SPLITS for name in (split, f"{split}annot", f"{split}.txt")]
+    parts = [name for split in TRAIN_VAL_TEST for name in (split, f"{split}annot", f"{split}.txt")]
     for inner in CANDIDATE_FOLDERS:
         if any((folder / inner / part).exists() for part in parts):
             return folder / inner

@@ -10,7 +10,7 @@ from PIL import Image
 
 from confidnet_core.config.ranges import PathText, PositiveInt, SplitSeed, ValidationSize
 from confidnet_core.config.registry import suggestion
-from confidnet_core.data import SPLITS, Dataset
+from confidnet_core.data import TRAIN_VAL_TEST, Dataset
 from confidnet_core.datasets._images import (
     DIGEST_BYTES,
     IMAGE_SUFFIXES,
@@ -54,12 +54,12 @@ def image_folder(
 
 def _list_labelled_images(tree: FileTree) -> tuple[tuple[str, ...], list[str], np.ndarray, list[int]]:
     """Return the class names, the names and the labels of all images, and the number of images of each split."""
-    images = {split: _images_by_class(tree, split) for split in SPLITS}
+    images = {split: _images_by_class(tree, split) for split in TRAIN_VAL_TEST}
     classes = tuple(sorted(images["train"]))
     _check_class_folders(tree, classes, images)
-    names = [name for split in SPLITS for label in classes for name in images[split].get(label, ())]
-    sizes = np.array([[len(images[split].get(label, ())) for label in classes] for split in SPLITS])
-    labels = np.tile(np.arange(len(classes), dtype=np.uint8), len(SPLITS)).repeat(sizes.ravel())
+    names = [name for split in TRAIN_VAL_TEST for label in classes for name in images[split].get(label, ())]
+    sizes = np.array([[len(images[split].get(label, ())) for label in classes] for split in TRAIN_VAL_TEST])
+    labels = np.tile(np.arange(len(classes), dtype=np.uint8), len(TRAIN_VAL_TEST)).repeat(sizes.ravel())
     return classes, names, labels, sizes.sum(1).tolist()
 
 

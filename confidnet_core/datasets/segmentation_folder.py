@@ -17,7 +17,7 @@ from PIL import Image
 from pydantic import Field
 
 from confidnet_core.config.ranges import Byte, PathText, PositiveInt, SplitSeed, ValidationSize
-from confidnet_core.data import SPLITS, Dataset
+from confidnet_core.data import TRAIN_VAL_TEST, Dataset
 from confidnet_core.datasets._images import (
     DIGEST_BYTES,
     IMAGE_SUFFIXES,
@@ -91,9 +91,10 @@ def segmentation_folder(
     legend = parse_legend(classes, void)
     with open_tree(folder, {"train", "images"}) as tree:
         pairs = list_pairs(tree)
-        counts = [len(pairs[split]) for split in SPLITS]
+        counts = [len(pairs[split]) for split in TRAIN_VAL_TEST]
         splits = split_indices(NAME, tree, counts, val, split_seed)
-        images, labels, digests = _read_samples(tree, [pair for split in SPLITS for pair in pairs[split]], height, width, legend)
+        ordered_pairs = [pair for split in TRAIN_VAL_TEST for pair in pairs[split]]
+        images, labels, digests = _read_samples(tree, ordered_pairs, height, width, legend)
     warn_of_leaks(NAME, digests, splits)
     mean, std = channel_statistics(images, splits["train"])
     description = describe_source("segmentation folder", folder, splits, drawn=not counts[1])
@@ -137,9 +138,9 @@ def list_pairs(tree: FileTree) -> dict[str, list[tuple[str, str]]]:
     if layout is None:
         expected = ", or ".join(" and ".join(f"{part.format('train')}/" for part in layout) for layout in LAYOUTS)
         raise ValueError(f"{tree.prefix} holds {tree.top_level()}; expected {expected} with lists")
-    pairs = {split: _pairs_of_split(tree, split, *layout) for split in SPLITS}
+    pairs = {split: _pairs_of_split(tree, split, *layout) for split in TRAIN_VAL_TEST}
     split_of_image: dict[str, str] = {}
-    for split in SPLITS:
+    for split in TRAIN_VAL_TEST:
         if not pairs[split] and split != "val":
             raise ValueError(
                 f"{tree.path_of(layout[0].format(split))} holds no images; expected files that end in {', '.join(IMAGE_SUFFIXES)}"

@@ -38,7 +38,7 @@ class StoredResults:
 
     def replicates(self, method: str) -> Float[np.ndarray, "resamples metrics"]:
         """Return a score's failure metrics on each bootstrap resample of the test split, float32 (resamples, metrics)."""
-        return np.load(paths.replicates(self.benchmark, self.seed, method))
+        return np.load(paths.bootstrap_replicates(self.benchmark, self.seed, method))
 
     def thresholds_folder(self, method: str) -> Path:
         """Return the folder of calibration results and guaranteed thresholds that the stage `thresholds` wrote for a score."""

@@ -42,7 +42,7 @@ def save_inputs(folder: Path, methods: Iterable[str], benchmark: str, seed: int)
 def _sha256_of_input(name: str, benchmark: str, seed: int) -> str:
     """Return the SHA-256 of one input of scores: the dropout samples for the name "samples", else the trained network of this name."""
     if name == SAMPLES:
-        folder = paths.samples(benchmark, seed)
+        folder = paths.dropout_samples(benchmark, seed)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
     else:
         folder = paths.network(benchmark, seed, name)

@@ -55,8 +55,8 @@ class Run:
     models: Path
     predictions: Path
     split: Split = "test"
-    samples: Path = paths.SAMPLES
-    ensembles: Path = paths.ENSEMBLES
+    samples: Path = paths.DROPOUT_SAMPLES_FOLDER
+    ensembles: Path = paths.ENSEMBLES_FOLDER
     method: str = ""
     reads: tuple[str, ...] = READABLE  # the inputs that the score declares: see reads.py
 
@@ -240,6 +240,6 @@ class Run:
 def load_run(name: str, benchmark: Benchmark, seed: int, method: str, reads: Iterable[str]) -> Run:
     """Return a Run of the score `method` on the test split, from the folders that earlier stages wrote; `reads`: its declared inputs."""
     dataset = load_dataset(paths.prepared(name))
-    models, predictions = paths.seed_folder(paths.MODELS, name, seed), paths.predictions(name, seed)
-    samples, ensembles = paths.samples(name, seed), paths.ENSEMBLES / name
+    models, predictions = paths.seed_folder(paths.MODELS_FOLDER, name, seed), paths.predictions(name, seed)
+    samples, ensembles = paths.dropout_samples(name, seed), paths.ENSEMBLES_FOLDER / name
     return Run(name, benchmark, seed, dataset, models, predictions, samples=samples, ensembles=ensembles, method=method, reads=tuple(reads))

@@ -92,7 +92,7 @@ def pack(stored: StoredResults, method: str, params: Params, folder: Path, skipp
     )
     np.savez(folder / "validation.npz", confidence=confidence[sample_indices], correct=correct[sample_indices])
 
-    model = SelectiveClassifier.load(folder, paths.seed_folder(paths.MODELS, stored.benchmark, stored.seed))
+    model = SelectiveClassifier.load(folder, paths.seed_folder(paths.MODELS_FOLDER, stored.benchmark, stored.seed))
     _check_served_confidence(model, dataset, confidence)
     return Candidate(folder, stored, model, _validation_evaluation(stored, method), skipped)
 

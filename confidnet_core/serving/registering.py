@@ -27,7 +27,7 @@ from confidnet_core.serving.identity import served_digest
 from confidnet_core.serving.mlflow_model import DIGEST_TAG, PackedModel, log_model, register_version, version_by_alias
 from confidnet_core.serving.packing import Candidate, add_networks, best_score, example_images, pack
 from confidnet_core.serving.selective_classifier import NotServedError
-from confidnet_core.tracking.store import ServerError, failure_reason, open_store, project_root, uses_server
+from confidnet_core.tracking.store import ServerError, open_store, project_root, server_failure_reason, uses_server
 
 ALIAS = "champion"
 REQUIREMENTS = (
@@ -72,7 +72,7 @@ def register(params: Params, benchmark: str, run_id: str | None = None, champion
     except Exception as error:
         if not isinstance(error, ServerError) and not uses_server():
             raise
-        raise ValueError(f"the MLflow server {failure_reason(error)}") from error
+        raise ValueError(f"the MLflow server {server_failure_reason(error)}") from error
 
 
 def register_or_warn(params: Params, benchmark: str, run_id: str | None = None) -> None:

@@ -1,1 +1,1 @@
-"""MLflow tracking: one MLflow run per pipeline stage, and local records of these runs while the MLflow server is unreachable."""
+"""MLflow tracking: one MLflow run per executed pipeline stage, and copies of these runs on disk while the MLflow server is unreachable."""

@@ -12,13 +12,13 @@ from typing import Any
 
 import psutil
 
-from confidnet_core.tracking.dvc_outputs import locked_outputs, stage_names
+from confidnet_core.tracking.dvc_outputs import locked_output_md5s, stage_names
 
-LAST_STAGE = "compare"  # the stage that completes an execution
+LAST_STAGE = "compare"  # the stage that completes a pipeline execution
 REMOTE_ALIVE_TIMEOUT_S = 24 * 3600.0  # how long a silent process of another machine or container counts as alive
 
 
-def dvc_process() -> psutil.Process | None:
+def find_dvc_process() -> psutil.Process | None:
     """Return the operating-system process of DVC that started this stage; None for a stage started by hand."""
     if not os.environ.get("DVC_STAGE"):
         return None
@@ -32,34 +32,35 @@ def dvc_process() -> psutil.Process | None:
 
 
 def process_identity(process: psutil.Process) -> dict[str, Any]:
-    """Return host, process id and start time of a process as a dictionary, by which `is_alive` recognises that process later."""
+    """Return a dictionary with host, process id and start time of a process, by which `is_process_alive` finds it again."""
     return {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()}
 
 
-def is_alive(identity: Mapping[str, Any], silent_s: float) -> bool:
-    """Return whether the process that `process_identity` described still runs.
+def is_process_alive(process_identity: Mapping[str, Any], silent_seconds: float) -> bool:
+    """Return whether a process still runs.
 
-    silent_s: seconds since the process last showed activity, which decide for a process on another machine or in another container
+    process_identity: host, process id and start time, from the function `process_identity`
+    silent_seconds: time since the process last showed activity, which decides for a process on another machine or in another container
     """
-    if identity["host"] != socket.gethostname():
-        return silent_s < REMOTE_ALIVE_TIMEOUT_S
+    if process_identity["host"] != socket.gethostname():
+        return silent_seconds < REMOTE_ALIVE_TIMEOUT_S
     try:
-        process = psutil.Process(identity["pid"])
-        return process.create_time() == identity["started"] and process.status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(process_identity["pid"])
+        return process.create_time() == process_identity["started"] and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 
 
-def will_run_last_stage(process: psutil.Process, written_md5s: Mapping[str, str]) -> bool:
+def will_run_last_stage(dvc_process: psutil.Process, written_output_md5s: Mapping[str, str]) -> bool:
     """Return whether the DVC process will run the pipeline's last stage (LAST_STAGE) after the current stage.
 
     It will not if only other stages were requested on its command line, nor if the current stage's outputs are those already in dvc.lock.
 
-    process: from `dvc_process`; written_md5s: PATH -> md5 of the outputs that the current stage wrote
+    dvc_process: from `find_dvc_process`; written_output_md5s: PATH -> md5 of the outputs that the current stage wrote
     """
     try:
-        argument_names = {word.partition("@")[0] for word in process.cmdline()}
+        command_words = {command_word.partition("@")[0] for command_word in dvc_process.cmdline()}
     except psutil.Error:
         return False
-    requested_stages = argument_names & stage_names()
-    return (not requested_stages or LAST_STAGE in requested_stages) and written_md5s != locked_outputs(os.environ["DVC_STAGE"])
+    requested_stages = command_words & stage_names()
+    return (not requested_stages or LAST_STAGE in requested_stages) and written_output_md5s != locked_output_md5s(os.environ["DVC_STAGE"])

@@ -16,61 +16,64 @@ TIMES_100_METRICS = (
     *("coverage_at_1_risk", "coverage_at_5_risk", "guaranteed_coverage", "ece", "adaptive_ece", "brier", "nll"),
 )
 TIMES_1000_METRICS = ("aurc", "e_aurc", "augrc")
-METRIC_FACTORS = dict.fromkeys(TIMES_100_METRICS, 100) | dict.fromkeys(
+MLFLOW_UNIT_FACTORS = dict.fromkeys(TIMES_100_METRICS, 100) | dict.fromkeys(
     TIMES_1000_METRICS, 1000
 )  # METRIC -> factor from a fraction to its unit
-COMPARED_METRICS = ("auroc", "aurc")  # shown for each score in an execution's row, beside those of summary.json
+COMPARED_METRICS = ("auroc", "aurc")  # shown for each score in a pipeline execution's MLflow run, beside the metrics of summary.json
 RESULT_DECIMALS = 2  # as in tables
-SUMMARY_KEY_NAMES = {"best": "best_aupr_error"}  # key of summary.json -> a clearer name in MLflow
+MLFLOW_NAME_BY_SUMMARY_KEY = {"best": "best_aupr_error"}  # key of summary.json -> a clearer name in MLflow
 
 _SPLIT_PATTERN = re.compile(r"(?P<best>best_)?(?P<split>train|val|calibration|test)_(?P<metric>.+)")  # as in val_loss, best_val_loss
 _UNCERTAINTY_PATTERN = re.compile(r"(?P<metric>.+)_(?P<part>standard_error)")
 
 
-def mlflow_metric_name(name: str) -> str:
-    """Return the MLflow name of a metric, given the project's own name.
+def mlflow_metric_name(metric: str) -> str:
+    """Return the name that a metric has in MLflow, given its name in this project.
 
     val_loss becomes val/loss, best_val_auroc val/best_auroc, test_samples samples, and auroc_standard_error auroc/standard_error.
     """
-    if match := _SPLIT_PATTERN.fullmatch(name):
+    if match := _SPLIT_PATTERN.fullmatch(metric):
         split_prefix = "" if match["split"] == "test" else f"{match['split']}/"
         return f"{split_prefix}{match['best'] or ''}{match['metric']}"
-    if match := _UNCERTAINTY_PATTERN.fullmatch(name):
+    if match := _UNCERTAINTY_PATTERN.fullmatch(metric):
         return f"{match['metric']}/{match['part']}"
-    return name
+    return metric
 
 
-def mlflow_factor(name: str) -> int:
-    """Return the factor that converts a metric from a fraction to MLflow's unit, given its MLflow name; 1 for metrics that are no
-    fractions.
+def mlflow_unit_factor(mlflow_name: str) -> int:
+    """Return the factor from a fraction to a metric's unit in MLflow, given its MLflow name; 1 for metrics that are no fractions."""
+    name_parts = [name_part.removeprefix("best_") for name_part in mlflow_name.split("/")]
+    return next((MLFLOW_UNIT_FACTORS[metric] for metric in name_parts if metric in MLFLOW_UNIT_FACTORS), 1)
+
+
+def pipeline_results(benchmark_summary: Mapping[str, object], mean_metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, object]:
+    """Return a dictionary METRIC -> result, in MLflow's units, for the MLflow run of a whole pipeline execution.
+
+    benchmark_summary: the benchmark's part of summary.json, whose results are all returned
+    mean_metrics: METHOD -> metric -> fraction, of which COMPARED_METRICS are returned for the scores in the summary, which leaves out
+        the oracle
     """
-    name_parts = name.split("/")
-    return next((METRIC_FACTORS[metric] for part in name_parts if (metric := part.removeprefix("best_")) in METRIC_FACTORS), 1)
-
-
-def execution_results(summary: Mapping[str, object], means: Mapping[str, Mapping[str, float | None]]) -> dict[str, object]:
-    """Return metric name -> result, in MLflow's units, for the MLflow run of a whole pipeline execution.
-
-    summary: the benchmark's part of summary.json, whose results are all returned
-    means: METHOD -> metric -> fraction; adds the metrics of COMPARED_METRICS for the scores in the summary, which leaves out the oracle
-    """
-    named_results: dict[str, object] = {}
-    for name, value in summary.items():
-        key = SUMMARY_KEY_NAMES.get(name, name)
-        named_results |= {f"{key}/{part}": part_value for part, part_value in value.items()} if isinstance(value, Mapping) else {key: value}
-    methods = [name.partition("/")[2] for name in named_results if name.startswith("aupr_error/")]
-    return named_results | {
-        f"{metric}/{method}": _scale_and_round(means[method][metric], METRIC_FACTORS[metric])
+    result_by_mlflow_name: dict[str, object] = {}
+    for summary_key, result in benchmark_summary.items():
+        mlflow_name = MLFLOW_NAME_BY_SUMMARY_KEY.get(summary_key, summary_key)
+        result_by_mlflow_name |= (
+            {f"{mlflow_name}/{part_name}": part_result for part_name, part_result in result.items()}
+            if isinstance(result, Mapping)
+            else {mlflow_name: result}
+        )
+    methods = [result_name.partition("/")[2] for result_name in result_by_mlflow_name if result_name.startswith("aupr_error/")]
+    return result_by_mlflow_name | {
+        f"{metric}/{method}": _scale_and_round(mean_metrics[method][metric], MLFLOW_UNIT_FACTORS[metric])
         for metric in COMPARED_METRICS
         for method in methods
     }
 
 
-def sorted_metrics(names: Iterable[str]) -> list[str]:
-    """Return metric names in reading order for a pipeline execution's results: first those of the classifier, then those of each score."""
-    return sorted(names, key=lambda name: (name.count("/"), name.partition("/")[0] in COMPARED_METRICS))
+def sort_metric_names(metric_names: Iterable[str]) -> list[str]:
+    """Return MLflow metric names in the order of MLflow's columns: first metrics of the classifier, then metrics of each score."""
+    return sorted(metric_names, key=lambda metric_name: (metric_name.count("/"), metric_name.partition("/")[0] in COMPARED_METRICS))
 
 
-def _scale_and_round(value: float | None, factor: int) -> float | None:
-    """Return a fraction times `factor`, rounded to RESULT_DECIMALS; None for an undefined value."""
-    return None if value is None else round(factor * value, RESULT_DECIMALS)
+def _scale_and_round(fraction: float | None, factor: int) -> float | None:
+    """Return a metric's fraction times FACTOR, rounded to RESULT_DECIMALS digits; None for an undefined metric."""
+    return None if fraction is None else round(factor * fraction, RESULT_DECIMALS)

@@ -20,14 +20,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from confidnet_core.files import read_json, write_json
-from confidnet_core.tracking.dvc_process import is_alive
+from confidnet_core.tracking.dvc_process import is_process_alive
 
-MARKER_FOLDER = ".dvc/tmp/mlflow_open"
+OPEN_RUN_MARKERS_FOLDER = ".dvc/tmp/mlflow_open"
 
 
 @dataclass(frozen=True)
-class Marker:
-    """Marker file that says that a process is writing an MLflow run."""
+class OpenRunMarker:
+    """Marker file on disk, which says that a process is writing an MLflow run."""
 
     path: Path
 
@@ -43,103 +43,111 @@ class Marker:
 
     @property
     def lock_path(self) -> Path:
-        """Path of the lock file beside the marker file."""
+        """Return the path of the lock file beside the marker file."""
         return self.path.with_suffix(".lock")
 
 
 @dataclass(frozen=True)
-class AbandonedRow:
+class AbandonedRun:
     """An MLflow run that is still open although its process died.
 
-    parent_id: MLflow id of the pipeline execution's run, which ends with it; None if other stages of that execution still run
+    run_id: its MLflow id; pipeline_run_id: MLflow id of the run of its pipeline execution, which ends with it, or None if other stages of
+    that execution still run
     """
 
-    marker: Marker
+    marker: OpenRunMarker
     run_id: str
-    parent_id: str | None
-    last_seen: int  # time in milliseconds
+    pipeline_run_id: str | None
+    last_seen_ms: int  # last sign of life of the process, in milliseconds since 1970
 
 
 @contextmanager
-def marked_open(root: Path, store: str, run_id: str, parent_id: str | None) -> Iterator[Marker]:
-    """Context manager that keeps a marker file, which says that this process writes a stage's MLflow run; yields the marker."""
-    marker = _marker_for_run(root, run_id)
+def mark_stage_run_open(project_folder: Path, store_address: str, run_id: str, pipeline_run_id: str | None) -> Iterator[OpenRunMarker]:
+    """Context manager that keeps a marker file on disk, which says that this process writes a stage's MLflow run; it yields the marker."""
+    marker = _marker_of_run(project_folder, run_id)
     with FileLock(marker.lock_path, timeout=60):
-        write_json(marker.path, {"store": store, "run_id": run_id, "parent_id": parent_id})
+        write_json(marker.path, {"store": store_address, "run_id": run_id, "parent_id": pipeline_run_id})
         try:
             yield marker
         finally:
             marker.remove()
 
 
-def mark_execution(root: Path, store: str, experiment_id: str, run_id: str, process_identity: Mapping[str, Any]) -> None:
+def mark_pipeline_run_open(
+    project_folder: Path, store_address: str, experiment_id: str, run_id: str, dvc_process_identity: Mapping[str, Any]
+) -> None:
     """Write a marker file that keeps a pipeline execution's MLflow run open until its next stage.
 
-    process_identity: of the DVC process that will start that stage, see `process_identity` in tracking/dvc_process.py
+    dvc_process_identity: identity of the DVC process that will start that stage, see `process_identity` in tracking/dvc_process.py
     """
     marker_content = {
-        "store": store,
+        "store": store_address,
         "experiment_id": experiment_id,
         "run_id": run_id,
         "parent_id": None,
-        "process": dict(process_identity),
+        "process": dict(dvc_process_identity),
     }
-    write_json(_marker_for_run(root, run_id).path, marker_content)
+    write_json(_marker_of_run(project_folder, run_id).path, marker_content)
 
 
-def find_execution(root: Path, store: str, experiment_id: str, process_identity: Mapping[str, Any]) -> str | None:
+def find_pipeline_run_id(
+    project_folder: Path, store_address: str, experiment_id: str, dvc_process_identity: Mapping[str, Any]
+) -> str | None:
     """Return the id of the MLflow run of the pipeline execution that a DVC process runs.
 
-    None before the execution's first stage has ended, since no marker file names the process yet.
+    None before the first stage of the pipeline execution has ended, since no marker file names the process yet.
     """
-    for path in (root / MARKER_FOLDER).glob("*.json"):
+    for marker_path in (project_folder / OPEN_RUN_MARKERS_FOLDER).glob("*.json"):
         try:
-            marker_content = read_json(path)
+            marker_content = read_json(marker_path)
         except ValueError:  # removed meanwhile
             continue
-        if [marker_content.get(key) for key in ("store", "experiment_id", "process")] == [store, experiment_id, process_identity]:
+        marker_owner = [marker_content.get(marker_key) for marker_key in ("store", "experiment_id", "process")]
+        if marker_owner == [store_address, experiment_id, dvc_process_identity]:
             return marker_content["run_id"]
     return None
 
 
-def unmark_execution(root: Path, run_id: str) -> None:
+def unmark_pipeline_run(project_folder: Path, run_id: str) -> None:
     """Delete the marker file of a pipeline execution's MLflow run, which no longer waits for further stages."""
-    _marker_for_run(root, run_id).remove()
+    _marker_of_run(project_folder, run_id).remove()
 
 
-def is_marked(root: Path, run_id: str) -> bool:
+def is_pipeline_run_marked(project_folder: Path, run_id: str) -> bool:
     """Return whether a marker file says that this pipeline execution's MLflow run waits for further stages."""
-    return _marker_for_run(root, run_id).path.exists()
+    return _marker_of_run(project_folder, run_id).path.exists()
 
 
-def find_abandoned_rows(root: Path, store: str) -> list[AbandonedRow]:
+def find_abandoned_runs(project_folder: Path, store_address: str) -> list[AbandonedRun]:
     """Return the MLflow runs in this store that are still open although their processes died."""
     live_run_ids: set[str | None] = set()
-    dead_rows: list[AbandonedRow] = []
-    for path in (root / MARKER_FOLDER).glob("*.json"):
+    dead_runs: list[AbandonedRun] = []
+    for marker_path in (project_folder / OPEN_RUN_MARKERS_FOLDER).glob("*.json"):
         try:
-            marker_content, last_seen = read_json(path), int(path.stat().st_mtime * 1000)
+            marker_content, last_seen_ms = read_json(marker_path), int(marker_path.stat().st_mtime * 1000)
         except (ValueError, OSError):  # removed meanwhile by its own process
             continue
-        marker = Marker(path)
-        silent_s = max(0.0, time.time() - last_seen / 1000)
-        if is_alive(marker_content["process"], silent_s) if "process" in marker_content else _is_locked(marker):
+        marker = OpenRunMarker(marker_path)
+        silent_seconds = max(0.0, time.time() - last_seen_ms / 1000)
+        if is_process_alive(marker_content["process"], silent_seconds) if "process" in marker_content else _is_marker_locked(marker):
             live_run_ids |= {marker_content["parent_id"], marker_content["run_id"]}
-        elif marker_content["store"] == store:
-            dead_rows.append(AbandonedRow(marker, marker_content["run_id"], marker_content["parent_id"], last_seen))
-    abandoned_rows = [row for row in dead_rows if row.run_id not in live_run_ids]
-    return [replace(row, parent_id=None) if row.parent_id in live_run_ids else row for row in abandoned_rows]
+        elif marker_content["store"] == store_address:
+            dead_runs.append(AbandonedRun(marker, marker_content["run_id"], marker_content["parent_id"], last_seen_ms))
+    abandoned_runs = [dead_run for dead_run in dead_runs if dead_run.run_id not in live_run_ids]
+    return [
+        replace(dead_run, pipeline_run_id=None) if dead_run.pipeline_run_id in live_run_ids else dead_run for dead_run in abandoned_runs
+    ]
 
 
-def _marker_for_run(root: Path, run_id: str) -> Marker:
-    """Return the marker of an MLflow run, after creating the folder of marker files."""
-    marker = Marker(root / MARKER_FOLDER / f"{run_id}.json")
+def _marker_of_run(project_folder: Path, run_id: str) -> OpenRunMarker:
+    """Return the marker file of an MLflow run, which need not exist; create the folder of marker files."""
+    marker = OpenRunMarker(project_folder / OPEN_RUN_MARKERS_FOLDER / f"{run_id}.json")
     marker.path.parent.mkdir(parents=True, exist_ok=True)
     return marker
 
 
-def _is_locked(marker: Marker) -> bool:
-    """Return whether a live process holds the marker's lock file."""
+def _is_marker_locked(marker: OpenRunMarker) -> bool:
+    """Return whether a live process holds the lock file beside a marker file."""
     try:
         with FileLock(marker.lock_path, timeout=0):
             return False

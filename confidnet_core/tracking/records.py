@@ -1,7 +1,7 @@
 """Local copies ("records") of MLflow runs that were made while the MLflow server was unreachable. Each record is a folder in .mlflow_kept/
 of the project and stays there until it has been sent to the server.
 
-ID/record.json     header of the run, see tracking/header.py; a folder without this file is no record
+ID/record.json     description of the run, see tracking/header.py; a folder without this file is no record
 ID/entries.jsonl   what the run logged, one JSON entry per line in order, flushed to disk before the stage goes on
 ID/artifacts/      copies of logged files
 ID/sent.json       while the record is sent: how many of its entries which MLflow run on the server has
@@ -24,106 +24,110 @@ from filelock import FileLock, Timeout
 from confidnet_core.files import read_json, write_json
 
 RECORDS_FOLDER = ".mlflow_kept"
-HEADER_KEYS = ("experiment", "name", "start", "params", "tags", "meant_for")
+RUN_DESCRIPTION_KEYS = ("experiment", "name", "start", "params", "tags", "meant_for")
 
 
-class InUseError(ValueError):
-    """Error: another process holds the lock of a record, the local copy of an MLflow run."""
+class RecordInUseError(ValueError):
+    """Raised if another process holds the lock file of a record, the local copy of an MLflow run."""
 
 
 @dataclass(frozen=True)
-class Record:
-    """Local copy of one MLflow run, as a folder on disk; a `Record` object can be made before its folder exists.
+class RunRecord:
+    """Local copy of one MLflow run, as a folder on disk; a `RunRecord` object can be made before its folder exists.
 
-    Call the methods other than `exists` and `locked` only inside `locked`.
+    Methods other than `exists` and `locked` must be called inside `with record.locked():`.
     """
 
     folder: Path
 
     @property
     def exists(self) -> bool:
-        """Whether the record is on disk, complete with its header file record.json."""
+        """Return whether the record is on disk, with its file record.json."""
         return (self.folder / "record.json").exists()
 
     @contextmanager
-    def locked(self, timeout: float = 0) -> Iterator[None]:
+    def locked(self, timeout_s: float = 0) -> Iterator[None]:
         """Context manager that holds the record's lock file, so that no other process reads or writes the record.
 
-        InUseError if another process holds the lock for longer than `timeout` seconds.
+        RecordInUseError if another process holds the lock for longer than `timeout_s` seconds.
         """
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._lock_path, timeout=timeout)
+        record_lock = FileLock(self._lock_path, timeout=timeout_s)
         try:
-            lock.acquire()
+            record_lock.acquire()
         except Timeout:
-            raise InUseError(f"{self.folder} is in use: its stage still runs, or another process sends it") from None
+            raise RecordInUseError(f"{self.folder} is in use: its stage still runs, or another process sends it") from None
         try:
             yield
         finally:
             if not self.folder.exists():
                 self._lock_path.unlink(missing_ok=True)
-            lock.release()
+            record_lock.release()
 
-    def begin(self, header: dict[str, Any]) -> None:
-        """Write the run's header to record.json, replacing an earlier header; entries that were already written stay."""
+    def write_run_description(self, run_description: dict[str, Any]) -> None:
+        """Write the description of the MLflow run to record.json, in place of an earlier one; what was logged before stays."""
         if not self.exists and self.folder.exists():  # left by an interrupted removal
             shutil.rmtree(self.folder)
-        write_json(self.folder / "record.json", header)
+        write_json(self.folder / "record.json", run_description)
 
-    def header(self) -> dict[str, Any]:
-        """Return the run's header from record.json, a dictionary with at least HEADER_KEYS; older versions wrote fewer other keys.
+    def read_run_description(self) -> dict[str, Any]:
+        """Return the description of the MLflow run from record.json, a dictionary with at least RUN_DESCRIPTION_KEYS.
 
-        ValueError if the file is damaged.
+        Records that older versions wrote have fewer other keys. ValueError if the file is damaged.
         """
-        path = self.folder / "record.json"
-        header = read_json(path)
-        if not isinstance(header, dict) or not header.keys() >= set(HEADER_KEYS):
-            raise ValueError(f"{path} is no record of a run; expected {', '.join(HEADER_KEYS)}")
-        return header
+        description_path = self.folder / "record.json"
+        run_description = read_json(description_path)
+        if not isinstance(run_description, dict) or not run_description.keys() >= set(RUN_DESCRIPTION_KEYS):
+            raise ValueError(f"{description_path} is no record of a run; expected {', '.join(RUN_DESCRIPTION_KEYS)}")
+        return run_description
 
-    def entries(self) -> list[dict[str, Any]]:
-        """Return everything the run logged as a list of dictionaries, with absolute artifact paths. ValueError names a damaged line."""
-        entries = []
-        for number, line in enumerate(self._read_complete_lines(), start=1):
+    def read_entries(self) -> list[dict[str, Any]]:
+        """Return all that the MLflow run logged as a list of dictionaries, with absolute artifact paths. ValueError for a damaged line."""
+        log_entries = []
+        for line_number, entry_line in enumerate(self._read_complete_lines(), start=1):
             try:
-                entry = json.loads(line)
+                log_entry = json.loads(entry_line)
             except ValueError:
-                raise ValueError(f"{self._entries_path} line {number} is damaged; mend it, or delete the line to send the rest") from None
-            entries.append({**entry, "artifact": str(self.folder / entry["artifact"])} if "artifact" in entry else entry)
-        return entries
+                raise ValueError(
+                    f"{self._entries_path} line {line_number} is damaged; mend it, or delete the line to send the rest"
+                ) from None
+            log_entries.append(
+                {**log_entry, "artifact": str(self.folder / log_entry["artifact"])} if "artifact" in log_entry else log_entry
+            )
+        return log_entries
 
-    def append(self, entry: dict[str, Any]) -> None:
-        """Append one logged entry to entries.jsonl as a line of JSON, after copying the file or folder under its key `artifact`."""
+    def append_entry(self, log_entry: dict[str, Any]) -> None:
+        """Append a log entry (a dictionary) to entries.jsonl as a line of JSON, after copying the file or folder in its key "artifact"."""
         earlier_lines = self._read_complete_lines()
-        if "artifact" in entry:
-            source_path = Path(entry["artifact"])
+        if "artifact" in log_entry:
+            source_path = Path(log_entry["artifact"])
             copied_path = self.folder / "artifacts" / str(len(earlier_lines)) / source_path.name
             copied_path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(source_path, copied_path, dirs_exist_ok=True) if source_path.is_dir() else shutil.copy2(
                 source_path, copied_path
             )
-            entry = {**entry, "artifact": copied_path.relative_to(self.folder).as_posix()}
-        with self._entries_path.open("ab") as file:
-            file.truncate(sum(map(len, earlier_lines)))
-            file.write(json.dumps(entry, allow_nan=False, ensure_ascii=False).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+            log_entry = {**log_entry, "artifact": copied_path.relative_to(self.folder).as_posix()}
+        with self._entries_path.open("ab") as entries_file:
+            entries_file.truncate(sum(map(len, earlier_lines)))
+            entries_file.write(json.dumps(log_entry, allow_nan=False, ensure_ascii=False).encode() + b"\n")
+            entries_file.flush()
+            os.fsync(entries_file.fileno())
 
-    def count_sent(self, run_id: str) -> int:
-        """Return the number of entries of this record that the MLflow run with this id already has on the server."""
+    def count_sent_entries(self, run_id: str) -> int:
+        """Return how many of this record's log entries the MLflow run with this id already has on the server."""
         sent_path = self.folder / "sent.json"
         return read_json(sent_path).get(run_id, 0) if sent_path.exists() else 0
 
-    def mark_sent(self, run_id: str, sent_count: int) -> None:
-        """Store in sent.json that the MLflow run with this id has the first `sent_count` entries of this record."""
+    def mark_entries_sent(self, run_id: str, sent_count: int) -> None:
+        """Store in sent.json that the MLflow run with this id has the first `sent_count` of this record's log entries."""
         write_json(self.folder / "sent.json", {run_id: sent_count})
 
-    def last_written(self) -> int:
+    def last_written_ms(self) -> int:
         """Return the time when the record was last written, in milliseconds since 1970."""
         return int(max(path.stat().st_mtime for path in (self.folder / "record.json", self._entries_path) if path.exists()) * 1000)
 
     def remove(self) -> None:
-        """Delete the record's folder, with the header file first."""
+        """Delete the record's folder; its file record.json is deleted first."""
         (self.folder / "record.json").unlink()  # first, so that a half-removed record is not sent again
         shutil.rmtree(self.folder)
 
@@ -142,11 +146,12 @@ class Record:
         return [line for line in self._entries_path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
 
 
-def record_of(root: Path, run_id: str) -> Record:
-    """Return the `Record` object for the local copy of the run RUN_ID, whether or not its folder exists."""
-    return Record(root / RECORDS_FOLDER / run_id)
+def record_of_run(project_folder: Path, run_id: str) -> RunRecord:
+    """Return the local copy of the MLflow run RUN_ID, a `RunRecord` object whose folder need not exist."""
+    return RunRecord(project_folder / RECORDS_FOLDER / run_id)
 
 
-def list_records(root: Path) -> list[Record]:
+def list_records(project_folder: Path) -> list[RunRecord]:
     """Return the records (local copies of MLflow runs) in a project's .mlflow_kept/, oldest first."""
-    return [Record(path.parent) for path in sorted((root / RECORDS_FOLDER).glob("*/record.json"), key=lambda path: path.stat().st_mtime)]
+    description_paths = (project_folder / RECORDS_FOLDER).glob("*/record.json")
+    return [RunRecord(path.parent) for path in sorted(description_paths, key=lambda path: path.stat().st_mtime)]

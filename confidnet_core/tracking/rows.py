@@ -18,168 +18,185 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from confidnet_core.tracking.dvc_process import dvc_process, process_identity
-from confidnet_core.tracking.header import PIPELINE_TAG, PROJECT_TAG, ROLE_TAG
-from confidnet_core.tracking.open_rows import find_abandoned_rows, find_execution
+from confidnet_core.tracking.dvc_process import find_dvc_process, process_identity
+from confidnet_core.tracking.header import PIPELINE_ID_TAG, PROJECT_ID_TAG, RUN_ROLE_TAG
+from confidnet_core.tracking.open_rows import find_abandoned_runs, find_pipeline_run_id
 from confidnet_core.tracking.store import open_store, project_root, store_lock, temporary_environment
 
-MAX_BATCH_SIZE = 100  # limit of MLflow for params, tags or metrics per call
-RECORD_ID_TAG = "record_id"  # finds a row whose creation was not confirmed, or that was recorded locally before
-QUIET_ENVIRONMENT = {
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"
-}  # MLflow prints a link when a row ends; the link to the execution is enough
-PARENT_ID_TAG = "mlflow.parentRunId"  # MLflow's tag for nested rows
+MAX_LOG_BATCH_SIZE = 100  # limit of MLflow for params, tags or metrics per call
+RECORD_ID_TAG = "record_id"  # finds an MLflow run whose creation was not confirmed, or that was recorded locally before
+# MLflow prints a link when a run ends; the link to the run of the pipeline execution is enough.
+NO_RUN_LINK_ENVIRONMENT = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+PARENT_RUN_ID_TAG = "mlflow.parentRunId"  # MLflow's tag for nested runs
 
 
 @dataclass(frozen=True)
-class TrackedRow:
-    """The MLflow run of a stage and that of the pipeline execution it belongs to.
+class NestedRun:
+    """An MLflow run of a stage together with the MLflow run of the pipeline execution under which it is nested.
 
-    `parent` is None if the execution is unknown: local records of older versions do not name it.
+    `pipeline_run` is None if that run is unknown: copies on disk of older versions do not name it.
     """
 
-    client: Any
-    run: Any  # mlflow.entities.Run
-    parent: Any | None
+    mlflow_client: Any
+    stage_run: Any  # mlflow.entities.Run
+    pipeline_run: Any | None  # mlflow.entities.Run
 
     @property
     def run_id(self) -> str:
-        """MLflow id of the stage's run."""
-        return self.run.info.run_id
+        """Return the MLflow id of the stage's run."""
+        return self.stage_run.info.run_id
 
     @property
-    def parent_id(self) -> str | None:
-        """MLflow id of the pipeline execution's run; None if that run is unknown."""
-        return self.parent and self.parent.info.run_id
+    def pipeline_run_id(self) -> str | None:
+        """Return the MLflow id of the pipeline execution's run; None if that run is unknown."""
+        return self.pipeline_run and self.pipeline_run.info.run_id
 
 
-def open_run(header: dict[str, Any], resume_id: str | None, record_id: str | None) -> TrackedRow:
+def open_nested_run(run_description: dict[str, Any], resumed_run_id: str | None, record_id: str | None) -> NestedRun:
     """Return the MLflow runs of a stage and of its pipeline execution, found in the store or else created.
 
-    The stage's run is RESUME_ID if that run is live and has the same experiment and parameters, else a new one.
+    The stage's run is RESUMED_RUN_ID if that run is not deleted and has the same experiment and parameters, else a new one.
 
-    header: see tracking/header.py; record_id: stored as a tag of a new run, so that a later RESUME_ID can also be this id
+    run_description: see tracking/header.py
+    record_id: stored as a tag of a new run, so that a later RESUMED_RUN_ID can also be this id
     """
-    client, experiment_id = open_store(header["experiment"])
-    execution_run = (
-        _find_or_create_execution(client, experiment_id, header["parent"], header["meant_for"]) if header.get("parent") else None
+    mlflow_client, experiment_id = open_store(run_description["experiment"])
+    pipeline_run = (
+        _find_or_create_pipeline_run(mlflow_client, experiment_id, run_description["parent"], run_description["meant_for"])
+        if run_description.get("parent")
+        else None
     )
-    execution_tags = {PARENT_ID_TAG: execution_run.info.run_id} if execution_run else {}
-    if resume_id and (run := _find_resumable_run(client, experiment_id, resume_id, header["params"])):
-        send_entry(TrackedRow(client, run, None), {"tags": execution_tags})
-        return TrackedRow(client, run, execution_run)
-    tags = execution_tags | ({RECORD_ID_TAG: record_id} if record_id else {})
-    return TrackedRow(
-        client, client.create_run(experiment_id, start_time=header["start"], tags=tags, run_name=header["name"]), execution_run
+    parent_tags = {PARENT_RUN_ID_TAG: pipeline_run.info.run_id} if pipeline_run else {}
+    if resumed_run_id and (resumed_run := _find_resumable_run(mlflow_client, experiment_id, resumed_run_id, run_description["params"])):
+        send_log_entry(NestedRun(mlflow_client, resumed_run, None), {"tags": parent_tags})
+        return NestedRun(mlflow_client, resumed_run, pipeline_run)
+    new_run_tags = parent_tags | ({RECORD_ID_TAG: record_id} if record_id else {})
+    return NestedRun(
+        mlflow_client,
+        mlflow_client.create_run(experiment_id, start_time=run_description["start"], tags=new_run_tags, run_name=run_description["name"]),
+        pipeline_run,
     )
 
 
-def mark_running(row: TrackedRow) -> None:
+def mark_runs_running(nested_run: NestedRun) -> None:
     """Set the MLflow status of a stage's run and of its pipeline execution's run to RUNNING."""
-    for run in (row.run, row.parent):
-        if run and run.info.status != "RUNNING":
-            row.client.update_run(run.info.run_id, status="RUNNING")
+    for mlflow_run in (nested_run.stage_run, nested_run.pipeline_run):
+        if mlflow_run and mlflow_run.info.status != "RUNNING":
+            nested_run.mlflow_client.update_run(mlflow_run.info.run_id, status="RUNNING")
 
 
-def send_entry(row: TrackedRow, entry: dict[str, Any]) -> None:
-    """Send one logged entry, a dictionary as listed in the module's docstring, to the MLflow run of the stage or of the execution."""
+def send_log_entry(nested_run: NestedRun, log_entry: dict[str, Any]) -> None:
+    """Send one log entry, a dictionary as listed in the module's docstring, to the MLflow run of the stage or of its pipeline execution."""
     from mlflow.entities import Metric, Param, RunTag
 
-    client, run_id = row.client, row.parent_id if entry.get("to") == "parent" else row.run_id
-    if "status" in entry:
-        with temporary_environment(QUIET_ENVIRONMENT) if row.parent else nullcontext():
-            client.set_terminated(run_id, entry["status"], entry["time"])
-        if entry.get("goes_on"):
+    mlflow_client, run_id = nested_run.mlflow_client, nested_run.pipeline_run_id if log_entry.get("to") == "parent" else nested_run.run_id
+    if "status" in log_entry:
+        with temporary_environment(NO_RUN_LINK_ENVIRONMENT) if nested_run.pipeline_run else nullcontext():
+            mlflow_client.set_terminated(run_id, log_entry["status"], log_entry["time"])
+        if log_entry.get("goes_on"):
             return
-        # The execution's row ends with the stage that ended last, even if the record of an earlier stage is sent later.
-        if row.parent and (client.get_run(row.parent_id).info.end_time or 0) <= entry["time"]:
-            client.set_terminated(row.parent_id, entry["status"], entry["time"])
-    elif "experiment" in entry:
-        for key, value in entry["experiment"].items():
-            client.set_experiment_tag(row.run.info.experiment_id, key, value)
-    elif "artifact" in entry:
-        client.log_artifact(run_id, entry["artifact"], entry["folder"])
+        # The run of the pipeline execution ends with the stage that ended last, even if the record of an earlier stage is sent later.
+        if nested_run.pipeline_run and (mlflow_client.get_run(nested_run.pipeline_run_id).info.end_time or 0) <= log_entry["time"]:
+            mlflow_client.set_terminated(nested_run.pipeline_run_id, log_entry["status"], log_entry["time"])
+    elif "experiment" in log_entry:
+        for tag_name, tag_value in log_entry["experiment"].items():
+            mlflow_client.set_experiment_tag(nested_run.stage_run.info.experiment_id, tag_name, tag_value)
+    elif "artifact" in log_entry:
+        mlflow_client.log_artifact(run_id, log_entry["artifact"], log_entry["folder"])
     else:
-        batches_by_kind = {
-            "tags": [RunTag(key, value) for key, value in entry.get("tags", {}).items()],
-            "params": [Param(key, value) for key, value in entry.get("params", {}).items()],
-            "metrics": [Metric(*each) for each in entry.get("metrics", [])],
+        items_by_argument = {
+            "tags": [RunTag(tag_name, tag_value) for tag_name, tag_value in log_entry.get("tags", {}).items()],
+            "params": [Param(param_name, param_value) for param_name, param_value in log_entry.get("params", {}).items()],
+            "metrics": [Metric(*metric_fields) for metric_fields in log_entry.get("metrics", [])],
         }
-        for kind, batch_items in batches_by_kind.items():
-            for start in range(0, len(batch_items), MAX_BATCH_SIZE):
-                client.log_batch(run_id, **{kind: batch_items[start : start + MAX_BATCH_SIZE]})
-        if entry.get("dataset"):
-            client.log_inputs(run_id, [_build_dataset_input(**entry["dataset"])])
+        for argument_name, batch_items in items_by_argument.items():
+            for batch_start in range(0, len(batch_items), MAX_LOG_BATCH_SIZE):
+                mlflow_client.log_batch(run_id, **{argument_name: batch_items[batch_start : batch_start + MAX_LOG_BATCH_SIZE]})
+        if log_entry.get("dataset"):
+            mlflow_client.log_inputs(run_id, [_build_dataset_input(**log_entry["dataset"])])
 
 
-def close_as_killed(client: Any, run_id: str, milliseconds: int) -> None:
+def close_run_as_killed(mlflow_client: Any, run_id: str, end_time_ms: int) -> None:
     """End an MLflow run with the status KILLED if its status is still RUNNING; a run that was deleted meanwhile is ignored."""
     from mlflow.exceptions import MlflowException
 
     try:
-        run = client.get_run(run_id)
+        mlflow_run = mlflow_client.get_run(run_id)
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return
         raise
-    if run.info.status == "RUNNING" and run.info.lifecycle_stage == "active":
-        with temporary_environment(QUIET_ENVIRONMENT):
-            client.set_terminated(run_id, "KILLED", milliseconds)
+    if mlflow_run.info.status == "RUNNING" and mlflow_run.info.lifecycle_stage == "active":
+        with temporary_environment(NO_RUN_LINK_ENVIRONMENT):
+            mlflow_client.set_terminated(run_id, "KILLED", end_time_ms)
 
 
-def close_abandoned_rows(client: Any, root: Path, store: str, *kept_ids: str | None) -> None:
-    """End those MLflow runs of this store whose processes died with the status KILLED, except the runs KEPT_IDS.
+def close_abandoned_runs(mlflow_client: Any, project_folder: Path, store_address: str, *kept_run_ids: str | None) -> None:
+    """End the MLflow runs of this store whose processes died, with the status KILLED; leave out the runs KEPT_RUN_IDS.
 
     The caller must hold the project's store lock.
     """
-    for row in find_abandoned_rows(root, store):
-        for run_id in {row.run_id, row.parent_id} - {*kept_ids, None}:
-            close_as_killed(client, run_id, row.last_seen)
-        row.marker.remove()
+    for abandoned_run in find_abandoned_runs(project_folder, store_address):
+        for run_id in {abandoned_run.run_id, abandoned_run.pipeline_run_id} - {*kept_run_ids, None}:
+            close_run_as_killed(mlflow_client, run_id, abandoned_run.last_seen_ms)
+        abandoned_run.marker.remove()
 
 
-def _find_or_create_execution(client: Any, experiment_id: str, execution_header: dict[str, Any], store_address: str) -> Any:
+def _find_or_create_pipeline_run(mlflow_client: Any, experiment_id: str, pipeline_description: dict[str, Any], store_address: str) -> Any:
     """Return the MLflow run of the current pipeline execution, which all its stages share even if they run in parallel.
 
-    This is the run that the same DVC process used before, even if something was committed meanwhile; else one with the same tags and no
-    other parameters, else a new run.
+    The run is, in this order: the one that the same DVC process used before, even if something was committed meanwhile; one with the same
+    tags and no other parameters; a new one.
     """
-    tags = execution_header["tags"]
-    search_filter = " and ".join(f"tags.{key} = {_quote_for_filter(tags[key])}" for key in (ROLE_TAG, PIPELINE_TAG, PROJECT_TAG))
+    pipeline_tags = pipeline_description["tags"]
+    search_filter = " and ".join(
+        f"tags.{tag_name} = {_quote_for_filter(pipeline_tags[tag_name])}" for tag_name in (RUN_ROLE_TAG, PIPELINE_ID_TAG, PROJECT_ID_TAG)
+    )
     with store_lock(project_root()):
-        matching_runs = client.search_runs([experiment_id], search_filter, order_by=["attributes.start_time DESC"])
-        run = _find_running_execution(client, experiment_id, execution_header, store_address)
-        run = run or next(
-            (matching_run for matching_run in matching_runs if matching_run.data.params.items() <= execution_header["params"].items()), None
+        matching_runs = mlflow_client.search_runs([experiment_id], search_filter, order_by=["attributes.start_time DESC"])
+        pipeline_run = _find_running_pipeline_run(mlflow_client, experiment_id, pipeline_description, store_address)
+        pipeline_run = pipeline_run or next(
+            (matching_run for matching_run in matching_runs if matching_run.data.params.items() <= pipeline_description["params"].items()),
+            None,
         )
-        if run is None:
-            run_name = _find_unused_run_name(client, experiment_id, execution_header["name"])
-            run = client.create_run(experiment_id, start_time=execution_header["start"], tags=tags, run_name=run_name)
-    has_dataset = run.inputs and run.inputs.dataset_inputs
-    missing_entry = {"params": {key: value for key, value in execution_header["params"].items() if key not in run.data.params}}
-    send_entry(TrackedRow(client, run, None), missing_entry | ({} if has_dataset else {"dataset": execution_header["dataset"]}))
-    return run
+        if pipeline_run is None:
+            run_name = _find_unused_run_name(mlflow_client, experiment_id, pipeline_description["name"])
+            pipeline_run = mlflow_client.create_run(
+                experiment_id, start_time=pipeline_description["start"], tags=pipeline_tags, run_name=run_name
+            )
+    has_dataset = pipeline_run.inputs and pipeline_run.inputs.dataset_inputs
+    pipeline_params = pipeline_description["params"]
+    missing_params = {name: value for name, value in pipeline_params.items() if name not in pipeline_run.data.params}
+    log_entry: dict[str, Any] = {"params": missing_params}
+    log_entry |= {} if has_dataset else {"dataset": pipeline_description["dataset"]}
+    send_log_entry(NestedRun(mlflow_client, pipeline_run, None), log_entry)
+    return pipeline_run
 
 
-def _find_running_execution(client: Any, experiment_id: str, execution_header: dict[str, Any], store_address: str) -> Any | None:
+def _find_running_pipeline_run(
+    mlflow_client: Any, experiment_id: str, pipeline_description: dict[str, Any], store_address: str
+) -> Any | None:
     """Return the MLflow run that earlier stages of the same `dvc repro` process used; None if there is none.
 
-    DVC experiments also give None: their runs are found by name instead.
+    None also in a DVC experiment, whose MLflow run is found by its tags instead.
     """
-    process = dvc_process() if execution_header["tags"][PIPELINE_TAG].startswith("repro/") else None
-    run_id = process and find_execution(project_root(), store_address, experiment_id, process_identity(process))
-    return run_id and _find_resumable_run(client, experiment_id, run_id, execution_header["params"])
+    dvc_process = find_dvc_process() if pipeline_description["tags"][PIPELINE_ID_TAG].startswith("repro/") else None
+    run_id = dvc_process and find_pipeline_run_id(project_root(), store_address, experiment_id, process_identity(dvc_process))
+    return run_id and _find_resumable_run(mlflow_client, experiment_id, run_id, pipeline_description["params"])
 
 
-def _find_unused_run_name(client: Any, experiment_id: str, name: str) -> str:
-    """Return a name for the MLflow run of a new pipeline execution: NAME, with a number appended if a run already has this name."""
-    used_names = {run.info.run_name for run in client.search_runs([experiment_id], f"tags.{ROLE_TAG} = 'pipeline'", max_results=5000)}
-    return next(candidate for candidate in chain([name], (f"{name} ({number})" for number in count(2))) if candidate not in used_names)
+def _find_unused_run_name(mlflow_client: Any, experiment_id: str, wanted_name: str) -> str:
+    """Return a name for the MLflow run of a new pipeline execution: WANTED_NAME, followed by a number if a run already has this name."""
+    used_names = {
+        run.info.run_name for run in mlflow_client.search_runs([experiment_id], f"tags.{RUN_ROLE_TAG} = 'pipeline'", max_results=5000)
+    }
+    numbered_names = (f"{wanted_name} ({number})" for number in count(2))
+    return next(run_name for run_name in chain([wanted_name], numbered_names) if run_name not in used_names)
 
 
-def _quote_for_filter(text: str) -> str:
-    """Return a text in the quotes that MLflow's search filter needs."""
-    return f'"{text}"' if "'" in text else f"'{text}'"
+def _quote_for_filter(tag_value: str) -> str:
+    """Return a tag's value in the quotes that MLflow's search filter needs."""
+    return f'"{tag_value}"' if "'" in tag_value else f"'{tag_value}'"
 
 
 def _build_dataset_input(name: str, digest: str, source: str, samples: dict[str, int], context: str) -> Any:
@@ -191,21 +208,21 @@ def _build_dataset_input(name: str, digest: str, source: str, samples: dict[str,
     return DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
 
 
-def _find_resumable_run(client: Any, experiment_id: str, run_id: str, params: dict[str, str]) -> Any | None:
+def _find_resumable_run(mlflow_client: Any, experiment_id: str, run_id: str, stage_params: dict[str, str]) -> Any | None:
     """Return the MLflow run RUN_ID if a stage with these parameters can continue it, else None.
 
-    The run must be live, in this experiment, and without other parameters, because MLflow never changes stored parameters.
+    The run must not be deleted, must be in this experiment, and must have no other parameters, because MLflow never changes them.
     """
     from mlflow.exceptions import MlflowException
 
-    runs_with_record_id = client.search_runs([experiment_id], f"tags.{RECORD_ID_TAG} = '{run_id}'")
+    runs_with_record_id = mlflow_client.search_runs([experiment_id], f"tags.{RECORD_ID_TAG} = '{run_id}'")
     try:
-        run = runs_with_record_id[0] if runs_with_record_id else client.get_run(run_id)
+        found_run = runs_with_record_id[0] if runs_with_record_id else mlflow_client.get_run(run_id)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-    if run.info.experiment_id != experiment_id or run.info.lifecycle_stage != "active":
+    if found_run.info.experiment_id != experiment_id or found_run.info.lifecycle_stage != "active":
         return None
     # The run has fewer params if it was killed before all were stored.
-    return run if run.data.params.items() <= params.items() else None
+    return found_run if found_run.data.params.items() <= stage_params.items() else None

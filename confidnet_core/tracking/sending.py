@@ -10,62 +10,62 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confidnet_core.tracking.records import Record, list_records
-from confidnet_core.tracking.rows import open_run, send_entry
-from confidnet_core.tracking.store import ServerError, failure_reason
+from confidnet_core.tracking.records import RunRecord, list_records
+from confidnet_core.tracking.rows import open_nested_run, send_log_entry
+from confidnet_core.tracking.store import ServerError, server_failure_reason
 
 
 @dataclass(frozen=True)
 class SendOutcome:
-    """Result of sending one record (local copy of an MLflow run): the id of the MLflow run it was sent to, or why it was not sent."""
+    """Result of sending one record (local copy of an MLflow run): the id of the run on the server, or why the record was not sent."""
 
-    record: str
-    header: dict[str, Any]  # with records.HEADER_KEYS; empty if damaged
-    row: str | None = None
-    entries: int = 0  # number sent by this call
-    status: str | None = None  # of the row, if it was sent
+    record_id: str
+    run_description: dict[str, Any]  # with records.RUN_DESCRIPTION_KEYS; empty if damaged
+    run_id: str | None = None
+    sent_count: int = 0  # number of log entries sent by this call
+    run_status: str | None = None  # MLflow status of the run, if it was sent
     failure: str | None = None
 
 
-def send_records(root: Path) -> Iterator[SendOutcome]:
+def send_records(project_folder: Path) -> Iterator[SendOutcome]:
     """Send all records (local copies of MLflow runs) of a project to the store in MLFLOW_TRACKING_URI, and yield the outcome of each.
 
     A store that does not open is tried only once.
     """
     server_error = None
-    for record in list_records(root):
-        header: dict[str, Any] = {}
+    for record in list_records(project_folder):
+        run_description: dict[str, Any] = {}
         try:
-            header = record.header()
+            run_description = record.read_run_description()
             if server_error:
                 raise server_error
             with record.locked():
                 if record.exists:  # otherwise another process has sent it meanwhile
-                    yield _send_record(record, header)
+                    yield _send_record(record, run_description)
             continue
         except ServerError as error:
             server_error, failure = error, f"the server {error}"
         except ValueError as error:  # a user error, or a damaged or locked record
             failure = str(error)
         except Exception as error:
-            failure = f"the server {failure_reason(error)}"
-        yield SendOutcome(record.folder.name, header, failure=failure)
+            failure = f"the server {server_failure_reason(error)}"
+        yield SendOutcome(record.folder.name, run_description, failure=failure)
 
 
-def _send_record(record: Record, header: dict[str, Any]) -> SendOutcome:
+def _send_record(record: RunRecord, run_description: dict[str, Any]) -> SendOutcome:
     """Send one record (local copy of an MLflow run) and delete it; return the outcome. Raises MLflow's error if the server refuses it."""
-    entries, last_written = record.entries(), record.last_written()
-    tracked_row = open_run(header, record.folder.name, record.folder.name)
-    sent_before = record.count_sent(tracked_row.run_id)
-    send_entry(tracked_row, {key: header.get(key, {}) for key in ("tags", "params", "dataset")})
-    for entry_number, entry in enumerate(entries[sent_before:], start=sent_before + 1):
-        send_entry(
-            tracked_row, {key: value for key, value in entry.items() if key != "goes_on"}
-        )  # no execution is still open for what is sent later
-        record.mark_sent(tracked_row.run_id, entry_number)
-    end_status = entries[-1].get("status") if entries else None
-    if end_status is None:  # no process holds the record, so its stage was killed; a resumed training reopens the row
-        end_status = "KILLED"
-        send_entry(tracked_row, {"status": end_status, "time": last_written})
+    log_entries, last_written_ms = record.read_entries(), record.last_written_ms()
+    nested_run = open_nested_run(run_description, record.folder.name, record.folder.name)
+    earlier_sent_count = record.count_sent_entries(nested_run.run_id)
+    send_log_entry(nested_run, {entry_key: run_description.get(entry_key, {}) for entry_key in ("tags", "params", "dataset")})
+    for entry_number, log_entry in enumerate(log_entries[earlier_sent_count:], start=earlier_sent_count + 1):
+        # "goes_on" is left out: no pipeline execution is still open for what is sent later.
+        sent_entry = {entry_key: entry_value for entry_key, entry_value in log_entry.items() if entry_key != "goes_on"}
+        send_log_entry(nested_run, sent_entry)
+        record.mark_entries_sent(nested_run.run_id, entry_number)
+    final_status = log_entries[-1].get("status") if log_entries else None
+    if final_status is None:  # no process holds the record, so its stage was killed; a resumed training reopens the MLflow run
+        final_status = "KILLED"
+        send_log_entry(nested_run, {"status": final_status, "time": last_written_ms})
     record.remove()
-    return SendOutcome(record.folder.name, header, tracked_row.run_id, len(entries) - sent_before, end_status)
+    return SendOutcome(record.folder.name, run_description, nested_run.run_id, len(log_entries) - earlier_sent_count, final_status)

@@ -18,100 +18,106 @@ from typing import Any
 from uuid import uuid4
 
 from confidnet_core.tracking.changes import benchmark_settings, flatten
-from confidnet_core.tracking.dvc_outputs import dvc_md5, stage_outputs
-from confidnet_core.tracking.dvc_process import LAST_STAGE, dvc_process, process_identity, will_run_last_stage
-from confidnet_core.tracking.entries import Entry, Logger, mlflow_params
-from confidnet_core.tracking.header import describe_dataset, describe_run, gpu_tag
-from confidnet_core.tracking.open_rows import Marker, is_marked, mark_execution, marked_open, unmark_execution
-from confidnet_core.tracking.records import RECORDS_FOLDER, Record, record_of
-from confidnet_core.tracking.rows import TrackedRow, close_abandoned_rows, mark_running, open_run, send_entry
-from confidnet_core.tracking.store import StoreError, failure_reason, first_line, project_root, store_lock, uses_server
+from confidnet_core.tracking.dvc_outputs import dvc_md5, stage_output_paths
+from confidnet_core.tracking.dvc_process import LAST_STAGE, find_dvc_process, process_identity, will_run_last_stage
+from confidnet_core.tracking.entries import LogEntry, RunLogger, mlflow_params
+from confidnet_core.tracking.header import describe_prepared_data, describe_stage_run, gpu_tag
+from confidnet_core.tracking.open_rows import (
+    OpenRunMarker,
+    is_pipeline_run_marked,
+    mark_pipeline_run_open,
+    mark_stage_run_open,
+    unmark_pipeline_run,
+)
+from confidnet_core.tracking.records import RECORDS_FOLDER, RunRecord, record_of_run
+from confidnet_core.tracking.rows import NestedRun, close_abandoned_runs, mark_runs_running, open_nested_run, send_log_entry
+from confidnet_core.tracking.store import StoreError, first_message_line, project_root, server_failure_reason, store_lock, uses_server
 from confidnet_core.tracking.termination import sigterm_raises
 from confidnet_core.tracking.views import experiment_tags
 from confidnet_core.tracking.workspace import check_workspace
 
-SERVER_WAIT_BUDGET_S = 30.0  # total wait of a run for a server's answers, without the first second of each
+MAX_SERVER_WAIT_S = 30.0  # total wait of a run for a server's answers, without the first second of each
 SEND_LOCK_TIMEOUT_S = 60.0  # wait of a training while another process sends its record
 
 
-class StageRun(Logger):
+class StageRun(RunLogger):
     """The open MLflow run of a pipeline stage, to which the stage logs.
 
-    `run_id` is the MLflow id, by which an interrupted training is resumed; `parent` logs to the run of the whole pipeline execution.
+    `run_id` is the MLflow id, by which an interrupted training is resumed; `pipeline_run` logs to the run of the whole pipeline execution.
     """
 
-    def __init__(self, run_id: str, header: dict[str, Any], exit_stack: ExitStack) -> None:
-        super().__init__(self._log_entry)
+    def __init__(self, run_id: str, run_description: dict[str, Any], exit_stack: ExitStack) -> None:
+        super().__init__(self._store_log_entry)
         self.run_id = run_id
-        self.parent = Logger(lambda entry: self._log_entry({**entry, "to": "parent"}))
-        self._header = header
-        self._exit_stack = exit_stack  # keeps the lock on the record, or the marker, until the run ends
-        self._row: TrackedRow | None = None
-        self._marker: Marker | None = None
-        self._record: Record | None = None
+        self.pipeline_run = RunLogger(lambda log_entry: self._store_log_entry({**log_entry, "to": "parent"}))
+        self._run_description = run_description
+        self._exit_stack = exit_stack  # keeps the lock of the local record, or the marker file, until the MLflow run ends
+        self._nested_run: NestedRun | None = None
+        self._marker: OpenRunMarker | None = None
+        self._record: RunRecord | None = None
         self._server_wait_s = 0.0
 
     @property
-    def parent_id(self) -> str | None:
-        """MLflow id of the pipeline execution's run; None while this run is recorded on disk, since the store does not have it yet."""
-        return self._row.parent_id if self._row and self._record is None else None
+    def pipeline_run_id(self) -> str | None:
+        """Return the MLflow id of the pipeline execution's run; None while this run is recorded on disk, since the store lacks it."""
+        return self._nested_run.pipeline_run_id if self._nested_run and self._record is None else None
 
-    def log_experiment(self, results: dict[str, object]) -> None:
-        """Log results of the whole pipeline execution to the execution's MLflow run, and show them as columns in MLflow's saved views.
+    def log_pipeline_results(self, results: dict[str, object]) -> None:
+        """Log results from `pipeline_results` to the MLflow run of the pipeline execution; show them as columns in MLflow's saved views."""
+        self.pipeline_run.log_results(results)
+        metric_names = [result_name for result_name, result in results.items() if not isinstance(result, str)]
+        self._store_log_entry({"experiment": experiment_tags(self._run_description["tags"]["benchmark"], metric_names)})
 
-        results: from `execution_results`
-        """
-        self.parent.log_results(results)
-        metrics = [name for name, value in results.items() if not isinstance(value, str)]
-        self._log_entry({"experiment": experiment_tags(self._header["tags"]["benchmark"], metrics)})
-
-    def _open_stage_row(self, resume_id: str | None) -> None:
-        """Resume the MLflow run RESUME_ID or open a new one; if the server does not accept this, record the run on local disk.
+    def _open_mlflow_run(self, resumed_run_id: str | None) -> None:
+        """Resume the MLflow run RESUMED_RUN_ID or open a new one; if the server does not accept this, record the run on local disk.
 
         A run that is already recorded on disk continues there.
         """
-        if resume_id and (record := record_of(project_root(), resume_id)).exists:
+        if resumed_run_id and (record := record_of_run(project_root(), resumed_run_id)).exists:
             with ExitStack() as record_lock:
                 record_lock.enter_context(record.locked(SEND_LOCK_TIMEOUT_S))
                 if record.exists:  # checked again under the lock: another process may have sent it
-                    if all(record.header()[key] == self._header[key] for key in ("experiment", "params")):
+                    if all(record.read_run_description()[key] == self._run_description[key] for key in ("experiment", "params")):
                         self._continue_record(record)
                         self._exit_stack.enter_context(record_lock.pop_all())
                         return
-                    resume_id = None  # the record of another run stays untouched
+                    resumed_run_id = None  # the record of another run stays untouched
         try:
-            self._row = open_run(self._header, resume_id, self.run_id if uses_server() else None)
-            self.run_id = self._row.run_id
-            self._restore_undefined(self._row.run.data.tags)
-            self._mark_row_as_open(self._row)
-            mark_running(self._row)
+            self._nested_run = open_nested_run(self._run_description, resumed_run_id, self.run_id if uses_server() else None)
+            self.run_id = self._nested_run.run_id
+            self._restore_undefined_metrics(self._nested_run.stage_run.data.tags)
+            self._mark_run_as_open(self._nested_run)
+            mark_runs_running(self._nested_run)
         except Exception as error:
             if isinstance(error, StoreError) or not uses_server():
                 raise
-            self.run_id = self._row.run_id if self._row else resume_id or self.run_id
-            self._switch_to_record(failure_reason(error))
+            self.run_id = self._nested_run.run_id if self._nested_run else resumed_run_id or self.run_id
+            self._switch_to_record(server_failure_reason(error))
 
-    def _mark_row_as_open(self, row: TrackedRow) -> None:
-        """Close all MLflow runs that a SIGKILL left running, and write a marker file that says that this process writes the given run."""
-        root, store = project_root(), self._header["meant_for"]
-        with store_lock(root):
-            close_abandoned_rows(row.client, root, store, row.run_id, row.parent_id)
-            self._marker = self._exit_stack.enter_context(marked_open(root, store, row.run_id, row.parent_id))
+    def _mark_run_as_open(self, nested_run: NestedRun) -> None:
+        """Close all MLflow runs that a SIGKILL left running, and write a marker file that says that this process writes NESTED_RUN."""
+        project_folder, store_address = project_root(), self._run_description["meant_for"]
+        with store_lock(project_folder):
+            close_abandoned_runs(nested_run.mlflow_client, project_folder, store_address, nested_run.run_id, nested_run.pipeline_run_id)
+            self._marker = self._exit_stack.enter_context(
+                mark_stage_run_open(project_folder, store_address, nested_run.run_id, nested_run.pipeline_run_id)
+            )
 
-    def _log_entry(self, entry: Entry) -> None:
-        """Send one logged entry to MLflow, or append it to the local record once the server has failed."""
+    def _store_log_entry(self, log_entry: LogEntry) -> None:
+        """Send one log entry (a dictionary) to MLflow, or append it to the local record on disk once the server has failed."""
         if self._record is None:
             start_time = time.monotonic()
             try:
-                if self._row is None:
+                if self._nested_run is None:
                     raise RuntimeError("the row is not open yet")
-                send_entry(self._row, entry)
+                send_log_entry(self._nested_run, log_entry)
             except BaseException as error:
                 if not uses_server():
                     raise
                 was_stopped = not isinstance(error, Exception)  # by SIGTERM or Ctrl-C
-                record = self._switch_to_record("had not answered yet when the run was stopped" if was_stopped else failure_reason(error))
-                record.append(entry)
+                stopped_text = "had not answered yet when the run was stopped"
+                record = self._switch_to_record(stopped_text if was_stopped else server_failure_reason(error))
+                record.append_entry(log_entry)
                 if was_stopped:
                     raise
                 return
@@ -119,70 +125,78 @@ class StageRun(Logger):
                 raise RuntimeError("the row is not marked as being written")
             self._marker.touch()
             self._server_wait_s += max(0.0, time.monotonic() - start_time - 1)
-            if uses_server() and self._server_wait_s > SERVER_WAIT_BUDGET_S:
+            if uses_server() and self._server_wait_s > MAX_SERVER_WAIT_S:
                 self._switch_to_record(f"is slow ({self._server_wait_s:.0f} s of waiting in this run)")
         else:
-            self._record.append(entry)
+            self._record.append_entry(log_entry)
 
-    def _switch_to_record(self, reason: str) -> Record:
+    def _switch_to_record(self, server_failure: str) -> RunRecord:
         """Stop using the MLflow server for this run; return the local record on disk to which the run is written from now on."""
-        self._record = record = record_of(project_root(), self.run_id)
+        self._record = record = record_of_run(project_root(), self.run_id)
         self._exit_stack.enter_context(self._record.locked())
-        self._record.begin({**self._header, "tags": self._header["tags"] | self._undefined_tag()})
-        if self._marker:  # if killed from now on, the row is closed when its record is sent
+        self._record.write_run_description({**self._run_description, "tags": self._run_description["tags"] | self._undefined_metrics_tag()})
+        if self._marker:  # if killed from now on, the MLflow run is closed when its record is sent
             self._marker.path.unlink(missing_ok=True)
-        _print_warning(f"the MLflow server {self._header['meant_for']} {reason}; this run is recorded in {RECORDS_FOLDER}/{self.run_id}")
+        store_address = self._run_description["meant_for"]
+        _print_warning(f"the MLflow server {store_address} {server_failure}; this run is recorded in {RECORDS_FOLDER}/{self.run_id}")
         return record
 
-    def _continue_record(self, record: Record) -> None:
-        """Continue this run in a local record that an interrupted training left on disk."""
+    def _continue_record(self, record: RunRecord) -> None:
+        """Continue this run in the local record that an interrupted training left on disk."""
         self._record, self.run_id = record, record.folder.name
-        for entry in [record.header(), *record.entries()]:
-            if entry.get("to") != "parent":
-                self._restore_undefined(entry.get("tags", {}))
-        record.begin({**record.header(), "parent": self._header["parent"]})
+        for description_or_entry in [record.read_run_description(), *record.read_entries()]:
+            if description_or_entry.get("to") != "parent":
+                self._restore_undefined_metrics(description_or_entry.get("tags", {}))
+        record.write_run_description({**record.read_run_description(), "parent": self._run_description["parent"]})
         _print_warning(f"this run continues in {RECORDS_FOLDER}/{self.run_id}, where it is recorded since its MLflow server failed")
 
-    def _log_output_md5s(self, written_md5s: dict[str, str]) -> None:
+    def _log_output_md5s(self, output_md5s: dict[str, str]) -> None:
         """Log what is known only after the stage's work: md5 of its output files, and the description of a data set that it made.
 
-        written_md5s: PATH -> md5 of the outputs
+        output_md5s: PATH -> md5 of the outputs that the stage wrote
         """
-        tags = {f"dvc.md5.{path}": md5 for path, md5 in written_md5s.items()}
-        dataset = None if self._header["dataset"] else describe_dataset(self._header["tags"]["benchmark"], list(written_md5s))
-        result_entry = {"tags": tags | gpu_tag(), "dataset": dataset}
-        if any(result_entry.values()):
-            self._log_entry(result_entry)
+        md5_tags = {f"dvc.md5.{output_path}": output_md5 for output_path, output_md5 in output_md5s.items()}
+        benchmark = self._run_description["tags"]["benchmark"]
+        dataset = None if self._run_description["dataset"] else describe_prepared_data(benchmark, list(output_md5s))
+        log_entry = {"tags": md5_tags | gpu_tag(), "dataset": dataset}
+        if any(log_entry.values()):
+            self._store_log_entry(log_entry)
 
-    def _end_stage_row(self, status: str, output_paths: list[str]) -> None:
+    def _end_mlflow_run(self, final_status: str, output_paths: list[str]) -> None:
         """End the MLflow run with this status and, for FINISHED, log the md5 of its outputs.
 
         An error is only printed, so that finished work is kept even if the project's own store has gone.
         """
         try:
-            end_entry: Entry = {"status": status}
-            if status == "FINISHED":
-                written_md5s = {path: dvc_md5(Path(path)) for path in output_paths if Path(path).exists()}
-                self._log_output_md5s(written_md5s)
-                end_entry |= {"goes_on": True} if self._will_execution_continue(written_md5s) else {}
-            self._log_entry({**end_entry, "time": int(time.time() * 1000)})
-            if self.parent_id and "goes_on" not in end_entry:
-                unmark_execution(project_root(), self.parent_id)
+            end_entry: LogEntry = {"status": final_status}
+            if final_status == "FINISHED":
+                output_md5s = {output_path: dvc_md5(Path(output_path)) for output_path in output_paths if Path(output_path).exists()}
+                self._log_output_md5s(output_md5s)
+                end_entry |= {"goes_on": True} if self._will_pipeline_continue(output_md5s) else {}
+            self._store_log_entry({**end_entry, "time": int(time.time() * 1000)})
+            if self.pipeline_run_id and "goes_on" not in end_entry:
+                unmark_pipeline_run(project_root(), self.pipeline_run_id)
         except Exception as error:
-            print(f"MLflow run {self.run_id} could not be set to {status}: {first_line(error)}", file=sys.stderr)
+            print(f"MLflow run {self.run_id} could not be set to {final_status}: {first_message_line(error)}", file=sys.stderr)
 
-    def _will_execution_continue(self, written_md5s: dict[str, str]) -> bool:
-        """Return whether DVC will run the pipeline's last stage after this one.
+    def _will_pipeline_continue(self, output_md5s: dict[str, str]) -> bool:
+        """Return whether DVC will run the pipeline's last stage, `compare`, after this one.
 
         If so, also write a marker file that names the DVC process, so that the pipeline execution's MLflow run stays open.
         """
-        row, parent_id, process, root = self._row, self.parent_id, dvc_process(), project_root()
-        if row is None or parent_id is None or process is None or self._header["tags"]["stage"] == LAST_STAGE:
+        nested_run, pipeline_run_id, dvc_process, project_folder = (
+            self._nested_run,
+            self.pipeline_run_id,
+            find_dvc_process(),
+            project_root(),
+        )
+        if nested_run is None or pipeline_run_id is None or dvc_process is None or self._run_description["tags"]["stage"] == LAST_STAGE:
             return False
-        with store_lock(root):
-            will_continue = is_marked(root, parent_id) or will_run_last_stage(process, written_md5s)
+        with store_lock(project_folder):
+            will_continue = is_pipeline_run_marked(project_folder, pipeline_run_id) or will_run_last_stage(dvc_process, output_md5s)
             if will_continue:
-                mark_execution(root, self._header["meant_for"], row.run.info.experiment_id, parent_id, process_identity(process))
+                store_address, experiment_id = self._run_description["meant_for"], nested_run.stage_run.info.experiment_id
+                mark_pipeline_run_open(project_folder, store_address, experiment_id, pipeline_run_id, process_identity(dvc_process))
         return will_continue
 
 
@@ -191,43 +205,43 @@ def stage_run(
     *, stage: str, benchmark: str, seed: int | None, method: str | None = None, params: dict, resume_id: str | None = None
 ) -> Iterator[StageRun]:
     """Open an MLflow run, named like "mcp · seed 0", in the experiment confidnet/BENCHMARK for the length of a with-block; yield a
-    `StageRun`.
+    `StageRun`, which logs to it.
 
-    The run lies under the run of its pipeline execution, which the execution's first stage creates (tracking/header.py). The execution's
-    run is RUNNING until the stage `compare` has ended or another one has failed, also between the stages that DVC runs. It ends with this
+    The run lies under the run of its pipeline execution, which the first stage creates (tracking/header.py). The pipeline execution's run
+    is RUNNING until the stage `compare` has ended or another one has failed, also between the stages that DVC runs. It ends with this
     stage if `compare` does not follow: if the stage was started by hand or as a DVC target, or wrote the outputs that dvc.lock already has.
-    If DVC's process died, the execution's run ends as KILLED (tracking/open_rows.py).
+    If DVC's process died, the pipeline execution's run ends as KILLED (tracking/open_rows.py).
 
     The store is MLFLOW_TRACKING_URI, else ROOT/mlflow.db with artifacts in ROOT/mlruns; ROOT is $DVC_ROOT or the working directory, so that
     experiments in DVC's temporary copies keep their runs. The stage's run ends as FINISHED, as FAILED after an exception, and as KILLED
     after Ctrl-C or SIGTERM (which leaves the block as SystemExit 143). After SIGKILL it stays RUNNING until the project's next run closes
     it as KILLED; a stage that passes its id as resume_id continues it if benchmark and params are the same.
 
-    ValueError if the store cannot be opened, unless it is a server, and as from check_workspace.
+    ValueError if the store cannot be opened and is no server, or if `check_workspace` refuses the working directory.
     """
     check_workspace()
-    identity = {"stage": stage, "benchmark": benchmark, "seed": seed, "method": method}
-    output_paths, execution_params = stage_outputs(**identity), mlflow_params(flatten(benchmark_settings(benchmark)))
-    header = describe_run(identity, mlflow_params(flatten(params)), execution_params, output_paths)
-    with sigterm_raises() as terminated, ExitStack() as exit_stack:
-        run = StageRun(uuid4().hex, header, exit_stack)
-        run._open_stage_row(resume_id)
+    stage_identity = {"stage": stage, "benchmark": benchmark, "seed": seed, "method": method}
+    output_paths, pipeline_params = stage_output_paths(**stage_identity), mlflow_params(flatten(benchmark_settings(benchmark)))
+    run_description = describe_stage_run(stage_identity, mlflow_params(flatten(params)), pipeline_params, output_paths)
+    with sigterm_raises() as sigterm_received, ExitStack() as exit_stack:
+        tracked_run = StageRun(uuid4().hex, run_description, exit_stack)
+        tracked_run._open_mlflow_run(resume_id)
         try:
-            run._log_entry({key: header[key] for key in ("tags", "params", "dataset")})
-            yield run
+            tracked_run._store_log_entry({key: run_description[key] for key in ("tags", "params", "dataset")})
+            yield tracked_run
         except BaseException as error:
-            run._end_stage_row("KILLED" if terminated.is_set() else _status_after_error(error), output_paths)
+            tracked_run._end_mlflow_run("KILLED" if sigterm_received.is_set() else _mlflow_status_after_error(error), output_paths)
             raise
-        run._end_stage_row("FINISHED", output_paths)
+        tracked_run._end_mlflow_run("FINISHED", output_paths)
 
 
 def _print_warning(message: str) -> None:
-    """Print a warning to stderr, followed by the command that sends a recorded run."""
+    """Print a warning to stderr, followed by the command that sends the run from the local disk to the server."""
     print(f"WARNING {message}; `python -m confidnet_core send` sends it", file=sys.stderr, flush=True)
 
 
-def _status_after_error(error: BaseException) -> str:
-    """Return the MLflow status (KILLED, FINISHED or FAILED) of a run whose block was left by this exception."""
+def _mlflow_status_after_error(error: BaseException) -> str:
+    """Return the MLflow status (KILLED, FINISHED or FAILED) of a run whose with-block was left by this exception."""
     if isinstance(error, KeyboardInterrupt):
         return "KILLED"
     return "FINISHED" if isinstance(error, SystemExit) and error.code in (None, 0) else "FAILED"

@@ -21,9 +21,9 @@ from filelock import FileLock
 
 from confidnet_core.tracking.views import experiment_tags
 
-SERVER_SCHEMES = ("http://", "https://")
-DATABASE_SCHEMES = ("sqlite:", "postgresql", "mysql", "mssql")
-DEFAULT_ENVIRONMENT = {
+SERVER_URI_SCHEMES = ("http://", "https://")
+DATABASE_URI_SCHEMES = ("sqlite:", "postgresql", "mysql", "mssql")
+MLFLOW_ENVIRONMENT_DEFAULTS = {
     # A server that stops answering delays a run by 20 s; MLflow's default of 7 retries of 120 s each would delay it by minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -31,53 +31,52 @@ DEFAULT_ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
-ARTIFACT_COLUMNS = (  # (table, column) of the database that hold absolute paths
+ARTIFACT_PATH_COLUMNS = (  # (table, column) of the database that hold absolute paths
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"),
     ("model_versions", "storage_location"),
 )
-OPENING_ENVIRONMENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
-Result = TypeVar("Result")
+STORE_OPENING_ENVIRONMENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+ReturnType = TypeVar("ReturnType")
 
 
 class StoreError(ValueError):
-    """Error: the MLflow store cannot be opened until the user fixes something, which the message names."""
+    """Raised if the MLflow store cannot be opened until the user fixes something, which the message names."""
 
 
 class ServerError(Exception):
-    """Error: the MLflow server does not accept requests at present."""
+    """Raised if the MLflow server does not accept requests at present."""
 
 
-def open_store(experiment: str) -> tuple[Any, str]:
-    """Return an MLflow client and the id of the experiment with this name, which is created if missing.
-    StoreError and ServerError, as the module's docstring describes them.
-    """
-    return _open_store_with(lambda uri, root: _open_experiment(uri, experiment, root))
+def open_store(experiment_name: str) -> tuple[Any, str]:
+    """Return an MLflow client and the id of the experiment with this name, created if missing. Raises StoreError or ServerError."""
+    return _open_store_with(lambda tracking_uri, project_folder: _open_experiment(tracking_uri, experiment_name, project_folder))
 
 
 def open_client() -> Any:
-    """Return an MLflow client for the project's store. StoreError and ServerError as from `open_store`."""
-    return _open_store_with(lambda uri, root: _create_client(uri))
+    """Return an MLflow client for the project's store. Raises StoreError and ServerError as `open_store` does."""
+    return _open_store_with(lambda tracking_uri, project_folder: _create_client(tracking_uri))
 
 
-def _open_store_with(open_uri: Callable[[str, Path], Result]) -> Result:
-    """Return the result of OPEN_URI(store URI, project root), which at most one process of the project runs at a time."""
+def _open_store_with(open_uri_in_folder: Callable[[str, Path], ReturnType]) -> ReturnType:
+    """Return the result of OPEN_URI_IN_FOLDER(store URI, project folder), which at most one process of the project runs at a time."""
     os.environ.pop("MLFLOW_RUN_ID", None)  # set in a shell, it would merge all stages into one run
-    for name, value in DEFAULT_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    for variable, default_value in MLFLOW_ENVIRONMENT_DEFAULTS.items():
+        os.environ.setdefault(variable, default_value)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # it reports each retry; one warning is enough
-    root = project_root()
-    uri = store_uri(root)
+    project_folder = project_root()
+    tracking_uri = store_uri(project_folder)
     try:
-        with temporary_environment(OPENING_ENVIRONMENT), _lock_database(root) if not uses_server() else nullcontext():
-            return open_uri(uri, root)
+        with temporary_environment(STORE_OPENING_ENVIRONMENT), _lock_database(project_folder) if not uses_server() else nullcontext():
+            return open_uri_in_folder(tracking_uri, project_folder)
     except StoreError:
         raise
     except Exception as error:
         if uses_server():
-            raise ServerError(failure_reason(error)) from None
-        raise StoreError(without_password(f"the MLflow store {uri} does not open: {first_line(error)}. {_remedy_sentence(root)}")) from None
+            raise ServerError(server_failure_reason(error)) from None
+        problem_text = f"the MLflow store {tracking_uri} does not open: {first_message_line(error)}. {_remedy_sentence(project_folder)}"
+        raise StoreError(without_password(problem_text)) from None
 
 
 def project_root() -> Path:
@@ -87,126 +86,130 @@ def project_root() -> Path:
 
 def uses_server() -> bool:
     """Return whether the environment variable MLFLOW_TRACKING_URI names an MLflow server (http, https)."""
-    return os.environ.get("MLFLOW_TRACKING_URI", "").strip().startswith(SERVER_SCHEMES)
+    return os.environ.get("MLFLOW_TRACKING_URI", "").strip().startswith(SERVER_URI_SCHEMES)
 
 
-def store_lock(root: Path) -> FileLock:
+def store_lock(project_folder: Path) -> FileLock:
     """Return the file lock for work on the MLflow store that only one process of the project may do at a time."""
-    lock_path = root / ".dvc" / "tmp" / "mlflow.lock"
+    lock_path = project_folder / ".dvc" / "tmp" / "mlflow.lock"
     lock_path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(lock_path, timeout=600)
 
 
 @contextmanager
-def _lock_database(root: Path) -> Iterator[None]:
+def _lock_database(project_folder: Path) -> Iterator[None]:
     # Two processes that create the database at once corrupt it. MLflow places its Default experiment in the working directory.
-    with store_lock(root), chdir(root), _remove_incomplete_database(root / "mlflow.db"), _remove_escaped_folders(root):
+    incomplete_database_removal = _remove_incomplete_database(project_folder / "mlflow.db")
+    with store_lock(project_folder), chdir(project_folder), incomplete_database_removal, _remove_escaped_folders(project_folder):
         yield
 
 
-def _open_experiment(uri: str, name: str, root: Path) -> tuple[Any, str]:
+def _open_experiment(tracking_uri: str, experiment_name: str, project_folder: Path) -> tuple[Any, str]:
     from mlflow.exceptions import MlflowException
 
-    client = _create_client(uri)
-    artifact_uri = (root / "mlruns").as_uri()
-    experiment, tags = client.get_experiment_by_name(name), experiment_tags(name.rpartition("/")[2])
+    mlflow_client = _create_client(tracking_uri)
+    artifact_uri = (project_folder / "mlruns").as_uri()
+    experiment, expected_tags = mlflow_client.get_experiment_by_name(experiment_name), experiment_tags(experiment_name.rpartition("/")[2])
     if experiment is None:
         # Servers and MLflow's store of plain files choose where artifacts go; a database would use the working directory.
-        artifact_location = artifact_uri if uri.startswith(DATABASE_SCHEMES) else None
+        artifact_location = artifact_uri if tracking_uri.startswith(DATABASE_URI_SCHEMES) else None
         try:
-            return client, client.create_experiment(name, artifact_location, tags)
+            return mlflow_client, mlflow_client.create_experiment(experiment_name, artifact_location, expected_tags)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # created meanwhile by a parallel stage on the same server
                 raise
-            experiment = client.get_experiment_by_name(name)
+            experiment = mlflow_client.get_experiment_by_name(experiment_name)
     if experiment.lifecycle_stage != "active":
         raise StoreError(
-            f"experiment {name} was deleted; `mlflow experiments restore -x {experiment.experiment_id}` brings it back, "
+            f"experiment {experiment_name} was deleted; `mlflow experiments restore -x {experiment.experiment_id}` brings it back, "
             "`mlflow gc` removes it"
         )
-    if uri == _project_database_uri(root) and experiment.artifact_location != artifact_uri:
-        _update_artifact_paths(root / "mlflow.db", experiment.artifact_location, artifact_uri)
-    for key in tags.keys() - experiment.tags.keys():  # an older version did not write these tags
-        client.set_experiment_tag(experiment.experiment_id, key, tags[key])
-    return client, experiment.experiment_id
+    if tracking_uri == _project_database_uri(project_folder) and experiment.artifact_location != artifact_uri:
+        _update_artifact_paths(project_folder / "mlflow.db", experiment.artifact_location, artifact_uri)
+    for tag_name in expected_tags.keys() - experiment.tags.keys():  # an older version did not write these tags
+        mlflow_client.set_experiment_tag(experiment.experiment_id, tag_name, expected_tags[tag_name])
+    return mlflow_client, experiment.experiment_id
 
 
-def _create_client(uri: str) -> Any:
+def _create_client(tracking_uri: str) -> Any:
     from mlflow import MlflowClient
 
-    return MlflowClient(uri)  # creates or migrates a database
+    return MlflowClient(tracking_uri)  # creates or migrates a database
 
 
-def _update_artifact_paths(database: Path, old_uri: str, new_uri: str) -> None:
-    """Replace OLD_URI by NEW_URI in the database's artifact paths: after a project was moved, MLflow would use the old folder."""
-    with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
-        for table, column in ARTIFACT_COLUMNS:
-            where_clause = f"WHERE {column} = ?2 OR substr({column}, 1, length(?2) + 1) = ?2 || '/'"
-            connection.execute(f"UPDATE {table} SET {column} = ?1 || substr({column}, length(?2) + 1) {where_clause}", (new_uri, old_uri))
+def _update_artifact_paths(database_path: Path, old_folder_uri: str, new_folder_uri: str) -> None:
+    """Replace OLD_FOLDER_URI by NEW_FOLDER_URI in the database's artifact paths: MLflow would use the old folder of a moved project."""
+    with closing(sqlite3.connect(database_path, timeout=60)) as connection, connection:
+        for table_name, column_name in ARTIFACT_PATH_COLUMNS:
+            where_clause = f"WHERE {column_name} = ?2 OR substr({column_name}, 1, length(?2) + 1) = ?2 || '/'"
+            statement = f"UPDATE {table_name} SET {column_name} = ?1 || substr({column_name}, length(?2) + 1) {where_clause}"
+            connection.execute(statement, (new_folder_uri, old_folder_uri))
 
 
-def store_uri(root: Path) -> str:
-    """Return the MLflow store's URI: MLFLOW_TRACKING_URI with paths made absolute from ROOT, else that of the database ROOT/mlflow.db."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
-    if not uri:
-        return _project_database_uri(root)
-    if uri.startswith("sqlite:///"):
-        path, _, query = uri.removeprefix("sqlite:///").partition("?")
-        path = path if Path(path).is_absolute() or path == ":memory:" else f"{_escape_sqlite_path(root)}/{path.removeprefix('./')}"
-        return f"sqlite:///{path}?{query}" if "timeout=" in query else f"sqlite:///{path}?{f'{query}&' if query else ''}timeout=60"
-    if re.match(r"[A-Za-z][\w+\-]+:|databricks$", uri) is None or re.match(r"file:[^/]", uri):
-        return (root / uri.removeprefix("file:")).resolve().as_uri()
-    if uri.startswith(SERVER_SCHEMES) and not _has_host_name(uri):
-        raise StoreError(f"MLFLOW_TRACKING_URI is {without_password(uri)}; expected the address of a server, as http://127.0.0.1:5000")
-    return uri
+def store_uri(project_folder: Path) -> str:
+    """Return the MLflow store's URI: MLFLOW_TRACKING_URI with absolute paths, else the URI of the database PROJECT_FOLDER/mlflow.db."""
+    tracking_uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    if not tracking_uri:
+        return _project_database_uri(project_folder)
+    if tracking_uri.startswith("sqlite:///"):
+        database_path, _, uri_query = tracking_uri.removeprefix("sqlite:///").partition("?")
+        if not Path(database_path).is_absolute() and database_path != ":memory:":
+            database_path = f"{_escape_sqlite_path(project_folder)}/{database_path.removeprefix('./')}"
+        uri_query = uri_query if "timeout=" in uri_query else f"{f'{uri_query}&' if uri_query else ''}timeout=60"
+        return f"sqlite:///{database_path}?{uri_query}"
+    if re.match(r"[A-Za-z][\w+\-]+:|databricks$", tracking_uri) is None or re.match(r"file:[^/]", tracking_uri):
+        return (project_folder / tracking_uri.removeprefix("file:")).resolve().as_uri()
+    if tracking_uri.startswith(SERVER_URI_SCHEMES) and not _has_host_name(tracking_uri):
+        shown_uri = without_password(tracking_uri)
+        raise StoreError(f"MLFLOW_TRACKING_URI is {shown_uri}; expected the address of a server, as http://127.0.0.1:5000")
+    return tracking_uri
 
 
-def _has_host_name(uri: str) -> bool:
+def _has_host_name(tracking_uri: str) -> bool:
     try:
-        return bool(urlsplit(uri).hostname) and urlsplit(uri).port != 0
+        return bool(urlsplit(tracking_uri).hostname) and urlsplit(tracking_uri).port != 0
     except ValueError:  # the port is not a number
         return False
 
 
-def _project_database_uri(root: Path) -> str:
-    return f"sqlite:///{_escape_sqlite_path(root)}/mlflow.db?timeout=60"  # the default of 5 s is too short for several writers
+def _project_database_uri(project_folder: Path) -> str:
+    return f"sqlite:///{_escape_sqlite_path(project_folder)}/mlflow.db?timeout=60"  # the default of 5 s is too short for several writers
 
 
-def _escape_sqlite_path(path: Path) -> str:
+def _escape_sqlite_path(unescaped_path: Path) -> str:
     """Return a path for a sqlite URI with only % and ? escaped: for other escapes, MLflow creates a second folder of that name."""
-    return path.as_posix().replace("%", "%25").replace("?", "%3F")
+    return unescaped_path.as_posix().replace("%", "%25").replace("?", "%3F")
 
 
 @contextmanager
-def temporary_environment(values: dict[str, str]) -> Iterator[None]:
+def temporary_environment(variables: dict[str, str]) -> Iterator[None]:
     """Context manager that sets environment variables for its with-block and restores the old values afterwards."""
-    old_values = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+    previous_values = {variable: os.environ.get(variable) for variable in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        for name, value in old_values.items():
-            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+        for variable, previous_value in previous_values.items():
+            os.environ.pop(variable, None) if previous_value is None else os.environ.update({variable: previous_value})
 
 
 @contextmanager
-def _remove_incomplete_database(database: Path) -> Iterator[None]:
-    """Context manager that deletes a new database if the block fails: its partial tables would make every later opening fail."""
-    existed_before = database.exists()
+def _remove_incomplete_database(database_path: Path) -> Iterator[None]:
+    """Context manager that deletes a new database if the with-block fails: its partial tables would make every later opening fail."""
+    database_existed = database_path.exists()
     try:
         yield
     except BaseException:
-        for path in [] if existed_before else [database, database.with_name(f"{database.name}-journal")]:
-            path.unlink(missing_ok=True)
+        for partial_file in [] if database_existed else [database_path, database_path.with_name(f"{database_path.name}-journal")]:
+            partial_file.unlink(missing_ok=True)
         raise
 
 
 @contextmanager
-def _remove_escaped_folders(root: Path) -> Iterator[None]:
-    """Context manager that removes the empty folders which MLflow creates under the escaped name of ROOT in a sqlite URI."""
-    missing_folders = [
-        folder for folder in (Path(_escape_sqlite_path(root)), *Path(_escape_sqlite_path(root)).parents) if not folder.exists()
-    ]
+def _remove_escaped_folders(project_folder: Path) -> Iterator[None]:
+    """Context manager that removes the empty folders which MLflow creates under the escaped name of PROJECT_FOLDER in a sqlite URI."""
+    escaped_folder = Path(_escape_sqlite_path(project_folder))
+    missing_folders = [folder for folder in (escaped_folder, *escaped_folder.parents) if not folder.exists()]
     try:
         yield
     finally:
@@ -215,31 +218,31 @@ def _remove_escaped_folders(root: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def _remedy_sentence(root: Path) -> str:
+def _remedy_sentence(project_folder: Path) -> str:
     if not os.environ.get("MLFLOW_TRACKING_URI"):
-        return f"If the process that first made it was killed, move {root / 'mlflow.db'} away and start again"
-    return f"Correct MLFLOW_TRACKING_URI, or unset MLFLOW_TRACKING_URI to use {root / 'mlflow.db'}"
+        return f"If the process that first made it was killed, move {project_folder / 'mlflow.db'} away and start again"
+    return f"Correct MLFLOW_TRACKING_URI, or unset MLFLOW_TRACKING_URI to use {project_folder / 'mlflow.db'}"
 
 
-def failure_reason(error: Exception) -> str:
+def server_failure_reason(error: Exception) -> str:
     """Return a short phrase that says how a server failed, such as "does not answer in time"; MLflow's own message is long."""
     if isinstance(error, ServerError):
         return str(error)
-    text = first_line(error)
-    if http_status := re.search(r"error code (\d{3})|too many (\d{3}) error|(\d{3}) (?:Client|Server) Error", text):
+    error_text = first_message_line(error)
+    if http_status := re.search(r"error code (\d{3})|too many (\d{3}) error|(\d{3}) (?:Client|Server) Error", error_text):
         return f"answers with HTTP {next(filter(None, http_status.groups()))}"
-    if "timed out" in text:
+    if "timed out" in error_text:
         return "does not answer in time"
-    if system_error := re.search(r"\[Errno -?\d+\] ([\w ]+)", text):
+    if system_error := re.search(r"\[Errno -?\d+\] ([\w ]+)", error_text):
         return f"is not reached ({system_error[1]})"
-    return f"fails ({without_password(text)[:200]})"
+    return f"fails ({without_password(error_text)[:200]})"
 
 
-def without_password(text: str) -> str:
-    """Return TEXT with user names and passwords removed from the URIs in it."""
-    return re.sub(r"://[^/@\s]*@", "://", text)
+def without_password(text_with_uris: str) -> str:
+    """Return a text with user names and passwords removed from the URIs in it."""
+    return re.sub(r"://[^/@\s]*@", "://", text_with_uris)
 
 
-def first_line(error: BaseException) -> str:
+def first_message_line(error: BaseException) -> str:
     """Return the first line of an error's message, cut to 500 characters; the error's type if the message is empty."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:500]

@@ -16,9 +16,9 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from confidnet_core.tracking.rows import close_abandoned_rows
+from confidnet_core.tracking.rows import close_abandoned_runs
 from confidnet_core.tracking.store import (
-    DEFAULT_ENVIRONMENT,
+    MLFLOW_ENVIRONMENT_DEFAULTS,
     open_client,
     project_root,
     store_lock,
@@ -27,41 +27,48 @@ from confidnet_core.tracking.store import (
     without_password,
 )
 from confidnet_core.tracking.termination import sigterm_raises
-from confidnet_core.tracking.views import view_link
+from confidnet_core.tracking.views import saved_view_link
 
 DEFAULT_PORT = 5000
 START_TIMEOUT_S = 120.0
-QUIET_ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # no processes that evaluate language models
+NO_MODEL_JOBS_ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # no processes that evaluate language models
 EXPERIMENT_PREFIX = "confidnet/"  # of experiment names
 
 
-def benchmark_links(address: str) -> dict[str, str]:
-    """Return BENCHMARK -> link to its experiments on MLflow's page at ADDRESS, the benchmark with the newest results first.
+def benchmark_links(page_address: str) -> dict[str, str]:
+    """Return a dictionary BENCHMARK -> link to its experiments on MLflow's page at PAGE_ADDRESS, newest results first.
 
     Before that, close the MLflow runs of killed pipelines. ValueError if there is no store yet, or no experiment in the store.
     """
-    root = project_root()
-    if not os.environ.get("MLFLOW_TRACKING_URI") and not (root / "mlflow.db").is_file():
-        raise ValueError(f"{root / 'mlflow.db'} does not exist; `dvc repro` makes it")
-    client = open_client()
-    with store_lock(root):
-        close_abandoned_rows(client, root, without_password(os.environ.get("MLFLOW_TRACKING_URI", "").strip()))
-    experiments = client.search_experiments(filter_string=f"name LIKE '{EXPERIMENT_PREFIX}%'", order_by=["last_update_time DESC"])
+    project_folder = project_root()
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not (project_folder / "mlflow.db").is_file():
+        raise ValueError(f"{project_folder / 'mlflow.db'} does not exist; `dvc repro` makes it")
+    mlflow_client = open_client()
+    with store_lock(project_folder):
+        close_abandoned_runs(mlflow_client, project_folder, without_password(os.environ.get("MLFLOW_TRACKING_URI", "").strip()))
+    experiments = mlflow_client.search_experiments(filter_string=f"name LIKE '{EXPERIMENT_PREFIX}%'", order_by=["last_update_time DESC"])
     if not experiments:
         raise ValueError("the MLflow store has no experiment of this project; `dvc repro` makes them")
-    return {experiment.name.removeprefix(EXPERIMENT_PREFIX): view_link(address, experiment.experiment_id) for experiment in experiments}
+    return {
+        experiment.name.removeprefix(EXPERIMENT_PREFIX): saved_view_link(page_address, experiment.experiment_id)
+        for experiment in experiments
+    }
 
 
-def serve(port: int = DEFAULT_PORT, opens_browser: bool = False) -> int:
+def serve_results_page(port: int = DEFAULT_PORT, opens_browser: bool = False) -> int:
     """Print the links to the benchmarks' results and serve MLflow's page until Ctrl-C; return the exit code.
 
     If MLFLOW_TRACKING_URI names a server, that server serves the page, and the links are only printed.
     """
-    address = os.environ["MLFLOW_TRACKING_URI"].strip() if uses_server() else f"http://127.0.0.1:{port}"
-    link_by_benchmark = benchmark_links(address)
-    with suppress(KeyboardInterrupt), sigterm_raises(), nullcontext() if uses_server() else _run_server(port, address) as server_process:
-        for benchmark, url in link_by_benchmark.items():
-            print(f"{benchmark}: {url}", flush=True)
+    page_address = os.environ["MLFLOW_TRACKING_URI"].strip() if uses_server() else f"http://127.0.0.1:{port}"
+    link_by_benchmark = benchmark_links(page_address)
+    with (
+        suppress(KeyboardInterrupt),
+        sigterm_raises(),
+        nullcontext() if uses_server() else _run_server(port, page_address) as server_process,
+    ):
+        for benchmark, results_url in link_by_benchmark.items():
+            print(f"{benchmark}: {results_url}", flush=True)
         if opens_browser:
             webbrowser.open(next(iter(link_by_benchmark.values())))
         return server_process.wait() if server_process else 0
@@ -69,14 +76,14 @@ def serve(port: int = DEFAULT_PORT, opens_browser: bool = False) -> int:
 
 
 @contextmanager
-def _run_server(port: int, address: str) -> Iterator[subprocess.Popen]:
+def _run_server(port: int, page_address: str) -> Iterator[subprocess.Popen]:
     """Context manager that runs MLflow's own server on `port` for its with-block and yields the server's process."""
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store_uri(project_root()), "--workers", "1"]
     search_path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # MLflow looks up uvicorn on the PATH
-    environment = DEFAULT_ENVIRONMENT | QUIET_ENVIRONMENT | os.environ | {"PATH": search_path}
-    server_process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], cwd=project_root(), env=environment)
+    server_environment = MLFLOW_ENVIRONMENT_DEFAULTS | NO_MODEL_JOBS_ENVIRONMENT | os.environ | {"PATH": search_path}
+    server_process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], cwd=project_root(), env=server_environment)
     try:
-        _wait_for_server(address, server_process)
+        _wait_for_server(page_address, server_process)
         yield server_process
     finally:
         if server_process.poll() is None:
@@ -84,16 +91,16 @@ def _run_server(port: int, address: str) -> Iterator[subprocess.Popen]:
             server_process.wait()
 
 
-def _wait_for_server(address: str, process: subprocess.Popen) -> None:
-    """Wait until the MLflow server at `address` answers. ValueError if its process ends first or does not answer in time."""
+def _wait_for_server(page_address: str, server_process: subprocess.Popen) -> None:
+    """Wait until the MLflow server at PAGE_ADDRESS answers. ValueError if its process ends first or does not answer in time."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    while process.poll() is None and time.monotonic() < deadline:
+    while server_process.poll() is None and time.monotonic() < deadline:
         try:
-            with urlopen(f"{address}/health", timeout=5):
+            with urlopen(f"{page_address}/health", timeout=5):
                 return
         except (URLError, OSError):
             time.sleep(0.2)
-    raise ValueError(f"MLflow's page did not start at {address}; is the port in use? --port gives another one")
+    raise ValueError(f"MLflow's page did not start at {page_address}; is the port in use? --port gives another one")
 
 
 def main() -> None:
@@ -102,7 +109,7 @@ def main() -> None:
     parser.add_argument("--open", action="store_true", help="open the newest benchmark in the browser")
     arguments = parser.parse_args()
     try:
-        sys.exit(serve(arguments.port, arguments.open))
+        sys.exit(serve_results_page(arguments.port, arguments.open))
     except ValueError as error:
         sys.exit(str(error))
 

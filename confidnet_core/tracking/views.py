@@ -9,85 +9,86 @@ import json
 from collections.abc import Iterable
 from urllib.parse import urlencode
 
-from confidnet_core.tracking.names import COMPARED_METRICS, sorted_metrics
+from confidnet_core.tracking.names import COMPARED_METRICS, sort_metric_names
 
 EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}  # otherwise MLflow may show it as traces of a language model
 NOTE_TAG = "mlflow.note.content"  # the description of an experiment or of a run
 VIEW_TAG_PREFIX = "mlflow.sharedViewState."  # of the tags that hold saved views
-EXPERIMENTS_VIEW, SCORES_VIEW, TRAININGS_VIEW = "experiments", "scores", "trainings"  # keys of the views in tags and addresses
+EXPERIMENTS_VIEW_KEY, SCORES_VIEW_KEY, TRAININGS_VIEW_KEY = "experiments", "scores", "trainings"  # keys of the views in tags and addresses
 RUN_NAME_COLUMN, RUN_NAME_WIDTH_PX = "attributes.`Run Name`", 320
-UNGROUPED_SECTION = "Model metrics"  # MLflow's section for metrics without a slash, shown last by default
-SECTION_STATE = {"display": True, "isReordered": True, "deleted": False, "isGenerated": True}
+UNGROUPED_CHART_SECTION = "Model metrics"  # MLflow's section for metrics without a slash, shown last by default
+CHART_SECTION_STATE = {"display": True, "isReordered": True, "deleted": False, "isGenerated": True}
 VIEW_CREATED_AT_MS = 1  # MLflow requires a time; a constant keeps a rewritten view equal
 
 
-def experiment_tags(benchmark: str, results: Iterable[str] = ()) -> dict[str, str]:
-    """Return the tags of a benchmark's MLflow experiment: kind, description and saved views.
+def experiment_tags(benchmark: str, result_metric_names: Iterable[str] = ()) -> dict[str, str]:
+    """Return the tags of a benchmark's MLflow experiment as a dictionary: kind, description and saved views.
 
-    results: MLflow names of the metrics of a pipeline execution's run, which become columns
+    result_metric_names: MLflow names of the metrics of a pipeline execution's run, which become columns of the table of runs
     """
-    result_metrics = sorted_metrics(results) or ["accuracy", "errors", "best_aupr_error"]
+    result_metrics = sort_metric_names(result_metric_names) or ["accuracy", "errors", "best_aupr_error"]
     score_metrics = ["aupr_error", "auroc", "aurc", "fpr_at_95_tpr", "aupr_success", "seconds"]
     training_metrics = ["epoch", "train/loss", "val/loss", "val/best_accuracy", "val/best_aupr_error"]
     score_columns = ["tags.`method`", "tags.`seed`", *_metric_column_names(score_metrics)]
     training_columns = ["tags.`stage`", "tags.`seed`", *_metric_column_names(training_metrics)]
-    chart_sections = [UNGROUPED_SECTION, "aupr_error", *COMPARED_METRICS]
+    chart_sections = [UNGROUPED_CHART_SECTION, "aupr_error", *COMPARED_METRICS]
     view_by_key = {
-        EXPERIMENTS_VIEW: _build_saved_view(
+        EXPERIMENTS_VIEW_KEY: _build_saved_view(
             "Experiments", "tags.role = 'pipeline'", [*_metric_column_names(result_metrics), "tags.`best_score`"], chart_sections
         ),
-        SCORES_VIEW: _build_saved_view(
-            "Scores", "tags.stage = 'evaluate'", score_columns, [UNGROUPED_SECTION, "val"], order="metrics.`aupr_error`"
+        SCORES_VIEW_KEY: _build_saved_view(
+            "Scores", "tags.stage = 'evaluate'", score_columns, [UNGROUPED_CHART_SECTION, "val"], sort_column="metrics.`aupr_error`"
         ),
-        TRAININGS_VIEW: _build_saved_view(
-            "Trainings", "metrics.epoch > 0", training_columns, ["val", "train", UNGROUPED_SECTION], order="tags.`stage`"
+        TRAININGS_VIEW_KEY: _build_saved_view(
+            "Trainings", "metrics.epoch > 0", training_columns, ["val", "train", UNGROUPED_CHART_SECTION], sort_column="tags.`stage`"
         ),
     }
     return (
         EXPERIMENT_KIND
         | {NOTE_TAG: _describe_experiment(benchmark)}
-        | {f"{VIEW_TAG_PREFIX}{key}": value for key, value in view_by_key.items()}
+        | {f"{VIEW_TAG_PREFIX}{view_key}": view_json for view_key, view_json in view_by_key.items()}
     )
 
 
-def view_link(address: str, experiment_id: str, view: str = EXPERIMENTS_VIEW, charts: bool = False) -> str:
+def saved_view_link(page_address: str, experiment_id: str, view_key: str = EXPERIMENTS_VIEW_KEY, as_charts: bool = False) -> str:
     """Return the web address that opens a saved view of an experiment, as a table or as charts.
 
-    address: of MLflow's page, such as http://127.0.0.1:5000. The returned address must not hold a filter or an order, since MLflow would
-    then ignore the saved view.
+    page_address: address of MLflow's page, such as http://127.0.0.1:5000. The returned address must not hold a filter or an order, since
+    MLflow would then ignore the saved view.
     """
-    chart_view_url_query = {"compareRunsMode": "CHART"} if charts else {}
-    url_query = urlencode({"workflowType": "machine_learning", **chart_view_url_query, "viewStateShareKey": view})
-    return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs?{url_query}"
+    chart_view_query = {"compareRunsMode": "CHART"} if as_charts else {}
+    url_query = urlencode({"workflowType": "machine_learning", **chart_view_query, "viewStateShareKey": view_key})
+    return f"{page_address.rstrip('/')}/#/experiments/{experiment_id}/runs?{url_query}"
 
 
 def _build_saved_view(
-    name: str, search_filter: str, columns: list[str], chart_sections: list[str], order: str = "attributes.start_time"
+    view_name: str, search_filter: str, column_names: list[str], chart_sections: list[str], sort_column: str = "attributes.start_time"
 ) -> str:
     """Return a saved view, as JSON text, of the MLflow runs that match SEARCH_FILTER.
 
-    columns: shown after the name of the run, in this order
-    chart_sections: of the chart view, in this order; MLflow fills them with one chart per metric
-    order: column to sort by; unless it is the start time, MLflow shows the runs of stages without those of their pipeline executions
+    column_names: columns shown after the name of the run, in this order
+    chart_sections: sections of the chart view, in this order; MLflow fills them with one chart per metric
+    sort_column: column that orders the runs; unless it is the start time, MLflow shows the runs of stages, but not those of their pipeline
+        executions
     """
-    width_by_column = {column: min(240, max(100, 40 + 7 * len(column.partition("`")[2]))) for column in columns}
+    width_by_column = {column_name: min(240, max(100, 40 + 7 * len(column_name.partition("`")[2]))) for column_name in column_names}
     view_state = {
         "searchFilter": search_filter,
-        "orderByKey": order,
+        "orderByKey": sort_column,
         "orderByAsc": False,
-        "selectedColumns": columns,
-        "columnOrder": [RUN_NAME_COLUMN, *columns],
+        "selectedColumns": column_names,
+        "columnOrder": [RUN_NAME_COLUMN, *column_names],
         "columnWidths": {RUN_NAME_COLUMN: RUN_NAME_WIDTH_PX, **width_by_column},
         "compareRunCharts": [],
-        "compareRunSections": [{"uuid": section, "name": section, **SECTION_STATE} for section in chart_sections],
+        "compareRunSections": [{"uuid": section_name, "name": section_name, **CHART_SECTION_STATE} for section_name in chart_sections],
         "isAccordionReordered": True,
     }
-    return json.dumps({"name": name, "createdAt": VIEW_CREATED_AT_MS, "state": json.dumps(view_state)})
+    return json.dumps({"name": view_name, "createdAt": VIEW_CREATED_AT_MS, "state": json.dumps(view_state)})
 
 
-def _metric_column_names(names: Iterable[str]) -> list[str]:
-    """Return MLflow's names of the table columns that show these metrics."""
-    return [f"metrics.`{name}`" for name in names]
+def _metric_column_names(metric_names: Iterable[str]) -> list[str]:
+    """Return the names that MLflow gives to the table columns of these metrics, such as metrics.`auroc`."""
+    return [f"metrics.`{metric_name}`" for metric_name in metric_names]
 
 
 def _describe_experiment(benchmark: str) -> str:

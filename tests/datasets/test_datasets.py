@@ -15,7 +15,7 @@ from real_data import data_folder, needs
 from sklearn.datasets import load_digits
 from torchvision.datasets import MNIST
 
-from confidnet_core.data import SPLITS
+from confidnet_core.data import TRAIN_VAL_TEST
 from confidnet_core.datasets._raw import download, raw_folder
 from confidnet_core.datasets.digits import digits
 from confidnet_core.datasets.mnist import PUBLISHED_MD5, mnist
@@ -105,7 +105,7 @@ def test_digits_are_the_bundled_images_spread_over_8_bits() -> None:
 def test_digits_splits_depend_on_the_seed_only() -> None:
     first, again, other = digits(split_seed=3), digits(split_seed=3), digits(split_seed=4)
     assert len(np.unique(np.concatenate(list(first.splits.values())))) == 1797
-    for name in SPLITS:
+    for name in TRAIN_VAL_TEST:
         np.testing.assert_array_equal(first.splits[name], again.splits[name])
         assert not np.array_equal(first.splits[name], other.splits[name])
 

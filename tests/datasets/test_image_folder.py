@@ -11,7 +11,7 @@ from PIL import Image
 from small_params import changed, load, refusal
 from stage_processes import start
 
-from confidnet_core.data import SPLITS, Dataset, load_dataset
+from confidnet_core.data import TRAIN_VAL_TEST, Dataset, load_dataset
 from confidnet_core.datasets.image_folder import image_folder
 
 SHAPE = (6, 8)
@@ -42,7 +42,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CONFIDNET_DATA", str(tmp_path))
     for split, names in NAMES.items():
         for index, name in enumerate(names):
-            write(tmp_path / "insects" / split / name, pixels(*SHAPE, 3, seed=index + 100 * SPLITS.index(split)))
+            write(tmp_path / "insects" / split / name, pixels(*SHAPE, 3, seed=index + 100 * TRAIN_VAL_TEST.index(split)))
     return tmp_path / "insects"
 
 
@@ -70,7 +70,7 @@ def pack(folder: Path, archive: Path, prefix: str = "", separator: str = "/") ->
 
 def test_images_are_read_pixel_by_pixel_by_split_class_and_name(tree: Path) -> None:
     data = read()
-    np.testing.assert_array_equal(data.images, on_disk(tree, *SPLITS))
+    np.testing.assert_array_equal(data.images, on_disk(tree, *TRAIN_VAL_TEST))
     assert data.labels.tolist() == LABELS
     assert {name: index.tolist() for name, index in data.splits.items()} == {
         "train": [0, 1, 2, 3, 4, 5, 6],
@@ -149,7 +149,7 @@ def test_hidden_and_system_files_are_ignored(archive: bool, tree: Path, tmp_path
         write(tree / name, image)
     pack(tree, tmp_path / "insects.zip")
     data = read(folder="insects.zip" if archive else "insects")
-    np.testing.assert_array_equal(data.images, on_disk(tree, *SPLITS))
+    np.testing.assert_array_equal(data.images, on_disk(tree, *TRAIN_VAL_TEST))
     assert data.labels.tolist() == LABELS
 
 

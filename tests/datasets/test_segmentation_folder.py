@@ -14,7 +14,7 @@ from small_params import changed, load, prepared, refusal
 from stage_processes import start
 
 from confidnet_core.config.params import load_params
-from confidnet_core.data import SPLITS, Dataset, load_dataset, save_dataset
+from confidnet_core.data import TRAIN_VAL_TEST, Dataset, load_dataset, save_dataset
 from confidnet_core.datasets.camvid import CLASSES, VOID, camvid
 from confidnet_core.datasets.segmentation_folder import segmentation_folder
 
@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def check(data: Dataset, *splits: str) -> None:
-    images, labels = expected(*(splits or SPLITS))
+    images, labels = expected(*(splits or TRAIN_VAL_TEST))
     np.testing.assert_array_equal(data.images, images)
     np.testing.assert_array_equal(data.labels, labels)
     assert (data.classes, data.void) == (NAMES, 3)
@@ -84,7 +84,7 @@ def test_a_list_gives_the_order_and_masks_of_other_names(folder: Path) -> None:
     for split, stems in STEMS.items():
         lines = [f"{split}/{stem}.png /home/me/masks/{split}/{stem}_gt.png" for stem in sorted(stems, reverse=True)]
         (folder / f"{split}.txt").write_bytes(b"\xef\xbb\xbf" + "\n\n".join(lines).encode())
-    data, (images, labels) = read(), expected(*SPLITS)
+    data, (images, labels) = read(), expected(*TRAIN_VAL_TEST)
     order = [3, 2, 1, 0, 4, 6, 5]
     np.testing.assert_array_equal(data.images, images[order])
     np.testing.assert_array_equal(data.labels, labels[order])
@@ -140,7 +140,9 @@ def test_masks_hold_values_or_colours(mask: Callable, settings: dict, folder: Pa
 def test_a_mask_of_two_values_has_0_and_255(folder: Path) -> None:
     build(folder, mask=lambda labels: labels > 1)
     data = read(classes={"ground": 0, "thing": 255}, void=None)
-    np.testing.assert_array_equal(data.labels > 0, np.stack([sample(stem)[1] > 1 for split in SPLITS for stem in sorted(STEMS[split])]))
+    np.testing.assert_array_equal(
+        data.labels > 0, np.stack([sample(stem)[1] > 1 for split in TRAIN_VAL_TEST for stem in sorted(STEMS[split])])
+    )
     assert (data.classes, data.void, int(data.labels.max())) == (("ground", "thing"), None, 1)
 
 
@@ -192,7 +194,7 @@ def test_the_prepare_stage_reads_it_from_params_yaml(folder: Path, tmp_path: Pat
 @needs("CamVid", "camvid/")
 @pytest.mark.parametrize("size", [(180, 240), (360, 480), (100, 133), (400, 500)])
 def test_the_real_camvid_is_what_camvid_reads(size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for split in SPLITS:
+    for split in TRAIN_VAL_TEST:
         lines = (REAL / f"{split}.txt").read_text().splitlines()[::50]
         (tmp_path / "camvid" / split).mkdir(parents=True)
         (tmp_path / "camvid" / f"{split}annot").mkdir()
@@ -206,5 +208,5 @@ def test_the_real_camvid_is_what_camvid_reads(size: tuple[int, int], tmp_path: P
     np.testing.assert_array_equal(data.images, reference.images)
     np.testing.assert_array_equal(data.labels, reference.labels)
     assert (data.classes, data.void, len(data.images)) == (reference.classes, reference.void, 16)
-    for split in SPLITS:
+    for split in TRAIN_VAL_TEST:
         np.testing.assert_array_equal(data.splits[split], reference.splits[split])

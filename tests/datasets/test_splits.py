@@ -7,7 +7,7 @@ from small import small_segmentation
 from small_params import replace
 
 from confidnet_core.config.params import CalibrationSplit, load_params
-from confidnet_core.data import PREPARED_SPLITS, SPLITS, Dataset
+from confidnet_core.data import PREPARED_SPLITS, TRAIN_VAL_TEST, Dataset
 from confidnet_core.datasets._raw import draw_split
 from confidnet_core.datasets.digits import digits
 from confidnet_core.splits import add_calibration_split
@@ -29,7 +29,7 @@ def in_storage(val: int, frames: bool = False) -> Dataset:
 
 @pytest.mark.parametrize("dataset", [digits(), in_storage(100), small_segmentation(), in_storage(101, frames=True)])
 def test_the_two_parts_share_no_sample_and_training_and_test_stay(dataset: Dataset):
-    given = replace(dataset, splits={name: dataset.splits[name] for name in SPLITS})
+    given = replace(dataset, splits={name: dataset.splits[name] for name in TRAIN_VAL_TEST})
     splits = add_calibration_split(given, THIRD).splits
     both = np.concatenate([splits["val"], splits["calibration"]])
     assert tuple(splits) == PREPARED_SPLITS

@@ -65,10 +65,10 @@ def trained(benchmark: str, epochs: int = 3) -> str:
     """The id of a run that tracks a training: metrics with steps, one of them undefined, a figure, a tag; a result of the execution."""
     with stage_run(**TRAINING | {"benchmark": benchmark}, params={"lr": 0.1}) as run:
         for epoch in range(1, epochs + 1):
-            run.log_metrics({"loss": 1 / epoch, "auroc": None}, step=epoch)
+            run.log_metrics({"loss": 1 / epoch, "auroc": None}, epoch=epoch)
         run.log_figure(Figure(), "curves/loss")
         run.set_tag("device", "cpu")
-        run.parent.log_metrics({"auroc/mcp": 0.9, "auroc/tcp": None})
+        run.pipeline_run.log_metrics({"auroc/mcp": 0.9, "auroc/tcp": None})
     return run.run_id
 
 

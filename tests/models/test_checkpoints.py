@@ -53,9 +53,9 @@ def test_a_classifier_gives_the_logits_of_the_released_one(name: str, case: Case
 
     images, labels = case.split("val")
     accuracy = np.mean(released.logits(case.classifier, images).argmax(1).numpy() == labels)
-    assert imported.metrics["val_accuracy"] == pytest.approx(accuracy)
-    assert imported.parameters == sum(parameter.numel() for parameter in case.classifier.parameters())
-    assert (imported.layers, imported.epoch) == ({"mlp": 2, "convnet": 4, "vgg": 28}[name], 11)
+    assert imported.validation_metrics["val_accuracy"] == pytest.approx(accuracy)
+    assert imported.parameter_count == sum(parameter.numel() for parameter in case.classifier.parameters())
+    assert (imported.layer_count, imported.epoch) == ({"mlp": 2, "convnet": 4, "vgg": 28}[name], 11)
 
 
 @EVERY
@@ -92,14 +92,14 @@ def test_the_folders_hold_what_the_training_stages_write(convnet: Case):
         digest = sha256((convnet.folder / "released.ckpt").read_bytes()).hexdigest()
         assert origin["imported"] == {"file": "released.ckpt", "sha256": digest, "epoch": 11}
         assert facts["best_epoch"] == 11
-        assert {key: facts[key] for key in imported.metrics} == imported.metrics
+        assert {key: facts[key] for key in imported.validation_metrics} == imported.validation_metrics
     assert origin["upstream_sha256"]["baseline"] == sha256((convnet.models / "baseline/weights.pt").read_bytes()).hexdigest()
     assert read_json(convnet.models / "confidnet/target.json")["samples"] == 300
 
 
 def test_the_metrics_of_a_confidence_are_measured_on_validation_data(convnet: Case):
     convnet.take("baseline", convnet.classifier)
-    metrics = convnet.take("finetune", convnet.clone).metrics
+    metrics = convnet.take("finetune", convnet.clone).validation_metrics
     images, labels = convnet.split("val")
     answers, sure = released.logits(convnet.classifier, images), released.confidence(convnet.clone["uncertainty_network"], images)
     correct = answers.argmax(1).numpy() == labels

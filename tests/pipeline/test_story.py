@@ -13,7 +13,7 @@ from mlflow import pyfunc
 from small_study import METHODS, rows, small_study, wait_for_epoch
 
 from confidnet_core.data import load_dataset
-from confidnet_core.tracking.names import COMPARED_METRICS, execution_results
+from confidnet_core.tracking.names import COMPARED_METRICS, pipeline_results
 
 pytestmark = pytest.mark.slow
 
@@ -88,7 +88,7 @@ def test_dvc_and_mlflow_hold_the_same_values_of_every_experiment(project):
         (execution,) = [row for row in rows(project, role="pipeline") if row.data.tags.get("dvc_exp_name", "main") == name]
         logged = execution.data.metrics | execution.data.tags
         assert set(summary["aupr_error"]) == set(METHODS) - {"tcp"}
-        expected = {key: value for key, value in execution_results(summary, UNKNOWN).items() if value is not None}
+        expected = {key: value for key, value in pipeline_results(summary, UNKNOWN).items() if value is not None}
         assert {key: logged[key] for key in expected} == expected
 
 

@@ -23,7 +23,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("confidnet_core", "stages"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "dvc.yaml", folder)
-    monkeypatch.setattr(revision, "ROOT", folder)
+    monkeypatch.setattr(revision, "CODE_ROOT", folder)
     monkeypatch.setattr(registry, "PACKAGE_FOLDER", folder / "confidnet_core")
     return folder
 

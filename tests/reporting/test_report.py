@@ -43,7 +43,7 @@ def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> 
         folder, guarantees = root / paths.thresholds(run.name, run.seed, method), guaranteed_thresholds(val, calibration, test, targets)
         save_thresholds(folder, reliability(val, test, one.scale, **resampling), guarantees)
         replicates = bootstrap(test.confidence, run.correct, **resampling)
-        save_replicates(root / paths.replicates(run.name, run.seed, method), replicates)
+        save_replicates(root / paths.bootstrap_replicates(run.name, run.seed, method), replicates)
 
 
 @pytest.fixture(scope="module")

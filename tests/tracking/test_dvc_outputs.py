@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from confidnet_core.tracking.dvc_outputs import dvc_md5, stage_outputs
+from confidnet_core.tracking.dvc_outputs import dvc_md5, stage_output_paths
 from confidnet_core.tracking.stage_run import stage_run
 
 SCRIPT = """
@@ -32,9 +32,9 @@ def test_files_and_folders_have_the_md5_of_dvc_lock(tmp_path: Path) -> None:
 
 
 def test_a_stage_has_the_outputs_that_dvc_yaml_lists_for_it() -> None:
-    assert stage_outputs("evaluate", benchmark="digits", seed=3, method="mcp") == ["data/scores/digits/seed3/mcp"]
-    assert "reports/index.html" in stage_outputs("compare", benchmark="digits", seed=None, method=None)
-    assert stage_outputs("no_stage", benchmark="digits", seed=None, method=None) == []
+    assert stage_output_paths("evaluate", benchmark="digits", seed=3, method="mcp") == ["data/scores/digits/seed3/mcp"]
+    assert "reports/index.html" in stage_output_paths("compare", benchmark="digits", seed=None, method=None)
+    assert stage_output_paths("no_stage", benchmark="digits", seed=None, method=None) == []
 
 
 def test_a_finished_stage_says_the_md5_of_what_it_wrote(root: Path) -> None:
@@ -42,10 +42,10 @@ def test_a_finished_stage_says_the_md5_of_what_it_wrote(root: Path) -> None:
     with stage_run(stage="train_baseline", benchmark="digits", seed=0, params={}) as run:
         weights.parent.mkdir(parents=True)
         weights.write_bytes(b"weights")
-    (found,) = run._row.client.search_runs(
-        [run._row.run.info.experiment_id], f"tags.`dvc.md5.{weights.parent}` = '{dvc_md5(weights.parent)}'"
+    (found,) = run._nested_run.mlflow_client.search_runs(
+        [run._nested_run.stage_run.info.experiment_id], f"tags.`dvc.md5.{weights.parent}` = '{dvc_md5(weights.parent)}'"
     )
     assert found.info.run_id == run.run_id
     with pytest.raises(RuntimeError), stage_run(stage="train_baseline", benchmark="digits", seed=0, params={}) as failed:
         raise RuntimeError("no")
-    assert not [key for key in run._row.client.get_run(failed.run_id).data.tags if key.startswith("dvc.md5.")]
+    assert not [key for key in run._nested_run.mlflow_client.get_run(failed.run_id).data.tags if key.startswith("dvc.md5.")]

@@ -5,7 +5,7 @@ import pytest
 from confidnet_core.comparison.frames import METRIC_COLUMNS, OPERATING_POINT_COLUMNS
 from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.calibration import CALIBRATION_METRICS
-from confidnet_core.tracking.names import METRIC_FACTORS, execution_results, mlflow_factor, mlflow_metric_name, sorted_metrics
+from confidnet_core.tracking.names import MLFLOW_UNIT_FACTORS, mlflow_metric_name, mlflow_unit_factor, pipeline_results, sort_metric_names
 
 
 @pytest.mark.parametrize(
@@ -26,12 +26,12 @@ from confidnet_core.tracking.names import METRIC_FACTORS, execution_results, mlf
     ],
 )
 def test_a_name_of_the_core_becomes_split_metric_and_part_in_the_unit_of_the_report(name: str, expected: str, factor: int):
-    assert (mlflow_metric_name(name), mlflow_factor(mlflow_metric_name(name))) == (expected, factor)
+    assert (mlflow_metric_name(name), mlflow_unit_factor(mlflow_metric_name(name))) == (expected, factor)
 
 
 def test_every_metric_has_the_unit_that_tables_print_it_in():
-    assert METRIC_FACTORS.keys() >= {*METRICS, *CALIBRATION_METRICS}
-    assert {column.key: METRIC_FACTORS[column.key] for column in (*METRIC_COLUMNS, *OPERATING_POINT_COLUMNS)} == {
+    assert MLFLOW_UNIT_FACTORS.keys() >= {*METRICS, *CALIBRATION_METRICS}
+    assert {column.key: MLFLOW_UNIT_FACTORS[column.key] for column in (*METRIC_COLUMNS, *OPERATING_POINT_COLUMNS)} == {
         column.key: column.scale for column in (*METRIC_COLUMNS, *OPERATING_POINT_COLUMNS)
     }
 
@@ -40,7 +40,7 @@ def test_results_are_those_of_the_summary_and_two_metrics_of_its_scores():
     summary = {"accuracy": 92.11, "errors": 71.0, "aupr_error": {"mcp": 36.79, "stack": None}, "best": 36.79, "best_score": "mcp"}
     means = {method: {"auroc": 0.891234, "aurc": 0.0131549, "aupr_error": 0.36791} for method in ("mcp", "stack", "tcp")}
     means["stack"]["auroc"] = None
-    found = execution_results(summary, means)
+    found = pipeline_results(summary, means)
     assert found == {
         "accuracy": 92.11,
         "errors": 71.0,
@@ -53,5 +53,5 @@ def test_results_are_those_of_the_summary_and_two_metrics_of_its_scores():
         "aurc/mcp": 13.15,
         "aurc/stack": 13.15,
     }
-    assert sorted_metrics(found)[:4] == ["accuracy", "errors", "best_aupr_error", "best_score"]
-    assert sorted_metrics(found)[4:6] == ["aupr_error/mcp", "aupr_error/stack"]
+    assert sort_metric_names(found)[:4] == ["accuracy", "errors", "best_aupr_error", "best_score"]
+    assert sort_metric_names(found)[4:6] == ["aupr_error/mcp", "aupr_error/stack"]

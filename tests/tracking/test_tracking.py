@@ -19,8 +19,8 @@ def test_a_finished_stage_leaves_its_name_tags_params_and_metrics(root: Path, cl
     clean.setenv("DVC_STAGE", "evaluate@digits-3-mcp")
     params = {"baseline": {"lr": 1e-7, "widths": [8, 16], "dropout": None, "none": {}}, "seed": 3}
     with stage_run(stage="evaluate", benchmark="digits", seed=3, method="mcp", params=params) as run:
-        run.log_metrics({"loss": 0.5, "accuracy": np.float32(0.25)}, step=1)
-        run.log_metrics({"loss": 0.125}, step=2)
+        run.log_metrics({"loss": 0.5, "accuracy": np.float32(0.25)}, epoch=1)
+        run.log_metrics({"loss": 0.125}, epoch=2)
         run.set_tag("device", "cpu")
     found = stored(root, run.run_id)
     assert (found.info.status, found.info.run_name) == ("FINISHED", "mcp · seed 3")
@@ -42,15 +42,15 @@ def test_a_finished_stage_leaves_its_name_tags_params_and_metrics(root: Path, cl
 def test_a_metric_keeps_one_value_for_each_epoch(root: Path) -> None:
     with stage_run(**TRAINING, params={}) as run:
         for epoch, loss in enumerate([0.5, 0.25, 0.125], start=1):
-            run.log_metrics({"loss": loss}, step=epoch)
-        history = run._row.client.get_metric_history(run.run_id, "loss")
+            run.log_metrics({"loss": loss}, epoch=epoch)
+        history = run._nested_run.mlflow_client.get_metric_history(run.run_id, "loss")
     assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.25), (3, 0.125)]
 
 
 def test_undefined_metrics_are_named_in_a_tag_and_never_stored(root: Path) -> None:
     with stage_run(**TRAINING, params={}) as run:
-        run.log_metrics({"auroc": None, "accuracy": 1.0}, step=1)
-        run.log_metrics({"loss": float("nan"), "gap": float("-inf")}, step=2)
+        run.log_metrics({"auroc": None, "accuracy": 1.0}, epoch=1)
+        run.log_metrics({"loss": float("nan"), "gap": float("-inf")}, epoch=2)
     found = stored(root, run.run_id)
     assert found.data.metrics == {"accuracy": 100.0}
     assert found.data.tags["undefined_metrics"] == "auroc, gap, loss"
@@ -75,7 +75,7 @@ def test_names_and_values_that_mlflow_refuses_are_made_to_fit(root: Path) -> Non
 
 def test_a_killed_row_is_continued_by_its_id(root: Path) -> None:
     script = "with stage_run(stage='train_baseline', benchmark='digits', seed=0, params={'lr': 0.1}) as run:\n"
-    stage = start(script + " run.log_metrics({'loss': 0.5, 'auroc': None}, step=1); print(run.run_id, flush=True); time.sleep(60)")
+    stage = start(script + " run.log_metrics({'loss': 0.5, 'auroc': None}, epoch=1); print(run.run_id, flush=True); time.sleep(60)")
     run_id = stage.stdout.readline().strip()
     stage.kill()
     stage.wait()
@@ -83,7 +83,7 @@ def test_a_killed_row_is_continued_by_its_id(root: Path) -> None:
     before = len(rows(root))
     with stage_run(**TRAINING, params={"lr": 0.1}, resume_id=run_id) as run:
         assert (run.run_id, stored(root, run_id).info.status) == (run_id, "RUNNING")
-        run.log_metrics({"loss": 0.25, "gap": None}, step=2)
+        run.log_metrics({"loss": 0.25, "gap": None}, epoch=2)
     found = stored(root, run_id)
     assert (found.info.status, found.data.metrics, found.data.tags["undefined_metrics"]) == ("FINISHED", {"loss": 0.25}, "auroc, gap")
     assert len(rows(root)) == before
@@ -159,7 +159,7 @@ def test_bars_are_for_terminals_unless_the_environment_says_otherwise(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "stderr", Terminal() if terminal else io.StringIO())
-    bar = progress_bar(range(3), total=3, description="epoch 1/2")
+    bar = progress_bar(range(3), total_count=3, bar_label="epoch 1/2")
     bar.set_postfix(loss=0.5)
     assert list(bar) == [0, 1, 2]
     written = sys.stderr.getvalue()

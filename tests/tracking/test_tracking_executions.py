@@ -14,14 +14,14 @@ from report_params import params
 from tracking_stores import TRAINING, client, commit_all, rows, start, stored
 
 from confidnet_core.config.params import load_params
-from confidnet_core.tracking.open_rows import MARKER_FOLDER
+from confidnet_core.tracking.open_rows import OPEN_RUN_MARKERS_FOLDER
 from confidnet_core.tracking.stage_run import StageRun, stage_run
 from confidnet_core.tracking.ui import benchmark_links
 from stages import compare, prepare
 
 SLEEPING = (
     "with stage_run(stage={!r}, benchmark='{}', seed=0, params={{}}) as run:\n"
-    " print(run.run_id, run._row.parent_id, flush=True); time.sleep(60)"
+    " print(run.run_id, run._nested_run.pipeline_run_id, flush=True); time.sleep(60)"
 )
 
 
@@ -128,7 +128,7 @@ def test_an_experiment_that_is_run_again_with_other_params_gets_another_row(root
 
 def test_the_execution_runs_while_a_stage_does_and_then_is_what_its_last_stage_was(root: Path) -> None:
     with stage_run(stage="evaluate", benchmark="status", seed=0, params={}) as run:
-        parent = run._row.parent_id
+        parent = run._nested_run.pipeline_run_id
         assert stored(root, parent).info.status == "RUNNING"
     assert stored(root, parent).info.status == "FINISHED"
     for error, status in ((RuntimeError("no"), "FAILED"), (KeyboardInterrupt(), "KILLED")):
@@ -153,7 +153,7 @@ def test_what_sigkill_left_running_is_closed_by_the_next_run_of_the_project_and_
     assert found.start_time <= found.end_time <= stored(root, after.run_id).info.start_time
     living.terminate()
     living.wait()
-    assert statuses(root, of_living) == ["KILLED", "KILLED"] and list((root / MARKER_FOLDER).iterdir()) == []
+    assert statuses(root, of_living) == ["KILLED", "KILLED"] and list((root / OPEN_RUN_MARKERS_FOLDER).iterdir()) == []
 
 
 @pytest.mark.slow
@@ -166,7 +166,7 @@ def test_a_training_that_goes_on_takes_its_row_along_and_closes_the_execution_th
     with stage_run(**TRAINING | {"benchmark": "moved"}, params={}, resume_id=row) as run:
         assert (run.run_id, statuses(root, [row, parent])) == (row, ["RUNNING", "KILLED"])
     assert parent_of(root, run).info.run_name == "resumed"
-    assert statuses(root, [row, run._row.parent_id]) == ["FINISHED", "FINISHED"]
+    assert statuses(root, [row, run._nested_run.pipeline_run_id]) == ["FINISHED", "FINISHED"]
 
 
 def test_every_row_names_the_data_set_with_digest_source_and_use(root: Path) -> None:

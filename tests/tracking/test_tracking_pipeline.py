@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from project_code import ROOT
 from tracking_stores import client, trained
 
-from confidnet_core.tracking.open_rows import MARKER_FOLDER
+from confidnet_core.tracking.open_rows import OPEN_RUN_MARKERS_FOLDER
 
 pytestmark = pytest.mark.slow
 
@@ -87,18 +87,20 @@ def wait_for(path: str) -> None:
 def test_an_execution_runs_until_compare_has_ended_also_between_two_stages(piped) -> None:
     assert piped("repro").wait() == 0
     assert Path("between.txt").read_text() == "RUNNING FINISHED 1"  # the execution, and its one stage so far
-    assert execution().info.status == "FINISHED" and list(Path(MARKER_FOLDER).iterdir()) == []
+    assert execution().info.status == "FINISHED" and list(Path(OPEN_RUN_MARKERS_FOLDER).iterdir()) == []
 
 
 def test_an_execution_ends_with_a_stage_that_alone_was_asked_for_or_that_changed_nothing(piped) -> None:
     Path("params.yaml").write_text("# another")  # as it stays
     assert piped("repro", "train_baseline").wait() == 0
-    assert execution().info.status == "FINISHED" and list(Path(MARKER_FOLDER).iterdir()) == []
+    assert execution().info.status == "FINISHED" and list(Path(OPEN_RUN_MARKERS_FOLDER).iterdir()) == []
     assert piped("repro").wait() == 0
     Path("settings.txt").write_text("1 # a remark, by which the stage writes the same")
     before = execution().info.end_time
     assert piped("repro").wait() == 0
-    assert execution().info.status == "FINISHED" and execution().info.end_time > before and list(Path(MARKER_FOLDER).iterdir()) == []
+    assert (
+        execution().info.status == "FINISHED" and execution().info.end_time > before and list(Path(OPEN_RUN_MARKERS_FOLDER).iterdir()) == []
+    )
 
 
 def test_an_execution_whose_dvc_was_killed_is_closed_by_the_next_run_of_the_project(piped) -> None:
@@ -109,4 +111,4 @@ def test_an_execution_whose_dvc_was_killed_is_closed_by_the_next_run_of_the_proj
     process.wait()
     assert execution().info.status == "RUNNING"
     trained("elsewhere", epochs=1)
-    assert execution().info.status == "KILLED" and list(Path(MARKER_FOLDER).iterdir()) == []
+    assert execution().info.status == "KILLED" and list(Path(OPEN_RUN_MARKERS_FOLDER).iterdir()) == []

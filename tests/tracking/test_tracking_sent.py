@@ -86,17 +86,17 @@ def test_a_server_that_dies_or_hangs_in_a_training_gets_the_rest_of_the_row_late
     ):
         clean.setenv("MLFLOW_TRACKING_URI", server.uri)
         with stage_run(**TRAINING | {"benchmark": f"dies{number}"}, params={"lr": 0.1}) as run:
-            run.log_metrics({"loss": 0.5}, step=1)
+            run.log_metrics({"loss": 0.5}, epoch=1)
             fail()
             began = time.monotonic()
             for epoch in range(2, 20):
-                run.log_metrics({"loss": 1 / epoch}, step=epoch)
+                run.log_metrics({"loss": 1 / epoch}, epoch=epoch)
             run.log_figure(Figure(), "curves/loss")
             assert time.monotonic() - began < 60  # one time-out of 5 s, not one for each epoch
         assert f"recorded in .mlflow_kept/{run.run_id}" in warning(capsys)
         mend()
         (outcome,) = send(project, server.uri, clean)
-        assert (outcome.row, outcome.status, outcome.failure) == (run.run_id, "FINISHED", None)
+        assert (outcome.run_id, outcome.run_status, outcome.failure) == (run.run_id, "FINISHED", None)
         found = MlflowClient(server.uri).get_run(run.run_id)
         assert (found.info.status, found.data.params["lr"]) == ("FINISHED", "0.1")
         assert sorted(losses(server.uri, run.run_id)) == [(1, 0.5), *((epoch, 1 / epoch) for epoch in range(2, 20))]
@@ -112,7 +112,7 @@ def test_sending_may_break_at_any_request_and_nothing_comes_twice(project: Path,
     write_json(Path("data/prepared/broken/facts.json"), {"sha256": "0" * 64, "source": "made up", "samples": {"train": 1}})
     before = int(time.time() * 1000)
     record_id = trained("broken")
-    times = [each[2] for entry in list_records(project)[0].entries() for each in entry.get("metrics", []) if each[0] == "loss"]
+    times = [each[2] for entry in list_records(project)[0].read_entries() for each in entry.get("metrics", []) if each[0] == "loss"]
     clean.delenv("DVC_EXP_NAME")  # nor is anything else of where it was logged there when it is sent
     clean.chdir(project)
     breaks = 0
@@ -125,7 +125,7 @@ def test_sending_may_break_at_any_request_and_nothing_comes_twice(project: Path,
     assert breaks > 5
     (row,) = rows_of(server.uri, "broken")
     found = MlflowClient(server.uri).get_run(row)
-    assert (outcome.row, found.data.tags["record_id"], found.info.status) == (row, record_id, "FINISHED")
+    assert (outcome.run_id, found.data.tags["record_id"], found.info.status) == (row, record_id, "FINISHED")
     assert sorted(losses(server.uri, row)) == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
     assert sorted(point.timestamp for point in MlflowClient(server.uri).get_metric_history(row, "loss")) == times
     assert before <= found.info.start_time <= times[0] <= found.info.end_time
@@ -160,18 +160,21 @@ def test_a_process_killed_while_it_sends_loses_nothing(project: Path, server: Ml
 def test_a_row_sent_before_its_training_ended_is_continued_on_the_server(project: Path, server: Mlflow, clean: pytest.MonkeyPatch) -> None:
     clean.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     stage = start(
-        STAGE.replace("digits", "early") + "run.log_metrics({'loss': 0.5}, step=1); print(run.run_id, flush=True); time.sleep(60)"
+        STAGE.replace("digits", "early") + "run.log_metrics({'loss': 0.5}, epoch=1); print(run.run_id, flush=True); time.sleep(60)"
     )
     run_id = stage.stdout.readline().strip()
     assert "is in use: its stage still runs" in send(project, server.uri, clean)[0].failure
     stage.kill()
     stage.wait()
     (outcome,) = send(project, server.uri, clean)
-    assert (outcome.status, outcome.failure) == ("KILLED", None)
+    assert (outcome.run_status, outcome.failure) == ("KILLED", None)
     with stage_run(**TRAINING | {"benchmark": "early"}, params={"lr": 0.1}, resume_id=run_id) as run:
-        run.log_metrics({"loss": 0.25}, step=2)
-    assert rows_of(server.uri, "early") == [run.run_id] == [outcome.row]
-    assert [MlflowClient(server.uri).get_run(each).info.status for each in (run.run_id, run._row.parent_id)] == ["FINISHED", "FINISHED"]
+        run.log_metrics({"loss": 0.25}, epoch=2)
+    assert rows_of(server.uri, "early") == [run.run_id] == [outcome.run_id]
+    assert [MlflowClient(server.uri).get_run(each).info.status for each in (run.run_id, run._nested_run.pipeline_run_id)] == [
+        "FINISHED",
+        "FINISHED",
+    ]
     assert losses(server.uri, run.run_id) == [(1, 0.5), (2, 0.25)]
 
 
@@ -181,10 +184,10 @@ def test_what_cannot_be_sent_stays_with_the_reason_and_holds_nothing_up(project:
         trained(benchmark, epochs=1)
     client = MlflowClient(server.uri)
     client.delete_experiment(client.create_experiment("confidnet/withdrawn"))
-    damaged = next(record for record in list_records(project) if record.header()["experiment"] == "confidnet/damaged")
+    damaged = next(record for record in list_records(project) if record.read_run_description()["experiment"] == "confidnet/damaged")
     lines = (damaged.folder / "entries.jsonl").read_text().splitlines(keepends=True)
     (damaged.folder / "entries.jsonl").write_text("".join([lines[0], "{\n", *lines[1:]]))
-    left = {outcome.header["experiment"]: outcome.failure or "" for outcome in send(project, server.uri, clean)}
+    left = {outcome.run_description["experiment"]: outcome.failure or "" for outcome in send(project, server.uri, clean)}
     assert "mlflow experiments restore" in left["confidnet/withdrawn"]
     assert "entries.jsonl line 2 is damaged" in left["confidnet/damaged"]
     assert left["confidnet/fine"] == "" and len(list_records(project)) == 2
@@ -195,13 +198,13 @@ def test_what_cannot_be_sent_stays_with_the_reason_and_holds_nothing_up(project:
 
 def test_a_slow_server_is_waited_for_only_so_long(project: Path, server: Mlflow, clean: pytest.MonkeyPatch, capsys) -> None:
     clean.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    clean.setattr(tracking, "SERVER_WAIT_BUDGET_S", 0.5)
+    clean.setattr(tracking, "MAX_SERVER_WAIT_S", 0.5)
     with line(server.uri) as slow:
         clean.setenv("MLFLOW_TRACKING_URI", slow.uri)
         with stage_run(**TRAINING | {"benchmark": "slow"}, params={"lr": 0.1}) as run:
             slow.delay = 1.3
             for epoch in range(1, 20):
-                run.log_metrics({"loss": 1 / epoch}, step=epoch)
+                run.log_metrics({"loss": 1 / epoch}, epoch=epoch)
     assert re.search(r"is slow \(\d+ s of waiting in this run\)", warning(capsys))
     send(project, server.uri, clean)
     assert sorted(losses(server.uri, run.run_id)) == [(epoch, 1 / epoch) for epoch in range(1, 20)]
@@ -212,7 +215,7 @@ def test_a_terminated_stage_keeps_what_it_was_sending_and_says_killed(project: P
     with line(server.uri) as breaking:
         clean.setenv("MLFLOW_TRACKING_URI", breaking.uri)
         clean.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-        stage = start(STAGE + "print(run.run_id, flush=True); sys.stdin.readline(); run.log_metrics({'loss': 0.5}, step=1)", stdin=True)
+        stage = start(STAGE + "print(run.run_id, flush=True); sys.stdin.readline(); run.log_metrics({'loss': 0.5}, epoch=1)", stdin=True)
         run_id = stage.stdout.readline().strip()
         breaking.delay, seen = 20, breaking.seen
         stage.stdin.write("go\n")
@@ -223,4 +226,4 @@ def test_a_terminated_stage_keeps_what_it_was_sending_and_says_killed(project: P
         assert stage.wait(timeout=30) == 143
     (record,) = list_records(project)
     assert record.folder.name == run_id
-    assert [entry.get("status") or entry["metrics"][0][1] for entry in record.entries()] == [0.5, "KILLED"]
+    assert [entry.get("status") or entry["metrics"][0][1] for entry in record.read_entries()] == [0.5, "KILLED"]

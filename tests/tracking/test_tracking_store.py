@@ -83,7 +83,7 @@ def test_a_relative_file_store_lies_in_the_project_or_is_refused_with_the_remedy
 
 def test_a_row_that_cannot_be_closed_does_not_fail_finished_work(root: Path, capsys: pytest.CaptureFixture) -> None:
     with stage_run(**TRAINING, params={}) as run:
-        run._row.client.delete_run(run.run_id)
+        run._nested_run.mlflow_client.delete_run(run.run_id)
     assert f"MLflow run {run.run_id} could not be set to FINISHED" in capsys.readouterr().err
 
 
@@ -91,7 +91,7 @@ def test_a_deleted_experiment_is_refused_with_the_remedy(root: Path) -> None:
     deleted = TRAINING | {"benchmark": "deleted"}
     with stage_run(**deleted, params={}) as run:
         pass
-    run._row.client.delete_experiment(run._row.client.get_run(run.run_id).info.experiment_id)
+    run._nested_run.mlflow_client.delete_experiment(run._nested_run.mlflow_client.get_run(run.run_id).info.experiment_id)
     with (
         pytest.raises(ValueError, match=r"confidnet/deleted was deleted; `mlflow experiments restore -x \d+`"),
         stage_run(**deleted, params={}),
@@ -125,4 +125,4 @@ def test_a_first_opening_that_is_stopped_midway_leaves_nothing_broken(clean: pyt
     clean.setenv("DVC_ROOT", str(tmp_path))
     with stage_run(**TRAINING, params={}) as run:
         pass
-    assert set(rows(tmp_path)) == {(run_id, "FINISHED") for run_id in (run.run_id, run._row.parent_id)}
+    assert set(rows(tmp_path)) == {(run_id, "FINISHED") for run_id in (run.run_id, run._nested_run.pipeline_run_id)}
