@@ -21,7 +21,7 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
     # Not the level of the intervals, which belongs to the comparison: another level resamples nothing anew.
     resampling = {"resamples": params.bootstrap.resamples, "seed": params.bootstrap.seed}
 
-    with stage_run(stage="bootstrap", benchmark=benchmark_name, seed=seed, method=method, params=resampling) as tracked:
+    with stage_run(stage="bootstrap", benchmark=benchmark_name, seed=seed, method=method, params=resampling, deferred=True) as tracked:
         replicates = bootstrap(stored_results.confidence(method), correct, sizes=predictions_per_image, **resampling)
 
         save_replicates(paths.bootstrap_replicates(benchmark_name, seed, method), replicates)

@@ -18,7 +18,9 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
     resampling = {"resamples": params.bootstrap.resamples, "seed": params.bootstrap.seed}
     guarantee_targets = {"risks": list(threshold_settings.risks), "delta": threshold_settings.delta}
 
-    with stage_run(stage="thresholds", benchmark=benchmark_name, seed=seed, method=method, params=guarantee_targets) as tracked:
+    with stage_run(
+        stage="thresholds", benchmark=benchmark_name, seed=seed, method=method, params=guarantee_targets, deferred=True
+    ) as tracked:
         results_by_split = {
             split: ScoredSplit(stored_results.confidence(method, split), *stored_results.outcomes(split)) for split in SCORED_SPLITS
         }

@@ -91,9 +91,9 @@ def mark_pipeline_run_open(
 
 
 def find_pipeline_run_id(
-    project_folder: Path, store_address: str, experiment_id: str, dvc_process_identity: Mapping[str, Any]
+    project_folder: Path, store_address: str, experiment_id: str | None, dvc_process_identity: Mapping[str, Any]
 ) -> str | None:
-    """Return the id of the MLflow run of the pipeline execution that a DVC process runs.
+    """Return the id of the MLflow run of the pipeline execution that a DVC process runs, in one experiment, or in any for None.
 
     None before the first stage of the pipeline execution has ended, since no marker file names the process yet.
     """
@@ -102,8 +102,8 @@ def find_pipeline_run_id(
             marker_content = read_json(marker_path)
         except ValueError:  # removed meanwhile
             continue
-        marker_owner = [marker_content.get(marker_key) for marker_key in ("store", "experiment_id", "process")]
-        if marker_owner == [store_address, experiment_id, dvc_process_identity]:
+        marker_owner = [marker_content.get(marker_key) for marker_key in ("store", "process")]
+        if marker_owner == [store_address, dvc_process_identity] and experiment_id in (None, marker_content.get("experiment_id")):
             return marker_content["run_id"]
     return None
 

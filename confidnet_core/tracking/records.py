@@ -1,5 +1,5 @@
-"""Local copies ("records") of MLflow runs that were made while the MLflow server was unreachable. Each record is a folder in .mlflow_kept/
-of the project and stays there until it has been sent to the server.
+"""Local copies ("records") of MLflow runs that were made while the MLflow server was unreachable, or by a short stage that leaves the
+sending to a later one. Each record is a folder in .mlflow_kept/ of the project and stays there until it has been sent to the MLflow store.
 
 ID/record.json     description of the run, see tracking/header.py; a folder without this file is no record
 ID/entries.jsonl   what the run logged, one JSON entry per line in order, flushed to disk before the stage goes on

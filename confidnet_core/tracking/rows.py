@@ -181,7 +181,10 @@ def _find_running_pipeline_run(
     None also in a DVC experiment, whose MLflow run is found by its tags instead.
     """
     dvc_process = find_dvc_process() if pipeline_description["tags"][PIPELINE_ID_TAG].startswith("repro/") else None
-    run_id = dvc_process and find_pipeline_run_id(project_root(), store_address, experiment_id, process_identity(dvc_process))
+    dvc_process_identity = dvc_process and process_identity(dvc_process)
+    if dvc_process_identity is None or pipeline_description.get("dvc_process", dvc_process_identity) != dvc_process_identity:
+        return None  # no DVC process, or this is sent for the pipeline execution of an earlier one
+    run_id = find_pipeline_run_id(project_root(), store_address, experiment_id, dvc_process_identity)
     return run_id and _find_resumable_run(mlflow_client, experiment_id, run_id, pipeline_description["params"])
 
 

@@ -1,18 +1,22 @@
-"""Sending of records, the local copies of MLflow runs (tracking/records.py), to the MLflow server. Each record is sent once, even after an
-interruption, and is deleted only when the server has all of it.
+"""Sending of records, the local copies of MLflow runs (tracking/records.py), to the MLflow store. Each record is sent once, even after an
+interruption, and is deleted only when the store has all of it. A record was made because a server had failed, or because its stage was
+short and left the sending to a later stage of the same pipeline execution (`deferred` of tracking/stage_run.py).
 
 The MLflow run on the server gets the record's id as a tag, by which it is found again, and the record counts the entries that the server
 has. If the process or the connection breaks, one entry may be sent twice, which changes nothing (see tracking/rows.py).
 """
 
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confidnet_core.tracking.records import RunRecord, list_records
+from confidnet_core.tracking.dvc_process import find_dvc_process, is_process_alive, process_identity
+from confidnet_core.tracking.records import RecordInUseError, RunRecord, list_records
 from confidnet_core.tracking.rows import open_nested_run, send_log_entry
-from confidnet_core.tracking.store import ServerError, server_failure_reason
+from confidnet_core.tracking.store import ServerError, StoreError, server_failure_reason, uses_server
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ def send_records(project_folder: Path) -> Iterator[SendOutcome]:
                 raise server_error
             with record.locked():
                 if record.exists:  # otherwise another process has sent it meanwhile
-                    yield _send_record(record, run_description)
+                    yield send_record(record, run_description)
             continue
         except ServerError as error:
             server_error, failure = error, f"the server {error}"
@@ -52,15 +56,50 @@ def send_records(project_folder: Path) -> Iterator[SendOutcome]:
         yield SendOutcome(record.folder.name, run_description, failure=failure)
 
 
-def _send_record(record: RunRecord, run_description: dict[str, Any]) -> SendOutcome:
-    """Send one record (local copy of an MLflow run) and delete it; return the outcome. Raises MLflow's error if the server refuses it."""
+def send_deferred_records(project_folder: Path, store_address: str) -> None:
+    """Send the records that short stages left for a later stage; a record of a pipeline execution that another process runs is left to it.
+
+    store_address: the store in use, as `meant_for` of tracking/header.py. A record that cannot be sent stays on disk, with a warning.
+    Raises StoreError as `open_store` does.
+    """
+    dvc_process = find_dvc_process()
+    own_identity = dvc_process and process_identity(dvc_process)
+    for record in list_records(project_folder):
+        try:
+            run_description = record.read_run_description()
+            dvc_process_identity = run_description.get("deferred_by")
+            if dvc_process_identity is None or run_description["meant_for"] != store_address:
+                continue
+            is_own, silent_seconds = dvc_process_identity == own_identity, time.time() - record.last_written_ms() / 1000
+            if not is_own and is_process_alive(dvc_process_identity, silent_seconds):
+                continue
+            with record.locked():
+                if record.exists:  # otherwise another process has sent it meanwhile
+                    send_record(record, run_description, keep_pipeline_run_open=is_own)
+        except RecordInUseError:  # its stage still runs, or another process sends it
+            continue
+        except StoreError:
+            raise
+        except Exception as error:
+            failure = str(error) if isinstance(error, ValueError) else server_failure_reason(error)
+            print(f"WARNING {record.folder} was not sent to MLflow: {failure}; `python -m confidnet_core send` sends it", file=sys.stderr)
+            if uses_server():  # it would be waited for again with each record
+                return
+
+
+def send_record(record: RunRecord, run_description: dict[str, Any], keep_pipeline_run_open: bool = False) -> SendOutcome:
+    """Send one record (local copy of an MLflow run) and delete it; return the outcome. Raises MLflow's error if the store refuses it.
+
+    The caller must hold the record's lock. keep_pipeline_run_open: True if the pipeline execution still runs and the record's stage knew it
+    """
     log_entries, last_written_ms = record.read_entries(), record.last_written_ms()
     nested_run = open_nested_run(run_description, record.folder.name, record.folder.name)
     earlier_sent_count = record.count_sent_entries(nested_run.run_id)
     send_log_entry(nested_run, {entry_key: run_description.get(entry_key, {}) for entry_key in ("tags", "params", "dataset")})
     for entry_number, log_entry in enumerate(log_entries[earlier_sent_count:], start=earlier_sent_count + 1):
-        # "goes_on" is left out: no pipeline execution is still open for what is sent later.
-        sent_entry = {entry_key: entry_value for entry_key, entry_value in log_entry.items() if entry_key != "goes_on"}
+        # "goes_on" is left out where the pipeline execution has ended meanwhile.
+        left_out = () if keep_pipeline_run_open else ("goes_on",)
+        sent_entry = {entry_key: entry_value for entry_key, entry_value in log_entry.items() if entry_key not in left_out}
         send_log_entry(nested_run, sent_entry)
         record.mark_entries_sent(nested_run.run_id, entry_number)
     final_status = log_entries[-1].get("status") if log_entries else None

@@ -6,6 +6,9 @@ from the first failure on, the run is recorded in .mlflow_kept/ID of the project
 not asked again until the run ends; `python -m confidnet_core send` sends the record. A training that is interrupted meanwhile continues its
 record.
 
+A short stage (`deferred`) records its run in the same way, and so saves the seconds in which MLflow is imported and its store opened. The
+next stage of the pipeline execution that opens the store sends the record, at the latest `compare`.
+
 Sources: MLflow 3.17 tracking API (mlflow.org/docs/latest/api_reference/python_api/mlflow.client.html); DVC sets a stage's DVC_* variables.
 """
 
@@ -24,6 +27,7 @@ from confidnet_core.tracking.entries import LogEntry, RunLogger, mlflow_params
 from confidnet_core.tracking.header import describe_prepared_data, describe_stage_run, gpu_tag
 from confidnet_core.tracking.open_rows import (
     OpenRunMarker,
+    find_pipeline_run_id,
     is_pipeline_run_marked,
     mark_pipeline_run_open,
     mark_stage_run_open,
@@ -31,6 +35,7 @@ from confidnet_core.tracking.open_rows import (
 )
 from confidnet_core.tracking.records import RECORDS_FOLDER, RunRecord, record_of_run
 from confidnet_core.tracking.rows import NestedRun, close_abandoned_runs, mark_runs_running, open_nested_run, send_log_entry
+from confidnet_core.tracking.sending import send_deferred_records, send_record
 from confidnet_core.tracking.store import StoreError, first_message_line, project_root, server_failure_reason, store_lock, uses_server
 from confidnet_core.tracking.termination import sigterm_raises
 from confidnet_core.tracking.views import experiment_tags
@@ -93,6 +98,14 @@ class StageRun(RunLogger):
                 raise
             self.run_id = self._nested_run.run_id if self._nested_run else resumed_run_id or self.run_id
             self._switch_to_record(server_failure_reason(error))
+
+    def _record_for_later_stage(self, dvc_process_identity: dict[str, Any]) -> None:
+        """Record the run on local disk, for a later stage of the same DVC process to send."""
+        self._record = record_of_run(project_root(), self.run_id)
+        self._exit_stack.enter_context(self._record.locked())
+        pipeline_description = self._run_description["parent"] | {"dvc_process": dvc_process_identity}
+        self._run_description |= {"deferred_by": dvc_process_identity, "parent": pipeline_description}
+        self._record.write_run_description(self._run_description)
 
     def _mark_run_as_open(self, nested_run: NestedRun) -> None:
         """Close all MLflow runs that a SIGKILL left running, and write a marker file that says that this process writes NESTED_RUN."""
@@ -174,6 +187,8 @@ class StageRun(RunLogger):
                 self._log_output_md5s(output_md5s)
                 end_entry |= {"goes_on": True} if self._will_pipeline_continue(output_md5s) else {}
             self._store_log_entry({**end_entry, "time": int(time.time() * 1000)})
+            if self._record and "deferred_by" in self._run_description and "goes_on" not in end_entry:
+                send_record(self._record, self._run_description)  # no later stage would
             if self.pipeline_run_id and "goes_on" not in end_entry:
                 unmark_pipeline_run(project_root(), self.pipeline_run_id)
         except Exception as error:
@@ -190,7 +205,13 @@ class StageRun(RunLogger):
             find_dvc_process(),
             project_root(),
         )
-        if nested_run is None or pipeline_run_id is None or dvc_process is None or self._run_description["tags"]["stage"] == LAST_STAGE:
+        if dvc_process is None or self._run_description["tags"]["stage"] == LAST_STAGE:
+            return False
+        if "deferred_by" in self._run_description:  # the pipeline execution's run is known to the stages that open the store
+            identity = self._run_description["deferred_by"]
+            is_marked = find_pipeline_run_id(project_folder, self._run_description["meant_for"], None, identity) is not None
+            return is_marked or will_run_last_stage(dvc_process, output_md5s)
+        if nested_run is None or pipeline_run_id is None:
             return False
         with store_lock(project_folder):
             will_continue = is_pipeline_run_marked(project_folder, pipeline_run_id) or will_run_last_stage(dvc_process, output_md5s)
@@ -202,7 +223,14 @@ class StageRun(RunLogger):
 
 @contextmanager
 def stage_run(
-    *, stage: str, benchmark: str, seed: int | None, method: str | None = None, params: dict, resume_id: str | None = None
+    *,
+    stage: str,
+    benchmark: str,
+    seed: int | None,
+    method: str | None = None,
+    params: dict,
+    resume_id: str | None = None,
+    deferred: bool = False,
 ) -> Iterator[StageRun]:
     """Open an MLflow run, named like "mcp · seed 0", in the experiment confidnet/BENCHMARK for the length of a with-block; yield a
     `StageRun`, which logs to it.
@@ -217,6 +245,9 @@ def stage_run(
     after Ctrl-C or SIGTERM (which leaves the block as SystemExit 143). After SIGKILL it stays RUNNING until the project's next run closes
     it as KILLED; a stage that passes its id as resume_id continues it if benchmark and params are the same.
 
+    deferred: True for a stage of a few seconds. If DVC started it, its run is recorded on disk and reaches the store with a later stage of
+    the pipeline execution, or at once if there is none or the stage fails.
+
     ValueError if the store cannot be opened and is no server, or if `check_workspace` refuses the working directory.
     """
     check_workspace()
@@ -225,7 +256,11 @@ def stage_run(
     run_description = describe_stage_run(stage_identity, mlflow_params(flatten(params)), pipeline_params, output_paths)
     with sigterm_raises() as sigterm_received, ExitStack() as exit_stack:
         tracked_run = StageRun(uuid4().hex, run_description, exit_stack)
-        tracked_run._open_mlflow_run(resume_id)
+        if deferred and (dvc_process := find_dvc_process()):
+            tracked_run._record_for_later_stage(process_identity(dvc_process))
+        else:
+            send_deferred_records(project_root(), run_description["meant_for"])
+            tracked_run._open_mlflow_run(resume_id)
         try:
             tracked_run._store_log_entry({key: run_description[key] for key in ("tags", "params", "dataset")})
             yield tracked_run

@@ -17,6 +17,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from confidnet_core.tracking.rows import close_abandoned_runs
+from confidnet_core.tracking.sending import send_deferred_records
 from confidnet_core.tracking.store import (
     MLFLOW_ENVIRONMENT_DEFAULTS,
     open_client,
@@ -38,14 +39,16 @@ EXPERIMENT_PREFIX = "confidnet/"  # of experiment names
 def benchmark_links(page_address: str) -> dict[str, str]:
     """Return a dictionary BENCHMARK -> link to its experiments on MLflow's page at PAGE_ADDRESS, newest results first.
 
-    Before that, close the MLflow runs of killed pipelines. ValueError if there is no store yet, or no experiment in the store.
+    Before that, send the runs of short stages that no later stage has sent, and close the runs of killed pipelines.
+    ValueError if there is no store yet, or no experiment in the store.
     """
     project_folder = project_root()
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (project_folder / "mlflow.db").is_file():
         raise ValueError(f"{project_folder / 'mlflow.db'} does not exist; `dvc repro` makes it")
-    mlflow_client = open_client()
+    mlflow_client, store_address = open_client(), without_password(os.environ.get("MLFLOW_TRACKING_URI", "").strip())
+    send_deferred_records(project_folder, store_address)
     with store_lock(project_folder):
-        close_abandoned_runs(mlflow_client, project_folder, without_password(os.environ.get("MLFLOW_TRACKING_URI", "").strip()))
+        close_abandoned_runs(mlflow_client, project_folder, store_address)
     experiments = mlflow_client.search_experiments(filter_string=f"name LIKE '{EXPERIMENT_PREFIX}%'", order_by=["last_update_time DESC"])
     if not experiments:
         raise ValueError("the MLflow store has no experiment of this project; `dvc repro` makes them")
