@@ -45,9 +45,9 @@ class _NewImages(Dataset):
     def __post_init__(self) -> None:
         """Skip the checks of Dataset: there may be one image only, and no label is a class."""
 
-    def split(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        if name != "test":
-            raise NotServedError(f"it reads the {name} split, and not within Run.fitted")
+    def split(self, split_name: str) -> tuple[np.ndarray, np.ndarray]:
+        if split_name != "test":
+            raise NotServedError(f"it reads the {split_name} split, and not within Run.fitted")
         return self.images, self.labels
 
 
