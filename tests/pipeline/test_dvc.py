@@ -1,5 +1,6 @@
 """dvc.yaml against the code: a stage depends on exactly what it computes with, so that results are never stale and never redone in vain."""
 
+import re
 from copy import deepcopy
 from pathlib import Path
 
@@ -112,7 +113,9 @@ def test_the_sections_that_a_stage_reads_are_found_in_its_code():
 
 
 def test_every_look_up_of_a_family_that_a_run_decides_is_a_known_validation():
-    calling = {path for path in (ROOT / "confidnet_core").rglob("*.py") if "find_entry(family" in path.read_text()}
+    calling = {
+        path for path in (ROOT / "confidnet_core").rglob("*.py") if re.search(r"find_entry\((family|registry_folder),", path.read_text())
+    }
     assert {relative(path) for path in calling} == VALIDATION
 
 
