@@ -9,7 +9,8 @@ from confidnet_core.config.params import Params
 from confidnet_core.data import load_dataset
 from confidnet_core.networks.device import select_device
 from confidnet_core.revision import stage_code
-from confidnet_core.tracking.stage_run import StageRun, stage_run
+from confidnet_core.tracking.mlflow_run import StageRun
+from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.training.job import TrainingJob, training_origin
 from confidnet_core.training.loop import Metrics, Training
 from confidnet_core.training.resume import resumable_training

@@ -14,8 +14,9 @@ from report_params import params
 from tracking_stores import TRAINING, client, commit_all, rows, start, stored
 
 from confidnet_core.config.params import load_params
+from confidnet_core.tracking.mlflow_run import StageRun
 from confidnet_core.tracking.open_rows import OPEN_RUN_MARKERS_FOLDER
-from confidnet_core.tracking.stage_run import StageRun, stage_run
+from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.tracking.ui import benchmark_links
 from stages import compare, prepare
 

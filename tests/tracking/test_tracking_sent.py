@@ -16,7 +16,7 @@ from tracking_servers import Mlflow, free_port, line, mlflow_server
 from tracking_stores import TRAINING, start, trained, warning
 
 from confidnet_core.files import write_json
-from confidnet_core.tracking import stage_run as tracking
+from confidnet_core.tracking import mlflow_run as tracking
 from confidnet_core.tracking.records import RECORDS_FOLDER, list_records
 from confidnet_core.tracking.sending import SendOutcome, send_records
 from confidnet_core.tracking.stage_run import stage_run
