@@ -7,7 +7,7 @@ import numpy as np
 from small import CPU
 from small_params import VALID, load, replace
 
-from confidnet_core.config.params import Bootstrap, Params, Thresholds
+from confidnet_core.config.params import Params, Thresholds
 from confidnet_core.config.registry import find_entry
 from confidnet_core.data import SCORED_SPLITS
 from confidnet_core.evaluation.result import RANK, evaluate, save_evaluation
@@ -47,7 +47,7 @@ def score(run: Run, methods: Iterable[str], root: Path) -> None:
         folder = f"{run.name}/seed{run.seed}/{method}"
         save_evaluation(root / "data/scores" / folder, confidence, found["test"], found["val"], {}, part.save_fitted)
         scored = {split: ScoredSplit(confidence[split], one.correct, _sizes(one)) for split, one in splits.items()}
-        reliable = calibrated(scored["val"], scored["test"], facts["scale"], Bootstrap(resamples=100, level=0.95, seed=0))
+        reliable = calibrated(scored["val"], scored["test"], facts["scale"], resamples=100, seed=0)
         promises = guaranteed_thresholds(scored["val"], scored["calibration"], scored["test"], Thresholds(risks=RISKS, delta=0.1))
         save_thresholds(root / "data/thresholds" / folder, reliable, promises)
 
