@@ -160,7 +160,7 @@ def test_a_stages_other_code_is_another_training_and_what_only_reports_is_not(ro
     for name in ("confidnet_core", "stages"):
         shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "dvc.yaml", checkout)
-    clean.setattr(revision, "ROOT", checkout)
+    clean.setattr(revision, "CODE_ROOT", checkout)
     params = load(tmp_path, changed(("seeds",), [0]))
     save_dataset(small_digits(), Path("data/prepared/small"))
     found = []
