@@ -8,7 +8,7 @@ writes  data/bootstrap/BENCHMARK/seedSEED/METHOD.npy
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
-from confidnet_core.evaluation.intervals import intervals
+from confidnet_core.evaluation.intervals import metric_intervals
 from confidnet_core.evaluation.stored import StoredResults, save_replicates
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.tracking.stage_run import stage_run
@@ -20,10 +20,12 @@ def main(params: Params, name: str, seed: int, method: str) -> None:
     correct, sizes = stored.outcomes()
 
     with stage_run(stage="bootstrap", benchmark=name, seed=seed, method=method, params=dict(settings)) as tracked:
-        replicates = bootstrap(stored.confidence(method), correct, sizes=sizes, resamples=settings.resamples, seed=settings.seed)
+        replicates = bootstrap(
+            stored.confidence(method), correct, pixels_per_image=sizes, resample_count=settings.resamples, seed=settings.seed
+        )
 
         save_replicates(paths.replicates(name, seed, method), replicates)
-        interval = intervals({(method,): replicates}, settings.level, ["method"]).iloc[0]
+        interval = metric_intervals({(method,): replicates}, settings.level, ["method"]).iloc[0]
         tracked.log_metrics({str(end): value for end, value in interval.items()})
 
 

@@ -53,7 +53,9 @@ def best_score(stored: StoredResults, params: Params, folder: Path) -> Candidate
             return pack(stored, evaluation.method, params, folder / evaluation.method, tuple(skipped))
         except NotServedError as error:
             skipped.append(f"{evaluation.method} ({error})")
-    raise ValueError(f"{stored.folder}: none of the scores can be served: {'; '.join(skipped) or 'there is none but the oracle'}")
+    raise ValueError(
+        f"{stored.benchmark_and_seed}: none of the scores can be served: {'; '.join(skipped) or 'there is none but the oracle'}"
+    )
 
 
 def pack(stored: StoredResults, method: str, params: Params, folder: Path, skipped: tuple[str, ...] = ()) -> Candidate:

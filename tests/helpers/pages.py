@@ -70,7 +70,7 @@ def lay_out(name: str, labels: np.ndarray, seeds: tuple[int, ...], blur: float =
             save_evaluation(Path("data/scores") / place, {split: of[split].confidence for split in SCORED_SPLITS}, one, one, {})
             promised = guaranteed_thresholds(of["val"], of["calibration"], test, Thresholds(risks=(0.3,), delta=0.1))
             save_thresholds(Path("data/thresholds") / place, reliability(of["val"], test, "rank", HOW), promised)
-            save_replicates(paths.replicates(name, seed, method), bootstrap(test.confidence, test.correct, resamples=100, seed=0))
+            save_replicates(paths.replicates(name, seed, method), bootstrap(test.confidence, test.correct, resample_count=100, seed=0))
         for training in TRAININGS:
             history = [{"epoch": epoch, "train_loss": 2 / epoch, "val_loss": 3 / epoch, "val_auroc": epoch / 9} for epoch in (1, 2, 3)]
             save_history(paths.history(name, seed, training), [{**row, "val_accuracy": 0.5} for row in history], best_epoch=2)

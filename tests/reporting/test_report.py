@@ -42,7 +42,7 @@ def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> 
         save_evaluation(root / paths.score(run.name, run.seed, method), confidence, one, one, settings)
         folder, guarantees = root / paths.thresholds(run.name, run.seed, method), guaranteed_thresholds(val, calibration, test, targets)
         save_thresholds(folder, reliability(val, test, one.scale, how), guarantees)
-        replicates = bootstrap(test.confidence, run.correct, resamples=200, seed=0)
+        replicates = bootstrap(test.confidence, run.correct, resample_count=200, seed=0)
         save_replicates(root / paths.replicates(run.name, run.seed, method), replicates)
 
 
