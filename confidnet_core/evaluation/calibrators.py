@@ -57,8 +57,8 @@ def fit_calibrator(confidence: ArrayLike, correct: ArrayLike, scale: str) -> Cal
     probability  the score is a probability already and stays as it is
     log_odds     the score is the log-odds of being correct, and the probability is its sigmoid
     rank         only the order of the scores has a meaning, so the map is learned from at most MAX_SAMPLES evenly spaced samples:
-                 - with MIN_SAMPLES_PER_OUTCOME correct predictions and as many errors, by isotonic regression: the best non-decreasing fit by
-                   mean squared error, linear between its steps, constant beyond them. The lowest and the highest confidence each get
+                 - with MIN_SAMPLES_PER_OUTCOME correct predictions and as many errors, by isotonic regression: the best non-decreasing fit
+                   by mean squared error, linear between its steps, constant beyond them. The lowest and the highest confidence each get
                    one more correct and one more wrong sample. This makes the first and the last step (s + 1) / (m + 2) of s correct
                    among m samples (Laplace's rule of succession), which is never 0 or 1, so that a single error there does not make
                    the loss infinite.

@@ -58,7 +58,7 @@ def segmentation_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture
 def folder(digits_run: Run) -> Path:
-    return digits_run.models / "baseline"
+    return digits_run.models_folder / "baseline"
 
 
 def answers(network: nn.Module, dataset: Dataset) -> np.ndarray:
@@ -210,8 +210,8 @@ def test_weights_that_do_not_fit_are_refused(digits_run: Run, folder: Path, tmp_
     with pytest.raises(ValueError, match=r"baseline.weights\.pt: the weights .* are not of a confidence head"):
         load_head(folder, digits_run.classifier)
     with pytest.raises(ValueError, match=r"confidnet.weights\.pt: the weights \(none\) are not of a confidence head"):
-        load_finetuned(digits_run.models / "confidnet", digits_run.classifier)
-    foreign = torch.load(digits_run.models / "finetune/weights.pt")
+        load_finetuned(digits_run.models_folder / "confidnet", digits_run.classifier)
+    foreign = torch.load(digits_run.models_folder / "finetune/weights.pt")
     save_network(tmp_path / "finetune", {name: value for name, value in foreign.items() if "encoder" not in name}, {}, {})
     with pytest.raises(ValueError, match=r"finetune.weights\.pt does not fit"):
         load_finetuned(tmp_path / "finetune", digits_run.classifier)
