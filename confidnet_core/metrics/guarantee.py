@@ -177,10 +177,7 @@ def _candidate_thresholds(reference_confidence: Real[np.ndarray, " r"], min_cove
 
 
 def _count_passes_before_first_failure(is_passed: Bool[np.ndarray, " m"]) -> int:
-    """Return how many thresholds pass their test before the first that fails.
-
-    is_passed: bool (m,), whether each threshold passes, in the order of testing
-    """
+    """Return how many thresholds pass before the first that fails; is_passed: bool (m,), whether each passes, in the order of testing."""
     return int(np.argmin(np.append(is_passed, False)))
 
 

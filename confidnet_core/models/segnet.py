@@ -13,7 +13,7 @@ from torch.nn.functional import max_pool2d, max_unpool2d
 
 from confidnet_core.config.ranges import PretrainedWeights, WidthFactor
 from confidnet_core.models._vgg_weights import load_imagenet_encoder
-from confidnet_core.networks.classifier import Classifier, in_float32, require_min_size, scale_channels
+from confidnet_core.networks.classifier import Classifier, apply_in_float32, require_min_size, scale_channels
 
 # Output channels of the convolutions of each stage, and the dropout rate after it; 0 means no dropout.
 ENCODER_STAGES = (((64, 64), 0.0), ((128, 128), 0.0), ((256, 256, 256), 0.5), ((512, 512, 512), 0.5), ((512, 512, 512), 0.5))
@@ -90,7 +90,7 @@ class SegNet(Classifier):
         return self.last_stage(features) if self.dense_features else features
 
     def classify(self, features: Tensor) -> Tensor:
-        return in_float32(self.output, features if self.dense_features else self.last_stage(features))
+        return apply_in_float32(self.output, features if self.dense_features else self.last_stage(features))
 
 
 def _max_pool_with_indices(features: Tensor) -> tuple[Tensor, tuple[Tensor, torch.Size]]:

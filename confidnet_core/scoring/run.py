@@ -45,8 +45,7 @@ class Run:
     """The input of a confidence score: data, predictions and networks of one split of a benchmark and seed, loaded at the first use.
 
     n is the number of samples of the split, or for segmentation of its labelled pixels in row-major order.
-    models_folder, predictions_folder, samples_folder, ensembles_folder: what earlier stages wrote: trained networks, the classifier's
-    predictions, quantities of forward passes with dropout, and quantities of deep ensembles
+    samples_folder, ensembles_folder: with the quantities of forward passes with dropout, and of deep ensembles
     method: the name of the score; declared_inputs: the inputs that the score declares in its attribute `reads`
     """
 
@@ -79,7 +78,7 @@ class Run:
         return self.on_split("calibration")
 
     def cached(self, compute_function: Callable[..., ValueT], *settings: Hashable) -> ValueT:
-        """Return compute_function(run, *settings), which is computed at the first call only and then kept in memory.
+        """Return compute_function(run, *settings), computed at the first call only and then kept in memory.
 
         compute_function: a module-level function, which is the key of the cache; a lambda would be a new key at each call
         """
@@ -92,15 +91,13 @@ class Run:
         """Return fit_function(run, *settings), computed at the first call only; `save_fitted` stores the value with the score.
 
         A score takes everything that it needs of training or validation data this way: a served model has the values, but no such data.
-        fit_function: a module-level function, whose qualified name is the key of the stored value
-        Raises ValueError for a value that is not made of numbers, text, None, tensors, lists and tuples.
+        fit_function: a module-level function, whose qualified name is the key. Raises ValueError unless its value is made of numbers, text,
+        None, tensors, lists and tuples.
         """
-        fitted_key = json.dumps([f"{fit_function.__module__}.{fit_function.__qualname__}", *settings])
+        fitted_key = json.dumps([function_name := f"{fit_function.__module__}.{fit_function.__qualname__}", *settings])
         if fitted_key not in self.cache.fitted_values:
             start_time = perf_counter()
-            self.cache.fitted_values[fitted_key] = require_storable(
-                fit_function(self, *settings), f"{fit_function.__module__}.{fit_function.__qualname__}"
-            )
+            self.cache.fitted_values[fitted_key] = require_storable(fit_function(self, *settings), function_name)
             self.cache.fit_seconds[fitted_key] = perf_counter() - start_time
         return self.cache.fitted_values[fitted_key]
 
@@ -110,12 +107,10 @@ class Run:
 
     @cached_property
     def cache(self) -> RunCache:
-        """Return the networks and values that this Run has loaded or computed so far, shared by its splits."""
         return RunCache()
 
     @cached_property
     def device(self) -> torch.device:
-        """Return the device on which networks run: CUDA, Apple's MPS or the CPU."""
         return select_device()
 
     @cached_property
@@ -175,10 +170,7 @@ class Run:
         return self._cached_network("corrected_mcp", lambda folder: load_corrected_mcp(folder, self.classifier))
 
     def _cached_network(self, network_name: str, load_network: Callable[[Path], nn.Module]) -> Any:
-        """Return the trained network `network_name`, on the device; load_network(its folder) is called at the first use only.
-
-        Raises ValueError for a network that the score reads without declaring it.
-        """
+        """Return a trained network on the Run's device; load_network(its folder) is called at the first use only."""
         if network_name in NETWORK_INPUTS:
             require_declared(self.method, self.declared_inputs, network_name)
         if network_name not in self.cache.networks:
@@ -188,54 +180,42 @@ class Run:
     def dropout_quantity(self, quantity: str) -> Float64[np.ndarray, " n"]:
         """Return a quantity of the forward passes with dropout, such as "predictive_entropy", for each prediction: float64 (n,).
 
-        quantity: one of mc_dropout.DROPOUT_QUANTITIES, which the stage `sample` stored
-        Raises ValueError where the classifier has no dropout, or params.yaml asks for no passes.
+        quantity: one of DROPOUT_QUANTITIES. Raises ValueError where the classifier has no dropout, or params.yaml asks for no passes.
         """
         require_declared(self.method, self.declared_inputs, DROPOUT_SAMPLES)
         sampling_json = read_json(self.samples_folder / "facts.json")
         if not sampling_json["dropout"]:
-            raise ValueError(
-                f"{self.benchmark_name}: the classifier has no dropout, so there is nothing to sample; remove the mc_dropout methods"
-            )
+            problem = "the classifier has no dropout, so there is nothing to sample; remove the mc_dropout methods"
+            raise ValueError(f"{self.benchmark_name}: {problem}")
         if not sampling_json["passes"]:
-            raise ValueError(
-                f"{self.benchmark_name}: its mc_dropout.passes in params.yaml are 0; remove the mc_dropout methods, or ask for passes"
-            )
+            problem = "its mc_dropout.passes in params.yaml are 0; remove the mc_dropout methods, or ask for passes"
+            raise ValueError(f"{self.benchmark_name}: {problem}")
         return np.load(self.samples_folder / self.split / f"{quantity}.npy")
 
     def ensemble_quantity(self, method: str) -> Float64[np.ndarray, " n"]:
-        """Return the quantity of a deep ensemble that the stage `ensemble` stored for the score `method`: float64 (n,), one per prediction.
+        """Return the deep-ensemble quantity of each prediction that the stage `ensemble` stored for the score `method`: float64 (n,).
 
-        The ensemble is of the classifiers of all seeds. Raises ValueError unless these are two or more, this Run's seed among them.
+        Raises ValueError unless the ensemble has two seeds or more, this Run's seed among them.
         """
         seeds = read_json(self.ensembles_folder / method / "facts.json")["seeds"]
         if len(seeds) < 2:
-            command_hint = "dvc exp run -S 'seeds=[0,1,2,3,4]'"
-            raise ValueError(
-                f"{self.benchmark_name}: {method} needs two seeds or more, got {seeds}; try {command_hint}, or remove methods.{method}"
-            )
+            remedy = f"try dvc exp run -S 'seeds=[0,1,2,3,4]', or remove methods.{method}"
+            raise ValueError(f"{self.benchmark_name}: {method} needs two seeds or more, got {seeds}; {remedy}")
         if self.seed not in seeds:
-            raise ValueError(
-                f"{self.benchmark_name}: the ensemble is of the seeds {seeds}, without {self.seed}; add it to seeds of params.yaml"
-            )
+            problem = f"the ensemble is of the seeds {seeds}, without {self.seed}; add it to seeds of params.yaml"
+            raise ValueError(f"{self.benchmark_name}: {problem}")
         stored_quantity = np.load(self.ensembles_folder / method / f"{self.split}.npy", mmap_mode="r")
         return np.array(stored_quantity if stored_quantity.ndim == 1 else stored_quantity[seeds.index(self.seed)])
 
     def map_logits(self, score_function: Callable[[Tensor, Tensor], Tensor]) -> Float64[np.ndarray, " n"]:
-        """Apply a function to the stored logits and true classes of all n predictions, in chunks; return its values, float64 (n,).
-
-        score_function: (logits float64 (m, classes), labels int64 (m,)) -> values (m,)
-        """
+        """Return score_function(logits float64 (m, classes), labels int64 (m,)) -> (m,) for all n predictions, in chunks: float64 (n,)."""
         confidence = np.empty(len(self.labels))
         for chunk_slice, chunk_logits, chunk_labels in self._logit_chunks():
             confidence[chunk_slice] = score_function(chunk_logits, chunk_labels).numpy()
         return confidence
 
     def subsample_logits(self, max_samples: int = PREDICTIONS_PER_CHUNK) -> tuple[Float64[Tensor, "m classes"], Int64[Tensor, " m"]]:
-        """Return the logits, float64 (m, classes), and true classes, int64 (m,), of every k-th prediction, m <= max_samples.
-
-        k is the smallest step with which at most `max_samples` predictions are left.
-        """
+        """Return logits, float64 (m, classes), and labels, int64 (m,), of at most `max_samples` evenly spaced predictions."""
         sampling_step, sampled_logits, sampled_labels = -(-len(self.labels) // max_samples), [], []
         for chunk_slice, chunk_logits, chunk_labels in self._logit_chunks():
             first_sampled_index = -chunk_slice.start % sampling_step
@@ -254,32 +234,17 @@ class Run:
             predictions_done = chunk_slice.stop
 
     def map_images(self, forward: Callable[..., Tensor], *aligned_arrays: np.ndarray) -> Real[np.ndarray, " n *numbers"]:
-        """Apply a function to the normalised images of the split in batches; return its values for the n images or labelled pixels.
+        """Apply a function to the normalised images of the split in batches; return its values (n,) for the n images or labelled pixels.
 
-        forward: (images float32 (b, c, h, w), *batches of aligned_arrays) -> values (b,) or (b, h, w), plus an axis for several numbers
-        aligned_arrays: arrays with one element for each image of the split, such as predicted_maps
-        Returns (n,), or (n, numbers) where `forward` gives several numbers for a prediction.
+        forward: (images (b, c, h, w), *batches of aligned_arrays) -> values (b,) or (b, h, w); with one axis more, the result is (n, axis)
+        aligned_arrays: arrays with one element for each image, such as predicted_maps
         """
         return map_images(forward, self.images, self.dataset, self.device, self.benchmark_name, *aligned_arrays)[self.is_labelled]
 
 
 def load_run(benchmark_name: str, benchmark: Benchmark, seed: int, method: str, declared_inputs: Iterable[str]) -> Run:
-    """Return the Run (input) of the score `method` on the test split of a benchmark and seed, from the folders of earlier stages.
-
-    declared_inputs: the inputs that the score declares in its attribute `reads`
-    """
-    dataset = load_dataset(paths.prepared(benchmark_name))
+    """Return the Run (input) of the score `method` on the test split; declared_inputs: those that it declares in its attribute `reads`."""
     models_folder, predictions_folder = paths.seed_folder(paths.MODELS, benchmark_name, seed), paths.predictions(benchmark_name, seed)
-    samples_folder, ensembles_folder = paths.samples(benchmark_name, seed), paths.ENSEMBLES / benchmark_name
-    return Run(
-        benchmark_name,
-        benchmark,
-        seed,
-        dataset,
-        models_folder,
-        predictions_folder,
-        samples_folder=samples_folder,
-        ensembles_folder=ensembles_folder,
-        method=method,
-        declared_inputs=tuple(declared_inputs),
-    )
+    run = Run(benchmark_name, benchmark, seed, load_dataset(paths.prepared(benchmark_name)), models_folder, predictions_folder)
+    samples_folder, ensembles_folder, inputs = paths.samples(benchmark_name, seed), paths.ENSEMBLES / benchmark_name, tuple(declared_inputs)
+    return replace(run, samples_folder=samples_folder, ensembles_folder=ensembles_folder, method=method, declared_inputs=inputs)

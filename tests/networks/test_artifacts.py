@@ -95,12 +95,12 @@ def test_equal_trainings_write_equal_files(tmp_path: Path):
     dataset = small_digits()
     first, second = (trained_run(tmp_path / name, dataset, BENCHMARK) for name in ("first", "second"))
     for part in ("baseline", "confidnet", "finetune"):
-        files = sorted(path.name for path in (first.models / part).iterdir())
+        files = sorted(path.name for path in (first.models_folder / part).iterdir())
         assert files == ["model.json", "origin.json", "weights.pt"]
         for name in files:
-            assert (first.models / part / name).read_bytes() == (second.models / part / name).read_bytes()
-        assert weights_digest(first.models / part) == weights_digest(second.models / part)
-    digests = {weights_digest(first.models / part) for part in ("baseline", "confidnet", "finetune")}
+            assert (first.models_folder / part / name).read_bytes() == (second.models_folder / part / name).read_bytes()
+        assert weights_digest(first.models_folder / part) == weights_digest(second.models_folder / part)
+    digests = {weights_digest(first.models_folder / part) for part in ("baseline", "confidnet", "finetune")}
     assert len(digests) == 3
 
 

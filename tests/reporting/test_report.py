@@ -40,11 +40,8 @@ def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> 
         one = evaluate(test.confidence, run.correct, benchmark=run.benchmark_name, seed=run.seed, method=method, **facts)
         confidence = {split: scored.confidence for split, scored in splits.items()}
         save_evaluation(root / paths.score(run.benchmark_name, run.seed, method), confidence, one, one, settings)
-        folder, guarantees = (
-            root / paths.thresholds(run.benchmark_name, run.seed, method),
-            guaranteed_thresholds(val, calibration, test, targets),
-        )
-        save_thresholds(folder, reliability(val, test, one.scale, how), guarantees)
+        guarantees, folder = guaranteed_thresholds(val, calibration, test, targets), paths.thresholds(run.benchmark_name, run.seed, method)
+        save_thresholds(root / folder, reliability(val, test, one.scale, how), guarantees)
         replicates = bootstrap(test.confidence, run.correct, resample_count=200, seed=0)
         save_replicates(root / paths.replicates(run.benchmark_name, run.seed, method), replicates)
 

@@ -54,7 +54,7 @@ def test_a_classifier_without_an_error_has_a_temperature_near_0_and_one_without_
 
 def test_temperature_scaling_undoes_a_scale_of_all_logits(runs: dict[str, Run], tmp_path: Path):
     run = runs["digits"]
-    test, validation = (np.load(part.predictions / part.split / "logits.npy") for part in (run, run.validation))
+    test, validation = (np.load(part.predictions_folder / part.split / "logits.npy") for part in (run, run.validation))
     larger = answering(run, 10 * test, tmp_path / "larger", 10 * validation)
     assert temperature(larger) == pytest.approx(temperature(run), abs=1e-3)
 
@@ -135,5 +135,5 @@ def test_a_fitted_score_reads_no_test_or_calibration_label_and_follows_the_valid
 @pytest.mark.parametrize("case", [0, 1000])
 def test_a_fitted_score_is_finite_however_far_or_near_the_logits_are(name: str, case: float, runs: dict[str, Run], tmp_path: Path):
     run = runs["digits"]
-    test, validation = (case * np.load(part.predictions / part.split / "logits.npy") for part in (run, run.validation))
+    test, validation = (case * np.load(part.predictions_folder / part.split / "logits.npy") for part in (run, run.validation))
     assert np.isfinite(find_entry("scores", name)(answering(run, test, tmp_path / "answers", validation))).all()
