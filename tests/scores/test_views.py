@@ -86,7 +86,10 @@ def log_odds_on_view(run: Run, view: AugmentedView) -> np.ndarray:
     height, width = run.images.shape[2:]
     probabilities = np.empty(run.predicted_maps.shape)
     for image, y, x in np.ndindex(probabilities.shape):
-        position = (min(max(y + view.down, 0), height - 1), min(max((width - 1 - x if view.mirrored else x) + view.right, 0), width - 1))
+        position = (
+            min(max(y + view.pixels_down, 0), height - 1),
+            min(max((width - 1 - x if view.mirrored else x) + view.pixels_right, 0), width - 1),
+        )
         shows = view.apply(torch.tensor(run.predicted_maps[image]))[position]  # beyond the edge, the prediction of what the edge shows
         probabilities[image, y, x] = probability[image, *position, int(shows)]
     return (np.log(probabilities) - np.log1p(-probabilities))[run.is_labelled]

@@ -36,7 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]
 
 def of_seeds(trained: Run, folder: Path, seeds: list[int]) -> list[Run]:
     """Return runs of these seeds, whose logits are those of the trained run with noise, and store their ensemble."""
-    runs, stored = [], {split: np.load(trained.predictions / split / "logits.npy") for split in ("test", "val")}
+    runs, stored = [], {split: np.load(trained.predictions_folder / split / "logits.npy") for split in ("test", "val")}
     for seed in seeds:
         rng = np.random.default_rng(seed)
         test, val = (logits + rng.normal(0, 2, logits.shape) for logits in stored.values())
