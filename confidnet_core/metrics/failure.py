@@ -132,15 +132,10 @@ def _metrics_with_both_outcomes(n_samples: int, n_correct: int, counts_by_confid
         if samples_accepted < n_at_80_coverage <= cumulative_accepted[-1]:
             index_at_80_coverage = np.searchsorted(cumulative_accepted, n_at_80_coverage)  # threshold of the last accepted sample
             samples_tied, errors_tied = sample_counts[index_at_80_coverage], error_counts[index_at_80_coverage]
-            risk_at_80_coverage = float(
-                selective_risk_within_tie(
-                    n_at_80_coverage,
-                    cumulative_accepted[index_at_80_coverage] - samples_tied,
-                    samples_tied,
-                    cumulative_errors[index_at_80_coverage] - errors_tied,
-                    errors_tied,
-                )
-            )
+            above_tie = cumulative_accepted[index_at_80_coverage] - samples_tied
+            errors_above_tie = cumulative_errors[index_at_80_coverage] - errors_tied
+            tie_counts = (above_tie, samples_tied, errors_above_tie, errors_tied)
+            risk_at_80_coverage = float(selective_risk_within_tie(n_at_80_coverage, *tie_counts))
         samples_accepted, errors_accepted = int(cumulative_accepted[-1]), int(cumulative_errors[-1])
 
         # The sums over errors need only the thresholds at which an error lies.
@@ -150,10 +145,8 @@ def _metrics_with_both_outcomes(n_samples: int, n_correct: int, counts_by_confid
             success_counts[indices_with_error],
             error_counts[indices_with_error],
         )
-        samples_above, errors_above = (
-            cumulative_accepted[indices_with_error] - sample_counts,
-            cumulative_errors[indices_with_error] - error_counts,
-        )
+        samples_above = cumulative_accepted[indices_with_error] - sample_counts
+        errors_above = cumulative_errors[indices_with_error] - error_counts
         discordant_pairs += int(np.sum(error_counts * (2 * (n_correct - cumulative_correct[indices_with_error]) + success_counts)))
         error_precision_sum += float(np.sum(error_counts * ((n_errors - errors_above) / (n_samples - samples_above))))
         risk_sum += float(np.sum(error_counts * expected_risk_contribution(samples_above, sample_counts, n_samples)))
