@@ -42,7 +42,7 @@ def main() -> None:
     print(f"Python {platform.python_version()}, NumPy {np.__version__}, scikit-learn {sklearn.__version__}")
     print(f"{resamples:,} resamples of {samples:,} samples, 10 % errors")
     confidence, correct = saturated_scores(samples)
-    ours = best_seconds(lambda: bootstrap(confidence, correct, resamples=resamples, seed=0), 2)
+    ours = best_seconds(lambda: bootstrap(confidence, correct, resample_count=resamples, seed=0), 2)
     print(f"  {'bootstrap, all metrics':40} {ours:9.2f} s {1:6.1f}x")
     for name, metrics in (("failure_metrics of each, all metrics", failure_metrics), ("scikit-learn of each, 4 of them", sklearn_metrics)):
         seconds = of_each(metrics, confidence, correct, resamples)
@@ -50,8 +50,8 @@ def main() -> None:
     if given.pixels:
         confidence, correct = saturated_scores(IMAGES * given.pixels)
         sizes = np.full(IMAGES, given.pixels)
-        seconds = best_seconds(lambda: bootstrap(confidence, correct, resamples=resamples, seed=0, sizes=sizes), 1)
-        peak = peak_megabytes(lambda: bootstrap(confidence, correct, resamples=resamples, seed=0, sizes=sizes))
+        seconds = best_seconds(lambda: bootstrap(confidence, correct, resample_count=resamples, seed=0, pixels_per_image=sizes), 1)
+        peak = peak_megabytes(lambda: bootstrap(confidence, correct, resample_count=resamples, seed=0, pixels_per_image=sizes))
         print(f"{resamples:,} resamples of {IMAGES} images, {len(correct):,} pixels: {seconds:.1f} s, at most {peak:.0f} MB beside them")
 
 

@@ -19,10 +19,12 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
     stored_results = StoredResults(benchmark_name, seed, (method,))
     correct, predictions_per_image = stored_results.outcomes()
     # Not the level of the intervals, which belongs to the comparison: another level resamples nothing anew.
-    resampling = {"resamples": params.bootstrap.resamples, "seed": params.bootstrap.seed}
+    resample_count, resampling_seed = params.bootstrap.resamples, params.bootstrap.seed
+    logged_params = {"resamples": resample_count, "seed": resampling_seed}
 
-    with stage_run(stage="bootstrap", benchmark=benchmark_name, seed=seed, method=method, params=resampling, deferred=True) as tracked:
-        replicates = bootstrap(stored_results.confidence(method), correct, sizes=predictions_per_image, **resampling)
+    with stage_run(stage="bootstrap", benchmark=benchmark_name, seed=seed, method=method, params=logged_params, deferred=True) as tracked:
+        confidence, resampling = stored_results.confidence(method), {"resample_count": resample_count, "seed": resampling_seed}
+        replicates = bootstrap(confidence, correct, pixels_per_image=predictions_per_image, **resampling)
 
         save_replicates(paths.bootstrap_replicates(benchmark_name, seed, method), replicates)
         tracked.log_metrics({f"{metric}_standard_error": error for metric, error in standard_errors(replicates).items()})

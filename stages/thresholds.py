@@ -15,7 +15,7 @@ from stages._command import run_stage
 
 def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
     stored_results, threshold_settings = StoredResults(benchmark_name, seed, (method,)), params.thresholds
-    resampling = {"resamples": params.bootstrap.resamples, "seed": params.bootstrap.seed}
+    resampling = {"resample_count": params.bootstrap.resamples, "seed": params.bootstrap.seed}
     guarantee_targets = {"risks": list(threshold_settings.risks), "delta": threshold_settings.delta}
 
     with stage_run(

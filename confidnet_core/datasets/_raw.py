@@ -19,37 +19,47 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-DATA_VARIABLE = "CONFIDNET_DATA"
-BLOCK_BYTES = 1 << 20
+DATA_FOLDER_VARIABLE = "CONFIDNET_DATA"  # the environment variable with the folder of all raw data
+READ_BLOCK_BYTES = 1 << 20  # bytes that are read from a file or connection at a time
 
 
 def raw_root() -> Path:
     """Return the folder of all raw data: $CONFIDNET_DATA if set, else data/raw in the project, which is $DVC_ROOT or the current folder."""
-    if data_folder := os.environ.get(DATA_VARIABLE):
+    if data_folder := os.environ.get(DATA_FOLDER_VARIABLE):
         return Path(data_folder).expanduser()
     return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / "data" / "raw"
 
 
-def raw_folder(name: str) -> Path:
+def raw_folder(data_set_name: str) -> Path:
     """Return the raw data folder of a data set, which need not exist. Raises ValueError if it is missing while $CONFIDNET_DATA is set."""
-    folder, data_folder = raw_root() / name, os.environ.get(DATA_VARIABLE)
+    folder, data_folder = raw_root() / data_set_name, os.environ.get(DATA_FOLDER_VARIABLE)
     if data_folder and not folder.is_dir():
         raise ValueError(
-            f"{DATA_VARIABLE} is {data_folder}, but {folder} is no folder; make it, put {name}'s files into it, or unset {DATA_VARIABLE}"
+            f"{DATA_FOLDER_VARIABLE} is {data_folder}, but {folder} is no folder; make it, put {data_set_name}'s files into it, "
+            f"or unset {DATA_FOLDER_VARIABLE}"
         )
     return folder
 
 
-def draw_split(name: str, *, train: int, test: int, val: int, split_seed: int) -> dict[str, np.ndarray]:
-    """Return {split name: sample indices} of ConfidNet's published split, for `train` training images followed by `test` test images.
+def draw_split(
+    data_set_name: str, *, training_count: int, test_count: int, validation_count: int, split_seed: int
+) -> dict[str, np.ndarray]:
+    """Return {split: indices of its images}, drawn as in ConfidNet's published split.
 
-    The first `val` of the shuffled training images are "val". Raises ValueError, naming the data set, where no training image is left.
+    The data set has `training_count` training images followed by `test_count` test images. The first `validation_count` of the shuffled
+    training images are "val". Raises ValueError, naming the data set, where no training image is left.
     """
-    if val >= train:
-        raise ValueError(f"{name}: val is {val}, but it is taken from the {train} training images; expected fewer")
-    shuffled_indices = np.arange(train)
+    if validation_count >= training_count:
+        raise ValueError(
+            f"{data_set_name}: val is {validation_count}, but it is taken from the {training_count} training images; expected fewer"
+        )
+    shuffled_indices = np.arange(training_count)
     np.random.RandomState(split_seed).shuffle(shuffled_indices)  # the legacy generator, because the published split was drawn with it
-    return {"train": shuffled_indices[val:], "val": shuffled_indices[:val], "test": train + np.arange(test)}
+    return {
+        "train": shuffled_indices[validation_count:],
+        "val": shuffled_indices[:validation_count],
+        "test": training_count + np.arange(test_count),
+    }
 
 
 def md5_of(path: Path) -> str:
@@ -58,92 +68,100 @@ def md5_of(path: Path) -> str:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Context manager: let only one process at a time create `path`. Raises OSError where the folder of `path` is not writable."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_name(f".{path.name}.lock")
-    with FileLock(lock):
+def exclusive_creation(created_path: Path) -> Iterator[None]:
+    """Context manager: let only one process at a time create a file or folder. Raises OSError where its parent folder is not writable."""
+    created_path.parent.mkdir(parents=True, exist_ok=True)
+    lock_path = created_path.with_name(f".{created_path.name}.lock")
+    with FileLock(lock_path):
         try:
             yield
         finally:
-            lock.unlink(missing_ok=True)  # safe, since a FileLock that waited opens the file anew
+            lock_path.unlink(missing_ok=True)  # safe, since a FileLock that waited opens the file anew
 
 
-def download(urls: Sequence[str], path: Path, *, digest: str | None = None, needed: Sequence[str] = (), timeout: float = 30.0) -> None:
-    """Download `path` from the first of `urls` that works, unless another process created it in the meantime.
+def download(
+    urls: Sequence[str], target_path: Path, *, expected_md5: str | None = None, needed_files: Sequence[str] = (), timeout_s: float = 30.0
+) -> None:
+    """Download a file to `target_path` from the first of `urls` that works, unless another process created it in the meantime.
 
-    If a connection breaks off, the received bytes stay in PATH.part, and the next request asks for the rest: a second one at once, one to
+    If a connection breaks off, the received bytes stay in TARGET.part, and the next request asks for the rest: a second one at once, one to
     the next URL, or one of a later call.
-    digest: the md5 of the file. Without it nothing could tell whether two pieces are of the same file, so every request is for the whole.
-    needed: the files that a user can provide by hand, named in the ValueError that is raised where no URL works
-    timeout: in seconds, for the connection and each read
+    expected_md5: of the file. Without it nothing could tell whether two pieces are of the same file, so every request is for the whole.
+    needed_files: what a user can provide by hand, named in the ValueError that is raised where no URL works
+    timeout_s: in seconds, for the connection and each read
     """
-    part, failures = path.with_name(f"{path.name}.part"), []
+    partial_path, failures = target_path.with_name(f"{target_path.name}.part"), []
     for url in urls:
         try:
-            with exclusive(path):
-                if not path.is_file():
-                    _download_rest(url, part, digest, timeout)
-                    os.replace(part, path)
+            with exclusive_creation(target_path):
+                if not target_path.is_file():
+                    _download_rest(url, partial_path, expected_md5, timeout_s)
+                    os.replace(partial_path, target_path)
             return
         except (OSError, HTTPException) as error:
             failures.append(f"{url} ({str(error) or type(error).__name__})")
     raise ValueError(
-        f"could not download {path.name}; tried {', '.join(failures)}. Without a network, put {', '.join(needed or [path.name])} "
-        f"into {path.parent}, or set {DATA_VARIABLE} to a folder that holds them in {path.parent.name}/"
+        f"could not download {target_path.name}; tried {', '.join(failures)}. "
+        f"Without a network, put {', '.join(needed_files or [target_path.name])} into {target_path.parent}, "
+        f"or set {DATA_FOLDER_VARIABLE} to a folder that holds them in {target_path.parent.name}/"
     )
 
 
-def _download_rest(url: str, part: Path, digest: str | None, timeout: float) -> None:
-    """Download the bytes that the file `part` lacks; repeat the request once if the connection breaks off, and if the md5 is wrong."""
-    if digest and part.is_file() and md5_of(part) == digest:
+def _download_rest(url: str, partial_path: Path, expected_md5: str | None, timeout_s: float) -> None:
+    """Download the bytes that a partly downloaded file lacks; repeat the request once if the connection breaks off or the md5 is wrong."""
+    if expected_md5 and partial_path.is_file() and md5_of(partial_path) == expected_md5:
         return  # an earlier process was killed after the last byte
     for is_last_request in (False, True):
-        start = part.stat().st_size if digest and part.is_file() else 0
-        with _request_from_byte(url, start, timeout) as response:
-            continued = response.status == HTTPStatus.PARTIAL_CONTENT
+        first_byte = partial_path.stat().st_size if expected_md5 and partial_path.is_file() else 0
+        with _request_from_byte(url, first_byte, timeout_s) as response:
+            is_continued = response.status == HTTPStatus.PARTIAL_CONTENT
             try:
-                _write_response(response, part, start if continued else 0)
+                _write_response(response, partial_path, first_byte if is_continued else 0)
             except (OSError, HTTPException):
-                if not digest:
-                    part.unlink(missing_ok=True)
+                if not expected_md5:
+                    partial_path.unlink(missing_ok=True)
                 if is_last_request:
                     raise
                 continue
-        received_digest = md5_of(part) if digest else None
-        if received_digest == digest:
+        received_md5 = md5_of(partial_path) if expected_md5 else None
+        if received_md5 == expected_md5:
             return
-        part.unlink()
-        if is_last_request or not continued:
-            raise OSError(f"its md5 is {received_digest}, not {digest}")
+        partial_path.unlink()
+        if is_last_request or not is_continued:
+            raise OSError(f"its md5 is {received_md5}, not {expected_md5}")
 
 
-def _request_from_byte(url: str, start: int, timeout: float) -> HTTPResponse:
-    """Request a file from byte `start` on; return the response, with status 206, or 200 and the whole file if the server cannot continue.
+def _request_from_byte(url: str, first_byte: int, timeout_s: float) -> HTTPResponse:
+    """Request a file from byte `first_byte` on; return the response: status 206, or 200 and the whole file if the server cannot do this.
 
-    Some servers never continue, and none does where `start` is past the end (416).
+    Some servers never can, and none can where `first_byte` is past the end (416).
     """
     try:
-        return urlopen(Request(url, headers={"Range": f"bytes={start}-"} if start else {}), timeout=timeout)
+        return urlopen(Request(url, headers={"Range": f"bytes={first_byte}-"} if first_byte else {}), timeout=timeout_s)
     except HTTPError as error:
         error.close()
-        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not start:
+        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not first_byte:
             raise
-    return urlopen(url, timeout=timeout)
+    return urlopen(url, timeout=timeout_s)
 
 
-def _write_response(response: HTTPResponse, part: Path, start: int) -> None:
-    """Write a response's bytes to the file `part` from byte `start` on. Raises OSError if there are fewer or more than announced."""
-    length = response.headers.get("Content-Length")
-    total = start + int(length) if length else None
+def _write_response(response: HTTPResponse, partial_path: Path, first_byte: int) -> None:
+    """Write the bytes of a response to a partly downloaded file from byte `first_byte` on.
+
+    Raises OSError if there are fewer or more bytes than the server announced.
+    """
+    content_length = response.headers.get("Content-Length")
+    total_bytes = first_byte + int(content_length) if content_length else None
     is_bar_hidden = True if os.environ.get("CI") else None  # None shows the bar on a terminal only
     with (
-        part.open("ab" if start else "wb") as file,
-        tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=is_bar_hidden) as bar,
+        partial_path.open("ab" if first_byte else "wb") as partial_file,
+        tqdm(total=total_bytes, initial=first_byte, unit="B", unit_scale=True, desc=partial_path.stem, disable=is_bar_hidden) as progress,
     ):
-        while chunk := response.read1(BLOCK_BYTES):  # read() would lose the bytes of a block that came before a connection broke off
-            file.write(chunk)
-            bar.update(len(chunk))
-        received = file.tell()
-    if total is not None and received != total:
-        raise OSError(f"the connection ended after {received} of {total} bytes")
+        while received_chunk := response.read1(
+            READ_BLOCK_BYTES
+        ):  # read() would lose the bytes of a block that came before a connection broke off
+            partial_file.write(received_chunk)
+            progress.update(len(received_chunk))
+        received_bytes = partial_file.tell()
+    if total_bytes is not None and received_bytes != total_bytes:
+        raise OSError(f"the connection ended after {received_bytes} of {total_bytes} bytes")

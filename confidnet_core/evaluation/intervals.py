@@ -9,16 +9,17 @@ from jaxtyping import Float
 from confidnet_core.metrics import METRICS
 
 
-def intervals(replicates: Mapping[tuple, np.ndarray], level: float, names: list[str]) -> pd.DataFrame:
-    """Return the metrics' intervals: a table, a line for each key of `replicates`, columns <metric>_low and <metric>_high.
+def metric_intervals(replicates_by_key: Mapping[tuple, np.ndarray], interval_level: float, key_names: list[str]) -> pd.DataFrame:
+    """Return a table of bootstrap intervals of the failure metrics, with columns <metric>_low and <metric>_high.
 
-    Low and high are the ends of the central interval that holds the fraction `level` of the replicates. Resamples in which a metric is
-    undefined are left out; where a metric is undefined in all of them, the ends are NaN.
-    replicates: arrays (resamples, metrics) of `bootstrap`; names: the names of the elements of a key
+    Low and high are the ends of the central interval that holds the fraction `interval_level`, such as 0.95, of the resamples. Resamples in
+    which a metric is undefined are left out; where a metric is undefined in all of them, the ends are NaN.
+    replicates_by_key: {key: metrics on each bootstrap resample (resamples, metrics)}; each key, a tuple, gives one line of the table
+    key_names: the names of the elements of a key, such as ["benchmark", "method"]
     """
-    interval_rows = [central_interval(values, level).T.ravel() for values in replicates.values()]
-    end_columns = [f"{metric}_{end}" for metric in METRICS for end in ("low", "high")]
-    return pd.DataFrame(interval_rows, index=pd.MultiIndex.from_tuples(replicates, names=names), columns=end_columns)
+    interval_ends = [central_interval(metric_replicates, interval_level).T.ravel() for metric_replicates in replicates_by_key.values()]
+    end_names = [f"{metric}_{end}" for metric in METRICS for end in ("low", "high")]
+    return pd.DataFrame(interval_ends, index=pd.MultiIndex.from_tuples(replicates_by_key, names=key_names), columns=end_names)
 
 
 def standard_errors(replicates: Float[np.ndarray, "resamples metrics"]) -> dict[str, float | None]:
@@ -33,9 +34,15 @@ def standard_errors(replicates: Float[np.ndarray, "resamples metrics"]) -> dict[
     }
 
 
-def central_interval(replicates: Float[np.ndarray, "resamples metrics"], level: float) -> Float[np.ndarray, "2 metrics"]:
-    """Return the lower and upper end (2, metrics) of the central `level` interval of bootstrap replicates (resamples, metrics)."""
-    interval_ends = np.full((2, replicates.shape[1]), np.nan)
-    is_defined = ~np.isnan(replicates).all(axis=0)
-    interval_ends[:, is_defined] = np.nanquantile(replicates[:, is_defined].astype(np.float64), [(1 - level) / 2, (1 + level) / 2], axis=0)
+def central_interval(metric_replicates: Float[np.ndarray, "resamples metrics"], interval_level: float) -> Float[np.ndarray, "2 metrics"]:
+    """Return the lower and upper end, (2, metrics), of each metric's central interval over bootstrap resamples.
+
+    metric_replicates: (resamples, metrics) the metrics on each resample; NaN, an undefined metric, is left out
+    interval_level: the fraction of the resamples inside the interval, such as 0.95
+    """
+    interval_ends = np.full((2, metric_replicates.shape[1]), np.nan)
+    is_defined = ~np.isnan(metric_replicates).all(axis=0)
+    interval_ends[:, is_defined] = np.nanquantile(
+        metric_replicates[:, is_defined].astype(np.float64), [(1 - interval_level) / 2, (1 + interval_level) / 2], axis=0
+    )
     return interval_ends

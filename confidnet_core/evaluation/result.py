@@ -11,9 +11,10 @@ from jaxtyping import Bool, Shaped
 from confidnet_core.files import atomic_write, read_json, write_json
 from confidnet_core.metrics import METRICS, failure_metrics
 
-SCALES = PROBABILITY, LOG_ODDS, RANK = "probability", "log_odds", "rank"  # of a score, by its definition
+# What the values of a confidence score mean by its definition: a probability of being correct, its log-odds, or only a ranking.
+SCALES = PROBABILITY, LOG_ODDS, RANK = "probability", "log_odds", "rank"
 EVALUATION_KEYS = ("benchmark", "seed", "method", "oracle", "samples", "errors")  # of metrics.json, and columns of the comparison
-SPLIT_KEYS = ("samples", "errors", "metrics")  # these differ between the splits
+SPLIT_DEPENDENT_KEYS = ("samples", "errors", "metrics")  # these differ between the splits
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,20 @@ class Evaluation:
     scale: str = RANK  # one of SCALES
 
     @classmethod
-    def read(cls, path: Path, split: Literal["test", "val"] = "test") -> "Evaluation":
-        """Return a score's Evaluation on a split, from metrics.json of the stage `evaluate`. ValueError for a missing file or key."""
-        json_content, key_prefix = read_json(path), ""
+    def read(cls, metrics_path: Path, split: Literal["test", "val"] = "test") -> "Evaluation":
+        """Read the failure metrics of a confidence score on a split from the file metrics.json that the stage `evaluate` wrote.
+
+        Raises ValueError for a missing file or key.
+        """
+        test_json, key_prefix = read_json(metrics_path), ""
         if split == "val":
-            validation_content, key_prefix = _require_key(json_content, "val", path), "val."
-            json_content |= {key: _require_key(validation_content, key, path, key_prefix) for key in SPLIT_KEYS}
-        metrics = _require_key(json_content, "metrics", path)
+            validation_json, key_prefix = _require_key(test_json, "val", metrics_path), "val."
+            test_json |= {key: _require_key(validation_json, key, metrics_path, key_prefix) for key in SPLIT_DEPENDENT_KEYS}
+        metrics_json = _require_key(test_json, "metrics", metrics_path)
         return cls(
-            **{key: _require_key(json_content, key, path) for key in EVALUATION_KEYS},
-            metrics={name: _require_key(metrics, name, path, f"{key_prefix}metrics.") for name in METRICS},
-            scale=_require_key(json_content, "scale", path),
+            **{key: _require_key(test_json, key, metrics_path) for key in EVALUATION_KEYS},
+            metrics={metric: _require_key(metrics_json, metric, metrics_path, f"{key_prefix}metrics.") for metric in METRICS},
+            scale=_require_key(test_json, "scale", metrics_path),
         )
 
 
@@ -54,41 +58,47 @@ def evaluate(
     oracle: bool,
     scale: str = RANK,
 ) -> Evaluation:
-    """Return an Evaluation: the failure metrics of the confidences, real (n,), of predictions that are correct or not, bool (n,).
+    """Return the Evaluation of a confidence score on one split: its failure metrics, with the numbers of predictions and errors.
 
+    confidence: real (n,), the score of each prediction; correct: bool (n,), whether the prediction is correct
+    benchmark, seed, method, oracle, scale: facts about the score that the Evaluation repeats; method is the name of the score
     Raises ValueError unless the score gives one finite number for each prediction.
     """
     if confidence.shape != correct.shape:
         expected = f"one number for each of the {len(correct)} predictions"
         raise ValueError(f"scores/{method}.py gave shape {confidence.shape}; expected {expected}")
-    errors = int(np.count_nonzero(~correct))
-    return Evaluation(benchmark, seed, method, oracle, len(correct), errors, failure_metrics(confidence, correct), scale)
+    error_count = int(np.count_nonzero(~correct))
+    return Evaluation(benchmark, seed, method, oracle, len(correct), error_count, failure_metrics(confidence, correct), scale)
 
 
 def save_evaluation(
-    folder: Path,
-    confidence: Mapping[str, np.ndarray],
-    test: Evaluation,
-    val: Evaluation,
-    settings: dict[str, Any],
-    save_fitted: Callable[[Path], None] = lambda folder: None,
+    score_folder: Path,
+    confidence_by_split: Mapping[str, np.ndarray],
+    test_evaluation: Evaluation,
+    validation_evaluation: Evaluation,
+    score_settings: dict[str, Any],
+    save_fitted: Callable[[Path], None] = lambda score_folder: None,
 ) -> None:
-    """Write a score's results: confidences as SPLIT.npy, metrics.json, and the files of `save_fitted(folder)`; all files or none.
+    """Write the results of a confidence score into the folder `score_folder`, all files or none.
 
-    metrics.json holds the evaluation on the test split and, under "val", the samples, errors and metrics on the validation split, by which
-    a score may be selected.
+    The files are SPLIT.npy with the confidences (n,) of each split, metrics.json, and those that `save_fitted(folder)` writes. metrics.json
+    holds the evaluation on the test split and, under "val", the samples, errors and metrics on the validation split, by which a score may
+    be selected.
     """
-    with atomic_write(folder) as temporary:
-        temporary.mkdir()
-        save_fitted(temporary)
-        for split, values in confidence.items():
-            np.save(temporary / f"{split}.npy", values)
-        validation_content = {key: getattr(val, key) for key in SPLIT_KEYS}
-        write_json(temporary / "metrics.json", {**asdict(test), "val": validation_content, "settings": settings})
+    with atomic_write(score_folder) as temporary_folder:
+        temporary_folder.mkdir()
+        save_fitted(temporary_folder)
+        for split, split_confidence in confidence_by_split.items():
+            np.save(temporary_folder / f"{split}.npy", split_confidence)
+        validation_json = {key: getattr(validation_evaluation, key) for key in SPLIT_DEPENDENT_KEYS}
+        write_json(temporary_folder / "metrics.json", {**asdict(test_evaluation), "val": validation_json, "settings": score_settings})
 
 
-def _require_key(content: Any, key: str, path: Path, prefix: str = "") -> Any:
-    """Return the value of a key of a JSON object. ValueError for a missing key, with the file's path and the prefix of nested keys."""
-    if not isinstance(content, dict) or key not in content:
-        raise ValueError(f"{path} lacks the key {prefix}{key}; delete it and run `dvc repro`")
-    return content[key]
+def _require_key(json_object: Any, key: str, path: Path, key_prefix: str = "") -> Any:
+    """Return the value of a key of a JSON object. Raises ValueError for a missing key.
+
+    path, key_prefix: the object's file and the keys that lead to the object, such as "val.", which the message names
+    """
+    if not isinstance(json_object, dict) or key not in json_object:
+        raise ValueError(f"{path} lacks the key {key_prefix}{key}; delete it and run `dvc repro`")
+    return json_object[key]

@@ -14,54 +14,61 @@ from confidnet_core.files import atomic_write, read_json
 
 @dataclass(frozen=True)
 class StoredResults:
-    """Reads stored results of a benchmark and seed: metrics, confidences, predictions. methods: the scores of params.yaml."""
+    """Reads what the stages stored on disk for one benchmark and seed: metrics, confidences and predictions.
+
+    methods: the names of the confidence scores that params.yaml lists
+    """
 
     benchmark: str
     seed: int
     methods: tuple[str, ...]
 
     @property
-    def folder(self) -> str:
-        """Return BENCHMARK/seedSEED, which names the results in messages and below reports/."""
+    def benchmark_and_seed(self) -> str:
+        """Return the text BENCHMARK/seedSEED, such as "digits/seed0", which names these results in messages."""
         return f"{self.benchmark}/seed{self.seed}"
 
     def evaluation(self, method: str) -> Evaluation:
+        """Return the failure metrics of the score `method` on the test split, as the stage `evaluate` stored them."""
         return Evaluation.read(paths.score(self.benchmark, self.seed, method) / "metrics.json")
 
     def compared_methods(self) -> list[str]:
-        """Return the scores of `methods` that compete: all but an oracle, which reads the labels."""
+        """Return the names of the scores that a comparison ranks: all but an oracle, which reads the labels."""
         return [method for method in self.methods if not self.evaluation(method).oracle]
 
     def confidence(self, method: str, split: str = "test") -> Real[np.ndarray, " n"]:
-        """Return the score's confidence in each labelled prediction of the split, real (n,)."""
+        """Return the confidence of the score `method` in each of the n labelled predictions of a split, real (n,), memory-mapped."""
         return np.load(paths.score(self.benchmark, self.seed, method) / f"{split}.npy", mmap_mode="r")
 
-    def replicates(self, method: str) -> Float[np.ndarray, "resamples metrics"]:
-        """Return a score's failure metrics on each bootstrap resample of the test split, float32 (resamples, metrics)."""
+    def bootstrap_replicates(self, method: str) -> Float[np.ndarray, "resamples metrics"]:
+        """Return the failure metrics of the score `method` on each bootstrap resample of the test split, float32 (resamples, metrics)."""
         return np.load(paths.bootstrap_replicates(self.benchmark, self.seed, method))
 
     def thresholds_folder(self, method: str) -> Path:
-        """Return the folder of calibration results and guaranteed thresholds that the stage `thresholds` wrote for a score."""
+        """Return the path of the folder of calibration results and guaranteed thresholds that the stage `thresholds` wrote for a score."""
         return paths.thresholds(self.benchmark, self.seed, method)
 
     def outcomes(self, split: str = "test") -> tuple[Bool[np.ndarray, " n"], Int[np.ndarray, " images"] | None]:
-        """Return whether each prediction is correct, bool (n,), and for segmentation how many of the n predictions each image has."""
+        """Return whether each of the n labelled predictions of a split is correct, bool (n,), and how many of them each image has.
+
+        The second value is int (images,) for segmentation, whose predictions are pixels, and None for classification.
+        """
         dataset = load_dataset(paths.prepared(self.benchmark))
         labels = dataset.split(split)[1]
         is_labelled = labelled(labels, dataset.void)
-        sizes = is_labelled.reshape(len(is_labelled), -1).sum(axis=1) if dataset.is_segmentation else None
-        return (self.predicted(split) == labels)[is_labelled], sizes
+        pixels_per_image = is_labelled.reshape(len(is_labelled), -1).sum(axis=1) if dataset.is_segmentation else None
+        return (self.predicted(split) == labels)[is_labelled], pixels_per_image
 
     def predicted(self, split: str = "test") -> UInt8[np.ndarray, " images *pixels"]:
-        """Return the predicted classes of the whole split with its void pixels, uint8 (images, ...)."""
+        """Return the predicted class of each image or pixel of a split, void pixels included: uint8 (images,) or (images, h, w)."""
         return np.load(paths.predictions(self.benchmark, self.seed) / split / "predicted.npy", mmap_mode="r")
 
     def classifier_metrics(self) -> dict:
-        """Return the classifier's metrics on the test split, such as its accuracy."""
+        """Return {metric: value}: the classifier's own metrics on the test split, such as its accuracy."""
         return read_json(paths.predictions(self.benchmark, self.seed) / "metrics.json")
 
 
 def save_replicates(path: Path, replicates: Float[np.ndarray, "resamples metrics"]) -> None:
-    """Write metrics over bootstrap resamples as a NumPy file, float32 (resamples, metrics); the file is complete or absent."""
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
+    """Write the metrics on each bootstrap resample, (resamples, metrics), as a NumPy file of float32, which is complete or absent."""
+    with atomic_write(path) as temporary_path, temporary_path.open("wb") as file:
         np.save(file, replicates.astype(np.float32))

@@ -21,91 +21,116 @@ class ScoredSplit:
     """The confidences of one score in the predictions of one split, and whether each prediction is correct.
 
     confidence: real (n,); correct: bool (n,)
-    sizes: (images,), for segmentation the number of labelled pixels of each image, which add up to n
+    pixels_per_image: (images,), for segmentation the number of labelled pixels of each image, which add up to n; else None
     """
 
     confidence: Real[np.ndarray, " n"]
     correct: Bool[np.ndarray, " n"]
-    sizes: Int[np.ndarray, " images"] | None = None
+    pixels_per_image: Int[np.ndarray, " images"] | None = None
 
 
 @dataclass(frozen=True)
 class Reliability:
     """How well a score's probabilities of being correct agree with the accuracy on the test split.
 
-    calibrator: the description of the calibrator that made the probabilities
-    metrics: the calibration metrics; replicates: these metrics on resamples of the split, float64 (resamples, metrics)
-    curve: mean probability, accuracy and count of each non-empty bin
+    calibrator_description: a text on the calibrator that made probabilities of the confidences: "isotonic on 5,000 validation samples"
+    metrics: {calibration metric: value}; metric_replicates: these metrics on bootstrap resamples, float64 (resamples, metrics)
+    reliability_bins: a table of the mean probability, the accuracy and the count of samples in each bin of probability that is not empty
     """
 
-    calibrator: str
+    calibrator_description: str
     metrics: dict[str, float]
-    replicates: Float64[np.ndarray, "resamples metrics"]
-    curve: pd.DataFrame
+    metric_replicates: Float64[np.ndarray, "resamples metrics"]
+    reliability_bins: pd.DataFrame
 
 
-def reliability(validation: ScoredSplit, test: ScoredSplit, scale: str, *, resamples: int, seed: int) -> Reliability:
-    """Return how well a score's probabilities of being correct agree with the accuracy on the test split.
+def reliability(validation_split: ScoredSplit, test_split: ScoredSplit, score_scale: str, *, resample_count: int, seed: int) -> Reliability:
+    """Measure how well a score's probabilities of being correct agree with the accuracy on the test split.
 
-    The probabilities are those of `fit_calibrator` on the validation split: the score's own, where its scale allows.
-    resamples, seed: of the resampling of the test split, as in `bootstrap_calibration`
+    The probabilities are the score's own where they are probabilities or log-odds by definition; else a calibrator that is fitted on the
+    validation split turns confidences into probabilities.
+    resample_count, seed: of the resampling of the test split, as in `bootstrap_calibration`
     """
-    calibrator = fit_calibrator(validation.confidence, validation.correct, scale)
-    probability = calibrator(test.confidence)
-    replicates = bootstrap_calibration(probability, test.correct, resamples=resamples, seed=seed, sizes=test.sizes)
-    columns = ("probability", "accuracy", "count")
-    curve = pd.DataFrame(dict(zip(columns, reliability_curve(probability, test.correct), strict=True)))
-    return Reliability(calibrator.description, calibration_metrics(probability, test.correct), replicates, curve)
+    calibrator = fit_calibrator(validation_split.confidence, validation_split.correct, score_scale)
+    test_probability = calibrator(test_split.confidence)
+    metric_replicates = bootstrap_calibration(
+        test_probability,
+        test_split.correct,
+        resample_count=resample_count,
+        seed=seed,
+        pixels_per_image=test_split.pixels_per_image,
+    )
+    column_names = ("probability", "accuracy", "count")
+    bin_table = pd.DataFrame(dict(zip(column_names, reliability_curve(test_probability, test_split.correct), strict=True)))
+    return Reliability(calibrator.description, calibration_metrics(test_probability, test_split.correct), metric_replicates, bin_table)
 
 
 def guaranteed_thresholds(
-    validation: ScoredSplit, calibration: ScoredSplit, test: ScoredSplit, settings: Thresholds
+    validation_split: ScoredSplit, calibration_split: ScoredSplit, test_split: ScoredSplit, threshold_settings: Thresholds
 ) -> list[dict[str, Any]]:
-    """Return for each target risk the guarantee by the calibration split and, under "test", its coverage and risk on the test split.
+    """Return, for each target risk, a dictionary of the threshold whose selective risk is guaranteed, from the calibration split.
 
-    Coverage and risk are defined as in the guarantee: for segmentation, every image with a labelled pixel has the same weight. The
-    candidate thresholds are at most MAX_SAMPLES confidences of the validation split.
+    Its keys are the fields of Guarantee and "test": the coverage and risk of the threshold on the test split, and whether the target is
+    met there. For segmentation, every image with a labelled pixel has the same weight in them. The candidate thresholds are quantiles of at
+    most MAX_SAMPLES confidences of the validation split.
     """
-    guarantees, candidate_thresholds = [], validation.confidence[:: -(-len(validation.confidence) // MAX_SAMPLES)]
-    for risk in settings.risks:
+    guarantees, candidate_thresholds = [], validation_split.confidence[:: -(-len(validation_split.confidence) // MAX_SAMPLES)]
+    for target_risk in threshold_settings.risks:
         guarantee = threshold_with_guarantee(
-            calibration.confidence,
-            calibration.correct,
-            risk=risk,
-            delta=settings.delta,
-            sizes=calibration.sizes,
+            calibration_split.confidence,
+            calibration_split.correct,
+            target_risk=target_risk,
+            delta=threshold_settings.delta,
+            pixels_per_image=calibration_split.pixels_per_image,
             reference_confidence=candidate_thresholds,
         )
-        guarantees.append({**asdict(guarantee), "test": _guarantee_on_test(guarantee, test)})
+        guarantees.append({**asdict(guarantee), "test": _guarantee_on_test(guarantee, test_split)})
     return guarantees
 
 
-def save_thresholds(folder: Path, reliability: Reliability, guarantees: list[dict[str, Any]]) -> None:
-    """Write a score's calibration.json, replicates.npy (float32), reliability.csv and threshold.json; all files or none."""
-    with atomic_write(folder) as temporary:
-        temporary.mkdir(parents=True)
-        write_json(temporary / "calibration.json", {"how": reliability.calibrator, "metrics": reliability.metrics})
-        np.save(temporary / "replicates.npy", reliability.replicates.astype(np.float32))
-        reliability.curve.to_csv(temporary / "reliability.csv", index=False)
-        write_json(temporary / "threshold.json", {"thresholds": guarantees})
+def save_thresholds(thresholds_folder: Path, reliability: Reliability, guarantees: list[dict[str, Any]]) -> None:
+    """Write a score's calibration metrics, their bootstrap replicates, its reliability bins and its guaranteed thresholds, or nothing.
+
+    The files are calibration.json, replicates.npy (float32), reliability.csv and threshold.json.
+    """
+    with atomic_write(thresholds_folder) as temporary_folder:
+        temporary_folder.mkdir(parents=True)
+        write_json(temporary_folder / "calibration.json", {"how": reliability.calibrator_description, "metrics": reliability.metrics})
+        np.save(temporary_folder / "replicates.npy", reliability.metric_replicates.astype(np.float32))
+        reliability.reliability_bins.to_csv(temporary_folder / "reliability.csv", index=False)
+        write_json(temporary_folder / "threshold.json", {"thresholds": guarantees})
 
 
-def _guarantee_on_test(guarantee: Guarantee, test: ScoredSplit) -> Mapping[str, float | bool | None]:
-    """Return {"coverage", "risk", "kept"} on the test split; kept: whether risk <= target. Risk and kept are None without accepted ones."""
-    coverage, risk = _coverage_and_risk(test, guarantee.threshold)
-    risk_limit = guarantee.risk * (1 + 1e-12)  # the risk is a rounded sum of fractions, and a risk equal to the target has to count as kept
-    return {"coverage": coverage, "risk": risk, "kept": None if risk is None else risk <= risk_limit}
+def _guarantee_on_test(guarantee: Guarantee, test_split: ScoredSplit) -> Mapping[str, float | bool | None]:
+    """Return {"coverage", "risk", "kept"} of a guaranteed threshold on the test split; kept: whether the risk is at most the target.
+
+    Risk and kept are None where the threshold accepts no prediction.
+    """
+    coverage, risk = _coverage_and_risk(test_split, guarantee.threshold)
+    highest_risk_kept = guarantee.risk * (
+        1 + 1e-12
+    )  # the risk is a rounded sum of fractions, and a risk equal to the target has to count as kept
+    return {"coverage": coverage, "risk": risk, "kept": None if risk is None else risk <= highest_risk_kept}
 
 
-def _coverage_and_risk(scored: ScoredSplit, threshold: float | None) -> tuple[float, float | None]:
-    """Return the accepted fraction and the error rate of accepted predictions, as means over images; a sample is an image of one pixel."""
+def _coverage_and_risk(scored_split: ScoredSplit, threshold: float | None) -> tuple[float, float | None]:
+    """Return the fraction of predictions that a threshold accepts, and the error rate of the accepted ones (None if it accepts none).
+
+    For segmentation both weigh every image with a labelled pixel equally; for classification each sample counts as an image of one pixel.
+    """
     if threshold is None:
         return 0.0, None
-    is_accepted = scored.confidence >= threshold
-    sizes = np.ones(len(is_accepted), np.int64) if scored.sizes is None else scored.sizes[scored.sizes > 0]
-    image_starts = np.cumsum(sizes) - sizes
-    is_error = is_accepted & ~scored.correct
-    accepted_fraction, error_fraction = (
-        np.add.reduceat(values, image_starts, dtype=np.int64) / sizes for values in (is_accepted, is_error)
+    is_accepted = scored_split.confidence >= threshold
+    pixels_per_image = (
+        np.ones(len(is_accepted), np.int64)
+        if scored_split.pixels_per_image is None
+        else scored_split.pixels_per_image[scored_split.pixels_per_image > 0]
     )
-    return float(accepted_fraction.mean()), float(error_fraction.sum() / accepted_fraction.sum()) if is_accepted.any() else None
+    first_pixel_of_image = np.cumsum(pixels_per_image) - pixels_per_image
+    is_error = is_accepted & ~scored_split.correct
+    accepted_fraction_of_image, error_fraction_of_image = (
+        np.add.reduceat(is_counted, first_pixel_of_image, dtype=np.int64) / pixels_per_image for is_counted in (is_accepted, is_error)
+    )
+    return float(accepted_fraction_of_image.mean()), float(
+        error_fraction_of_image.sum() / accepted_fraction_of_image.sum()
+    ) if is_accepted.any() else None

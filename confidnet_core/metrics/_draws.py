@@ -10,27 +10,35 @@ _BLOCK_ELEMENTS = 1 << 18  # elements of an array that are processed at a time, 
 
 
 def resample_counts(
-    unit_count: int, column_count: int, resamples: int, rng: np.random.Generator
+    unit_count: int, columns_per_resample: int, resample_count: int, rng: np.random.Generator
 ) -> Iterator[Int64[np.ndarray, "block units"]]:
-    """Yield how often each unit (a sample or an image) is drawn, int64 (resamples of the block, units), one block of resamples at a time.
+    """Yield, block by block of bootstrap resamples, how often each unit (a sample or an image) is drawn: int64 (resamples, units).
 
-    column_count: the number of columns of the caller's array, which has a row for each resample; the more columns, the smaller the
-    blocks. The draws depend only on the state of rng and the number of units. ValueError for less than 1 resample.
+    columns_per_resample: how many numbers the caller computes for each resample; the more, the fewer resamples are in a block.
+    The draws depend only on the state of rng and the number of units. Raises ValueError for less than 1 resample.
     """
-    if resamples < 1:
-        raise ValueError(f"resamples is {resamples}; expected at least 1")
-    block_size = max(1, _BLOCK_ELEMENTS // max(unit_count, column_count))
-    for start in range(0, resamples, block_size):
-        block_resamples = min(block_size, resamples - start)
-        drawn_units = rng.integers(unit_count, size=(block_resamples, unit_count), dtype=np.int64)
-        drawn_units += np.arange(block_resamples)[:, None] * unit_count
-        yield np.bincount(drawn_units.ravel(), minlength=block_resamples * unit_count).reshape(block_resamples, unit_count)
+    if resample_count < 1:
+        raise ValueError(f"resample_count is {resample_count}; expected at least 1")
+    resamples_per_block = max(1, _BLOCK_ELEMENTS // max(unit_count, columns_per_resample))
+    for block_start in range(0, resample_count, resamples_per_block):
+        resamples_in_block = min(resamples_per_block, resample_count - block_start)
+        drawn_unit_indices = rng.integers(unit_count, size=(resamples_in_block, unit_count), dtype=np.int64)
+        drawn_unit_indices += np.arange(resamples_in_block)[:, None] * unit_count
+        yield np.bincount(drawn_unit_indices.ravel(), minlength=resamples_in_block * unit_count).reshape(resamples_in_block, unit_count)
 
 
-def check_sizes(sizes: ArrayLike, samples: int) -> Int64[np.ndarray, " images"]:
-    """Return `sizes`, the number of pixels of each image, as an int64 array (images,). ValueError unless they sum to `samples`."""
-    sizes = np.asarray(sizes)
-    if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or sizes.min(initial=0) < 0 or sizes.sum() != samples:
-        received = f"{sizes.dtype} {sizes.shape} with the sum {sizes.sum()}"
-        raise ValueError(f"sizes are {received}; expected how many of the {samples} values each image has, in their order")
-    return sizes.astype(np.int64)
+def check_sizes(pixels_per_image: ArrayLike, sample_count: int) -> Int64[np.ndarray, " images"]:
+    """Return the numbers of pixels of each image as an int64 array (images,).
+
+    Raises ValueError unless they are whole numbers of at least 0 that sum to `sample_count`, the number of all pixels.
+    """
+    pixels_per_image = np.asarray(pixels_per_image)
+    if (
+        pixels_per_image.ndim != 1
+        or pixels_per_image.dtype.kind not in "iu"
+        or pixels_per_image.min(initial=0) < 0
+        or pixels_per_image.sum() != sample_count
+    ):
+        received = f"{pixels_per_image.dtype} {pixels_per_image.shape} with the sum {pixels_per_image.sum()}"
+        raise ValueError(f"pixels_per_image are {received}; expected how many of the {sample_count} values each image has, in their order")
+    return pixels_per_image.astype(np.int64)

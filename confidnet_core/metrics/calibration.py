@@ -23,7 +23,7 @@ _BLOCK_SIZE = 1 << 16  # samples processed at a time: temporary arrays stay in c
 
 
 def calibration_metrics(probability: ArrayLike, correct: ArrayLike, bins: int = 15) -> dict[str, float]:
-    """Compute the metrics of CALIBRATION_METRICS, in that order; lower is better. All are defined even if all outcomes are equal.
+    """Return the calibration metrics {"ece", "adaptive_ece", "brier", "nll"}; lower is better, and all are defined for any outcomes.
 
     probability: (n,) real numbers in [0, 1], the probability that each prediction is correct
     correct: (n,) bool, or integers 0 and 1
@@ -38,125 +38,152 @@ def calibration_metrics(probability: ArrayLike, correct: ArrayLike, bins: int = 
                   an error with probability 1, or a correct prediction with 0, costs 53 log 2 = 36.7 nats and not infinity
 
     Sums are in float64: another order of the samples changes rounding errors only. Beside blocks, one sorted copy is held in memory.
-    ValueError for no samples, probabilities outside [0, 1] or NaN, unequal lengths, more than one axis, other types, or less than 1 bin.
+    Raises ValueError for no samples, probabilities outside [0, 1] or NaN, unequal lengths, more than one axis, other types, or bins < 1.
     """
     probability, correct = _check_probabilities(probability, correct, bins)
-    edges_of_binnings = _equal_width_edges(bins), _equal_count_edges(probability, bins)
-    sums = _sum_samples_by_image(probability, correct, edges_of_binnings, np.array([len(correct)]))
-    return dict(zip(CALIBRATION_METRICS, _metrics_from_sums(sums, np.array([[len(correct)]]), bins)[0].tolist(), strict=True))
+    bin_edges_by_binning = _equal_width_edges(bins), _equal_count_edges(probability, bins)
+    calibration_sums = _sum_samples_by_image(probability, correct, bin_edges_by_binning, np.array([len(correct)]))
+    return dict(zip(CALIBRATION_METRICS, _metrics_from_sums(calibration_sums, np.array([[len(correct)]]), bins)[0].tolist(), strict=True))
 
 
 def reliability_curve(
     probability: ArrayLike, correct: ArrayLike, bins: int = 15
 ) -> tuple[Float64[np.ndarray, " bins"], Float64[np.ndarray, " bins"], Int64[np.ndarray, " bins"]]:
-    """Return three arrays (at most `bins`,) for the non-empty bins of ece: mean probability, accuracy (float64), sample count (int64).
+    """Return a reliability diagram: mean probability and accuracy (float64), and sample count (int64), of each bin that is not empty.
 
-    Bins are ordered from low to high probability; a calibrated score lies on the diagonal. Arguments and errors as in
-    calibration_metrics.
+    The three arrays, of at most `bins` elements, go from low to high probability. The bins are `bins` intervals of equal width in [0, 1].
+    Mean probability and accuracy are equal for a perfectly calibrated score.
+    probability: (n,) real numbers in [0, 1], the probability that each prediction is correct; correct: (n,) bool, or integers 0 and 1
+    Raises ValueError for arrays that calibration_metrics refuses, and for less than 1 bin.
     """
     probability, correct = _check_probabilities(probability, correct, bins)
     bin_edges = _equal_width_edges(bins)
-    sample_count, correct_count, probability_sum = np.zeros(bins, np.int64), np.zeros(bins, np.int64), np.zeros(bins)
-    for block in _sample_slices(0, len(correct)):
-        values = probability[block].astype(np.float64)
-        bin_index = np.searchsorted(bin_edges, values)
-        sample_count += np.bincount(bin_index, minlength=bins)
-        correct_count += np.bincount(bin_index[correct[block]], minlength=bins)
-        probability_sum += np.bincount(bin_index, values, bins)
-    is_filled = sample_count > 0
-    sample_count = sample_count[is_filled]
-    return probability_sum[is_filled] / sample_count, correct_count[is_filled] / sample_count, sample_count
+    samples_per_bin, correct_per_bin, probability_sum_per_bin = np.zeros(bins, np.int64), np.zeros(bins, np.int64), np.zeros(bins)
+    for block_slice in _block_slices(0, len(correct)):
+        block_probabilities = probability[block_slice].astype(np.float64)
+        bin_indices = np.searchsorted(bin_edges, block_probabilities)
+        samples_per_bin += np.bincount(bin_indices, minlength=bins)
+        correct_per_bin += np.bincount(bin_indices[correct[block_slice]], minlength=bins)
+        probability_sum_per_bin += np.bincount(bin_indices, block_probabilities, bins)
+    is_nonempty_bin = samples_per_bin > 0
+    samples_per_bin = samples_per_bin[is_nonempty_bin]
+    return probability_sum_per_bin[is_nonempty_bin] / samples_per_bin, correct_per_bin[is_nonempty_bin] / samples_per_bin, samples_per_bin
 
 
 def bootstrap_calibration(
-    probability: ArrayLike, correct: ArrayLike, *, resamples: int, seed: int, sizes: ArrayLike | None = None, bins: int = 15
+    probability: ArrayLike, correct: ArrayLike, *, resample_count: int, seed: int, pixels_per_image: ArrayLike | None = None, bins: int = 15
 ) -> Float64[np.ndarray, "resamples metrics"]:
-    """Compute CALIBRATION_METRICS for each resample: float64 (resamples, 4), NaN where all drawn images are empty.
+    """Compute the calibration metrics on each bootstrap resample: float64 (resamples, 4), in the order of CALIBRATION_METRICS.
 
-    sizes: (images,) number of pixels of each image, in the order of the values; whole images are then resampled.
-    The draws equal those of metrics.bootstrap for the same seed and number of samples or images. All resamples use the bins of the
+    Values are NaN where all drawn images are without pixels.
+    pixels_per_image: None, or for segmentation (images,) the number of pixels of each image, in the order of the samples; whole images are
+    then resampled.
+    The draws equal those of `bootstrap` for the same seed and number of samples or images. All resamples use the bins of the
     original data, also those of equal count. A calibration error is a sum of absolute values, which chance alone raises: where the
     calibration is good, that of a resample is on average larger than that of the data (Kumar et al. 2019, arXiv:1909.10155).
-    Other arguments and errors as in calibration_metrics; ValueError also for less than 1 resample and for sizes that do not sum to n.
+    probability, correct, bins: as for calibration_metrics
+    Raises ValueError for arrays that calibration_metrics refuses, less than 1 resample, or numbers of pixels that do not sum to n.
     """
     probability, correct = _check_probabilities(probability, correct, bins)
-    edges_of_binnings = _equal_width_edges(bins), _equal_count_edges(probability, bins)
-    if sizes is None:
-        sizes = np.ones(len(correct), np.int64)
-        sums = _sum_samples_by_unit(probability, correct, edges_of_binnings, np.arange(len(correct)), len(correct))
+    bin_edges_by_binning = _equal_width_edges(bins), _equal_count_edges(probability, bins)
+    if pixels_per_image is None:
+        pixels_per_image = np.ones(len(correct), np.int64)
+        sums_by_unit = _sum_samples_by_unit(probability, correct, bin_edges_by_binning, np.arange(len(correct)), len(correct))
     else:
-        sizes = check_sizes(sizes, len(correct))
-        sums = _sum_samples_by_image(probability, correct, edges_of_binnings, sizes)
-    replicates = []
-    for counts in resample_counts(len(sizes), sums.shape[1], resamples, np.random.default_rng(seed)):
-        replicates.append(_metrics_from_sums(counts.astype(np.float64) @ sums, (counts @ sizes)[:, None], bins))
-    return np.concatenate(replicates)
+        pixels_per_image = check_sizes(pixels_per_image, len(correct))
+        sums_by_unit = _sum_samples_by_image(probability, correct, bin_edges_by_binning, pixels_per_image)
+    metrics_by_block = []
+    for draw_counts in resample_counts(len(pixels_per_image), sums_by_unit.shape[1], resample_count, np.random.default_rng(seed)):
+        metrics_by_block.append(
+            _metrics_from_sums(draw_counts.astype(np.float64) @ sums_by_unit, (draw_counts @ pixels_per_image)[:, None], bins)
+        )
+    return np.concatenate(metrics_by_block)
 
 
 def _sum_samples_by_image(
     probability: Real[np.ndarray, " n"],
     correct: Bool[np.ndarray, " n"],
-    edges_of_binnings: tuple[np.ndarray, ...],
-    sizes: Int[np.ndarray, " images"],
+    bin_edges_by_binning: tuple[np.ndarray, ...],
+    pixels_per_image: Int[np.ndarray, " images"],
 ) -> Float64[np.ndarray, "images k"]:
-    """Return the sums of _sum_samples_by_unit with each image as a unit, float64 (images, k); pixels are processed in blocks."""
-    image_ends = np.cumsum(sizes)
-    sums_by_image = np.zeros((len(sizes), sum(len(bin_edges) + 1 for bin_edges in edges_of_binnings) + 2))
-    for image, (start, end) in enumerate(zip((image_ends - sizes).tolist(), image_ends.tolist(), strict=True)):
-        for block in _sample_slices(start, end):
-            values = probability[block]
-            sums_by_image[image] += _sum_samples_by_unit(values, correct[block], edges_of_binnings, np.zeros(len(values), np.int64), 1)[0]
+    """Return sums over the pixels of each image, float64 (images, k), from which calibration metrics follow.
+
+    The k columns are those of _sum_samples_by_unit: probability - correct in each bin of both binnings, squared error, and negative
+    log-likelihood. Pixels are processed in blocks, which bounds memory.
+    """
+    end_pixel_of_image = np.cumsum(pixels_per_image)
+    sums_by_image = np.zeros((len(pixels_per_image), sum(len(bin_edges) + 1 for bin_edges in bin_edges_by_binning) + 2))
+    for image_index, (first_pixel, end_pixel) in enumerate(
+        zip((end_pixel_of_image - pixels_per_image).tolist(), end_pixel_of_image.tolist(), strict=True)
+    ):
+        for block_slice in _block_slices(first_pixel, end_pixel):
+            block_probabilities = probability[block_slice]
+            sums_by_image[image_index] += _sum_samples_by_unit(
+                block_probabilities, correct[block_slice], bin_edges_by_binning, np.zeros(len(block_probabilities), np.int64), 1
+            )[0]
     return sums_by_image
 
 
 def _sum_samples_by_unit(
     probability: Real[np.ndarray, " n"],
     correct: Bool[np.ndarray, " n"],
-    edges_of_binnings: tuple[np.ndarray, ...],
-    unit_indices: Int[np.ndarray, " n"],
+    bin_edges_by_binning: tuple[np.ndarray, ...],
+    unit_of_sample: Int[np.ndarray, " n"],
     unit_count: int,
 ) -> Float64[np.ndarray, "units k"]:
     """Return sums over the samples of each unit (a sample or an image), float64 (units, k), from which calibration metrics follow.
 
     The k columns are the sum of probability - correct in each bin of both binnings, of the squared error, and of the negative
-    log-likelihood. unit_indices: (n,) the unit of each sample; edges_of_binnings: the edges between bins of equal width and of equal count
+    log-likelihood.
+    bin_edges_by_binning: the edges between bins of equal width, and those between bins of equal count
+    unit_of_sample: (n,) index, below unit_count, of the unit to which each sample belongs
     """
     probability = probability.astype(np.float64)
-    signed_error = probability - correct
+    signed_errors = probability - correct
     outcome_probability = np.where(correct, probability, 1 - probability)
     sum_columns = []
-    for bin_edges in edges_of_binnings:
-        bins = len(bin_edges) + 1
-        bin_index = np.searchsorted(bin_edges, probability) + unit_indices * bins
-        sum_columns.append(np.bincount(bin_index, signed_error, unit_count * bins).reshape(unit_count, bins))
-    for sample_losses in (signed_error * signed_error, -np.log(np.maximum(outcome_probability, _MIN_PROBABILITY))):
-        sum_columns.append(np.bincount(unit_indices, sample_losses, unit_count)[:, None])
+    for bin_edges in bin_edges_by_binning:
+        bin_count = len(bin_edges) + 1
+        flat_bin_indices = np.searchsorted(bin_edges, probability) + unit_of_sample * bin_count
+        sum_columns.append(np.bincount(flat_bin_indices, signed_errors, unit_count * bin_count).reshape(unit_count, bin_count))
+    for sample_losses in (signed_errors * signed_errors, -np.log(np.maximum(outcome_probability, _MIN_PROBABILITY))):
+        sum_columns.append(np.bincount(unit_of_sample, sample_losses, unit_count)[:, None])
     return np.hstack(sum_columns)
 
 
 def _metrics_from_sums(
-    sums: Float64[np.ndarray, "b k"], sample_counts: Int[np.ndarray, "b 1"], bins: int
+    calibration_sums: Float64[np.ndarray, "b k"], samples_per_data_set: Int[np.ndarray, "b 1"], bin_count: int
 ) -> Float64[np.ndarray, "b metrics"]:
-    """Return CALIBRATION_METRICS, float64 (b, 4), of b data sets from their sums of _sum_samples_by_unit (b, k) and sample counts."""
-    bin_errors = np.abs(sums[:, :bins]).sum(axis=1), np.abs(sums[:, bins:-2]).sum(axis=1)
+    """Return the calibration metrics of b data sets, float64 (b, 4), in the order of CALIBRATION_METRICS.
+
+    calibration_sums: (b, k) sums over the samples of each data set, with the columns of _sum_samples_by_unit
+    samples_per_data_set: (b, 1) number of samples of each data set
+    """
+    calibration_error_sums = np.abs(calibration_sums[:, :bin_count]).sum(axis=1), np.abs(calibration_sums[:, bin_count:-2]).sum(axis=1)
     with np.errstate(invalid="ignore"):  # 0 / 0 gives NaN: the metric is undefined
-        return np.column_stack([*bin_errors, sums[:, -2:]]) / sample_counts
+        return np.column_stack([*calibration_error_sums, calibration_sums[:, -2:]]) / samples_per_data_set
 
 
-def _equal_width_edges(bins: int) -> Float64[np.ndarray, " edges"]:
-    """Return the edges between bins of equal width, float64 (bins - 1,). A value's bin index is the number of edges below it."""
-    return np.arange(1, bins) / bins
+def _equal_width_edges(bin_count: int) -> Float64[np.ndarray, " edges"]:
+    """Return the edges between bins of equal width in [0, 1], float64 (bin_count - 1,).
+
+    The bin index of a value is the number of edges below it.
+    """
+    return np.arange(1, bin_count) / bin_count
 
 
-def _equal_count_edges(probability: Real[np.ndarray, " n"], bins: int) -> Float64[np.ndarray, " edges"]:
-    """Return the edges between bins of equal count, float64 (at most bins - 1,): a value's bin index is the number of edges below it."""
-    edge_ranks = -(-np.arange(1, bins) * len(probability) // bins)  # rounded up
+def _equal_count_edges(probability: Real[np.ndarray, " n"], bin_count: int) -> Float64[np.ndarray, " edges"]:
+    """Return the edges between bins with equally many of the probabilities, float64 (at most bin_count - 1,).
+
+    The bin index of a value is the number of edges below it. Equal edges are returned once.
+    """
+    edge_ranks = -(-np.arange(1, bin_count) * len(probability) // bin_count)  # rounded up
     return np.unique(np.sort(probability)[edge_ranks - 1]).astype(np.float64)
 
 
-def _sample_slices(start: int, end: int) -> Iterator[slice]:
-    for block_start in range(start, end, _BLOCK_SIZE):
-        yield slice(block_start, min(block_start + _BLOCK_SIZE, end))
+def _block_slices(first_sample: int, end_sample: int) -> Iterator[slice]:
+    for block_start in range(first_sample, end_sample, _BLOCK_SIZE):
+        yield slice(block_start, min(block_start + _BLOCK_SIZE, end_sample))
 
 
 def _check_probabilities(probability: ArrayLike, correct: ArrayLike, bins: int) -> tuple[Real[np.ndarray, " n"], Bool[np.ndarray, " n"]]:

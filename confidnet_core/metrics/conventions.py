@@ -10,11 +10,15 @@ from numpy.typing import ArrayLike
 
 from confidnet_core.metrics._ranking.samples import check_samples, require_finite
 
-_SCANNED_THRESHOLDS = 10_000  # evenly spaced thresholds that ConfidNet's code tries
+_CONFIDNET_THRESHOLD_COUNT = 10_000  # evenly spaced thresholds that ConfidNet's code tries
 
 
-def conventions(confidence: ArrayLike, correct: ArrayLike) -> dict[str, dict[str, float | None]]:
-    """Return {project: {metric: fraction, or None where the project's rule gives no number}}. Arguments and errors as in failure_metrics.
+def metrics_by_convention(confidence: ArrayLike, correct: ArrayLike) -> dict[str, dict[str, float | None]]:
+    """Return {project: {metric: value}}: failure metrics computed by the definitions that other projects use, which differ.
+
+    A value is a fraction, or None where the project's rule gives no number.
+    confidence: (n,) finite real numbers, higher is more confident; correct: (n,) bool, or integers 0 and 1
+    Raises ValueError for arrays that failure_metrics refuses.
 
     published          aurc: trapezoidal area over thresholds strictly below an accepted confidence, so that full coverage never counts;
                        e_aurc: aurc minus (1 - a) + a ln a with the accuracy a; fpr_at_95_tpr: at the first of 10,000 evenly spaced
@@ -30,35 +34,37 @@ def conventions(confidence: ArrayLike, correct: ArrayLike) -> dict[str, dict[str
     confidence, correct = check_samples(confidence, correct)
     require_finite(confidence)
     confidence_order = np.argsort(-confidence.astype(np.float64), kind="stable")
-    ranked_confidence, cumulative_errors = (
+    ranked_confidence, errors_accepted = (
         confidence[confidence_order],
         np.cumsum(~correct[confidence_order]),
     )  # errors among the accepted samples
-    accepted = np.arange(1, len(cumulative_errors) + 1)
-    threshold_ends = np.flatnonzero(
+    samples_accepted = np.arange(1, len(errors_accepted) + 1)
+    last_index_at_threshold = np.flatnonzero(
         np.append(ranked_confidence[1:] != ranked_confidence[:-1], True)
     )  # index of the last sample at or above each threshold
-    sample_curve = _RiskCoverageCurve(accepted / len(accepted), cumulative_errors / accepted)
-    threshold_curve = _RiskCoverageCurve(sample_curve.coverage[threshold_ends], sample_curve.risk[threshold_ends])
-    rates = _fpr_tpr_precision(accepted[threshold_ends], cumulative_errors[threshold_ends])
-    optimal_aurc = _optimal_aurc(cumulative_errors[-1] / accepted[-1])
+    curve_by_sample = _RiskCoverageCurve(samples_accepted / len(samples_accepted), errors_accepted / samples_accepted)
+    curve_by_threshold = _RiskCoverageCurve(
+        curve_by_sample.coverage[last_index_at_threshold], curve_by_sample.risk[last_index_at_threshold]
+    )
+    roc_rates = _fpr_tpr_precision(samples_accepted[last_index_at_threshold], errors_accepted[last_index_at_threshold])
+    optimal_aurc = _optimal_aurc(errors_accepted[-1] / samples_accepted[-1])
 
-    published_aurc, crl_aurc = threshold_curve.without_full_coverage().area(), float(sample_curve.risk.mean())
-    fd_shifts_curve = threshold_curve.extended_to_zero_coverage()
+    confidnet_aurc, crl_aurc = curve_by_threshold.without_full_coverage().area(), float(curve_by_sample.risk.mean())
+    fd_shifts_curve = curve_by_threshold.extended_to_zero_coverage()
     return {
         "published": {
-            "aurc": published_aurc,
-            "e_aurc": None if published_aurc is None else published_aurc - optimal_aurc,
-            "fpr_at_95_tpr": _confidnet_fpr_at_95_tpr(confidence, correct),
+            "aurc": confidnet_aurc,
+            "e_aurc": None if confidnet_aurc is None else confidnet_aurc - optimal_aurc,
+            "fpr_at_95_tpr": _fpr_at_95_tpr_of_confidnet(confidence, correct),
         },
-        "crl": {"aurc": crl_aurc, "e_aurc": crl_aurc - optimal_aurc, **_crl_roc_metrics(rates)},
+        "crl": {"aurc": crl_aurc, "e_aurc": crl_aurc - optimal_aurc, **_roc_metrics_of_crl(roc_rates)},
         "fd_shifts": {
             "aurc": fd_shifts_curve.area(),
             "e_aurc": fd_shifts_curve.trapezoid() - optimal_aurc,
             "augrc": fd_shifts_curve.generalised_risk().area(),
-            "fpr_at_95_tpr": None if rates is None else float(rates[0][np.argmax(rates[1] >= 0.9495)]),
+            "fpr_at_95_tpr": None if roc_rates is None else float(roc_rates[0][np.argmax(roc_rates[1] >= 0.9495)]),
         },
-        "torch_uncertainty": {"aurc": sample_curve.mean_height(), "augrc": sample_curve.generalised_risk().mean_height()},
+        "torch_uncertainty": {"aurc": curve_by_sample.mean_height(), "augrc": curve_by_sample.generalised_risk().mean_height()},
     }
 
 
@@ -89,38 +95,48 @@ class _RiskCoverageCurve:
 
 
 def _optimal_aurc(error_rate: float) -> float:
-    """Return the area under the risk-coverage curve (AURC) of infinitely many samples of this error rate, ranked perfectly."""
+    """Return the area under the risk-coverage curve (AURC) of a perfect ranking, with every error last, for infinitely many samples."""
     return float(error_rate + (1 - error_rate) * np.log1p(-error_rate)) if error_rate < 1 else 1.0
 
 
 def _fpr_tpr_precision(
-    accepted: Int[np.ndarray, " thresholds"], errors: Int[np.ndarray, " thresholds"]
+    samples_accepted: Int[np.ndarray, " thresholds"], errors_accepted: Int[np.ndarray, " thresholds"]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Return FPR, TPR and precision at each threshold, highest first; positives are correct predictions. None if one outcome is missing."""
-    correct = accepted - errors
-    if correct[-1] == 0 or errors[-1] == 0:
+    """Return FPR, TPR and precision, float64 (thresholds,) each, at each threshold, highest first; positives are correct predictions.
+
+    samples_accepted, errors_accepted: number of samples and of errors at or above each threshold
+    Returns None if all samples are correct or all are errors.
+    """
+    correct_accepted = samples_accepted - errors_accepted
+    if correct_accepted[-1] == 0 or errors_accepted[-1] == 0:
         return None
-    return errors / errors[-1], correct / correct[-1], correct / accepted
+    return errors_accepted / errors_accepted[-1], correct_accepted / correct_accepted[-1], correct_accepted / samples_accepted
 
 
-def _crl_roc_metrics(rates: tuple[np.ndarray, np.ndarray, np.ndarray] | None) -> dict[str, float | None]:
-    if rates is None:
+def _roc_metrics_of_crl(roc_rates: tuple[np.ndarray, np.ndarray, np.ndarray] | None) -> dict[str, float | None]:
+    if roc_rates is None:
         return {"fpr_at_95_tpr": None, "aupr_success": None}
-    fpr, tpr, precision = rates
-    is_bend = (np.abs(np.diff(fpr, 2)) > 1e-12) | (np.abs(np.diff(tpr, 2)) > 1e-12)
-    corners = np.flatnonzero(np.concatenate([[True], is_bend, [True]])[: len(fpr)])
+    fpr, tpr, precision = roc_rates
+    is_corner = (np.abs(np.diff(fpr, 2)) > 1e-12) | (np.abs(np.diff(tpr, 2)) > 1e-12)
+    corner_indices = np.flatnonzero(np.concatenate([[True], is_corner, [True]])[: len(fpr)])
     return {
-        "fpr_at_95_tpr": float(fpr[corners[np.argmin(np.abs(tpr[corners] - 0.95))]]),
+        "fpr_at_95_tpr": float(fpr[corner_indices[np.argmin(np.abs(tpr[corner_indices] - 0.95))]]),
         "aupr_success": float(np.trapezoid(np.append(1, precision), np.append(0, tpr))),
     }
 
 
-def _confidnet_fpr_at_95_tpr(confidence: Real[np.ndarray, " n"], correct: Bool[np.ndarray, " n"]) -> float | None:
-    correct_sorted, errors_sorted = np.sort(confidence[correct]), np.sort(confidence[~correct])
-    if len(correct_sorted) == 0 or len(errors_sorted) == 0:
+def _fpr_at_95_tpr_of_confidnet(confidence: Real[np.ndarray, " n"], correct: Bool[np.ndarray, " n"]) -> float | None:
+    sorted_correct_confidence, sorted_error_confidence = np.sort(confidence[correct]), np.sort(confidence[~correct])
+    if len(sorted_correct_confidence) == 0 or len(sorted_error_confidence) == 0:
         return None
-    lowest, highest = float(confidence.min()), float(confidence.max())
-    thresholds = lowest + (highest - lowest) / _SCANNED_THRESHOLDS * np.arange(_SCANNED_THRESHOLDS)
-    tpr = 1 - np.searchsorted(correct_sorted, thresholds) / len(correct_sorted)
-    indices_in_band = np.flatnonzero((tpr >= 0.9495) & (tpr <= 0.9505))
-    return float(1 - np.searchsorted(errors_sorted, thresholds[indices_in_band[0]]) / len(errors_sorted)) if len(indices_in_band) else None
+    lowest_confidence, highest_confidence = float(confidence.min()), float(confidence.max())
+    thresholds = lowest_confidence + (highest_confidence - lowest_confidence) / _CONFIDNET_THRESHOLD_COUNT * np.arange(
+        _CONFIDNET_THRESHOLD_COUNT
+    )
+    tpr = 1 - np.searchsorted(sorted_correct_confidence, thresholds) / len(sorted_correct_confidence)
+    indices_near_95_tpr = np.flatnonzero((tpr >= 0.9495) & (tpr <= 0.9505))
+    return (
+        float(1 - np.searchsorted(sorted_error_confidence, thresholds[indices_near_95_tpr[0]]) / len(sorted_error_confidence))
+        if len(indices_near_95_tpr)
+        else None
+    )

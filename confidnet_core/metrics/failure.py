@@ -29,7 +29,7 @@ METRICS = (
 
 
 def failure_metrics(confidence: ArrayLike, correct: ArrayLike) -> dict[str, float | None]:
-    """Compute the metrics of METRICS, in that order, as fractions in [0, 1]; an undefined metric is None, never NaN.
+    """Return {metric: value}: all metrics of METRICS, in that order, as fractions in [0, 1]; an undefined metric is None, never NaN.
 
     confidence: (n,) finite real numbers of any scale and sign, higher = more confident; they are ranked at their own precision
     correct: (n,) bool, or integers 0 and 1
@@ -72,80 +72,87 @@ def failure_metrics(confidence: ArrayLike, correct: ArrayLike) -> dict[str, floa
 
 
 def risk_coverage_curve(
-    confidence: ArrayLike, correct: ArrayLike, points: int = 200
+    confidence: ArrayLike, correct: ArrayLike, max_points: int = 200
 ) -> tuple[Float64[np.ndarray, " points"], Float64[np.ndarray, " points"]]:
-    """Return coverage and selective risk (the error rate of the most confident samples), float64 (at most `points`,) each.
+    """Return the coverages and the selective risks (error rates of the most confident samples) of a curve, float64 (max_points,) each.
 
-    Coverages are evenly spaced and end at 1. Within equal confidences the risk is the expectation over their orders, as in aurc.
-    Other arguments and errors as in failure_metrics; ValueError for less than 1 point.
+    Coverages are evenly spaced and end at 1; the curve has n points if n samples are fewer than `max_points`. Within equal confidences the
+    risk is the expectation over their orders, as in the metric aurc.
+    confidence: (n,) finite real numbers, higher is more confident; correct: (n,) bool, or integers 0 and 1
+    Raises ValueError for arrays that failure_metrics refuses, and for max_points < 1.
     """
-    _require_min_points(points, minimum=1)
-    ranked_confidence, error_confidence = sorted_confidences(confidence, correct)
-    n_samples, points = len(ranked_confidence), min(points, len(ranked_confidence))
-    accepted = -(-np.arange(1, points + 1) * n_samples // points)  # rounded up
-    return accepted / n_samples, selective_risk(ranked_confidence, error_confidence, accepted)
+    _require_min_points(max_points, minimum=1)
+    sorted_confidence, sorted_error_confidence = sorted_confidences(confidence, correct)
+    n_samples, max_points = len(sorted_confidence), min(max_points, len(sorted_confidence))
+    accepted_counts = -(-np.arange(1, max_points + 1) * n_samples // max_points)  # rounded up
+    return accepted_counts / n_samples, selective_risk(sorted_confidence, sorted_error_confidence, accepted_counts)
 
 
 def roc_curve(
-    confidence: ArrayLike, correct: ArrayLike, points: int = 200
+    confidence: ArrayLike, correct: ArrayLike, max_points: int = 200
 ) -> tuple[Float64[np.ndarray, " points"], Float64[np.ndarray, " points"]]:
-    """Return false and true positive rate, float64 (at most `points`,) each, from (0, 0) to (1, 1); correct predictions are positives.
+    """Return the false and the true positive rates of a ROC curve, float64 (at most max_points,) each, from (0, 0) to (1, 1).
 
-    Every point is a threshold that accepts all equal confidences, so the area under straight lines between all points is auroc. Where
-    there are more thresholds than `points`, half of those taken are spread evenly over all samples and half over the errors. Both arrays
-    are empty where all samples have the same outcome, because the curve is then undefined. Other arguments and errors as in
-    failure_metrics; ValueError for less than 2 points.
+    Correct predictions are the positives. Every point is a threshold that accepts all equal confidences, so the area under straight lines
+    between all points is AUROC. Where there are more thresholds than `max_points`, half of those taken are spread evenly over all samples
+    and half over the errors. Both arrays are empty where all samples have the same outcome, because the curve is then undefined.
+    confidence: (n,) finite real numbers, higher is more confident; correct: (n,) bool, or integers 0 and 1
+    Raises ValueError for arrays that failure_metrics refuses, and for max_points < 2.
     """
-    _require_min_points(points, minimum=2)
-    ranked_confidence, error_confidence = sorted_confidences(confidence, correct)
-    n_correct = len(ranked_confidence) - len(error_confidence)
-    if n_correct == 0 or len(error_confidence) == 0:
+    _require_min_points(max_points, minimum=2)
+    sorted_confidence, sorted_error_confidence = sorted_confidences(confidence, correct)
+    n_correct = len(sorted_confidence) - len(sorted_error_confidence)
+    if n_correct == 0 or len(sorted_error_confidence) == 0:
         return np.empty(0), np.empty(0)
-    thresholds = _thinned_thresholds(ranked_confidence, error_confidence, points - 1)
-    errors_accepted = np.append(0, count_above(error_confidence, thresholds, "left"))
-    correct_accepted = np.append(0, count_above(ranked_confidence, thresholds, "left")) - errors_accepted
-    return errors_accepted / len(error_confidence), correct_accepted / n_correct
+    thresholds = _thinned_thresholds(sorted_confidence, sorted_error_confidence, max_points - 1)
+    errors_accepted = np.append(0, count_above(sorted_error_confidence, thresholds, "left"))
+    correct_accepted = np.append(0, count_above(sorted_confidence, thresholds, "left")) - errors_accepted
+    return errors_accepted / len(sorted_error_confidence), correct_accepted / n_correct
 
 
-def _metrics_with_both_outcomes(n_samples: int, n_correct: int, count_blocks: CountBlocks) -> tuple[float, ...]:
-    """Return the failure metrics in the order of METRICS, from blocks of (samples, errors) at each confidence; both outcomes occur."""
+def _metrics_with_both_outcomes(n_samples: int, n_correct: int, counts_by_confidence: CountBlocks) -> tuple[float, ...]:
+    """Return the failure metrics, in the order of METRICS, of data that has at least one correct prediction and at least one error.
+
+    n_samples, n_correct: the number of samples, and of correct predictions among them
+    counts_by_confidence: pairs of arrays (samples, errors), the number of each at each distinct confidence, highest first
+    """
     n_errors, n_at_80_coverage = n_samples - n_correct, -(-4 * n_samples // 5)
-    accepted = errors_accepted = 0  # totals of the blocks so far, from the most confident sample on
+    samples_accepted = errors_accepted = 0  # totals of the blocks so far, from the most confident sample on
     false_positives = risk_at_80_coverage = math.nan  # until the block that decides them
     discordant_pairs = 0  # pairs of an error and a correct prediction: 2 for each in which the error is more confident, 1 for a tie
-    precision_of_errors = precision_of_successes = risk_sum = 0.0
-    max_accepted = [n_samples if n_errors / n_samples <= target else 0 for target in TARGET_RISKS]
-    for sample_count, error_count in count_blocks:
-        success_count = sample_count - error_count
-        cum_accepted, cum_errors = accepted + np.cumsum(sample_count), errors_accepted + np.cumsum(error_count)
-        cum_correct = cum_accepted - cum_errors
-        precision_of_successes += float(np.sum(success_count * (cum_correct / cum_accepted)))
-        if math.isnan(false_positives) and 20 * cum_correct[-1] >= 19 * n_correct:
-            false_positives = int(cum_errors[np.argmax(20 * cum_correct >= 19 * n_correct)])
-        if accepted < n_at_80_coverage <= cum_accepted[-1]:
-            index_at_coverage = np.searchsorted(cum_accepted, n_at_80_coverage)  # threshold of the last accepted sample
-            tied, errors_tied = sample_count[index_at_coverage], error_count[index_at_coverage]
-            risk_at_80_coverage = float(
-                selective_risk_within_tie(
-                    n_at_80_coverage, cum_accepted[index_at_coverage] - tied, tied, cum_errors[index_at_coverage] - errors_tied, errors_tied
-                )
-            )
-        accepted, errors_accepted = int(cum_accepted[-1]), int(cum_errors[-1])
+    error_precision_sum = success_precision_sum = risk_sum = 0.0
+    max_accepted_at_targets = [n_samples if n_errors / n_samples <= target_risk else 0 for target_risk in TARGET_RISKS]
+    for sample_counts, error_counts in counts_by_confidence:
+        success_counts = sample_counts - error_counts
+        cumulative_accepted, cumulative_errors = samples_accepted + np.cumsum(sample_counts), errors_accepted + np.cumsum(error_counts)
+        cumulative_correct = cumulative_accepted - cumulative_errors
+        success_precision_sum += float(np.sum(success_counts * (cumulative_correct / cumulative_accepted)))
+        if math.isnan(false_positives) and 20 * cumulative_correct[-1] >= 19 * n_correct:
+            false_positives = int(cumulative_errors[np.argmax(20 * cumulative_correct >= 19 * n_correct)])
+        if samples_accepted < n_at_80_coverage <= cumulative_accepted[-1]:
+            index_at_80_coverage = np.searchsorted(cumulative_accepted, n_at_80_coverage)  # threshold of the last accepted sample
+            samples_tied, errors_tied = sample_counts[index_at_80_coverage], error_counts[index_at_80_coverage]
+            above_tie = cumulative_accepted[index_at_80_coverage] - samples_tied
+            errors_above_tie = cumulative_errors[index_at_80_coverage] - errors_tied
+            tie_counts = (above_tie, samples_tied, errors_above_tie, errors_tied)
+            risk_at_80_coverage = float(selective_risk_within_tie(n_at_80_coverage, *tie_counts))
+        samples_accepted, errors_accepted = int(cumulative_accepted[-1]), int(cumulative_errors[-1])
 
         # The sums over errors need only the thresholds at which an error lies.
-        indices_with_error = np.flatnonzero(error_count)
-        sample_count, success_count, error_count = (
-            sample_count[indices_with_error],
-            success_count[indices_with_error],
-            error_count[indices_with_error],
+        indices_with_error = np.flatnonzero(error_counts)
+        sample_counts, success_counts, error_counts = (
+            sample_counts[indices_with_error],
+            success_counts[indices_with_error],
+            error_counts[indices_with_error],
         )
-        samples_above, errors_above = cum_accepted[indices_with_error] - sample_count, cum_errors[indices_with_error] - error_count
-        discordant_pairs += int(np.sum(error_count * (2 * (n_correct - cum_correct[indices_with_error]) + success_count)))
-        precision_of_errors += float(np.sum(error_count * ((n_errors - errors_above) / (n_samples - samples_above))))
-        risk_sum += float(np.sum(error_count * expected_risk_contribution(samples_above, sample_count, n_samples)))
-        max_accepted = [
-            max(best_accepted, int(max_accepted_at_risk(samples_above, errors_above, target)))
-            for best_accepted, target in zip(max_accepted, TARGET_RISKS, strict=True)
+        samples_above = cumulative_accepted[indices_with_error] - sample_counts
+        errors_above = cumulative_errors[indices_with_error] - error_counts
+        discordant_pairs += int(np.sum(error_counts * (2 * (n_correct - cumulative_correct[indices_with_error]) + success_counts)))
+        error_precision_sum += float(np.sum(error_counts * ((n_errors - errors_above) / (n_samples - samples_above))))
+        risk_sum += float(np.sum(error_counts * expected_risk_contribution(samples_above, sample_counts, n_samples)))
+        max_accepted_at_targets = [
+            max(max_accepted, int(max_accepted_at_risk(samples_above, errors_above, target_risk)))
+            for max_accepted, target_risk in zip(max_accepted_at_targets, TARGET_RISKS, strict=True)
         ]
 
     aurc = min(risk_sum / n_samples, 1.0)  # rounding could exceed 1
@@ -153,28 +160,33 @@ def _metrics_with_both_outcomes(n_samples: int, n_correct: int, count_blocks: Co
     return (
         n_correct / n_samples,
         false_positives / n_errors,
-        precision_of_errors / n_errors,
-        precision_of_successes / n_correct,
+        error_precision_sum / n_errors,
+        success_precision_sum / n_correct,
         (2 * n_correct * n_errors - discordant_pairs) / (2 * n_correct * n_errors),
         aurc,
         max(aurc - optimal_aurc, 0.0) if discordant_pairs else 0.0,
         (discordant_pairs + n_errors**2) / (2 * n_samples**2),
         risk_at_80_coverage,
-        *(best_accepted / n_samples for best_accepted in max_accepted),
+        *(max_accepted / n_samples for max_accepted in max_accepted_at_targets),
     )
 
 
 def _thinned_thresholds(
-    ranked_confidence: Shaped[np.ndarray, " n"], error_confidence: Shaped[np.ndarray, " errors"], points: int
+    sorted_confidence: Shaped[np.ndarray, " n"], sorted_error_confidence: Shaped[np.ndarray, " errors"], max_thresholds: int
 ) -> Shaped[np.ndarray, " thresholds"]:
-    """Return at most `points` confidences as thresholds of an ROC curve, from high to low; the lowest confidence is always among them."""
-    if 1 + np.count_nonzero(ranked_confidence[1:] != ranked_confidence[:-1]) <= points:
-        return distinct_values(ranked_confidence)[0][::-1]
-    thresholds_from_all = ranked_confidence[np.linspace(0, len(ranked_confidence) - 1, points - points // 2).astype(np.int64)]
-    thresholds_from_errors = error_confidence[np.linspace(0, len(error_confidence) - 1, points // 2).astype(np.int64)]
+    """Return at most `max_thresholds` confidences as thresholds of a ROC curve, from high to low; the lowest one is always among them.
+
+    sorted_confidence, sorted_error_confidence: the confidences of all samples and those of the errors, each from low to high
+    """
+    if 1 + np.count_nonzero(sorted_confidence[1:] != sorted_confidence[:-1]) <= max_thresholds:
+        return distinct_values(sorted_confidence)[0][::-1]
+    thresholds_from_all = sorted_confidence[
+        np.linspace(0, len(sorted_confidence) - 1, max_thresholds - max_thresholds // 2).astype(np.int64)
+    ]
+    thresholds_from_errors = sorted_error_confidence[np.linspace(0, len(sorted_error_confidence) - 1, max_thresholds // 2).astype(np.int64)]
     return np.unique(np.concatenate([thresholds_from_all, thresholds_from_errors]))[::-1]
 
 
-def _require_min_points(points: int, minimum: int) -> None:
-    if points < minimum:
-        raise ValueError(f"points is {points}; expected at least {minimum}")
+def _require_min_points(max_points: int, minimum: int) -> None:
+    if max_points < minimum:
+        raise ValueError(f"max_points is {max_points}; expected at least {minimum}")

@@ -13,51 +13,59 @@ _BLOCK_PIXELS = 1 << 16  # pixels counted at a time, because bincount needs 8 by
 
 
 def confusion_matrix(
-    labels: ArrayLike, predicted: ArrayLike, classes: int, void: int | None = None
+    labels: ArrayLike, predicted: ArrayLike, class_count: int, void_label: int | None = None
 ) -> Int64[np.ndarray, "classes classes"]:
-    """Return the confusion matrix of pixels, int64 (classes, classes): row = label, column = prediction. `void` labels are left out.
+    """Return the confusion matrix of pixels, int64 (classes, classes): each row is a true class, each column a predicted class.
 
-    labels, predicted: integers of equal shape, with any number of axes; but for void labels, both in 0 ... classes - 1
-    Matrices of parts of a data set may be added. ValueError for unequal shapes, other types and values out of range.
+    labels, predicted: true and predicted class indices, 0 ... class_count - 1, integers of equal shape with any number of axes
+    void_label: the label of pixels without a class, which are left out; None if there are none
+    Matrices of parts of a data set may be added. Raises ValueError for unequal shapes, other types and class indices out of range.
     """
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     if labels.shape != predicted.shape:
         raise ValueError(f"labels have shape {labels.shape}, predictions {predicted.shape}; give one predicted class a label")
-    for name, values in (("labels", labels), ("predictions", predicted)):
-        if values.dtype.kind not in "iu":
-            raise ValueError(f"{name} are {values.dtype}; expected integer class indices")
-    counts = np.zeros(classes * classes, dtype=np.int64)
-    for label, prediction in _pixel_blocks(labels.reshape(-1), predicted.reshape(-1)):
-        if void is not None:
-            is_labelled = label != void
-            label, prediction = label[is_labelled], prediction[is_labelled]
-        _require_class_range("label", label, classes, void)
-        _require_class_range("prediction", prediction, classes, None)
-        counts += np.bincount(label.astype(np.int64) * classes + prediction.astype(np.int64), minlength=classes * classes)
-    return counts.reshape(classes, classes)
+    for argument_name, class_indices in (("labels", labels), ("predictions", predicted)):
+        if class_indices.dtype.kind not in "iu":
+            raise ValueError(f"{argument_name} are {class_indices.dtype}; expected integer class indices")
+    pair_counts = np.zeros(class_count * class_count, dtype=np.int64)
+    for block_labels, block_predicted in _pixel_blocks(labels.reshape(-1), predicted.reshape(-1)):
+        if void_label is not None:
+            is_labelled = block_labels != void_label
+            block_labels, block_predicted = block_labels[is_labelled], block_predicted[is_labelled]
+        _require_class_range("label", block_labels, class_count, void_label)
+        _require_class_range("prediction", block_predicted, class_count, None)
+        pair_counts += np.bincount(
+            block_labels.astype(np.int64) * class_count + block_predicted.astype(np.int64), minlength=class_count * class_count
+        )
+    return pair_counts.reshape(class_count, class_count)
 
 
 def intersection_over_union(confusion: Int[np.ndarray, "classes classes"]) -> Float64[np.ndarray, " classes"]:
     """Return the intersection over union of each class from a confusion matrix: float64 (classes,) in [0, 1], NaN for an absent class."""
-    intersection = np.diagonal(confusion)
-    union = confusion.sum(axis=0) + confusion.sum(axis=1) - intersection
-    return np.divide(intersection, union, out=np.full(len(confusion), np.nan), where=union > 0)
+    intersections = np.diagonal(confusion)
+    unions = confusion.sum(axis=0) + confusion.sum(axis=1) - intersections
+    return np.divide(intersections, unions, out=np.full(len(confusion), np.nan), where=unions > 0)
 
 
 def mean_iou(confusion: Int[np.ndarray, "classes classes"]) -> float | None:
-    """Return the mean intersection over union, in [0, 1], of the classes among labels and predictions; None where no pixel is labelled."""
+    """Return the mean intersection over union (IoU), in [0, 1], over the classes that occur among labels or predictions.
+
+    confusion: the confusion matrix (classes, classes). Returns None where it counts no pixel.
+    """
     class_iou = intersection_over_union(confusion)
     is_defined = ~np.isnan(class_iou)
     return float(class_iou[is_defined].mean()) if is_defined.any() else None
 
 
 def _pixel_blocks(labels: Integer[np.ndarray, " n"], predicted: Integer[np.ndarray, " n"]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for start in range(0, len(labels), _BLOCK_PIXELS):
-        yield labels[start : start + _BLOCK_PIXELS], predicted[start : start + _BLOCK_PIXELS]
+    for block_start in range(0, len(labels), _BLOCK_PIXELS):
+        yield labels[block_start : block_start + _BLOCK_PIXELS], predicted[block_start : block_start + _BLOCK_PIXELS]
 
 
-def _require_class_range(name: str, values: Integer[np.ndarray, " n"], classes: int, void: int | None) -> None:
-    if len(values) and (values.min() < 0 or values.max() >= classes):
-        value = values[(values < 0) | (values >= classes)][0]
-        void_hint = f" or void {void}" if void is not None else ""
-        raise ValueError(f"there is a {name} {value}; expected 0 ... {classes - 1}{void_hint} (is the number of classes right?)")
+def _require_class_range(value_name: str, class_indices: Integer[np.ndarray, " n"], class_count: int, void_label: int | None) -> None:
+    if len(class_indices) and (class_indices.min() < 0 or class_indices.max() >= class_count):
+        invalid_index = class_indices[(class_indices < 0) | (class_indices >= class_count)][0]
+        void_hint = f" or void {void_label}" if void_label is not None else ""
+        raise ValueError(
+            f"there is a {value_name} {invalid_index}; expected 0 ... {class_count - 1}{void_hint} (is the number of classes right?)"
+        )

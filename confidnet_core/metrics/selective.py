@@ -11,16 +11,17 @@ from confidnet_core.metrics._ranking.samples import count_above, sorted_confiden
 
 
 def risk_at_coverage(confidence: ArrayLike, correct: ArrayLike, coverage: float) -> float:
-    """Compute the error rate of the ceil(coverage * n) most confident samples, in [0, 1], expected over the orders of equal confidences.
+    """Return the error rate, in [0, 1], of the ceil(coverage * n) most confident samples, expected over the orders of equal confidences.
 
-    coverage: in (0, 1], taken as its decimal: 0.7 of 10 samples are 7
-    Other arguments and errors as in failure_metrics, whose risk_at_80_coverage is this for 0.8; ValueError for other coverages.
+    confidence: (n,) finite real numbers, higher is more confident; correct: (n,) bool, or integers 0 and 1
+    coverage: a fraction in (0, 1], taken as its decimal: 0.7 of 10 samples are 7
+    Raises ValueError for a coverage outside (0, 1], and for arrays that failure_metrics refuses.
     """
     if not 0 < coverage <= 1:
         raise ValueError(f"coverage is {coverage}; give a share above 0 and up to 1, as 0.8 for 80 %")
-    ranked_confidence, error_confidence = sorted_confidences(confidence, correct)
-    accepted_count = math.ceil(Fraction(str(float(coverage))) * len(ranked_confidence))
-    return float(selective_risk(ranked_confidence, error_confidence, np.array([accepted_count]))[0])
+    sorted_confidence, sorted_error_confidence = sorted_confidences(confidence, correct)
+    accepted_count = math.ceil(Fraction(str(float(coverage))) * len(sorted_confidence))
+    return float(selective_risk(sorted_confidence, sorted_error_confidence, np.array([accepted_count]))[0])
 
 
 def coverage_at_risk(confidence: ArrayLike, correct: ArrayLike, risk: float) -> float:
@@ -28,14 +29,15 @@ def coverage_at_risk(confidence: ArrayLike, correct: ArrayLike, risk: float) -> 
 
     Equal confidences are accepted together. An error rate equal to `risk` is allowed: one error among 100 samples is a risk of 0.01.
     The result holds for the given data; for a bound on new data see threshold_with_guarantee.
-    risk: in [0, 1]
-    Other arguments and errors as in failure_metrics, whose coverage_at_1_risk is this for 0.01; ValueError for other risks.
+    confidence: (n,) finite real numbers, higher is more confident; correct: (n,) bool, or integers 0 and 1
+    Raises ValueError for a risk outside [0, 1], and for arrays that failure_metrics refuses.
     """
     if not 0 <= risk <= 1:
         raise ValueError(f"risk is {risk}; give a share from 0 to 1, as 0.05 for 5 %")
-    ranked_confidence, error_confidence = sorted_confidences(confidence, correct)
-    thresholds = np.unique(error_confidence)
+    sorted_confidence, sorted_error_confidence = sorted_confidences(confidence, correct)
+    thresholds = np.unique(sorted_error_confidence)
     samples_above, errors_above = (
-        np.append(count_above(values, thresholds, "right"), len(values)) for values in (ranked_confidence, error_confidence)
+        np.append(count_above(sorted_values, thresholds, "right"), len(sorted_values))
+        for sorted_values in (sorted_confidence, sorted_error_confidence)
     )
-    return int(max_accepted_at_risk(samples_above, errors_above, float(risk))) / len(ranked_confidence)
+    return int(max_accepted_at_risk(samples_above, errors_above, float(risk))) / len(sorted_confidence)

@@ -11,33 +11,39 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-CONV_POSITIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # positions in the `features` of torchvision's vgg16
+CONVOLUTION_POSITIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # positions in the `features` of torchvision's vgg16
 VGG16_CHANNELS = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
 RANDOM_WEIGHTS_HINT = "set model.pretrained: false for random weights"
 
 
-def load_imagenet_encoder(convs: list[nn.Conv2d], pretrained: bool | str) -> None:
+def load_imagenet_encoder(convolutions: list[nn.Conv2d], pretrained: bool | str) -> None:
     """Copy ImageNet's weights and biases into the 13 convolutions, in place, and check that each one was changed.
 
     pretrained: False does nothing, True uses torchvision's weights (downloaded once), a string is the path of such a state dict
-    ValueError for convolutions of another shape, for weights that are unavailable, and for a copy that changes nothing.
+    Raises ValueError for convolutions of another shape, for weights that are unavailable, and for a copy that changes nothing.
     """
     if pretrained is False:
         return
-    _require_vgg16_shapes(convs)
+    _require_vgg16_shapes(convolutions)
     pretrained_tensors = _download_vgg16_weights() if pretrained is True else _read_state_dict(Path(pretrained))
-    for number, (conv, position) in enumerate(zip(convs, CONV_POSITIONS, strict=True), start=1):
-        for parameter, name in ((conv.weight, f"features.{position}.weight"), (conv.bias, f"features.{position}.bias")):
-            _copy_into_parameter(parameter, pretrained_tensors.get(name), f"convolution {number} of 13 ({name})")
+    for convolution_number, (convolution, position) in enumerate(zip(convolutions, CONVOLUTION_POSITIONS, strict=True), start=1):
+        for parameter, parameter_name in (
+            (convolution.weight, f"features.{position}.weight"),
+            (convolution.bias, f"features.{position}.bias"),
+        ):
+            _copy_into_parameter(
+                parameter, pretrained_tensors.get(parameter_name), f"convolution {convolution_number} of 13 ({parameter_name})"
+            )
 
 
-def _require_vgg16_shapes(convs: list[nn.Conv2d]) -> None:
-    expected = [(out_channels, in_channels, 3, 3) for in_channels, out_channels in pairwise(VGG16_CHANNELS)]
-    shapes = [tuple(conv.weight.shape) for conv in convs]
-    if shapes != expected:
+def _require_vgg16_shapes(convolutions: list[nn.Conv2d]) -> None:
+    expected_shapes = [(out_channels, in_channels, 3, 3) for in_channels, out_channels in pairwise(VGG16_CHANNELS)]
+    received_shapes = [tuple(convolution.weight.shape) for convolution in convolutions]
+    if received_shapes != expected_shapes:
         raise ValueError(
-            f"model.pretrained needs VGG16's 13 convolutions at model.width 1.0 on images of 3 channels, from {expected[0]} "
-            f"to {expected[-1]}; got {len(shapes)}, from {shapes[:1]} to {shapes[-1:]}. Otherwise {RANDOM_WEIGHTS_HINT}"
+            f"model.pretrained needs VGG16's 13 convolutions at model.width 1.0 on images of 3 channels, from {expected_shapes[0]} "
+            f"to {expected_shapes[-1]}; got {len(received_shapes)}, from {received_shapes[:1]} to {received_shapes[-1:]}. "
+            f"Otherwise {RANDOM_WEIGHTS_HINT}"
         )
 
 

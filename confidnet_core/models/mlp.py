@@ -12,6 +12,9 @@ from confidnet_core.networks.classifier import Classifier, DenseClassifier
 
 
 def mlp(*, classes: int, image_shape: tuple[int, int, int], hidden: PositiveInt = 1000, dropout: FractionBelowOne = 0.3) -> Classifier:
-    """Build the network. Its features (b, hidden) are the hidden layer after ReLU and dropout."""
+    """Build the untrained perceptron. Its features (b, hidden) are the hidden layer after ReLU and dropout.
+
+    classes: the number of classes; image_shape: (channels, height, width); hidden: the width of the hidden layer; dropout: its rate
+    """
     features = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(image_shape), hidden), nn.ReLU(), nn.Dropout(dropout))
     return DenseClassifier(features, nn.Linear(hidden, classes))

@@ -18,15 +18,17 @@ def mnist_convnet(
     conv_dropout: FractionBelowOne = 0.25,
     dense_dropout: FractionBelowOne = 0.5,
 ) -> Classifier:
-    """Build the network. Its features (b, feature_dim) are the first dense layer after ReLU and dropout.
+    """Build the untrained network. Its features (b, feature_dim) are the first dense layer after ReLU and dropout.
 
-    ValueError for images below 6 x 6 pixels.
+    classes: the number of classes; image_shape: (channels, height, width); width: a factor of the published channels of convolutions
+    conv_dropout, dense_dropout: the rates after the convolutions and after the dense layer
+    Raises ValueError for images below 6 x 6 pixels.
     """
     require_min_size("mnist_convnet", image_shape, 6)
-    channels, height, width_in_pixels = image_shape
+    image_channels, image_height, image_width = image_shape
     first_channels, second_channels = scale_channels(32, width), scale_channels(64, width)
-    pooled_features = second_channels * ((height - 4) // 2) * ((width_in_pixels - 4) // 2)
-    convolution_layers = [nn.Conv2d(channels, first_channels, 3), nn.ReLU(), nn.Conv2d(first_channels, second_channels, 3), nn.ReLU()]
+    pooled_features = second_channels * ((image_height - 4) // 2) * ((image_width - 4) // 2)
+    convolution_layers = [nn.Conv2d(image_channels, first_channels, 3), nn.ReLU(), nn.Conv2d(first_channels, second_channels, 3), nn.ReLU()]
     pooling_layers = [nn.MaxPool2d(2), nn.Dropout(conv_dropout)]
     dense_layers = [nn.Flatten(), nn.Linear(pooled_features, feature_dim), nn.ReLU(), nn.Dropout(dense_dropout)]
     return DenseClassifier(nn.Sequential(*convolution_layers, *pooling_layers, *dense_layers), nn.Linear(feature_dim, classes))

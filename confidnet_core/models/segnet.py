@@ -13,7 +13,7 @@ from torch.nn.functional import max_pool2d, max_unpool2d
 
 from confidnet_core.config.ranges import PretrainedWeights, WidthFactor
 from confidnet_core.models._vgg_weights import load_imagenet_encoder
-from confidnet_core.networks.classifier import Classifier, in_float32, require_min_size, scale_channels
+from confidnet_core.networks.classifier import Classifier, apply_in_float32, require_min_size, scale_channels
 
 # Output channels of the convolutions of each stage, and the dropout rate after it; 0 means no dropout.
 ENCODER_STAGES = (((64, 64), 0.0), ((128, 128), 0.0), ((256, 256, 256), 0.5), ((512, 512, 512), 0.5), ((512, 512, 512), 0.5))
@@ -29,13 +29,14 @@ def segnet(
     pretrained: PretrainedWeights = False,
     published_logits: bool = False,
 ) -> Classifier:
-    """Build the network. Its features (b, 64 * width, h, w) have the resolution of the image.
+    """Build the untrained SegNet. Its features (b, 64 * width, h, w) have the resolution of the image.
 
+    classes: the number of classes; image_shape: (channels, height, width); width: a factor of the published channels of convolutions
     feature: "dense" is the last stage's first convolution after BatchNorm and ReLU. "unpooled" is the input of that stage, as in the
         published code: the unpooled map, in which a channel is zero in at least three of four pixels
     pretrained: initialise the encoder with the ImageNet weights of VGG16, see load_imagenet_encoder
     published_logits: BatchNorm and ReLU after the last convolution, as in the published code; then no logit is negative
-    ValueError for images below 32 x 32 pixels.
+    Raises ValueError for images below 32 x 32 pixels.
     """
     require_min_size("segnet", image_shape, 32)
     network = SegNet(classes, image_shape[0], width, feature == "dense", published_logits)
@@ -46,19 +47,25 @@ def segnet(
 class SegNet(Classifier):
     """The segmentation network SegNet, an encoder and a decoder, as a Classifier. The function `segnet` builds this class."""
 
-    def __init__(self, classes: int, channels: int, width: float, dense_features: bool, published_logits: bool) -> None:
+    def __init__(self, class_count: int, image_channels: int, width_factor: float, dense_features: bool, published_logits: bool) -> None:
         super().__init__()
-        stages, in_channels = [], channels
-        for full_widths, _ in ENCODER_STAGES + DECODER_STAGES:
-            stages.append(_build_convolution_stage(in_channels, [scale_channels(channel_count, width) for channel_count in full_widths]))
-            in_channels = scale_channels(full_widths[-1], width)
+        stages, in_channels = [], image_channels
+        for stage_channels, _ in ENCODER_STAGES + DECODER_STAGES:
+            stages.append(
+                _build_convolution_stage(
+                    in_channels, [scale_channels(published_channels, width_factor) for published_channels in stage_channels]
+                )
+            )
+            in_channels = scale_channels(stage_channels[-1], width_factor)
         self.down, self.up = nn.ModuleList(stages[: len(ENCODER_STAGES)]), nn.ModuleList(stages[len(ENCODER_STAGES) :])
-        self.down_dropout = nn.ModuleList([nn.Dropout(rate) if rate else nn.Identity() for _, rate in ENCODER_STAGES])
-        self.up_dropout = nn.ModuleList([nn.Dropout(rate) if rate else nn.Identity() for _, rate in DECODER_STAGES])
-        self.deterministic_stages = next(depth for depth, (_, rate) in enumerate(ENCODER_STAGES, start=1) if rate)
+        self.down_dropout = nn.ModuleList(
+            [nn.Dropout(dropout_rate) if dropout_rate else nn.Identity() for _, dropout_rate in ENCODER_STAGES]
+        )
+        self.up_dropout = nn.ModuleList([nn.Dropout(dropout_rate) if dropout_rate else nn.Identity() for _, dropout_rate in DECODER_STAGES])
+        self.stages_before_dropout = next(depth for depth, (_, dropout_rate) in enumerate(ENCODER_STAGES, start=1) if dropout_rate)
         self.last_stage = _build_convolution_stage(in_channels, [in_channels])
         self.output = (
-            _build_convolution_stage(in_channels, [classes]) if published_logits else nn.Conv2d(in_channels, classes, 3, padding=1)
+            _build_convolution_stage(in_channels, [class_count]) if published_logits else nn.Conv2d(in_channels, class_count, 3, padding=1)
         )
         self.dense_features = dense_features
         self.feature_channels = in_channels
@@ -70,17 +77,17 @@ class SegNet(Classifier):
         return self._encode_before_dropout, lambda state: self.classify(self._encode_after_dropout(*state))
 
     def _encode_before_dropout(self, images: Tensor) -> tuple[Tensor, tuple]:
-        """Return the features before the encoder's first dropout, and for each pooling so far its indices and the size to unpool to."""
+        """Return the features before the encoder's first dropout, and a tuple (indices, size to unpool to) for each pooling so far."""
         features, poolings = images, []
-        for stage in self.down[: self.deterministic_stages]:
+        for stage in self.down[: self.stages_before_dropout]:
             features, pooling = _max_pool_with_indices(stage(features))
             poolings.append(pooling)
         return features, tuple(poolings)
 
     def _encode_after_dropout(self, features: Tensor, poolings: tuple) -> Tensor:
         stored_poolings = list(poolings)
-        features = self.down_dropout[self.deterministic_stages - 1](features)
-        for stage, dropout in zip(self.down[self.deterministic_stages :], self.down_dropout[self.deterministic_stages :], strict=True):
+        features = self.down_dropout[self.stages_before_dropout - 1](features)
+        for stage, dropout in zip(self.down[self.stages_before_dropout :], self.down_dropout[self.stages_before_dropout :], strict=True):
             features, pooling = _max_pool_with_indices(stage(features))
             features = dropout(features)
             stored_poolings.append(pooling)
@@ -90,7 +97,7 @@ class SegNet(Classifier):
         return self.last_stage(features) if self.dense_features else features
 
     def classify(self, features: Tensor) -> Tensor:
-        return in_float32(self.output, features if self.dense_features else self.last_stage(features))
+        return apply_in_float32(self.output, features if self.dense_features else self.last_stage(features))
 
 
 def _max_pool_with_indices(features: Tensor) -> tuple[Tensor, tuple[Tensor, torch.Size]]:
@@ -99,7 +106,10 @@ def _max_pool_with_indices(features: Tensor) -> tuple[Tensor, tuple[Tensor, torc
 
 
 def _max_unpool(features: Tensor, indices: Tensor, unpooled_size: tuple[int, int]) -> Tensor:
-    """Return features with max pooling undone, zero elsewhere. unpooled_size: given, as pooling rounds odd sizes: 11 x 15 becomes 5 x 7."""
+    """Return features (b, c, h, w) at the pixels that max pooling took them from, zero elsewhere: (b, c, *unpooled_size).
+
+    indices: of these pixels, (b, c, h, w); unpooled_size: needed, as pooling rounds odd sizes: 11 x 15 becomes 5 x 7
+    """
     if torch.are_deterministic_algorithms_enabled():
         # max_unpool2d, which is faster, refuses to run then, because indices might repeat; those of max pooling never do.
         zeros = features.new_zeros(*features.shape[:2], unpooled_size[0] * unpooled_size[1])
@@ -107,9 +117,9 @@ def _max_unpool(features: Tensor, indices: Tensor, unpooled_size: tuple[int, int
     return max_unpool2d(features, indices, (2, 2), output_size=unpooled_size)
 
 
-def _build_convolution_stage(in_channels: int, channels: list[int]) -> nn.Sequential:
+def _build_convolution_stage(in_channels: int, output_channels: list[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for out_channels in channels:
+    for out_channels in output_channels:
         layers += [nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
         in_channels = out_channels
     return nn.Sequential(*layers)

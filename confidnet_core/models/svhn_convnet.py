@@ -19,16 +19,20 @@ def svhn_convnet(
     feature_dim: PositiveInt = 512,
     dropout: FractionBelowOne = 0.3,
 ) -> Classifier:
-    """Build the network. Its features (b, feature_dim) are the first dense layer after ReLU and dropout.
+    """Build the untrained network. Its features (b, feature_dim) are the first dense layer after ReLU and dropout.
 
-    ValueError for images below 8 x 8 pixels.
+    classes: the number of classes; image_shape: (channels, height, width); width: a factor of the published channels of convolutions
+    dropout: the rate after each block and after the dense layer
+    Raises ValueError for images below 8 x 8 pixels.
     """
     require_min_size("svhn_convnet", image_shape, 8)
-    channels = [image_shape[0], *(scale_channels(full_width, width) for full_width in (32, 64, 128))]
+    block_channels = [image_shape[0], *(scale_channels(published_channels, width) for published_channels in (32, 64, 128))]
     block_layers = [
-        layer for in_channels, out_channels in pairwise(channels) for layer in _build_convolution_block(in_channels, out_channels, dropout)
+        layer
+        for in_channels, out_channels in pairwise(block_channels)
+        for layer in _build_convolution_block(in_channels, out_channels, dropout)
     ]
-    pooled_features = channels[-1] * (image_shape[1] // 8) * (image_shape[2] // 8)
+    pooled_features = block_channels[-1] * (image_shape[1] // 8) * (image_shape[2] // 8)
     dense_layers = [nn.Flatten(), nn.Linear(pooled_features, feature_dim), nn.ReLU(), nn.Dropout(dropout)]
     return DenseClassifier(nn.Sequential(*block_layers, *dense_layers), nn.Linear(feature_dim, classes))
 

@@ -31,31 +31,40 @@ def vgg16(
     dropout: Annotated[float, Field(ge=0, le=2, description="0 to 2, which multiplies rates of up to 0.5")] = 1.0,
     pretrained: PretrainedWeights = False,
 ) -> Classifier:
-    """Build the network. Its features (b, feature_dim) are the first dense layer after ReLU and dropout.
+    """Build the untrained VGG16. Its features (b, feature_dim) are the first dense layer after ReLU and dropout.
 
+    classes: the number of classes; image_shape: (channels, height, width); width: a factor of the published channels of convolutions
     dropout: factor, at most 2, of the published rates of 0.3 to 0.5, which need a long training
     pretrained: initialise the convolutions with ImageNet weights, see load_imagenet_encoder
-    ValueError for images whose height or width is no multiple of 32, because there are five poolings.
+    Raises ValueError for images whose height or width is no multiple of 32, because there are five poolings.
     """
-    channels, height, width_in_pixels = image_shape
-    if min(height, width_in_pixels) < 32 or height % 32 or width_in_pixels % 32:
-        raise ValueError(f"vgg16 needs a height and width divisible by 32, got {height} x {width_in_pixels}; choose svhn_convnet or resize")
-    convolution_layers = _build_convolutions(channels, width, dropout)
-    pooled_features = scale_channels(512, width) * (height // 32) * (width_in_pixels // 32)
-    rate = 0.5 * dropout
-    dense_layers = [nn.Dropout(rate), nn.Flatten(), nn.Linear(pooled_features, feature_dim), nn.ReLU(), nn.Dropout(rate)]
+    image_channels, image_height, image_width = image_shape
+    if min(image_height, image_width) < 32 or image_height % 32 or image_width % 32:
+        raise ValueError(
+            f"vgg16 needs a height and width divisible by 32, got {image_height} x {image_width}; choose svhn_convnet or resize"
+        )
+    convolution_layers = _build_convolutions(image_channels, width, dropout)
+    pooled_features = scale_channels(512, width) * (image_height // 32) * (image_width // 32)
+    dense_dropout_rate = 0.5 * dropout
+    dense_layers = [
+        nn.Dropout(dense_dropout_rate),
+        nn.Flatten(),
+        nn.Linear(pooled_features, feature_dim),
+        nn.ReLU(),
+        nn.Dropout(dense_dropout_rate),
+    ]
     load_imagenet_encoder([layer for layer in convolution_layers if isinstance(layer, nn.Conv2d)], pretrained)
     return DenseClassifier(nn.Sequential(*convolution_layers, *dense_layers), nn.Linear(feature_dim, classes))
 
 
-def _build_convolutions(channels: int, width: float, dropout: float) -> list[nn.Module]:
+def _build_convolutions(image_channels: int, width_factor: float, dropout_factor: float) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    in_channels = channels
+    in_channels = image_channels
     for stage in CONVOLUTION_STAGES:
-        for full_width, rate in stage:
-            out_channels = scale_channels(full_width, width)
+        for published_channels, dropout_rate in stage:
+            out_channels = scale_channels(published_channels, width_factor)
             layers += [nn.Conv2d(in_channels, out_channels, 3, padding=1, padding_mode="reflect"), nn.ReLU(), nn.BatchNorm2d(out_channels)]
-            layers += [nn.Dropout(rate * dropout)] if rate else []
+            layers += [nn.Dropout(dropout_rate * dropout_factor)] if dropout_rate else []
             in_channels = out_channels
         layers.append(nn.MaxPool2d(2))
     return layers

@@ -30,10 +30,10 @@ def normalise_images(images: Shaped[Tensor, "b c h w"], dataset: Dataset, device
 def inference_batches(
     images: UInt8[np.ndarray, "n c h w"], dataset: Dataset, device: torch.device
 ) -> Iterator[tuple[slice, Float[Tensor, "b c h w"]]]:
-    """Yield all images in batches, in order, without augmentation: (slice of the batch in `images`, normalised float32 (b, c, h, w))."""
+    """Yield all images in batches, in order, without augmentation: a slice of `images`, and its normalised images float32 (b, c, h, w)."""
     batch_size = _inference_batch_size(images)
-    for start in range(0, len(images), batch_size):
-        batch_slice = slice(start, min(start + batch_size, len(images)))
+    for batch_start in range(0, len(images), batch_size):
+        batch_slice = slice(batch_start, min(batch_start + batch_size, len(images)))
         yield batch_slice, normalise_images(torch.from_numpy(np.ascontiguousarray(images[batch_slice])), dataset, device)
 
 
@@ -61,11 +61,11 @@ class TrainingBatches:
     def epoch(self, generator: Generator) -> Iterator[tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b *pixels"]]]:
         """Yield the batches of one epoch on the device: images float32 (b, c, h, w), normalised, and labels int64 (b, ...).
 
-        The generator must be on the CPU.
+        generator: shuffles and augments the images of this epoch; it must be on the CPU
         """
         image_order = torch.randperm(len(self.images), generator=generator).numpy()
-        for start in range(0, len(image_order), self.batch_size):
-            image_indices = np.sort(image_order[start : start + self.batch_size])
+        for batch_start in range(0, len(image_order), self.batch_size):
+            image_indices = np.sort(image_order[batch_start : batch_start + self.batch_size])
             images = torch.from_numpy(self.images[image_indices]).to(self.device)
             labels = torch.from_numpy(self.labels[image_indices]).to(self.device)
             images, labels = augment_batch(images, labels, self.augmentation, generator, self.dataset.void)
@@ -77,14 +77,15 @@ def augment_batch(
     labels: Integer[Tensor, " b *pixels"],
     augmentation: Augmentation,
     generator: Generator,
-    void: int | None,
+    void_label: int | None,
 ) -> tuple[Shaped[Tensor, "b c h w"], Integer[Tensor, " b *pixels"]]:
     """Return a batch of images and labels, each image flipped, rotated and shifted at random, and each label map with its image.
 
     images uint8 or float (b, c, h, w) in [0, 255], labels uint8 or int64 (b,) or (b, h, w); both are returned in their types (after a
-    rotation in float32 and int64). Pixels from outside an image become black, those from outside a label map become void.
+    rotation in float32 and int64). Pixels from outside an image become black, those from outside a label map become `void_label`.
     """
-    is_label_map, void_fill = labels.ndim == 3, cast(int, void)  # TrainingBatches refuses label maps without a void label if one is needed
+    is_label_map = labels.ndim == 3
+    void_fill_value = cast(int, void_label)  # TrainingBatches refuses label maps without a void label if one is needed
     if augmentation.flip:
         is_flipped = torch.rand(len(images), generator=generator).to(images.device) < 0.5
         images, labels = (
@@ -92,56 +93,71 @@ def augment_batch(
             _mirror_selected_images(labels, is_flipped) if is_label_map else labels,
         )
     if augmentation.rotation or augmentation.crop:
-        angles = torch.deg2rad((torch.rand(len(images), generator=generator) * 2 - 1) * augmentation.rotation)
-        shifts = torch.randint(-augmentation.crop, augmentation.crop + 1, (len(images), 2), generator=generator)
+        rotation_angles = torch.deg2rad((torch.rand(len(images), generator=generator) * 2 - 1) * augmentation.rotation)
+        pixel_shifts = torch.randint(-augmentation.crop, augmentation.crop + 1, (len(images), 2), generator=generator)
         if augmentation.rotation:
-            sampling_grid = _sampling_grid(images, angles, shifts)
+            sampling_grid = _sampling_grid(images, rotation_angles, pixel_shifts)
             # grid_sample fills with zero outside the map, so labels are shifted until zero means void.
             labels = (
-                _resample_nearest((labels.long() - void_fill).unsqueeze(1), sampling_grid).squeeze(1).long() + void_fill
+                _resample_nearest((labels.long() - void_fill_value).unsqueeze(1), sampling_grid).squeeze(1).long() + void_fill_value
                 if is_label_map
                 else labels
             )
             images = _resample_nearest(images, sampling_grid)
         else:
-            window_corners = (shifts + augmentation.crop).to(images.device)
+            window_corners = (pixel_shifts + augmentation.crop).to(images.device)
             images = _crop_windows(images, window_corners, augmentation.crop, 0)
-            labels = _crop_windows(labels.unsqueeze(1), window_corners, augmentation.crop, void_fill).squeeze(1) if is_label_map else labels
+            labels = (
+                _crop_windows(labels.unsqueeze(1), window_corners, augmentation.crop, void_fill_value).squeeze(1)
+                if is_label_map
+                else labels
+            )
     return images, labels
 
 
-def _mirror_selected_images(batch: Shaped[Tensor, " b *rest"], is_flipped: Bool[Tensor, " b"]) -> Shaped[Tensor, " b *rest"]:
-    """Return the batch with the images or label maps mirrored where is_flipped (b,) is True; on 8 bits faster than torch.where."""
-    return torch.cat([batch, batch.flip(-1)]).index_select(0, torch.arange(len(batch), device=batch.device) + len(batch) * is_flipped)
+def _mirror_selected_images(maps: Shaped[Tensor, " b *rest"], is_flipped: Bool[Tensor, " b"]) -> Shaped[Tensor, " b *rest"]:
+    """Return a batch of images or label maps (b, ...), of which those with is_flipped (b,) True are mirrored left to right.
+
+    On 8-bit values this is faster than torch.where.
+    """
+    return torch.cat([maps, maps.flip(-1)]).index_select(0, torch.arange(len(maps), device=maps.device) + len(maps) * is_flipped)
 
 
 def _crop_windows(
-    batch: Shaped[Tensor, "b c h w"], window_corners: Int[Tensor, "b 2"], padding: int, fill_value: int
+    maps: Shaped[Tensor, "b c h w"], window_corners: Int[Tensor, "b 2"], padding: int, fill_value: int
 ) -> Shaped[Tensor, "b c h w"]:
-    """Return windows (b, c, h, w) of the images padded with fill_value; each begins at the window_corners (column, row) of its image."""
-    batch_size, channels, height, width = batch.shape
-    padded = functional.pad(batch, [padding] * 4, value=fill_value).contiguous()
-    image_stride, channel_stride, row_stride, _ = padded.stride()
+    """Return a window, (b, c, h, w), of each image or label map after padding with fill_value: a shift without rotation.
+
+    maps: (b, c, h, w); window_corners: (b, 2), column and row of the padded map at which its window begins; padding: pixels on each side
+    """
+    batch_size, channels, height, width = maps.shape
+    padded_maps = functional.pad(maps, [padding] * 4, value=fill_value).contiguous()
+    image_stride, channel_stride, row_stride, _ = padded_maps.stride()
     # A window is copied fastest as one contiguous piece of memory from its first to its last pixel, gaps between its rows included.
     window_length = (channels - 1) * channel_stride + (height - 1) * row_stride + width
-    offsets = torch.arange(batch_size, device=batch.device) * image_stride + window_corners[:, 1] * row_stride + window_corners[:, 0]
-    windows = padded.view(-1).unfold(0, window_length, 1).index_select(0, offsets)
-    return windows.as_strided(batch.shape, (window_length, channel_stride, row_stride, 1))
+    window_offsets = torch.arange(batch_size, device=maps.device) * image_stride + window_corners[:, 1] * row_stride + window_corners[:, 0]
+    windows = padded_maps.view(-1).unfold(0, window_length, 1).index_select(0, window_offsets)
+    return windows.as_strided(maps.shape, (window_length, channel_stride, row_stride, 1))
 
 
-def _resample_nearest(batch: Shaped[Tensor, "b c h w"], sampling_grid: Float[Tensor, "b h w 2"]) -> Float[Tensor, "b c h w"]:
-    """Return the batch sampled at the positions of sampling_grid, by nearest neighbour, as float32 (b, c, h, w)."""
-    return functional.grid_sample(batch.float(), sampling_grid, mode="nearest", align_corners=False)
+def _resample_nearest(maps: Shaped[Tensor, "b c h w"], sampling_grid: Float[Tensor, "b h w 2"]) -> Float[Tensor, "b c h w"]:
+    """Return images or label maps (b, c, h, w) sampled at the positions of sampling_grid, by nearest neighbour: float32 (b, c, h, w)."""
+    return functional.grid_sample(maps.float(), sampling_grid, mode="nearest", align_corners=False)
 
 
-def _sampling_grid(images: Shaped[Tensor, "b c h w"], angles: Float[Tensor, " b"], shifts: Int[Tensor, "b 2"]) -> Float[Tensor, "b h w 2"]:
-    """Return the positions, float (b, h, w, 2), at which to sample images to rotate them about the centre and shift them by pixels."""
+def _sampling_grid(
+    images: Shaped[Tensor, "b c h w"], rotation_angles: Float[Tensor, " b"], pixel_shifts: Int[Tensor, "b 2"]
+) -> Float[Tensor, "b h w 2"]:
+    """Return the positions, float (b, h, w, 2) in [-1, 1], at which to sample images to rotate and shift them.
+
+    rotation_angles: (b,) in radians, about the centre; pixel_shifts: (b, 2) in pixels, horizontal and vertical
+    """
     batch_size, _, height, width = images.shape
     affine_matrices = torch.zeros(batch_size, 2, 3)
-    affine_matrices[:, 0, 0] = affine_matrices[:, 1, 1] = angles.cos()
-    affine_matrices[:, 0, 1] = -angles.sin() * height / width
-    affine_matrices[:, 1, 0] = angles.sin() * width / height
-    affine_matrices[:, :, 2] = 2 * shifts / torch.tensor([width, height])
+    affine_matrices[:, 0, 0] = affine_matrices[:, 1, 1] = rotation_angles.cos()
+    affine_matrices[:, 0, 1] = -rotation_angles.sin() * height / width
+    affine_matrices[:, 1, 0] = rotation_angles.sin() * width / height
+    affine_matrices[:, :, 2] = 2 * pixel_shifts / torch.tensor([width, height])
     return functional.affine_grid(affine_matrices.to(images.device), list(images.shape), align_corners=False)
 
 

@@ -30,12 +30,15 @@ class Classifier(nn.Module):
         return self.classify(self.encode(images))
 
     def split_at_dropout(self) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
-        """Return the functions images -> activations before the first dropout, and activations -> logits. The first has no randomness."""
+        """Return two functions that together map images to logits: the first ends before the first dropout, and has no randomness.
+
+        The first maps images to activations, the second these activations to logits.
+        """
         return nn.Identity(), self.forward
 
 
 class DenseClassifier(Classifier):
-    """A classifier of images as a whole: a stack of layers that gives a feature vector, then a linear layer that gives the logits."""
+    """A classifier of whole images: a sequence of layers that returns a feature vector, and a linear layer that returns the logits."""
 
     def __init__(self, features: nn.Sequential, output: nn.Linear) -> None:
         super().__init__()
@@ -46,31 +49,33 @@ class DenseClassifier(Classifier):
         return self.features(images)
 
     def classify(self, features: Float[Tensor, "b d"]) -> Float[Tensor, "b classes"]:
-        return in_float32(self.output, features)
+        return apply_in_float32(self.output, features)
 
     def split_at_dropout(self) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
-        first_dropout = next((index for index, layer in enumerate(self.features) if isinstance(layer, nn.Dropout)), len(self.features))
-        before_dropout, after_dropout = self.features[:first_dropout], self.features[first_dropout:]
-        return before_dropout, lambda values: self.classify(after_dropout(values))
+        first_dropout_index = next(
+            (index for index, layer in enumerate(self.features) if isinstance(layer, nn.Dropout)), len(self.features)
+        )
+        before_dropout, after_dropout = self.features[:first_dropout_index], self.features[first_dropout_index:]
+        return before_dropout, lambda activations: self.classify(after_dropout(activations))
 
 
-def in_float32(layer: nn.Module, features: Float[Tensor, "b d *pixels"]) -> Float[Tensor, "b out *pixels"]:
-    """Return the layer's output for the features, computed in float32: with the 8 bits of bfloat16 many confidences would tie."""
+def apply_in_float32(layer: nn.Module, features: Float[Tensor, "b d *pixels"]) -> Float[Tensor, "b out *pixels"]:
+    """Return the output of a layer for features, computed in float32 even under autocast: in bfloat16 many confidences would be equal."""
     with torch.autocast(features.device.type, enabled=False):
         return layer(features.to(torch.promote_types(features.dtype, torch.float32)))
 
 
-def scale_channels(channels: int, width: float) -> int:
-    """Return the number of channels times the factor `width`, rounded, at least 1. ValueError for a width that is not positive."""
-    if not width > 0:
-        raise ValueError(f"model.width is {width}, but it multiplies the channels: give a positive number, 1.0 for the published size")
-    return max(1, round(channels * width))
+def scale_channels(published_channels: int, width_factor: float) -> int:
+    """Return the published number of channels times `width_factor`, rounded, at least 1. Raises ValueError for a factor <= 0."""
+    if not width_factor > 0:
+        raise ValueError(
+            f"model.width is {width_factor}, but it multiplies the channels: give a positive number, 1.0 for the published size"
+        )
+    return max(1, round(published_channels * width_factor))
 
 
-def require_min_size(model: str, image_shape: tuple[int, int, int], min_size: int) -> None:
+def require_min_size(model_name: str, image_shape: tuple[int, int, int], min_size: int) -> None:
     """Raise a ValueError for images whose height or width is below min_size, which the network's pooling would reduce to nothing."""
     if min(image_shape[1:]) < min_size:
-        shape = tuple(image_shape)
-        raise ValueError(
-            f"{model} needs images of at least {min_size} x {min_size} pixels, got (channels, height, width) {shape}; choose mlp or resize"
-        )
+        received = f"(channels, height, width) {tuple(image_shape)}"
+        raise ValueError(f"{model_name} needs images of at least {min_size} x {min_size} pixels, got {received}; choose mlp or resize")

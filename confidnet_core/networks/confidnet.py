@@ -40,14 +40,17 @@ class ConfidNet(nn.Module):
     def forward_with_logits(
         self, images: Float[Tensor, "b c h w"]
     ) -> tuple[Float[Tensor, " b *pixels"], Float[Tensor, "b classes *pixels"]]:
-        """Return confidence logits (b, ...) and, without gradient, class logits (b, classes, ...), both from one pass of the encoder."""
+        """Return confidence logits (b, ...) and, without gradient, class logits (b, classes, ...), from one forward pass of the encoder."""
         features = self.encoder.encode(images)
         with torch.no_grad():
             class_logits = self.encoder.classify(features)
         return self.head(features), class_logits
 
     def train(self: ConfidNetT, mode: bool = True) -> ConfidNetT:
-        """Set the head to train mode, or to eval mode for False; of the encoder only dropout is switched. Return the network."""
+        """Set the head to train mode, or to eval mode if `mode` is False; return the network.
+
+        The encoder stays in eval mode, but its dropout is active in train mode if the network was built with dropout.
+        """
         super().train(mode)
         # BatchNorm stays in eval mode: the head must see the classifier's own features, and its statistics must not change.
         self.encoder.eval()
@@ -55,7 +58,7 @@ class ConfidNet(nn.Module):
         return self
 
     def finetuning_copy(self: ConfidNetT) -> ConfidNetT:
-        """Return the network of the second phase: a copy of encoder and head, all trainable, without dropout.
+        """Return a copy of this network for fine-tuning, with encoder and head trainable, and without dropout.
 
         This network is left unchanged. Predictions and targets still come from the classifier, because the copy's class logits change
         as it is tuned.
@@ -89,9 +92,9 @@ class CorrectedMcp(ConfidNet):
 
 
 def logit_features(class_logits: Float[Tensor, "b classes *pixels"]) -> Float[Tensor, "b seen *pixels"]:
-    """Return inputs of CorrectedMcp's head: sorted log-probabilities, largest first, and log-odds of MCP, clipped to +-20, divided by 5.
+    """Return features of class logits for the head that corrects MCP: (b, classes, ...) -> (b, classes + 1, ...), in [-4, 4].
 
-    class_logits (b, classes, ...) -> (b, classes + 1, ...)
+    They are the sorted log-probabilities, largest first, and the log-odds of MCP, clipped to +-20 and divided by 5.
     """
     log_probabilities = class_logits.log_softmax(1).sort(dim=1, descending=True).values
     return torch.cat([log_probabilities.clamp(min=-20), max_probability_log_odds(class_logits).unsqueeze(1).clamp(max=20)], dim=1) / 5
@@ -102,9 +105,9 @@ def freeze(classifier: Classifier) -> Classifier:
     return classifier.eval().requires_grad_(False)
 
 
-def set_dropout(module: nn.Module, active: bool) -> int:
-    """Switch all dropout layers of the module on (active) or off, and no other layers; return how many have a rate above 0."""
+def set_dropout(module: nn.Module, is_active: bool) -> int:
+    """Switch all dropout layers of the module on or off, and no other layers; return how many of them have a rate above 0."""
     dropout_layers = [submodule for submodule in module.modules() if isinstance(submodule, _DropoutNd)]
-    for dropout in dropout_layers:
-        dropout.train(active)
-    return sum(dropout.p > 0 for dropout in dropout_layers)
+    for dropout_layer in dropout_layers:
+        dropout_layer.train(is_active)
+    return sum(dropout_layer.p > 0 for dropout_layer in dropout_layers)

@@ -15,9 +15,10 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it o
 
 
 def select_device() -> torch.device:
-    """Return the device on which networks run; set CUDA to deterministic algorithms and full float32 precision.
+    """Return the device on which networks run, and set CUDA to deterministic algorithms and full float32 precision.
 
-    ValueError for a CONFIDNET_DEVICE that this machine does not have.
+    It is the one that the environment variable CONFIDNET_DEVICE names, else CUDA, Apple's MPS or the CPU. Raises ValueError for a device
+    that this machine does not have.
     """
     device_name = os.environ.get("CONFIDNET_DEVICE")
     selected_device = _require_working_device(device_name) if device_name else _fastest_device()
@@ -47,15 +48,15 @@ def to_device(network: NetworkT, device: torch.device) -> NetworkT:
     return network.to(device).to(memory_format=torch.channels_last)
 
 
-def to_float64(values: Tensor) -> Tensor:
-    """Return the values as a float64 tensor on the same device, but on the CPU if the device is Apple's MPS, which has no float64."""
-    return (values.cpu() if values.device.type == "mps" else values).double()
+def to_float64(tensor: Tensor) -> Tensor:
+    """Return the tensor as float64, on its device; but on the CPU if the device is Apple's MPS, which has no float64."""
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """Return a context with bfloat16 arithmetic if precision is "bf16". Weights, losses and logits stay float32.
+    """Return a context manager in which networks compute in bfloat16 if precision is "bf16", else in float32.
 
-    Prints a warning, once, where the processor has no instructions for bfloat16.
+    Weights, losses and logits stay float32. Prints a warning, once, where the processor has no instructions for bfloat16.
     """
     if precision == "bf16" and device.type == "cpu":
         _warn_of_emulated_bf16()
@@ -66,5 +67,5 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
 def _warn_of_emulated_bf16() -> None:
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         # 8.5 times: the head on features of SegNet, forward and backward, on a processor with AVX2.
-        message = "this processor computes bf16 in software, up to 8 times slower than fp32; set `precision: fp32` in the benchmark"
-        print(f"WARNING {message}, or run on a GPU", file=sys.stderr, flush=True)
+        warning = "this processor computes bf16 in software, up to 8 times slower than fp32; set `precision: fp32` in the benchmark"
+        print(f"WARNING {warning}, or run on a GPU", file=sys.stderr, flush=True)

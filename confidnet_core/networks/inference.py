@@ -24,52 +24,58 @@ def map_images(
     images: UInt8[np.ndarray, "n c h w"],
     dataset: Dataset,
     device: torch.device,
-    label: str,
+    progress_label: str,
     *extra_arrays: np.ndarray,
 ) -> Shaped[np.ndarray, " n *values"]:
-    """Apply forward(normalised images (b, c, h, w), *extra (b, ...)) -> tensor (b, ...) to all images, without gradients.
+    """Apply a function to all n images, normalised and in batches, without gradients; return its outputs as one array (n, ...).
 
-    Return an array (n, ...) of the tensor's dtype. extra_arrays: arrays (n, ...), of which each call gets the batch's part as tensors on
-    the device. label: name of the progress bar. ValueError where there are no images.
+    forward: (images float32 (b, c, h, w), *batches of extra_arrays) -> tensor (b, ...), whose dtype the array has
+    extra_arrays: arrays (n, ...), of which each call gets the images' part as tensors on the device
+    progress_label: the name of the progress bar. Raises ValueError where there are no images.
     """
     outputs: np.ndarray | None = None
     batches = inference_batches(images, dataset, device)
     with torch.inference_mode():
-        for batch_slice, batch in progress_bar(batches, batch_count(images), label, "batch"):
+        for batch_slice, image_batch in progress_bar(batches, batch_count(images), progress_label, "batch"):
             batch_outputs = (
-                forward(batch, *(torch.from_numpy(np.array(array[batch_slice])).to(device) for array in extra_arrays)).cpu().numpy()
+                forward(image_batch, *(torch.from_numpy(np.array(extra_array[batch_slice])).to(device) for extra_array in extra_arrays))
+                .cpu()
+                .numpy()
             )
             if outputs is None:
                 outputs = np.empty((len(images), *batch_outputs.shape[1:]), batch_outputs.dtype)
             outputs[batch_slice] = batch_outputs
     if outputs is None:
-        raise ValueError(f"{label}: there are no images; check that the split holds some")
+        raise ValueError(f"{progress_label}: there are no images; check that the split holds some")
     return outputs
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """A classifier's predictions on a split: logits float32 (n, classes, ...) and predicted classes uint8 (n, ...)."""
+    """A classifier's predictions for the images of a split: logits float32 (n, classes, ...) and predicted classes uint8 (n, ...)."""
 
     logits: Float32[np.ndarray, "n classes *pixels"]
     predicted: UInt8[np.ndarray, " n *pixels"]
 
 
 def predict(classifier: nn.Module, images: UInt8[np.ndarray, "n c h w"], dataset: Dataset, device: torch.device) -> Predictions:
-    """Return the classifier's Predictions (logits and classes) for all images, in eval mode and float32 arithmetic."""
+    """Return the classifier's logits and predicted classes for all images, computed in eval mode and float32."""
     classifier.to(device).eval()
     logits = map_images(classifier, images, dataset, device, "predict")
     return Predictions(logits, np.argmax(logits, axis=1).astype(np.uint8))
 
 
 def prediction_metrics(predictions: Predictions, labels: Integer[np.ndarray, " n *pixels"], dataset: Dataset) -> dict[str, Any]:
-    """Return {"samples", "errors", "accuracy"}, for segmentation also "mean_iou" and "class_iou" by class name, without void pixels."""
+    """Return {metric: value}: "samples" and "errors", the numbers of predictions and wrong ones, and "accuracy", without void pixels.
+
+    For segmentation also "mean_iou", and "class_iou", a dictionary by class name.
+    """
     confusion = confusion_matrix(labels, predictions.predicted, len(dataset.classes), dataset.void)
-    samples, correct_count = int(confusion.sum()), int(np.trace(confusion))
+    prediction_count, correct_count = int(confusion.sum()), int(np.trace(confusion))
     metrics: dict[str, Any] = {
-        "samples": samples,
-        "errors": samples - correct_count,
-        "accuracy": correct_count / samples if samples else None,
+        "samples": prediction_count,
+        "errors": prediction_count - correct_count,
+        "accuracy": correct_count / prediction_count if prediction_count else None,
     }
     if dataset.is_segmentation:
         metrics["mean_iou"] = mean_iou(confusion)
@@ -77,30 +83,39 @@ def prediction_metrics(predictions: Predictions, labels: Integer[np.ndarray, " n
     return metrics
 
 
-def save_predictions(folder: Path, predictions_by_split: Mapping[str, Predictions], metrics: dict[str, Any]) -> None:
-    """Write SPLIT/logits.npy and SPLIT/predicted.npy for each split, and metrics.json, of the test split; all files or none."""
-    with atomic_write(folder) as temporary:
-        temporary.mkdir()
+def save_predictions(predictions_folder: Path, predictions_by_split: Mapping[str, Predictions], test_metrics: dict[str, Any]) -> None:
+    """Write a classifier's predictions as SPLIT/logits.npy and SPLIT/predicted.npy, and test_metrics as metrics.json; all files or none.
+
+    test_metrics: the metrics on the test split, as from prediction_metrics
+    """
+    with atomic_write(predictions_folder) as temporary_folder:
+        temporary_folder.mkdir()
         for split, predictions in predictions_by_split.items():
-            (temporary / split).mkdir()
-            np.save(temporary / split / "logits.npy", predictions.logits)
-            np.save(temporary / split / "predicted.npy", predictions.predicted)
-        write_json(temporary / "metrics.json", metrics)
+            (temporary_folder / split).mkdir()
+            np.save(temporary_folder / split / "logits.npy", predictions.logits)
+            np.save(temporary_folder / split / "predicted.npy", predictions.predicted)
+        write_json(temporary_folder / "metrics.json", test_metrics)
 
 
 def classification_metrics(classifier: nn.Module, dataset: Dataset, device: torch.device, precision: str) -> dict[str, float | None]:
-    """Return val_loss, val_accuracy and, for segmentation, val_mean_iou of a classifier in eval mode; void pixels are ignored."""
+    """Return {metric: value} of a classifier in eval mode on the validation split; void pixels are ignored.
+
+    The metrics are "val_loss" (mean cross-entropy), "val_accuracy" and, for segmentation, "val_mean_iou".
+    """
     images, labels = dataset.split("val")
-    classes = len(dataset.classes)
-    confusion, loss_sum = np.zeros((classes, classes), np.int64), 0.0
+    class_count = len(dataset.classes)
+    confusion, loss_sum = np.zeros((class_count, class_count), np.int64), 0.0
     with torch.inference_mode():
-        for batch_slice, batch in inference_batches(images, dataset, device):
+        for batch_slice, image_batch in inference_batches(images, dataset, device):
             batch_labels = torch.from_numpy(labels[batch_slice]).to(device).long()
             with autocast(device, precision):
-                logits = classifier(batch).float()
+                logits = classifier(image_batch).float()
             ignore_index = -100 if dataset.void is None else dataset.void
             loss_sum += functional.cross_entropy(logits, batch_labels, ignore_index=ignore_index, reduction="none").sum().item()
-            confusion += confusion_matrix(labels[batch_slice], logits.argmax(1).cpu().numpy(), classes, dataset.void)
-    samples = int(confusion.sum())
-    metrics: dict[str, float | None] = {"val_loss": loss_sum / samples, "val_accuracy": int(np.trace(confusion)) / samples}
+            confusion += confusion_matrix(labels[batch_slice], logits.argmax(1).cpu().numpy(), class_count, dataset.void)
+    prediction_count = int(confusion.sum())
+    metrics: dict[str, float | None] = {
+        "val_loss": loss_sum / prediction_count,
+        "val_accuracy": int(np.trace(confusion)) / prediction_count,
+    }
     return {**metrics, "val_mean_iou": mean_iou(confusion)} if dataset.is_segmentation else metrics

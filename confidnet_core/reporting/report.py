@@ -26,7 +26,7 @@ from confidnet_core.comparison.sections import (
 from confidnet_core.comparison.tables import UNDEFINED
 from confidnet_core.config.params import Params
 from confidnet_core.data import Dataset, labelled, load_dataset
-from confidnet_core.evaluation.intervals import intervals
+from confidnet_core.evaluation.intervals import metric_intervals
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import atomic_write, write_json, write_text
 from confidnet_core.metrics import risk_coverage_curve, roc_curve
@@ -69,16 +69,18 @@ def write_report(params: Params, folder: Path) -> Report:
     all_stored_results, level = stored_results(params), params.bootstrap.level
     frame = comparison_frame(stored.evaluation(method) for stored in all_stored_results for method in stored.methods)
     replicates = {
-        (stored.benchmark, stored.seed, method): stored.replicates(method) for stored in all_stored_results for method in stored.methods
+        (stored.benchmark, stored.seed, method): stored.bootstrap_replicates(method)
+        for stored in all_stored_results
+        for method in stored.methods
     }
     styles = report_styles(frame, params.against)
     failures = {(stored.benchmark, stored.seed): _pick_report_failures(stored, params, frame, styles) for stored in all_stored_results}
     curves = _write_curves_and_figures(folder, all_stored_results, failures, styles)
     means = mean_replicates(replicates)
-    mean_intervals = intervals(means, level, ["benchmark", "method"])
+    mean_intervals = metric_intervals(means, level, ["benchmark", "method"])
     difference_rows = differences(frame, means, params.against, level)
     key_columns = ["benchmark", "seed", "method"]
-    write_frame(folder / "comparison.csv", frame.join(intervals(replicates, level, key_columns), on=key_columns))
+    write_frame(folder / "comparison.csv", frame.join(metric_intervals(replicates, level, key_columns), on=key_columns))
     write_frame(folder / "differences.csv", difference_rows)
     calibration, guarantees, costs = (
         calibration_frame(all_stored_results, level),

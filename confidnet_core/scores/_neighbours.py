@@ -17,56 +17,68 @@ from confidnet_core.scoring.run import Run
 MAX_DISTANCES = 2**24  # in memory at once: 64 MiB of float32
 
 
-def reference(run: Run, score: str, samples_per_class: int) -> list[Tensor]:
-    """Return penultimate features of random training samples: for each class a float32 tensor (<= samples_per_class, d) on the device.
+def reference(run: Run, method: str, samples_per_class: int) -> list[Tensor]:
+    """Return the classifier's penultimate features of random training samples: a list of a float32 tensor (r, d) for each class.
 
-    The samples are drawn by the run's seed. A class without training samples has an empty tensor. `score` names the progress bar.
+    r is at most samples_per_class, and 0 for a class without training samples. The samples are drawn by the Run's seed.
+    method: the name of the score, for the progress bar
     """
     images, labels = run.dataset.split("train")
     is_drawn = _draw_training_samples(labels, labelled(labels, run.dataset.void), samples_per_class, run.seed)
-    features, classes = [], []
-    batches = progress_bar(inference_batches(images, run.dataset, run.device), batch_count(images), f"{score}: reference", "batch")
+    feature_blocks, label_blocks = [], []
+    batches = progress_bar(inference_batches(images, run.dataset, run.device), batch_count(images), f"{method}: reference", "batch")
     with torch.inference_mode():
-        for images_of_batch, batch in batches:
-            is_drawn_in_batch = is_drawn[images_of_batch]
-            features.append(run.classifier.encode(batch).float().movedim(1, -1)[torch.from_numpy(is_drawn_in_batch).to(run.device)])
-            classes.append(torch.from_numpy(labels[images_of_batch][is_drawn_in_batch]).long())
-    drawn_labels = torch.cat(classes)
-    points = torch.cat(features)[drawn_labels.argsort(stable=True).to(run.device)]
-    return list(points.split(torch.bincount(drawn_labels, minlength=len(run.dataset.classes)).tolist()))
+        for batch_slice, image_batch in batches:
+            is_drawn_in_batch = is_drawn[batch_slice]
+            feature_blocks.append(
+                run.classifier.encode(image_batch).float().movedim(1, -1)[torch.from_numpy(is_drawn_in_batch).to(run.device)]
+            )
+            label_blocks.append(torch.from_numpy(labels[batch_slice][is_drawn_in_batch]).long())
+    drawn_labels = torch.cat(label_blocks)
+    sorted_features = torch.cat(feature_blocks)[drawn_labels.argsort(stable=True).to(run.device)]
+    return list(sorted_features.split(torch.bincount(drawn_labels, minlength=len(run.dataset.classes)).tolist()))
 
 
-def score_in_chunks(score: Callable[..., Tensor], points: int, features: Tensor, *aligned: Tensor) -> Tensor:
-    """Apply score(queries (m, d), *aligned (m,)) -> float64 (m, ...) to every feature vector, in chunks of bounded memory.
+def score_in_chunks(score_function: Callable[..., Tensor], distances_per_query: int, features: Tensor, *aligned_tensors: Tensor) -> Tensor:
+    """Apply a function of feature vectors to all of them, in chunks of bounded memory; return its values (b, ...) or (b, h, w, ...).
 
-    points: the number of distances that `score` computes for each query; a chunk holds at most MAX_DISTANCES of them
-    features: (b, d) or (b, d, h, w); aligned: a value for each feature vector, (b,) or (b, h, w)
-    Returns (b, ...) or (b, h, w, ...).
+    score_function: (feature vectors (m, d), *chunks of aligned_tensors (m,)) -> values (m, ...)
+    distances_per_query: the number of distances that it computes for each vector; a chunk has at most MAX_DISTANCES of them
+    features: (b, d) or (b, d, h, w); aligned_tensors: tensors with a number for each feature vector, (b,) or (b, h, w)
     """
-    shape = (len(features), *features.shape[2:])
-    flat_tensors = (features.movedim(1, -1).reshape(-1, features.shape[1]), *(values.reshape(-1) for values in aligned))
-    queries_per_chunk = max(1, MAX_DISTANCES // points)
-    scores = torch.cat([score(*chunk) for chunk in zip(*(values.split(queries_per_chunk) for values in flat_tensors), strict=True)])
-    return scores.reshape(*shape, *scores.shape[1:])
+    score_shape = (len(features), *features.shape[2:])
+    flat_tensors = (features.movedim(1, -1).reshape(-1, features.shape[1]), *(tensor.reshape(-1) for tensor in aligned_tensors))
+    queries_per_chunk = max(1, MAX_DISTANCES // distances_per_query)
+    scores = torch.cat(
+        [score_function(*chunk) for chunk in zip(*(tensor.split(queries_per_chunk) for tensor in flat_tensors), strict=True)]
+    )
+    return scores.reshape(*score_shape, *scores.shape[1:])
 
 
-def distance_to_neighbour(queries: Tensor, points: Tensor, neighbour: int) -> Tensor:
-    """Return the Euclidean distance (m,) of each of queries (m, d) to its `neighbour`-th nearest of points (r, d); inf without points."""
-    if len(points) == 0:
-        return queries.new_full((len(queries),), torch.inf)
+def distance_to_neighbour(query_features: Tensor, reference_features: Tensor, neighbour_rank: int) -> Tensor:
+    """Return the Euclidean distance, float (m,), from each query vector to its `neighbour_rank`-th nearest reference vector.
+
+    query_features: (m, d); reference_features: (r, d), and without any the distance is inf; neighbour_rank: 1 for the nearest, up to r
+    """
+    if len(reference_features) == 0:
+        return query_features.new_full((len(query_features),), torch.inf)
     # The order leaves out |q|^2, which is the same for all points. The distance is computed anew, since |p|^2 - 2 q p would cancel for
     # close points.
-    distance_order = points.square().sum(1).addmm(queries, points.T, alpha=-2)
-    nearest = distance_order.min(1).indices if neighbour == 1 else distance_order.topk(neighbour, dim=1, largest=False).indices[:, -1]
-    return (queries - points[nearest]).norm(dim=1)
+    relative_distances = reference_features.square().sum(1).addmm(query_features, reference_features.T, alpha=-2)
+    neighbour_indices = (
+        relative_distances.min(1).indices
+        if neighbour_rank == 1
+        else relative_distances.topk(neighbour_rank, dim=1, largest=False).indices[:, -1]
+    )
+    return (query_features - reference_features[neighbour_indices]).norm(dim=1)
 
 
 def _draw_training_samples(labels: np.ndarray, is_labelled: np.ndarray, samples_per_class: int, seed: int) -> np.ndarray:
-    """Return which labelled samples or pixels are drawn at random, at most `samples_per_class` of a class: bool, the shape of labels."""
+    """Draw at most `samples_per_class` labelled images or pixels of each class at random; return a bool mask of the labels' shape."""
     generator = np.random.default_rng(seed)
     is_drawn = np.zeros(labels.size, bool)
     flat_labels = np.where(is_labelled, labels, 255).ravel()
-    for label in np.unique(labels[is_labelled]):
-        class_indices = np.flatnonzero(flat_labels == label)
-        is_drawn[generator.choice(class_indices, min(samples_per_class, len(class_indices)), replace=False)] = True
+    for class_index in np.unique(labels[is_labelled]):
+        indices_of_class = np.flatnonzero(flat_labels == class_index)
+        is_drawn[generator.choice(indices_of_class, min(samples_per_class, len(indices_of_class)), replace=False)] = True
     return is_drawn.reshape(labels.shape)

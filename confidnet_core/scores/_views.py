@@ -20,45 +20,54 @@ SHIFT_DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1))  # (down, right)
 
 
 @dataclass(frozen=True)
-class View:
-    """A view is an image after optional mirroring and a shift by whole pixels, which repeats the edge where no pixel moves in."""
+class AugmentedView:
+    """An augmentation of an image: optional mirroring, then a shift by whole pixels, which repeats the edge where no pixel moves in."""
 
     mirrored: bool = False
-    down: int = 0
-    right: int = 0
+    pixels_down: int = 0
+    pixels_right: int = 0
 
     def apply(self, maps: Tensor) -> Tensor:
-        """Return images or label maps (..., h, w) mirrored and shifted as this view says, in the same shape."""
-        return _shift_maps(maps.flip(-1) if self.mirrored else maps, self.down, self.right)
+        """Return images or label maps (..., h, w) mirrored and shifted by this augmentation, in the same shape."""
+        return _shift_maps(maps.flip(-1) if self.mirrored else maps, self.pixels_down, self.pixels_right)
 
     def undo(self, maps: Tensor) -> Tensor:
-        """Move values (..., h, w) from the view's pixels back to the image's. A pixel that left the view gets the value at its edge."""
-        maps = _shift_maps(maps, -self.down, -self.right)
+        """Move values (..., h, w) at the pixels of the augmented image back to the pixels of the image itself.
+
+        A pixel that was shifted out of the augmented image gets the value at its edge.
+        """
+        maps = _shift_maps(maps, -self.pixels_down, -self.pixels_right)
         return maps.flip(-1) if self.mirrored else maps
 
 
-def augmented_views(run: Run, shift: float) -> list[View]:
-    """Return four views shifted in four directions by `shift`, a fraction of the image's height (at least one pixel); none for 0.
+def augmented_views(run: Run, shift_fraction: float) -> list[AugmentedView]:
+    """Return the augmentations (shifts and mirroring) of an image over which a score averages.
 
-    If the classifier was trained on mirrored images, these views are mirrored, and a fifth view is mirrored only.
+    Four shift the image in four directions by `shift_fraction` of its height (at least one pixel); there are none for 0. If the classifier
+    was trained on mirrored images, these four also mirror it, and a fifth mirrors it only.
     """
-    shift_pixels = max(1, round(shift * run.dataset.image_shape[1])) if shift else 0
+    shift_pixels = max(1, round(shift_fraction * run.dataset.image_shape[1])) if shift_fraction else 0
     return _build_views(run.benchmark.baseline.augmentation.flip, shift_pixels)
 
 
-def count_views(benchmark: Benchmark, settings: Mapping[str, Any]) -> int:
-    """Return the number of `augmented_views` of an image, each of which costs a score with these settings one extra forward pass."""
-    return len(_build_views(benchmark.baseline.augmentation.flip, shift_pixels=1 if settings.get("shift", True) else 0))
+def count_views(benchmark: Benchmark, score_settings: Mapping[str, Any]) -> int:
+    """Return how many augmented views of each image a score with these settings needs; each costs one extra forward pass."""
+    return len(_build_views(benchmark.baseline.augmentation.flip, shift_pixels=1 if score_settings.get("shift", True) else 0))
 
 
-def _build_views(mirrored: bool, shift_pixels: int) -> list[View]:
-    shifted = [View(mirrored, shift_pixels * down, shift_pixels * right) for down, right in SHIFT_DIRECTIONS] if shift_pixels else []
-    return [View(mirrored=True), *shifted] if mirrored else shifted
+def _build_views(mirrored: bool, shift_pixels: int) -> list[AugmentedView]:
+    shifted_views = (
+        [AugmentedView(mirrored, shift_pixels * down, shift_pixels * right) for down, right in SHIFT_DIRECTIONS] if shift_pixels else []
+    )
+    return [AugmentedView(mirrored=True), *shifted_views] if mirrored else shifted_views
 
 
-def mean_log_odds(run: Run, shift: float) -> np.ndarray:
-    """Return the mean log-odds of the predicted class over the image and its `augmented_views`: any real number, float64 (n,)."""
-    views = augmented_views(run, shift)
+def mean_log_odds(run: Run, shift_fraction: float) -> np.ndarray:
+    """Return the mean log-odds of the predicted class over each image and its augmented views: any real number, float64 (n,).
+
+    shift_fraction: the fraction of the image's height by which views are shifted; 0 for no shifted views
+    """
+    views = augmented_views(run, shift_fraction)
     log_odds_of_image = run.map_logits(lambda logits, _: max_probability_log_odds(logits))
     if not views:
         return log_odds_of_image
@@ -69,18 +78,23 @@ def mean_log_odds(run: Run, shift: float) -> np.ndarray:
     return (log_odds_of_image + run.map_images(sum_over_views, run.predicted_maps)) / (len(views) + 1)
 
 
-def _log_odds_in_view(run: Run, view: View, images: Tensor, predicted: Tensor) -> Tensor:
-    """Return log(p / (1 - p)) at the image's pixels, float64 (b, ...), where p is the view's probability of `predicted`, int64 (b, ...)."""
+def _log_odds_in_view(run: Run, view: AugmentedView, images: Tensor, predicted: Tensor) -> Tensor:
+    """Return the log-odds log(p / (1 - p)) of the predicted classes in one augmented view of the images, float64 (b,) or (b, h, w).
+
+    images: (b, c, h, w); predicted: int64 (b,) or (b, h, w), the classes predicted for the images themselves; p: their probability in the
+    view, moved back to the pixels of the images
+    """
     logits = to_float64(run.classifier(view.apply(images).contiguous(memory_format=torch.channels_last)))
-    classes = (view.apply(predicted) if run.dataset.is_segmentation else predicted).unsqueeze(1).to(logits.device)
-    log_sum_of_others = logits.scatter(1, classes, -torch.inf).logsumexp(1)
-    log_odds = logits.gather(1, classes).squeeze(1) - log_sum_of_others
+    class_indices = (view.apply(predicted) if run.dataset.is_segmentation else predicted).unsqueeze(1).to(logits.device)
+    log_sum_of_others = logits.scatter(1, class_indices, -torch.inf).logsumexp(1)
+    log_odds = logits.gather(1, class_indices).squeeze(1) - log_sum_of_others
     return view.undo(log_odds) if run.dataset.is_segmentation else log_odds
 
 
-def _shift_maps(maps: Tensor, down: int, right: int) -> Tensor:
+def _shift_maps(maps: Tensor, pixels_down: int, pixels_right: int) -> Tensor:
     height, width = maps.shape[-2:]
-    rows, columns = (
-        (torch.arange(length, device=maps.device) - shift).clamp(0, length - 1) for length, shift in ((height, down), (width, right))
+    source_rows, source_columns = (
+        (torch.arange(axis_length, device=maps.device) - axis_shift).clamp(0, axis_length - 1)
+        for axis_length, axis_shift in ((height, pixels_down), (width, pixels_right))
     )
-    return maps[..., rows[:, None], columns]
+    return maps[..., source_rows[:, None], source_columns]

@@ -7,7 +7,7 @@ from confidnet_core.scoring.run import Run
 
 
 def confidnet_head(run: Run) -> np.ndarray:
-    """Return the estimated TCP in [0, 1], float64 (n,)."""
+    """Return the true class probability (TCP) that ConfidNet's head estimates before fine-tuning, in [0, 1], float64 (n,)."""
     network = run.confidnet_head()
     return run.map_images(lambda images: to_float64(network(images)).sigmoid())
 

@@ -9,7 +9,7 @@ from confidnet_core.scoring.run import Run
 
 
 def corrected_mcp(run: Run) -> np.ndarray:
-    """Return the log-odds that the prediction is correct, any real number, float32 (n,)."""
+    """Return the log-odds that each prediction is correct, by MCP plus a learned correction: any real number, float32 (n,)."""
     return run.map_images(run.corrected_mcp())
 
 

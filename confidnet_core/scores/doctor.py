@@ -10,7 +10,7 @@ from confidnet_core.scoring.run import Run
 def doctor(run: Run) -> np.ndarray:
     """Return log(g / (1 - g)), float64 (n,), where g is the sum of the squared softmax probabilities.
 
-    It has the same ranking as the published -(1 - g) / g.
+    This ranks the predictions as the published score -(1 - g) / g does.
     """
     return run.map_logits(lambda logits, _: _log_odds_of_squares(logits.log_softmax(1)))
 

@@ -7,7 +7,7 @@ from confidnet_core.scoring.run import Run
 
 
 def energy(run: Run, temperature: PositiveFloat = 1.0) -> np.ndarray:
-    """Return temperature * log(sum of exp(logit / temperature)), any real number, float64 (n,)."""
+    """Return minus the free energy, temperature * log(sum of exp(logit / temperature)): any real number, float64 (n,)."""
     return run.map_logits(lambda logits, _: temperature * (logits / temperature).logsumexp(1))
 
 

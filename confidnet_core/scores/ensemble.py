@@ -6,7 +6,10 @@ from confidnet_core.scoring.run import Run
 
 
 def ensemble(run: Run) -> np.ndarray:
-    """Return minus the entropy in nats, in [-log(classes), 0], float64 (n,). It scores the predictions of the run's own classifier."""
+    """Return minus the entropy, in nats, of the mean softmax over the classifiers of all seeds: in [-log(classes), 0], float64 (n,).
+
+    It scores the predictions of the classifier of the Run's own seed.
+    """
     return -run.ensemble_quantity("ensemble")
 
 

@@ -6,7 +6,7 @@ from confidnet_core.scoring.run import Run
 
 
 def ensemble_probability(run: Run) -> np.ndarray:
-    """Return the ensemble's probability of the class that the run's own classifier predicts, in [0, 1], float64 (n,)."""
+    """Return the mean softmax over all seeds of the class that the classifier of the Run's seed predicts: in [0, 1], float64 (n,)."""
     return run.ensemble_quantity("ensemble_probability")
 
 

@@ -7,7 +7,7 @@ from confidnet_core.scoring.run import Run
 
 
 def entropy(run: Run) -> np.ndarray:
-    """Return minus the entropy in nats, in [-log(classes), 0], float64 (n,)."""
+    """Return minus the entropy of the softmax probabilities in nats, in [-log(classes), 0], float64 (n,)."""
     return run.map_logits(lambda logits, _: negative_entropy(logits))
 
 
@@ -15,6 +15,6 @@ entropy.display_name = "Entropy"
 
 
 def negative_entropy(logits: Tensor) -> Tensor:
-    """Return minus the softmax entropy (m,) of logits (m, classes), in nats."""
+    """Return minus the entropy, in nats, of the softmax of logits: (m, classes) -> (m,)."""
     log_probabilities = logits.log_softmax(1)
     return (log_probabilities.exp() * log_probabilities).sum(1)

@@ -19,7 +19,7 @@ def gen(run: Run, gamma: Proportion = 0.1, classes: PositiveInt = 100) -> np.nda
 gen.display_name = "GEN"
 
 
-def _generalised_entropy(log_probabilities: Tensor, gamma: float, classes: int) -> Tensor:
+def _generalised_entropy(log_probabilities: Tensor, gamma: float, top_class_count: int) -> Tensor:
     log_products = log_probabilities + log_complements(log_probabilities)
-    largest = log_probabilities.topk(min(classes, log_probabilities.shape[1]), dim=1).indices
-    return log_products.gather(1, largest).mul(gamma).exp().sum(1)
+    top_classes = log_probabilities.topk(min(top_class_count, log_probabilities.shape[1]), dim=1).indices
+    return log_products.gather(1, top_classes).mul(gamma).exp().sum(1)

@@ -12,21 +12,22 @@ from confidnet_core.scoring.run import Run
 
 
 def knn(run: Run, neighbour: PositiveInt = 1, samples_per_class: PositiveInt = 1000) -> np.ndarray:
-    """Return minus the Euclidean distance between penultimate features scaled to length 1, in [-2, 0], float64 (n,).
+    """Return minus the distance of each sample to its k-th nearest training sample, in [-2, 0], float64 (n,).
 
+    The distance is Euclidean, between penultimate features of the classifier scaled to length 1.
     neighbour: k, counted from 1. The neighbours may be of any class: above the number of samples of a class, the k-th is of another class,
         and the score has no meaning.
     samples_per_class: the maximum number of training samples of a class
     Raises ValueError for a `neighbour` above the number of training samples.
     """
-    points = run.fitted(_points, samples_per_class)
-    if neighbour > len(points):
-        raise ValueError(f"methods.knn.neighbour is {neighbour}; expected 1 to {len(points)}, the training samples")
+    training_features = run.fitted(_points, samples_per_class)
+    if neighbour > len(training_features):
+        raise ValueError(f"methods.knn.neighbour is {neighbour}; expected 1 to {len(training_features)}, the training samples")
 
     def score_queries(queries: Tensor) -> Tensor:
-        return to_float64(distance_to_neighbour(normalize(queries), points, neighbour).neg())
+        return to_float64(distance_to_neighbour(normalize(queries), training_features, neighbour).neg())
 
-    return run.map_images(lambda images: score_in_chunks(score_queries, len(points), run.classifier.encode(images)))
+    return run.map_images(lambda images: score_in_chunks(score_queries, len(training_features), run.classifier.encode(images)))
 
 
 knn.display_name = "k-NN distance"
@@ -34,5 +35,5 @@ knn.learned = "neighbours"
 
 
 def _points(run: Run, samples_per_class: int) -> Tensor:
-    """Return the normalised features of the training samples of all classes, float32 (r, d)."""
+    """Return the penultimate features of random training samples of all classes, scaled to length 1: float32 (r, d)."""
     return normalize(torch.cat(reference(run, "knn", samples_per_class)))

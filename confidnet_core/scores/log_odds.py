@@ -10,7 +10,10 @@ from confidnet_core.scoring.run import Run
 
 
 def log_odds(run: Run) -> np.ndarray:
-    """Return the largest logit minus the logsumexp of the others, in [-log(classes - 1), inf), float64 (n,)."""
+    """Return the log-odds of the largest softmax probability, in [-log(classes - 1), inf), float64 (n,).
+
+    They are the largest logit minus the logsumexp of the others.
+    """
     return run.map_logits(lambda logits, _: max_probability_log_odds(logits))
 
 

@@ -15,5 +15,5 @@ margin.display_name = "Margin"
 
 
 def _margin(logits: Tensor, _: Tensor) -> Tensor:
-    first, second = logits.softmax(1).topk(2, dim=1).values.unbind(1)
-    return first - second
+    largest, second_largest = logits.softmax(1).topk(2, dim=1).values.unbind(1)
+    return largest - second_largest

@@ -6,7 +6,7 @@ from confidnet_core.scoring.run import Run
 
 
 def max_logit(run: Run) -> np.ndarray:
-    """Return the largest logit, any real number, float64 (n,)."""
+    """Return the largest logit of each prediction, any real number, float64 (n,)."""
     return run.map_logits(lambda logits, _: logits.amax(1))
 
 

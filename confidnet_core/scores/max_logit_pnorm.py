@@ -15,13 +15,13 @@ NORM_ORDERS = tuple(range(1, 11))
 
 
 def max_logit_pnorm(run: Run) -> np.ndarray:
-    """Return the largest centred logit over the p-norm of the centred logits, in [0, 1], float64 (n,).
+    """Return the largest centred logit (logit minus mean logit) divided by the p-norm of the centred logits, in [0, 1], float64 (n,).
 
-    p is the one of NORM_ORDERS with the lowest AURC on up to 2^20 validation samples or pixels. Where no p is better than MCP, the score
-    is the log-odds of MCP, any real number.
+    p is the order from 1 to 10 with the lowest AURC on up to 2^20 validation samples or pixels. Where no p is better than MCP, the score is
+    the log-odds of MCP, any real number.
     """
-    order = run.fitted(_fitted)
-    return run.map_logits(lambda logits, _: _normalised_max_logit(logits, order))
+    norm_order = run.fitted(_fitted)
+    return run.map_logits(lambda logits, _: _normalised_max_logit(logits, norm_order))
 
 
 max_logit_pnorm.display_name = "Max logit (p-norm)"
@@ -29,25 +29,33 @@ max_logit_pnorm.learned = "fitted"
 
 
 def _fitted(run: Run) -> int | None:
-    """Return the best p on validation data, which `run.fitted` stores."""
-    return best_order(*run.validation.subsample_logits())
+    """Return the order p of the norm with the lowest AURC on validation data; None where no p is better than MCP."""
+    return best_norm_order(*run.validation.subsample_logits())
 
 
-def best_order(logits: Tensor, labels: Tensor) -> int | None:
-    """Return the p with the lowest AURC for logits float64 (m, classes) and labels int64 (m,); None where no p is better than MCP."""
+def best_norm_order(logits: Tensor, labels: Tensor) -> int | None:
+    """Return the order p of the norm with the lowest AURC; None where no p is better than MCP.
+
+    logits: float64 (m, classes); labels: int64 (m,), the true classes
+    """
     correct = (logits.argmax(1) == labels).numpy()
-    candidates = (
+    candidate_orders = (
         None,
         *NORM_ORDERS,
     )  # `min` takes the first of equally good candidates: MCP before a norm, a smaller p before a larger one
-    return min(candidates, key=lambda order: failure_metrics(_normalised_max_logit(logits, order).numpy(), correct)["aurc"] or 0.0)
+    return min(
+        candidate_orders, key=lambda norm_order: failure_metrics(_normalised_max_logit(logits, norm_order).numpy(), correct)["aurc"] or 0.0
+    )
 
 
-def _normalised_max_logit(logits: Tensor, order: int | None) -> Tensor:
-    """Return the score (m,) of logits (m, classes) for p = order, or the log-odds of MCP for None."""
-    if order is None:
+def _normalised_max_logit(logits: Tensor, norm_order: int | None) -> Tensor:
+    """Return the largest centred logit over the norm of this order of the centred logits, in [0, 1]: (m, classes) -> (m,).
+
+    For norm_order None, return the log-odds of MCP.
+    """
+    if norm_order is None:
         return max_probability_log_odds(logits)
-    centred = logits - logits.mean(1, keepdim=True)
-    largest = centred.abs().amax(1, keepdim=True).clamp(min=1e-300)  # equal logits give a score of 0
-    scaled = centred / largest
-    return scaled.amax(1) / scaled.norm(p=order, dim=1).clamp(min=1e-300)
+    centred_logits = logits - logits.mean(1, keepdim=True)
+    largest_magnitude = centred_logits.abs().amax(1, keepdim=True).clamp(min=1e-300)  # equal logits give a score of 0
+    scaled_logits = centred_logits / largest_magnitude
+    return scaled_logits.amax(1) / scaled_logits.norm(p=norm_order, dim=1).clamp(min=1e-300)

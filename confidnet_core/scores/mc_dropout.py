@@ -6,7 +6,10 @@ from confidnet_core.scoring.run import Run
 
 
 def mc_dropout(run: Run) -> np.ndarray:
-    """Return minus the predictive entropy in nats, in [-log(classes), 0], float64 (n,). It scores the predictions made without dropout."""
+    """Return minus the entropy, in nats, of the mean softmax over forward passes with dropout: in [-log(classes), 0], float64 (n,).
+
+    It scores the predictions made without dropout.
+    """
     return -run.dropout_quantity("predictive_entropy")
 
 

@@ -6,7 +6,7 @@ from confidnet_core.scoring.run import Run
 
 
 def mc_dropout_expected_entropy(run: Run) -> np.ndarray:
-    """Return minus the expected entropy in nats, in [-log(classes), 0], float64 (n,)."""
+    """Return minus the mean, over forward passes with dropout, of the softmax entropy in nats: in [-log(classes), 0], float64 (n,)."""
     return -run.dropout_quantity("expected_entropy")
 
 

@@ -8,7 +8,7 @@ from confidnet_core.scoring.run import Run
 def mc_dropout_mutual_information(run: Run) -> np.ndarray:
     """Return minus the mutual information of prediction and weights in nats, at most 0, float64 (n,).
 
-    The mutual information is the predictive minus the expected entropy.
+    The mutual information is the entropy of the mean softmax over forward passes with dropout minus the mean entropy of these passes.
     """
     return -(run.dropout_quantity("predictive_entropy") - run.dropout_quantity("expected_entropy")).clip(
         min=0

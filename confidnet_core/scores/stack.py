@@ -19,7 +19,7 @@ from confidnet_core.scores._neighbours import distance_to_neighbour, reference, 
 from confidnet_core.scores._views import count_views, mean_log_odds
 from confidnet_core.scoring.run import Run, Split
 
-FOLDS = 5  # of the cross-validation: each part of the validation data is scored by a regression on the others
+FOLD_COUNT = 5  # of the cross-validation: each part of the validation data is scored by a regression on the others
 MAX_SAMPLES = 2**20  # the maximum number of validation samples or pixels in the fit
 LOG_DISTANCE_RANGE = (-30, 30)  # bounds for a sample that is in the training data, and for a class that is not
 
@@ -29,12 +29,13 @@ Regression = tuple[list[float], list[float], list[float], float]  # means and st
 
 
 def stack(run: Run, samples_per_class: PositiveInt = 1000, shift: FractionBelowOne = 0.04) -> np.ndarray:
-    """Return the log-odds that the prediction is correct, by the regression or, where it is no better, by `tta` or MCP, float64 (n,).
+    """Return the log-odds that each prediction is correct, by a logistic regression on several cheap scores: float64 (n,).
 
-    The regression is better if its AUPR-Error on validation data, by cross-validation with FOLDS folds, is higher. A fold holds consecutive
-    images, since errors of neighbouring pixels go together.
+    Where the regression is no better than the score `tta` or the log-odds of MCP, it is one of these instead. The regression is better if
+    its AUPR-Error on validation data, by cross-validation with FOLD_COUNT folds, is higher. A fold holds consecutive images, since errors
+    of neighbouring pixels go together.
     samples_per_class: the maximum number of training samples of a class, to the nearest of which distances are taken
-    shift: the shift of the views, as a fraction of the image's height
+    shift: the shift of the augmented views, as a fraction of the image's height
     """
     return apply_regression(run.fitted(_best, samples_per_class, shift), run.cached(stack_inputs, run.split, samples_per_class, shift))
 
@@ -46,66 +47,88 @@ stack.passes = "views"
 stack.count_views = count_views
 
 
-def choose_regression(inputs: RegressionInputs, correct: np.ndarray) -> Regression | int:
-    """Return a logistic regression of correct, bool (n,), on the inputs; if a single column ranks as well, the column's index.
+def choose_regression(regression_inputs: RegressionInputs, correct: np.ndarray) -> Regression | int:
+    """Return a logistic regression of `correct` on several scores or, if one of the scores ranks as well, the index of its column.
 
-    A column is taken if its AUPR-Error is no lower than the regression's, or if a fold's regression lacks errors or correct predictions.
-    Both arrays are in the order of the images.
+    regression_inputs: float64 (n, columns), a score in each column; correct: bool (n,); both in the order of the images
+    A column is taken if its AUPR-Error is no lower than the regression's, or if the other folds of one fold hold no error or no correct
+    prediction, so that no regression can be fitted.
     """
-    columns = {column: inputs[:, column] for column in LOG_ODDS_COLUMNS}
-    aupr_error_of_column = {column: failure_metrics(confidence, correct)["aupr_error"] or 0.0 for column, confidence in columns.items()}
-    column = max(aupr_error_of_column, key=aupr_error_of_column.__getitem__)
-    folds = np.arange(len(correct)) * FOLDS // len(correct)
-    if all(len(np.unique(correct[folds != fold])) == 2 for fold in range(FOLDS)):
+    score_columns = {column_index: regression_inputs[:, column_index] for column_index in LOG_ODDS_COLUMNS}
+    aupr_error_of_column = {
+        column_index: failure_metrics(column_values, correct)["aupr_error"] or 0.0 for column_index, column_values in score_columns.items()
+    }
+    column_index = max(aupr_error_of_column, key=aupr_error_of_column.__getitem__)
+    fold_of_sample = np.arange(len(correct)) * FOLD_COUNT // len(correct)
+    if all(len(np.unique(correct[fold_of_sample != fold])) == 2 for fold in range(FOLD_COUNT)):
         held_out_log_odds = [
-            apply_regression(_fit_regression(inputs[folds != fold], correct[folds != fold]), inputs[folds == fold]) for fold in range(FOLDS)
+            apply_regression(
+                _fit_regression(regression_inputs[fold_of_sample != fold], correct[fold_of_sample != fold]),
+                regression_inputs[fold_of_sample == fold],
+            )
+            for fold in range(FOLD_COUNT)
         ]
-        if (failure_metrics(np.concatenate(held_out_log_odds), correct)["aupr_error"] or 0.0) > aupr_error_of_column[column]:
-            return _fit_regression(inputs, correct)
-    return column
+        if (failure_metrics(np.concatenate(held_out_log_odds), correct)["aupr_error"] or 0.0) > aupr_error_of_column[column_index]:
+            return _fit_regression(regression_inputs, correct)
+    return column_index
 
 
 def _best(run: Run, samples_per_class: int, shift: float) -> Regression | int:
-    """Return the result of choose_regression on at most MAX_SAMPLES validation samples; `run.fitted` stores the result."""
+    """Return the regression fitted to at most MAX_SAMPLES validation samples, or the index of the column that ranks as well.
+
+    samples_per_class, shift: the settings of the score
+    """
     validation = run.validation
-    step = -(-len(validation.correct) // MAX_SAMPLES)
-    return choose_regression(run.cached(stack_inputs, validation.split, samples_per_class, shift)[::step], validation.correct[::step])
+    sampling_step = -(-len(validation.correct) // MAX_SAMPLES)
+    return choose_regression(
+        run.cached(stack_inputs, validation.split, samples_per_class, shift)[::sampling_step], validation.correct[::sampling_step]
+    )
 
 
-def _fit_regression(inputs: RegressionInputs, correct: np.ndarray) -> Regression:
+def _fit_regression(regression_inputs: RegressionInputs, correct: np.ndarray) -> Regression:
     from sklearn.linear_model import LogisticRegression  # imported here, since it takes a second and every stage imports the scores
 
-    mean, deviation = inputs.mean(0), inputs.std(0) + 1e-12
-    model = LogisticRegression(max_iter=1000).fit((inputs - mean) / deviation, correct)
-    return mean.tolist(), deviation.tolist(), model.coef_[0].tolist(), float(model.intercept_[0])
+    column_means, column_deviations = regression_inputs.mean(0), regression_inputs.std(0) + 1e-12
+    fitted_model = LogisticRegression(max_iter=1000).fit((regression_inputs - column_means) / column_deviations, correct)
+    return column_means.tolist(), column_deviations.tolist(), fitted_model.coef_[0].tolist(), float(fitted_model.intercept_[0])
 
 
-def apply_regression(regression: Regression | int, inputs: RegressionInputs) -> np.ndarray:
-    """Return log-odds float64 (n,) predicted by a regression from the inputs; for an integer, the column of the inputs with that index."""
+def apply_regression(regression: Regression | int, regression_inputs: RegressionInputs) -> np.ndarray:
+    """Return the log-odds, float64 (n,), that a logistic regression predicts from its inputs, float64 (n, columns).
+
+    regression: its means, standard deviations, coefficients and intercept; or an integer, the index of the column to return instead
+    """
     if isinstance(regression, int):
-        return inputs[:, regression]
-    mean, deviation, coefficients, intercept = regression
-    return (inputs - np.array(mean)) / np.array(deviation) @ np.array(coefficients) + intercept
+        return regression_inputs[:, regression]
+    column_means, column_deviations, coefficients, intercept = regression
+    return (regression_inputs - np.array(column_means)) / np.array(column_deviations) @ np.array(coefficients) + intercept
 
 
 def stack_inputs(run: Run, split: Split, samples_per_class: int, shift: float) -> RegressionInputs:
-    """Return the inputs of the regression for all predictions of a split: float64 (n, 2) for segmentation, (n, 4) for classification."""
+    """Return the inputs of the regression for all n predictions of a split, float64 (n, 2) for segmentation, (n, 4) for classification.
+
+    The columns are the log-odds of MCP, their mean over augmented views and, for classification, two logarithms of distances to training
+    samples.
+    """
     run = run.on_split(split)
-    columns = [run.map_logits(lambda logits, _: max_probability_log_odds(logits)), mean_log_odds(run, shift)]
-    return np.column_stack(columns if run.dataset.is_segmentation else [*columns, _log_distances(run, samples_per_class)])
+    input_columns = [run.map_logits(lambda logits, _: max_probability_log_odds(logits)), mean_log_odds(run, shift)]
+    return np.column_stack(input_columns if run.dataset.is_segmentation else [*input_columns, _log_distances(run, samples_per_class)])
 
 
 def _log_distances(run: Run, samples_per_class: int) -> np.ndarray:
-    """Return the logarithms of the distances to the nearest training sample of the predicted and of any other class, float64 (n, 2)."""
-    classes = run.fitted(reference, "stack", samples_per_class)
+    """Return two logarithms of distances in penultimate features for each of n predictions, float64 (n, 2).
+
+    The distances are those to the nearest training sample of the predicted class, and to that of any other class.
+    """
+    features_by_class = run.fitted(reference, "stack", samples_per_class)
 
     def score_queries(queries: Tensor, predicted: Tensor) -> Tensor:
-        distances = torch.stack([distance_to_neighbour(queries, points, 1) for points in classes], 1)
+        distances = torch.stack([distance_to_neighbour(queries, class_features, 1) for class_features in features_by_class], 1)
         own_distance = distances.gather(1, predicted[:, None])
         other_distance = distances.scatter(1, predicted[:, None], torch.inf).amin(1, keepdim=True)
         return to_float64(torch.cat([own_distance, other_distance], 1)).log().clamp(*LOG_DISTANCE_RANGE)
 
     def score_images(images: Tensor, predicted: Tensor) -> Tensor:
-        return score_in_chunks(score_queries, max(map(len, classes)), run.classifier.encode(images), predicted.long())
+        return score_in_chunks(score_queries, max(map(len, features_by_class)), run.classifier.encode(images), predicted.long())
 
     return run.map_images(score_images, run.predicted_maps)

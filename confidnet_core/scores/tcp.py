@@ -10,7 +10,7 @@ from confidnet_core.scoring.run import Run
 
 
 def tcp(run: Run) -> np.ndarray:
-    """Return the softmax probability of the true class, in [0, 1], float64 (n,)."""
+    """Return the true class probability (TCP), the softmax probability of the true class: in [0, 1], float64 (n,)."""
     return run.map_logits(true_class_probability)
 
 

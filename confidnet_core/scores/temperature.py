@@ -14,7 +14,7 @@ TEMPERATURE_RANGE = (1 / 1000, 1000.0)  # bounded, since without an error on val
 
 
 def temperature(run: Run) -> np.ndarray:
-    """Return the log-odds of MCP after temperature scaling, in [-log(classes - 1), inf), float64 (n,).
+    """Return the log-odds of the largest softmax probability after temperature scaling, in [-log(classes - 1), inf), float64 (n,).
 
     The temperature minimises the cross-entropy on up to 2^20 validation samples or pixels.
     """
@@ -28,18 +28,18 @@ temperature.learned = "fitted"
 
 
 def _fitted(run: Run) -> float:
-    """Return the best temperature on validation data, which `run.fitted` stores."""
+    """Return the temperature with the lowest cross-entropy on validation data."""
     return best_temperature(*run.validation.subsample_logits())
 
 
 def best_temperature(logits: Tensor, labels: Tensor) -> float:
-    """Return the temperature in TEMPERATURE_RANGE with the lowest cross-entropy of logits float64 (m, classes) and labels int64 (m,).
+    """Return the temperature from 0.001 to 1000 by which to divide logits for the lowest cross-entropy, which has a single minimum.
 
-    The cross-entropy has one minimum over 1 / temperature.
+    logits: float64 (m, classes); labels: int64 (m,), the true classes
     """
 
-    def loss(log_temperature: float) -> float:
+    def cross_entropy_at(log_temperature: float) -> float:
         return cross_entropy(logits / math.exp(log_temperature), labels).item()
 
-    bounds = tuple(math.log(end) for end in TEMPERATURE_RANGE)
-    return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x)
+    log_bounds = tuple(math.log(bound) for bound in TEMPERATURE_RANGE)
+    return math.exp(minimize_scalar(cross_entropy_at, bounds=log_bounds, method="bounded", options={"xatol": 1e-4}).x)

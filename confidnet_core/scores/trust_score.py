@@ -18,27 +18,27 @@ def trust_score(
 ) -> np.ndarray:
     """Return d(nearest other class) / (d(predicted class) + 1e-12), at least 0, float64 (n,).
 
-    d is the distance to the `neighbour`-th nearest reference point of a class, in penultimate features.
+    d is the Euclidean distance to the `neighbour`-th nearest training sample of a class, in penultimate features of the classifier.
 
-    samples_per_class: the maximum number of reference points of a class
+    samples_per_class: the maximum number of training samples of a class, drawn at random, which are called points below
     alpha, k: the fraction `alpha` of a class's points with the largest distance to their k-th nearest point of the class (a point is its
         own first) is left out as outliers (Algorithm 1 of the paper)
     A class without training samples is infinitely far away: predictions of it get 0.
     Raises ValueError if `neighbour` exceeds the number of points of the smallest class.
     """
-    classes = run.fitted(_classes, samples_per_class, alpha, k)
-    smallest_class_size = min(len(points) for points in classes if len(points))
+    features_by_class = run.fitted(_classes, samples_per_class, alpha, k)
+    smallest_class_size = min(len(class_features) for class_features in features_by_class if len(class_features))
     if neighbour > smallest_class_size:
         raise ValueError(f"methods.trust_score.neighbour is {neighbour}; expected 1 to {smallest_class_size} (the smallest class)")
 
     def score_queries(queries: Tensor, predicted: Tensor) -> Tensor:
-        distances = torch.stack([distance_to_neighbour(queries, points, neighbour) for points in classes], 1)
+        distances = torch.stack([distance_to_neighbour(queries, class_features, neighbour) for class_features in features_by_class], 1)
         own_distance = distances.gather(1, predicted[:, None]).squeeze(1)
         other_distance = distances.scatter(1, predicted[:, None], torch.inf).amin(1)
         own_distance, other_distance = to_float64(own_distance), to_float64(other_distance)
         return torch.where(own_distance.isinf(), 0.0, other_distance / (own_distance + 1e-12))
 
-    largest_class_size = max(map(len, classes))
+    largest_class_size = max(map(len, features_by_class))
 
     def score_images(images: Tensor, predicted: Tensor) -> Tensor:
         return score_in_chunks(score_queries, largest_class_size, run.classifier.encode(images), predicted.long())
@@ -51,17 +51,22 @@ trust_score.learned = "neighbours"
 
 
 def _classes(run: Run, samples_per_class: int, alpha: float, k: int) -> list[Tensor]:
-    """Return the reference points of each class without its outliers, float32 (r, d) each."""
-    classes = reference(run, "trust_score", samples_per_class)
-    return [_without_outliers(points, alpha, k) for points in classes] if alpha else classes
+    """Return the penultimate features of each class's random training samples, without outliers: a list of float32 tensors (r, d)."""
+    features_by_class = reference(run, "trust_score", samples_per_class)
+    return [_without_outliers(class_features, alpha, k) for class_features in features_by_class] if alpha else features_by_class
 
 
-def _without_outliers(points: Tensor, alpha: float, k: int) -> Tensor:
-    """Return the points (r, d) whose distance to their k-th nearest point is at most the (1 - alpha)-quantile of these distances."""
-    if len(points) == 0:
-        return points
-    nearest = min(k, len(points))
-    neighbour_distances = score_in_chunks(lambda queries: distance_to_neighbour(queries, points, nearest), len(points), points)
-    return points[
+def _without_outliers(class_features: Tensor, alpha: float, k: int) -> Tensor:
+    """Return the feature vectors of a class, (r, d), without the fraction `alpha` that is farthest from its own k-th nearest vector.
+
+    A vector counts as its own first neighbour.
+    """
+    if len(class_features) == 0:
+        return class_features
+    neighbour_rank = min(k, len(class_features))
+    neighbour_distances = score_in_chunks(
+        lambda queries: distance_to_neighbour(queries, class_features, neighbour_rank), len(class_features), class_features
+    )
+    return class_features[
         neighbour_distances <= torch.from_numpy(np.quantile(neighbour_distances.cpu().numpy(), [1 - alpha])).to(neighbour_distances)
     ]

@@ -8,7 +8,7 @@ from confidnet_core.scoring.run import Run
 
 
 def tta(run: Run, shift: FractionBelowOne = 0.04) -> np.ndarray:
-    """Return the mean log-odds, over the image and its views, of the class predicted for the image: any real number, float64 (n,).
+    """Return the mean log-odds, over the image and augmented views of it, of the class predicted for the image: float64 (n,).
 
     shift: the fraction of the image's height by which views are shifted in four directions, at least one pixel; 0 for no shift
     If the classifier's recipe has augmentation.flip, the views are mirrored, and a fifth view is mirrored only.

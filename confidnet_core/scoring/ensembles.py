@@ -30,15 +30,16 @@ ENSEMBLE_QUANTITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def save_ensembles(
-    folder: Path, quantity_of_method: Mapping[str, str | None], seeds: Sequence[int], predictions: Path, dataset: Dataset
+    ensembles_folder: Path, quantity_of_method: Mapping[str, str | None], seeds: Sequence[int], predictions_folder: Path, dataset: Dataset
 ) -> None:
-    """Write a folder METHOD/ for each method: facts.json and, where it needs an ensemble, SPLIT.npy; all folders or none.
+    """Compute the deep-ensemble quantities that scores need, and write them to a folder METHOD/ for each score; all folders or none.
 
-    SPLIT.npy is float64 (n,), or (seeds, n) in the order of "seeds" in facts.json. With fewer than two seeds only facts.json is written.
+    METHOD/ holds facts.json with the seeds of the ensemble and, for a score that needs an ensemble of two or more seeds, SPLIT.npy of each
+    split: float64 (n,), or (seeds, n) in the order of "seeds" in facts.json.
 
-    quantity_of_method: {method: the one of ENSEMBLE_QUANTITIES that it needs}; None for a method without an ensemble, whose folder then
-        is the same for any seeds
-    predictions: the folder with seedK/ of every seed, as the stage `predict` writes it
+    quantity_of_method: {name of a score: the one of ENSEMBLE_QUANTITIES that it needs}; None for a score without an ensemble, whose folder
+        then is the same for any seeds
+    predictions_folder: the folder with seedK/ of every seed, as the stage `predict` writes it
     Raises ValueError for an unknown quantity.
     """
     for method, quantity in quantity_of_method.items():
@@ -48,51 +49,71 @@ def save_ensembles(
         sorted(seeds),
         {method: quantity for method, quantity in quantity_of_method.items() if quantity is not None},
     )
-    with atomic_write(folder) as temporary:
+    with atomic_write(ensembles_folder) as temporary_folder:
         for method in quantity_of_method:
-            (temporary / method).mkdir(parents=True)
-            write_json(temporary / method / "facts.json", {"seeds": seeds if method in quantity_of_ensemble_method else []})
+            (temporary_folder / method).mkdir(parents=True)
+            write_json(temporary_folder / method / "facts.json", {"seeds": seeds if method in quantity_of_ensemble_method else []})
         if quantity_of_ensemble_method and len(seeds) > 1:
             for split in SCORED_SPLITS:
                 _save_split_quantities(
-                    temporary, quantity_of_ensemble_method, _mean_softmax_chunks(seeds, predictions, dataset, split), split
+                    temporary_folder, quantity_of_ensemble_method, _mean_softmax_chunks(seeds, predictions_folder, dataset, split), split
                 )
 
 
 def _save_split_quantities(
-    folder: Path, quantity_of_method: Mapping[str, str], chunks: Iterator[tuple[int, slice, Tensor, Tensor]], split: str
+    ensembles_folder: Path, quantity_of_method: Mapping[str, str], softmax_chunks: Iterator[tuple[int, slice, Tensor, Tensor]], split: str
 ) -> None:
-    """Write METHOD/SPLIT.npy of each method chunk by chunk, so that memory never holds the values of all predictions."""
-    file_of_method: dict[str, np.ndarray] = {}
-    for prediction_count, positions, mean, predicted in chunks:
-        values = {quantity: ENSEMBLE_QUANTITIES[quantity](mean, predicted).numpy() for quantity in set(quantity_of_method.values())}
+    """Write the ensemble quantity of each score on one split to METHOD/SPLIT.npy, chunk by chunk, which bounds memory.
+
+    softmax_chunks: what _mean_softmax_chunks yields
+    """
+    array_of_method: dict[str, np.ndarray] = {}
+    for prediction_count, chunk_slice, mean_softmax, predicted_by_seed in softmax_chunks:
+        chunk_quantities = {
+            quantity: ENSEMBLE_QUANTITIES[quantity](mean_softmax, predicted_by_seed).numpy()
+            for quantity in set(quantity_of_method.values())
+        }
         for method, quantity in quantity_of_method.items():
-            if method not in file_of_method:
-                shape = (*values[quantity].shape[:-1], prediction_count)
-                file_of_method[method] = np.lib.format.open_memmap(folder / method / f"{split}.npy", "w+", np.float64, shape)
-            file_of_method[method][..., positions] = values[quantity]
+            if method not in array_of_method:
+                array_shape = (*chunk_quantities[quantity].shape[:-1], prediction_count)
+                array_of_method[method] = np.lib.format.open_memmap(
+                    ensembles_folder / method / f"{split}.npy", "w+", np.float64, array_shape
+                )
+            array_of_method[method][..., chunk_slice] = chunk_quantities[quantity]
 
 
 def _mean_softmax_chunks(
-    seeds: Sequence[int], predictions: Path, dataset: Dataset, split: str
+    seeds: Sequence[int], predictions_folder: Path, dataset: Dataset, split: str
 ) -> Iterator[tuple[int, slice, Tensor, Tensor]]:
-    """Yield the n labelled predictions in chunks: n, the chunk's slice, its mean softmax over seeds, and the class each seed predicts."""
-    folders = [predictions / f"seed{seed}" / split for seed in seeds]
-    logits, classes = ([np.load(folder / name, mmap_mode="r") for folder in folders] for name in ("logits.npy", "predicted.npy"))
+    """Yield the n labelled predictions of a split in chunks of m: n, the chunk's slice, mean softmax, and predicted classes.
+
+    The mean softmax over the seeds is float64 (m, classes); the classes that each seed's classifier predicts are int64 (seeds, m).
+    """
+    split_folders = [predictions_folder / f"seed{seed}" / split for seed in seeds]
+    logits_by_seed, predicted_maps_by_seed = (
+        [np.load(split_folder / file_name, mmap_mode="r") for split_folder in split_folders]
+        for file_name in ("logits.npy", "predicted.npy")
+    )
     is_labelled = labelled(dataset.split(split)[1], dataset.void)
     prediction_count, images_per_chunk, predictions_done = int(is_labelled.sum()), max(1, PREDICTIONS_PER_CHUNK // is_labelled[0].size), 0
-    for start in range(0, len(is_labelled), images_per_chunk):
-        images = slice(start, start + images_per_chunk)
-        is_labelled_in_chunk = is_labelled[images]
-        mean = reduce(add, (_softmax_of_labelled(seed_logits[images], is_labelled_in_chunk) for seed_logits in logits)) / len(seeds)
-        predicted = torch.from_numpy(np.stack([seed_classes[images][is_labelled_in_chunk] for seed_classes in classes]).astype(np.int64))
-        positions = slice(predictions_done, predictions_done + len(mean))
-        yield prediction_count, positions, mean, predicted
-        predictions_done = positions.stop
+    for first_image in range(0, len(is_labelled), images_per_chunk):
+        image_slice = slice(first_image, first_image + images_per_chunk)
+        is_labelled_in_chunk = is_labelled[image_slice]
+        mean_softmax = reduce(
+            add, (_softmax_of_labelled(seed_logits[image_slice], is_labelled_in_chunk) for seed_logits in logits_by_seed)
+        ) / len(seeds)
+        predicted_by_seed = torch.from_numpy(
+            np.stack([seed_predicted_maps[image_slice][is_labelled_in_chunk] for seed_predicted_maps in predicted_maps_by_seed]).astype(
+                np.int64
+            )
+        )
+        chunk_slice = slice(predictions_done, predictions_done + len(mean_softmax))
+        yield prediction_count, chunk_slice, mean_softmax, predicted_by_seed
+        predictions_done = chunk_slice.stop
 
 
 def _softmax_of_labelled(
     logits: Float[np.ndarray, "b classes *pixels"], is_labelled: Bool[np.ndarray, " b *pixels"]
 ) -> Float64[Tensor, "m classes"]:
-    """Return the softmax, float64 (m, classes), of the m labelled predictions; float32 would saturate at exactly 1."""
+    """Return the softmax probabilities, float64 (m, classes), of the m labelled images or pixels; float32 would saturate at exactly 1."""
     return torch.from_numpy(np.moveaxis(logits, 1, -1)[is_labelled]).double().softmax(1)

@@ -11,52 +11,58 @@ from pathlib import Path
 from confidnet_core import paths
 from confidnet_core.config.registry import entry_attributes, suggestion
 from confidnet_core.files import atomic_write, write_json
-from confidnet_core.scoring.reads import READABLE, SAMPLES
+from confidnet_core.scoring.reads import DROPOUT_SAMPLES, READABLE_INPUTS
 
-NETWORK_FILES = ("weights.pt", "model.json")  # without origin.json: it does not matter where equal weights come from
+NETWORK_FILE_NAMES = ("weights.pt", "model.json")  # without origin.json: it does not matter where equal weights come from
 
 
 def declared_inputs(methods: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return {score: names of the inputs, of READABLE, that the score declares in its attribute `reads`}; () without the attribute.
+    """Return {name of a score: names of the inputs that it declares in its attribute `reads`}; () for a score without the attribute.
 
-    Raises ValueError for a name that is not in READABLE.
+    Inputs are trained networks and samples of forward passes with dropout. Raises ValueError for a name that is not in READABLE_INPUTS.
     """
-    inputs = {method: tuple(names or ()) for method, names in entry_attributes("scores", methods, "reads").items()}
-    for method, names in inputs.items():
-        for name in names:
-            if name not in READABLE:
-                raise ValueError(f"scores/{method}.py has reads {name!r}{suggestion(name, READABLE)}")
-    return inputs
+    inputs_of_method = {method: tuple(input_names or ()) for method, input_names in entry_attributes("scores", methods, "reads").items()}
+    for method, input_names in inputs_of_method.items():
+        for input_name in input_names:
+            if input_name not in READABLE_INPUTS:
+                raise ValueError(f"scores/{method}.py has reads {input_name!r}{suggestion(input_name, READABLE_INPUTS)}")
+    return inputs_of_method
 
 
-def save_inputs(folder: Path, methods: Iterable[str], benchmark: str, seed: int) -> None:
-    """Write FOLDER/METHOD.json for each score: {name of an input that the score reads: SHA-256 of that input}; all files or none."""
-    inputs = declared_inputs(methods)
-    digests = {name: _sha256_of_input(name, benchmark, seed) for name in sorted({name for names in inputs.values() for name in names})}
-    with atomic_write(folder) as temporary:
-        temporary.mkdir()
-        for method, names in inputs.items():
-            write_json(temporary / f"{method}.json", {name: digests[name] for name in names})
+def save_inputs(inputs_folder: Path, methods: Iterable[str], benchmark: str, seed: int) -> None:
+    """Write METHOD.json in `inputs_folder` for each score: {name of an input that the score reads: SHA-256 of it}; all files or none."""
+    inputs_of_method = declared_inputs(methods)
+    sha256_of_input = {
+        input_name: _sha256_of_input(input_name, benchmark, seed)
+        for input_name in sorted({input_name for input_names in inputs_of_method.values() for input_name in input_names})
+    }
+    with atomic_write(inputs_folder) as temporary_folder:
+        temporary_folder.mkdir()
+        for method, input_names in inputs_of_method.items():
+            write_json(temporary_folder / f"{method}.json", {input_name: sha256_of_input[input_name] for input_name in input_names})
 
 
-def _sha256_of_input(name: str, benchmark: str, seed: int) -> str:
-    """Return the SHA-256 of one input of scores: the dropout samples for the name "samples", else the trained network of this name."""
-    if name == SAMPLES:
-        folder = paths.dropout_samples(benchmark, seed)
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
+def _sha256_of_input(input_name: str, benchmark: str, seed: int) -> str:
+    """Return the SHA-256 of an input of scores: of the dropout samples if `input_name` is "samples", else of the network of this name."""
+    if input_name == DROPOUT_SAMPLES:
+        input_folder = paths.dropout_samples(benchmark, seed)
+        input_files = sorted(path for path in input_folder.rglob("*") if path.is_file())
     else:
-        folder = paths.network(benchmark, seed, name)
-        files = [folder / file for file in NETWORK_FILES]
-    return _sha256_of_files({path.relative_to(folder).as_posix(): path for path in files})
+        input_folder = paths.network(benchmark, seed, input_name)
+        input_files = [input_folder / file_name for file_name in NETWORK_FILE_NAMES]
+    return _sha256_of_files({path.relative_to(input_folder).as_posix(): path for path in input_files})
 
 
-def _sha256_of_files(files: Mapping[str, Path]) -> str:
-    """Return one SHA-256, in hex, of several files together: of their names, the keys of `files`, and their contents."""
+def _sha256_of_files(path_of_name: Mapping[str, Path]) -> str:
+    """Return one SHA-256, in hex, of the names and contents of several files together.
+
+    path_of_name: {name: path of the file}, in the order in which they count. Raises ValueError for a missing file.
+    """
     digest = sha256()
-    for name, path in files.items():
+    for file_name, path in path_of_name.items():
         try:
             with path.open("rb") as file:
-                digest.update(name.encode())
+                digest.update(file_name.encode())
                 while file_block := file.read(1 << 20):
                     digest.update(file_block)
         except FileNotFoundError:

@@ -29,11 +29,11 @@ def has_dropout(classifier: Classifier) -> bool:
 
 
 def sample_dropout(
-    classifier: Classifier, dataset: Dataset, split: str, settings: McDropout, seed: int, device: torch.device
+    classifier: Classifier, dataset: Dataset, split: str, dropout_settings: McDropout, seed: int, device: torch.device
 ) -> dict[str, Float64[np.ndarray, " n"]]:
-    """Return DROPOUT_QUANTITIES over forward passes with dropout on and BatchNorm in evaluation mode.
+    """Return {quantity: values} over several forward passes with dropout on and BatchNorm in evaluation mode.
 
-    Each quantity is float64 (n,), over the n labelled predictions of the split:
+    The values are float64 (n,), for the n images or labelled pixels of the split:
     predictive_entropy        entropy of the mean softmax
     expected_entropy          mean entropy of the passes' softmax; predictive minus expected entropy is the mutual information
     largest_mean_probability  largest probability of the mean softmax
@@ -44,39 +44,47 @@ def sample_dropout(
     network = to_device(classifier, device).eval()
     before_dropout, after_dropout = network.split_at_dropout()
 
-    def quantities_of_batch(batch: Tensor) -> Tensor:
+    def quantities_of_batch(image_batch: Tensor) -> Tensor:
         mean = entropy_sum = torch.zeros(())  # running sums: memory holds one map of probabilities, not one for each pass
-        with autocast(device, settings.precision):
-            features = before_dropout(batch)
-        for _ in range(settings.passes):
-            with autocast(device, settings.precision):
+        with autocast(device, dropout_settings.precision):
+            features = before_dropout(image_batch)
+        for _ in range(dropout_settings.passes):
+            with autocast(device, dropout_settings.precision):
                 probabilities = after_dropout(features).float().softmax(1)
             mean = probabilities + mean
             entropy_sum = _entropy_in_nats(probabilities) + entropy_sum
-        mean = mean.div_(settings.passes)
-        return torch.stack([_entropy_in_nats(mean), entropy_sum / settings.passes, to_float64(mean.amax(1))], dim=-1)
+        mean = mean.div_(dropout_settings.passes)
+        return torch.stack([_entropy_in_nats(mean), entropy_sum / dropout_settings.passes, to_float64(mean.amax(1))], dim=-1)
 
     set_dropout(network, True)
     try:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            values = map_images(quantities_of_batch, images, dataset, device, f"sample {split}")[labelled(labels, dataset.void)]
+            labelled_quantities = map_images(quantities_of_batch, images, dataset, device, f"sample {split}")[
+                labelled(labels, dataset.void)
+            ]
     finally:
         set_dropout(network, False)
-    return dict(zip(DROPOUT_QUANTITIES, values.T, strict=True))
+    return dict(zip(DROPOUT_QUANTITIES, labelled_quantities.T, strict=True))
 
 
-def save_samples(folder: Path, samples: Mapping[str, Mapping[str, np.ndarray]], passes: int, dropout: bool) -> None:
-    """Write SPLIT/QUANTITY.npy of each split and quantity, and facts.json with `passes` and `dropout`; all files or none."""
-    with atomic_write(folder) as temporary:
-        temporary.mkdir()
-        for split, quantities in samples.items():
-            (temporary / split).mkdir()
-            for name, values in quantities.items():
-                np.save(temporary / split / f"{name}.npy", values)
-        write_json(temporary / "facts.json", {"passes": passes, "dropout": dropout})
+def save_samples(
+    samples_folder: Path, samples_by_split: Mapping[str, Mapping[str, np.ndarray]], pass_count: int, classifier_has_dropout: bool
+) -> None:
+    """Write the quantities of forward passes with dropout as SPLIT/QUANTITY.npy, and facts.json; all files or none.
+
+    samples_by_split: {split: {quantity: values (n,)}}, as from sample_dropout
+    pass_count, classifier_has_dropout: the entries "passes" and "dropout" of facts.json
+    """
+    with atomic_write(samples_folder) as temporary_folder:
+        temporary_folder.mkdir()
+        for split, array_of_quantity in samples_by_split.items():
+            (temporary_folder / split).mkdir()
+            for quantity, quantity_array in array_of_quantity.items():
+                np.save(temporary_folder / split / f"{quantity}.npy", quantity_array)
+        write_json(temporary_folder / "facts.json", {"passes": pass_count, "dropout": classifier_has_dropout})
 
 
 def _entropy_in_nats(probabilities: Float[Tensor, "b classes *pixels"]) -> Float64[Tensor, " b *pixels"]:
-    """Return the entropy of class probabilities in nats, computed in float64: (b, classes, ...) -> (b, ...)."""
+    """Return the entropy of class probabilities (b, classes, ...) in nats, computed in float64: (b, ...)."""
     return torch.special.entr(to_float64(probabilities)).sum(1)

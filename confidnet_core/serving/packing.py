@@ -17,7 +17,7 @@ from confidnet_core.evaluation.calibrators import MAX_SAMPLES
 from confidnet_core.evaluation.result import RANK, Evaluation
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import read_json, write_json
-from confidnet_core.scoring.fitted import FITTED_FILE
+from confidnet_core.scoring.fitted import FITTED_FILE_NAME
 from confidnet_core.serving.selective_classifier import CLASSIFIER_FOLDER, NETWORKS_FOLDER, NotServedError, SelectiveClassifier
 
 MAX_EXAMPLE_IMAGES, MAX_EXAMPLE_PIXELS = 16, 2**18  # of the validation images on which a packed score is tested
@@ -53,7 +53,9 @@ def best_score(stored: StoredResults, params: Params, folder: Path) -> Candidate
             return pack(stored, evaluation.method, params, folder / evaluation.method, tuple(skipped))
         except NotServedError as error:
             skipped.append(f"{evaluation.method} ({error})")
-    raise ValueError(f"{stored.folder}: none of the scores can be served: {'; '.join(skipped) or 'there is none but the oracle'}")
+    raise ValueError(
+        f"{stored.benchmark_and_seed}: none of the scores can be served: {'; '.join(skipped) or 'there is none but the oracle'}"
+    )
 
 
 def pack(stored: StoredResults, method: str, params: Params, folder: Path, skipped: tuple[str, ...] = ()) -> Candidate:
@@ -81,7 +83,7 @@ def pack(stored: StoredResults, method: str, params: Params, folder: Path, skipp
         "recipes": params.benchmark(stored.benchmark).model_dump(),
     }
     write_json(folder / "model.json", facts)
-    for path in (score_folder / FITTED_FILE, stored.thresholds_folder(method) / "threshold.json"):
+    for path in (score_folder / FITTED_FILE_NAME, stored.thresholds_folder(method) / "threshold.json"):
         if not path.exists():
             raise ValueError(f"{path} does not exist; `dvc repro` makes it")
         shutil.copyfile(path, folder / path.name)

@@ -95,7 +95,7 @@ class SelectiveClassifier:
         facts = read_json(folder / "model.json")
         with np.load(folder / "validation.npz") as validation:
             calibrator = fit_calibrator(validation["confidence"], validation["correct"], facts["scale"])
-        cache = RunCache(fitted=load_fitted(folder, select_device()))
+        cache = RunCache(fitted_values=load_fitted(folder, select_device()))
         return cls(facts, read_json(folder / "threshold.json")["thresholds"], calibrator, models or folder / NETWORKS_FOLDER, cache)
 
     @property
@@ -181,7 +181,7 @@ class SelectiveClassifier:
         run = _NewImagesRun(self.facts["benchmark"], self._benchmark_recipes, self.facts["seed"], dataset, self.models, self.models)
         predictions = predict(self._contiguous_classifier, images, dataset, run.device)
         # The values of Run.cached belong to these images only, so that the next images must not share them.
-        run.__dict__.update(cache=replace(self.cache, values={}), logits=predictions.logits, predicted_maps=predictions.predicted)
+        run.__dict__.update(cache=replace(self.cache, cached_values={}), logits=predictions.logits, predicted_maps=predictions.predicted)
         return run
 
 

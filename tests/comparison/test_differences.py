@@ -10,7 +10,7 @@ from test_comparison import evaluation, parsed
 from confidnet_core.comparison.differences import differences, holm_correction, mean_replicates, significance_tables
 from confidnet_core.comparison.frames import comparison_frame
 from confidnet_core.comparison.rendering import markdown
-from confidnet_core.evaluation.intervals import intervals
+from confidnet_core.evaluation.intervals import metric_intervals
 from confidnet_core.evaluation.result import Evaluation, evaluate
 from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.bootstrap import bootstrap
@@ -26,7 +26,7 @@ def scored(distances: dict[str, float], n: int = 1000, seed: int = 0) -> tuple[l
     for method, distance in distances.items():
         confidence = common + 0.3 * generator.normal(size=n) + distance * correct
         evaluations.append(evaluate(confidence, correct, benchmark="digits", seed=seed, method=method, oracle=method == "tcp"))
-        replicates["digits", seed, method] = bootstrap(confidence, correct, resamples=400, seed=0)
+        replicates["digits", seed, method] = bootstrap(confidence, correct, resample_count=400, seed=0)
     return evaluations, replicates
 
 
@@ -39,7 +39,7 @@ def compared(distances: dict[str, float], against: tuple[str, ...] = ("mcp",)) -
 def test_an_interval_is_the_central_part_of_the_resamples_in_which_the_metric_is_defined():
     rows = np.tile(np.arange(101.0)[:, None], (1, len(METRICS)))
     rows[:50, AUROC], rows[:, AUROC + 1] = np.nan, np.nan
-    found = intervals({("digits", "mcp"): rows}, 0.9, ["benchmark", "method"]).loc["digits", "mcp"]
+    found = metric_intervals({("digits", "mcp"): rows}, 0.9, ["benchmark", "method"]).loc["digits", "mcp"]
     assert found[["accuracy_low", "accuracy_high", "auroc_low", "auroc_high"]].tolist() == pytest.approx([5, 95, 52.5, 97.5])
     assert found[["aurc_low", "aurc_high"]].isna().all()
 
@@ -117,7 +117,7 @@ def test_scores_without_a_difference_are_rarely_significant():
     for trial in range(200):
         correct = generator.random(400) > 0.15
         common = generator.normal(size=400) + 1.2 * correct
-        first, second = (bootstrap(common + 0.5 * generator.normal(size=400), correct, resamples=200, seed=trial) for _ in range(2))
+        first, second = (bootstrap(common + 0.5 * generator.normal(size=400), correct, resample_count=200, seed=trial) for _ in range(2))
         frame = comparison_frame([evaluation("mcp", auroc=0.8), evaluation("other", auroc=0.9)])
         found = differences(frame, {("digits", "mcp"): first, ("digits", "other"): second}, ["mcp"], 0.95).set_index("metric")
         below += found["p"]["auroc"] < 0.05

@@ -41,7 +41,7 @@ def all_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[StoredRe
             facts = {"benchmark": "toy", "seed": seed, "method": method, "oracle": oracle, "scale": scale}
             one = evaluate(test.confidence, test.correct, **facts)
             save_evaluation(Path(f"data/scores/toy/seed{seed}/{method}"), {"test": test.confidence}, one, one, {})
-            found = reliability(val, test, scale, resamples=100, seed=0)
+            found = reliability(val, test, scale, resample_count=100, seed=0)
             guaranteed = guaranteed_thresholds(val, calibration, test, Thresholds(risks=(0.001, 0.3), delta=0.1))
             save_thresholds(Path(f"data/thresholds/toy/seed{seed}/{method}"), found, guaranteed)
     return [StoredResults("toy", seed, ("mcp", "margin", "tcp")) for seed in (0, 1)]

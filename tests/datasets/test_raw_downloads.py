@@ -78,7 +78,7 @@ def target(tmp_path: Path) -> Path:
 
 
 def fetch(target: Path, *sites: Site, digest: str | None = DIGEST, **settings: object) -> None:
-    download([f"{site.address}file" for site in sites], target, digest=digest, **settings)
+    download([f"{site.address}file" for site in sites], target, expected_md5=digest, **settings)
 
 
 def left(target: Path) -> dict[str, int]:
@@ -155,7 +155,7 @@ def test_a_part_that_is_whole_needs_no_request(target: Path) -> None:
 
 def test_a_server_that_falls_silent_loses_nothing_of_what_it_sent(target: Path) -> None:
     with serve({"file": CONTENT}, cuts=[100_000], stall=Event()) as site:
-        fetch(target, site, timeout=0.3)
+        fetch(target, site, timeout_s=0.3)
         site.stall.set()
     assert site.requests == [(None, 200, 100_000), ("bytes=100000-", 206, 200_000)]
     assert target.read_bytes() == CONTENT
@@ -197,11 +197,11 @@ def test_the_split_is_the_one_that_was_published_with_confidnet(count: int, val:
     order = list(range(count))
     np.random.seed(42)
     np.random.shuffle(order)
-    splits = draw_split("any", train=count, test=10, val=val, split_seed=42)
+    splits = draw_split("any", training_count=count, test_count=10, validation_count=val, split_seed=42)
     assert (splits["val"].tolist(), splits["train"].tolist()) == (order[:val], order[val:])
     assert splits["test"].tolist() == list(range(count, count + 10))
     with pytest.raises(ValueError, match=f"any: val is {count}, but it is taken from the {count} training images"):
-        draw_split("any", train=count, test=10, val=count, split_seed=42)
+        draw_split("any", training_count=count, test_count=10, validation_count=count, split_seed=42)
 
 
 def test_the_md5_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:

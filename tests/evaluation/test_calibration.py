@@ -6,7 +6,7 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from confidnet_core.evaluation.calibrators import MAX_SAMPLES, MIN_PER_OUTCOME, fit_calibrator
+from confidnet_core.evaluation.calibrators import MAX_SAMPLES, MIN_SAMPLES_PER_OUTCOME, fit_calibrator
 from confidnet_core.evaluation.result import SCALES
 from confidnet_core.metrics.calibration import calibration_metrics
 
@@ -69,7 +69,7 @@ def test_one_right_sample_at_the_top_does_not_lower_those_below_it():
     np.testing.assert_allclose(probability[30:], 71 / 73)  # 2 / 3 for the last would be below 69 / 70
 
 
-@pytest.mark.parametrize(("errors", "method"), [(MIN_PER_OUTCOME - 1, "Platt"), (MIN_PER_OUTCOME, "isotonic")])
+@pytest.mark.parametrize(("errors", "method"), [(MIN_SAMPLES_PER_OUTCOME - 1, "Platt"), (MIN_SAMPLES_PER_OUTCOME, "isotonic")])
 @pytest.mark.parametrize("of_errors", [True, False])
 def test_few_errors_or_few_successes_give_a_sigmoid(errors: int, method: str, of_errors: bool):
     confidence, correct = with_errors(errors)

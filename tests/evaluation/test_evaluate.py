@@ -32,8 +32,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]
 @pytest.fixture
 def runs(trained: dict[str, Run], tmp_path: Path) -> dict[str, Run]:
     """Afresh, in a folder that a test may spoil."""
-    shutil.copytree(trained["digits"].models.parents[2], tmp_path / "project")
-    folders = {"models": Path("models"), "predictions": Path("data/predictions")}
+    shutil.copytree(trained["digits"].models_folder.parents[2], tmp_path / "project")
+    folders = {"models_folder": Path("models"), "predictions_folder": Path("data/predictions")}
     return {
         task: replace(run, **{part: tmp_path / "project" / folder / task / "seed0" for part, folder in folders.items()})
         for task, run in trained.items()
@@ -52,7 +52,7 @@ def staged(runs: dict[str, Run], root: Path, clean: pytest.MonkeyPatch, tmp_path
 
 def start(run: Run, folder: Path, method: str) -> None:
     params = load(folder, VALID | {"methods": {"mcp": {}, "temperature": {}}})
-    evaluate.main(replace(params, benchmarks={run.name: run.benchmark}), run.name, run.seed, method)
+    evaluate.main(replace(params, benchmarks={run.benchmark_name: run.benchmark}), run.benchmark_name, run.seed, method)
 
 
 def test_the_stage_stores_the_score_of_each_split(staged: Path, runs: dict[str, Run]):
@@ -91,7 +91,7 @@ def test_a_file_of_an_older_version_is_named_with_the_key_that_it_lacks(staged: 
 def test_a_score_that_is_not_finite_on_any_split_is_refused_and_nothing_is_stored(
     staged: Path, runs: dict[str, Run], tmp_path: Path, split: str
 ):
-    path = runs["digits"].predictions / split / "logits.npy"
+    path = runs["digits"].predictions_folder / split / "logits.npy"
     logits = np.load(path)
     logits[0] = np.nan
     np.save(path, logits)
@@ -104,14 +104,14 @@ def test_a_score_that_is_not_finite_on_any_split_is_refused_and_nothing_is_store
 def test_predictions_are_stored_of_each_split(runs: dict[str, Run], root: Path, clean: pytest.MonkeyPatch, tmp_path: Path):
     clean.setenv("CONFIDNET_DEVICE", "cpu")
     clean.chdir(tmp_path / "project")
-    run = replace(runs["digits"], predictions=Path("data/predictions/digits/seed0"))
-    stored = {path: np.load(path) for split in SCORED_SPLITS for path in (run.predictions / split).glob("*.npy")}
+    run = replace(runs["digits"], predictions_folder=Path("data/predictions/digits/seed0"))
+    stored = {path: np.load(path) for split in SCORED_SPLITS for path in (run.predictions_folder / split).glob("*.npy")}
     assert len(stored) == 2 * len(SCORED_SPLITS)
     shutil.rmtree("data/predictions")
-    params = replace(load(tmp_path, VALID), benchmarks={run.name: run.benchmark})
-    params._raw = {"benchmarks": {run.name: {"model": {}}}}
-    predict.main(params, run.name, 0)
-    assert {path for path in run.predictions.rglob("*") if path.is_file()} == {*stored, run.predictions / "metrics.json"}
+    params = replace(load(tmp_path, VALID), benchmarks={run.benchmark_name: run.benchmark})
+    params._raw = {"benchmarks": {run.benchmark_name: {"model": {}}}}
+    predict.main(params, run.benchmark_name, 0)
+    assert {path for path in run.predictions_folder.rglob("*") if path.is_file()} == {*stored, run.predictions_folder / "metrics.json"}
     for path, values in stored.items():
         np.testing.assert_allclose(np.load(path), values, atol=1e-4)
 
@@ -123,7 +123,7 @@ def test_a_split_has_its_own_images_labels_and_predictions_wherever_it_is_asked_
         images, labels = run.dataset.split(split)
         is_labelled = labelled(labels, run.dataset.void)
         assert np.array_equal(part.images, images) and np.array_equal(part.labels, labels[is_labelled])
-        assert np.array_equal(part.predicted, np.load(run.predictions / split / "predicted.npy")[is_labelled])
+        assert np.array_equal(part.predicted, np.load(run.predictions_folder / split / "predicted.npy")[is_labelled])
 
 
 @both_tasks
@@ -145,8 +145,8 @@ def test_what_no_split_changes_is_loaded_and_fitted_once(runs: dict[str, Run], t
     expected = score(replace(run).calibration)
     run = replace(run, dataset=replace(run.dataset, splits=dict(run.dataset.splits)))
     score(run)
-    shutil.rmtree(run.models)
-    shutil.rmtree(run.predictions / "val")
+    shutil.rmtree(run.models_folder)
+    shutil.rmtree(run.predictions_folder / "val")
     del run.dataset.splits["train"]
     assert np.array_equal(score(run.calibration), expected)
 
@@ -156,4 +156,4 @@ def test_another_classifier_or_data_set_is_a_run_that_shares_nothing(runs: dict[
     assert run.calibration.classifier is run.classifier
     assert replace(run, seed=1).classifier is not run.classifier
     with pytest.raises(ValueError, match=r"nowhere/baseline/model\.json does not exist"):
-        _ = replace(run.calibration, models=tmp_path / "nowhere").classifier
+        _ = replace(run.calibration, models_folder=tmp_path / "nowhere").classifier

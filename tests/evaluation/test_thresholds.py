@@ -20,7 +20,7 @@ from confidnet_core.networks.inference import Predictions, save_predictions
 from stages import evaluate
 from stages import thresholds as stage
 
-RESAMPLING = {"resamples": 100, "seed": 3}
+RESAMPLING = {"resample_count": 100, "seed": 3}
 
 
 def scored(seed: int, samples: int = 600) -> ScoredSplit:
@@ -37,9 +37,9 @@ def logit(scored: ScoredSplit) -> ScoredSplit:
 def test_a_probability_stays_as_it_is_and_log_odds_become_one():
     val, test = scored(0), scored(1)
     plain, odds = reliability(val, test, "probability", **RESAMPLING), reliability(logit(val), logit(test), "log_odds", **RESAMPLING)
-    assert (plain.calibrator, odds.calibrator) == ("as it is", "sigmoid")
+    assert (plain.calibrator_description, odds.calibrator_description) == ("as it is", "sigmoid")
     assert plain.metrics == calibration_metrics(test.confidence, test.correct) == pytest.approx(odds.metrics)
-    assert np.array_equal(plain.replicates, bootstrap_calibration(test.confidence, test.correct, resamples=100, seed=3))
+    assert np.array_equal(plain.metric_replicates, bootstrap_calibration(test.confidence, test.correct, resample_count=100, seed=3))
 
 
 def test_replicates_of_segmentation_are_of_whole_images():
@@ -50,23 +50,23 @@ def test_replicates_of_segmentation_are_of_whole_images():
     squares = np.split((test.confidence - test.correct) ** 2, np.cumsum(sizes)[:-1])
     drawn = np.random.default_rng(3).integers(4, size=(100, 4))
     expected = [np.concatenate([squares[image] for image in row]).mean() for row in drawn]
-    assert measured.replicates[:, 2] == pytest.approx(expected)
+    assert measured.metric_replicates[:, 2] == pytest.approx(expected)
 
 
 def test_any_other_scale_is_learned_on_validation_data_alone():
     val, test = scored(0, samples=5000), scored(1)
     far_off = ScoredSplit(val.confidence**20, val.correct), ScoredSplit(test.confidence**20, test.correct)
     measured = reliability(*far_off, "rank", **RESAMPLING)
-    assert measured.calibrator == "isotonic on 5,000 validation samples"
+    assert measured.calibrator_description == "isotonic on 5,000 validation samples"
     assert measured.metrics["ece"] < 0.06 < 0.3 < calibration_metrics(far_off[1].confidence, test.correct)["ece"]
     turned = reliability(far_off[0], ScoredSplit(far_off[1].confidence, ~test.correct), "rank", **RESAMPLING)
-    assert turned.curve[["probability", "count"]].equals(measured.curve[["probability", "count"]])
-    assert np.allclose(turned.curve["accuracy"], 1 - measured.curve["accuracy"])
+    assert turned.reliability_bins[["probability", "count"]].equals(measured.reliability_bins[["probability", "count"]])
+    assert np.allclose(turned.reliability_bins["accuracy"], 1 - measured.reliability_bins["accuracy"])
 
 
 def test_the_curve_has_the_bins_that_hold_something():
     test = ScoredSplit(np.array([0.1, 0.12, 0.99]), np.array([False, True, True]))
-    curve = reliability(scored(0), test, "probability", **RESAMPLING).curve
+    curve = reliability(scored(0), test, "probability", **RESAMPLING).reliability_bins
     assert curve.to_dict("list") == {"probability": [pytest.approx(0.11), 0.99], "accuracy": [0.5, 1], "count": [2, 1]}
 
 
@@ -74,7 +74,7 @@ def test_what_a_threshold_did_on_the_test_split_by_hand():
     val, calibration = scored(0), scored(1, samples=2000)
     (guarantee,) = guaranteed_thresholds(val, calibration, scored(2, samples=900), Thresholds(risks=(0.1,), delta=0.05))
     expected = threshold_with_guarantee(
-        calibration.confidence, calibration.correct, risk=0.1, delta=0.05, reference_confidence=val.confidence
+        calibration.confidence, calibration.correct, target_risk=0.1, delta=0.05, reference_confidence=val.confidence
     )
     assert guarantee["threshold"] == expected.threshold and guarantee["bound"] == expected.bound <= 0.1
     test = scored(2, samples=900)
@@ -160,7 +160,7 @@ def test_the_files_are_whole_json_and_replace_former_ones(tmp_path: Path):
         "replicates.npy",
         "threshold.json",
     ]
-    assert read_json(tmp_path / "mcp/calibration.json") == {"how": measured.calibrator, "metrics": measured.metrics}
+    assert read_json(tmp_path / "mcp/calibration.json") == {"how": measured.calibrator_description, "metrics": measured.metrics}
     assert json.loads((tmp_path / "mcp/threshold.json").read_text())["thresholds"] == guarantees
     assert guarantees[0]["threshold"] is None and guarantees[1]["threshold"] is not None
     assert pd.read_csv(tmp_path / "mcp/reliability.csv")["count"].sum() == 600

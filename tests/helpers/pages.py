@@ -21,7 +21,7 @@ from confidnet_core.reporting.histories import TRAININGS
 CLASSES = ("ant", '<b>&"', "cat")
 METHODS = {"mcp": {}, "entropy": {}, "margin": {}, "tcp": {}}
 SCORED_SPLITS = ("test", "val", "calibration")
-RESAMPLING = {"resamples": 100, "seed": 0}
+RESAMPLING = {"resample_count": 100, "seed": 0}
 
 
 def image_width(path: Path) -> int:

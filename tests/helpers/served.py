@@ -24,36 +24,36 @@ RISKS = (0.05, 0.3, 0.9)
 def params_of(runs: Iterable[Run], methods: Iterable[str], folder: Path) -> Params:
     """Of seed 0; target risks that small networks can keep."""
     found = load(folder, VALID | {"methods": {method: {} for method in methods}})
-    benchmarks = {run.name: run.benchmark for run in runs}
+    benchmarks = {run.benchmark_name: run.benchmark for run in runs}
     return replace(found, run=tuple(benchmarks), benchmarks=benchmarks, thresholds=Thresholds(risks=RISKS, delta=0.1))
 
 
 def answer(run: Run) -> None:
     """What `predict` stores: of the classifier as it is loaded, whose weights may lie otherwise in memory than in the training."""
-    classifier, dataset = load_classifier(run.models / "baseline", run.benchmark, run.dataset), run.dataset
+    classifier, dataset = load_classifier(run.models_folder / "baseline", run.benchmark, run.dataset), run.dataset
     answers = {split: predict(classifier, dataset.split(split)[0], dataset, CPU) for split in SCORED_SPLITS}
-    save_predictions(run.predictions, answers, prediction_metrics(answers["test"], dataset.split("test")[1], dataset))
+    save_predictions(run.predictions_folder, answers, prediction_metrics(answers["test"], dataset.split("test")[1], dataset))
 
 
 def score(run: Run, methods: Iterable[str], root: Path) -> None:
     """Into data/scores and data/thresholds under ROOT, what `evaluate` and `operate` store."""
     for method in methods:
         function, part = find_entry("scores", method), replace(run)
-        facts = {"benchmark": run.name, "seed": run.seed, "method": method, "oracle": getattr(function, "oracle", False)}
+        facts = {"benchmark": run.benchmark_name, "seed": run.seed, "method": method, "oracle": getattr(function, "oracle", False)}
         facts["scale"] = getattr(function, "scale", RANK)
         splits = {split: part.on_split(split) for split in SCORED_SPLITS}
         confidence = {split: function(one) for split, one in splits.items()}
         found = {split: evaluate(confidence[split], one.correct, **facts) for split, one in splits.items()}
-        folder = f"{run.name}/seed{run.seed}/{method}"
+        folder = f"{run.benchmark_name}/seed{run.seed}/{method}"
         save_evaluation(root / "data/scores" / folder, confidence, found["test"], found["val"], {}, part.save_fitted)
         scored = {split: ScoredSplit(confidence[split], one.correct, _sizes(one)) for split, one in splits.items()}
-        reliable = calibrated(scored["val"], scored["test"], facts["scale"], resamples=100, seed=0)
+        reliable = calibrated(scored["val"], scored["test"], facts["scale"], resample_count=100, seed=0)
         promises = guaranteed_thresholds(scored["val"], scored["calibration"], scored["test"], Thresholds(risks=RISKS, delta=0.1))
         save_thresholds(root / "data/thresholds" / folder, reliable, promises)
 
 
 def stored_of(run: Run, *methods: str) -> StoredResults:
-    return StoredResults(run.name, run.seed, methods)
+    return StoredResults(run.benchmark_name, run.seed, methods)
 
 
 def _sizes(run: Run) -> np.ndarray | None:

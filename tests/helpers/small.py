@@ -149,7 +149,7 @@ def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "smal
     answers = {split: predict(classifier, dataset.split(split)[0], dataset, CPU) for split in ("test", "val", "calibration")}
     save_predictions(predictions, answers, prediction_metrics(answers["test"], dataset.split("test")[1], dataset))
     sampled = {split: sample_dropout(classifier, dataset, split, MC_DROPOUT, 0, CPU) for split in answers}
-    save_samples(root / "data/samples" / name / "seed0", sampled, 3, dropout=True)
+    save_samples(root / "data/samples" / name / "seed0", sampled, 3, classifier_has_dropout=True)
 
     torch.manual_seed(1)  # a classifier of another seed, untrained
     other = build_classifier(what.model, dataset)
@@ -157,7 +157,9 @@ def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "smal
     save_predictions(predictions.with_name("seed1"), answers, {})
     ensembles = root / "data/ensembles" / name
     save_ensembles(ensembles, entry_attributes("scores", entry_names("scores"), "over_seeds"), [0, 1], predictions.parent, dataset)
-    return Run(name, what, 0, dataset, models, predictions, samples=root / "data/samples" / name / "seed0", ensembles=ensembles)
+    return Run(
+        name, what, 0, dataset, models, predictions, samples_folder=root / "data/samples" / name / "seed0", ensembles_folder=ensembles
+    )
 
 
 def described(what: Benchmark, dataset: Dataset, state: TrainingState) -> dict[str, Any]:
@@ -176,11 +178,11 @@ def trained_runs(root: Path) -> dict[str, Run]:
 
 def answering(run: Run, logits: np.ndarray, folder: Path, validation: np.ndarray | None = None) -> Run:
     """The same run with these logits (n, classes, ...) as the classifier's answers on the test split, and on the validation split."""
-    stored = {split: np.load(run.predictions / split / "logits.npy") for split in ("val", "calibration")}
+    stored = {split: np.load(run.predictions_folder / split / "logits.npy") for split in ("val", "calibration")}
     parts = {"test": logits, **stored} | ({} if validation is None else {"val": validation})
     answers = {split: Predictions(part.astype(np.float32), part.argmax(1).astype(np.uint8)) for split, part in parts.items()}
     save_predictions(folder, answers, prediction_metrics(answers["test"], run.dataset.split("test")[1], run.dataset))
-    return replace(run, predictions=folder)
+    return replace(run, predictions_folder=folder)
 
 
 def state(network: nn.Module) -> dict[str, Tensor]:

@@ -168,7 +168,7 @@ def test_the_ece_is_the_distance_of_the_reliability_curve_from_the_diagonal(bins
 def test_a_row_of_the_bootstrap_is_the_metrics_of_a_resample_in_the_bins_of_the_data(sizes: list[int] | None, decimals: int | None):
     probability, correct = synthetic(60, decimals=decimals)
     units = np.arange(60)[:, None] if sizes is None else np.split(np.arange(60), np.cumsum(sizes)[:-1])
-    rows = bootstrap_calibration(probability, correct, resamples=20, seed=4, sizes=sizes, bins=6)
+    rows = bootstrap_calibration(probability, correct, resample_count=20, seed=4, pixels_per_image=sizes, bins=6)
     drawn = np.random.default_rng(4).integers(len(units), size=(20, len(units)))
     for row, chosen in zip(rows, drawn, strict=True):
         index = np.concatenate([units[unit] for unit in chosen])
@@ -179,13 +179,15 @@ def test_a_row_of_the_bootstrap_is_the_metrics_of_a_resample_in_the_bins_of_the_
 @pytest.mark.parametrize("sizes", [None, [50] * 8])
 def test_its_resamples_are_those_of_the_failure_metrics(sizes: list[int] | None):
     correct = np.random.default_rng(0).random(400) < 0.8
-    accuracy = bootstrap(np.arange(400), correct, resamples=300, seed=9, sizes=sizes)[:, METRICS.index("accuracy")]
-    brier = bootstrap_calibration(np.zeros(400), correct, resamples=300, seed=9, sizes=sizes)[:, CALIBRATION_METRICS.index("brier")]
+    accuracy = bootstrap(np.arange(400), correct, resample_count=300, seed=9, pixels_per_image=sizes)[:, METRICS.index("accuracy")]
+    brier = bootstrap_calibration(np.zeros(400), correct, resample_count=300, seed=9, pixels_per_image=sizes)[
+        :, CALIBRATION_METRICS.index("brier")
+    ]
     np.testing.assert_allclose(brier, accuracy, atol=1e-14)
 
 
 def test_a_resample_of_empty_images_is_undefined():
-    rows = bootstrap_calibration([0.5, 0.75], [1, 0], resamples=50, seed=0, sizes=[0, 2])
+    rows = bootstrap_calibration([0.5, 0.75], [1, 0], resample_count=50, seed=0, pixels_per_image=[0, 2])
     empty = np.isnan(rows)
     assert empty.any() and not empty.all() and np.array_equal(empty.any(axis=1), empty.all(axis=1))
 
@@ -206,15 +208,18 @@ def test_a_resample_of_empty_images_is_undefined():
 def test_what_cannot_be_judged_is_refused(function, changes: dict, message: str):
     arguments = {"probability": [0.1, 0.2, 0.3], "correct": [1, 0, 1]} | changes
     if function is bootstrap_calibration:
-        arguments |= {"resamples": 5, "seed": 0}
+        arguments |= {"resample_count": 5, "seed": 0}
     with pytest.raises(ValueError, match=message):
         function(**arguments)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"resamples": 0}, "resamples is 0; expected at least 1"), ({"sizes": [1, 1]}, "expected how many of the 3 values each image has")],
+    [
+        ({"resample_count": 0}, "resample_count is 0; expected at least 1"),
+        ({"pixels_per_image": [1, 1]}, "expected how many of the 3 values each image has"),
+    ],
 )
 def test_what_cannot_be_resampled_is_refused(changes: dict, message: str):
     with pytest.raises(ValueError, match=message):
-        bootstrap_calibration([0.1, 0.2, 0.3], [1, 0, 1], **{"resamples": 5, "seed": 0} | changes)
+        bootstrap_calibration([0.1, 0.2, 0.3], [1, 0, 1], **{"resample_count": 5, "seed": 0} | changes)

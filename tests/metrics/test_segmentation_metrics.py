@@ -36,7 +36,7 @@ def test_rows_are_labels_and_columns_predictions():
 def test_a_class_in_neither_image_is_left_out_of_the_mean_and_one_that_is_only_predicted_counts_as_zero():
     labels = np.array([[0, 0, 1, 9], [1, 1, 0, 9]])
     predicted = np.array([[0, 2, 1, 3], [1, 1, 0, 3]])  # class 3 is predicted only where the label is void
-    confusion = confusion_matrix(labels, predicted, 4, void=9)
+    confusion = confusion_matrix(labels, predicted, 4, void_label=9)
     assert intersection_over_union(confusion) == pytest.approx([2 / 3, 1, 0, np.nan], nan_ok=True)
     assert mean_iou(confusion) == pytest.approx((2 / 3 + 1 + 0) / 3)
 
@@ -51,7 +51,7 @@ def test_the_mean_is_over_the_set_not_over_batches():
 
 
 def test_no_counted_pixel_gives_no_number():
-    confusion = confusion_matrix(np.full((2, 3), 11), np.zeros((2, 3), dtype=int), 11, void=11)
+    confusion = confusion_matrix(np.full((2, 3), 11), np.zeros((2, 3), dtype=int), 11, void_label=11)
     assert confusion.sum() == 0 and np.isnan(intersection_over_union(confusion)).all()
     assert mean_iou(confusion) is None
 

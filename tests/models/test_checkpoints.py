@@ -132,7 +132,7 @@ def test_networks_of_the_published_size_fit_our_defaults(choice: str, network: t
 def test_an_import_of_a_trained_network_notes_what_its_training_noted(tmp_path: Path):
     """Trained networks, exported as a checkpoint under other parameter names, are imported with equal weights and metrics."""
     run = trained_run(tmp_path, small_digits(), benchmark(MODELS["mlp"][0]))
-    own = {kind: torch.load(run.models / kind / "weights.pt") for kind in ("baseline", "confidnet", "finetune")}
+    own = {kind: torch.load(run.models_folder / kind / "weights.pt") for kind in ("baseline", "confidnet", "finetune")}
     copy = {name.removeprefix("encoder."): value for name, value in own["finetune"].items() if name.startswith("encoder.")}
     tuned_head = {name: value for name, value in own["finetune"].items() if name.startswith("head.")}
     one_class = copy | {name: value[:1] for name, value in copy.items() if name.startswith("output.")}
@@ -147,7 +147,7 @@ def test_an_import_of_a_trained_network_notes_what_its_training_noted(tmp_path: 
         torch.save({"model_state_dict": state}, tmp_path / "own.ckpt")
         import_checkpoint(kind, tmp_path / "own.ckpt", run.benchmark, run.dataset, tmp_path / "models", CPU)
         assert same(torch.load(tmp_path / "models" / kind / "weights.pt"), own[kind])
-        noted, imported = (read_json(folder / kind / "model.json") for folder in (run.models, tmp_path / "models"))
+        noted, imported = (read_json(folder / kind / "model.json") for folder in (run.models_folder, tmp_path / "models"))
         assert read_json(tmp_path / "models" / kind / "origin.json")["imported"]["epoch"] is None and imported["best_epoch"] is None
         kept = [key for key in noted if key != "best_epoch" and not key.startswith("val_")]
         assert {key: imported[key] for key in kept} == {key: noted[key] for key in kept} and "model" in kept

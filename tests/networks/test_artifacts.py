@@ -58,7 +58,7 @@ def segmentation_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture
 def folder(digits_run: Run) -> Path:
-    return digits_run.models / "baseline"
+    return digits_run.models_folder / "baseline"
 
 
 def answers(network: nn.Module, dataset: Dataset) -> np.ndarray:
@@ -95,12 +95,12 @@ def test_equal_trainings_write_equal_files(tmp_path: Path):
     dataset = small_digits()
     first, second = (trained_run(tmp_path / name, dataset, BENCHMARK) for name in ("first", "second"))
     for part in ("baseline", "confidnet", "finetune"):
-        files = sorted(path.name for path in (first.models / part).iterdir())
+        files = sorted(path.name for path in (first.models_folder / part).iterdir())
         assert files == ["model.json", "origin.json", "weights.pt"]
         for name in files:
-            assert (first.models / part / name).read_bytes() == (second.models / part / name).read_bytes()
-        assert weights_digest(first.models / part) == weights_digest(second.models / part)
-    digests = {weights_digest(first.models / part) for part in ("baseline", "confidnet", "finetune")}
+            assert (first.models_folder / part / name).read_bytes() == (second.models_folder / part / name).read_bytes()
+        assert weights_digest(first.models_folder / part) == weights_digest(second.models_folder / part)
+    digests = {weights_digest(first.models_folder / part) for part in ("baseline", "confidnet", "finetune")}
     assert len(digests) == 3
 
 
@@ -210,8 +210,8 @@ def test_weights_that_do_not_fit_are_refused(digits_run: Run, folder: Path, tmp_
     with pytest.raises(ValueError, match=r"baseline.weights\.pt: the weights .* are not of a confidence head"):
         load_head(folder, digits_run.classifier)
     with pytest.raises(ValueError, match=r"confidnet.weights\.pt: the weights \(none\) are not of a confidence head"):
-        load_finetuned(digits_run.models / "confidnet", digits_run.classifier)
-    foreign = torch.load(digits_run.models / "finetune/weights.pt")
+        load_finetuned(digits_run.models_folder / "confidnet", digits_run.classifier)
+    foreign = torch.load(digits_run.models_folder / "finetune/weights.pt")
     save_network(tmp_path / "finetune", {name: value for name, value in foreign.items() if "encoder" not in name}, {}, {})
     with pytest.raises(ValueError, match=r"finetune.weights\.pt does not fit"):
         load_finetuned(tmp_path / "finetune", digits_run.classifier)

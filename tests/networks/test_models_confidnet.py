@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from confidnet_core.config.registry import entry_names, find_entry
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, freeze, set_dropout
-from confidnet_core.networks.head import confidence_head
+from confidnet_core.networks.head import build_confidence_head
 
 CLASSES = 5
 SHAPE = (3, 32, 32)
@@ -33,7 +33,7 @@ def small(name: str, shape: tuple[int, int, int] = SHAPE, **settings) -> Classif
 def small_confidnet(classifier: Classifier, images: Tensor, **settings) -> ConfidNet:
     with torch.inference_mode():
         is_map = classifier.eval().encode(images).ndim == 4
-    head = confidence_head(classifier.feature_channels, widths=(16, 16), kernel=3 if is_map else None)
+    head = build_confidence_head(classifier.feature_channels, hidden_widths=(16, 16), kernel_size=3 if is_map else None)
     return ConfidNet(freeze(classifier), head, **settings)
 
 
@@ -88,22 +88,26 @@ def test_bfloat16_inference_gives_logits_and_confidences_of_float32_resolution(n
 )
 def test_heads_on_these_classifiers_have_the_published_numbers_of_parameters(name, shape, kernel, parameters):
     with torch.device("meta"):
-        head = confidence_head(find_entry("models", name)(classes=10, image_shape=shape).feature_channels, kernel=kernel)
+        head = build_confidence_head(find_entry("models", name)(classes=10, image_shape=shape).feature_channels, kernel_size=kernel)
     assert sum(each.numel() for each in head.parameters()) == parameters
 
 
 def test_a_head_is_linear_layers_with_relu_between_and_none_at_the_end():
-    head, features = confidence_head(6, widths=(4, 3)), torch.randn(50, 6)
+    head, features = build_confidence_head(6, hidden_widths=(4, 3)), torch.randn(50, 6)
 
     (a, x), (b, y), (c, z) = ((layer.weight, layer.bias) for layer in head.modules() if isinstance(layer, nn.Linear))
     expected_parts = (((features @ a.T + x).relu() @ b.T + y).relu() @ c.T + z)[:, 0]
 
     assert torch.allclose(head(features), expected_parts, atol=1e-6)
-    assert confidence_head(6, widths=())(features).shape == (50,)
+    assert build_confidence_head(6, hidden_widths=())(features).shape == (50,)
 
 
 def test_a_one_by_one_head_is_the_dense_head_on_each_pixel():
-    dense, convolutional, features = confidence_head(6, widths=(4, 3)), confidence_head(6, widths=(4, 3), kernel=1), torch.randn(2, 6, 5, 7)
+    dense, convolutional, features = (
+        build_confidence_head(6, hidden_widths=(4, 3)),
+        build_confidence_head(6, hidden_widths=(4, 3), kernel_size=1),
+        torch.randn(2, 6, 5, 7),
+    )
     convolutional.load_state_dict(
         {name: value[..., None, None] if value.ndim == 2 else value for name, value in dense.state_dict().items()}
     )
@@ -111,23 +115,24 @@ def test_a_one_by_one_head_is_the_dense_head_on_each_pixel():
     by_pixel = dense(features.permute(0, 2, 3, 1).reshape(-1, 6)).reshape(2, 5, 7)
 
     assert torch.allclose(convolutional(features), by_pixel, atol=1e-6)
-    assert confidence_head(6, kernel=3)(features).shape == (2, 5, 7)
+    assert build_confidence_head(6, kernel_size=3)(features).shape == (2, 5, 7)
 
 
 @pytest.mark.parametrize(("confidence", "start"), [(0.3, 0.3), (0.98, 0.98), (1.0, 0.9999), (0.0, 0.0001)])
 def test_a_head_starts_near_the_confidence_that_it_is_given(confidence, start):
-    head = confidence_head(6)
+    head = build_confidence_head(6)
     head.set_initial_confidence(confidence)
     logits = head(torch.rand(200, 6))
     assert torch.allclose(logits, torch.tensor(start).logit(), atol=0.1) and logits.std() > 0
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"), [({"kernel": 2}, "kernel is 2.*give 1 or 3"), ({"widths": (8, 0)}, r"\[8, 0\].*at least 1 channel")]
+    ("settings", "message"),
+    [({"kernel_size": 2}, "kernel is 2.*give 1 or 3"), ({"hidden_widths": (8, 0)}, r"\[8, 0\].*at least 1 channel")],
 )
 def test_a_head_that_cannot_be_built_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
-        confidence_head(6, **settings)
+        build_confidence_head(6, **settings)
 
 
 @every_model
@@ -226,7 +231,7 @@ def test_confidence_and_class_logits_come_from_one_dropout_perturbed_pass(name):
 
 def test_wrapping_a_classifier_does_not_wake_its_dropout():
     classifier = freeze(small("mlp"))
-    ConfidNet(classifier, confidence_head(classifier.feature_channels))
+    ConfidNet(classifier, build_confidence_head(classifier.feature_channels))
     assert not any(part.training for part in classifier.modules())
 
 

@@ -29,7 +29,7 @@ from confidnet_core.scoring.run import Run
 
 def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> None:
     """What the stages evaluate, bootstrap and thresholds do."""
-    resampling, targets = {"resamples": 200, "seed": 0}, Thresholds(risks=(0.05, 0.5), delta=0.1)
+    resampling, targets = {"resample_count": 200, "seed": 0}, Thresholds(risks=(0.05, 0.5), delta=0.1)
     for method, settings in methods.items():
         function = find_entry("scores", method)
         splits = {
@@ -37,13 +37,13 @@ def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> 
         }
         test, val, calibration = splits.values()
         facts = {"oracle": getattr(function, "oracle", False), "scale": getattr(function, "scale", "rank")}
-        one = evaluate(test.confidence, run.correct, benchmark=run.name, seed=run.seed, method=method, **facts)
+        one = evaluate(test.confidence, run.correct, benchmark=run.benchmark_name, seed=run.seed, method=method, **facts)
         confidence = {split: scored.confidence for split, scored in splits.items()}
-        save_evaluation(root / paths.score(run.name, run.seed, method), confidence, one, one, settings)
-        folder, guarantees = root / paths.thresholds(run.name, run.seed, method), guaranteed_thresholds(val, calibration, test, targets)
-        save_thresholds(folder, reliability(val, test, one.scale, **resampling), guarantees)
+        save_evaluation(root / paths.score(run.benchmark_name, run.seed, method), confidence, one, one, settings)
+        guarantees, folder = guaranteed_thresholds(val, calibration, test, targets), paths.thresholds(run.benchmark_name, run.seed, method)
+        save_thresholds(root / folder, reliability(val, test, one.scale, **resampling), guarantees)
         replicates = bootstrap(test.confidence, run.correct, **resampling)
-        save_replicates(root / paths.bootstrap_replicates(run.name, run.seed, method), replicates)
+        save_replicates(root / paths.bootstrap_replicates(run.benchmark_name, run.seed, method), replicates)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def perfect(runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """A classifier without an error, in a project of its own."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "scores").mkdir(parents=True)
-    root = runs["digits"].models.parents[2]
+    root = runs["digits"].models_folder.parents[2]
     for name in ("prepared", "histories"):
         (tmp_path / "data" / name).symlink_to(root / "data" / name)
     logits = 5 * np.eye(10)[runs["digits"].labels] + np.random.default_rng(0).random((300, 10))
@@ -180,7 +180,7 @@ def test_the_maps_put_each_confidence_at_its_pixel_and_nothing_at_void(runs: dic
     assert (void, classes) == (VOID, run.dataset.classes)
     assert len(maps) == len(METHODS)
     mcp = next(iter(maps.values()))  # what others are compared with stands first
-    logits = np.load(run.predictions / run.split / "logits.npy").astype(np.float64)
+    logits = np.load(run.predictions_folder / run.split / "logits.npy").astype(np.float64)
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert np.array_equal(np.isnan(mcp), labels == VOID)
     assert mcp[labels != VOID] == pytest.approx(probabilities.max(1)[labels != VOID])
@@ -217,7 +217,7 @@ def test_a_classifier_without_errors_is_reported_with_undefined_metrics(perfect:
 
 def test_a_benchmark_of_a_published_name_is_shown_beside_the_published_numbers(runs: dict[str, Run], tmp_path: Path):
     """The digits run under the name of a published benchmark: same scores, other name."""
-    named = replace(runs["digits"], name="mnist_mlp")
+    named = replace(runs["digits"], benchmark_name="mnist_mlp")
     for folder in ("data/prepared", "data/predictions", "data/histories"):
         link = Path(folder) / "mnist_mlp"
         link.unlink(missing_ok=True)

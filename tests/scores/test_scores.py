@@ -48,7 +48,7 @@ def digits_run(runs: dict[str, Run]) -> Run:
 
 def stored_logits(run: Run) -> np.ndarray:
     """Return the logits of the labelled predictions, float64 (n, classes)."""
-    return np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.is_labelled].astype(np.float64)
+    return np.moveaxis(np.load(run.predictions_folder / run.split / "logits.npy"), 1, -1)[run.is_labelled].astype(np.float64)
 
 
 @both_tasks
@@ -92,7 +92,7 @@ def test_predictions_are_in_the_order_of_the_labels(runs: dict[str, Run], task: 
 
 
 def test_a_run_is_loaded_from_the_folders_of_the_stages(digits_run: Run, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(digits_run.models.parents[2])
+    monkeypatch.chdir(digits_run.models_folder.parents[2])
     assert np.array_equal(mcp(load_run("digits", digits_run.benchmark, 0, "mcp", ())), mcp(digits_run))
 
 
@@ -139,9 +139,9 @@ def test_before_and_after_fine_tuning_agree_where_it_changed_nothing(runs: dict[
         untouched = run.confidnet_head().finetuning_copy()
         for part in ("baseline", "confidnet"):
             (tmp_path / task).mkdir(exist_ok=True)
-            (tmp_path / task / part).symlink_to(run.models / part)
+            (tmp_path / task / part).symlink_to(run.models_folder / part)
         save_network(tmp_path / task / "finetune", untouched.state_dict(), {}, {})
-        again = replace(run, models=tmp_path / task)
+        again = replace(run, models_folder=tmp_path / task)
         assert np.array_equal(confidnet(again), confidnet_head(again))
         assert not np.array_equal(confidnet(run), confidnet_head(run))
 

@@ -12,7 +12,7 @@ from small import answering, trained_runs
 from confidnet_core.config.registry import find_entry
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.scores.log_odds import log_odds
-from confidnet_core.scores.max_logit_pnorm import best_order, max_logit_pnorm
+from confidnet_core.scores.max_logit_pnorm import best_norm_order, max_logit_pnorm
 from confidnet_core.scores.temperature import TEMPERATURE_RANGE, best_temperature, temperature
 from confidnet_core.scoring import run as run_module
 from confidnet_core.scoring.run import Run
@@ -54,7 +54,7 @@ def test_a_classifier_without_an_error_has_a_temperature_near_0_and_one_without_
 
 def test_temperature_scaling_undoes_a_scale_of_all_logits(runs: dict[str, Run], tmp_path: Path):
     run = runs["digits"]
-    test, validation = (np.load(part.predictions / part.split / "logits.npy") for part in (run, run.validation))
+    test, validation = (np.load(part.predictions_folder / part.split / "logits.npy") for part in (run, run.validation))
     larger = answering(run, 10 * test, tmp_path / "larger", 10 * validation)
     assert temperature(larger) == pytest.approx(temperature(run), abs=1e-3)
 
@@ -62,7 +62,7 @@ def test_temperature_scaling_undoes_a_scale_of_all_logits(runs: dict[str, Run], 
 @pytest.mark.parametrize("task", ["digits", "segmentation"])
 def test_temperature_scaled_confidence_is_mcp_of_the_scaled_logits(task: str, runs: dict[str, Run]):
     run = runs[task]
-    logits = np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.is_labelled].astype(float)
+    logits = np.moveaxis(np.load(run.predictions_folder / run.split / "logits.npy"), 1, -1)[run.is_labelled].astype(float)
     scaled = logits / best_temperature(*run.validation.subsample_logits())
     probability = (np.exp(scaled) / np.exp(scaled).sum(1, keepdims=True)).max(1)
     assert 1 / (1 + np.exp(-temperature(run))) == pytest.approx(probability, abs=1e-9)
@@ -76,7 +76,7 @@ def test_subsampled_logits_are_evenly_spaced(
 ):
     monkeypatch.setattr(run_module, "PREDICTIONS_PER_CHUNK", chunk)
     run = runs[task].validation
-    everything = np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.is_labelled]
+    everything = np.moveaxis(np.load(run.predictions_folder / run.split / "logits.npy"), 1, -1)[run.is_labelled]
     step = -(-len(everything) // max_samples)
     logits, labels = run.subsample_logits(max_samples)
     assert len(labels) <= max_samples
@@ -100,12 +100,12 @@ def broken(samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def test_the_order_with_the_least_aurc_is_chosen():
     logits, labels = broken(3000, 0)
     risks = [failure_metrics(pnorm(logits, order), logits.argmax(1) == labels)["aurc"] for order in range(1, 11)]
-    assert best_order(torch.from_numpy(logits), torch.from_numpy(labels)) == 1 + int(np.argmin(risks))
+    assert best_norm_order(torch.from_numpy(logits), torch.from_numpy(labels)) == 1 + int(np.argmin(risks))
 
 
 def test_mcp_stays_where_no_norm_is_better():
     logits, labels = drawn(20_000, 1.0)
-    assert best_order(logits, labels) is None
+    assert best_norm_order(logits, labels) is None
 
 
 def test_the_norm_repairs_a_classifier_whose_mcp_ranks_badly_on_other_data(runs: dict[str, Run], tmp_path: Path):
@@ -116,7 +116,7 @@ def test_the_norm_repairs_a_classifier_whose_mcp_ranks_badly_on_other_data(runs:
     run = answering(replace(run, dataset=replace(run.dataset, labels=labels)), test, tmp_path / "answers", validation)
     assert (risk := {score: failure_metrics(score(run), run.correct)["aurc"] for score in (log_odds, max_logit_pnorm)})
     assert risk[max_logit_pnorm] < 0.9 * risk[log_odds]
-    order = best_order(torch.from_numpy(validation.astype(np.float32)).double(), torch.from_numpy(val_labels))
+    order = best_norm_order(torch.from_numpy(validation.astype(np.float32)).double(), torch.from_numpy(val_labels))
     assert max_logit_pnorm(run) == pytest.approx(pnorm(test.astype(np.float32).astype(float), order), rel=1e-9)
 
 
@@ -135,5 +135,5 @@ def test_a_fitted_score_reads_no_test_or_calibration_label_and_follows_the_valid
 @pytest.mark.parametrize("case", [0, 1000])
 def test_a_fitted_score_is_finite_however_far_or_near_the_logits_are(name: str, case: float, runs: dict[str, Run], tmp_path: Path):
     run = runs["digits"]
-    test, validation = (case * np.load(part.predictions / part.split / "logits.npy") for part in (run, run.validation))
+    test, validation = (case * np.load(part.predictions_folder / part.split / "logits.npy") for part in (run, run.validation))
     assert np.isfinite(find_entry("scores", name)(answering(run, test, tmp_path / "answers", validation))).all()

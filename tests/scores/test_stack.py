@@ -14,7 +14,7 @@ from small import CPU, trained_runs, without_test
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.inference import map_images
 from confidnet_core.scores.log_odds import log_odds
-from confidnet_core.scores.stack import FOLDS, LOG_ODDS_COLUMNS, apply_regression, choose_regression, stack, stack_inputs
+from confidnet_core.scores.stack import FOLD_COUNT, LOG_ODDS_COLUMNS, apply_regression, choose_regression, stack, stack_inputs
 from confidnet_core.scores.tta import tta
 from confidnet_core.scoring.run import Run
 
@@ -27,7 +27,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
 
 
 def logits(run: Run) -> np.ndarray:
-    return np.load(run.predictions / run.split / "logits.npy").astype(np.float64)
+    return np.load(run.predictions_folder / run.split / "logits.npy").astype(np.float64)
 
 
 def odds(maps: np.ndarray) -> np.ndarray:
@@ -98,7 +98,7 @@ def test_a_column_that_tells_more_is_used():
 @pytest.mark.parametrize("column", LOG_ODDS_COLUMNS)
 def test_one_that_harms_on_the_other_parts_leaves_the_better_log_odds(column: int):
     inputs, correct = simulated(informative=0.0)
-    part = np.arange(len(correct)) * FOLDS // len(correct)
+    part = np.arange(len(correct)) * FOLD_COUNT // len(correct)
     inputs[:, 2] = np.where(correct, 1.0, -1.0) * np.where(part % 2, 3, -3)  # what it says turns round from part to part
     inputs[:, :2] = inputs[:, [column, 1 - column]]
     assert quality(inputs[:, column], correct) > quality(inputs[:, 1 - column], correct)

@@ -36,19 +36,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]
 
 def of_seeds(trained: Run, folder: Path, seeds: list[int]) -> list[Run]:
     """Return runs of these seeds, whose logits are those of the trained run with noise, and store their ensemble."""
-    runs, stored = [], {split: np.load(trained.predictions / split / "logits.npy") for split in ("test", "val")}
+    runs, stored = [], {split: np.load(trained.predictions_folder / split / "logits.npy") for split in ("test", "val")}
     for seed in seeds:
         rng = np.random.default_rng(seed)
         test, val = (logits + rng.normal(0, 2, logits.shape) for logits in stored.values())
         run = answering(trained, test, folder / "predictions" / f"seed{seed}", val)
-        runs.append(replace(run, seed=seed, ensembles=folder / "ensembles"))
+        runs.append(replace(run, seed=seed, ensembles_folder=folder / "ensembles"))
     save_ensembles(folder / "ensembles", QUANTITY_OF_METHOD, seeds, folder / "predictions", trained.dataset)
     return runs
 
 
 def mean_softmax(runs: list[Run]) -> np.ndarray:
     """Return the mean softmax of all labelled predictions, float64 (n, classes)."""
-    logits = [np.moveaxis(np.load(run.predictions / run.split / "logits.npy"), 1, -1)[run.is_labelled].astype(np.float64) for run in runs]
+    logits = [
+        np.moveaxis(np.load(run.predictions_folder / run.split / "logits.npy"), 1, -1)[run.is_labelled].astype(np.float64) for run in runs
+    ]
     return np.mean([softmax(seed_logits, axis=1) for seed_logits in logits], axis=0)
 
 
@@ -70,10 +72,10 @@ def test_the_scores_are_those_of_the_mean_of_the_softmaxes(
 
 
 def test_seeds_with_equal_logits_are_as_confident_as_one(trained: dict[str, Run], tmp_path: Path):
-    logits = np.load(trained["digits"].predictions / trained["digits"].split / "logits.npy")
+    logits = np.load(trained["digits"].predictions_folder / trained["digits"].split / "logits.npy")
     first, _ = (answering(trained["digits"], logits, tmp_path / f"predictions/seed{seed}") for seed in (0, 1))
     save_ensembles(tmp_path / "ensembles", QUANTITY_OF_METHOD, [0, 1], tmp_path / "predictions", first.dataset)
-    run = replace(first, ensembles=tmp_path / "ensembles")
+    run = replace(first, ensembles_folder=tmp_path / "ensembles")
     assert ensemble(run) == pytest.approx(entropy(run), abs=1e-12)
     assert ensemble_probability(run) == pytest.approx(mcp(run), rel=1e-12)
 
@@ -141,7 +143,7 @@ def test_the_stage_reads_no_predictions_where_there_is_nothing_to_make(
 
 
 def test_the_stage_stores_what_the_listed_scores_ask_for(trained: dict[str, Run], root: Path, clean: pytest.MonkeyPatch, tmp_path: Path):
-    clean.chdir(trained["digits"].models.parents[2])
+    clean.chdir(trained["digits"].models_folder.parents[2])
     params = load(tmp_path, VALID | {"methods": {"mcp": {}, "ensemble": {}}, "seeds": [0, 1]})
     benchmark = trained["digits"].benchmark
     confidence, files = ensemble(trained["digits"]), digests(Path("data/ensembles/digits/ensemble"))

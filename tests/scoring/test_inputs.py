@@ -14,7 +14,7 @@ from confidnet_core.scores.confidnet import confidnet
 from confidnet_core.scores.mc_dropout import mc_dropout
 from confidnet_core.scores.mcp import mcp
 from confidnet_core.scoring.inputs import declared_inputs, save_inputs
-from confidnet_core.scoring.reads import READABLE
+from confidnet_core.scoring.reads import READABLE_INPUTS
 from confidnet_core.scoring.run import Run
 
 METHODS = ("mcp", "trust_score", "confidnet_head", "confidnet", "corrected_mcp", "mc_dropout", "mc_dropout_mcp")
@@ -28,11 +28,11 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def stored(digits_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, dict]]:
     """METHOD -> its inputs as they stand now; the folders of a trained benchmark are below the working directory."""
-    shutil.copytree(digits_run.models.parents[2], tmp_path / "project")
+    shutil.copytree(digits_run.models_folder.parents[2], tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
 
     def inputs() -> dict[str, dict]:
-        save_inputs(Path("inputs"), METHODS, digits_run.name, digits_run.seed)
+        save_inputs(Path("inputs"), METHODS, digits_run.benchmark_name, digits_run.seed)
         return {method: read_json(Path(f"inputs/{method}.json")) for method in METHODS}
 
     return inputs
@@ -57,7 +57,7 @@ def test_a_score_of_the_stored_predictions_reads_nothing_else(stored):
     ],
 )
 def test_a_changed_file_changes_the_inputs_of_the_scores_that_read_it_alone(file: str, methods: set[str], stored, digits_run: Run):
-    before, path = stored(), Path(file.format(digits_run.name))
+    before, path = stored(), Path(file.format(digits_run.benchmark_name))
     if path.suffix == ".json":
         write_json(path, read_json(path) | {"another": "fact"})
     else:
@@ -66,7 +66,7 @@ def test_a_changed_file_changes_the_inputs_of_the_scores_that_read_it_alone(file
 
 
 def test_a_file_that_is_missing_is_named(stored, digits_run: Run):
-    Path(f"models/{digits_run.name}/seed0/finetune/weights.pt").unlink()
+    Path(f"models/{digits_run.benchmark_name}/seed0/finetune/weights.pt").unlink()
     with pytest.raises(ValueError, match=r"models/.*/seed0/finetune/weights\.pt does not exist; `dvc repro` makes it"):
         stored()
 
@@ -79,7 +79,7 @@ def test_a_word_that_names_nothing_is_refused_with_the_nearest_one(monkeypatch: 
 
 @pytest.mark.parametrize(("score", "word"), [(mc_dropout, "samples"), (confidnet, "finetune")])
 def test_a_score_that_reads_what_it_does_not_declare_is_refused(score: Callable, word: str, digits_run: Run):
-    undeclared = replace(digits_run, method=score.__name__, reads=())
+    undeclared = replace(digits_run, method=score.__name__, declared_inputs=())
     with pytest.raises(ValueError, match=rf'reads {word}, but does not declare it; write {score.__name__}\.reads = \("{word}",\)'):
         score(undeclared)
 
@@ -88,7 +88,7 @@ def test_a_score_that_reads_what_it_does_not_declare_is_refused(score: Callable,
 def test_every_score_works_with_what_it_declares_and_needs_all_of_it(name: str, digits_run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CONFIDNET_DEVICE", "cpu")
     score, reads = find_entry("scores", name), declared_inputs([name])[name]
-    assert len(score(replace(digits_run, method=name, reads=reads))) == len(digits_run.labels)
+    assert len(score(replace(digits_run, method=name, declared_inputs=reads))) == len(digits_run.labels)
     for word in reads:
         with pytest.raises(ValueError, match=f"reads {word}, but does not declare it"):
-            score(replace(digits_run, method=name, reads=tuple(set(READABLE) - {word})))
+            score(replace(digits_run, method=name, declared_inputs=tuple(set(READABLE_INPUTS) - {word})))

@@ -115,9 +115,9 @@ def test_it_approaches_the_plain_entropy_as_the_rate_falls(tmp_path: Path, monke
     ],
 )
 def test_scores_without_samples_are_refused(runs: dict[str, Run], tmp_path: Path, passes: int, dropout: bool, message: str):
-    save_samples(tmp_path / "samples", {}, passes, dropout=dropout)
+    save_samples(tmp_path / "samples", {}, passes, classifier_has_dropout=dropout)
     with pytest.raises(ValueError, match=message):
-        find_entry("scores", "mc_dropout")(replace(runs["digits"], samples=tmp_path / "samples"))
+        find_entry("scores", "mc_dropout")(replace(runs["digits"], samples_folder=tmp_path / "samples"))
 
 
 @pytest.mark.parametrize(("rate", "passes", "made"), [(0.5, 2, True), (0.0, 2, False), (0.5, 0, False)])

@@ -130,7 +130,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_the_score_is_the_loaded_network_on_the_split(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CONFIDNET_DEVICE", "cpu")
-    network = load_corrected_mcp(run.models / "corrected_mcp", run.classifier)
+    network = load_corrected_mcp(run.models_folder / "corrected_mcp", run.classifier)
     assert np.array_equal(corrected_mcp(run), answers(network, run.dataset, "test"))
     assert np.array_equal(corrected_mcp(run.validation), answers(network, run.dataset, "val"))
 
@@ -139,8 +139,8 @@ def test_a_head_that_adds_nothing_scores_as_mcp_does(run: Run, tmp_path: Path, m
     monkeypatch.setenv("CONFIDNET_DEVICE", "cpu")
     untrained = build_corrected_mcp(run.classifier, run.benchmark.corrected_mcp, run.dataset)
     save_network(tmp_path / "corrected_mcp", untrained.head.state_dict(), {}, {})
-    other = replace(run, models=tmp_path)
-    save_network(tmp_path / "baseline", run.classifier.state_dict(), read_json(run.models / "baseline/model.json"), {})
+    other = replace(run, models_folder=tmp_path)
+    save_network(tmp_path / "baseline", run.classifier.state_dict(), read_json(run.models_folder / "baseline/model.json"), {})
     assert np.allclose(corrected_mcp(other), log_odds(run), atol=1e-4)
 
 

@@ -8,26 +8,26 @@ from numpy.typing import ArrayLike
 
 
 def check_samples(
-    confidence: ArrayLike, correct: ArrayLike, name: str = "confidence"
+    confidence: ArrayLike, correct: ArrayLike, confidence_name: str = "confidence"
 ) -> tuple[Real[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
-    """Return confidence as a real array (n,) and correct as a bool array (n,), n >= 1. ValueError for any other input.
+    """Return confidence as an array of real numbers (n,) and correct as a bool array (n,), n >= 1. Raises ValueError for other input.
 
-    NaN and infinite confidences pass: see require_finite. name: how error messages call the confidence.
+    NaN and infinite confidences are not refused here, but by require_finite. confidence_name: what messages call the confidence
     """
-    confidence, correct = _as_numpy_array(name, confidence), _as_numpy_array("correct", correct)
+    confidence, correct = _as_numpy_array(confidence_name, confidence), _as_numpy_array("correct", correct)
     if confidence.ndim != 1 or confidence.shape != correct.shape:
-        raise ValueError(f"{name} has shape {confidence.shape} and correct {correct.shape}; give one value a sample, both (n,)")
+        raise ValueError(f"{confidence_name} has shape {confidence.shape} and correct {correct.shape}; give one value a sample, both (n,)")
     if len(confidence) == 0:
-        raise ValueError(f"there are no samples: {name} is empty; check that the split holds samples")
+        raise ValueError(f"there are no samples: {confidence_name} is empty; check that the split holds samples")
     if confidence.dtype.kind not in "fiu":
-        raise ValueError(f"{name} is {confidence.dtype}; expected real numbers (are {name} and correct swapped?)")
+        raise ValueError(f"{confidence_name} is {confidence.dtype}; expected real numbers (are {confidence_name} and correct swapped?)")
     if confidence.dtype.itemsize == 2 and confidence.dtype.kind == "f":
         confidence = confidence.astype(np.float32)  # NumPy 2.4 missorts float16 that holds both zeros, with AVX-512
     return confidence, _correct_as_bool(correct)
 
 
 def require_finite(confidence: Real[np.ndarray, " n"]) -> None:
-    """Raise a ValueError that names the first index if any confidence is NaN or infinite."""
+    """Raise ValueError, naming the index of the first such element, if any confidence (n,) is NaN or infinite."""
     if np.isfinite([confidence.min(), confidence.max()]).all():  # where there is a NaN, it is both the minimum and the maximum
         return
     is_not_finite = ~np.isfinite(confidence)
@@ -38,9 +38,10 @@ def require_finite(confidence: Real[np.ndarray, " n"]) -> None:
 
 
 def sorted_confidences(confidence: ArrayLike, correct: ArrayLike) -> tuple[Real[np.ndarray, " n"], Real[np.ndarray, " errors"]]:
-    """Return the confidences of all samples and those of the errors, each sorted from low to high.
+    """Return the confidences of all samples (n,) and those of the errors (errors,), each sorted from low to high.
 
-    ValueError for input that check_samples refuses, and for confidences that are not finite.
+    confidence: (n,) real numbers; correct: (n,) bool, or integers 0 and 1
+    Raises ValueError for unequal lengths, no samples, other types, and confidences that are NaN or infinite.
     """
     confidence, correct = check_samples(confidence, correct)
     require_finite(confidence)
@@ -48,23 +49,23 @@ def sorted_confidences(confidence: ArrayLike, correct: ArrayLike) -> tuple[Real[
 
 
 def count_above(
-    ranked: Real[np.ndarray, " n"], values: Real[np.ndarray, " points"], side: Literal["left", "right"]
+    sorted_values: Real[np.ndarray, " n"], thresholds: Real[np.ndarray, " points"], side: Literal["left", "right"]
 ) -> Int[np.ndarray, " points"]:
-    """Return for each of `values` how many elements of the sorted array are above that value; with side "left" also those equal to it."""
-    return len(ranked) - np.searchsorted(ranked, values, side)
+    """Return for each threshold how many elements of the sorted array are above it; with side "left" those equal to it count, too."""
+    return len(sorted_values) - np.searchsorted(sorted_values, thresholds, side)
 
 
 def _correct_as_bool(correct: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     if correct.dtype == bool:
         return correct
     if correct.dtype.kind not in "iu" or correct.min() < 0 or correct.max() > 1:
-        kind = f"integers from {correct.min()} to {correct.max()}" if correct.dtype.kind in "iu" else str(correct.dtype)
-        raise ValueError(f"correct holds {kind}; expected bool or 0 and 1, True where the prediction is right (predicted == labels)")
+        received = f"integers from {correct.min()} to {correct.max()}" if correct.dtype.kind in "iu" else str(correct.dtype)
+        raise ValueError(f"correct holds {received}; expected bool or 0 and 1, True where the prediction is right (predicted == labels)")
     return correct.astype(bool)
 
 
-def _as_numpy_array(name: str, values: ArrayLike) -> Shaped[np.ndarray, "..."]:
+def _as_numpy_array(argument_name: str, argument: ArrayLike) -> Shaped[np.ndarray, "..."]:
     try:
-        return np.asarray(values)
+        return np.asarray(argument)
     except (TypeError, RuntimeError) as error:  # a torch tensor on a GPU, with gradient, or of a type NumPy lacks
-        raise ValueError(f"{name} cannot be read as a NumPy array ({error}); give .detach().float().cpu()") from error
+        raise ValueError(f"{argument_name} cannot be read as a NumPy array ({error}); give .detach().float().cpu()") from error
