@@ -11,7 +11,7 @@ from pathlib import Path
 from confidnet_core.comparison.frames import means_by_method
 from confidnet_core.config.params import Params
 from confidnet_core.reporting.report import write_report
-from confidnet_core.serving.registering import register_or_warn
+from confidnet_core.serving.registering import register_best_model_or_warn
 from confidnet_core.tracking.names import execution_results
 from confidnet_core.tracking.stage_run import stage_run
 from stages._command import run_stage
@@ -32,7 +32,7 @@ def main(params: Params) -> None:
                 tracked.parent.log_artifact(reports / name)
             for picture in sorted((reports / "figures").glob(f"{benchmark}_seed*.png")):
                 tracked.parent.log_artifact(picture, "figures")
-            register_or_warn(params, benchmark, tracked.parent_id)
+            register_best_model_or_warn(params, benchmark, tracked.parent_id)
     print(f"all scores side by side: {reports}/index.html, as text: {reports}/comparison.md, figures: {reports}/figures/")
 
 

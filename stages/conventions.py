@@ -5,7 +5,7 @@ writes  nothing
 """
 
 from confidnet_core.comparison.frames import conventions_table
-from confidnet_core.comparison.rendering import markdown
+from confidnet_core.comparison.rendering import table_to_markdown
 from confidnet_core.config.params import Params
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.metrics.conventions import conventions
@@ -15,7 +15,7 @@ from stages._command import run_stage
 def main(params: Params, name: str, seed: int) -> None:
     stored = StoredResults(name, seed, tuple(params.methods))
     correct, _ = stored.outcomes()
-    print(markdown(conventions_table({method: conventions(stored.confidence(method), correct) for method in stored.methods})))
+    print(table_to_markdown(conventions_table({method: conventions(stored.confidence(method), correct) for method in stored.methods})))
 
 
 if __name__ == "__main__":

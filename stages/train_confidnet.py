@@ -9,7 +9,7 @@ import torch
 
 from confidnet_core.config.params import Params
 from confidnet_core.networks.artifacts import build_confidnet
-from confidnet_core.reporting.plots import target_histogram
+from confidnet_core.reporting.plots import tcp_target_histogram
 from confidnet_core.training.trainings import train_confidnet, training_target_summary, warn_if_target_collapsed
 from stages._command import run_stage
 from stages._training import training_job
@@ -25,7 +25,7 @@ def main(params: Params, name: str, seed: int) -> None:
         warn_if_target_collapsed(target, name)
         tracked.log_metrics({"train_errors": target["errors"], "train_tcp_mean": target["mean"], "train_tcp_std": target["std"]})
         tracked.set_tag("target_collapsed", target["collapsed"])
-        tracked.log_figure(target_histogram(target), "train_tcp.png")
+        tracked.log_figure(tcp_target_histogram(target), "train_tcp.png")
 
         if recipe.first_confidence == "mean_tcp":
             confidnet.head.set_initial_confidence(target["mean"])

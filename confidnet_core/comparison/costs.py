@@ -47,10 +47,8 @@ class MethodOnBenchmark:
 
     def count_views(self) -> int:
         """Return how many augmented views of each image the score uses, from `count_views`, an attribute of its function."""
-        count_views_of_score: Callable[[Any, Mapping[str, Any]], int] = entry_attributes("scores", [self.method], "count_views")[
-            self.method
-        ]
-        return count_views_of_score(self.params.benchmarks[self.benchmark], self.params.methods[self.method])
+        views_counter: Callable[[Any, Mapping[str, Any]], int] = entry_attributes("scores", [self.method], "count_views")[self.method]
+        return views_counter(self.params.benchmarks[self.benchmark], self.params.methods[self.method])
 
 
 # Value of the attribute `passes` of a score's function, where params.yaml decides -> the function that counts the passes.
@@ -65,12 +63,12 @@ PASS_COUNTERS: dict[str, Callable[[MethodOnBenchmark], int]] = {
 class StageCounts:
     """How many times each DVC stage runs for one score.
 
-    prediction: stage name -> number of runs at prediction time, beside the classifier's own run of the stage `predict`
-    training: stage name -> number of runs before prediction
+    prediction_counts: stage name -> number of runs at prediction time, beside the classifier's own run of the stage `predict`
+    training_counts: stage name -> number of runs before prediction
     """
 
-    prediction: Mapping[str, int]
-    training: Mapping[str, int]
+    prediction_counts: Mapping[str, int]
+    training_counts: Mapping[str, int]
 
 
 def method_requirements(methods: Iterable[str]) -> dict[str, str]:
@@ -112,35 +110,41 @@ def stage_counts(method: str, extra_passes: int) -> StageCounts:
 
     The score's module is read as text and not imported.
     """
-    passes, training_stages = literal_attribute("scores", method, "passes"), literal_attribute("scores", method, "trainings") or ()
-    prediction_stages = {"dropout": {"sample": 1}, "seeds": {"predict": extra_passes}}.get(passes, {})
-    return StageCounts(prediction_stages, dict.fromkeys(training_stages, extra_passes if passes == "seeds" else 1))
+    declared_passes, training_stages = literal_attribute("scores", method, "passes"), literal_attribute("scores", method, "trainings") or ()
+    prediction_stages = {"dropout": {"sample": 1}, "seeds": {"predict": extra_passes}}.get(declared_passes, {})
+    return StageCounts(prediction_stages, dict.fromkeys(training_stages, extra_passes if declared_passes == "seeds" else 1))
 
 
 def cost_frame(all_stored_results: Iterable[StoredResults], params: Params) -> pd.DataFrame:
     """Return a data frame with the columns benchmark, method, needs and extra_passes: one row per benchmark and method, no oracle."""
-    rows = []
-    for stored in {stored.benchmark: stored for stored in all_stored_results}.values():
-        methods = stored.compared_methods()
-        requirements, pass_counts = method_requirements(methods), count_extra_passes(methods, stored.benchmark, params)
-        rows += [[stored.benchmark, method, requirements[method], pass_counts[method]] for method in methods]
-    return pd.DataFrame(rows, columns=COST_COLUMNS)
+    cost_rows = []
+    for stored_results in {stored_results.benchmark: stored_results for stored_results in all_stored_results}.values():
+        methods = stored_results.compared_methods()
+        requirements, pass_counts = method_requirements(methods), count_extra_passes(methods, stored_results.benchmark, params)
+        cost_rows += [[stored_results.benchmark, method, requirements[method], pass_counts[method]] for method in methods]
+    return pd.DataFrame(cost_rows, columns=COST_COLUMNS)
 
 
 def cost_tables(cost_rows: pd.DataFrame) -> dict[str, list[Table]]:
     """Return {benchmark: a list with its cost table}, from the data frame of `cost_frame`."""
-    return {benchmark: [cost_table(rows)] for benchmark, rows in iterate_groups(cost_rows, "benchmark")}
+    return {benchmark: [cost_table(benchmark_rows)] for benchmark, benchmark_rows in iterate_groups(cost_rows, "benchmark")}
 
 
 def cost_table(cost_rows: pd.DataFrame) -> Table:
     """Return the table of one benchmark that lists what each score needs, from this benchmark's rows of `cost_frame`."""
-    needed_words = set(cost_rows["needs"])
+    requirement_names = set(cost_rows["needs"])
     legend = (
         "Beside the one forward pass of the classifier that gives the prediction; its logits and features are free for every score.",
-        *(f"{word.capitalize()}: {meaning}." for word, meaning in REQUIREMENTS.values() if word in needed_words),
+        *(
+            f"{requirement_name.capitalize()}: {meaning}."
+            for requirement_name, meaning in REQUIREMENTS.values()
+            if requirement_name in requirement_names
+        ),
         "Extra forward passes: of a network, for each image that is scored; stochastic ones begin at the first dropout layer.",
         "Milliseconds an image and training seconds are not among the results, since they differ from machine to machine:",
         "`confidnet show --cost` prints those that MLflow has of the last runs, `confidnet report` shows them on the page.",
     )
-    rows = (Row(row.method, display_name(row.method), (Cell(text=row.needs), Cell(row.extra_passes))) for row in iterate_rows(cost_rows))
-    return Table("What a score costs", (NEEDS_COLUMN, EXTRA_PASSES_COLUMN), tuple(rows), legend=legend)
+    table_rows = (
+        Row(row.method, display_name(row.method), (Cell(text=row.needs), Cell(row.extra_passes))) for row in iterate_rows(cost_rows)
+    )
+    return Table("What a score costs", (NEEDS_COLUMN, EXTRA_PASSES_COLUMN), tuple(table_rows), legend=legend)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from project_code import ROOT
 
 from confidnet_core.reporting import curves, palette, plots
-from confidnet_core.reporting.curves import SHARE_TICKS, outcome_bins
+from confidnet_core.reporting.curves import HISTOGRAM_FRACTION_TICKS, outcome_bins
 from confidnet_core.reporting.palette import Style
 
 TEMPLATES = ROOT / ".dvc" / "plots"
@@ -88,7 +88,7 @@ def test_the_histogram_shows_the_share_of_each_outcome(outcomes):
     np.testing.assert_allclose(filled["correct predictions"], right / right.sum())
     np.testing.assert_allclose(filled["errors"], errors / errors.sum())
     assert (axes.get_xlim(), axes.get_ylim()) == ((edges[0], edges[-1]), (0, 1))
-    assert axes.get_yticks().tolist() == list(SHARE_TICKS)
+    assert axes.get_yticks().tolist() == list(HISTOGRAM_FRACTION_TICKS)
 
 
 def test_a_histogram_without_errors_is_drawn():
@@ -171,7 +171,7 @@ def test_templates_have_the_colours_of_the_figures():
 
 def test_the_histograms_of_dvc_have_the_axis_of_the_figures():
     axis = template("histogram")["spec"]["encoding"]["y"]
-    assert axis["scale"] == {"type": "sqrt", "domain": [0, 1]} and tuple(axis["axis"]["values"]) == SHARE_TICKS
+    assert axis["scale"] == {"type": "sqrt", "domain": [0, 1]} and tuple(axis["axis"]["values"]) == HISTOGRAM_FRACTION_TICKS
 
 
 def fields(content):
