@@ -23,13 +23,9 @@ def _print_version(click_context: click.Context, click_parameter: click.Paramete
         return
     from confidnet_core.revision import ROOT, VERSION, git
 
-    commit_in_words = git("-C", str(ROOT), "log", "-1", "--format=commit %h of %cs", "--", "confidnet_core")
-    changed_files = commit_in_words and git("-C", str(ROOT), "status", "--porcelain", "--", "confidnet_core")
-    click.echo(
-        ", ".join(
-            [f"confidnet {VERSION}", *([commit_in_words] if commit_in_words else []), *(["with changed files"] if changed_files else [])]
-        )
-    )
+    commit = git("-C", str(ROOT), "log", "-1", "--format=commit %h of %cs", "--", "confidnet_core")
+    changed_files = commit and git("-C", str(ROOT), "status", "--porcelain", "--", "confidnet_core")
+    click.echo(", ".join([f"confidnet {VERSION}", *([commit] if commit else []), *(["with changed files"] if changed_files else [])]))
     click_context.exit()
 
 
@@ -57,7 +53,7 @@ def list_command(listed_kind: str, prints_details: bool, prints_json: bool) -> N
 
 
 def _complete_benchmark_name(click_context: click.Context, click_parameter: click.Parameter, typed_prefix: str) -> list[str]:
-    """Return the names of benchmarks in params.yaml that begin with TYPED_PREFIX, for the shell's tab completion."""
+    """Return the names of benchmarks in params.yaml that begin with `typed_prefix`, for the shell's tab completion."""
     from confidnet_core.cli import listing
 
     return [benchmark.name for benchmark in listing.benchmarks() if benchmark.name.startswith(typed_prefix)]
@@ -65,63 +61,43 @@ def _complete_benchmark_name(click_context: click.Context, click_parameter: clic
 
 @cli.command()
 @click.argument("benchmarks_or_revisions", metavar="[NAMES]...", nargs=-1, shell_complete=_complete_benchmark_name)
+@click.option("-m", "--metrics", help="Columns, as in reports/comparison.csv: aupr_error,auroc,risk_at_80_coverage; or all.")
 @click.option(
-    "-m", "--metrics", "metrics_option", help="Columns, as in reports/comparison.csv: aupr_error,auroc,risk_at_80_coverage; or all."
+    "--sort", "sort_by", default="aupr_error", metavar="METRIC", show_default=True, help="The metric that orders the scores, best first."
 )
-@click.option(
-    "--sort",
-    "sort_metric",
-    default="aupr_error",
-    metavar="METRIC",
-    show_default=True,
-    help="The metric that orders the scores, best first.",
-)
-@click.option("--seeds", "seeds_option", help="Means over these seeds alone: 0,1; of one seed with its intervals.")
+@click.option("--seeds", help="Means over these seeds alone: 0,1; of one seed with its intervals.")
 @click.option("--intervals/--no-intervals", "show_intervals", default=None, help="Whether to show them; by default where they fit.")
 @click.option(
-    "-f",
-    "--format",
-    "table_format",
-    type=click.Choice(TABLE_FORMATS),
-    default=TABLE_FORMATS[0],
-    show_default=True,
-    help="For a paper or a script.",
+    "-f", "--format", "table_form", type=click.Choice(TABLE_FORMATS), default="terminal", show_default=True, help="For a paper or a script."
 )
-@click.option(
-    "--cost", "prints_costs", is_flag=True, help="What each score costs instead: what it needs, forward passes, milliseconds and seconds."
-)
+@click.option("--cost", is_flag=True, help="What each score costs instead: what it needs, forward passes, milliseconds and seconds.")
 def show(
     benchmarks_or_revisions: tuple[str, ...],
-    metrics_option: str | None,
-    sort_metric: str,
-    seeds_option: str | None,
+    metrics: str | None,
+    sort_by: str,
+    seeds: str | None,
     show_intervals: bool | None,
-    table_format: str,
-    prints_costs: bool,
+    table_form: str,
+    cost: bool,
 ) -> None:
     """The comparison as a table, with what is significant.
 
-    BENCHMARKS_OR_REVISIONS are benchmarks, or DVC experiments, branches and commits, which are shown side by side: `show main EXP`. The best values are
+    NAMES are benchmarks, or DVC experiments, branches and commits, which are shown side by side: `show main EXP`. The best values are
     bold, and the table is Markdown where the output is no terminal. Here: reports/comparison.csv and differences.csv, of the last
     `dvc repro` or `dvc exp apply NAME`. Times are those that MLflow has of the newest runs on this machine or server.
     """
     from confidnet_core.cli import showing  # importing pandas takes a second
 
-    if prints_costs:
+    if cost:
         from confidnet_core.tracking.timings import newest_timings
 
-        if metrics_option or seeds_option or show_intervals is not None:
+        if metrics or seeds or show_intervals is not None:
             raise ValueError("--cost shows no metrics, no seeds and no intervals; leave the other options out")
-        showing.print_costs(_make_console(), REPORTS_FOLDER, benchmarks_or_revisions, newest_timings, table_format)
+        showing.print_costs(_make_console(), REPORTS_FOLDER, benchmarks_or_revisions, newest_timings, table_form)
         return
-    metric_names = tuple(showing.COLUMN_BY_METRIC) if metrics_option == "all" else tuple(_split_option_at_commas(metrics_option))
-    showing.print_comparison(
-        _make_console(),
-        REPORTS_FOLDER,
-        showing.ShowOptions(
-            benchmarks_or_revisions, metric_names, sort_metric, show_intervals, _parse_seeds_option(seeds_option), table_format
-        ),
-    )
+    metric_names = tuple(showing.COLUMN_BY_METRIC) if metrics == "all" else tuple(_split_option_at_commas(metrics))
+    options = showing.ShowOptions(benchmarks_or_revisions, metric_names, sort_by, show_intervals, _parse_seeds_option(seeds), table_form)
+    showing.print_comparison(_make_console(), REPORTS_FOLDER, options)
 
 
 def _split_option_at_commas(option_text: str | None) -> list[str]:
@@ -137,16 +113,12 @@ def _parse_seeds_option(seeds_option: str | None) -> tuple[int, ...]:
 
 @cli.command()
 @click.option("--sort", "sort_key", metavar="KEY", help="name, status, created, accuracy, errors, best, a score, or a changed parameter.")
-@click.option(
-    "--reverse", "reverse_order", is_flag=True, help="The other way round: by default the best results come first, the lowest of all else."
-)
+@click.option("--reverse", is_flag=True, help="The other way round: by default the best results come first, the lowest of all else.")
 @click.option("--scores", "scores_option", help="The scores to show instead of those that moved: mcp,confidnet; or all.")
 @click.option("--all", "all_commits", is_flag=True, help="Experiments of earlier commits, too, each below its own.")
-@click.option("--csv", "prints_csv", is_flag=True, help="A line for each experiment and benchmark, with all scores and changed parameters.")
-@click.option("--md", "prints_markdown", is_flag=True, help="Markdown, as where the output is no terminal.")
-def experiments(
-    sort_key: str | None, reverse_order: bool, scores_option: str | None, all_commits: bool, prints_csv: bool, prints_markdown: bool
-) -> None:
+@click.option("--csv", "as_csv", is_flag=True, help="A line for each experiment and benchmark, with all scores and changed parameters.")
+@click.option("--md", "as_markdown", is_flag=True, help="Markdown, as where the output is no terminal.")
+def experiments(sort_key: str | None, reverse: bool, scores_option: str | None, all_commits: bool, as_csv: bool, as_markdown: bool) -> None:
     """DVC's experiments: what each changed, and its results.
 
     The workspace, the present commit, and the experiments that started from it: queued, running, finished and failed ones. Results are
@@ -156,17 +128,14 @@ def experiments(
     from confidnet_core.cli.experiments import NO_EXPERIMENTS_MESSAGE, load_experiments
     from confidnet_core.cli.experiments_order import sort_experiments
 
-    if prints_csv and prints_markdown:
+    if as_csv and as_markdown:
         raise ValueError("--csv and --md exclude each other; leave one out")
     stderr_console = Console(stderr=True)
     with stderr_console.status("dvc exp show") if stderr_console.is_terminal else nullcontext():  # the command takes some seconds
         listed_experiments = load_experiments(all_commits)
-    experiments_table.print_experiments(
-        _make_console(),
-        sort_experiments(listed_experiments, sort_key, reverse_order) if sort_key else listed_experiments,
-        scores_option,
-        "csv" if prints_csv else "md" if prints_markdown else "",
-    )
+    ordered_experiments = sort_experiments(listed_experiments, sort_key, reverse) if sort_key else listed_experiments
+    output_format = "csv" if as_csv else "md" if as_markdown else ""
+    experiments_table.print_experiments(_make_console(), ordered_experiments, scores_option, output_format)
     if not any(experiment.is_experiment for experiment in listed_experiments):
         click.echo(NO_EXPERIMENTS_MESSAGE, err=True)
 
@@ -184,9 +153,8 @@ def report() -> None:
         raise ValueError(f"{page_path} does not exist; `dvc repro` makes it")
     click.echo(page_path)
     try:
-        page_path = write_timed_page(
-            page_path, project_root(), read_cost_rows(REPORTS_FOLDER), newest_timings, read_reference_method(REPORTS_FOLDER)
-        )
+        cost_rows, reference_method = read_cost_rows(REPORTS_FOLDER), read_reference_method(REPORTS_FOLDER)
+        page_path = write_timed_page(page_path, project_root(), cost_rows, newest_timings, reference_method)
     except (ValueError, OSError) as error:
         click.echo(f"without seconds: {error}", err=True)
     if not webbrowser.open(page_path.resolve().as_uri()):

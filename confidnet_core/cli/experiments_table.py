@@ -38,12 +38,7 @@ from confidnet_core.config.registry import suggestion
 
 UNDEFINED_RESULT = "–"  # noqa: RUF001
 COLUMN_GAP_SPACES = 2  # spaces between columns, of which rich adds one
-MAX_NAME_CHARACTERS, MAX_NAME_CHARACTERS_IF_NARROW, MAX_CHANGE_CHARACTERS, MAX_HEADING_CHARACTERS = (
-    26,
-    18,
-    28,
-    12,
-)  # most characters per line of a cell
+MAX_NAME_CHARACTERS, MAX_NARROW_NAME_CHARACTERS, MAX_CHANGE_CHARACTERS, MAX_HEADING_CHARACTERS = 26, 18, 28, 12  # per line of a cell
 WIDE_TERMINAL_CHARACTERS = 100  # characters per line
 STATUS_STYLES = {"failed": "red", "running": "yellow", "queued": "dim", COMMIT_STATUS: "bold", WORKSPACE_STATUS: "italic"}
 EXPERIMENTS_LEGEND = "Accuracy and AUPR-Error in percent, higher is better, with differences to the commit. Bold: best of its column."
@@ -101,13 +96,10 @@ def print_experiments(console: Console, experiments: list[Experiment], scores_op
     scores_option: names separated by commas, or "all"; None for those that changed. ValueError for a name that no experiment has.
     """
     known_methods = evaluated_methods(experiments)
-    chosen_methods = (
-        methods_with_changes(experiments)
-        if scores_option is None
-        else known_methods
-        if scores_option == "all"
-        else [method.strip() for method in scores_option.split(",")]
-    )
+    if scores_option is None:
+        chosen_methods = methods_with_changes(experiments)
+    else:
+        chosen_methods = known_methods if scores_option == "all" else [name.strip() for name in scores_option.split(",")]
     if unknown_methods := [method for method in chosen_methods if method not in known_methods]:
         raise ValueError(f"no experiment has the score {unknown_methods[0]}{suggestion(unknown_methods[0], known_methods)}")
     if output_format == "csv":
@@ -119,137 +111,92 @@ def print_experiments(console: Console, experiments: list[Experiment], scores_op
 
 
 def print_experiments_table(console: Console, experiments: list[Experiment], methods: list[str]) -> None:
-    """Print a table of experiments that fits the terminal: name, status, changes, accuracy, and as many of METHODS as fit, at least one."""
+    """Print a table of experiments that fits the terminal: name, status, changes, accuracy, and as many scores as fit, at least one."""
     table_rows, result_columns = _table_rows(experiments), _result_columns(experiments, methods)
-    change_texts = [_describe_changes(table_row, short_param_names(changed_key_paths(experiments))) for table_row in table_rows]
-    longest_name_width = max(
-        len(column_or_text) for column_or_text in ["experiment", *(table_row.indented_name for table_row in table_rows)]
-    )
-    name_width = min(
-        longest_name_width, MAX_NAME_CHARACTERS if console.width >= WIDE_TERMINAL_CHARACTERS else MAX_NAME_CHARACTERS_IF_NARROW
-    )
-    free_width = (
-        console.width
-        - name_width
-        - max(len(column_or_text) for column_or_text in ["status", *(table_row.status_text for table_row in table_rows)])
-        - 2 * COLUMN_GAP_SPACES
-    )
+    change_texts = [_describe_changes(row, short_param_names(changed_key_paths(experiments))) for row in table_rows]
+    longest_name = max(map(len, ["experiment", *(row.indented_name for row in table_rows)]))
+    name_width = min(longest_name, MAX_NAME_CHARACTERS if console.width >= WIDE_TERMINAL_CHARACTERS else MAX_NARROW_NAME_CHARACTERS)
+    free_width = console.width - name_width - max(map(len, ["status", *(row.status_text for row in table_rows)])) - 2 * COLUMN_GAP_SPACES
     change_width = min(MAX_CHANGE_CHARACTERS, max(len(text) for row_texts in [["changed"], *change_texts] for text in row_texts))
+    result_widths = [column.character_width + COLUMN_GAP_SPACES for column in result_columns]
     shown_columns = result_columns[:2]
-    while (
-        len(shown_columns) < len(result_columns)
-        and sum(column_or_text.character_width + COLUMN_GAP_SPACES for column_or_text in result_columns[: len(shown_columns) + 1])
-        + change_width
-        <= free_width
-    ):
+    while len(shown_columns) < len(result_columns) and sum(result_widths[: len(shown_columns) + 1]) + change_width <= free_width:
         shown_columns = result_columns[: len(shown_columns) + 1]
-    change_width = max(
-        len("changed"), free_width - sum(column_or_text.character_width + COLUMN_GAP_SPACES for column_or_text in shown_columns)
-    )
+    change_width = max(len("changed"), free_width - sum(result_widths[: len(shown_columns)]))
     rich_table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, COLUMN_GAP_SPACES - 1, 0, 0), header_style="bold")
     rich_table.add_column("experiment", width=name_width, overflow="fold")
     rich_table.add_column("status", no_wrap=True)
     rich_table.add_column("changed", max_width=change_width, overflow="fold")
     for column in shown_columns:
         rich_table.add_column(Text("\n".join(column.heading_lines), justify="right"), width=column.character_width, no_wrap=True)
-    for row_index, table_row in enumerate(table_rows):
-        status_style = STATUS_STYLES.get(table_row.experiment.status, "")
+    for row_index, row in enumerate(table_rows):
+        style = STATUS_STYLES.get(row.experiment.status, "")
         change_text = Text("\n".join(join_into_lines(change_texts[row_index], change_width, ", ")))
-        rich_table.add_row(
-            Text(table_row.indented_name, status_style),
-            Text(table_row.status_text, status_style),
-            change_text,
-            *(column.cell_text(row_index) for column in shown_columns),
-        )
+        result_texts = (column.cell_text(row_index) for column in shown_columns)
+        rich_table.add_row(Text(row.indented_name, style), Text(row.status_text, style), change_text, *result_texts)
     console.print(rich_table)
     for note_line in _lines_below_table(experiments, [column.heading for column in result_columns[len(shown_columns) :]]):
         console.print(Text(note_line, "dim"))
 
 
 def experiments_to_markdown(experiments: list[Experiment], methods: list[str]) -> str:
-    """Return a Markdown table of experiments, of any width: name, status, changes, accuracy, and the AUPR-Error of all METHODS."""
+    """Return a Markdown table of experiments, of any width: name, status, changes, accuracy, and the AUPR-Error of all `methods`."""
     table_rows, result_columns = _table_rows(experiments), _result_columns(experiments, methods)
     text_rows = [["experiment", "status", "changed", *(column.heading for column in result_columns)]]
-    for row_index, table_row in enumerate(table_rows):
+    for row_index, row in enumerate(table_rows):
         cells = (column.cells[row_index] for column in result_columns)
         result_texts = [
-            f"{f'**{result_text}**' if is_best else result_text}{difference_text and f' ({difference_text})'}"
-            for result_text, difference_text, is_best in cells
+            f"{f'**{value}**' if is_best else value}{difference and f' ({difference})'}" for value, difference, is_best in cells
         ]
-        changes_text = ", ".join(_describe_changes(table_row, short_param_names(changed_key_paths(experiments))))
-        text_rows.append(
-            [
-                table_row.indented_name.replace("    ", "· ").strip(),
-                table_row.status_text,
-                f"`{changes_text}`" if changes_text else "",
-                *result_texts,
-            ]
-        )
-    text_rows = [[cell.replace("|", "\\|") for cell in text_row] for text_row in text_rows]
-    column_widths = [max(map(len, column)) for column in zip(*text_rows, strict=True)]
-    rule_cells = [f"{'-' * (column_width - 1)}{'-' if row_index < 3 else ':'}" for row_index, column_width in enumerate(column_widths)]
+        changes = ", ".join(_describe_changes(row, short_param_names(changed_key_paths(experiments))))
+        marked_name = row.indented_name.replace("    ", "· ").strip()
+        text_rows.append([marked_name, row.status_text, f"`{changes}`" if changes else "", *result_texts])
+    text_rows = [[cell_text.replace("|", "\\|") for cell_text in text_row] for text_row in text_rows]
+    column_widths = [max(map(len, column_texts)) for column_texts in zip(*text_rows, strict=True)]
+    rule_cells = [f"{'-' * (width - 1)}{'-' if index < 3 else ':'}" for index, width in enumerate(column_widths)]
     pad_functions = [str.ljust] * 3 + [str.rjust] * len(result_columns)
-    padded_lines = [
-        [pad(cell, column_width) for pad, cell, column_width in zip(pad_functions, text_row, column_widths, strict=True)]
-        for text_row in text_rows
-    ]
-    return "\n".join(f"| {' | '.join(text_row)} |" for text_row in [padded_lines[0], rule_cells, *padded_lines[1:]])
+    padded_rows = [[pad(text, width) for pad, text, width in zip(pad_functions, row, column_widths, strict=True)] for row in text_rows]
+    return "\n".join(f"| {' | '.join(text_row)} |" for text_row in [padded_rows[0], rule_cells, *padded_rows[1:]])
 
 
 def experiments_to_csv(experiments: list[Experiment]) -> str:
-    """Return CSV text with a line per experiment and benchmark: all results, their differences, and parameters that some experiment
-    changed.
-    """
-    key_path_by_column = {"accuracy": ACCURACY_KEY_PATH, **KEY_PATH_BY_RESULT} | {
-        f"aupr_error.{column_name}": aupr_error_key_path(column_name) for column_name in evaluated_methods(experiments)
-    }
-    key_path_with_difference = {column_name: key_path for column_name, key_path in key_path_by_column.items() if column_name != "errors"}
-    changed_paths = changed_key_paths(experiments)
-    csv_buffer = io.StringIO()
-    csv_writer = csv.writer(csv_buffer, lineterminator="\n")
-    difference_columns = [f"{column_name}_difference" for column_name in key_path_with_difference]
-    csv_writer.writerow(
-        [*EXPERIMENT_FIELDS, "revision", "benchmark", *key_path_by_column, "best_score", *difference_columns, *map(".".join, changed_paths)]
-    )
+    """Return CSV text with a line per experiment and benchmark: results, differences to the commit, and parameters that any changed."""
+    methods, changed_paths = evaluated_methods(experiments), changed_key_paths(experiments)
+    path_by_column = KEY_PATH_BY_RESULT | {f"aupr_error.{method}": aupr_error_key_path(method) for method in methods}
+    difference_paths = {f"{column}_difference": path for column, path in path_by_column.items() if column != "errors"}
+    csv_writer = csv.writer(csv_buffer := io.StringIO(), lineterminator="\n")
+    result_columns = [*path_by_column, "best_score", *difference_paths]
+    csv_writer.writerow([*EXPERIMENT_FIELDS, "revision", "benchmark", *result_columns, *map(".".join, changed_paths)])
     for experiment in experiments:
-        parameter_values = [value_at_path(experiment.params, key_path) for key_path in changed_paths]
-        param_texts = ["" if param_value is ABSENT_VALUE else yaml_text(param_value) for param_value in parameter_values]
+        param_texts = [yaml_text(value_at_path(experiment.params, path, "")) for path in changed_paths]
+        experiment_fields = [getattr(experiment, field_name) for field_name in EXPERIMENT_FIELDS]
         for benchmark in experiment.results_by_benchmark or [""]:
-            result_values = [experiment.result_value(benchmark, key_path) for key_path in key_path_by_column.values()]
-            difference_values = [experiment.difference_from_baseline(benchmark, key_path) for key_path in key_path_with_difference.values()]
+            results = [experiment.result_value(benchmark, path) for path in path_by_column.values()]
+            differences = [experiment.difference_from_baseline(benchmark, path) for path in difference_paths.values()]
             best_method = value_at_path(experiment.results_by_benchmark, (benchmark, "best_score"), "")
-            experiment_fields = (getattr(experiment, column_name) for column_name in EXPERIMENT_FIELDS)
-            csv_writer.writerow(
-                [*experiment_fields, experiment.revision, benchmark, *result_values, best_method, *difference_values, *param_texts]
-            )
+            csv_writer.writerow([*experiment_fields, experiment.revision, benchmark, *results, best_method, *differences, *param_texts])
     return csv_buffer.getvalue()
 
 
 def join_into_lines(text_parts: Iterable[str], max_width: int, separator: str = "", last_suffix: str = "") -> list[str]:
-    """Return lines of at most MAX_WIDTH characters into which TEXT_PARTS are joined, with SEPARATOR between them; a longer part gets its own line.
+    """Join text parts, with the separator between them, into lines of at most `max_width` characters; a longer part gets its own line.
 
-    last_suffix: removed from the end of the last line
+    last_suffix: a suffix that is removed from the end of the last line
     """
-    folded_lines: list[str] = []
-    for text_part in text_parts:
-        if folded_lines and len(folded_lines[-1]) + len(separator) + len(text_part.removesuffix(last_suffix)) <= max_width:
-            folded_lines[-1] += separator + text_part
+    text_lines: list[str] = []
+    for part in text_parts:
+        if text_lines and len(text_lines[-1]) + len(separator) + len(part.removesuffix(last_suffix)) <= max_width:
+            text_lines[-1] += separator + part
         else:
-            folded_lines.append(text_part)
-    return [*folded_lines[:-1], *(folded_line.removesuffix(last_suffix) for folded_line in folded_lines[-1:])]
+            text_lines.append(part)
+    return [*text_lines[:-1], *(line.removesuffix(last_suffix) for line in text_lines[-1:])]
 
 
 def _table_rows(experiments: list[Experiment]) -> list[ExperimentRow]:
     if len(benchmarks_with_results(experiments)) < 2:
         return [ExperimentRow(experiment, next(iter(experiment.results_by_benchmark), None)) for experiment in experiments]
-    return [
-        table_row
-        for experiment in experiments
-        for table_row in (
-            ExperimentRow(experiment, None),
-            *(ExperimentRow(experiment, benchmark, is_experiment=False) for benchmark in experiment.results_by_benchmark),
-        )
-    ]
+    benchmark_rows = ([ExperimentRow(each, name, is_experiment=False) for name in each.results_by_benchmark] for each in experiments)
+    return [row for each, rows in zip(experiments, benchmark_rows, strict=True) for row in (ExperimentRow(each, None), *rows)]
 
 
 def _result_columns(experiments: list[Experiment], methods: list[str]) -> list[ResultColumn]:
@@ -259,57 +206,41 @@ def _result_columns(experiments: list[Experiment], methods: list[str]) -> list[R
 
 
 def _column_cells(table_rows: list[ExperimentRow], key_path: KeyPath) -> list[tuple[str, str, bool]]:
-    result_values = [
-        None if table_row.benchmark is None else table_row.experiment.result_value(table_row.benchmark, key_path)
-        for table_row in table_rows
-    ]
-    values_by_benchmark: dict[str | None, set[float]] = {table_row.benchmark: set() for table_row in table_rows}
-    for table_row, result_value in zip(table_rows, result_values, strict=True):
-        values_by_benchmark[table_row.benchmark].update([] if result_value is None else [result_value])
-    return [
-        _result_cell(table_row, key_path, result_value, values_by_benchmark[table_row.benchmark])
-        for table_row, result_value in zip(table_rows, result_values, strict=True)
-    ]
+    values = [None if row.benchmark is None else row.experiment.result_value(row.benchmark, key_path) for row in table_rows]
+    values_by_benchmark: dict[str | None, set[float]] = {row.benchmark: set() for row in table_rows}
+    for row, value in zip(table_rows, values, strict=True):
+        values_by_benchmark[row.benchmark].update([] if value is None else [value])
+    return [_result_cell(row, key_path, value, values_by_benchmark[row.benchmark]) for row, value in zip(table_rows, values, strict=True)]
 
 
-def _result_cell(
-    table_row: ExperimentRow, key_path: KeyPath, result_value: float | None, benchmark_values: set[float]
-) -> tuple[str, str, bool]:
-    """Return (value, difference, whether best) of one cell as texts. benchmark_values: all values of that benchmark in the column"""
+def _result_cell(table_row: ExperimentRow, key_path: KeyPath, result: float | None, benchmark_results: set[float]) -> tuple[str, str, bool]:
+    """Return (value, difference, whether best) of a cell, the first two as texts; `result` is best if the largest of `benchmark_results`."""
     if table_row.benchmark is None:
         return "", "", False
-    if result_value is None:
+    if result is None:
         return UNDEFINED_RESULT if table_row.experiment.has_result(table_row.benchmark, key_path) else "", "", False
     difference = table_row.experiment.difference_from_baseline(table_row.benchmark, key_path)
-    return (
-        f"{result_value:.2f}",
-        f"{difference:+.2f}" if difference else "",
-        len(benchmark_values) > 1 and result_value == max(benchmark_values),
-    )
+    is_best = len(benchmark_results) > 1 and result == max(benchmark_results)
+    return f"{result:.2f}", f"{difference:+.2f}" if difference else "", is_best
 
 
 def _describe_changes(table_row: ExperimentRow, name_by_path: dict[KeyPath, str]) -> list[str]:
     """Return an experiment's changed parameters as `dvc exp run -S` takes them: name=value, +name=value if new, ~name if removed."""
     if not table_row.is_experiment:
         return []
-    baseline_params = table_row.experiment.baseline_commit.params if table_row.experiment.baseline_commit else {}
-    added_paths = [key_path for key_path in table_row.experiment.changed_params if value_at_path(baseline_params, key_path) is ABSENT_VALUE]
+    experiment = table_row.experiment
+    baseline_params = experiment.baseline_commit.params if experiment.baseline_commit else {}
+    added_paths = [path for path in experiment.changed_params if value_at_path(baseline_params, path) is ABSENT_VALUE]
     return [
-        f"~{name_by_path[key_path]}"
-        if param_value is ABSENT_VALUE
-        else f"{'+' * (key_path in added_paths)}{name_by_path[key_path]}={yaml_text(param_value)}"
-        for key_path, param_value in table_row.experiment.changed_params.items()
+        f"~{name_by_path[path]}" if value is ABSENT_VALUE else f"{'+' * (path in added_paths)}{name_by_path[path]}={yaml_text(value)}"
+        for path, value in experiment.changed_params.items()
     ]
 
 
 def _lines_below_table(experiments: list[Experiment], hidden_methods: list[str]) -> list[str]:
     """Return the lines to print below a table of experiments: legend, scores that did not fit, and problems."""
     note_lines = [EXPERIMENTS_LEGEND]
-    if any(
-        experiment.difference_from_baseline(benchmark, ACCURACY_KEY_PATH)
-        for experiment in experiments
-        for benchmark in experiment.results_by_benchmark
-    ):
+    if any(each.difference_from_baseline(benchmark, ACCURACY_KEY_PATH) for each in experiments for benchmark in each.results_by_benchmark):
         note_lines.append(ERROR_RATE_WARNING)
     if hidden_methods:
         note_lines.append(f"Not shown at this width: {', '.join(hidden_methods)}. --scores NAME chooses others, --md and --csv show all.")

@@ -37,7 +37,7 @@ TERMINAL_FORMAT = "terminal"  # for reading; the other formats are for files
 class ShowOptions:
     """Options of the command `confidnet show`.
 
-    benchmarks_or_revisions: benchmarks and git revisions, by default all benchmarks; metrics: keys of COLUMN_BY_METRIC, by default MAIN_COLUMNS
+    benchmarks_or_revisions: by default all benchmarks; metrics: keys of COLUMN_BY_METRIC, by default those of MAIN_COLUMNS
     sort_metric: the metric that orders the scores; show_intervals: None shows them if they fit; seeds: by default all
     """
 
@@ -51,41 +51,29 @@ class ShowOptions:
 
 def print_comparison(console: Console, reports_folder: Path, options: ShowOptions) -> None:
     """Print the comparison of scores. ValueError for an unknown benchmark, seed, metric or experiment, and for a missing or old file."""
-    metric_columns = _select_metric_columns(options)
-    evaluation_rows, commit_by_revision, named_benchmarks = _split_benchmarks_and_revisions(reports_folder, options.benchmarks_or_revisions)
-    if commit_by_revision:
-        _print_side_by_side(console, reports_folder, commit_by_revision, named_benchmarks, options)
+    columns = _select_metric_columns(options)
+    evaluation_rows, commits, named_benchmarks = _split_benchmarks_and_revisions(reports_folder, options.benchmarks_or_revisions)
+    if commits:
+        _print_studies(console, reports_folder, commits, named_benchmarks, options)
         return
     assert evaluation_rows is not None
     difference_rows = _read_csv_table(reports_folder / "differences.csv", DIFFERENCE_COLUMNS)
     rows_by_benchmark = _rows_by_benchmark(evaluation_rows, named_benchmarks, options.seeds)
+    verdict_rows = None if options.seeds else difference_rows
     table_by_benchmark = {
-        benchmark: main_table(
-            benchmark_rows,
-            _single_seed_intervals(benchmark_rows),
-            None if options.seeds else difference_rows,
-            shown_columns=metric_columns,
-            sort_metric=options.sort_metric,
-        )
-        for benchmark, benchmark_rows in rows_by_benchmark.items()
+        name: main_table(rows, _single_seed_intervals(rows), verdict_rows, shown_columns=columns, sort_metric=options.sort_metric)
+        for name, rows in rows_by_benchmark.items()
     }
     if options.output_format != TERMINAL_FORMAT:
-        print_tables_as_text(
-            console,
-            table_by_benchmark,
-            options,
-            {benchmark: f"{benchmark}: {errors_line(benchmark_rows)}" for benchmark, benchmark_rows in rows_by_benchmark.items()},
-        )
+        caption_by_benchmark = {name: f"{name}: {errors_line(rows)}" for name, rows in rows_by_benchmark.items()}
+        print_tables_as_text(console, table_by_benchmark, options, caption_by_benchmark)
         return
     for benchmark, table in table_by_benchmark.items():
         _print_heading(console, benchmark, errors_line(rows_by_benchmark[benchmark]))
         print_results_table(console, table, options.show_intervals)
         if not options.seeds:
-            _print_verdicts(
-                console,
-                difference_rows[difference_rows["benchmark"] == benchmark],
-                metric_columns if options.metrics else [HEADLINE_METRIC],
-            )
+            benchmark_rows = difference_rows[difference_rows["benchmark"] == benchmark]
+            _print_verdicts(console, benchmark_rows, columns if options.metrics else [HEADLINE_METRIC])
     _print_legend(console, list(table_by_benchmark.values()))
 
 
@@ -94,22 +82,18 @@ def print_costs(
 ) -> None:
     """Print what each score costs, from reports/costs.csv and the run times that LOAD_TIMINGS returns for a benchmark, as means over seeds.
 
-    ValueError as from `show_comparison`.
+    ValueError as from `print_comparison`.
     """
     cost_rows = read_cost_rows(reports_folder)
-    chosen_benchmarks = _require_known_names("benchmark", benchmarks, cost_rows["benchmark"].unique(), reports_folder / "costs.csv")
+    _require_known_names("benchmark", benchmarks, cost_rows["benchmark"].unique(), reports_folder / "costs.csv")
     tables_by_benchmark = {
         benchmark: cost_tables_with_times(benchmark_rows, load_timings(benchmark), read_reference_method(reports_folder))
         for benchmark, benchmark_rows in iterate_groups(cost_rows, "benchmark")
-        if benchmark in (chosen_benchmarks or [benchmark])
+        if not benchmarks or benchmark in benchmarks
     }
     if output_format != TERMINAL_FORMAT:
-        print_tables_as_text(
-            console,
-            {benchmark: score_table for benchmark, (score_table, _) in tables_by_benchmark.items()},
-            ShowOptions(output_format=output_format),
-            {},
-        )
+        score_tables = {benchmark: tables[0] for benchmark, tables in tables_by_benchmark.items()}
+        print_tables_as_text(console, score_tables, ShowOptions(output_format=output_format), {})
         return
     for benchmark, benchmark_tables in tables_by_benchmark.items():
         _print_heading(console, benchmark)
@@ -142,52 +126,31 @@ def print_tables_as_text(console: Console, table_by_name: dict[str, Table], opti
             data_frame.insert(0, "benchmark", table_name)
         output_text = frame_to_csv(pd.concat(data_frames))
     elif options.output_format == "latex":
-        output_text = "\n".join(
-            table_to_latex(table, table_name, caption_by_name.get(table_name)) for table_name, table in table_by_name.items()
-        )
+        output_text = "\n".join(table_to_latex(table, name, caption_by_name.get(name)) for name, table in table_by_name.items())
     else:
-        output_text = "\n\n".join(
-            f"## {caption_by_name.get(table_name, table_name)}\n\n{table_to_markdown(table, None)}"
-            for table_name, table in table_by_name.items()
-        )
+        text_by_name = {name: table_to_markdown(table, None) for name, table in table_by_name.items()}
+        output_text = "\n\n".join(f"## {caption_by_name.get(name, name)}\n\n{text}" for name, text in text_by_name.items())
     console.print(output_text.rstrip("\n"), soft_wrap=True, markup=False)
 
 
-def _print_side_by_side(
-    console: Console, reports_folder: Path, commit_by_revision: dict[str, str], benchmarks: list[str], options: ShowOptions
-) -> None:
+def _print_studies(console: Console, reports_folder: Path, commits: dict[str, str], benchmarks: list[str], options: ShowOptions) -> None:
     studies = [
-        StudyResults(
-            revision_or_benchmark,
-            _rows_by_benchmark(
-                _require_metric_columns(
-                    read_csv_at_commit(commit, revision_or_benchmark, f"{reports_folder}/comparison.csv"), revision_or_benchmark
-                ),
-                [],
-                options.seeds,
-            ),
-        )
-        for revision_or_benchmark, commit in commit_by_revision.items()
+        StudyResults(revision, _rows_by_benchmark(_read_evaluation_rows_at(commit, revision, reports_folder), [], options.seeds))
+        for revision, commit in commits.items()
     ]
-    benchmark_names = dict.fromkeys(revision_or_benchmark for study in studies for revision_or_benchmark in study.rows_by_benchmark)
-    chosen_benchmarks = benchmarks or list(benchmark_names)
-    metric_columns = [COLUMN_BY_METRIC[key] for key in options.metrics] or [HEADLINE_METRIC]
+    benchmark_names = dict.fromkeys(benchmark for study in studies for benchmark in study.rows_by_benchmark)
+    metric_columns = [COLUMN_BY_METRIC[metric] for metric in options.metrics] or [HEADLINE_METRIC]
     tables_by_benchmark = {
-        revision_or_benchmark: [
-            side_by_side_table(studies, revision_or_benchmark, metric_column, options.sort_metric) for metric_column in metric_columns
-        ]
-        for revision_or_benchmark in chosen_benchmarks
+        benchmark: [side_by_side_table(studies, benchmark, column, options.sort_metric) for column in metric_columns]
+        for benchmark in benchmarks or benchmark_names
     }
     if options.output_format != TERMINAL_FORMAT:
-        table_by_title = {
-            (revision_or_benchmark if len(metric_columns) == 1 else f"{revision_or_benchmark} {table.title}"): table
-            for revision_or_benchmark, tables in tables_by_benchmark.items()
-            for table in tables
-        }
+        named_tables = [(name, table) for name, tables in tables_by_benchmark.items() for table in tables]
+        table_by_title = {name if len(metric_columns) == 1 else f"{name} {table.title}": table for name, table in named_tables}
         print_tables_as_text(console, table_by_title, options, {})
         return
-    for revision_or_benchmark, tables in tables_by_benchmark.items():
-        _print_heading(console, revision_or_benchmark)
+    for benchmark, tables in tables_by_benchmark.items():
+        _print_heading(console, benchmark)
         for table in tables:
             print_lines(console, Text(table.title, style="bold"))
             console.print()
@@ -198,22 +161,20 @@ def _print_side_by_side(
 def _split_benchmarks_and_revisions(
     reports_folder: Path, benchmarks_or_revisions: Sequence[str]
 ) -> tuple[pd.DataFrame | None, dict[str, str], list[str]]:
-    """Return this folder's comparison table (None if missing), NAME -> commit of those BENCHMARKS_OR_REVISIONS that are git revisions, and the benchmarks."""
+    """Return the rows of comparison.csv (None without it), {revision: commit} of the names of git revisions, and the names of benchmarks."""
     csv_path = reports_folder / "comparison.csv"
     evaluation_rows = _read_csv_table(csv_path, [*EVALUATION_KEYS, *METRICS]) if csv_path.exists() or not benchmarks_or_revisions else None
     known_benchmarks = [] if evaluation_rows is None else list(evaluation_rows["benchmark"].unique())
-    commit_by_revision, named_benchmarks = {}, []
+    commits, named_benchmarks = {}, []
     for name in benchmarks_or_revisions:
         if name in known_benchmarks:
             named_benchmarks.append(name)
         elif commit := resolve_commit(name):
-            commit_by_revision[name] = commit
+            commits[name] = commit
         else:
-            raise ValueError(
-                f"{csv_path} has no benchmark {name}, and git has no experiment of that name"
-                f"{suggestion(name, [*known_benchmarks, *commit_by_experiment()])}"
-            )
-    return evaluation_rows, commit_by_revision, named_benchmarks
+            hint = suggestion(name, [*known_benchmarks, *commit_by_experiment()])
+            raise ValueError(f"{csv_path} has no benchmark {name}, and git has no experiment of that name{hint}")
+    return evaluation_rows, commits, named_benchmarks
 
 
 def _select_metric_columns(options: ShowOptions) -> list[Column]:
@@ -225,11 +186,7 @@ def _select_metric_columns(options: ShowOptions) -> list[Column]:
 def _rows_by_benchmark(evaluation_rows: pd.DataFrame, benchmarks: Sequence[str], seeds: Sequence[int]) -> dict[str, pd.DataFrame]:
     _require_known_names("seed", seeds, evaluation_rows["seed"].unique(), Path("reports/comparison.csv"))
     evaluation_rows = evaluation_rows[evaluation_rows["seed"].isin(seeds)] if seeds else evaluation_rows
-    return {
-        benchmark: benchmark_rows
-        for benchmark, benchmark_rows in iterate_groups(evaluation_rows, "benchmark")
-        if benchmark in (benchmarks or [benchmark])
-    }
+    return {name: rows for name, rows in iterate_groups(evaluation_rows, "benchmark") if name in (benchmarks or [name])}
 
 
 def _single_seed_intervals(benchmark_rows: pd.DataFrame) -> pd.DataFrame | None:
@@ -250,24 +207,23 @@ def _read_csv_table(csv_path: Path, required_columns: list[str]) -> pd.DataFrame
     return data_frame
 
 
-def _require_metric_columns(evaluation_rows: pd.DataFrame, revision_name: str) -> pd.DataFrame:
+def _read_evaluation_rows_at(commit: str, revision_name: str, reports_folder: Path) -> pd.DataFrame:
+    evaluation_rows = read_csv_at_commit(commit, revision_name, f"{reports_folder}/comparison.csv")
     if missing_columns := [column_name for column_name in (*EVALUATION_KEYS, *METRICS) if column_name not in evaluation_rows]:
         raise ValueError(f"reports/comparison.csv of {revision_name} lacks the column {missing_columns[0]}: another version wrote it")
     return evaluation_rows
 
 
-def _require_known_names(item_kind: str, chosen_names: Iterable, known_names: Iterable, source_file: Path) -> list:
-    chosen_names, known_names = list(chosen_names), list(known_names)
+def _require_known_names(item_kind: str, chosen_names: Iterable, known_names: Iterable, source_file: Path) -> None:
+    known_names = list(known_names)
     for name in chosen_names:
         if name not in known_names:
             raise ValueError(f"{source_file} has no {item_kind} {name}{suggestion(name, map(str, known_names))}")
-    return chosen_names
 
 
 def _print_heading(console: Console, benchmark: str, heading_note: str = "") -> None:
-    console.print(
-        Text.assemble((benchmark, "bold"), (f": {heading_note}" if heading_note else "", "dim")), soft_wrap=not console.is_terminal
-    )
+    heading_text = Text.assemble((benchmark, "bold"), (f": {heading_note}" if heading_note else "", "dim"))
+    console.print(heading_text, soft_wrap=not console.is_terminal)
     console.print()
 
 
@@ -284,8 +240,8 @@ def _verdict_lines(difference_rows: pd.DataFrame, metric_columns: Sequence[Colum
         for reference_method, reference_rows in iterate_groups(metric_rows, "against"):
             yield 0, Text(f"{metric_column.title} against {display_name(reference_method)}", style="bold")
             for verdict, methods in methods_by_verdict(reference_rows, metric_column.key).items():
-                verdict_style = "green" if verdict == BETTER else ""
-                yield 2, Text.assemble((f"{verdict_phrase(verdict)}: ", verdict_style), ", ".join(map(display_name, methods)))
+                verdict_text = (f"{verdict_phrase(verdict)}: ", "green" if verdict == BETTER else "")
+                yield 2, Text.assemble(verdict_text, ", ".join(map(display_name, methods)))
 
 
 def _print_legend(console: Console, tables: Sequence[Table]) -> None:

@@ -112,13 +112,13 @@ def errors_line(benchmark_rows: pd.DataFrame) -> str:
 
 def comparison_markdown(
     evaluation_rows: pd.DataFrame,
-    main_table_by_benchmark: Mapping[str, Table],
-    note_by_benchmark: Mapping[str, str],
+    main_tables: Mapping[str, Table],
+    benchmark_notes: Mapping[str, str],
     further_table_groups: Iterable[Mapping[str, Sequence[Table]]],
 ) -> str:
     """Return the comparison of all benchmarks as Markdown text, one section per benchmark with its accuracy, note and tables.
 
-    evaluation_rows: from `comparison_frame`; main_table_by_benchmark: benchmark -> `main_table`; note_by_benchmark: benchmark -> a line above that table
+    evaluation_rows: from `comparison_frame`; main_tables: benchmark -> `main_table`; benchmark_notes: benchmark -> a line above that table
     further_table_groups: groups of tables below it, each benchmark -> tables
     """
     section_texts, further_table_groups = [], list(further_table_groups)
@@ -129,8 +129,8 @@ def comparison_markdown(
         section_parts = (
             f"## {benchmark}",
             accuracy_line(benchmark_rows),
-            note_by_benchmark.get(benchmark),
-            table_to_markdown(main_table_by_benchmark[benchmark], None),
+            benchmark_notes.get(benchmark),
+            table_to_markdown(main_tables[benchmark], None),
             *further_markdown,
         )
         section_texts.append("\n\n".join(tables_by_benchmark for tables_by_benchmark in section_parts if tables_by_benchmark))

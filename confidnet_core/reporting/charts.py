@@ -27,7 +27,7 @@ def compressed_plotly_source() -> str:
     return b64encode(compress(get_plotlyjs().encode(), mtime=0)).decode()
 
 
-def risk_coverage_chart(risk_coverage_rows: pd.DataFrame, style_by_method: Mapping[str, Style], benchmark: str) -> Markup:
+def risk_coverage_chart(risk_coverage_rows: pd.DataFrame, styles: Mapping[str, Style], benchmark: str) -> Markup:
     """Return the chart of a benchmark's risk-coverage curves as JSON for plotly.js, with all scores in the order of the styles.
 
     risk_coverage_rows: a data frame with method (a style's `series`), coverage and risk; with several seeds, the mean risk is drawn
@@ -35,7 +35,7 @@ def risk_coverage_chart(risk_coverage_rows: pd.DataFrame, style_by_method: Mappi
     """
     mean_risk_rows = risk_coverage_rows.groupby(["method", "coverage"], sort=False)["risk"].mean().reset_index()
     line_traces = []
-    for style in style_by_method.values():
+    for style in styles.values():
         method_rows, is_highlighted = mean_risk_rows[mean_risk_rows["method"] == style.series], benchmark in style.highlighted_in
         line_traces.append(
             Scatter(
@@ -58,7 +58,7 @@ def risk_coverage_chart(risk_coverage_rows: pd.DataFrame, style_by_method: Mappi
     return _figure_to_json(Figure(line_traces), layout)
 
 
-def legend_entries(style_by_method: Mapping[str, Style], benchmark: str) -> list[dict[str, Any]]:
+def legend_entries(styles: Mapping[str, Style], benchmark: str) -> list[dict[str, Any]]:
     """Return the label, dash and colours of each line of `risk_coverage_chart`, in the same order."""
     return [
         {
@@ -67,7 +67,7 @@ def legend_entries(style_by_method: Mapping[str, Style], benchmark: str) -> list
             "bright": benchmark in style.highlighted_in,
             **light_and_dark_colour(style.colour),
         }
-        for style in style_by_method.values()
+        for style in styles.values()
     ]
 
 

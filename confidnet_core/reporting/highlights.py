@@ -32,24 +32,24 @@ def assign_styles(
     ]
     highlighted_first += [method for highlighted_methods in highlighted_by_benchmark.values() for method in highlighted_methods]
     methods_without_oracle = [method for method in dict.fromkeys([*highlighted_first, *methods]) if method != oracle_method]
-    style_by_method = {}
+    styles = {}
     for style_index, method in enumerate(methods_without_oracle):
         linestyle = ("-", ":", "-.")[style_index // len(PALETTE) % 3]
         highlighting_benchmarks = tuple(
             benchmark for benchmark, highlighted_methods in highlighted_by_benchmark.items() if method in highlighted_methods
         )
-        style_by_method[method] = Style(
+        styles[method] = Style(
             display_name_by_method[method], method, PALETTE[style_index % len(PALETTE)], linestyle, highlighting_benchmarks
         )
     if oracle_method is not None and oracle_method in methods:
-        style_by_method[oracle_method] = Style(
+        styles[oracle_method] = Style(
             f"{display_name_by_method[oracle_method]} (oracle)",
             f"{oracle_method} (oracle)",
             ORACLE_COLOUR,
             "--",
             tuple(highlighted_by_benchmark),
         )
-    return style_by_method
+    return styles
 
 
 def find_highlighted_methods(evaluation_rows: pd.DataFrame, reference_methods: Iterable[str]) -> dict[str, list[str]]:

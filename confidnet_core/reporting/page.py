@@ -37,6 +37,7 @@ TEMPLATES_FOLDER = Path(__file__).with_name("templates")
 REPORTED_CODE_PATHS = ("confidnet_core", "stages", "dvc.yaml", "params.yaml")
 MAX_MAPS_SHEET_WIDTH_PX = 1600
 REPORTED_PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy")
+StyleByMethod = Mapping[str, Style]
 
 
 @dataclass(frozen=True)
@@ -44,21 +45,21 @@ class ReportContent:
     """The results that the report page shows.
 
     evaluation_rows: a `comparison_frame`; mean_intervals: of the means over seeds; difference_rows: of `differences`
-    main_table_by_benchmark: BENCHMARK -> its `main_table`; note_by_benchmark: BENCHMARK -> a line above that table
+    main_tables: BENCHMARK -> its `main_table`; benchmark_notes: BENCHMARK -> a line above that table
     further_table_groups: sections below it, each BENCHMARK -> tables; rank_table: a `rank_table` or None
-    curve_rows_by_name: rows of "risk_coverage", "outcomes" and "reliability" from `curve_rows_by_name`, by a style's `series`, and of both `histories`
-    failures_by_benchmark_and_seed: (benchmark, seed) -> from `pick_failures`
+    curve_frames: rows of "risk_coverage", "outcomes" and "reliability" from `curves`, by a style's `series`, and of both `histories`
+    all_failures: (benchmark, seed) -> from `pick_failures`
     """
 
     evaluation_rows: pd.DataFrame
     mean_intervals: pd.DataFrame
     difference_rows: pd.DataFrame
-    main_table_by_benchmark: Mapping[str, Table]
-    note_by_benchmark: Mapping[str, str]
+    main_tables: Mapping[str, Table]
+    benchmark_notes: Mapping[str, str]
     further_table_groups: Sequence[Mapping[str, Sequence[Table]]]
     rank_table: Table | None
-    curve_rows_by_name: Mapping[str, pd.DataFrame]
-    failures_by_benchmark_and_seed: Mapping[tuple[str, int], Sequence[MethodFailures]]
+    curve_frames: Mapping[str, pd.DataFrame]
+    all_failures: Mapping[tuple[str, int], Sequence[MethodFailures]]
 
 
 class FoldedSection(NamedTuple):
@@ -95,34 +96,21 @@ class BenchmarkSection:
     @property
     def anchors_and_titles(self) -> list[tuple[str, str]]:
         """Anchor and title of each part, in the order of the page; the first four are open, the others collapsed."""
-        suffixes_and_titles = [
-            ("table", "Methods and metrics"),
-            ("curves", "Risk-coverage curve"),
-            ("failures", "Failures"),
-            ("trainings", "Trainings"),
-        ]
-        suffixes_and_titles += [
-            ("scores", "Scores one by one"),
-            *((folded_section.anchor_suffix, folded_section.heading) for folded_section in self.folded_sections),
-            ("data", "Data and recipes"),
-        ]
-        return [(f"{self.benchmark}-{anchor_suffix}", title) for anchor_suffix, title in suffixes_and_titles]
+        first_titles = {"table": "Methods and metrics", "curves": "Risk-coverage curve", "failures": "Failures"}
+        later_titles = {"trainings": "Trainings", "scores": "Scores one by one"}
+        folded_titles = {section.anchor_suffix: section.heading for section in self.folded_sections} | {"data": "Data and recipes"}
+        return [(f"{self.benchmark}-{suffix}", title) for suffix, title in (first_titles | later_titles | folded_titles).items()]
 
 
-def write_page(
-    page_path: Path, params: Params, all_stored_results: Sequence[StoredResults], content: ReportContent, figures_folder: Path
-) -> None:
+def write_page(page_path: Path, params: Params, all_results: Sequence[StoredResults], content: ReportContent, figures_folder: Path) -> None:
     """Write the report page to `page_path`. figures_folder: holds the confidence map sheets of segmentation benchmarks.
 
     With several seeds, pictures, histograms and class tables are those of the first seed.
     """
-    verdict_by_benchmark = benchmark_verdicts(content.evaluation_rows, content.difference_rows, content.mean_intervals)
-    style_by_method = assign_report_styles(content.evaluation_rows, params.against)
-    first_seed_results = {stored_results.benchmark: stored_results for stored_results in reversed(all_stored_results)}
-    sections = [
-        _benchmark_section(first_seed_results[benchmark], params, content, verdict_by_benchmark[benchmark], figures_folder, style_by_method)
-        for benchmark in params.run
-    ]
+    verdicts = benchmark_verdicts(content.evaluation_rows, content.difference_rows, content.mean_intervals)
+    styles = assign_report_styles(content.evaluation_rows, params.against)
+    first_results = {results.benchmark: results for results in reversed(all_results)}  # of each benchmark, those of the first seed
+    sections = [_benchmark_section(first_results[name], params, content, verdicts[name], figures_folder, styles) for name in params.run]
     environment = Environment(loader=FileSystemLoader(TEMPLATES_FOLDER), autoescape=select_autoescape(), undefined=StrictUndefined)
     page_html = environment.get_template("page.html").render(
         sections=sections,
@@ -143,46 +131,31 @@ def _read_template(template_name: str) -> Markup:
 
 
 def _benchmark_section(
-    stored_results: StoredResults,
-    params: Params,
-    content: ReportContent,
-    verdict: Verdict,
-    figures_folder: Path,
-    style_by_method: Mapping[str, Style],
+    stored_results: StoredResults, params: Params, content: ReportContent, verdict: Verdict, figures_folder: Path, styles: StyleByMethod
 ) -> BenchmarkSection:
-    dataset, evaluation_rows = load_dataset(paths.prepared(stored_results.benchmark)), content.evaluation_rows
-    benchmark_rows = evaluation_rows[evaluation_rows["benchmark"] == stored_results.benchmark]
-    curve_rows_by_name = {
-        curve_name: curve_rows[curve_rows["benchmark"] == stored_results.benchmark]
-        for curve_name, curve_rows in content.curve_rows_by_name.items()
-    }
-    label_by_method = {method: style_by_method[method].label for method in failure_methods(stored_results, params.against, evaluation_rows)}
-    notes_above_table = tuple(
-        note for note in (accuracy_line(benchmark_rows), content.note_by_benchmark.get(stored_results.benchmark)) if note
-    )
-    maps_path = figures_folder / f"{stored_results.benchmark}_seed{stored_results.seed}_maps.png"
+    benchmark, evaluation_rows = stored_results.benchmark, content.evaluation_rows
+    dataset, benchmark_rows = load_dataset(paths.prepared(benchmark)), evaluation_rows[evaluation_rows["benchmark"] == benchmark]
+    curve_frames = {curve_name: rows[rows["benchmark"] == benchmark] for curve_name, rows in content.curve_frames.items()}
+    label_by_method = {method: styles[method].label for method in failure_methods(stored_results, params.against, evaluation_rows)}
+    notes_above_table = tuple(note for note in (accuracy_line(benchmark_rows), content.benchmark_notes.get(benchmark)) if note)
     return BenchmarkSection(
-        benchmark=stored_results.benchmark,
+        benchmark=benchmark,
         verdict=verdict,
-        table_html=table_to_html(
-            replace(content.main_table_by_benchmark[stored_results.benchmark], notes=notes_above_table), heading_level=None
-        ),
-        data_facts=_data_facts(stored_results.benchmark, params),
+        table_html=table_to_html(replace(content.main_tables[benchmark], notes=notes_above_table), heading_level=None),
+        data_facts=_data_facts(benchmark, params),
         seed_count=benchmark_rows["seed"].nunique(),
         first_seed=stored_results.seed,
-        risk_coverage_json=charts.risk_coverage_chart(curve_rows_by_name["risk_coverage"], style_by_method, stored_results.benchmark),
-        legend_entries=charts.legend_entries(style_by_method, stored_results.benchmark),
-        highlighted_in_words=_highlighted_in_words(benchmark_rows, style_by_method),
-        score_cards=_score_cards(stored_results, curve_rows_by_name, style_by_method),
-        training_cards=_training_cards(curve_rows_by_name["losses"], curve_rows_by_name["validation"]),
+        risk_coverage_json=charts.risk_coverage_chart(curve_frames["risk_coverage"], styles, benchmark),
+        legend_entries=charts.legend_entries(styles, benchmark),
+        highlighted_in_words=_highlighted_in_words(benchmark_rows, styles),
+        score_cards=_score_cards(stored_results, curve_frames, styles),
+        training_cards=_training_cards(curve_frames["losses"], curve_frames["validation"]),
         class_table=class_table(stored_results, dataset, label_by_method),
-        failures_by_method=content.failures_by_benchmark_and_seed[stored_results.benchmark, stored_results.seed],
-        maps_data_uri=_maps_data_uri(maps_path) if dataset.is_segmentation else None,
-        folded_sections=[
-            _folded_section(table_group[stored_results.benchmark])
-            for table_group in content.further_table_groups
-            if table_group.get(stored_results.benchmark)
-        ],
+        failures_by_method=content.all_failures[benchmark, stored_results.seed],
+        maps_data_uri=_maps_data_uri(figures_folder / f"{benchmark}_seed{stored_results.seed}_maps.png")
+        if dataset.is_segmentation
+        else None,
+        folded_sections=[_folded_section(group[benchmark]) for group in content.further_table_groups if group.get(benchmark)],
     )
 
 
@@ -195,35 +168,25 @@ def _maps_data_uri(image_path: Path) -> str:
 
 def _folded_section(tables: Sequence[Table]) -> FoldedSection:
     """Return tables as one collapsed section of the report page, titled like the first table."""
-    first_table, *other_tables = tables
-    return FoldedSection(
-        first_table.title, Markup("").join([table_to_html(first_table, heading_level=None), *map(table_to_html, other_tables)])
-    )
+    first, *others = tables
+    return FoldedSection(first.title, Markup("").join([table_to_html(first, heading_level=None), *map(table_to_html, others)]))
 
 
-def _highlighted_in_words(benchmark_rows: pd.DataFrame, style_by_method: Mapping[str, Style]) -> str:
+def _highlighted_in_words(benchmark_rows: pd.DataFrame, styles: StyleByMethod) -> str:
     """Return the names of the scores that are highlighted on the page. benchmark_rows: one benchmark's rows of `comparison_frame`"""
     competing_rows = benchmark_rows[~benchmark_rows["oracle"]]
     benchmark, best_methods = benchmark_rows["benchmark"].iloc[0], best_method_as_list(competing_rows)
-    other_labels = [
-        style.label
-        for method, style in style_by_method.items()
-        if benchmark in style.highlighted_in and method in set(competing_rows["method"]) - set(best_methods)
-    ]
-    best_labels = [f"{style_by_method[method].label}, the best by {HEADLINE_METRIC.title}" for method in best_methods]
+    others = set(competing_rows["method"]) - set(best_methods)
+    other_labels = [style.label for method, style in styles.items() if benchmark in style.highlighted_in and method in others]
+    best_labels = [f"{styles[method].label}, the best by {HEADLINE_METRIC.title}" for method in best_methods]
     return "; ".join([*best_labels, *other_labels])
 
 
-def _score_cards(
-    stored_results: StoredResults, curve_rows_by_name: Mapping[str, pd.DataFrame], style_by_method: Mapping[str, Style]
-) -> list[dict[str, Any]]:
+def _score_cards(stored_results: StoredResults, curve_frames: Mapping[str, pd.DataFrame], styles: StyleByMethod) -> list[dict[str, Any]]:
     module_by_method, score_cards = entry_attributes("scores", stored_results.methods, "__module__"), []
-    for method, style in style_by_method.items():
-        seed_rows = {
-            curve_name: curve_rows_by_name[curve_name][(curve_rows_by_name[curve_name]["seed"] == stored_results.seed)]
-            for curve_name in ("outcomes", "reliability")
-        }
-        histogram_rows, reliability_bins = (curve_rows[curve_rows["method"] == style.series] for curve_rows in seed_rows.values())
+    for method, style in styles.items():
+        seed_frames = [rows[rows["seed"] == stored_results.seed] for rows in (curve_frames["outcomes"], curve_frames["reliability"])]
+        histogram_rows, reliability_bins = (seed_rows[seed_rows["method"] == style.series] for seed_rows in seed_frames)
         score_cards.append(
             {
                 "name": style.label,
@@ -240,28 +203,22 @@ def _score_cards(
 def _training_cards(loss_rows: pd.DataFrame, validation_rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the name and the two charts (losses, validation metrics) of each training of one benchmark, with all seeds."""
     title_by_metric = {column.key: column.title for column in METRIC_COLUMNS} | {"mean_iou": "mean IoU"}
-    history_frames = loss_rows, validation_rows.replace({"metric": title_by_metric})
-    history_pair_by_training = {
-        training: [history_rows[history_rows["training"] == training] for history_rows in history_frames]
-        for training in dict.fromkeys(loss_rows["training"])
-    }
-    return [
-        {
-            "name": training,
-            "losses": charts.training_history_chart(training_losses, "loss"),
-            "validation": charts.training_history_chart(validation_metrics, "on validation data"),
-        }
-        for training, (training_losses, validation_metrics) in history_pair_by_training.items()
-    ]
+    rows_and_axis_titles = (loss_rows, "loss"), (validation_rows.replace({"metric": title_by_metric}), "on validation data")
+    training_cards = []
+    for training in dict.fromkeys(loss_rows["training"]):
+        both_charts = (charts.training_history_chart(rows[rows["training"] == training], title) for rows, title in rows_and_axis_titles)
+        training_cards.append({"name": training} | dict(zip(("losses", "validation"), both_charts, strict=True)))
+    return training_cards
 
 
 def _data_facts(benchmark: str, params: Params) -> dict[str, str]:
     """Return {heading: text} about a benchmark's data and the training settings of its networks."""
     dataset_facts = read_json(paths.prepared(benchmark) / "facts.json")
+    image_shape = " x ".join(map(str, dataset_facts["image_shape"]))
     text_by_heading = {
         "data": dataset_facts["source"],
         "SHA-256 of the prepared data": dataset_facts["sha256"],
-        "task": f"{dataset_facts['task']} of images {' x '.join(map(str, dataset_facts['image_shape']))} in {len(dataset_facts['classes'])} classes",
+        "task": f"{dataset_facts['task']} of images {image_shape} in {len(dataset_facts['classes'])} classes",
         "images": _settings_in_words(dataset_facts["samples"]),
     }
     recipes = vars(params.benchmarks[benchmark]) if benchmark in params.benchmarks else {}
@@ -269,15 +226,13 @@ def _data_facts(benchmark: str, params: Params) -> dict[str, str]:
 
 
 def _study_facts(params: Params) -> dict[str, str]:
+    score_settings = [f"{method}: {_settings_in_words(settings)}" for method, settings in params.methods.items() if settings]
     return {
         "benchmarks": ", ".join(params.run),
         "seeds": ", ".join(map(str, params.seeds)),
         "code": last_commit(REPORTED_CODE_PATHS) or "in no git repository",
         "versions at the comparison": _settings_in_words(package_versions(*REPORTED_PACKAGES)),
-        "settings of scores": "; ".join(
-            f"{method}: {_settings_in_words(score_settings)}" for method, score_settings in params.methods.items() if score_settings
-        )
-        or "none",
+        "settings of scores": "; ".join(score_settings) or "none",
         "calibration split": _settings_in_words(dict(params.calibration_split)),
         "resamples": _settings_in_words(dict(params.bootstrap)),
         "thresholds": _settings_in_words(dict(params.thresholds)),
@@ -287,16 +242,9 @@ def _study_facts(params: Params) -> dict[str, str]:
 
 def _non_default_settings(settings: Any) -> dict[str, Any]:
     """Return {name: value} of the settings that differ from their defaults."""
-    defaults = {setting_name: field.default for setting_name, field in getattr(type(settings), "model_fields", {}).items()}
-    return {
-        setting_name: setting_value
-        for setting_name, setting_value in vars(settings).items()
-        if setting_name not in defaults or setting_value != defaults[setting_name]
-    }
+    defaults = {name: field.default for name, field in getattr(type(settings), "model_fields", {}).items()}
+    return {name: value for name, value in vars(settings).items() if name not in defaults or value != defaults[name]}
 
 
 def _settings_in_words(settings: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{setting_name} {_settings_in_words(setting_value) if isinstance(setting_value, dict) else setting_value}"
-        for setting_name, setting_value in settings.items()
-    )
+    return ", ".join(f"{name} {_settings_in_words(value) if isinstance(value, dict) else value}" for name, value in settings.items())

@@ -24,14 +24,14 @@ FADED_OPACITY = 0.35  # of curves that are not highlighted
 
 
 def draw_risk_coverage(
-    axes: Axes, curve_by_method: ArrayPairByMethod, style_by_method: StyleByMethod, benchmark: str | None = None
+    axes: Axes, curve_by_method: ArrayPairByMethod, styles: StyleByMethod, benchmark: str | None = None
 ) -> None:
     """Draw the risk-coverage curve of each method: {method: (coverage, selective risk)}, arrays in [0, 1].
 
     benchmark: its highlighted scores stand out; None draws all scores alike. The axis is scaled to the risks at a coverage of 5 % and more:
     below, one error among the most confident few would flatten all the rest.
     """
-    _draw_method_curves(axes, curve_by_method, style_by_method, benchmark)
+    _draw_method_curves(axes, curve_by_method, styles, benchmark)
     visible_risks = [risk[coverage >= 0.05] for coverage, risk in curve_by_method.values()]
     highest_risk = max((float(np.nanmax(risk)) for risk in visible_risks if np.isfinite(risk).any()), default=0.0)
     axes.set(xlim=(0, 1), ylim=(0, 1.05 * highest_risk or 1))
@@ -40,7 +40,7 @@ def draw_risk_coverage(
     _add_legend(axes, curve_by_method, "upper left")
 
 
-def draw_roc(axes: Axes, curve_by_method: ArrayPairByMethod, style_by_method: StyleByMethod, benchmark: str | None = None) -> None:
+def draw_roc(axes: Axes, curve_by_method: ArrayPairByMethod, styles: StyleByMethod, benchmark: str | None = None) -> None:
     """Draw the ROC curve of each method: {method: (false positive rate, true positive rate)}, arrays in [0, 1].
 
     A correct prediction is the positive class. benchmark: its highlighted scores stand out; None draws all scores alike
@@ -48,7 +48,7 @@ def draw_roc(axes: Axes, curve_by_method: ArrayPairByMethod, style_by_method: St
     axes.plot([0, 1], [0, 1], color=VOID_COLOUR, linewidth=1, label="_chance")
     axes.axhline(0.95, color=VOID_COLOUR, linewidth=1, label="_95% true positives")
     axes.text(0.995, 0.94, "95%", color=ORACLE_COLOUR, fontsize="small", ha="right", va="top")
-    _draw_method_curves(axes, curve_by_method, style_by_method, benchmark)
+    _draw_method_curves(axes, curve_by_method, styles, benchmark)
     axes.set(xlim=(0, 1), ylim=(0, 1.01))
     axes.set(xlabel="false positive rate: accepted errors", ylabel="true positive rate: accepted correct predictions")
     _format_as_percent(axes, both_axes=True)
@@ -80,7 +80,7 @@ def comparison_figure(
     risk_coverage_by_method: ArrayPairByMethod,
     roc_by_method: ArrayPairByMethod,
     outcomes_by_method: ArrayPairByMethod,
-    style_by_method: StyleByMethod,
+    styles: StyleByMethod,
     benchmark: str | None = None,
 ) -> Figure:
     """Return the figure of one benchmark: risk-coverage curves, ROC curves, and a confidence histogram for each method.
@@ -91,14 +91,14 @@ def comparison_figure(
     figure = Figure(figsize=(11, 5.2 + 0.6 + 1.9 * histogram_rows), layout="constrained")
     curves_figure, histograms_figure = cast("np.ndarray", figure.subfigures(2, 1, height_ratios=(5.2, 0.6 + 1.9 * histogram_rows)))
     risk_coverage_axes, roc_axes = curves_figure.subplots(1, 2)
-    draw_risk_coverage(risk_coverage_axes, risk_coverage_by_method, style_by_method, benchmark)
-    draw_roc(roc_axes, roc_by_method, style_by_method, benchmark)
+    draw_risk_coverage(risk_coverage_axes, risk_coverage_by_method, styles, benchmark)
+    draw_roc(roc_axes, roc_by_method, styles, benchmark)
     for legend in filter(None, (risk_coverage_axes.get_legend(), roc_axes.get_legend())):
         legend.remove()
     legend_lines, legend_labels = risk_coverage_axes.get_legend_handles_labels()
     curves_figure.legend(legend_lines, legend_labels, loc="outside upper center", ncols=_count_legend_columns(legend_labels), frameon=False)
     if outcomes_by_method:
-        _draw_histograms(histograms_figure, outcomes_by_method, style_by_method)
+        _draw_histograms(histograms_figure, outcomes_by_method, styles)
     return figure
 
 
@@ -127,10 +127,10 @@ def save_figure(figure: Figure, path: Path, width_px: int = 1200) -> None:
     figure.clear()
 
 
-def _draw_method_curves(axes: Axes, curve_by_method: ArrayPairByMethod, style_by_method: StyleByMethod, benchmark: str | None) -> None:
+def _draw_method_curves(axes: Axes, curve_by_method: ArrayPairByMethod, styles: StyleByMethod, benchmark: str | None) -> None:
     """Draw the curve of each method in the order of the styles, highlighted ones on top."""
-    for method in (method for method in style_by_method if method in curve_by_method):
-        style = style_by_method[method]
+    for method in (method for method in styles if method in curve_by_method):
+        style = styles[method]
         is_highlighted = benchmark is None or benchmark in style.highlighted_in
         line_style = (
             {"alpha": 1.0, "linewidth": 1.8, "zorder": 3} if is_highlighted else {"alpha": FADED_OPACITY, "linewidth": 1.2, "zorder": 2}
@@ -160,14 +160,14 @@ def _format_as_percent(axes: Axes, both_axes: bool = False) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_histograms(parent_figure: SubFigure, outcomes_by_method: ArrayPairByMethod, style_by_method: StyleByMethod) -> None:
+def _draw_histograms(parent_figure: SubFigure, outcomes_by_method: ArrayPairByMethod, styles: StyleByMethod) -> None:
     column_count = min(MAX_HISTOGRAMS_PER_ROW, len(outcomes_by_method))
     axes_grid = parent_figure.subplots(-(-len(outcomes_by_method) // column_count), column_count, squeeze=False, sharey=True)
     for axes in axes_grid.flat[len(outcomes_by_method) :]:
         axes.set_axis_off()
     for axes, (method, (confidence, correct)) in zip(axes_grid.flat, outcomes_by_method.items(), strict=False):
-        draw_outcome_histogram(axes, confidence, correct, style_by_method[method].label)
-        axes.title.set_color(style_by_method[method].colour)
+        draw_outcome_histogram(axes, confidence, correct, styles[method].label)
+        axes.title.set_color(styles[method].colour)
         axes.set_xlabel("")
     parent_figure.legend(*axes_grid.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     parent_figure.supxlabel("confidence, each method on its own scale", fontsize="medium")

@@ -67,106 +67,77 @@ def write_report(params: Params, report_folder: Path) -> WrittenReport:
     figures/*.png.
     """
     all_stored_results, confidence_level = list_stored_results(params), params.bootstrap.level
-    evaluation_rows = comparison_frame(
-        stored_results.evaluation(method) for stored_results in all_stored_results for method in stored_results.methods
-    )
+    evaluation_rows = comparison_frame(results.evaluation(method) for results in all_stored_results for method in results.methods)
     replicates_by_evaluation = {
-        (stored_results.benchmark, stored_results.seed, method): stored_results.replicates(method)
-        for stored_results in all_stored_results
-        for method in stored_results.methods
+        (results.benchmark, results.seed, method): results.replicates(method)
+        for results in all_stored_results
+        for method in results.methods
     }
-    style_by_method = assign_report_styles(evaluation_rows, params.against)
-    failures_by_benchmark_and_seed = {
-        (stored_results.benchmark, stored_results.seed): _pick_report_failures(stored_results, params, evaluation_rows, style_by_method)
-        for stored_results in all_stored_results
+    styles = assign_report_styles(evaluation_rows, params.against)
+    all_failures = {
+        (results.benchmark, results.seed): _pick_report_failures(results, params, evaluation_rows, styles) for results in all_stored_results
     }
-    curve_rows_by_name = _write_curves_and_figures(report_folder, all_stored_results, failures_by_benchmark_and_seed, style_by_method)
+    curve_frames = _write_curves_and_figures(report_folder, all_stored_results, all_failures, styles)
     replicates_by_method = mean_replicates(replicates_by_evaluation)
     mean_intervals = intervals(replicates_by_method, confidence_level, ["benchmark", "method"])
     difference_rows = method_differences(evaluation_rows, replicates_by_method, params.against, confidence_level)
     key_columns = ["benchmark", "seed", "method"]
-    write_frame(
-        report_folder / "comparison.csv",
-        evaluation_rows.join(intervals(replicates_by_evaluation, confidence_level, key_columns), on=key_columns),
-    )
+    evaluation_intervals = intervals(replicates_by_evaluation, confidence_level, key_columns)
+    write_frame(report_folder / "comparison.csv", evaluation_rows.join(evaluation_intervals, on=key_columns))
     write_frame(report_folder / "differences.csv", difference_rows)
-    calibration_rows, guarantee_rows, cost_rows = (
-        calibration_frame(all_stored_results, confidence_level),
-        guarantee_frame(all_stored_results),
-        cost_frame(all_stored_results, params),
-    )
-    for benchmark_or_file, csv_rows in (("calibration", calibration_rows), ("thresholds", guarantee_rows), ("costs", cost_rows)):
-        write_frame(report_folder / f"{benchmark_or_file}.csv", csv_rows)
+    calibration_rows, guarantee_rows = calibration_frame(all_stored_results, confidence_level), guarantee_frame(all_stored_results)
+    cost_rows, requirements = cost_frame(all_stored_results, params), method_requirements(params.methods)
+    for file_stem, csv_rows in (("calibration", calibration_rows), ("thresholds", guarantee_rows), ("costs", cost_rows)):
+        write_frame(report_folder / f"{file_stem}.csv", csv_rows)
 
-    iou_by_benchmark, requirement_by_method = _mean_ious(all_stored_results), method_requirements(params.methods)
-    note_by_benchmark = {benchmark_or_file: _iou_note(mean_iou_metrics) for benchmark_or_file, mean_iou_metrics in iou_by_benchmark.items()}
-    main_table_by_benchmark = {
-        str(benchmark_or_file): main_table(
-            benchmark_rows, mean_intervals, difference_rows, requirement_by_method=requirement_by_method, confidence_level=confidence_level
+    iou_by_benchmark = _mean_ious(all_stored_results)
+    benchmark_notes = {benchmark: _iou_note(iou_metrics) for benchmark, iou_metrics in iou_by_benchmark.items()}
+    main_tables = {
+        str(benchmark): main_table(
+            rows, mean_intervals, difference_rows, requirement_by_method=requirements, confidence_level=confidence_level
         )
-        for benchmark_or_file, benchmark_rows in evaluation_rows.groupby("benchmark", sort=False)
+        for benchmark, rows in evaluation_rows.groupby("benchmark", sort=False)
     }
-    engineering_table_groups = [
-        operating_point_tables(evaluation_rows, mean_intervals),
-        calibration_tables(calibration_rows),
-        guarantee_tables(guarantee_rows),
-        cost_tables(cost_rows),
-    ]
     further_table_groups = [
         significance_tables(difference_rows, evaluation_rows, confidence_level),
-        *engineering_table_groups,
-        published_tables(evaluation_rows, load_published_results(), mean_intervals),
+        *(operating_point_tables(evaluation_rows, mean_intervals), calibration_tables(calibration_rows), guarantee_tables(guarantee_rows)),
+        *(cost_tables(cost_rows), published_tables(evaluation_rows, load_published_results(), mean_intervals)),
     ]
     table_of_ranks = rank_table(evaluation_rows)
-    markdown_parts = [
-        comparison_markdown(evaluation_rows, main_table_by_benchmark, note_by_benchmark, further_table_groups),
-        *([table_to_markdown(table_of_ranks, 2) + "\n"] if table_of_ranks else []),
-    ]
+    comparison_text = comparison_markdown(evaluation_rows, main_tables, benchmark_notes, further_table_groups)
+    markdown_parts = [comparison_text, *([table_to_markdown(table_of_ranks, 2) + "\n"] if table_of_ranks else [])]
     write_text(report_folder / "comparison.md", "\n".join(markdown_parts))
-    report_content = ReportContent(
-        evaluation_rows,
-        mean_intervals,
-        difference_rows,
-        main_table_by_benchmark,
-        note_by_benchmark,
-        further_table_groups,
-        table_of_ranks,
-        curve_rows_by_name,
-        failures_by_benchmark_and_seed,
-    )
+    page_tables = main_tables, benchmark_notes, further_table_groups, table_of_ranks
+    report_content = ReportContent(evaluation_rows, mean_intervals, difference_rows, *page_tables, curve_frames, all_failures)
     write_page(report_folder / "index.html", params, all_stored_results, report_content, report_folder / "figures")
     summary_by_benchmark = study_summary(evaluation_rows)
-    for benchmark_or_file, mean_iou_metrics in iou_by_benchmark.items():
-        summary_by_benchmark[benchmark_or_file]["mean_iou"] = round(100 * mean_iou_metrics["mean_iou"], 2)
+    for benchmark, iou_metrics in iou_by_benchmark.items():
+        summary_by_benchmark[benchmark]["mean_iou"] = round(100 * iou_metrics["mean_iou"], 2)
     write_json(report_folder / "summary.json", summary_by_benchmark)
     return WrittenReport(evaluation_rows, summary_by_benchmark)
 
 
 def _pick_report_failures(
-    stored_results: StoredResults, params: Params, evaluation_rows: pd.DataFrame, style_by_method: Mapping[str, Style]
+    stored_results: StoredResults, params: Params, evaluation_rows: pd.DataFrame, styles: Mapping[str, Style]
 ) -> list[MethodFailures]:
-    label_by_method = {method: style_by_method[method].label for method in failure_methods(stored_results, params.against, evaluation_rows)}
+    label_by_method = {method: styles[method].label for method in failure_methods(stored_results, params.against, evaluation_rows)}
     return pick_failures(stored_results, load_dataset(paths.prepared(stored_results.benchmark)), label_by_method)
 
 
 def _write_curves_and_figures(
     report_folder: Path,
     all_stored_results: Sequence[StoredResults],
-    failures_by_benchmark_and_seed: Mapping[tuple[str, int], Sequence[MethodFailures]],
-    style_by_method: Mapping[str, Style],
+    all_failures: Mapping[tuple[str, int], Sequence[MethodFailures]],
+    styles: Mapping[str, Style],
 ) -> dict[str, pd.DataFrame]:
     """Write the folders `figures` and `curves` of the report; return {curve name: data frame} for each of CURVE_NAMES."""
     frames_by_curve: dict[str, list[pd.DataFrame]] = {curve_name: [] for curve_name in REPORT_CURVE_NAMES}
     with atomic_write(report_folder / "figures") as figures_folder:
         figures_folder.mkdir()
         for stored_results in all_stored_results:
-            drawn_curves = _draw_figures(
-                stored_results,
-                figures_folder,
-                failures_by_benchmark_and_seed[stored_results.benchmark, stored_results.seed],
-                style_by_method,
-            )
-            for curve_name, curve_frame in (*drawn_curves, *history_rows(stored_results.benchmark, stored_results.seed)):
+            benchmark, seed = stored_results.benchmark, stored_results.seed
+            drawn_curves = _draw_figures(stored_results, figures_folder, all_failures[benchmark, seed], styles)
+            for curve_name, curve_frame in (*drawn_curves, *history_rows(benchmark, seed)):
                 frames_by_curve[curve_name].append(curve_frame)
     frame_by_curve = {curve_name: pd.concat(curve_frame) for curve_name, curve_frame in frames_by_curve.items()}
     with atomic_write(report_folder / "curves") as curves_folder:
@@ -177,51 +148,35 @@ def _write_curves_and_figures(
 
 
 def _draw_figures(
-    stored_results: StoredResults, figures_folder: Path, failures_by_method: Sequence[MethodFailures], style_by_method: Mapping[str, Style]
+    stored_results: StoredResults, figures_folder: Path, failures_by_method: Sequence[MethodFailures], styles: Mapping[str, Style]
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Draw the figures of a benchmark and seed, and yield (curve name, data frame) for each curve but those of the trainings.
 
     Scores are in the order of the styles, because `dvc plots` assigns its colours in that order. failures_by_method: shown in a picture sheet
     """
-    dataset = load_dataset(paths.prepared(stored_results.benchmark))
+    benchmark, seed, dataset = stored_results.benchmark, stored_results.seed, load_dataset(paths.prepared(stored_results.benchmark))
     images, labels = dataset.split("test")
     is_labelled = labelled(labels, dataset.void)
     correct = (stored_results.predicted() == labels)[is_labelled]
     risk_coverage_by_method, roc_by_method, outcomes_by_method = {}, {}, {}
-    for method, style in style_by_method.items():
+    for method, style in styles.items():
         confidence, series_name = stored_results.confidence(method), style.series
         risk_coverage_by_method[method], outcomes_by_method[method] = risk_coverage_curve(confidence, correct), (confidence, correct)
-        yield (
-            "risk_coverage",
-            curve_rows(
-                stored_results.benchmark,
-                stored_results.seed,
-                series_name,
-                *risk_coverage_by_method[method],
-                axis_names=("coverage", "risk"),
-            ),
-        )
+        risk_coverage_rows = curve_rows(benchmark, seed, series_name, *risk_coverage_by_method[method], axis_names=("coverage", "risk"))
+        yield "risk_coverage", risk_coverage_rows
         reliability_bins = reliability_rows(pd.read_csv(stored_results.thresholds_folder(method) / "reliability.csv"))
-        yield (
-            "reliability",
-            reliability_bins.assign(benchmark=stored_results.benchmark, seed=stored_results.seed, method=series_name)[RELIABILITY_COLUMNS],
-        )
-        yield "outcomes", histogram_rows(stored_results.benchmark, stored_results.seed, series_name, confidence, correct)
+        yield "reliability", reliability_bins.assign(benchmark=benchmark, seed=seed, method=series_name)[RELIABILITY_COLUMNS]
+        yield "outcomes", histogram_rows(benchmark, seed, series_name, confidence, correct)
         roc_points = roc_curve(confidence, correct)
-        yield "roc", curve_rows(stored_results.benchmark, stored_results.seed, series_name, *roc_points, axis_names=("fpr", "tpr"))
+        yield "roc", curve_rows(benchmark, seed, series_name, *roc_points, axis_names=("fpr", "tpr"))
         if len(roc_points[0]):  # the curve is empty if all predictions are correct or all are errors
             roc_by_method[method] = roc_points
-    file_stem = f"{stored_results.benchmark}_seed{stored_results.seed}"
-    save_figure(
-        comparison_figure(risk_coverage_by_method, roc_by_method, outcomes_by_method, style_by_method, stored_results.benchmark),
-        figures_folder / f"{file_stem}.png",
-    )
+    file_stem = f"{benchmark}_seed{seed}"
+    curves_and_histograms = comparison_figure(risk_coverage_by_method, roc_by_method, outcomes_by_method, styles, benchmark)
+    save_figure(curves_and_histograms, figures_folder / f"{file_stem}.png")
     if dataset.is_segmentation:
-        save_figure(
-            _confidence_sheet(stored_results, dataset, images, labels, is_labelled, style_by_method),
-            figures_folder / f"{file_stem}_maps.png",
-            width_px=2400,
-        )
+        maps_sheet = _confidence_sheet(stored_results, dataset, images, labels, is_labelled, styles)
+        save_figure(maps_sheet, figures_folder / f"{file_stem}_maps.png", width_px=2400)
     else:
         save_figure(picture_sheet(failure_pictures(failures_by_method)), figures_folder / f"{file_stem}_failures.png")
 
@@ -232,12 +187,12 @@ def _confidence_sheet(
     images: np.ndarray,
     labels: np.ndarray,
     is_labelled: np.ndarray,
-    style_by_method: Mapping[str, Style],
+    styles: Mapping[str, Style],
 ) -> Figure:
     image_indices = np.unique(np.linspace(0, len(images) - 1, IMAGES_PER_MAPS_SHEET).round().astype(int))
     first_pixels = np.concatenate([[0], np.cumsum(is_labelled.reshape(len(is_labelled), -1).sum(1))])
     maps_by_label = {}
-    for method, style in style_by_method.items():
+    for method, style in styles.items():
         confidence, confidence_map = stored_results.confidence(method), np.full((len(image_indices), *labels.shape[1:]), np.nan)
         for sheet_row, image_index in enumerate(image_indices):
             confidence_map[sheet_row][is_labelled[image_index]] = confidence[first_pixels[image_index] : first_pixels[image_index + 1]]
@@ -256,14 +211,12 @@ def _confidence_sheet(
 def _mean_ious(all_stored_results: list[StoredResults]) -> dict[str, dict]:
     """Return {benchmark: {"mean_iou": ..., "class_iou": ...}} for the segmentation benchmarks, means over seeds."""
     iou_by_benchmark = {}
-    for benchmark in dict.fromkeys(stored_results.benchmark for stored_results in all_stored_results):
-        metrics_by_seed = [
-            stored_results.classifier_metrics() for stored_results in all_stored_results if stored_results.benchmark == benchmark
-        ]
-        if all(seed_metrics.get("mean_iou") is not None for seed_metrics in metrics_by_seed):
-            class_means = pd.DataFrame([seed_metrics["class_iou"] for seed_metrics in metrics_by_seed]).astype(float).mean()
+    for benchmark in dict.fromkeys(results.benchmark for results in all_stored_results):
+        metrics_by_seed = [results.classifier_metrics() for results in all_stored_results if results.benchmark == benchmark]
+        if all(metrics.get("mean_iou") is not None for metrics in metrics_by_seed):
+            class_means = pd.DataFrame([metrics["class_iou"] for metrics in metrics_by_seed]).astype(float).mean()
             iou_by_benchmark[benchmark] = {
-                "mean_iou": float(np.mean([seed_metrics["mean_iou"] for seed_metrics in metrics_by_seed])),
+                "mean_iou": float(np.mean([metrics["mean_iou"] for metrics in metrics_by_seed])),
                 "class_iou": class_means.to_dict(),
             }
     return iou_by_benchmark
