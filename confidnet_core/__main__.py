@@ -53,7 +53,7 @@ def list_command(listed_kind: str, prints_details: bool, prints_json: bool) -> N
 
 
 def _complete_benchmark_name(click_context: click.Context, click_parameter: click.Parameter, typed_prefix: str) -> list[str]:
-    """Return the names of benchmarks in params.yaml that begin with `typed_prefix`, for the shell's tab completion."""
+    """Return the names of benchmarks in params.yaml that begin with the typed letters, for the shell's tab completion."""
     from confidnet_core.cli import listing
 
     return [benchmark.name for benchmark in listing.benchmarks() if benchmark.name.startswith(typed_prefix)]

@@ -34,7 +34,7 @@ KeyPath = tuple[str, ...]  # path to a value in nested mappings
 
 @dataclass(frozen=True)
 class Experiment:
-    """A DVC experiment, the workspace (the working directory), or a commit that experiments started from."""
+    """A DVC experiment, the workspace (the working directory), or a commit that experiments started from, with parameters and results."""
 
     name: str
     revision: str  # git commit, 40 digits; "workspace" for the workspace
@@ -54,16 +54,16 @@ class Experiment:
 
     @property
     def changed_params(self) -> dict[KeyPath, Any]:
-        """Changed parameter -> its value in this experiment, compared with the baseline commit; ABSENT for a removed parameter."""
+        """{parameter's key path: its value in this experiment} where it differs from the baseline commit; ABSENT_VALUE if removed."""
         return dict(_iterate_changes((), self.baseline_commit.params, self.params)) if self.baseline_commit else {}
 
     def result_value(self, benchmark: str, result_key: KeyPath) -> float | None:
-        """Return the number at a key of a benchmark's results (in percent, or a count); None if the result is undefined or absent."""
+        """Return one result of a benchmark in percent, or a count; None if it is undefined or absent. result_key: its path in the results"""
         raw_value = value_at_path(self.results_by_benchmark, (benchmark, *result_key), None)
         return float(raw_value) if isinstance(raw_value, int | float) and not isinstance(raw_value, bool) else None
 
     def has_result(self, benchmark: str, result_key: KeyPath) -> bool:
-        """Return whether a benchmark's results have the key, even if the value is undefined (null)."""
+        """Return whether a benchmark's results have this key, even if the value is undefined (null)."""
         return value_at_path(self.results_by_benchmark, (benchmark, *result_key)) is not ABSENT_VALUE
 
     def difference_from_baseline(self, benchmark: str, result_key: KeyPath) -> float | None:
@@ -79,7 +79,7 @@ def load_experiments(all_commits: bool = False) -> list[Experiment]:
     """Return the workspace, the commit HEAD, and the DVC experiments that started from HEAD, in DVC's order.
 
     The order is: running, finished (newest first), queued, failed.
-    all_commits: add every other commit that has experiments, each followed by its experiments. ValueError if DVC fails.
+    all_commits: add every other commit that has experiments, each followed by its experiments. Raises ValueError if DVC fails.
     """
     revision_options = [
         option for revision in ["HEAD", *(_other_baseline_commits() if all_commits else [])] for option in ("--rev", revision)
@@ -91,7 +91,11 @@ def load_experiments(all_commits: bool = False) -> list[Experiment]:
 
 
 def parse_experiments(dvc_states: list[dict]) -> list[Experiment]:
-    """Return the experiments in what `dvc exp show --json` prints (parsed JSON). ValueError if the repository has no commit."""
+    """Return the experiments in the parsed JSON that `dvc exp show --json` prints.
+
+    dvc_states: one dictionary for the workspace and for each commit, with its experiments. Raises ValueError if the repository has no
+    commit.
+    """
     commit_states = [commit_state for commit_state in dvc_states if commit_state["rev"] != WORKSPACE_STATUS]
     if not commit_states:
         raise ValueError("there is no commit yet, and experiments start from one; `git add --all && git commit -m Start`")
@@ -115,7 +119,10 @@ def parse_experiments(dvc_states: list[dict]) -> list[Experiment]:
 
 
 def value_at_path(nested_mapping: Any, key_path: KeyPath, default_value: Any = ABSENT_VALUE) -> Any:
-    """Return the value at a key path of nested mappings, such as ("aupr_error", "mcp"), or DEFAULT_VALUE if the path does not exist."""
+    """Return the value at a key path of nested mappings, such as ("aupr_error", "mcp").
+
+    The result is default_value if the path does not exist.
+    """
     for mapping_key in key_path:
         nested_mapping = nested_mapping.get(mapping_key, ABSENT_VALUE) if isinstance(nested_mapping, Mapping) else ABSENT_VALUE
     return default_value if nested_mapping is ABSENT_VALUE else nested_mapping
@@ -132,7 +139,7 @@ def benchmarks_with_results(experiments: Iterable[Experiment]) -> list[str]:
 
 
 def short_param_names(key_paths: list[KeyPath]) -> dict[KeyPath, str]:
-    """Return key path -> shortest name that tells the parameter from the others: the fewest last parts of its path, joined by dots.
+    """Return {key path: shortest name that distinguishes the parameter from the others}: the last parts of its path, joined by dots.
 
     If no ending is unique, the name is the whole path.
     """
@@ -145,7 +152,7 @@ def short_param_names(key_paths: list[KeyPath]) -> dict[KeyPath, str]:
 
 
 def yaml_text(param_value: Any) -> str:
-    """Return a parameter's value as one line of YAML, such as [0,1], {k: 5}, true or 0.01."""
+    """Return the value of a parameter as one line of YAML, such as [0,1], {k: 5}, true or 0.01."""
     if isinstance(param_value, Mapping):
         return f"{{{', '.join(f'{key}: {yaml_text(nested_value)}' for key, nested_value in param_value.items())}}}"
     if isinstance(param_value, list):
@@ -154,7 +161,7 @@ def yaml_text(param_value: Any) -> str:
 
 
 def _parse_experiment(dvc_state: dict, status: str, baseline_commit: Experiment | None, executor: dict | None = None) -> Experiment:
-    """Return the experiment that one JSON object of `dvc exp show` describes, with its status and its baseline commit."""
+    """Return the experiment, workspace or commit that one dictionary of `dvc exp show --json` describes."""
     state_data = dvc_state["data"] or {}
     params_file, summary_file = state_data.get("params", {}).get(PARAMS_FILE, {}), state_data.get("metrics", {}).get(SUMMARY_FILE, {})
     problem_texts = [
@@ -183,7 +190,7 @@ def _parse_experiment(dvc_state: dict, status: str, baseline_commit: Experiment 
 
 
 def _collect_dvc_errors(*dvc_objects: dict) -> list[dict]:
-    """Return the errors that DVC reports in these JSON objects."""
+    """Return the errors that DVC reports in these dictionaries of `dvc exp show --json`."""
     return [dvc_object["error"] for dvc_object in dvc_objects if dvc_object.get("error")]
 
 
@@ -199,7 +206,7 @@ def _is_process_alive(process_id: int) -> bool:
 
 
 def _iterate_changes(key_path: KeyPath, baseline_value: Any, new_value: Any) -> Iterator[tuple[KeyPath, Any]]:
-    """Yield (key path, new value) for each parameter that differs between two nested mappings."""
+    """Yield (key path, new value) for each parameter that differs between two nested mappings; ABSENT_VALUE for a removed parameter."""
     if isinstance(baseline_value, Mapping) and isinstance(new_value, Mapping):
         for mapping_key in dict.fromkeys([*new_value, *baseline_value]):
             yield from _iterate_changes(
@@ -210,7 +217,7 @@ def _iterate_changes(key_path: KeyPath, baseline_value: Any, new_value: Any) -> 
 
 
 def _other_baseline_commits() -> list[str]:
-    """Return the commits other than HEAD that finished, queued or failed experiments started from, newest commit first."""
+    """Return the commits other than HEAD from which finished, queued or failed experiments started, newest commit first."""
     ref_names = _run_command(["git", "for-each-ref", "--format=%(refname)", "refs/exps"]).split()
     # A finished experiment is refs/exps/AB/CDEF.../NAME for its baseline ABCDEF...; others are stashes under refs/exps/celery/.
     baseline_commits = {
@@ -226,7 +233,7 @@ def _other_baseline_commits() -> list[str]:
 
 
 def _run_command(command: list[str]) -> str:
-    """Run a command and return what it prints. ValueError with the last line of its error output if the command fails."""
+    """Run a command and return what it prints. Raises ValueError with the last line of its error output if the command fails."""
     finished_process = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace")
     if finished_process.returncode == 0:
         return finished_process.stdout

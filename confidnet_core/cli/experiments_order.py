@@ -24,12 +24,12 @@ LOWER_IS_BETTER_KEY_PATHS = (("errors",),)
 
 
 def aupr_error_key_path(method: str) -> KeyPath:
-    """Return the key path under which a benchmark's part of summary.json holds a score's AUPR-Error."""
+    """Return the key path of a score's AUPR-Error within a benchmark's results in summary.json."""
     return "aupr_error", method
 
 
 def evaluated_methods(experiments: Iterable[Experiment]) -> list[str]:
-    """Return all scores that at least one experiment has a result for, even an undefined one; first those of params.yaml in its order."""
+    """Return the names of all scores that at least one experiment has a result for, even an undefined one, in the order of params.yaml."""
     experiments = list(experiments)
     methods = {
         method
@@ -68,7 +68,7 @@ def methods_with_changes(experiments: list[Experiment]) -> list[str]:
 def _largest_result_change(experiments: list[Experiment], result_key: KeyPath) -> float | None:
     """Return the largest absolute change of a result from the baseline commit over all experiments, in percentage points.
 
-    0 if a value only appeared or vanished, None without any change.
+    The change is 0 if a value only appeared or vanished; the result is None without any change.
     """
     compared_results = [
         (experiment, experiment.baseline_commit, benchmark)
@@ -85,12 +85,11 @@ def _largest_result_change(experiments: list[Experiment], result_key: KeyPath) -
 
 
 def sort_experiments(experiments: list[Experiment], sort_key: str, reverse_order: bool = False) -> list[Experiment]:
-    """Return the experiments sorted by KEY within each commit, below the commit: best results first, all else ascending, missing values
-    last.
+    """Return the experiments sorted within each commit, below the commit: best results first, all else ascending, missing values last.
 
-    sort_key: name, status, created, accuracy, errors, best, a score, or the end of a changed parameter's name. Results are those of the first
-    benchmark; BENCHMARK.accuracy and the like name another benchmark. ValueError for an unknown key, or a key that several parameters
-    share.
+    sort_key: name, status, created, accuracy, errors, best, a score, or the end of a changed parameter's name. Results are those of the
+    first benchmark; BENCHMARK.accuracy and the like name another benchmark. Raises ValueError for an unknown key, or a key that several
+    parameters share.
     """
     sort_value_of, descending = _sort_criterion(experiments, sort_key)
     commit_groups: list[list[Experiment]] = []
@@ -109,7 +108,7 @@ def sort_experiments(experiments: list[Experiment], sort_key: str, reverse_order
 def _sort_experiments_of_commit(
     experiments: list[Experiment], sort_value_of: Callable[[Experiment], Any], descending: bool
 ) -> list[Experiment]:
-    """Return one commit's experiments in sorted order, with those that lack the value last."""
+    """Return one commit's experiments sorted by the value that `sort_value_of` gives, with those that lack the value last."""
     experiments_with_value = [experiment for experiment in experiments if sort_value_of(experiment) is not None]
     return sorted(experiments_with_value, key=sort_value_of, reverse=descending) + [
         experiment for experiment in experiments if sort_value_of(experiment) is None
@@ -117,7 +116,7 @@ def _sort_experiments_of_commit(
 
 
 def _sort_criterion(experiments: list[Experiment], sort_key: str) -> tuple[Callable[[Experiment], Any], bool]:
-    """Return a function that gives each experiment's value to sort by, and whether the highest value comes first."""
+    """Return (function, descending): the function gives the value by which an experiment is sorted; descending puts the highest first."""
     if sort_key in EXPERIMENT_FIELDS:
         return lambda experiment: getattr(experiment, sort_key), False
     result_keys = KEY_PATH_BY_RESULT | {result_name: aupr_error_key_path(result_name) for result_name in evaluated_methods(experiments)}

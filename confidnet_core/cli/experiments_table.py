@@ -47,7 +47,7 @@ ERROR_RATE_WARNING = "AUPR-Error grows with the error rate: where the accuracy m
 
 @dataclass(frozen=True)
 class ExperimentRow:
-    """A row of the table of experiments: an experiment, one of its benchmarks, or both in one."""
+    """A row of the table of experiments: an experiment, the results of one of its benchmarks, or both in one."""
 
     experiment: Experiment
     benchmark: str | None  # None without results, and for an experiment with rows of its benchmarks below it
@@ -66,7 +66,7 @@ class ExperimentRow:
 
 @dataclass(frozen=True)
 class ResultColumn:
-    """A column of results in the table of experiments. cells: (value, difference, whether best of its benchmark), "" where unknown"""
+    """A column of results in the table of experiments. cells: (value, difference, whether best of its benchmark), "" if unknown"""
 
     heading: str
     cells: list[tuple[str, str, bool]]
@@ -80,7 +80,7 @@ class ResultColumn:
         return max(*(len(self.cell_text(row_index)) for row_index in range(len(self.cells))), *map(len, self.heading_lines))
 
     def cell_text(self, row_index: int) -> Text:
-        """Return the text of the cell in row number `row_index`, with value and difference aligned to those of the other rows."""
+        """Return the text of one cell, with value and difference aligned to those of the other rows. row_index: from 0"""
         value, difference, is_best = self.cells[row_index]
         value_width, difference_width = max(len(cell[0]) for cell in self.cells), max(len(cell[1]) for cell in self.cells)
         difference_style = "green" if difference.startswith("+") else "red"
@@ -214,7 +214,7 @@ def _column_cells(table_rows: list[ExperimentRow], key_path: KeyPath) -> list[tu
 
 
 def _result_cell(table_row: ExperimentRow, key_path: KeyPath, result: float | None, benchmark_results: set[float]) -> tuple[str, str, bool]:
-    """Return (value, difference, whether best) of a cell, the first two as texts; `result` is best if the largest of `benchmark_results`."""
+    """Return (value, difference, whether best) of one cell, the first two as texts. benchmark_results: the benchmark's whole column"""
     if table_row.benchmark is None:
         return "", "", False
     if result is None:

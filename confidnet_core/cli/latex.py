@@ -48,7 +48,7 @@ def table_to_latex(table: Table, reference_label: str, caption: str | None = Non
 
 
 def escape_latex(text: str) -> str:
-    """Return TEXT with LaTeX's special characters escaped; arrows and similar characters become LaTeX symbols."""
+    """Return the text with LaTeX's special characters escaped; arrows and similar characters become LaTeX symbols."""
     return _ESCAPED_PATTERN.sub(lambda match: (_ESCAPED_CHARACTERS | _SYMBOL_COMMANDS)[match[0]], text)
 
 
@@ -74,5 +74,5 @@ def _latex_cell(cell: Cell, column: Column) -> str:
 
 
 def _replace_minus_hyphens(latex_text: str) -> str:
-    """Return a text in which a hyphen before a number has become a LaTeX minus sign."""
+    """Return LaTeX text in which each hyphen before a number has become a minus sign."""
     return re.sub(r"(?<![\w$-])-(?=\d)", "$-$", latex_text)

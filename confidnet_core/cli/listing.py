@@ -16,7 +16,7 @@ from confidnet_core.files import read_yaml
 
 @dataclass(frozen=True)
 class ListedEntry:
-    """A score, model, data set or benchmark, as `confidnet list` shows it."""
+    """One line of the list that `confidnet list` shows: a score, model, data set or benchmark."""
 
     name: str
     selected: bool | None  # whether params.yaml runs it; None for models and data sets, which only a benchmark names
@@ -27,7 +27,10 @@ class ListedEntry:
 
 
 def benchmarks(params_path: Path = Path("params.yaml")) -> list[ListedEntry]:
-    """Return the benchmarks in params.yaml as list entries, in the order of the file. ValueError with file and key if the file is wrong."""
+    """Return the benchmarks of a params.yaml as entries of a list, in the order of the file.
+
+    Raises ValueError with file and key if the file is wrong.
+    """
     raw_benchmarks = _read_params_section(params_path, "benchmarks")
     run_benchmarks = _read_params_file(params_path).get("run") or []
     return [
@@ -37,7 +40,7 @@ def benchmarks(params_path: Path = Path("params.yaml")) -> list[ListedEntry]:
 
 
 def methods(params_path: Path = Path("params.yaml")) -> list[ListedEntry]:
-    """Return all confidence scores as list entries: first those that params.yaml lists, in its order, then the others."""
+    """Return all confidence scores as entries of a list: first those that params.yaml lists, in its order, then the others."""
     selected_methods = list(_read_params_section(params_path, "methods"))
     return [
         _make_listed_entry(
@@ -51,17 +54,21 @@ def methods(params_path: Path = Path("params.yaml")) -> list[ListedEntry]:
 
 
 def models() -> list[ListedEntry]:
-    """Return all classifiers in confidnet_core/models as list entries."""
+    """Return all classifiers in confidnet_core/models as entries of a list."""
     return [_make_listed_entry("models", model_name) for model_name in entry_names("models")]
 
 
 def datasets() -> list[ListedEntry]:
-    """Return all data sets in confidnet_core/datasets as list entries."""
+    """Return all data sets in confidnet_core/datasets as entries of a list."""
     return [_make_listed_entry("datasets", dataset_name) for dataset_name in entry_names("datasets")]
 
 
 def _make_listed_entry(family: str, entry_name: str, is_selected: bool | None = None, **cost_attributes: Any) -> ListedEntry:
-    """Return the list entry of a score, model or data set (family and name), described by the first line of its docstring."""
+    """Return the list entry of a score, model or data set, described by the first line of its file's docstring.
+
+    family: its folder in confidnet_core, such as "scores"; entry_name: the name of its file
+    cost_attributes: the attributes `learned` and `passes` of a score's function
+    """
     description = first_docstring_line(family, entry_name)
     return ListedEntry(entry_name, is_selected, description, first_sentence(description), **cost_attributes)
 
@@ -72,7 +79,10 @@ def first_sentence(description: str) -> str:
 
 
 def first_docstring_line(family: str, entry_name: str) -> str:
-    """Return the first line of the docstring of the module confidnet_core/FAMILY/ENTRY_NAME.py. ValueError if the module has no docstring."""
+    """Return the first line of the docstring of the file confidnet_core/FAMILY/ENTRY_NAME.py, without importing it.
+
+    Raises ValueError if the file has no docstring.
+    """
     module_path, module_tree = parse_entry(family, entry_name)
     if not (docstring := ast.get_docstring(module_tree)):
         raise ValueError(f"{module_path} has no docstring; its first line says what {entry_name} is")
@@ -80,7 +90,7 @@ def first_docstring_line(family: str, entry_name: str) -> str:
 
 
 def _describe_benchmark(params_key: str, raw_benchmark: Any) -> tuple[str, str]:
-    """Return a long and a short description of a benchmark.
+    """Return (long, short) descriptions of a benchmark. raw_benchmark: its unchecked content in params.yaml; params_key: for messages
 
     The long one is such as "digits (train 300, ...), mnist_convnet (width 0.5), 15 epochs"; the short one leaves out the brackets.
     """
@@ -101,7 +111,7 @@ def _describe_benchmark(params_key: str, raw_benchmark: Any) -> tuple[str, str]:
 
 
 def _shorten_setting_value(setting_value: Any) -> str:
-    """Return a setting's value as a short text: "of 3" for a list of three values."""
+    """Return the value of a setting as a short text, such as "of 3" for a list of three values."""
     return (
         f"of {len(setting_value)}"
         if isinstance(setting_value, dict | list)
@@ -112,10 +122,10 @@ def _shorten_setting_value(setting_value: Any) -> str:
 
 
 def _read_params_section(params_path: Path, section_key: str) -> dict[str, Any]:
-    """Return the entries under a top-level key of params.yaml, such as `benchmarks`, by name."""
+    """Return the entries under a top-level key of a params.yaml, such as `benchmarks`, as {name: unchecked content}."""
     return require_named_entries(f"{params_path}: {section_key}", _read_params_file(params_path).get(section_key))
 
 
 def _read_params_file(params_path: Path) -> dict[str, Any]:
-    """Return the content of a params.yaml as a dictionary, whose values are not checked."""
+    """Return the content of a params.yaml as a dictionary, with unchecked values."""
     return require_mapping(f"{params_path}: the top level", read_yaml(params_path))

@@ -22,7 +22,7 @@ REQUIREMENT_LABELS = {
 
 
 def print_list(console: Console, listed_kind: str, listed_entries: list[ListedEntry], prints_details: bool, prints_json: bool) -> None:
-    """Print list entries: as a table or paragraphs in a terminal, as lines with tabs in a pipe, or as JSON.
+    """Print entries of `confidnet list`: as a table or paragraphs in a terminal, as lines with tabs in a pipe, or as JSON.
 
     listed_kind: what is listed, in the plural: models, datasets, methods or benchmarks
     """
@@ -52,7 +52,7 @@ def print_list(console: Console, listed_kind: str, listed_entries: list[ListedEn
 
 
 def _print_entry_table(console: Console, listed_kind: str, listed_entries: list[ListedEntry]) -> None:
-    """Print list entries in a terminal as a table with one line for each entry."""
+    """Print the entries in a terminal as a table with one line for each entry."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("", no_wrap=True)
     table.add_column(listed_kind.removesuffix("s"), no_wrap=True)
@@ -67,7 +67,7 @@ def _print_entry_table(console: Console, listed_kind: str, listed_entries: list[
 
 
 def _print_entry_paragraphs(console: Console, listed_kind: str, listed_entries: list[ListedEntry]) -> None:
-    """Print list entries in a terminal with all details, several lines for each entry."""
+    """Print the entries in a terminal with all details, several lines for each entry."""
     for listed_entry in listed_entries:
         console.print(Text.assemble(_selection_star(listed_entry), " ", (listed_entry.name, "bold")))
         console.print(Padding(Text(listed_entry.description), (0, 0, 0, 4)))
@@ -78,5 +78,5 @@ def _print_entry_paragraphs(console: Console, listed_kind: str, listed_entries: 
 
 
 def _selection_star(listed_entry: ListedEntry) -> Text:
-    """Return a star if params.yaml runs the entry, else a blank."""
+    """Return a star if params.yaml runs the score or benchmark, else a blank."""
     return Text("*" if listed_entry.selected else " ", style="green")

@@ -33,7 +33,7 @@ img {{ max-width: 100%; }}
 def write_plots_template(project_root: Path) -> Path:
     """Write the HTML template for `dvc plots` to PROJECT_ROOT/.dvc/tmp/plots.html (1 MB) and return its path.
 
-    ValueError if the package vl-convert-python is not installed or PROJECT_ROOT is no DVC project.
+    Raises ValueError if the package vl-convert-python is not installed or the folder is no DVC project.
     """
     if not (project_root / ".dvc").is_dir():
         raise ValueError(f"{project_root} has no folder .dvc; run this from the root of the project")

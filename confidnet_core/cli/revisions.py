@@ -12,9 +12,9 @@ EXPERIMENT_REF_PATTERN = re.compile(
 
 
 def commit_by_experiment() -> dict[str, str]:
-    """Return NAME -> git commit of all DVC experiments in this repository; of experiments with the same name, the newest.
+    """Return {experiment name: git commit} of all DVC experiments in this repository; of experiments with the same name, the newest.
 
-    Empty outside a git repository.
+    The dictionary is empty outside a git repository.
     """
     ref_lines = _run_git("for-each-ref", "--sort=creatordate", "--format=%(refname) %(objectname)", "refs/exps")
     ref_parts = [] if ref_lines is None else (line.rpartition(" ") for line in ref_lines.splitlines())
@@ -31,8 +31,8 @@ def resolve_commit(revision_name: str) -> str | None:
 def read_csv_at_commit(commit: str, revision_name: str, csv_path: str) -> pd.DataFrame:
     """Return the table in a CSV file as it is stored in a git commit.
 
-    commit: git commit; revision_name: what messages call the commit; csv_path: of the file, relative to this folder
-    ValueError if the commit lacks the file or the file is no table.
+    revision_name: what messages call the commit; csv_path: path of the file, relative to this folder
+    Raises ValueError if the commit lacks the file or the file is no table.
     """
     csv_text = _run_git("show", f"{commit}:./{csv_path}")
     if csv_text is None:
@@ -44,7 +44,7 @@ def read_csv_at_commit(commit: str, revision_name: str, csv_path: str) -> pd.Dat
 
 
 def _run_git(*git_arguments: str) -> str | None:
-    """Run a git command and return what it prints, without spaces at the ends; None if it prints nothing, fails or is not installed."""
+    """Run a git command and return what it prints, stripped of blanks; None if it prints nothing, fails or is not installed."""
     try:
         git_process = subprocess.run(["git", *git_arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError:

@@ -50,7 +50,7 @@ class ShowOptions:
 
 
 def print_comparison(console: Console, reports_folder: Path, options: ShowOptions) -> None:
-    """Print the comparison of scores. ValueError for an unknown benchmark, seed, metric or experiment, and for a missing or old file."""
+    """Print the comparison of scores. Raises ValueError for an unknown benchmark, seed, metric or experiment, or a missing or old file."""
     columns = _select_metric_columns(options)
     evaluation_rows, commits, named_benchmarks = _split_benchmarks_and_revisions(reports_folder, options.benchmarks_or_revisions)
     if commits:
@@ -80,9 +80,9 @@ def print_comparison(console: Console, reports_folder: Path, options: ShowOption
 def print_costs(
     console: Console, reports_folder: Path, benchmarks: Sequence[str], load_timings: Callable[[str], Iterable[Timing]], output_format: str
 ) -> None:
-    """Print what each score costs, from reports/costs.csv and the run times that LOAD_TIMINGS returns for a benchmark, as means over seeds.
+    """Print what each score costs, from costs.csv of the reports folder and run times, which are means over seeds.
 
-    ValueError as from `print_comparison`.
+    load_timings: returns the run times of a benchmark. Raises ValueError as `print_comparison`.
     """
     cost_rows = read_cost_rows(reports_folder)
     _require_known_names("benchmark", benchmarks, cost_rows["benchmark"].unique(), reports_folder / "costs.csv")
@@ -104,7 +104,7 @@ def print_costs(
 
 
 def read_cost_rows(reports_folder: Path) -> pd.DataFrame:
-    """Return the table in costs.csv of the folder REPORTS_FOLDER, a `cost_frame`."""
+    """Return the content of costs.csv in the reports folder as a data frame, which `cost_frame` made."""
     return _read_csv_table(reports_folder / "costs.csv", COST_COLUMNS)
 
 
@@ -115,7 +115,7 @@ def read_reference_method(reports_folder: Path) -> str | None:
 
 
 def print_tables_as_text(console: Console, table_by_name: dict[str, Table], options: ShowOptions, caption_by_name: dict[str, str]) -> None:
-    """Print tables (by benchmark) in the file format that OPTIONS names. caption_by_name: benchmark -> text for LaTeX and Markdown"""
+    """Print tables in the format options.output_format. caption_by_name: {table name: its caption in LaTeX and Markdown}"""
     if options.show_intervals is False:
         table_by_name = {table_name: table.without_intervals() for table_name, table in table_by_name.items()}
     if options.output_format == "json":
@@ -161,7 +161,7 @@ def _print_studies(console: Console, reports_folder: Path, commits: dict[str, st
 def _split_benchmarks_and_revisions(
     reports_folder: Path, benchmarks_or_revisions: Sequence[str]
 ) -> tuple[pd.DataFrame | None, dict[str, str], list[str]]:
-    """Return the rows of comparison.csv (None without it), {revision: commit} of the names of git revisions, and the names of benchmarks."""
+    """Return (rows of comparison.csv or None without it, {revision: commit} of names that are git revisions, names of benchmarks)."""
     csv_path = reports_folder / "comparison.csv"
     evaluation_rows = _read_csv_table(csv_path, [*EVALUATION_KEYS, *METRICS]) if csv_path.exists() or not benchmarks_or_revisions else None
     known_benchmarks = [] if evaluation_rows is None else list(evaluation_rows["benchmark"].unique())
@@ -245,6 +245,6 @@ def _verdict_lines(difference_rows: pd.DataFrame, metric_columns: Sequence[Colum
 
 
 def _print_legend(console: Console, tables: Sequence[Table]) -> None:
-    """Print the explanations (legends) of all tables, with each sentence once."""
+    """Print the legends of all tables, with each sentence once."""
     sentences = dict.fromkeys(sentence for table in tables for sentence in table.legend)
     console.print(Text(" ".join(sentences), style="dim"), soft_wrap=not console.is_terminal)

@@ -14,9 +14,9 @@ from confidnet_core.comparison.tables import UNDEFINED_SIGN, Cell, Column, Table
 
 @dataclass(frozen=True)
 class StudyResults:
-    """Results of one study (a DVC experiment, branch or commit).
+    """Results of one study: a DVC experiment, branch or commit.
 
-    revision_name: of the experiment, branch or commit; rows_by_benchmark: BENCHMARK -> its part of a `comparison_frame`
+    revision_name: name of the experiment, branch or commit; rows_by_benchmark: {benchmark: its rows of `comparison_frame`}
     """
 
     revision_name: str
@@ -28,7 +28,7 @@ def side_by_side_table(
 ) -> Table:
     """Return a table of one metric with one row per score and one column per study; differences from the first study are in brackets.
 
-    sort_metric: key of the metric that orders the scores, by its values in the first study
+    sort_metric: name of the metric that orders the scores, by its values in the first study
     """
     evaluated_studies = [study for study in studies if benchmark in study.rows_by_benchmark]
     means_by_study = {

@@ -16,7 +16,7 @@ VERDICT_STYLES = {BETTER: "green", WORSE: "red"}
 
 
 def print_results_table(console: Console, table: Table, show_intervals: bool | None = None) -> None:
-    """Print a table of results with its notes and without its legend; as Markdown, of any width, if CONSOLE is no terminal.
+    """Print a table of results with its notes and without its legend; as Markdown, of any width, if the console is no terminal.
 
     show_intervals: whether to show confidence intervals; None shows them in a file or pipe, and in a terminal where they fit
     """
@@ -81,7 +81,10 @@ def _style_cell(cell: Cell, column: Column, verdict_sign: str) -> Text:
 
 
 def _split_columns_by_width(table: Table, available_width: int) -> list[slice]:
-    """Return ranges of table columns that each fit `available_width` characters; each range has at least one column."""
+    """Return the table's columns as ranges of positions, each of which fits `available_width` characters.
+
+    Each range has at least one column, even if this one does not fit.
+    """
     column_ranges, range_start, used_width = [], 0, 0
     for column_index in range(len(table.columns)):
         column_width = max(map(len, _align_column(table, column_index))) + COLUMN_GAP_SPACES

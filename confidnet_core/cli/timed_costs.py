@@ -27,7 +27,8 @@ COST_LEGEND = (
 def cost_tables_with_times(cost_rows: pd.DataFrame, timings: Iterable[Timing], reference_method: str | None) -> list[Table]:
     """Return two tables for one benchmark: the costs of its scores with run times, and the seconds of its pipeline stages.
 
-    cost_rows: the benchmark's part of a `cost_frame`; reference_method: the score that times are relative to, None for no relative times
+    cost_rows: the benchmark's rows of `cost_frame`; timings: of its pipeline stages, from MLflow
+    reference_method: the score that times are relative to, None for no relative times
     """
     timing_by_stage = mean_timings(timings)
     ms_by_method = {
@@ -47,7 +48,7 @@ def cost_tables_with_times(cost_rows: pd.DataFrame, timings: Iterable[Timing], r
 def _milliseconds_per_image(method: str, extra_passes: int, timing_by_stage: TimingByStage) -> float:
     """Return the milliseconds that a score needs for one image at prediction time, with all forward passes.
 
-    NaN if the time of a stage was not measured.
+    timing_by_stage: {(stage, method or None): mean timing}. The result is NaN if the time of a stage was not measured.
     """
     evaluation_timing, prediction_uses = timing_by_stage.get(("evaluate", method)), stage_counts(method, extra_passes).prediction_counts
     uses_by_stage = {"predict": 1 + prediction_uses.get("predict", 0)} | {
@@ -64,7 +65,10 @@ def _milliseconds_per_image(method: str, extra_passes: int, timing_by_stage: Tim
 
 
 def _training_seconds(method: str, extra_passes: int, timing_by_stage: TimingByStage) -> float:
-    """Return the seconds of all training and fitting that a score needs; NaN if the time of a stage was not measured."""
+    """Return the seconds of all training and fitting that a score needs; NaN if the time of a stage was not measured.
+
+    timing_by_stage: {(stage, method or None): mean timing}
+    """
     evaluation_timing, uses_by_stage = timing_by_stage.get(("evaluate", method)), stage_counts(method, extra_passes).training_counts
     network_seconds = (
         math.nan if (timing := timing_by_stage.get((stage, None))) is None else use_count * timing.seconds

@@ -23,10 +23,10 @@ def write_timed_page(
     load_timings: Callable[[str], Iterable[Timing]],
     reference_method: str | None,
 ) -> Path:
-    """Write PROJECT_ROOT/.dvc/tmp/report.html, a copy of the report REPORT_PAGE with tables of run times, and return its path.
+    """Write PROJECT_ROOT/.dvc/tmp/report.html, a copy of the report page with tables of run times, and return its path.
 
-    cost_rows: a `cost_frame`; load_timings: returns the run times of a benchmark, and its ValueError is passed on; reference_method: as for
-    `cost_tables_with_times`
+    cost_rows: from `cost_frame`; load_timings: returns the run times of a benchmark, and its ValueError is passed on
+    reference_method: the score that times are relative to, None for no relative times
     """
 
     def render_timed_tables(placeholder_match: re.Match[str]) -> str:

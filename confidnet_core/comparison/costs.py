@@ -31,7 +31,7 @@ REQUIREMENTS = {
 
 @dataclass(frozen=True)
 class MethodOnBenchmark:
-    """A confidence score (method) on one benchmark, with the study's settings; its methods count the score's extra forward passes."""
+    """A confidence score on one benchmark, with the study's settings. Its methods count the extra forward passes of the score."""
 
     method: str
     benchmark: str
@@ -42,11 +42,11 @@ class MethodOnBenchmark:
         return self.params.benchmarks[self.benchmark].mc_dropout.passes
 
     def count_other_seeds(self) -> int:
-        """Return how many further classifiers the study trains with other random seeds: one fewer than it has seeds."""
+        """Return the number of further classifiers that the study trains with other random seeds: one fewer than it has seeds."""
         return len(self.params.seeds) - 1
 
     def count_views(self) -> int:
-        """Return how many augmented views of each image the score uses, from `count_views`, an attribute of its function."""
+        """Return how many augmented versions (views) of each image the score uses, counted by the attribute `count_views` of its function."""
         views_counter: Callable[[Any, Mapping[str, Any]], int] = entry_attributes("scores", [self.method], "count_views")[self.method]
         return views_counter(self.params.benchmarks[self.benchmark], self.params.methods[self.method])
 
@@ -61,10 +61,10 @@ PASS_COUNTERS: dict[str, Callable[[MethodOnBenchmark], int]] = {
 
 @dataclass(frozen=True)
 class StageCounts:
-    """How many times each DVC stage runs for one score.
+    """How many times each DVC stage must run for one score.
 
-    prediction_counts: stage name -> number of runs at prediction time, beside the classifier's own run of the stage `predict`
-    training_counts: stage name -> number of runs before prediction
+    prediction_counts: {stage name: number of times at prediction time}, beside the stage `predict` of the classifier itself
+    training_counts: {stage name: number of times before prediction}
     """
 
     prediction_counts: Mapping[str, int]
@@ -72,9 +72,9 @@ class StageCounts:
 
 
 def method_requirements(methods: Iterable[str]) -> dict[str, str]:
-    """Return {method: what the score needs, in words}: one of REQUIREMENTS, or NO_REQUIREMENT if its attribute `learned` is not set.
+    """Return {method: what the score needs beside the classifier, in words}, such as "trained network" or "nothing".
 
-    Raises ValueError for a value of `learned` that REQUIREMENTS does not have.
+    The words are those of REQUIREMENTS, chosen by the attribute `learned` of the score's function. Raises ValueError for an unknown value.
     """
     requirement_keys = entry_attributes("scores", methods, "learned")
     for method, requirement_key in requirement_keys.items():
@@ -89,9 +89,10 @@ def method_requirements(methods: Iterable[str]) -> dict[str, str]:
 
 
 def count_extra_passes(methods: Iterable[str], benchmark: str, params: Params) -> dict[str, int]:
-    """Return {method: forward passes per image beside the classifier's own}, 0 for a score whose attribute `passes` is not set.
+    """Return {method: number of forward passes per image beside the classifier's own}; 0 for a score that declares none.
 
-    Raises ValueError for a word in `passes` that PASS_COUNTERS does not have.
+    The number is declared by the attribute `passes` of the score's function, or counted by the function of PASS_COUNTERS for the word in
+    it. Raises ValueError for a word that PASS_COUNTERS does not have.
     """
     pass_counts = {}
     for method, declared_passes in entry_attributes("scores", methods, "passes").items():
@@ -116,7 +117,10 @@ def stage_counts(method: str, extra_passes: int) -> StageCounts:
 
 
 def cost_frame(all_stored_results: Iterable[StoredResults], params: Params) -> pd.DataFrame:
-    """Return a data frame with the columns benchmark, method, needs and extra_passes: one row per benchmark and method, no oracle."""
+    """Return what each score needs on each benchmark, as a data frame with one row per benchmark and method, without the oracle.
+
+    The columns are benchmark, method, needs (words of `method_requirements`) and extra_passes (forward passes per image).
+    """
     cost_rows = []
     for stored_results in {stored_results.benchmark: stored_results for stored_results in all_stored_results}.values():
         methods = stored_results.compared_methods()
@@ -126,12 +130,14 @@ def cost_frame(all_stored_results: Iterable[StoredResults], params: Params) -> p
 
 
 def cost_tables(cost_rows: pd.DataFrame) -> dict[str, list[Table]]:
-    """Return {benchmark: a list with its cost table}, from the data frame of `cost_frame`."""
+    """Return {benchmark: a list with its table of costs}. cost_rows: the data frame of `cost_frame`"""
     return {benchmark: [cost_table(benchmark_rows)] for benchmark, benchmark_rows in iterate_groups(cost_rows, "benchmark")}
 
 
 def cost_table(cost_rows: pd.DataFrame) -> Table:
-    """Return the table of one benchmark that lists what each score needs, from this benchmark's rows of `cost_frame`."""
+    """Return the table that lists what each score of one benchmark needs. cost_rows: the rows of this benchmark in the data frame of
+    `cost_frame`
+    """
     requirement_names = set(cost_rows["needs"])
     legend = (
         "Beside the one forward pass of the classifier that gives the prediction; its logits and features are free for every score.",

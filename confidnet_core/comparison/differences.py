@@ -31,9 +31,10 @@ from confidnet_core.metrics import METRICS
 
 
 def mean_replicates(replicates_by_evaluation: Mapping[tuple[str, int, str], np.ndarray]) -> dict[tuple[str, str], np.ndarray]:
-    """Average bootstrap replicates of the metrics over seeds: {(benchmark, seed, method): array} becomes {(benchmark, method): array}.
+    """Return the bootstrap replicates of the metrics, averaged over seeds: {(benchmark, method): float64 array (resamples, metrics)}.
 
-    Each mean is over seeds of the same resample of the test set, so its spread is that of the test set, not of trainings.
+    replicates_by_evaluation: {(benchmark, seed, method): array (resamples, metrics)}. All seeds use the same resamples of the test set, so
+    the spread of a mean is that of the test set, not of trainings.
     """
     seed_replicates_by_pair: dict[tuple[str, str], list[np.ndarray]] = {}
     for (benchmark, _, method), seed_replicates in replicates_by_evaluation.items():
@@ -51,17 +52,17 @@ def method_differences(
 ) -> pd.DataFrame:
     """Compare each method with each reference method: return a data frame with one row per benchmark, pair of methods and metric.
 
-    Both methods of a pair are compared on the same bootstrap resamples. Each pair occurs once. The oracle is left out, and so are
-    references
-    that `evaluation_rows` does not hold.
+    Both methods of a pair are compared on the same bootstrap resamples. Each pair occurs once. The oracle is left out, and so are reference
+    methods without an evaluation.
 
     evaluation_rows: from `comparison_frame`; replicates_by_method: from `mean_replicates`; reference_methods: methods to compare with
-    confidence_level: the confidence level of the intervals, as 0.95
+    confidence_level: of the intervals, in (0, 1), such as 0.95
 
     Columns beside benchmark, method, against, metric, difference, low and high:
     p            twice the fraction of resamples whose difference is 0 or has the other sign
     p_corrected  p after Holm's correction over the pairs of a benchmark and metric
-    verdict      better, worse or "no significant difference", as p_corrected < 1 - level decides; NaN where the difference is undefined
+    verdict      better, worse or "no significant difference", as p_corrected < 1 - confidence_level decides; NaN if the difference is
+    undefined
     """
     difference_tuples = []
     for benchmark, benchmark_rows in iterate_groups(evaluation_rows[~evaluation_rows["oracle"]], "benchmark"):
@@ -91,7 +92,7 @@ def method_differences(
 
 
 def holm_correction(p_values: pd.Series) -> pd.Series:
-    """Return p-values corrected for multiple comparisons by Holm's method.
+    """Return p-values corrected for multiple comparisons by Holm's method, in [0, 1].
 
     If no comparison has a true difference, the probability that any corrected p-value is below a level is at most that level. NaN stays NaN
     and is not counted as a comparison.
@@ -102,9 +103,10 @@ def holm_correction(p_values: pd.Series) -> pd.Series:
 
 
 def significance_tables(difference_rows: pd.DataFrame, evaluation_rows: pd.DataFrame, confidence_level: float) -> dict[str, list[Table]]:
-    """Return {benchmark: a list with its table of differences between methods}, from the data frame of `differences`.
+    """Return {benchmark: a list with its table of differences between methods}.
 
-    Sentences above the table name the significantly better and worse methods. evaluation_rows: from `comparison_frame`; confidence_level: of the intervals
+    Sentences above the table name the significantly better and worse methods. difference_rows: from `method_differences`
+    evaluation_rows: from `comparison_frame`; confidence_level: of the intervals, such as 0.95
     """
     tables_by_benchmark = {}
     for benchmark, benchmark_rows in iterate_groups(difference_rows, "benchmark"):
@@ -137,9 +139,10 @@ def significance_tables(difference_rows: pd.DataFrame, evaluation_rows: pd.DataF
 
 
 def methods_by_verdict(difference_rows: pd.DataFrame, metric: str = HEADLINE_METRIC.key) -> dict[str, list[str]]:
-    """Return {verdict: names of the methods with this verdict}, for the verdicts BETTER, WORSE, NOT_SIGNIFICANT and UNDEFINED.
+    """Return {verdict: names of the methods with this verdict}, for the verdicts BETTER, WORSE, NOT_SIGNIFICANT and UNDEFINED_SIGN.
 
-    A verdict that no method has is left out. difference_rows: rows of `differences` against one reference; metric: whose verdicts to use
+    A verdict that no method has is left out. difference_rows: rows of `method_differences` against one reference method
+    metric: the name of the metric whose verdicts are used
     """
     verdict_by_method = difference_rows[difference_rows["metric"] == metric].set_index("method")["verdict"]
     methods_of_verdict: dict[str, list[str]] = {verdict: [] for verdict in (BETTER, WORSE, NOT_SIGNIFICANT, UNDEFINED_SIGN)}
@@ -151,9 +154,9 @@ def methods_by_verdict(difference_rows: pd.DataFrame, metric: str = HEADLINE_MET
 
 
 def verdicts_in_words(difference_rows: pd.DataFrame) -> str:
-    """Return a phrase that names the methods significantly better and worse than a reference by HEADLINE_METRIC, and the other ones.
+    """Return a phrase that names the methods significantly better and worse than a reference method by HEADLINE_METRIC, and the other ones.
 
-    difference_rows: rows of `differences` against this reference
+    difference_rows: rows of `method_differences` against this reference method
     """
     methods_of_verdict = {verdict: methods for verdict, methods in methods_by_verdict(difference_rows).items() if verdict != UNDEFINED_SIGN}
     return (
@@ -163,11 +166,12 @@ def verdicts_in_words(difference_rows: pd.DataFrame) -> str:
 
 
 def verdict_phrase(verdict: str) -> str:
-    """Return a verdict of differences.csv as readers see it, such as "significantly better" for "better"."""
+    """Return a verdict of differences.csv in the words that readers see, such as "significantly better" for "better"."""
     return f"significantly {verdict}" if verdict in (BETTER, WORSE) else verdict
 
 
 def _difference_table_row(method: str, reference_method: str, pair_rows: pd.DataFrame) -> Row:
+    """Return the table row of one method: its difference from a reference method in each of MAIN_COLUMNS. pair_rows: of this pair"""
     row_by_metric = {row.metric: row for row in iterate_rows(pair_rows)}
     return Row(
         method,
@@ -177,6 +181,7 @@ def _difference_table_row(method: str, reference_method: str, pair_rows: pd.Data
 
 
 def _difference_cell(difference_row: Any) -> Cell:
+    """Return the table cell of one difference between two methods, from a row of `method_differences`, with interval and verdict."""
     if np.isnan(difference_row.difference):
         return Cell(np.nan)
     verdict = difference_row.verdict if difference_row.verdict in (BETTER, WORSE) else None
@@ -184,6 +189,7 @@ def _difference_cell(difference_row: Any) -> Cell:
 
 
 def _method_pairs(methods: list[str], reference_methods: Iterable[str]) -> list[tuple[str, str]]:
+    """Return all pairs (method, reference method) to compare, each unordered pair once."""
     pairs: list[tuple[str, str]] = []
     for reference in reference_methods:
         if reference in methods:
@@ -192,6 +198,7 @@ def _method_pairs(methods: list[str], reference_methods: Iterable[str]) -> list[
 
 
 def _bootstrap_p_value(resampled_differences: np.ndarray) -> float:
+    """Return the two-sided p-value of a difference in (0, 1], from its bootstrap replicates (resamples,); NaN if all are undefined."""
     defined_differences = resampled_differences[~np.isnan(resampled_differences)]
     if len(defined_differences) == 0:
         return np.nan
@@ -200,6 +207,7 @@ def _bootstrap_p_value(resampled_differences: np.ndarray) -> float:
 
 
 def _difference_verdict(difference_row: Any, confidence_level: float) -> str | float:
+    """Return BETTER, WORSE or NOT_SIGNIFICANT for a row of `method_differences`; NaN if the difference is undefined."""
     if np.isnan(difference_row.difference) or np.isnan(difference_row.p_corrected):
         return np.nan
     if difference_row.p_corrected >= 1 - confidence_level or difference_row.difference == 0:

@@ -38,9 +38,10 @@ MAIN_COLUMNS = tuple(COLUMN_BY_METRIC[key] for key in ("fpr_at_95_tpr", "aupr_er
 
 
 def comparison_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
-    """Return a data frame with the metrics of each evaluation in a row, in the given order; undefined metrics are NaN, empty in a CSV file.
+    """Return the metrics of all evaluations as a data frame with one row per benchmark, seed and method, in the given order.
 
-    Raises ValueError if there is no evaluation, if one is given twice, or if methods were not evaluated on the same predictions.
+    Undefined metrics are NaN. Raises ValueError if there is no evaluation, if one is given twice, or if methods were not evaluated on the
+    same predictions.
     """
     evaluation_dictionaries = [
         {key: getattr(evaluation, key) for key in EVALUATION_KEYS} | {name: evaluation.metrics[name] for name in METRICS}
@@ -68,11 +69,12 @@ def write_frame(path: Path, data_frame: pd.DataFrame) -> None:
 
 
 def mean_over_seeds(evaluation_rows: pd.DataFrame, mean_intervals: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return a data frame with the metrics of each benchmark and method averaged over seeds, from the data frame of `comparison_frame`.
+    """Return the metrics averaged over seeds, as a data frame with one row per benchmark and method.
 
     The column `seeds` is the number of seeds; samples and errors are averaged, too. A metric that is undefined for one seed is undefined.
     With two or more seeds, `<metric>_std` is the sample standard deviation.
 
+    evaluation_rows: from `comparison_frame`
     mean_intervals: of the means, from `evaluation.intervals`; its columns `<metric>_low` and `<metric>_high` are joined
     """
     method_groups = evaluation_rows.groupby(["benchmark", "method"], sort=False)
@@ -87,13 +89,13 @@ def mean_over_seeds(evaluation_rows: pd.DataFrame, mean_intervals: pd.DataFrame 
 
 
 def metric_cell(method_means: Mapping[Any, Any] | pd.Series, metric: str, verdict: str | None = None) -> Cell:
-    """Return the table cell that shows one metric, from a row of `mean_over_seeds`, with deviation and interval if known."""
+    """Return the table cell of one metric, from a method's row of `mean_over_seeds`, with standard deviation and interval if known."""
     deviation, interval_low, interval_high = (_none_if_nan(method_means.get(f"{metric}_{suffix}")) for suffix in ("std", "low", "high"))
     return Cell(float(method_means[metric]), deviation, interval_low, interval_high, verdict=verdict)
 
 
 def method_table_row(method_means: Mapping, cells: Iterable[Cell], max_seeds: int = 1) -> Row:
-    """Return the table row that shows one method, from its row of `mean_over_seeds` and its cells.
+    """Return the table row of one method. method_means: the method's row of `mean_over_seeds`; cells: the cells of the table row
 
     max_seeds: the largest number of seeds that any method has; a method with fewer gets a remark
     """
@@ -102,11 +104,10 @@ def method_table_row(method_means: Mapping, cells: Iterable[Cell], max_seeds: in
 
 
 def study_summary(evaluation_rows: pd.DataFrame) -> dict:
-    """Return what DVC shows of a study, by benchmark: accuracy, errors, the AUPR-Error of each score, and the best score.
+    """Return the content of summary.json, {benchmark: accuracy, errors, AUPR-Error of each score, and best score}, which DVC shows.
 
-    evaluation_rows: from `comparison_frame`. Values are means over seeds in percent with two decimals, None if undefined. The oracle is left out,
-    since
-    it is an upper bound and not a competing method.
+    Values are means over seeds in percent with two decimals, None if undefined. The oracle is left out, since it is an upper bound and not
+    a competing method. evaluation_rows: from `comparison_frame`
     """
     summary_content = {}
     for benchmark, benchmark_rows in evaluation_rows.groupby("benchmark", sort=False):
@@ -129,7 +130,7 @@ def study_summary(evaluation_rows: pd.DataFrame) -> dict:
 
 
 def means_by_method(benchmark_rows: pd.DataFrame) -> dict[str, dict[str, float | None]]:
-    """Return {method: {metric: its mean over seeds}}, None for an undefined metric, from rows of `comparison_frame` of one benchmark."""
+    """Return {method: {metric: its mean over seeds}}, None if undefined. benchmark_rows: one benchmark's rows of `comparison_frame`"""
     method_means = mean_over_seeds(benchmark_rows).set_index("method")[list(METRICS)]
     return {
         str(method): {str(metric): None if np.isnan(metric_mean) else metric_mean for metric, metric_mean in metric_means.items()}
@@ -140,7 +141,8 @@ def means_by_method(benchmark_rows: pd.DataFrame) -> dict[str, dict[str, float |
 def conventions_table(metrics_by_method: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> Table:
     """Return a table of the metrics that each project's code would print for each method, in the units of the main table.
 
-    metrics_by_method: {method: {project: {metric: fraction}}}, as the stage `conventions` computes them under each project's metric conventions
+    metrics_by_method: {method: {project: {metric: fraction}}}, as the stage `conventions` computes them by each project's metric
+    conventions
     """
     metric_keys = {
         metric for metrics_by_project in metrics_by_method.values() for metrics in metrics_by_project.values() for metric in metrics
@@ -156,12 +158,15 @@ def conventions_table(metrics_by_method: Mapping[str, Mapping[str, Mapping[str, 
 
 
 def _evaluations_in_words(evaluation_rows: pd.DataFrame) -> str:
+    """Return text that names each evaluation, such as "digits seed 0 mcp, digits seed 1 mcp"."""
     return ", ".join(f"{row.benchmark} seed {row.seed} {row.method}" for row in evaluation_rows.itertuples())
 
 
 def _none_if_nan(number: float | None) -> float | None:
+    """Return the number as a float, or None if it is NaN or None."""
     return None if number is None or np.isnan(number) else float(number)
 
 
 def _rounded_percent(fraction: float | None) -> float | None:
+    """Return a fraction in percent, rounded to two decimals; None for None."""
     return None if fraction is None else round(100 * float(fraction), 2)

@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def iterate_rows(data_frame: pd.DataFrame) -> Iterator[Any]:
-    """Iterate over the rows of a data frame as named tuples."""
+    """Yield the rows of a data frame as named tuples."""
     return iter(data_frame.itertuples(index=False))
 
 
@@ -17,6 +17,6 @@ def row_dictionaries(data_frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def iterate_groups(data_frame: pd.DataFrame, column_name: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Iterate over pairs of a value in a text column and the rows that have this value, in the order of the data frame."""
+    """Yield (value, rows) for each value of a text column, with the rows that have this value, in the order of the data frame."""
     for column_value, group_rows in data_frame.groupby(column_name, sort=False):
         yield str(column_value), group_rows

@@ -44,10 +44,10 @@ def main_table(
     """Return the table of all methods of one benchmark: metrics as means over seeds, the best method first, an oracle last and never best.
 
     benchmark_rows: the benchmark's rows of `comparison_frame`
-    mean_intervals: of the means, as `mean_over_seeds` takes them; confidence_level: their confidence level, for the legend
-    difference_rows: of `differences`; verdicts against the first reference are marked
-    requirement_by_method: METHOD -> what a score needs beside the classifier, shown in a column of its own
-    sort_metric: the metric of COLUMN_BY_METRIC that orders the methods
+    mean_intervals: of the means, as `mean_over_seeds` takes them; confidence_level: of these intervals, for the legend
+    difference_rows: from `method_differences`; verdicts against the first reference method are marked
+    requirement_by_method: {method: what the score needs beside the classifier}, shown in a column of its own
+    shown_columns: the metrics of the table; sort_metric: the metric of COLUMN_BY_METRIC that orders the methods
     """
     method_means = mean_over_seeds(benchmark_rows, mean_intervals)
     verdict_by_method_and_metric, reference_method = significant_verdicts(difference_rows, benchmark_rows["benchmark"].iloc[0])
@@ -73,10 +73,9 @@ def main_table(
 
 
 def significant_verdicts(difference_rows: pd.DataFrame | None, benchmark: str) -> tuple[dict[tuple[str, str], str], str | None]:
-    """Return which metrics of which methods differ significantly from the reference of a benchmark, and the name of this reference.
+    """Return ({(method, metric): BETTER or WORSE}, reference method): what differs significantly from the reference method of a benchmark.
 
-    The first is {(method, metric): BETTER or WORSE}. The reference is the first method that others are compared with; None without any.
-    difference_rows: of `differences`, or None
+    The reference is the first method that others are compared with; None without any. difference_rows: from `method_differences`, or None
     """
     benchmark_rows = None if difference_rows is None else difference_rows[difference_rows["benchmark"] == benchmark]
     if benchmark_rows is None or benchmark_rows.empty:
@@ -89,7 +88,7 @@ def significant_verdicts(difference_rows: pd.DataFrame | None, benchmark: str) -
 
 
 def accuracy_line(benchmark_rows: pd.DataFrame) -> str:
-    """Return a sentence with the accuracy, the errors and the samples of each seed, from one benchmark's rows of `comparison_frame`."""
+    """Return a sentence with accuracy, errors and samples of each seed. benchmark_rows: one benchmark's rows of `comparison_frame`"""
     seed_rows = benchmark_rows.drop_duplicates("seed")
     seed_phrases = [
         f"accuracy {format_value(100 * seed_row.accuracy)}%, {seed_row.errors:,} errors among {seed_row.samples:,}"
@@ -103,10 +102,13 @@ def accuracy_line(benchmark_rows: pd.DataFrame) -> str:
 
 
 def errors_line(benchmark_rows: pd.DataFrame) -> str:
-    """Return a phrase such as "71 errors among 900, accuracy 92.11 %", from one benchmark's rows; means if there are several seeds."""
+    """Return a phrase such as "71 errors among 900, accuracy 92.11 %", with means if there are several seeds.
+
+    benchmark_rows: one benchmark's rows of `comparison_frame`
+    """
     seed_rows = benchmark_rows.drop_duplicates("seed")
-    mean_errors, mean_samples = seed_rows["errors"].mean(), seed_rows["samples"].mean()
-    errors_phrase = f"{format_count(mean_errors)} errors among {format_count(mean_samples)}, accuracy {format_value(100 * seed_rows['accuracy'].mean())} %"
+    errors, samples, accuracy = (seed_rows[column_name].mean() for column_name in ("errors", "samples", "accuracy"))
+    errors_phrase = f"{format_count(errors)} errors among {format_count(samples)}, accuracy {format_value(100 * accuracy)} %"
     return errors_phrase if len(seed_rows) == 1 else f"{errors_phrase}, means over {len(seed_rows)} seeds"
 
 
@@ -118,8 +120,9 @@ def comparison_markdown(
 ) -> str:
     """Return the comparison of all benchmarks as Markdown text, one section per benchmark with its accuracy, note and tables.
 
-    evaluation_rows: from `comparison_frame`; main_tables: benchmark -> `main_table`; benchmark_notes: benchmark -> a line above that table
-    further_table_groups: groups of tables below it, each benchmark -> tables
+    evaluation_rows: from `comparison_frame`; main_tables: {benchmark: its `main_table`}; benchmark_notes: {benchmark: a line above that
+    table}
+    further_table_groups: groups of tables below it, each group as {benchmark: its tables}
     """
     section_texts, further_table_groups = [], list(further_table_groups)
     for benchmark, benchmark_rows in iterate_groups(evaluation_rows, "benchmark"):
@@ -138,6 +141,7 @@ def comparison_markdown(
 
 
 def _with_legend(table: Table, benchmark_rows: pd.DataFrame, reference_method: str | None, confidence_level: float | None) -> Table:
+    """Return the main table with a legend of the units, signs and columns that it uses."""
     column_keys = {column.key for column in table.columns}
     oracle_rows, all_cells = [row for row in table.rows if row.is_oracle], [cell for row in table.rows for cell in row.cells]
     legend_lines = [
@@ -146,8 +150,8 @@ def _with_legend(table: Table, benchmark_rows: pd.DataFrame, reference_method: s
     legend_lines.append(f"↑ higher is better, ↓ lower is better, {UNDEFINED_SIGN} undefined; bold: best of its column.")
     if reference_method:
         legend_lines.append(
-            f"{VERDICT_SIGNS[BETTER]} significantly better, {VERDICT_SIGNS[WORSE]} significantly worse than {display_name(reference_method)}, "
-            "after Holm correction; neither: no significant difference."
+            f"{VERDICT_SIGNS[BETTER]} significantly better, {VERDICT_SIGNS[WORSE]} significantly worse than "
+            f"{display_name(reference_method)}, after Holm correction; neither: no significant difference."
         )
     if any(cell.low is not None for cell in all_cells):
         level_text = "" if confidence_level is None else f"{100 * confidence_level:g} % "

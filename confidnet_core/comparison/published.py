@@ -29,7 +29,8 @@ PUBLISHED_TABLE_COLUMNS = (Column("of", "", is_text=True), *PUBLISHED_METRIC_COL
 
 
 def load_published_results(csv_path: Path = PUBLISHED_CSV) -> pd.DataFrame:
-    """Read the published results from a CSV file: return one row per benchmark, method and variant ("" outside the ablations).
+    """Read the published results from a CSV file: return a data frame with one row per benchmark, method and variant ("" outside the
+    ablations).
 
     Rates are in percent, NaN if unknown. Raises ValueError with file and line for an unknown column, method or kind of count, an impossible
     number, and a duplicate line.
@@ -47,8 +48,8 @@ def published_tables(
 ) -> dict[str, list[Table]]:
     """Return {benchmark: a list with a table of our results, the published ones and the differences}, for benchmarks that have both.
 
-    evaluation_rows: from `comparison_frame`, averaged over seeds here; published_results: from `load_published`; mean_intervals: of our means
-    Unverified counts and ablations are left out.
+    evaluation_rows: from `comparison_frame`, averaged over seeds here; published_results: from `load_published_results`
+    mean_intervals: of our means, from `evaluation.intervals`. Unverified counts and ablations are left out.
     """
     tables_by_benchmark = {}
     for benchmark, published_rows in iterate_groups(published_results[published_results["variant"] == ""], "benchmark"):
@@ -62,7 +63,10 @@ def published_tables(
 
 
 def _published_table(our_means: pd.DataFrame, published_results: pd.DataFrame) -> Table:
-    """Return a table with three rows per method (ours, published, difference), from two frames of the same methods in the same order."""
+    """Return a table with three rows per method: our result, the published one, and the difference.
+
+    our_means and published_results have one row per method, with the same methods in the same order.
+    """
     is_verified = published_results["counts"] != "unverified"
     published_results = published_results.assign(
         **{name: published_results[name].where(is_verified) for name in ("accuracy", *COUNT_COLUMNS)}
@@ -91,6 +95,7 @@ def _published_table(our_means: pd.DataFrame, published_results: pd.DataFrame) -
 def _ours_published_difference_rows(
     our_means: Mapping, published_row: Mapping, our_errors_in_words: str, published_errors_in_words: str
 ) -> Iterator[Row]:
+    """Yield the three table rows of one method: our result, the published one, and the difference."""
     method, count_origin_note = our_means["method"], f" ({published_row['counts']})" if published_errors_in_words != UNDEFINED_SIGN else ""
     our_cells = [metric_cell(our_means, column.key) for column in PUBLISHED_METRIC_COLUMNS]
     published_cells = [Cell(published_row[column.key] / column.scale) for column in PUBLISHED_METRIC_COLUMNS]
@@ -103,6 +108,7 @@ def _ours_published_difference_rows(
 
 
 def _error_counts_in_words(count_rows: pd.DataFrame) -> list[str]:
+    """Return for each row text such as "71 among 900", the errors among the samples; UNDEFINED_SIGN if they are unknown."""
     error_and_sample_counts = zip(count_rows["errors"], count_rows["samples"], strict=True)
     return [
         UNDEFINED_SIGN if np.isnan(errors) else f"{format_count(errors)} among {format_count(samples)}"
@@ -111,6 +117,7 @@ def _error_counts_in_words(count_rows: pd.DataFrame) -> list[str]:
 
 
 def _published_file_problems(published_rows: pd.DataFrame) -> Iterator[str]:
+    """Yield a message for each problem in the CSV file of published results, whose cells are still texts."""
     known_columns = (*TEXT_COLUMNS, *RATE_COLUMNS, *COUNT_COLUMNS)
     for column_name in published_rows.columns:
         if column_name not in known_columns:
@@ -126,8 +133,10 @@ def _published_file_problems(published_rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _published_row_problems(published_row: Mapping[str, str], known_methods: Iterable[str]) -> Iterator[str]:
+    """Yield a message for each problem in one line of the CSV file of published results, given as {column name: text}."""
     if published_row["method"] not in known_methods:
-        yield f"method is {published_row['method']}, which is no file of confidnet_core/scores{suggestion(published_row['method'], known_methods)}"
+        hint = suggestion(published_row["method"], known_methods)
+        yield f"method is {published_row['method']}, which is no file of confidnet_core/scores{hint}"
     for column_name in ("benchmark", "source"):
         if not published_row[column_name]:
             yield f"{column_name} is empty"

@@ -51,7 +51,7 @@ _HTML_TABLE_TEMPLATE = """
 def table_to_markdown(table: Table, heading_level: int | None = 3) -> str:
     """Return a table as Markdown text whose columns are aligned, so that it also reads well as plain text.
 
-    heading_level: level of the title, 1 to 6; None leaves the title out
+    heading_level: level of the table's title as a heading, 1 to 6; None leaves the title out
     """
     title_line = f"{'#' * heading_level} {table.title}" if heading_level and table.title else ""
     text_rows = [[table.first_column_title, *(column.heading for column in table.columns)]]
@@ -67,7 +67,7 @@ def table_to_markdown(table: Table, heading_level: int | None = 3) -> str:
 
 
 def align_markdown_rows(text_rows: Sequence[Sequence[str]], left_column_count: int = 1) -> list[str]:
-    """Return the lines of a Markdown table, from its header and rows of text.
+    """Return the lines of a Markdown table, padded so that columns are aligned. text_rows: the heading row, then the other rows
 
     The first `left_column_count` columns are aligned left, the others right.
     """
@@ -91,7 +91,8 @@ def table_to_html(table: Table, heading_level: int | None = 3, screen_reader_lab
     If the rows can be sorted, each table cell has the attribute `data-sort`. All text is escaped: names from params.yaml and from data sets
     cannot add links, images or markup.
 
-    heading_level: level of the title, None leaves it out; screen_reader_label: name of the table for screen readers, by default its title
+    heading_level: level of the table's title as a heading, None leaves it out
+    screen_reader_label: name of the table for screen readers, by default its title
     """
     note_blocks = [
         ("list", [line.removeprefix("- ") for line in note.splitlines()]) if note.startswith("- ") else ("text", [note])
@@ -105,7 +106,7 @@ def table_to_html(table: Table, heading_level: int | None = 3, screen_reader_lab
 
 
 def table_to_frame(table: Table) -> pd.DataFrame:
-    """Return a table as a data frame: the columns method, name and oracle, and five columns for each table column.
+    """Return a table as a data frame: the columns method, name and oracle, and up to five columns for each table column.
 
     A table column with the key KEY becomes KEY, KEY_std, KEY_low, KEY_high and KEY_verdict, without those that have no value.
     """
@@ -120,16 +121,17 @@ def table_to_frame(table: Table) -> pd.DataFrame:
 
 
 def frame_to_csv(data_frame: pd.DataFrame) -> str:
-    """Return a data frame as CSV text with six significant digits; further ones can differ between machines."""
+    """Return a data frame as CSV text, with numbers to six significant digits; further digits can differ between machines."""
     return data_frame.to_csv(index=False, float_format="%.6g")
 
 
 def tables_to_json(table_by_name: Mapping[str, Table]) -> str:
-    """Return named tables as strict JSON text: title, columns, rows, notes and legend of each table; undefined values are null."""
+    """Return tables as strict JSON text: {name: title, columns, rows, notes and legend of the table}; undefined values are null."""
     return json.dumps({name: _json_table(table) for name, table in table_by_name.items()}, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _json_table(table: Table) -> dict[str, Any]:
+    """Return a table as a dictionary for JSON: title, columns, rows, notes and legend."""
     json_columns = [
         {"key": column.key, "title": column.title, "higher_is_better": column.higher_is_better, "scale": column.scale}
         for column in table.columns
@@ -141,11 +143,13 @@ def _json_table(table: Table) -> dict[str, Any]:
 
 
 def _json_row(row: Row, columns: Iterable[Column]) -> dict[str, Any]:
+    """Return a table row as a dictionary for JSON: key, name, oracle, and cells by the key of their column."""
     json_cells = {column.key: _json_cell(cell) for column, cell in zip(columns, row.cells, strict=True)}
     return {"key": row.key, "name": row.name, "oracle": row.is_oracle, "cells": json_cells}
 
 
 def _json_cell(cell: Cell) -> dict[str, Any]:
+    """Return a table cell as a dictionary for JSON, without what the cell does not have; numbers have six significant digits."""
     cell_numbers = {
         field_name: getattr(cell, field_name)
         for field_name in ("value", "deviation", "low", "high")
@@ -159,6 +163,7 @@ def _json_cell(cell: Cell) -> dict[str, Any]:
 
 
 def _frame_values_of_cell(column: Column, cell: Cell) -> dict[str, float | str | None]:
+    """Return {data frame column: value} for a table cell; None for what the cell does not have."""
     if column.is_text:
         return {column.key: cell.text}
     value_by_column: dict[str, float | str | None] = {column.key: cell.value if cell.value is not None else cell.text or None}
@@ -167,12 +172,13 @@ def _frame_values_of_cell(column: Column, cell: Cell) -> dict[str, float | str |
 
 
 def _markdown_cell(cell: Cell, column: Column, verdict_sign: str) -> str:
+    """Return a table cell as Markdown: number (bold if best), text beside it, sign of the verdict, and interval."""
     number_markdown = f"**{cell.number_text(column)}**" if cell.best else cell.number_text(column)
     return " ".join(cell_part for cell_part in (number_markdown, cell.text_beside(), verdict_sign, cell.interval_text(column)) if cell_part)
 
 
 def _css_classes_of_cell(column: Column, cell: Cell) -> str:
-    """Return the CSS classes of a table cell, separated by blanks."""
+    """Return the names of the CSS classes of a table cell as text, separated by blanks."""
     return " ".join(
         css_class for css_class in ("" if column.is_text else "number", "best" if cell.best else "", cell.verdict or "") if css_class
     )
@@ -186,11 +192,13 @@ def _sort_value_of_cell(column: Column, cell: Cell) -> str:
 
 
 def _with_break_points(text: str) -> Markup:
+    """Return the text as HTML in which lines may break after each underscore."""
     return Markup(escape(text).replace("_", Markup("_<wbr>")))  # allows line breaks in long names
 
 
 @cache
 def _html_table_template():
+    """Return the jinja2 template of an HTML table, compiled once."""
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     environment.filters["breakable"] = _with_break_points
     environment.globals.update(classes=_css_classes_of_cell, sort_key=_sort_value_of_cell, meanings=VERDICT_TOOLTIPS, zip=zip)

@@ -43,9 +43,10 @@ UNDEFINED_CELL = Cell(np.nan)
 
 
 def calibration_frame(all_stored_results: Iterable[StoredResults], confidence_level: float) -> pd.DataFrame:
-    """Return a data frame with the metrics of CALIBRATION and their intervals, one row per benchmark, seed and method, no oracle.
+    """Return the metrics CALIBRATION_METRICS with intervals, as a data frame with one row per benchmark, seed and method, without the
+    oracle.
 
-    The column `how` says how the score was converted to a probability. confidence_level: confidence level of the intervals, as 0.95
+    The column `how` says how the score was converted to a probability. confidence_level: of the intervals, such as 0.95
     """
     calibration_rows = []
     for stored_results in all_stored_results:
@@ -65,7 +66,7 @@ def calibration_frame(all_stored_results: Iterable[StoredResults], confidence_le
 
 
 def guarantee_frame(all_stored_results: Iterable[StoredResults]) -> pd.DataFrame:
-    """Return a data frame of the thresholds that guarantee a risk, with their results on the test split.
+    """Return the thresholds that guarantee a risk, with their results on the test split (columns `test_...`), as a data frame.
 
     It has one row per benchmark, seed, method and target risk, without the oracle.
     """
@@ -101,7 +102,7 @@ def operating_point_tables(evaluation_rows: pd.DataFrame, mean_intervals: pd.Dat
 
 
 def calibration_tables(calibration_rows: pd.DataFrame) -> dict[str, list[Table]]:
-    """Return {benchmark: a list with its table of calibration metrics}, means over seeds, from the data frame of `calibration_frame`."""
+    """Return {benchmark: a list with its table of calibration metrics}, as means over seeds. calibration_rows: from `calibration_frame`"""
     tables_by_benchmark = {}
     for benchmark, benchmark_rows in _rows_by_benchmark(calibration_rows):
         method_groups = benchmark_rows.groupby("method", sort=False)
@@ -144,9 +145,9 @@ def guarantee_tables(guarantee_rows: pd.DataFrame) -> dict[str, list[Table]]:
 
 
 def rank_table(evaluation_rows: pd.DataFrame) -> Table | None:
-    """Return a table of each method's mean rank over all pairs of benchmark and seed of a `comparison_frame`, where 1 is best.
+    """Return a table of each method's mean rank over all pairs of benchmark and seed, where 1 is best; None if there is only one pair.
 
-    The oracle and undefined metrics are left out. Returns None if there is only one pair of benchmark and seed.
+    The oracle and undefined metrics are left out. evaluation_rows: from `comparison_frame`
     """
     evaluation_rows = evaluation_rows[~evaluation_rows["oracle"]]
     benchmark_seed_pairs = evaluation_rows.groupby(["benchmark", "seed"], sort=False).ngroups
@@ -158,7 +159,8 @@ def rank_table(evaluation_rows: pd.DataFrame) -> Table | None:
     mean_ranks = rank_frame.groupby("method", sort=False).mean()
     mean_ranks = mean_ranks.loc[mean_ranks[HEADLINE_METRIC.key].sort_values(kind="stable").index]
     legend_lines = [
-        f"Mean rank among {len(mean_ranks)} methods over {benchmark_seed_pairs} pairs of benchmark and seed; 1 is best, equal values share a mean rank."
+        f"Mean rank among {len(mean_ranks)} methods over {benchmark_seed_pairs} pairs of benchmark and seed; 1 is best, "
+        "equal values share a mean rank."
     ]
     if rank_frame.isna().any(axis=None):
         legend_lines.append("Pairs where a metric is undefined are left out of its means.")
@@ -171,19 +173,21 @@ def rank_table(evaluation_rows: pd.DataFrame) -> Table | None:
 
 
 def _rows_by_benchmark(data_frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
-    """Iterate over each benchmark with its rows; over nothing if the frame is empty, which it is if the oracle is the only method."""
+    """Yield (benchmark, its rows of the data frame); nothing if the data frame is empty, as it is if the oracle is the only method."""
     return iterate_groups(data_frame, "benchmark") if len(data_frame) else ()
 
 
 def _guarantee_legend(benchmark_rows: pd.DataFrame) -> tuple[str, ...]:
+    """Return the sentences below the last table of guaranteed thresholds. benchmark_rows: one benchmark's rows of `guarantee_frame`"""
     units_in_words, samples_in_words, errors_in_words = (
         _range_in_words(benchmark_rows.groupby("seed")[count_column].first()) for count_column in ("units", "samples", "errors")
     )
+    delta = benchmark_rows["delta"].iloc[0]  # the probability with which the guarantee may fail
     is_by_image, has_several_seeds = (benchmark_rows["units"] < benchmark_rows["samples"]).any(), benchmark_rows["seed"].nunique() > 1
     size_in_words = f"{units_in_words} images with {samples_in_words} labelled pixels" if is_by_image else f"{units_in_words} samples"
     legend_lines = [
         "A prediction is accepted if its confidence is at least the threshold.",
-        f"With probability {1 - benchmark_rows['delta'].iloc[0]:g}, at most the target's fraction of what is accepted is wrong, on new data like",
+        f"With probability {1 - delta:g}, at most the target's fraction of what is accepted is wrong, on new data like",
         f"the calibration split: for each method{', seed' if has_several_seeds else ''} and target alone, not for all of them at once.",
         f"The calibration split has {size_in_words}, of which {errors_in_words} are predicted incorrectly.",
         "Coverage: the fraction of the calibration split that is accepted; test coverage: of the test split;",
@@ -202,6 +206,7 @@ def _guarantee_legend(benchmark_rows: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _target_risk_table(target_risk: float, guarantee_rows: pd.DataFrame) -> Table:
+    """Return the table of guaranteed thresholds for one target risk in [0, 1], with one row per method."""
     if guarantee_rows["threshold"].isna().all():
         return Table("", notes=(f"At most {100 * target_risk:g} % errors: no threshold satisfies the guarantee for any method.",))
     table_rows = (
@@ -211,7 +216,7 @@ def _target_risk_table(target_risk: float, guarantee_rows: pd.DataFrame) -> Tabl
 
 
 def _guarantee_cells(guarantee_rows: pd.DataFrame) -> tuple[Cell, ...]:
-    """Return the cells of GUARANTEE_COLUMNS for one method and one target risk, means over the rows of its seeds."""
+    """Return the cells of GUARANTEE_COLUMNS for one method and one target risk. guarantee_rows: one row per seed, averaged here"""
     feasible_rows = guarantee_rows[guarantee_rows["threshold"].notna()]
     if feasible_rows.empty:
         return Cell(text="none"), *[UNDEFINED_CELL] * 4
@@ -230,4 +235,5 @@ def _guarantee_cells(guarantee_rows: pd.DataFrame) -> tuple[Cell, ...]:
 
 
 def _range_in_words(counts: pd.Series) -> str:
+    """Return counts as text: "900" if all are equal, else the range, such as "850 to 900"."""
     return f"{counts.min():,}" if counts.min() == counts.max() else f"{counts.min():,} to {counts.max():,}"

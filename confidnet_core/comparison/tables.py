@@ -18,8 +18,8 @@ class Column:
     """A column of a results table, which shows one quantity such as a metric.
 
     key: the column's name in CSV and JSON; title: the column's name for readers
-    higher_is_better: None if no value is best
-    scale: factor applied for readers, as 100 for percent; CSV and JSON keep unscaled values
+    higher_is_better: whether the largest or the smallest value is best; None if no value is best
+    scale: factor applied for readers, such as 100 for percent; CSV and JSON keep unscaled values
     number_format: format specification of the scaled value; is_text: whether cells hold text, which is aligned left
     """
 
@@ -32,16 +32,21 @@ class Column:
 
     @property
     def heading(self) -> str:
+        """The column's title for readers, with an arrow up or down if the highest or lowest value is best."""
         return self.title if self.higher_is_better is None else f"{self.title} {'↑' if self.higher_is_better else '↓'}"
 
     def format_number(self, unscaled_value: float | None, sign_option: str = "") -> str:
-        """Return an unscaled value as text for readers; UNDEFINED for NaN and None. sign_option: "+" also shows the sign of positive numbers."""
+        """Return an unscaled value as text for readers; UNDEFINED_SIGN for NaN and None.
+
+        sign_option: "+" also shows the sign of positive numbers
+        """
         return UNDEFINED_SIGN if unscaled_value is None else format_value(self.scale * unscaled_value, sign_option, self.number_format)
 
     def best_mask(self, unscaled_values: Sequence[float], eligible_mask: Sequence[bool] | None = None) -> list[bool]:
-        """Return for each of the unscaled values whether it is the best as printed: values that print alike tie.
+        """Return a list of bools, which says for each of the unscaled values whether it is the best one of the column as printed.
 
-        NaN and values that are not eligible are never best, and neither is any value of a column without a direction.
+        Values that print alike are both best. NaN and values that are not eligible are never best, and neither is any value of a column
+        without a direction.
         """
         if self.higher_is_better is None:
             return [False] * len(unscaled_values)
@@ -59,9 +64,9 @@ class Cell:
     """A cell of a results table: a number with uncertainty and verdict, a text, or both side by side.
 
     value: NaN if undefined, None if there is no number; unscaled, as are deviation, low and high
-    deviation: sample standard deviation over seeds; low, high: ends of the interval
-    best: whether this is the best value of its column
-    verdict: BETTER or WORSE than the reference if the difference is significant; shows_plus: whether "+" is shown
+    deviation: sample standard deviation over seeds; low, high: ends of the confidence interval
+    best: whether this is the best value of its column; shows_plus: whether "+" is shown before a positive number
+    verdict: BETTER or WORSE than the reference method if the difference is significant
     """
 
     value: float | None = None
@@ -98,7 +103,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a results table. key: name in CSV and JSON; name: for readers; cells: one per column; remark: in brackets after the name"""
+    """A row of a results table, such as the results of one method.
+
+    key: the row's name in CSV and JSON; name: for readers; cells: one per column; is_oracle: whether the method reads the labels
+    remark: shown in brackets after the name
+    """
 
     key: str
     name: str
@@ -108,7 +117,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The row's name for readers, followed by "(oracle)" and the remark in brackets; the only place that adds "(oracle)"."""
+        """Return the row's name for readers, followed by "(oracle)" and the remark in brackets. Only this property adds "(oracle)"."""
         return " ".join([self.name, *(f"({word})" for word in ("oracle" * self.is_oracle, self.remark) if word)])
 
 
@@ -130,6 +139,7 @@ class Table:
     sortable: bool = True
 
     def column(self, column_key: str) -> Column:
+        """Return the column with this key."""
         return self.columns[self._column_index(column_key)]
 
     def cells(self, column_key: str) -> list[Cell]:
@@ -168,6 +178,7 @@ class Table:
         return replace(self, rows=tuple(marked_rows))
 
     def without_intervals(self) -> "Table":
+        """Return the table without the confidence intervals of its cells."""
         rows_without_intervals = [replace(row, cells=tuple(replace(cell, low=None, high=None) for cell in row.cells)) for row in self.rows]
         return replace(self, rows=tuple(rows_without_intervals))
 
@@ -178,20 +189,24 @@ class Table:
         return replace(self, columns=tuple(self.columns[column_index] for column_index in column_indices), rows=tuple(reduced_rows))
 
     def _column_index(self, column_key: str) -> int:
+        """Return the position of the column with this key."""
         return [column.key for column in self.columns].index(column_key)
 
 
 def format_value(number: float, sign_option: str = "", number_format: str = ".2f") -> str:
-    """Return a number as text, by default with two decimals; UNDEFINED for NaN. sign_option: "+" also shows the sign of positive numbers."""
+    """Return a number as text, by default with two decimals; UNDEFINED_SIGN for NaN.
+
+    sign_option: "+" also shows the sign of positive numbers; number_format: format specification
+    """
     return UNDEFINED_SIGN if np.isnan(number) else f"{number:{sign_option}{number_format}}"
 
 
 def format_count(item_count: float) -> str:
-    """Return a count as text with thousands separators; a mean over seeds that is not a whole number has one decimal."""
+    """Return a count as text with thousands separators, and with one decimal if it is a mean over seeds that is not a whole number."""
     return f"{item_count:,.1f}".removesuffix(".0")
 
 
 def join_names(names: Iterable[str]) -> str:
-    """Return names joined as in "MCP", "MCP and Entropy" or "MCP, Entropy and Margin"."""
+    """Return the names as text, joined as in "MCP", "MCP and Entropy" or "MCP, Entropy and Margin"."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last

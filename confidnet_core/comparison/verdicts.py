@@ -16,8 +16,8 @@ from confidnet_core.comparison.tables import BETTER, WORSE, Column, format_value
 class Verdict(NamedTuple):
     """The result of comparing scores on one benchmark, in sentences.
 
-    best_methods: names of the best methods: several if their values are equal, none if nothing can be ranked
-    summary_sentence: a one-sentence summary; further_sentences: further sentences
+    best_methods: names of the methods with the best value, none if nothing can be ranked
+    summary_sentence: the result in one sentence; further_sentences: details, as the report page lists them
     """
 
     best_methods: tuple[str, ...]
@@ -28,7 +28,8 @@ class Verdict(NamedTuple):
 def benchmark_verdicts(evaluation_rows: pd.DataFrame, difference_rows: pd.DataFrame, mean_intervals: pd.DataFrame) -> dict[str, Verdict]:
     """Return {benchmark: the Verdict by HEADLINE_METRIC}; an oracle is named as an upper bound and is never the best.
 
-    evaluation_rows: from `comparison_frame`; difference_rows: of `differences`; mean_intervals: `intervals` of the means over seeds
+    evaluation_rows: from `comparison_frame`; difference_rows: from `method_differences`
+    mean_intervals: of the means over seeds, from `evaluation.intervals`
     """
     return {
         benchmark: _benchmark_verdict(
@@ -39,6 +40,7 @@ def benchmark_verdicts(evaluation_rows: pd.DataFrame, difference_rows: pd.DataFr
 
 
 def _benchmark_verdict(benchmark_rows: pd.DataFrame, difference_rows: pd.DataFrame, method_means: pd.DataFrame) -> Verdict:
+    """Return the Verdict of one benchmark. method_means: one row per method, from `mean_over_seeds`"""
     competing_means, error_phrase = method_means[~method_means["oracle"]], _error_count_phrase(benchmark_rows)
     if competing_means.empty:
         return Verdict((), f"There is no score to judge but the oracle, {error_phrase}.", ())
@@ -58,7 +60,8 @@ def _benchmark_verdict(benchmark_rows: pd.DataFrame, difference_rows: pd.DataFra
         and (difference := _headline_difference(difference_rows, best_methods[0], reference_method)) is not None
     }
     verb = "has" if len(best_methods) == 1 else "have"
-    lead_clause = f"{_join_display_names(best_methods)} {verb} the highest {HEADLINE_METRIC.title}, {_headline_in_words(ranked_means, 0)}, {error_phrase}"
+    highest_value = f"the highest {HEADLINE_METRIC.title}, {_headline_in_words(ranked_means, 0)}"
+    lead_clause = f"{_join_display_names(best_methods)} {verb} {highest_value}, {error_phrase}"
     difference_clauses = [
         _difference_clause(reference_method, *difference) for reference_method, difference in difference_by_reference.items()
     ]
@@ -83,9 +86,9 @@ def _benchmark_verdict(benchmark_rows: pd.DataFrame, difference_rows: pd.DataFra
 def _headline_difference(
     difference_rows: pd.DataFrame, best_method: str, reference_method: str
 ) -> tuple[float, float, float, str | float] | None:
-    """Return difference, low end, high end and verdict of HEADLINE_METRIC between the best method and a reference; None if not compared.
+    """Return (difference, lower end, upper end, verdict) of HEADLINE_METRIC between the best method and a reference method.
 
-    Pairs of methods are stored in one direction only; the difference is returned as best minus reference.
+    The difference is the best method minus the reference method, in whichever direction the pair is stored. None if they were not compared.
     """
     headline_rows = difference_rows[difference_rows["metric"] == HEADLINE_METRIC.key].set_index(["method", "against"])
     if (best_method, reference_method) in headline_rows.index:
@@ -98,6 +101,7 @@ def _headline_difference(
 
 
 def _difference_clause(reference_method: str, difference: float, interval_low: float, interval_high: float, verdict: str | float) -> str:
+    """Return a clause that says by how much the best method differs from a reference method, and whether that is significant."""
     if np.isnan(difference):
         return f"its difference from {display_name(reference_method)} is undefined"
     interval_text = f"[{HEADLINE_METRIC.format_number(interval_low, '+')}, {HEADLINE_METRIC.format_number(interval_high, '+')}]"
@@ -110,8 +114,10 @@ def _difference_clause(reference_method: str, difference: float, interval_low: f
 
 
 def _reference_sentences(difference_rows: pd.DataFrame, reference_methods: list[str]) -> Iterator[str]:
+    """Yield for each reference method a sentence that names the methods significantly better and worse than it."""
     for reference_method in reference_methods:
-        yield f"Against {display_name(reference_method)}: {verdicts_in_words(difference_rows[difference_rows['against'] == reference_method])}."
+        reference_rows = difference_rows[difference_rows["against"] == reference_method]
+        yield f"Against {display_name(reference_method)}: {verdicts_in_words(reference_rows)}."
 
 
 def _other_metrics_sentences(competing_means: pd.DataFrame, best_methods: tuple[str, ...]) -> Iterator[str]:
@@ -122,7 +128,8 @@ def _other_metrics_sentences(competing_means: pd.DataFrame, best_methods: tuple[
             titles_by_best_methods.setdefault(_best_methods_by_metric(competing_means, column), []).append(column.title)
     ordered_best = tuple(method for method in competing_means["method"] if method in best_methods)
     if set(titles_by_best_methods) == {ordered_best}:
-        yield f"By every other metric of the table {_join_display_names(ordered_best)} {'is' if len(best_methods) == 1 else 'are'} best, too."
+        verb = "is" if len(best_methods) == 1 else "are"
+        yield f"By every other metric of the table {_join_display_names(ordered_best)} {verb} best, too."
     elif titles_by_best_methods:
         yield (
             "By the other metrics the best is "
@@ -132,6 +139,7 @@ def _other_metrics_sentences(competing_means: pd.DataFrame, best_methods: tuple[
 
 
 def _best_methods_by_metric(competing_means: pd.DataFrame, metric_column: Column) -> tuple[str, ...]:
+    """Return the methods with the best printed mean of one metric, without the oracle."""
     return tuple(competing_means["method"][metric_column.best_mask(competing_means[metric_column.key].tolist())])
 
 
@@ -144,36 +152,43 @@ def _selection_sentences(ranked_means: pd.DataFrame, best_methods: tuple[str, ..
     next_position = len(best_methods)
     if next_position < len(ranked_means) and not {*best_methods, ranked_means["method"][next_position]} & set(reference_methods):
         not_tested_clause = f"{_join_display_names(best_methods)} {'was' if next_position == 1 else 'were'} not tested against it."
-        sentence += f" Next is {display_name(ranked_means['method'][next_position])} with {_headline_in_words(ranked_means, next_position)}; {not_tested_clause}"
+        next_name = display_name(ranked_means["method"][next_position])
+        sentence += f" Next is {next_name} with {_headline_in_words(ranked_means, next_position)}; {not_tested_clause}"
     yield sentence
 
 
 def _oracle_sentences(method_means: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence for each oracle, which says that its value is an upper bound."""
     for row_position, oracle_method in zip(
         np.flatnonzero(method_means["oracle"]), method_means["method"][method_means["oracle"]], strict=True
     ):
-        yield f"{display_name(oracle_method)} reads the labels: {_headline_in_words(method_means, int(row_position))} is an upper bound, not a competing method."
+        oracle_headline = _headline_in_words(method_means, int(row_position))
+        yield f"{display_name(oracle_method)} reads the labels: {oracle_headline} is an upper bound, not a competing method."
 
 
 def _seed_sentences(benchmark_rows: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence about means over seeds if the benchmark has several."""
     seed_count = benchmark_rows["seed"].nunique()
     if seed_count > 1:
         yield (
-            f"All numbers are means over {seed_count} trainings; ± is their sample standard deviation. The intervals are of the test set alone: "
-            "they do not say what another training would give."
+            f"All numbers are means over {seed_count} trainings; ± is their sample standard deviation. "
+            "The intervals are of the test set alone: they do not say what another training would give."
         )
 
 
 def _join_display_names(methods: tuple[str, ...]) -> str:
+    """Return the display names of the methods as text, such as "MCP, Entropy and Margin"."""
     return join_names(map(display_name, methods))
 
 
 def _headline_in_words(method_means: pd.DataFrame, row_position: int) -> str:
+    """Return one method's HEADLINE_METRIC as text with deviation and interval, from a row of `mean_over_seeds`."""
     cell = metric_cell(method_means.iloc[row_position], HEADLINE_METRIC.key)
     return " ".join(cell_part for cell_part in (cell.number_text(HEADLINE_METRIC), cell.interval_text(HEADLINE_METRIC)) if cell_part)
 
 
 def _error_count_phrase(benchmark_rows: pd.DataFrame) -> str:
+    """Return a phrase such as "on 71 errors among 900 test predictions", which counts the errors of each seed."""
     seed_rows = benchmark_rows.drop_duplicates("seed")
     errors_in_words = " + ".join(f"{count:,}" for count in seed_rows["errors"]) if len(seed_rows) <= 5 else f"{seed_rows['errors'].sum():,}"
     trainings_phrase = f" in {len(seed_rows)} trainings" if len(seed_rows) > 1 else ""

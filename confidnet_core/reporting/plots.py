@@ -23,9 +23,7 @@ MAX_HISTOGRAMS_PER_ROW = 4
 FADED_OPACITY = 0.35  # of curves that are not highlighted
 
 
-def draw_risk_coverage(
-    axes: Axes, curve_by_method: ArrayPairByMethod, styles: StyleByMethod, benchmark: str | None = None
-) -> None:
+def draw_risk_coverage(axes: Axes, curve_by_method: ArrayPairByMethod, styles: StyleByMethod, benchmark: str | None = None) -> None:
     """Draw the risk-coverage curve of each method: {method: (coverage, selective risk)}, arrays in [0, 1].
 
     benchmark: its highlighted scores stand out; None draws all scores alike. The axis is scaled to the risks at a coverage of 5 % and more:

@@ -174,8 +174,9 @@ def _candidate_summary(candidate: Candidate) -> str:
         if threshold["threshold"] is None
         else f"accepts from a confidence of {threshold['threshold']:.4g} on, {target_phrase}"
     )
-    candidate_in_words = f"{validation_evaluation.method}, seed {validation_evaluation.seed}, AUPR-Error {metric_texts['aupr_error']} and AURC {metric_texts['aurc']} on validation data"
-    return f"{candidate_in_words}, {acceptance_clause}"
+    method_and_seed = f"{validation_evaluation.method}, seed {validation_evaluation.seed}"
+    metrics_in_words = f"AUPR-Error {metric_texts['aupr_error']} and AURC {metric_texts['aurc']} on validation data"
+    return f"{method_and_seed}, {metrics_in_words}, {acceptance_clause}"
 
 
 def _update_champion(client: Any, new_version: Any, is_forced: bool) -> list[str]:

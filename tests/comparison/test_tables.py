@@ -133,9 +133,8 @@ def test_latex_escapes_text_and_keeps_minus_signs(table: Table):
         escape_latex(EVIL) == r"50\% \& \$x\_1\$ \#\{a\} \textasciitilde{}\textasciicircum{}"
         r"\textbackslash{} \textless{}i\textgreater{}''\textbar{}"
     )
-    evil = replace(
-        table, legend=(EVIL, f"× ± {UNDEFINED_SIGN}"), rows=(row(EVIL, Cell(-0.5, shows_plus=True), Cell(text="a-1"), label=EVIL),)
-    )  # noqa: RUF001
+    evil_row = row(EVIL, Cell(-0.5, shows_plus=True), Cell(text="a-1"), label=EVIL)
+    evil = replace(table, legend=(EVIL, f"× ± {UNDEFINED_SIGN}"), rows=(evil_row,))  # noqa: RUF001
     assert "& $-$50.00 & a-1 " in checked_latex(table_to_latex(evil, EVIL))
 
 
