@@ -58,7 +58,7 @@ class Experiment:
         return dict(_iterate_changes((), self.baseline_commit.params, self.params)) if self.baseline_commit else {}
 
     def result_value(self, benchmark: str, result_key: KeyPath) -> float | None:
-        """Return one result of a benchmark in percent, or a count; None if it is undefined or absent. result_key: its path in the results"""
+        """Return one result of a benchmark in percent, or a count; None if it is undefined or absent. result_key: its key path"""
         raw_value = value_at_path(self.results_by_benchmark, (benchmark, *result_key), None)
         return float(raw_value) if isinstance(raw_value, int | float) and not isinstance(raw_value, bool) else None
 

@@ -29,7 +29,10 @@ def aupr_error_key_path(method: str) -> KeyPath:
 
 
 def evaluated_methods(experiments: Iterable[Experiment]) -> list[str]:
-    """Return the names of all scores that at least one experiment has a result for, even an undefined one, in the order of params.yaml."""
+    """Return the names of all scores that at least one experiment has a result for, even an undefined one.
+
+    Those of params.yaml come first, in its order.
+    """
     experiments = list(experiments)
     methods = {
         method

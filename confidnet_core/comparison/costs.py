@@ -46,7 +46,7 @@ class MethodOnBenchmark:
         return len(self.params.seeds) - 1
 
     def count_views(self) -> int:
-        """Return how many augmented versions (views) of each image the score uses, counted by the attribute `count_views` of its function."""
+        """Return how many augmented versions (views) of each image the score uses, by the attribute `count_views` of its function."""
         views_counter: Callable[[Any, Mapping[str, Any]], int] = entry_attributes("scores", [self.method], "count_views")[self.method]
         return views_counter(self.params.benchmarks[self.benchmark], self.params.methods[self.method])
 

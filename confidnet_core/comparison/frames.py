@@ -52,9 +52,8 @@ def comparison_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
     evaluation_rows = pd.DataFrame(evaluation_dictionaries).astype(dict.fromkeys(METRICS, float))
     is_duplicate = evaluation_rows.duplicated(["benchmark", "seed", "method"])
     if is_duplicate.any():
-        raise ValueError(
-            f"evaluated twice: {_evaluations_in_words(evaluation_rows[is_duplicate])}; params.yaml may list a benchmark, seed or method once"
-        )
+        duplicates = _evaluations_in_words(evaluation_rows[is_duplicate])
+        raise ValueError(f"evaluated twice: {duplicates}; params.yaml may list a benchmark, seed or method once")
     for _, seed_rows in evaluation_rows.groupby(["benchmark", "seed"], sort=False):
         differing_rows = seed_rows[(seed_rows[["samples", "errors"]] != seed_rows[["samples", "errors"]].iloc[0]).any(axis=1)]
         if len(differing_rows):
@@ -104,7 +103,7 @@ def method_table_row(method_means: Mapping, cells: Iterable[Cell], max_seeds: in
 
 
 def study_summary(evaluation_rows: pd.DataFrame) -> dict:
-    """Return the content of summary.json, {benchmark: accuracy, errors, AUPR-Error of each score, and best score}, which DVC shows.
+    """Return the content of summary.json, {benchmark: accuracy, errors, AUPR-Error by score, and best score}, which DVC shows.
 
     Values are means over seeds in percent with two decimals, None if undefined. The oracle is left out, since it is an upper bound and not
     a competing method. evaluation_rows: from `comparison_frame`

@@ -30,7 +30,8 @@ def compressed_plotly_source() -> str:
 def risk_coverage_chart(risk_coverage_rows: pd.DataFrame, styles: Mapping[str, Style], benchmark: str) -> Markup:
     """Return the chart of a benchmark's risk-coverage curves as JSON for plotly.js, with all scores in the order of the styles.
 
-    risk_coverage_rows: a data frame with method (a style's `series`), coverage and risk; with several seeds, the mean risk is drawn
+    risk_coverage_rows: a data frame with the columns method (a style's `series`), coverage and risk, both in [0, 1]; with several seeds,
+    the mean risk is drawn. styles: {method: line style}
     As in plots.draw_risk_coverage, the axis is scaled to the risks at a coverage of 5 % and more.
     """
     mean_risk_rows = risk_coverage_rows.groupby(["method", "coverage"], sort=False)["risk"].mean().reset_index()
@@ -59,7 +60,7 @@ def risk_coverage_chart(risk_coverage_rows: pd.DataFrame, styles: Mapping[str, S
 
 
 def legend_entries(styles: Mapping[str, Style], benchmark: str) -> list[dict[str, Any]]:
-    """Return the label, dash and colours of each line of `risk_coverage_chart`, in the same order."""
+    """Return label, dash and colours of each line of `risk_coverage_chart`, in the same order. styles: {method: line style}"""
     return [
         {
             "label": style.label,
@@ -72,14 +73,14 @@ def legend_entries(styles: Mapping[str, Style], benchmark: str) -> list[dict[str
 
 
 def light_and_dark_colour(colour: str) -> dict[str, str]:
-    """Return {"light": colour, "dark": colour}: the colours of a line on a light and on a dark page."""
+    """Return {"light": colour, "dark": colour}: the colour of a line on a light page, which is the given one, and on a dark page."""
     return {"light": colour, "dark": DARK_COLOURS[colour]}
 
 
 def confidence_histogram_chart(histogram_rows: pd.DataFrame) -> Markup:
     """Return the chart of the confidence distributions of correct predictions and of errors, as JSON for plotly.js; each sums to 100 %.
 
-    histogram_rows: rows of curves.histogram_rows for one method. The axis is a square-root axis, as in the figures. plotly.js has none, so bar
+    histogram_rows: from curves.histogram_rows, of one method. The axis is a square-root axis, as in the figures. plotly.js has none, so bar
     heights are square roots, while the hover texts show the fractions themselves.
     """
     bar_traces = []
@@ -121,7 +122,7 @@ def confidence_histogram_chart(histogram_rows: pd.DataFrame) -> Markup:
 def reliability_chart(reliability_bins: pd.DataFrame) -> Markup:
     """Return the reliability diagram as JSON for plotly.js: accuracy over predicted confidence, larger points for more predictions.
 
-    reliability_bins: from curves.reliability_rows
+    reliability_bins: from curves.reliability_rows, of one method
     """
     marker_sizes = 5 + 13 * np.sqrt(reliability_bins["count"] / reliability_bins["count"].max())
     accuracy_trace = Scatter(
@@ -147,7 +148,7 @@ def reliability_chart(reliability_bins: pd.DataFrame) -> Markup:
 def training_history_chart(training_history: pd.DataFrame, value_axis_title: str) -> Markup:
     """Return the chart of a training's metrics by epoch, as JSON for plotly.js: one colour per metric, one line per seed.
 
-    A dot marks the epoch whose weights were kept. training_history: rows of `histories.history_rows`
+    A dot marks the epoch whose weights were kept. training_history: rows of `histories.history_rows`, of one training
     """
     traces = []
     for colour, (metric, metric_rows) in zip(PALETTE, training_history.groupby("metric", sort=False), strict=False):
@@ -188,7 +189,7 @@ def training_history_chart(training_history: pd.DataFrame, value_axis_title: str
 
 
 def _float32_array(numbers: pd.Series) -> np.ndarray:
-    """Return numbers as float32 array, which plotly.js reads from base64: five characters per number."""
+    """Return numbers as a float32 array, which plotly.js reads from base64: five characters per number."""
     return numbers.to_numpy(np.float32)
 
 

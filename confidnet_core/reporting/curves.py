@@ -14,9 +14,9 @@ MAX_RANGE_SAMPLES = 1_000_000  # for histogram edges: as accurate as all pixels 
 def curve_rows(
     benchmark: str, seed: int, method: str, x: np.ndarray, y: np.ndarray, axis_names: tuple[str, str], max_points: int = 200
 ) -> pd.DataFrame:
-    """Return a curve as a data frame for DVC's `methods` plot, thinned to `max_points` points, both ends kept, undefined points left out.
+    """Return a curve as a data frame for DVC's `methods` plot, with at most `max_points` points, both ends kept.
 
-    x, y: arrays (n,), which become the columns `axis_names`
+    x, y: arrays (n,), which become the columns `axis_names`; points where one of them is not finite are left out
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     defined_indices = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
@@ -31,9 +31,9 @@ def histogram_rows(
 ) -> pd.DataFrame:
     """Return the histograms of confidence for correct predictions and for errors as a data frame for DVC's `histogram` plot.
 
-    confidence, correct: arrays (n,). Columns: `outcome` ("correct" or "error"), a bin from `confidence` to `confidence_to`, its `count`,
-    and
-    `share`, the fraction of the outcome in this bin, in [0, 1].
+    confidence: array (n,), higher is more confident; correct: bool array (n,)
+    Columns: `outcome` ("correct" or "error"), a bin from `confidence` to `confidence_to`, its `count`, and `share`, the fraction of the
+    outcome's predictions that lie in this bin, in [0, 1].
     """
     bin_edges, correct_counts, error_counts = outcome_bins(confidence, correct, bin_count)
     bin_counts = np.concatenate([correct_counts, error_counts])
@@ -54,7 +54,7 @@ def histogram_rows(
 def outcome_bins(
     confidence: np.ndarray, correct: np.ndarray, bin_count: int = DEFAULT_HISTOGRAM_BINS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return bin edges of confidence (bins + 1,) and the numbers of correct predictions (bins,) and of errors (bins,) in each bin.
+    """Return bin edges of confidence (bin_count + 1,) and the numbers of correct predictions and of errors in each bin, both (bin_count,).
 
     The edges span the central 99 % of each outcome, so that few errors stay visible beside many correct predictions; values beyond are
     counted in the outermost bins. Raises ValueError for confidences that are not finite, and where they are not as many as the outcomes.
@@ -77,10 +77,11 @@ def outcome_bins(
 
 
 def reliability_rows(reliability_bins: pd.DataFrame) -> pd.DataFrame:
-    """Return the bins of a reliability diagram after merging neighbours, so that each holds at least MIN_BIN_COUNT and MIN_BIN_SHARE.
+    """Return the bins of a reliability diagram after merging neighbours, so that each holds enough predictions.
 
-    A remainder at the upper end joins the last bin. reliability_bins: columns `probability`, `accuracy` and `count`, as `evaluate` stores them in
-    reliability.csv, from low to high; the merged means are weighted by count.
+    Each merged bin holds at least MIN_PREDICTIONS_PER_BIN and MIN_FRACTION_PER_BIN; a remainder at the upper end joins the last bin.
+    reliability_bins: columns `probability`, `accuracy` and `count`, from low to high, as the stage `thresholds` stores them in
+    reliability.csv; the merged means are weighted by count.
     """
     bin_counts, min_group_size = (
         reliability_bins["count"].to_numpy(),
@@ -101,6 +102,7 @@ def reliability_rows(reliability_bins: pd.DataFrame) -> pd.DataFrame:
 
 
 def _central_range(confidence_by_outcome: Iterable[np.ndarray]) -> tuple[float, float]:
+    """Return (lowest, highest) confidence of the central 99 % of both outcomes, given as two arrays of confidences."""
     thinned_confidences = (
         outcome_confidence[:: max(len(outcome_confidence) // MAX_RANGE_SAMPLES, 1)].astype(np.float64)
         for outcome_confidence in confidence_by_outcome

@@ -44,7 +44,7 @@ class DisplayedSample(NamedTuple):
 
 
 def failure_methods(stored_results: StoredResults, reference_methods: Sequence[str], evaluation_rows: pd.DataFrame) -> list[str]:
-    """Return the names of the two methods whose failures are shown: the first reference, and the best of all other methods.
+    """Return the names of the two methods whose failures are shown: the first reference method, and the best of all other methods.
 
     evaluation_rows: from `comparison_frame`
     """
@@ -58,7 +58,10 @@ def failure_methods(stored_results: StoredResults, reference_methods: Sequence[s
 
 
 class MethodFailures(NamedTuple):
-    """Test images on which one method's confidence is most wrong, for a classification benchmark. method_label: the method's name for readers"""
+    """Test images of a classification benchmark on which one method's confidence is most wrong.
+
+    method_label: the method's name for readers
+    """
 
     method_label: str
     confident_errors: list[DisplayedSample]  # with the highest confidence
@@ -66,9 +69,9 @@ class MethodFailures(NamedTuple):
 
 
 def pick_failures(stored_results: StoredResults, dataset: Dataset, label_by_method: Mapping[str, str]) -> list[MethodFailures]:
-    """Return the images on which each method's confidence is most wrong, for the picture sheet and the page; none for a segmentation.
+    """Return the images on which each method's confidence is most wrong; an empty list for segmentation.
 
-    label_by_method: METHOD -> its name for readers
+    label_by_method: {method: its name for readers}
     """
     if dataset.is_segmentation:
         return []
@@ -81,7 +84,7 @@ def pick_failures(stored_results: StoredResults, dataset: Dataset, label_by_meth
 
 
 def failure_pictures(failures_by_method: Sequence[MethodFailures]) -> dict[str, list[tuple[np.ndarray, str]]]:
-    """Return {heading: pictures with captions} for sheets.picture_sheet, two headings per method."""
+    """Return {heading: list of (uint8 image, caption)} for sheets.picture_sheet, with two headings per method."""
     pictures_by_heading = {}
     for method_label, errors, correct in failures_by_method:
         pictures_by_heading[f"{method_label}: most confident errors"] = [
@@ -94,20 +97,20 @@ def failure_pictures(failures_by_method: Sequence[MethodFailures]) -> dict[str, 
 
 
 def most_confident_errors(stored_results: StoredResults, dataset: Dataset, method: str, max_samples: int = 8) -> list[DisplayedSample]:
-    """Return the `max_samples` wrongly classified test images with the highest confidence, highest first."""
+    """Return the at most `max_samples` wrongly classified test images with the highest confidence, highest first."""
     return _extreme_samples(stored_results, dataset, method, max_samples, picks_correct=False)
 
 
 def least_confident_correct(stored_results: StoredResults, dataset: Dataset, method: str, max_samples: int = 8) -> list[DisplayedSample]:
-    """Return the `max_samples` correctly classified test images with the lowest confidence, lowest first."""
+    """Return the at most `max_samples` correctly classified test images with the lowest confidence, lowest first."""
     return _extreme_samples(stored_results, dataset, method, max_samples, picks_correct=True)
 
 
 def class_table(stored_results: StoredResults, dataset: Dataset, label_by_method: Mapping[str, str]) -> list[list[str]]:
-    """Return the text of a table about the classes in the test split: a header, then a line for each class.
+    """Return the texts of a table about the classes in the test split: the heading row, then a row for each class.
 
-    A line holds the samples or labelled pixels of the class, its errors, the class it is most confused with, and HEADLINE_METRIC of each
-    method within the class. label_by_method: METHOD -> its name for readers
+    A row holds the samples or labelled pixels of the class, its errors, the class it is most confused with, and HEADLINE_METRIC of each
+    method within the class. label_by_method: {method: its name for readers}
     """
     labels = dataset.labels[dataset.splits["test"]]
     predicted_classes = np.asarray(stored_results.predicted())
@@ -142,6 +145,7 @@ def class_table(stored_results: StoredResults, dataset: Dataset, label_by_method
 
 
 def _headline_metric_by_class(confidence: np.ndarray, correct: np.ndarray, labels: np.ndarray, class_count: int) -> list[str]:
+    """Return HEADLINE_METRIC within each class as text. confidence, correct, labels: arrays (n,) over the labelled samples"""
     cell_texts = []
     for class_index in range(class_count):
         is_in_class = labels == class_index
@@ -153,6 +157,7 @@ def _headline_metric_by_class(confidence: np.ndarray, correct: np.ndarray, label
 def _extreme_samples(
     stored_results: StoredResults, dataset: Dataset, method: str, max_samples: int, picks_correct: bool
 ) -> list[DisplayedSample]:
+    """Return the least confident correct predictions if `picks_correct`, else the most confident errors, at most `max_samples`."""
     test_indices, predicted_classes = dataset.splits["test"], stored_results.predicted()
     confidence, candidate_positions = (
         stored_results.confidence(method),
@@ -174,7 +179,7 @@ def _extreme_samples(
 
 
 def _displayable_pixels(image: np.ndarray) -> np.ndarray:
-    """Convert an image from uint8 (channels, height, width) to (height, width, 3), or, without three channels, to the first one as grey."""
+    """Return an image uint8 (channels, h, w) as (h, w, 3), or, if it does not have three channels, its first channel as grey (h, w)."""
     return np.moveaxis(image, 0, -1) if len(image) == 3 else image[0]
 
 

@@ -11,7 +11,10 @@ from confidnet_core.reporting.palette import ORACLE_COLOUR, PALETTE, Style
 
 
 def assign_report_styles(evaluation_rows: pd.DataFrame, reference_methods: Iterable[str]) -> dict[str, Style]:
-    """Return {method: line style} for all methods of a `comparison_frame`, highlighting references and best scores."""
+    """Return {method: line style} for all methods, highlighting reference methods and best scores.
+
+    evaluation_rows: from `comparison_frame`
+    """
     oracle_method = next(iter(evaluation_rows["method"][evaluation_rows["oracle"]]), None)
     return assign_styles(
         list(dict.fromkeys(evaluation_rows["method"])), find_highlighted_methods(evaluation_rows, reference_methods), oracle_method
@@ -23,7 +26,7 @@ def assign_styles(
 ) -> dict[str, Style]:
     """Return {method: line style} in the order of figure legends: highlighted scores, the others, then the oracle in dashed grey.
 
-    After twelve methods the colours repeat with another line style. highlighted_by_benchmark: from `highlighted_scores`
+    After twelve methods the colours repeat with another line style. highlighted_by_benchmark: from `find_highlighted_methods`
     """
     display_name_by_method = display_names(methods)
     # The references of all benchmarks come before the best score of any.
@@ -55,8 +58,8 @@ def assign_styles(
 def find_highlighted_methods(evaluation_rows: pd.DataFrame, reference_methods: Iterable[str]) -> dict[str, list[str]]:
     """Return {benchmark: names of the scores highlighted in its charts}, each name once.
 
-    They are the first of the references, scores whose function has the attribute `highlighted`, and the best by HEADLINE_METRIC in its mean
-    over seeds. The oracle is never highlighted. evaluation_rows: from `comparison_frame`
+    They are the first of the reference methods, scores whose function has the attribute `highlighted`, and the best by HEADLINE_METRIC in
+    its mean over seeds. The oracle is never highlighted. evaluation_rows: from `comparison_frame`
     """
     methods_by_benchmark = {}
     for benchmark, benchmark_rows in evaluation_rows[~evaluation_rows["oracle"]].groupby("benchmark", sort=False):
@@ -72,7 +75,7 @@ def find_highlighted_methods(evaluation_rows: pd.DataFrame, reference_methods: I
 def best_method_as_list(benchmark_rows: pd.DataFrame) -> list[str]:
     """Return a list with the score that has the best mean of HEADLINE_METRIC over seeds, the first of equals; empty if undefined.
 
-    benchmark_rows: rows of one benchmark of a `comparison_frame`
+    benchmark_rows: one benchmark's rows of `comparison_frame`
     """
     headline_means = benchmark_rows.groupby("method", sort=False)[HEADLINE_METRIC.key].mean()
     return (

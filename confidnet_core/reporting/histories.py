@@ -13,7 +13,7 @@ HISTORY_COLUMNS = ["benchmark", "seed", "training", "epoch", "metric", "value", 
 
 
 def history_rows(benchmark: str, seed: int, max_epochs: int = 200) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield for each training of a benchmark and seed two pairs: "losses" with a data frame, "validation" with a data frame.
+    """Yield the history of each training of a benchmark and seed as two pairs: ("losses", data frame) and ("validation", data frame).
 
     A data frame has HISTORY_COLUMNS and at most `max_epochs` epochs, among them both ends and the epoch whose weights were kept.
     metric: "train" and "validation" of losses; "accuracy", "mean_iou", "aupr_error", ... of validation, in [0, 1]
@@ -35,6 +35,7 @@ def history_rows(benchmark: str, seed: int, max_epochs: int = 200) -> Iterator[t
 
 
 def _read_history(csv_path: Path) -> pd.DataFrame:
+    """Return the history that a training stored as CSV, one row per epoch. Raises ValueError if the file is missing."""
     try:
         return pd.read_csv(csv_path)
     except FileNotFoundError:
@@ -42,12 +43,16 @@ def _read_history(csv_path: Path) -> pd.DataFrame:
 
 
 def _thin_epochs(epoch_rows: pd.DataFrame, max_epochs: int) -> pd.DataFrame:
+    """Return at most max_epochs of a training's rows, evenly spaced, with both ends and the epoch whose weights were kept."""
     evenly_spaced_epochs = np.linspace(0, len(epoch_rows) - 1, min(max_epochs - 1, len(epoch_rows))).round().astype(int)
     return epoch_rows.iloc[np.union1d(evenly_spaced_epochs, np.flatnonzero(epoch_rows["kept"]))]
 
 
 def _reshape_to_long_format(epoch_rows: pd.DataFrame, metric_by_column: dict[str, str]) -> pd.DataFrame:
-    """Return one row per epoch and metric from the columns that `metric_by_column` lists, under their new names."""
+    """Return a data frame with one row per epoch and metric, from one with a column per metric.
+
+    metric_by_column: {column of epoch_rows: name of the metric in the result}
+    """
     present_columns = [column_name for column_name in metric_by_column if column_name in epoch_rows]
     long_rows = epoch_rows.melt(["benchmark", "seed", "training", "epoch", "kept"], present_columns, var_name="metric")
     return long_rows.replace({"metric": metric_by_column}).dropna(subset="value")[HISTORY_COLUMNS]

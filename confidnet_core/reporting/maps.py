@@ -32,12 +32,11 @@ def segmentation_sheet(
     """Return a figure with one row per image: image, truth, prediction, errors, and one confidence map per method.
 
     Panels that do not fit side by side continue below. A map shows ranks: the fraction of the method's labelled pixels on this sheet that
-    are
-    less confident. So every map uses all shades, whatever the scale of its score.
+    are less confident. So every map uses all shades, whatever the scale of its score.
 
     images: uint8 (n, h, w, 3)
-    true_classes, predicted_classes: class indices (n, h, w); truth may hold void
-    confidence_by_method: METHOD -> float (n, h, w), higher = more confident, NaN at void
+    true_classes, predicted_classes: class indices (n, h, w); true_classes may hold void_label
+    confidence_by_method: {method: float (n, h, w)}, higher = more confident, NaN at void pixels
 
     Raises ValueError if shapes do not match.
     """
@@ -69,7 +68,10 @@ def segmentation_sheet(
 
 
 def fractional_ranks(confidence: np.ndarray) -> np.ndarray:
-    """Return for each confidence the fraction of finite confidences below it, ties counting half: float64 in (0, 1), NaN if not finite."""
+    """Return for each confidence the fraction of finite confidences below it, ties counting half.
+
+    The result is float64 in (0, 1) of the same shape; NaN where the confidence is not finite.
+    """
     is_finite = np.isfinite(confidence)
     ranks = np.full(confidence.shape, np.nan)
     ranks[is_finite] = (rankdata(confidence[is_finite]) - 0.5) / max(is_finite.sum(), 1)
@@ -77,7 +79,10 @@ def fractional_ranks(confidence: np.ndarray) -> np.ndarray:
 
 
 def _draw_panel_grid(panel_by_title: Mapping[str, np.ndarray]) -> Figure:
-    """Return a figure with up to PANELS_PER_ROW named panels side by side, further ones in bands below; a band has one row per image."""
+    """Return a figure with up to MAX_PANELS_PER_ROW panels side by side, further ones in bands below; a band has one row per image.
+
+    panel_by_title: {title: images (n, h, w, 3)}
+    """
     image_count, image_height, image_width = next(iter(panel_by_title.values())).shape[:3]
     panel_columns, panel_bands = min(MAX_PANELS_PER_ROW, len(panel_by_title)), -(-len(panel_by_title) // MAX_PANELS_PER_ROW)
     figure = Figure(
@@ -97,6 +102,7 @@ def _draw_panel_grid(panel_by_title: Mapping[str, np.ndarray]) -> Figure:
 
 
 def _class_colours(class_count: int) -> np.ndarray:
+    """Return a colour for each class, uint8 (class_count, 3)."""
     further_colours = [tuple(round(255 * channel) for channel in colour) for colour in cast("Any", colormaps["tab20"]).colors]
     return np.resize(
         np.array([*CAMVID_CLASS_COLOURS, *further_colours], dtype=np.uint8), (class_count, 3)
@@ -104,18 +110,21 @@ def _class_colours(class_count: int) -> np.ndarray:
 
 
 def _rank_colours(confidence: np.ndarray) -> np.ndarray:
-    """Return colours by rank of confidence, uint8 (..., 3); grey where the confidence is NaN."""
+    """Return the colour of each confidence by its rank, uint8 (..., 3); grey where the confidence is NaN."""
     ranks = fractional_ranks(confidence)
     return _grey_out(_viridis_colours(np.nan_to_num(ranks)), np.isnan(ranks))
 
 
 def _viridis_colours(rank_fractions: np.ndarray) -> np.ndarray:
+    """Return the viridis colours of fractions in [0, 1], uint8 (..., 3)."""
     return colormaps["viridis"](rank_fractions, bytes=True)[..., :3]
 
 
 def _grey_out(colours: np.ndarray, is_grey: np.ndarray) -> np.ndarray:
+    """Return the colours, uint8 (..., 3), with grey where `is_grey` (...) is true."""
     return np.where(is_grey[..., None], _hex_to_rgb(VOID_COLOUR), colours)
 
 
 def _hex_to_rgb(hex_colour: str) -> np.ndarray:
+    """Return a colour such as "#D9D9D9" as uint8 (3,)."""
     return np.frombuffer(bytes.fromhex(hex_colour[1:]), dtype=np.uint8)

@@ -44,11 +44,11 @@ StyleByMethod = Mapping[str, Style]
 class ReportContent:
     """The results that the report page shows.
 
-    evaluation_rows: a `comparison_frame`; mean_intervals: of the means over seeds; difference_rows: of `differences`
-    main_tables: BENCHMARK -> its `main_table`; benchmark_notes: BENCHMARK -> a line above that table
-    further_table_groups: sections below it, each BENCHMARK -> tables; rank_table: a `rank_table` or None
-    curve_frames: rows of "risk_coverage", "outcomes" and "reliability" from `curves`, by a style's `series`, and of both `histories`
-    all_failures: (benchmark, seed) -> from `pick_failures`
+    evaluation_rows: from `comparison_frame`; mean_intervals: of the means over seeds; difference_rows: from `method_differences`
+    main_tables: {benchmark: its `main_table`}; benchmark_notes: {benchmark: a line above that table}
+    further_table_groups: sections below it, each {benchmark: tables}; rank_table: of all benchmarks, or None
+    curve_frames: {name: data frame}: "risk_coverage", "outcomes", "reliability", "losses" and "validation"
+    all_failures: {(benchmark, seed): from `pick_failures`}
     """
 
     evaluation_rows: pd.DataFrame
@@ -95,7 +95,7 @@ class BenchmarkSection:
 
     @property
     def anchors_and_titles(self) -> list[tuple[str, str]]:
-        """Anchor and title of each part, in the order of the page; the first four are open, the others collapsed."""
+        """(anchor, title) of each part, in the order of the page; the first four are open, the others collapsed."""
         first_titles = {"table": "Methods and metrics", "curves": "Risk-coverage curve", "failures": "Failures"}
         later_titles = {"trainings": "Trainings", "scores": "Scores one by one"}
         folded_titles = {section.anchor_suffix: section.heading for section in self.folded_sections} | {"data": "Data and recipes"}
@@ -173,7 +173,7 @@ def _folded_section(tables: Sequence[Table]) -> FoldedSection:
 
 
 def _highlighted_in_words(benchmark_rows: pd.DataFrame, styles: StyleByMethod) -> str:
-    """Return the names of the scores that are highlighted on the page. benchmark_rows: one benchmark's rows of `comparison_frame`"""
+    """Return the names of the highlighted scores as text. benchmark_rows: one benchmark's rows of `comparison_frame`"""
     competing_rows = benchmark_rows[~benchmark_rows["oracle"]]
     benchmark, best_methods = benchmark_rows["benchmark"].iloc[0], best_method_as_list(competing_rows)
     others = set(competing_rows["method"]) - set(best_methods)

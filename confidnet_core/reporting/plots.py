@@ -24,7 +24,7 @@ FADED_OPACITY = 0.35  # of curves that are not highlighted
 
 
 def draw_risk_coverage(axes: Axes, curve_by_method: ArrayPairByMethod, styles: StyleByMethod, benchmark: str | None = None) -> None:
-    """Draw the risk-coverage curve of each method: {method: (coverage, selective risk)}, arrays in [0, 1].
+    """Draw the risk-coverage curve of each method: {method: (coverage, selective risk)}, arrays in [0, 1]. styles: {method: line style}
 
     benchmark: its highlighted scores stand out; None draws all scores alike. The axis is scaled to the risks at a coverage of 5 % and more:
     below, one error among the most confident few would flatten all the rest.
@@ -39,7 +39,8 @@ def draw_risk_coverage(axes: Axes, curve_by_method: ArrayPairByMethod, styles: S
 
 
 def draw_roc(axes: Axes, curve_by_method: ArrayPairByMethod, styles: StyleByMethod, benchmark: str | None = None) -> None:
-    """Draw the ROC curve of each method: {method: (false positive rate, true positive rate)}, arrays in [0, 1].
+    """Draw the ROC curve of each method: {method: (false positive rate, true positive rate)}, arrays in [0, 1]. styles: {method: line
+    style}
 
     A correct prediction is the positive class. benchmark: its highlighted scores stand out; None draws all scores alike
     """
@@ -54,9 +55,9 @@ def draw_roc(axes: Axes, curve_by_method: ArrayPairByMethod, styles: StyleByMeth
 
 
 def draw_outcome_histogram(axes: Axes, confidence: np.ndarray, correct: np.ndarray, title: str) -> None:
-    """Draw the confidence distributions (n,) of correct predictions and of errors, each summing to 100 %, on a square-root axis.
+    """Draw the confidence distributions of correct predictions and of errors, each summing to 100 %, on a square-root axis.
 
-    The square root keeps rare values visible.
+    The square root keeps rare values visible. confidence: array (n,), higher is more confident; correct: bool array (n,)
     """
     bin_edges, correct_counts, error_counts = outcome_bins(confidence, correct)
     for bin_counts, colour, outcome_label in (
@@ -83,7 +84,8 @@ def comparison_figure(
 ) -> Figure:
     """Return the figure of one benchmark: risk-coverage curves, ROC curves, and a confidence histogram for each method.
 
-    outcomes_by_method: METHOD -> (confidence, correct)
+    risk_coverage_by_method: {method: (coverage, risk)}; roc_by_method: {method: (false positive rate, true positive rate)}
+    outcomes_by_method: {method: (confidence, correct)}; styles: {method: line style}; benchmark: its highlighted scores stand out
     """
     histogram_rows = -(-len(outcomes_by_method) // MAX_HISTOGRAMS_PER_ROW)
     figure = Figure(figsize=(11, 5.2 + 0.6 + 1.9 * histogram_rows), layout="constrained")
@@ -101,9 +103,9 @@ def comparison_figure(
 
 
 def tcp_target_histogram(target_summary: Mapping) -> Figure:
-    """Return a figure of the values that a confidence head is trained on: the histogram of TCP on the training split, with log counts.
+    """Return a figure of the values that a confidence head is trained on: the histogram of TCP (true class probability), with log counts.
 
-    target_summary: a `training_target_summary`
+    target_summary: from `training_target_summary`, on the training split
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
@@ -116,7 +118,10 @@ def tcp_target_histogram(target_summary: Mapping) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path, width_px: int = 1200) -> None:
-    """Write a figure, `width_px` pixels wide, in the format of the path's suffix, then clear it. Raises ValueError for an unknown format."""
+    """Write a figure, `width_px` pixels wide, in the format of the path's suffix, then clear it.
+
+    Raises ValueError for an unknown format.
+    """
     image_format = Path(path).suffix.lstrip(".")
     if image_format not in figure.canvas.get_supported_filetypes():
         raise ValueError(f"{path}: cannot draw a figure as {image_format or 'a file without suffix'!r}; end the name in .png")
@@ -126,7 +131,7 @@ def save_figure(figure: Figure, path: Path, width_px: int = 1200) -> None:
 
 
 def _draw_method_curves(axes: Axes, curve_by_method: ArrayPairByMethod, styles: StyleByMethod, benchmark: str | None) -> None:
-    """Draw the curve of each method in the order of the styles, highlighted ones on top."""
+    """Draw the curve of each method, (x, y), in the order of the styles, with highlighted ones on top."""
     for method in (method for method in styles if method in curve_by_method):
         style = styles[method]
         is_highlighted = benchmark is None or benchmark in style.highlighted_in
@@ -139,6 +144,7 @@ def _draw_method_curves(axes: Axes, curve_by_method: ArrayPairByMethod, styles: 
 def _add_legend(
     axes: Axes, curve_by_method: ArrayPairByMethod, legend_corner: Literal["upper left", "upper right", "lower left", "lower right"]
 ) -> None:
+    """Add a legend to the axes; without any curve, a text that says that it is undefined."""
     if curve_by_method:
         axes.legend(loc=legend_corner, fontsize="small", framealpha=0.8)
     else:
@@ -151,6 +157,7 @@ def _count_legend_columns(legend_labels: Sequence[str]) -> int:
 
 
 def _format_as_percent(axes: Axes, both_axes: bool = False) -> None:
+    """Show the numbers of the y axis as percent, and those of the x axis too if `both_axes`."""
     for axis in (axes.yaxis, axes.xaxis)[: 1 + both_axes]:
         axis.set_major_formatter(PercentFormatter(1, decimals=None))
     axes.grid(color="#EEEEEE")
@@ -159,6 +166,7 @@ def _format_as_percent(axes: Axes, both_axes: bool = False) -> None:
 
 
 def _draw_histograms(parent_figure: SubFigure, outcomes_by_method: ArrayPairByMethod, styles: StyleByMethod) -> None:
+    """Draw a confidence histogram for each method in a grid. outcomes_by_method: {method: (confidence, correct)}"""
     column_count = min(MAX_HISTOGRAMS_PER_ROW, len(outcomes_by_method))
     axes_grid = parent_figure.subplots(-(-len(outcomes_by_method) // column_count), column_count, squeeze=False, sharey=True)
     for axes in axes_grid.flat[len(outcomes_by_method) :]:

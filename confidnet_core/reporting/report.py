@@ -46,14 +46,14 @@ IMAGES_PER_MAPS_SHEET = 4  # of a segmentation benchmark, evenly spaced in the t
 
 
 def list_stored_results(params: Params) -> list[StoredResults]:
-    """Return the reader of the stored evaluation results of each benchmark and seed."""
+    """Return a reader of stored evaluation results (class StoredResults) for each benchmark and seed of the study."""
     return [StoredResults(benchmark, seed, tuple(params.methods)) for benchmark in params.run for seed in params.seeds]
 
 
 class WrittenReport(NamedTuple):
-    """What later steps use of a written report.
+    """The part of a written report that the stage `compare` goes on to use.
 
-    evaluation_rows: a `comparison_frame` of all evaluations; summary_by_benchmark: the content of summary.json, by benchmark
+    evaluation_rows: from `comparison_frame`, of all evaluations; summary_by_benchmark: the content of summary.json
     """
 
     evaluation_rows: pd.DataFrame
@@ -61,9 +61,9 @@ class WrittenReport(NamedTuple):
 
 
 def write_report(params: Params, report_folder: Path) -> WrittenReport:
-    """Evaluate the stored results of a study and write the report on them to `report_folder`; return what later steps use of it.
+    """Write the report on the stored results of a study to a folder, and return its evaluations and its summary.
 
-    Its files are summary.json, comparison.md, index.html, {comparison,differences,calibration,thresholds,costs}.csv, curves/*.csv and
+    The files are summary.json, comparison.md, index.html, {comparison,differences,calibration,thresholds,costs}.csv, curves/*.csv and
     figures/*.png.
     """
     all_stored_results, confidence_level = list_stored_results(params), params.bootstrap.level
@@ -120,6 +120,7 @@ def write_report(params: Params, report_folder: Path) -> WrittenReport:
 def _pick_report_failures(
     stored_results: StoredResults, params: Params, evaluation_rows: pd.DataFrame, styles: Mapping[str, Style]
 ) -> list[MethodFailures]:
+    """Return the test images on which the two methods of `failure_methods` fail worst, for the picture sheet and the page."""
     label_by_method = {method: styles[method].label for method in failure_methods(stored_results, params.against, evaluation_rows)}
     return pick_failures(stored_results, load_dataset(paths.prepared(stored_results.benchmark)), label_by_method)
 
@@ -130,7 +131,10 @@ def _write_curves_and_figures(
     all_failures: Mapping[tuple[str, int], Sequence[MethodFailures]],
     styles: Mapping[str, Style],
 ) -> dict[str, pd.DataFrame]:
-    """Write the folders `figures` and `curves` of the report; return {curve name: data frame} for each of CURVE_NAMES."""
+    """Write the folders `figures` and `curves` of the report; return {curve name: data frame} for each of REPORT_CURVE_NAMES.
+
+    all_failures: {(benchmark, seed): failures of each method}; styles: {method: line style}
+    """
     frames_by_curve: dict[str, list[pd.DataFrame]] = {curve_name: [] for curve_name in REPORT_CURVE_NAMES}
     with atomic_write(report_folder / "figures") as figures_folder:
         figures_folder.mkdir()
@@ -152,7 +156,7 @@ def _draw_figures(
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Draw the figures of a benchmark and seed, and yield (curve name, data frame) for each curve but those of the trainings.
 
-    Scores are in the order of the styles, because `dvc plots` assigns its colours in that order. failures_by_method: shown in a picture sheet
+    Scores are in the order of the styles, because `dvc plots` assigns its colours in that order. failures_by_method: for the picture sheet
     """
     benchmark, seed, dataset = stored_results.benchmark, stored_results.seed, load_dataset(paths.prepared(stored_results.benchmark))
     images, labels = dataset.split("test")
@@ -189,6 +193,7 @@ def _confidence_sheet(
     is_labelled: np.ndarray,
     styles: Mapping[str, Style],
 ) -> Figure:
+    """Return the figure of some test images of a segmentation benchmark, with a confidence map of each score."""
     image_indices = np.unique(np.linspace(0, len(images) - 1, IMAGES_PER_MAPS_SHEET).round().astype(int))
     first_pixels = np.concatenate([[0], np.cumsum(is_labelled.reshape(len(is_labelled), -1).sum(1))])
     maps_by_label = {}
@@ -209,7 +214,7 @@ def _confidence_sheet(
 
 
 def _mean_ious(all_stored_results: list[StoredResults]) -> dict[str, dict]:
-    """Return {benchmark: {"mean_iou": ..., "class_iou": ...}} for the segmentation benchmarks, means over seeds."""
+    """Return {benchmark: {"mean_iou": IoU, "class_iou": {class: IoU}}} for the segmentation benchmarks, as means over seeds in [0, 1]."""
     iou_by_benchmark = {}
     for benchmark in dict.fromkeys(results.benchmark for results in all_stored_results):
         metrics_by_seed = [results.classifier_metrics() for results in all_stored_results if results.benchmark == benchmark]
@@ -223,6 +228,7 @@ def _mean_ious(all_stored_results: list[StoredResults]) -> dict[str, dict]:
 
 
 def _iou_note(iou_metrics: dict) -> str:
+    """Return a line of text with the mean IoU and the IoU of each class, in percent."""
     classes_in_words = ", ".join(
         f"{class_name} {UNDEFINED_SIGN if np.isnan(class_iou) else f'{100 * class_iou:.1f}'}"
         for class_name, class_iou in iou_metrics["class_iou"].items()

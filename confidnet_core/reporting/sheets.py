@@ -11,7 +11,8 @@ PICTURES_PER_ROW = 8
 def picture_sheet(pictures_by_heading: Mapping[str, Sequence[tuple[np.ndarray, str]]]) -> Figure:
     """Return a figure with a row of up to PICTURES_PER_ROW pictures below each heading.
 
-    pictures_by_heading: heading -> uint8 pictures, (h, w, 3) or grey (h, w), each with its caption; a heading without pictures shows "none"
+    pictures_by_heading: {heading: list of (uint8 picture, caption)}, each picture (h, w, 3) or grey (h, w); a heading without pictures
+    shows "none"
     """
     figure = Figure(figsize=(11, 0.2 + 2.15 * len(pictures_by_heading)), layout="constrained")
     for row_figure, (heading, captioned_pictures) in zip(

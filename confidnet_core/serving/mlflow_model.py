@@ -23,7 +23,7 @@ class PackedModel:
     files_folder: the folder of the model's files
     loader_module: the module with the function _load_pyfunc, which loads them; code_folder: the folder of its package
     example_images: the input example, uint8 (b, c, h, w); is_per_pixel: whether the model classifies each pixel
-    default_risk: the default of the model's parameter `default_risk`, the target risk
+    default_risk: the target risk if the caller of the model gives none
     tags: facts about the model, with a unique "digest" among them
     model_description, version_description: Markdown texts about the registered model and about this version
     """

@@ -30,8 +30,9 @@ MIN_EQUAL_FRACTION = 0.9  # below 1, since for an image in the training data rou
 
 @dataclass(frozen=True)
 class Candidate:
-    """A packed confidence score that can be served, and so is a candidate for registration.
+    """A packed classifier with a confidence score that can be served, and so is a candidate for registration.
 
+    model_folder: its files; stored_results: those of the trained classifier; served_model: the model loaded from these files
     validation_evaluation: the score's evaluation on the validation split
     skipped_scores: scores that are better on validation data but cannot be served, each with the reason
     """
@@ -46,7 +47,7 @@ class Candidate:
 def pack_best_score(stored_results: StoredResults, params: Params, candidates_folder: Path) -> Candidate:
     """Pack the score with the highest AUPR-Error on validation data that can be served, and return it as a candidate.
 
-    stored_results: the results of one trained classifier. No label of the test or calibration split is used.
+    stored_results: those of one trained classifier. No label of the test or calibration split is used.
     Raises ValueError where no score can be served, and for a missing file.
     """
     skipped_scores: list[str] = []
@@ -66,7 +67,8 @@ def pack_score(
 ) -> Candidate:
     """Pack a classifier and one score into a new folder, without the networks; return the candidate.
 
-    skipped_scores: better scores that cannot be served. Raises NotServedError if this score cannot be served, ValueError for a missing file.
+    skipped_scores: better scores that cannot be served, each with the reason
+    Raises NotServedError if this score cannot be served, ValueError for a missing file.
     """
     score_folder, dataset = (
         paths.score(stored_results.benchmark, stored_results.seed, method),
@@ -123,7 +125,7 @@ def example_images(dataset: Dataset) -> np.ndarray:
 
 
 def _check_served_confidence(served_model: SelectiveClassifier, dataset: Dataset, stored_confidence: np.ndarray) -> None:
-    """Raise NotServedError unless the packed model gives the stored confidences of the example images."""
+    """Raise NotServedError unless the packed model gives the stored confidences (n,) of the example images."""
     images = example_images(dataset)
     is_labelled = labelled(dataset.labels[dataset.splits["val"][: len(images)]], dataset.void)
     try:
@@ -140,9 +142,11 @@ def _check_served_confidence(served_model: SelectiveClassifier, dataset: Dataset
 
 
 def _validation_evaluation(stored_results: StoredResults, method: str) -> Evaluation:
+    """Return the stored evaluation of a score on the validation split."""
     return Evaluation.read(paths.score(stored_results.benchmark, stored_results.seed, method) / "metrics.json", "val")
 
 
 def _aupr_error_or_minimum(evaluation: Evaluation) -> float:
+    """Return the AUPR-Error of an evaluation in [0, 1]; -1 if it is undefined, so that it sorts last."""
     aupr_error = evaluation.metrics["aupr_error"]
     return -1.0 if aupr_error is None else aupr_error

@@ -50,7 +50,7 @@ def register_best_model(params: Params, benchmark: str, mlflow_run_id: str | Non
     The same classifier with the first score of `against` is logged, too. The same served model gets one version. Returns a description of
     what was done.
     mlflow_run_id: the MLflow run to which the models belong
-    force_champion: whether this version gets the alias even if it is not better than the present champion
+    force_champion: whether this version gets the alias `champion` even if it is not better than the present champion
     Raises ValueError for a missing file, where no score can be served, and where the MLflow store refuses the model.
     """
     params.benchmark(benchmark)
@@ -79,7 +79,7 @@ def register_best_model(params: Params, benchmark: str, mlflow_run_id: str | Non
 
 
 def register_best_model_or_warn(params: Params, benchmark: str, mlflow_run_id: str | None = None) -> None:
-    """Register the model at the end of a DVC stage, whose other outputs are complete: a ValueError is printed as a warning."""
+    """Register the best model at the end of a DVC stage, whose other outputs are complete: a ValueError is printed as a warning."""
     try:
         print(register_best_model(params, benchmark, mlflow_run_id))
     except ValueError as error:
@@ -88,7 +88,7 @@ def register_best_model_or_warn(params: Params, benchmark: str, mlflow_run_id: s
 
 
 def _pack_best_candidate(params: Params, benchmark: str, candidates_folder: Path) -> Candidate:
-    """Return the packed classifier, with its best score, of the seed with the lowest AURC on validation data."""
+    """Pack each seed's classifier with its best score; return the candidate with the lowest AURC on validation data."""
     results_by_seed = [StoredResults(benchmark, seed, tuple(params.methods)) for seed in params.seeds]
     candidates = (
         pack_best_score(stored_results, params, candidates_folder / str(stored_results.seed)) for stored_results in results_by_seed
@@ -97,7 +97,10 @@ def _pack_best_candidate(params: Params, benchmark: str, candidates_folder: Path
 
 
 def _pack_baseline_candidate(params: Params, best_candidate: Candidate, candidates_folder: Path) -> Candidate | None:
-    """Pack the best classifier with the first score of `against` instead; return None without such a score, or if it cannot be served."""
+    """Pack the best candidate's classifier with the first score of `against`, and return it as a candidate.
+
+    The result is None without such a score, or if this score cannot be served.
+    """
     reference_methods = [method for method in params.against if method in best_candidate.stored_results.methods]
     try:
         return (
@@ -110,11 +113,12 @@ def _pack_baseline_candidate(params: Params, best_candidate: Candidate, candidat
 
 
 def _aurc_or_infinity(metrics: Mapping[str, float | None]) -> float:
+    """Return the AURC among the metrics; infinity if it is undefined, so that it sorts last."""
     return float("inf") if metrics["aurc"] is None else metrics["aurc"]
 
 
 def _complete_packed_model(candidate: Candidate) -> PackedModel:
-    """Return a candidate with all that MLflow needs: networks in its folder, tags, requirements, input example and descriptions."""
+    """Copy the networks into the candidate's folder; return it with all else that MLflow needs, as a PackedModel."""
     add_networks(candidate)
     served_model, validation_metrics = candidate.served_model, candidate.validation_evaluation.metrics
     model_facts, threshold = served_model.model_facts, served_model.guaranteed_threshold()
@@ -193,7 +197,7 @@ def _update_champion(client: Any, new_version: Any, is_forced: bool) -> list[str
 
 
 def _reason_against_champion(new_tags: Mapping[str, str], former_tags: Mapping[str, str]) -> str | None:
-    """Return why a new version does not replace the former champion, from the tags of both; None if the new one is better."""
+    """Return why a new version does not replace the former champion, from the MLflow tags of both; None if the new one is better."""
     if new_tags["data"] != former_tags.get("data"):
         return "which was judged on other data"
     new_aurc, former_aurc = (
@@ -203,7 +207,7 @@ def _reason_against_champion(new_tags: Mapping[str, str], former_tags: Mapping[s
 
 
 def _registering_lock_path() -> Path:
-    """Return the path of the file that lets only one process register at a time.
+    """Return the path of the lock file that lets only one process register at a time.
 
     Without the lock, two processes could register one model twice, and make the worse of two models the champion.
     """

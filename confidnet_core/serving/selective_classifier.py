@@ -40,10 +40,10 @@ class NotServedError(ValueError):
 
 
 class _NewImages(Dataset):
-    """A data set of new images without labels, in place of the test split."""
+    """A data set of new images without labels, which takes the place of the test split."""
 
     def __post_init__(self) -> None:
-        """Skip the checks of Dataset: there may be one image only, and no label is a class."""
+        """Skip the checks of Dataset, since there may be one image only, and no label is a class."""
 
     def split(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         if name != "test":
@@ -52,7 +52,7 @@ class _NewImages(Dataset):
 
 
 class _NewImagesRun(Run):
-    """The classifier's predictions on new images, as the object `run` that scores read; it refuses what a served model does not have."""
+    """The classifier's predictions on new images, as the `run` that scores read; it refuses what a served model does not have."""
 
     def on_split(self, split: str) -> Run:
         if split != self.split:
@@ -75,8 +75,8 @@ class SelectiveClassifier:
     """A classifier that gives each prediction a confidence, and accepts the prediction if the confidence reaches a threshold.
 
     model_facts: the content of model.json
-    guaranteed_thresholds: those of threshold.json, one for each target risk
-    networks_folder: the folder of the networks
+    guaranteed_thresholds: the thresholds in threshold.json with their guarantees, one for each target risk
+    calibrator: converts confidences to probabilities of being correct; networks_folder: the folder of the networks
     run_cache: the loaded networks and fitted values, shared by all predictions
     """
 
@@ -88,8 +88,9 @@ class SelectiveClassifier:
 
     @classmethod
     def load(cls, model_folder: Path, networks_folder: Path | None = None) -> "SelectiveClassifier":
-        """Load a packed model from its folder; `networks_folder` is the folder of the networks, if another. Raises ValueError for a damaged or
-        missing file.
+        """Load a packed model from its folder. networks_folder: the folder of the networks, by default in the model's folder
+
+        Raises ValueError for a damaged or missing file.
         """
         model_folder = Path(model_folder)
         model_facts = read_json(model_folder / "model.json")
@@ -114,7 +115,7 @@ class SelectiveClassifier:
         """Return the threshold of a target risk with its guarantee: risk, delta, threshold (None if nothing can be accepted), coverage,
         bound, ...
 
-        Raises ValueError for a risk without a threshold in the model.
+        Raises ValueError for a target risk without a threshold in the model.
         """
         target_risk = self.target_risk if target_risk is None else target_risk
         for threshold in self.guaranteed_thresholds:
@@ -166,7 +167,7 @@ class SelectiveClassifier:
 
     @cached_property
     def _benchmark_recipes(self) -> Benchmark:
-        """The settings of the benchmark's data, model and trainings, from model.json."""
+        """Settings of the benchmark's data, model and trainings, from model.json."""
         recipes = self.model_facts["recipes"]
         return validate_section(
             Benchmark, {**recipes, **{recipe_name: EntryChoice(**recipes[recipe_name]) for recipe_name in ("data", "model")}}
@@ -182,7 +183,7 @@ class SelectiveClassifier:
         )
 
     def _images_as_dataset(self, images: np.ndarray) -> Dataset:
-        """Return the images as a data set, with UNKNOWN_LABEL as all labels."""
+        """Return the images as a data set in which UNKNOWN_LABEL takes the place of all labels."""
         labels = np.full((len(images), *images.shape[2:]) if self.model_facts["segmentation"] else len(images), UNKNOWN_LABEL)
         dataset_settings: dict[str, Any] = {field_name: tuple(self.model_facts[field_name]) for field_name in ("classes", "mean", "std")}
         return _NewImages(images, labels, {}, source="images to predict", **dataset_settings)
