@@ -94,7 +94,7 @@ def sort_experiments(experiments: list[Experiment], sort_key: str, reverse_order
     first benchmark; BENCHMARK.accuracy and the like name another benchmark. Raises ValueError for an unknown key, or a key that several
     parameters share.
     """
-    sort_value_of, descending = _sort_criterion(experiments, sort_key)
+    sort_value_of, is_descending = _sort_criterion(experiments, sort_key)
     commit_groups: list[list[Experiment]] = []
     for experiment in experiments:
         if experiment.status in (COMMIT_STATUS, WORKSPACE_STATUS):
@@ -104,16 +104,16 @@ def sort_experiments(experiments: list[Experiment], sort_key: str, reverse_order
     return [
         experiment
         for commit, *started_experiments in commit_groups
-        for experiment in (commit, *_sort_experiments_of_commit(started_experiments, sort_value_of, descending != reverse_order))
+        for experiment in (commit, *_sort_experiments_of_commit(started_experiments, sort_value_of, is_descending != reverse_order))
     ]
 
 
 def _sort_experiments_of_commit(
-    experiments: list[Experiment], sort_value_of: Callable[[Experiment], Any], descending: bool
+    experiments: list[Experiment], sort_value_of: Callable[[Experiment], Any], is_descending: bool
 ) -> list[Experiment]:
     """Return one commit's experiments sorted by the value that `sort_value_of` gives, with those that lack the value last."""
     experiments_with_value = [experiment for experiment in experiments if sort_value_of(experiment) is not None]
-    return sorted(experiments_with_value, key=sort_value_of, reverse=descending) + [
+    return sorted(experiments_with_value, key=sort_value_of, reverse=is_descending) + [
         experiment for experiment in experiments if sort_value_of(experiment) is None
     ]
 
@@ -130,9 +130,7 @@ def _sort_criterion(experiments: list[Experiment], sort_key: str) -> tuple[Calla
         return lambda experiment: experiment.result_value(sort_benchmark, result_keys[result_name]), result_keys[
             result_name
         ] not in LOWER_IS_BETTER_KEY_PATHS
-    matching_key_paths = [
-        experiment for experiment in changed_key_paths(experiments) if f".{'.'.join(experiment)}".endswith(f".{sort_key}")
-    ]
+    matching_key_paths = [key_path for key_path in changed_key_paths(experiments) if f".{'.'.join(key_path)}".endswith(f".{sort_key}")]
     if len(matching_key_paths) > 1:
         raise ValueError(f"--sort {sort_key} could be {' or '.join(map('.'.join, matching_key_paths))}; give more of its name")
     if not matching_key_paths:

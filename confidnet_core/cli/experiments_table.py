@@ -184,11 +184,11 @@ def join_into_lines(text_parts: Iterable[str], max_width: int, separator: str = 
     last_suffix: a suffix that is removed from the end of the last line
     """
     text_lines: list[str] = []
-    for part in text_parts:
-        if text_lines and len(text_lines[-1]) + len(separator) + len(part.removesuffix(last_suffix)) <= max_width:
-            text_lines[-1] += separator + part
+    for text_part in text_parts:
+        if text_lines and len(text_lines[-1]) + len(separator) + len(text_part.removesuffix(last_suffix)) <= max_width:
+            text_lines[-1] += separator + text_part
         else:
-            text_lines.append(part)
+            text_lines.append(text_part)
     return [*text_lines[:-1], *(line.removesuffix(last_suffix) for line in text_lines[-1:])]
 
 
@@ -206,11 +206,11 @@ def _result_columns(experiments: list[Experiment], methods: list[str]) -> list[R
 
 
 def _column_cells(table_rows: list[ExperimentRow], key_path: KeyPath) -> list[tuple[str, str, bool]]:
-    values = [None if row.benchmark is None else row.experiment.result_value(row.benchmark, key_path) for row in table_rows]
-    values_by_benchmark: dict[str | None, set[float]] = {row.benchmark: set() for row in table_rows}
-    for row, value in zip(table_rows, values, strict=True):
-        values_by_benchmark[row.benchmark].update([] if value is None else [value])
-    return [_result_cell(row, key_path, value, values_by_benchmark[row.benchmark]) for row, value in zip(table_rows, values, strict=True)]
+    results = [None if row.benchmark is None else row.experiment.result_value(row.benchmark, key_path) for row in table_rows]
+    seen_results: dict[str | None, set[float]] = {row.benchmark: set() for row in table_rows}
+    for row, result in zip(table_rows, results, strict=True):
+        seen_results[row.benchmark].update([] if result is None else [result])
+    return [_result_cell(row, key_path, result, seen_results[row.benchmark]) for row, result in zip(table_rows, results, strict=True)]
 
 
 def _result_cell(table_row: ExperimentRow, key_path: KeyPath, result: float | None, benchmark_results: set[float]) -> tuple[str, str, bool]:

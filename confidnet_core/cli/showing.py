@@ -18,7 +18,7 @@ from confidnet_core.cli.terminal import print_lines, print_results_table
 from confidnet_core.cli.timed_costs import cost_tables_with_times
 from confidnet_core.comparison.costs import COST_COLUMNS
 from confidnet_core.comparison.differences import methods_by_verdict, verdict_phrase
-from confidnet_core.comparison.frames import COLUMN_BY_METRIC, HEADLINE_METRIC, MAIN_COLUMNS
+from confidnet_core.comparison.frames import COLUMN_BY_METRIC, HEADLINE_METRIC, MAIN_METRIC_COLUMNS
 from confidnet_core.comparison.lines import iterate_groups
 from confidnet_core.comparison.main_table import errors_line, main_table
 from confidnet_core.comparison.names import display_name
@@ -37,7 +37,7 @@ TERMINAL_FORMAT = "terminal"  # for reading; the other formats are for files
 class ShowOptions:
     """Options of the command `confidnet show`.
 
-    benchmarks_or_revisions: by default all benchmarks; metrics: keys of COLUMN_BY_METRIC, by default those of MAIN_COLUMNS
+    benchmarks_or_revisions: by default all benchmarks; metrics: keys of COLUMN_BY_METRIC, by default those of MAIN_METRIC_COLUMNS
     sort_metric: the metric that orders the scores; show_intervals: None shows them if they fit; seeds: by default all
     """
 
@@ -180,7 +180,7 @@ def _split_benchmarks_and_revisions(
 def _select_metric_columns(options: ShowOptions) -> list[Column]:
     for metric in (*options.metrics, options.sort_metric):
         _require_known_names("metric", [metric], COLUMN_BY_METRIC, Path("reports/comparison.csv"))
-    return [COLUMN_BY_METRIC[metric] for metric in options.metrics] or list(MAIN_COLUMNS)
+    return [COLUMN_BY_METRIC[metric] for metric in options.metrics] or list(MAIN_METRIC_COLUMNS)
 
 
 def _rows_by_benchmark(evaluation_rows: pd.DataFrame, benchmarks: Sequence[str], seeds: Sequence[int]) -> dict[str, pd.DataFrame]:

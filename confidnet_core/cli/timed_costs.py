@@ -41,8 +41,8 @@ def cost_tables_with_times(cost_rows: pd.DataFrame, timings: Iterable[Timing], r
         timed_cells = (Cell(ms_by_method[cost.method]), *relative, Cell(_training_seconds(cost.method, cost.extra_passes, timing_by_stage)))
         table_rows.append(replace(cost_row, cells=(*cost_row.cells, *timed_cells)))
     relative = [Column("relative", f"× {display_name(reference_method)}", number_format=".3g")] if reference_method else []  # noqa: RUF001
-    columns = (*cost_table(cost_rows).columns, MILLISECONDS_COLUMN, *relative, TRAINING_SECONDS_COLUMN)
-    return [Table("Costs on this machine", columns, tuple(table_rows), legend=COST_LEGEND), _build_stage_table(timing_by_stage)]
+    table_columns = (*cost_table(cost_rows).columns, MILLISECONDS_COLUMN, *relative, TRAINING_SECONDS_COLUMN)
+    return [Table("Costs on this machine", table_columns, tuple(table_rows), legend=COST_LEGEND), _build_stage_table(timing_by_stage)]
 
 
 def _milliseconds_per_image(method: str, extra_passes: int, timing_by_stage: TimingByStage) -> float:

@@ -20,7 +20,7 @@ from confidnet_core.evaluation.stored import StoredResults
 COST_COLUMNS = ["benchmark", "method", "needs", "extra_passes"]
 NEEDS_COLUMN = Column("needs", "needs", is_text=True)
 EXTRA_PASSES_COLUMN = Column("extra_passes", "extra forward passes", number_format=".0f")
-NO_REQUIREMENT = "nothing"
+NO_REQUIREMENT_TEXT = "nothing"
 # Value of the attribute `learned` of a score's function -> (its name in tables, its meaning).
 REQUIREMENTS = {
     "trained": ("trained network", "a network is trained for the score, or further classifiers are"),
@@ -83,7 +83,7 @@ def method_requirements(methods: Iterable[str]) -> dict[str, str]:
                 f"scores/{method}.py has learned {requirement_key!r}; known: {', '.join(REQUIREMENTS)}; leave it out where nothing is"
             )
     return {
-        method: REQUIREMENTS[requirement_key][0] if requirement_key else NO_REQUIREMENT
+        method: REQUIREMENTS[requirement_key][0] if requirement_key else NO_REQUIREMENT_TEXT
         for method, requirement_key in requirement_keys.items()
     }
 

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from confidnet_core.comparison.frames import COLUMN_BY_METRIC, HEADLINE_METRIC, MAIN_COLUMNS, mean_over_seeds
+from confidnet_core.comparison.frames import COLUMN_BY_METRIC, HEADLINE_METRIC, MAIN_METRIC_COLUMNS, mean_over_seeds
 from confidnet_core.comparison.lines import iterate_groups, iterate_rows
 from confidnet_core.comparison.main_table import units_in_words
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import (
     BETTER,
     NOT_SIGNIFICANT,
+    SIGN_BY_VERDICT,
     UNDEFINED_SIGN,
-    VERDICT_SIGNS,
     WORSE,
     Cell,
     Column,
@@ -117,16 +117,17 @@ def significance_tables(difference_rows: pd.DataFrame, evaluation_rows: pd.DataF
             f"- against {display_name(reference)}: {verdicts_in_words(benchmark_rows[benchmark_rows['against'] == reference])}"
             for reference in reference_methods
         )
+        units = units_in_words(MAIN_METRIC_COLUMNS)
         comparison_count = len(benchmark_rows) // benchmark_rows["metric"].nunique()
         legend = (
-            f"Method minus the other, on the same resamples, with {100 * confidence_level:g} % intervals; {units_in_words(MAIN_COLUMNS)}.",
-            f"{VERDICT_SIGNS[BETTER]} better, {VERDICT_SIGNS[WORSE]} worse: p below {1 - confidence_level:.2g} after Holm correction for "
-            f"{comparison_count} comparisons.",
+            f"Method minus the other, on the same resamples, with {100 * confidence_level:g} % intervals; {units}.",
+            f"{SIGN_BY_VERDICT[BETTER]} better, {SIGN_BY_VERDICT[WORSE]} worse: p below {1 - confidence_level:.2g} "
+            f"after Holm correction for {comparison_count} comparisons.",
         )
         tables_by_benchmark[benchmark] = [
             Table(
                 f"Differences from {join_names(map(display_name, reference_methods))}",
-                (Column("against", "against", is_text=True), *MAIN_COLUMNS),
+                (Column("against", "against", is_text=True), *MAIN_METRIC_COLUMNS),
                 tuple(
                     _difference_table_row(str(method), str(reference), pair_rows)
                     for (method, reference), pair_rows in benchmark_rows.groupby(["method", "against"], sort=False)
@@ -171,12 +172,12 @@ def verdict_phrase(verdict: str) -> str:
 
 
 def _difference_table_row(method: str, reference_method: str, pair_rows: pd.DataFrame) -> Row:
-    """Return the table row of one method: its difference from a reference method in each of MAIN_COLUMNS. pair_rows: of this pair"""
+    """Return the table row of one method: its difference from a reference method in each of MAIN_METRIC_COLUMNS. pair_rows: of this pair"""
     row_by_metric = {row.metric: row for row in iterate_rows(pair_rows)}
     return Row(
         method,
         display_name(method),
-        (Cell(text=display_name(reference_method)), *(_difference_cell(row_by_metric[column.key]) for column in MAIN_COLUMNS)),
+        (Cell(text=display_name(reference_method)), *(_difference_cell(row_by_metric[column.key]) for column in MAIN_METRIC_COLUMNS)),
     )
 
 

@@ -34,7 +34,7 @@ OPERATING_POINT_COLUMNS = (  # compared, but not shown in the main table
 COLUMN_BY_METRIC = {column.key: column for column in (*METRIC_COLUMNS, *OPERATING_POINT_COLUMNS)}
 HEADLINE_METRIC = COLUMN_BY_METRIC["aupr_error"]  # the metric that ranks scores
 # The columns of narrow tables, in which all seven would not fit.
-MAIN_COLUMNS = tuple(COLUMN_BY_METRIC[key] for key in ("fpr_at_95_tpr", "aupr_error", "auroc", "aurc"))
+MAIN_METRIC_COLUMNS = tuple(COLUMN_BY_METRIC[key] for key in ("fpr_at_95_tpr", "aupr_error", "auroc", "aurc"))
 
 
 def comparison_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:

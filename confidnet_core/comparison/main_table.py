@@ -17,8 +17,8 @@ from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.rendering import table_to_markdown
 from confidnet_core.comparison.tables import (
     BETTER,
+    SIGN_BY_VERDICT,
     UNDEFINED_SIGN,
-    VERDICT_SIGNS,
     WORSE,
     Cell,
     Column,
@@ -150,7 +150,7 @@ def _with_legend(table: Table, benchmark_rows: pd.DataFrame, reference_method: s
     legend_lines.append(f"↑ higher is better, ↓ lower is better, {UNDEFINED_SIGN} undefined; bold: best of its column.")
     if reference_method:
         legend_lines.append(
-            f"{VERDICT_SIGNS[BETTER]} significantly better, {VERDICT_SIGNS[WORSE]} significantly worse than "
+            f"{SIGN_BY_VERDICT[BETTER]} significantly better, {SIGN_BY_VERDICT[WORSE]} significantly worse than "
             f"{display_name(reference_method)}, after Holm correction; neither: no significant difference."
         )
     if any(cell.low is not None for cell in all_cells):

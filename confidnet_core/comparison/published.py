@@ -19,16 +19,19 @@ from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import UNDEFINED_SIGN, Cell, Column, Row, Table, format_count
 from confidnet_core.config.registry import entry_names, suggestion
 
-PUBLISHED_CSV = Path(__file__).with_suffix(".csv")
-TEXT_COLUMNS = ("benchmark", "method", "variant", "counts", "source", "note")
-RATE_COLUMNS = ("accuracy", *(column.key for column in METRIC_COLUMNS if column.scale == 100))
-COUNT_COLUMNS = ("errors", "samples")
-COUNT_ORIGINS = ("", "derived", "unverified")
-PUBLISHED_METRIC_COLUMNS = (*(column for column in METRIC_COLUMNS if column.key in RATE_COLUMNS), Column("accuracy", "accuracy", True, 100))
+PUBLISHED_CSV_PATH = Path(__file__).with_suffix(".csv")
+PUBLISHED_TEXT_COLUMNS = ("benchmark", "method", "variant", "counts", "source", "note")
+PUBLISHED_RATE_COLUMNS = ("accuracy", *(column.key for column in METRIC_COLUMNS if column.scale == 100))
+PUBLISHED_COUNT_COLUMNS = ("errors", "samples")
+PUBLISHED_COUNT_ORIGINS = ("", "derived", "unverified")
+PUBLISHED_METRIC_COLUMNS = (
+    *(column for column in METRIC_COLUMNS if column.key in PUBLISHED_RATE_COLUMNS),
+    Column("accuracy", "accuracy", True, 100),
+)
 PUBLISHED_TABLE_COLUMNS = (Column("of", "", is_text=True), *PUBLISHED_METRIC_COLUMNS, Column("errors", "errors"))
 
 
-def load_published_results(csv_path: Path = PUBLISHED_CSV) -> pd.DataFrame:
+def load_published_results(csv_path: Path = PUBLISHED_CSV_PATH) -> pd.DataFrame:
     """Read the published results from a CSV file: return a data frame with one row per benchmark, method and variant ("" outside the
     ablations).
 
@@ -38,7 +41,7 @@ def load_published_results(csv_path: Path = PUBLISHED_CSV) -> pd.DataFrame:
     text_rows = pd.read_csv(csv_path, dtype=str, keep_default_na=False)
     for problem in _published_file_problems(text_rows):
         raise ValueError(f"{csv_path}: {problem}")
-    number_texts = text_rows[[*RATE_COLUMNS, *COUNT_COLUMNS]]
+    number_texts = text_rows[[*PUBLISHED_RATE_COLUMNS, *PUBLISHED_COUNT_COLUMNS]]
     number_columns = number_texts.where(number_texts != "", "nan").astype(float)
     return text_rows.assign(**{str(name): numbers for name, numbers in number_columns.items()})
 
@@ -69,7 +72,7 @@ def _published_table(our_means: pd.DataFrame, published_results: pd.DataFrame) -
     """
     is_verified = published_results["counts"] != "unverified"
     published_results = published_results.assign(
-        **{name: published_results[name].where(is_verified) for name in ("accuracy", *COUNT_COLUMNS)}
+        **{name: published_results[name].where(is_verified) for name in ("accuracy", *PUBLISHED_COUNT_COLUMNS)}
     )
     legend_lines = [
         "Published: Corbière et al. 2019, one run without deviation, on the errors of its own classifier.",
@@ -118,7 +121,7 @@ def _error_counts_in_words(count_rows: pd.DataFrame) -> list[str]:
 
 def _published_file_problems(published_rows: pd.DataFrame) -> Iterator[str]:
     """Yield a message for each problem in the CSV file of published results, whose cells are still texts."""
-    known_columns = (*TEXT_COLUMNS, *RATE_COLUMNS, *COUNT_COLUMNS)
+    known_columns = (*PUBLISHED_TEXT_COLUMNS, *PUBLISHED_RATE_COLUMNS, *PUBLISHED_COUNT_COLUMNS)
     for column_name in published_rows.columns:
         if column_name not in known_columns:
             yield f"the column {column_name} is neither a metric nor a fact{suggestion(column_name, known_columns)}"
@@ -140,17 +143,17 @@ def _published_row_problems(published_row: Mapping[str, str], known_methods: Ite
     for column_name in ("benchmark", "source"):
         if not published_row[column_name]:
             yield f"{column_name} is empty"
-    for column_name in RATE_COLUMNS:
+    for column_name in PUBLISHED_RATE_COLUMNS:
         if published_row[column_name] and not (
             re.fullmatch(r"\d+\.\d\d", published_row[column_name]) and float(published_row[column_name]) <= 100
         ):
             yield f"{column_name} is {published_row[column_name]}; expected 0.00 to 100.00 in percent, with two decimals as printed"
-    for column_name in COUNT_COLUMNS:
+    for column_name in PUBLISHED_COUNT_COLUMNS:
         if published_row[column_name] and not re.fullmatch(r"[1-9]\d*", published_row[column_name]):
             yield f"{column_name} is {published_row[column_name]}; expected a whole number above 0"
-    if published_row["counts"] not in COUNT_ORIGINS:
+    if published_row["counts"] not in PUBLISHED_COUNT_ORIGINS:
         yield f"counts is {published_row['counts']}; expected derived, unverified or nothing"
-    given_states = {bool(published_row[column_name]) for column_name in ("counts", "accuracy", *COUNT_COLUMNS)}
+    given_states = {bool(published_row[column_name]) for column_name in ("counts", "accuracy", *PUBLISHED_COUNT_COLUMNS)}
     if len(given_states) > 1:
         yield "accuracy, errors, samples and counts come together: give all of them or none"
     if (

@@ -9,7 +9,7 @@ import pandas as pd
 
 from confidnet_core.comparison.frames import (
     HEADLINE_METRIC,
-    MAIN_COLUMNS,
+    MAIN_METRIC_COLUMNS,
     OPERATING_POINT_COLUMNS,
     mean_over_seeds,
     method_table_row,
@@ -154,7 +154,7 @@ def rank_table(evaluation_rows: pd.DataFrame) -> Table | None:
     if benchmark_seed_pairs < 2:
         return None
     rank_frame = evaluation_rows[["method"]].copy()
-    for column in MAIN_COLUMNS:
+    for column in MAIN_METRIC_COLUMNS:
         rank_frame[column.key] = evaluation_rows.groupby(["benchmark", "seed"])[column.key].rank(ascending=not column.higher_is_better)
     mean_ranks = rank_frame.groupby("method", sort=False).mean()
     mean_ranks = mean_ranks.loc[mean_ranks[HEADLINE_METRIC.key].sort_values(kind="stable").index]
@@ -164,7 +164,7 @@ def rank_table(evaluation_rows: pd.DataFrame) -> Table | None:
     ]
     if rank_frame.isna().any(axis=None):
         legend_lines.append("Pairs where a metric is undefined are left out of its means.")
-    columns = tuple(Column(column.key, column.title) for column in MAIN_COLUMNS)
+    columns = tuple(Column(column.key, column.title) for column in MAIN_METRIC_COLUMNS)
     table_rows = (
         Row(str(method), display_name(str(method)), tuple(Cell(mean_rank) for mean_rank in method_ranks))
         for method, method_ranks in mean_ranks.iterrows()

@@ -10,7 +10,7 @@ import numpy as np
 
 UNDEFINED_SIGN = "–"  # noqa: RUF001
 BETTER, WORSE, NOT_SIGNIFICANT = "better", "worse", "no significant difference"
-VERDICT_SIGNS = {BETTER: "▲", WORSE: "▼"}  # shown beside the value of a cell
+SIGN_BY_VERDICT = {BETTER: "▲", WORSE: "▼"}  # shown beside the value of a cell
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ class Cell:
         return "" if self.value is None else self.text
 
     def verdict_sign(self) -> str:
-        """Return the sign of VERDICT_SIGNS for the cell's verdict; empty if the cell has no verdict."""
-        return VERDICT_SIGNS.get(self.verdict or "", "")
+        """Return the sign of SIGN_BY_VERDICT for the cell's verdict; empty if the cell has no verdict."""
+        return SIGN_BY_VERDICT.get(self.verdict or "", "")
 
     def interval_text(self, column: Column) -> str:
         """Return the interval as text, as in "[46.10, 57.03]"; empty if the cell has no interval."""

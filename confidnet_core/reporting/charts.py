@@ -16,7 +16,7 @@ from plotly.graph_objects import Bar, Figure, Scatter
 from plotly.offline import get_plotlyjs
 
 from confidnet_core.reporting.curves import HISTOGRAM_FRACTION_TICKS
-from confidnet_core.reporting.palette import CORRECT_COLOUR, DARK_COLOURS, ERROR_COLOUR, ORACLE_COLOUR, PALETTE, Style
+from confidnet_core.reporting.palette import CORRECT_COLOUR, DARK_PAGE_COLOURS, ERROR_COLOUR, ORACLE_COLOUR, PALETTE, LineStyle
 
 PLOTLY_DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}  # matplotlib's line styles -> plotly's
 PERCENT_TICKS = {"tickformat": ".0%"}
@@ -27,7 +27,7 @@ def compressed_plotly_source() -> str:
     return b64encode(compress(get_plotlyjs().encode(), mtime=0)).decode()
 
 
-def risk_coverage_chart(risk_coverage_rows: pd.DataFrame, styles: Mapping[str, Style], benchmark: str) -> Markup:
+def risk_coverage_chart(risk_coverage_rows: pd.DataFrame, styles: Mapping[str, LineStyle], benchmark: str) -> Markup:
     """Return the chart of a benchmark's risk-coverage curves as JSON for plotly.js, with all scores in the order of the styles.
 
     risk_coverage_rows: a data frame with the columns method (a style's `series`), coverage and risk, both in [0, 1]; with several seeds,
@@ -59,7 +59,7 @@ def risk_coverage_chart(risk_coverage_rows: pd.DataFrame, styles: Mapping[str, S
     return _figure_to_json(Figure(line_traces), layout)
 
 
-def legend_entries(styles: Mapping[str, Style], benchmark: str) -> list[dict[str, Any]]:
+def legend_entries(styles: Mapping[str, LineStyle], benchmark: str) -> list[dict[str, Any]]:
     """Return label, dash and colours of each line of `risk_coverage_chart`, in the same order. styles: {method: line style}"""
     return [
         {
@@ -74,7 +74,7 @@ def legend_entries(styles: Mapping[str, Style], benchmark: str) -> list[dict[str
 
 def light_and_dark_colour(colour: str) -> dict[str, str]:
     """Return {"light": colour, "dark": colour}: the colour of a line on a light page, which is the given one, and on a dark page."""
-    return {"light": colour, "dark": DARK_COLOURS[colour]}
+    return {"light": colour, "dark": DARK_PAGE_COLOURS[colour]}
 
 
 def confidence_histogram_chart(histogram_rows: pd.DataFrame) -> Markup:

@@ -7,10 +7,10 @@ import pandas as pd
 from confidnet_core.comparison.frames import HEADLINE_METRIC
 from confidnet_core.comparison.names import display_names
 from confidnet_core.config.registry import entry_attributes
-from confidnet_core.reporting.palette import ORACLE_COLOUR, PALETTE, Style
+from confidnet_core.reporting.palette import ORACLE_COLOUR, PALETTE, LineStyle
 
 
-def assign_report_styles(evaluation_rows: pd.DataFrame, reference_methods: Iterable[str]) -> dict[str, Style]:
+def assign_report_styles(evaluation_rows: pd.DataFrame, reference_methods: Iterable[str]) -> dict[str, LineStyle]:
     """Return {method: line style} for all methods, highlighting reference methods and best scores.
 
     evaluation_rows: from `comparison_frame`
@@ -23,7 +23,7 @@ def assign_report_styles(evaluation_rows: pd.DataFrame, reference_methods: Itera
 
 def assign_styles(
     methods: Sequence[str], highlighted_by_benchmark: Mapping[str, Sequence[str]], oracle_method: str | None = None
-) -> dict[str, Style]:
+) -> dict[str, LineStyle]:
     """Return {method: line style} in the order of figure legends: highlighted scores, the others, then the oracle in dashed grey.
 
     After twelve methods the colours repeat with another line style. highlighted_by_benchmark: from `find_highlighted_methods`
@@ -41,11 +41,11 @@ def assign_styles(
         highlighting_benchmarks = tuple(
             benchmark for benchmark, highlighted_methods in highlighted_by_benchmark.items() if method in highlighted_methods
         )
-        styles[method] = Style(
+        styles[method] = LineStyle(
             display_name_by_method[method], method, PALETTE[style_index % len(PALETTE)], linestyle, highlighting_benchmarks
         )
     if oracle_method is not None and oracle_method in methods:
-        styles[oracle_method] = Style(
+        styles[oracle_method] = LineStyle(
             f"{display_name_by_method[oracle_method]} (oracle)",
             f"{oracle_method} (oracle)",
             ORACLE_COLOUR,

@@ -30,14 +30,14 @@ from confidnet_core.reporting import charts
 from confidnet_core.reporting.curves import MIN_FRACTION_PER_BIN, MIN_PREDICTIONS_PER_BIN
 from confidnet_core.reporting.failures import MethodFailures, class_table, failure_methods, webp_data_uri
 from confidnet_core.reporting.highlights import assign_report_styles, best_method_as_list
-from confidnet_core.reporting.palette import Style
+from confidnet_core.reporting.palette import LineStyle
 from confidnet_core.revision import last_commit, package_versions
 
 TEMPLATES_FOLDER = Path(__file__).with_name("templates")
 REPORTED_CODE_PATHS = ("confidnet_core", "stages", "dvc.yaml", "params.yaml")
 MAX_MAPS_SHEET_WIDTH_PX = 1600
 REPORTED_PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy")
-StyleByMethod = Mapping[str, Style]
+StyleByMethod = Mapping[str, LineStyle]
 
 
 @dataclass(frozen=True)

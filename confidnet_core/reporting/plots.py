@@ -14,10 +14,10 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFor
 
 from confidnet_core.files import atomic_write
 from confidnet_core.reporting.curves import HISTOGRAM_FRACTION_TICKS, outcome_bins
-from confidnet_core.reporting.palette import CORRECT_COLOUR, ERROR_COLOUR, ORACLE_COLOUR, VOID_COLOUR, Style
+from confidnet_core.reporting.palette import CORRECT_COLOUR, ERROR_COLOUR, ORACLE_COLOUR, VOID_COLOUR, LineStyle
 
 ArrayPairByMethod = Mapping[str, tuple[np.ndarray, np.ndarray]]  # METHOD -> two arrays of equal length
-StyleByMethod = Mapping[str, Style]
+StyleByMethod = Mapping[str, LineStyle]
 
 MAX_HISTOGRAMS_PER_ROW = 4
 FADED_OPACITY = 0.35  # of curves that are not highlighted

@@ -36,7 +36,7 @@ from confidnet_core.reporting.highlights import assign_report_styles
 from confidnet_core.reporting.histories import history_rows
 from confidnet_core.reporting.maps import segmentation_sheet
 from confidnet_core.reporting.page import ReportContent, write_page
-from confidnet_core.reporting.palette import Style
+from confidnet_core.reporting.palette import LineStyle
 from confidnet_core.reporting.plots import comparison_figure, save_figure
 from confidnet_core.reporting.sheets import picture_sheet
 
@@ -118,7 +118,7 @@ def write_report(params: Params, report_folder: Path) -> WrittenReport:
 
 
 def _pick_report_failures(
-    stored_results: StoredResults, params: Params, evaluation_rows: pd.DataFrame, styles: Mapping[str, Style]
+    stored_results: StoredResults, params: Params, evaluation_rows: pd.DataFrame, styles: Mapping[str, LineStyle]
 ) -> list[MethodFailures]:
     """Return the test images on which the two methods of `failure_methods` fail worst, for the picture sheet and the page."""
     label_by_method = {method: styles[method].label for method in failure_methods(stored_results, params.against, evaluation_rows)}
@@ -129,7 +129,7 @@ def _write_curves_and_figures(
     report_folder: Path,
     all_stored_results: Sequence[StoredResults],
     all_failures: Mapping[tuple[str, int], Sequence[MethodFailures]],
-    styles: Mapping[str, Style],
+    styles: Mapping[str, LineStyle],
 ) -> dict[str, pd.DataFrame]:
     """Write the folders `figures` and `curves` of the report; return {curve name: data frame} for each of REPORT_CURVE_NAMES.
 
@@ -152,7 +152,7 @@ def _write_curves_and_figures(
 
 
 def _draw_figures(
-    stored_results: StoredResults, figures_folder: Path, failures_by_method: Sequence[MethodFailures], styles: Mapping[str, Style]
+    stored_results: StoredResults, figures_folder: Path, failures_by_method: Sequence[MethodFailures], styles: Mapping[str, LineStyle]
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Draw the figures of a benchmark and seed, and yield (curve name, data frame) for each curve but those of the trainings.
 
@@ -191,7 +191,7 @@ def _confidence_sheet(
     images: np.ndarray,
     labels: np.ndarray,
     is_labelled: np.ndarray,
-    styles: Mapping[str, Style],
+    styles: Mapping[str, LineStyle],
 ) -> Figure:
     """Return the figure of some test images of a segmentation benchmark, with a confidence map of each score."""
     image_indices = np.unique(np.linspace(0, len(images) - 1, IMAGES_PER_MAPS_SHEET).round().astype(int))

@@ -5,7 +5,7 @@ values       the values that the score fitted, and the validation sample to whic
 thresholds   the thresholds with their guarantees, without their results on the test split
 facts        score, settings, scale, classes, shape and normalisation of images, and the benchmark's model and baseline, the only ones of
              its recipes that a score may read (params of the stage `evaluate` in dvc.yaml)
-code         the code that a served model runs: SERVED_CODE, and the files of its score and of its model
+code         the code that a served model runs: SERVED_CODE_PATHS, and the files of its score and of its model
 
 If these are equal, two experiments serve the same model, whatever else differs in params.yaml or in the code.
 """

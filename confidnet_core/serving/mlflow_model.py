@@ -41,45 +41,49 @@ class PackedModel:
     version_description: str
 
 
-def find_or_log_model(client: Any, experiment_id: str, model_name: str, packed_model: PackedModel, mlflow_run_id: str | None) -> Any:
+def find_or_log_model(
+    mlflow_client: Any, mlflow_experiment_id: str, model_name: str, packed_model: PackedModel, mlflow_run_id: str | None
+) -> Any:
     """Return MLflow's logged model that has this model's digest, created if there is none, after adding it to the outputs of the run.
 
     model_name: of the logged model; mlflow_run_id: the MLflow run, or None
     """
-    models_of_digest = client.search_logged_models(
-        [experiment_id], f"tags.{DIGEST_TAG} = '{packed_model.tags[DIGEST_TAG]}' AND name = '{model_name}'"
+    models_of_digest = mlflow_client.search_logged_models(
+        [mlflow_experiment_id], f"tags.{DIGEST_TAG} = '{packed_model.tags[DIGEST_TAG]}' AND name = '{model_name}'"
     )
     if ready_models := [logged_model for logged_model in models_of_digest if logged_model.status == "READY"]:
-        return _attach_to_mlflow_run(client, ready_models[0], mlflow_run_id)
-    logged_model = client.create_logged_model(
-        experiment_id, model_name, mlflow_run_id, tags=packed_model.tags, model_type="selective classifier"
+        return _attach_to_mlflow_run(mlflow_client, ready_models[0], mlflow_run_id)
+    logged_model = mlflow_client.create_logged_model(
+        mlflow_experiment_id, model_name, mlflow_run_id, tags=packed_model.tags, model_type="selective classifier"
     )
     try:
         with TemporaryDirectory() as temporary_folder:
             _save_pyfunc_model(Path(temporary_folder) / "model", packed_model, logged_model)
-            client.log_model_artifacts(logged_model.model_id, f"{temporary_folder}/model")
+            mlflow_client.log_model_artifacts(logged_model.model_id, f"{temporary_folder}/model")
     except BaseException:
-        client.finalize_logged_model(logged_model.model_id, "FAILED")
+        mlflow_client.finalize_logged_model(logged_model.model_id, "FAILED")
         raise
-    return _attach_to_mlflow_run(client, client.finalize_logged_model(logged_model.model_id, "READY"), mlflow_run_id)
+    return _attach_to_mlflow_run(mlflow_client, mlflow_client.finalize_logged_model(logged_model.model_id, "READY"), mlflow_run_id)
 
 
-def find_or_register_version(client: Any, model_name: str, packed_model: PackedModel, logged_model: Any) -> Any:
+def find_or_register_version(mlflow_client: Any, model_name: str, packed_model: PackedModel, logged_model: Any) -> Any:
     """Return the version of the registered model `model_name` that has this model's digest, created if there is none."""
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(model_name, description=packed_model.model_description)
+        mlflow_client.create_registered_model(model_name, description=packed_model.model_description)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    versions_of_digest = client.search_model_versions(f"name = '{model_name}' AND tag.{DIGEST_TAG} = '{packed_model.tags[DIGEST_TAG]}'")
+    versions_of_digest = mlflow_client.search_model_versions(
+        f"name = '{model_name}' AND tag.{DIGEST_TAG} = '{packed_model.tags[DIGEST_TAG]}'"
+    )
     if versions_of_digest:
         return versions_of_digest[0]
     # MLflow's database store looks up the logged model in the store of the environment, even if the client uses another store.
-    with temporary_environment({"MLFLOW_TRACKING_URI": client.tracking_uri}):
+    with temporary_environment({"MLFLOW_TRACKING_URI": mlflow_client.tracking_uri}):
         model_uri, mlflow_run_id = f"models:/{logged_model.model_id}", logged_model.source_run_id
-        return client.create_model_version(
+        return mlflow_client.create_model_version(
             model_name,
             model_uri,
             mlflow_run_id,
@@ -89,26 +93,26 @@ def find_or_register_version(client: Any, model_name: str, packed_model: PackedM
         )
 
 
-def find_version_by_alias(client: Any, model_name: str, alias: str) -> Any | None:
+def find_version_by_alias(mlflow_client: Any, model_name: str, alias: str) -> Any | None:
     """Return the version of a registered model that has this alias; None if there is no such version."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return client.get_model_version_by_alias(model_name, alias)
+        return mlflow_client.get_model_version_by_alias(model_name, alias)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
 
 
-def _attach_to_mlflow_run(client: Any, logged_model: Any, mlflow_run_id: str | None) -> Any:
+def _attach_to_mlflow_run(mlflow_client: Any, logged_model: Any, mlflow_run_id: str | None) -> Any:
     """Add a logged model to the outputs of an MLflow run, unless the run is None; return the logged model."""
     from mlflow.entities import LoggedModelOutput
 
-    run_outputs = client.get_run(mlflow_run_id).outputs if mlflow_run_id else None
+    run_outputs = mlflow_client.get_run(mlflow_run_id).outputs if mlflow_run_id else None
     attached_ids = [output.model_id for output in run_outputs.model_outputs] if run_outputs else []
     if mlflow_run_id and logged_model.model_id not in attached_ids:
-        client.log_outputs(mlflow_run_id, [LoggedModelOutput(logged_model.model_id, step=0)])
+        mlflow_client.log_outputs(mlflow_run_id, [LoggedModelOutput(logged_model.model_id, step=0)])
     return logged_model
 
 

@@ -111,11 +111,11 @@ def pack_score(
 
 def add_networks(candidate: Candidate) -> None:
     """Copy the classifier's network, and the networks that the score used, into the candidate's folder."""
-    for name in sorted({CLASSIFIER_FOLDER, *candidate.served_model.run_cache.networks}):
-        target = candidate.model_folder / NETWORKS_FOLDER / name
-        target.mkdir(parents=True)
-        for file in ("weights.pt", "model.json"):
-            shutil.copyfile(candidate.served_model.networks_folder / name / file, target / file)
+    for network_name in sorted({CLASSIFIER_FOLDER, *candidate.served_model.run_cache.networks}):
+        target_folder = candidate.model_folder / NETWORKS_FOLDER / network_name
+        target_folder.mkdir(parents=True)
+        for file_name in ("weights.pt", "model.json"):
+            shutil.copyfile(candidate.served_model.networks_folder / network_name / file_name, target_folder / file_name)
 
 
 def example_images(dataset: Dataset) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Registration of trained classifiers with their best score as versions of an MLflow model, and choice of the champion version.
 
-Each served model has one version, by its served_digest. Experiments that differ only in what the served model does not use share it.
+Each served model has one version, by its served_model_digest. Experiments that differ only in what the served model does not use share it.
 
 Each classifier is registered with the score of the highest AUPR-Error on validation data. AUPR-Error grows with the error rate. So between
 classifiers, of other seeds or of the champion, the lower AURC on validation data decides, which includes their error rates. The alias
@@ -55,21 +55,23 @@ def register_best_model(params: Params, benchmark: str, mlflow_run_id: str | Non
     """
     params.benchmark(benchmark)
     try:
-        client, experiment_id = open_store(f"confidnet/{benchmark}")
+        mlflow_client, mlflow_experiment_id = open_store(f"confidnet/{benchmark}")
         with TemporaryDirectory() as temporary_folder, FileLock(_registering_lock_path()):
             best_candidate = _pack_best_candidate(params, benchmark, Path(temporary_folder))
             if (baseline_candidate := _pack_baseline_candidate(params, best_candidate, Path(temporary_folder))) is not None:
-                find_or_log_model(client, experiment_id, "baseline", _complete_packed_model(baseline_candidate), mlflow_run_id)
+                find_or_log_model(
+                    mlflow_client, mlflow_experiment_id, "baseline", _complete_packed_model(baseline_candidate), mlflow_run_id
+                )
             packed_model = _complete_packed_model(best_candidate)
             model_version = find_or_register_version(
-                client,
+                mlflow_client,
                 f"confidnet-{benchmark}",
                 packed_model,
-                find_or_log_model(client, experiment_id, "selective", packed_model, mlflow_run_id),
+                find_or_log_model(mlflow_client, mlflow_experiment_id, "selective", packed_model, mlflow_run_id),
             )
             registered_in_words = f"{model_version.name} version {model_version.version}: {_candidate_summary(best_candidate)}"
             skipped_in_words = [f"better, but not served: {score}" for score in best_candidate.skipped_scores]
-            return "; ".join([registered_in_words, *skipped_in_words, *_update_champion(client, model_version, force_champion)])
+            return "; ".join([registered_in_words, *skipped_in_words, *_update_champion(mlflow_client, model_version, force_champion)])
     except ValueError:
         raise
     except Exception as error:
@@ -183,14 +185,14 @@ def _candidate_summary(candidate: Candidate) -> str:
     return f"{method_and_seed}, {metrics_in_words}, {acceptance_clause}"
 
 
-def _update_champion(client: Any, new_version: Any, is_forced: bool) -> list[str]:
+def _update_champion(mlflow_client: Any, new_version: Any, is_forced: bool) -> list[str]:
     """Give a new version the alias `champion` if it is forced, the first, or better; return a description of what was done, as a list."""
-    former_version = find_version_by_alias(client, new_version.name, CHAMPION_ALIAS)
+    former_version = find_version_by_alias(mlflow_client, new_version.name, CHAMPION_ALIAS)
     if former_version is not None and former_version.version == new_version.version:
         return [CHAMPION_ALIAS]
     reason_against = None if is_forced or former_version is None else _reason_against_champion(new_version.tags, former_version.tags)
     if former_version is None or reason_against is None:
-        client.set_registered_model_alias(new_version.name, CHAMPION_ALIAS, new_version.version)
+        mlflow_client.set_registered_model_alias(new_version.name, CHAMPION_ALIAS, new_version.version)
         return [CHAMPION_ALIAS]
     command_hint = f"`python -m confidnet_core register {new_version.tags['benchmark']} --{CHAMPION_ALIAS}` gives it the alias"
     return [f"{CHAMPION_ALIAS} stays version {former_version.version}, {reason_against}; {command_hint}"]

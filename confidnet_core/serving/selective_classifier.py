@@ -145,13 +145,13 @@ class SelectiveClassifier:
         threshold = self.guaranteed_threshold((params or {}).get("risk"))["threshold"]
         run = self._run_on_images(self._checked_images(images))
         confidence = find_entry("scores", self.model_facts["method"])(run, **self.model_facts["settings"])
-        shape = run.predicted_maps.shape
+        output_shape = run.predicted_maps.shape
         accepted = np.zeros(len(confidence), bool) if threshold is None else confidence >= threshold
         outputs = {
             "class_index": run.predicted_maps.astype(np.int64),
-            "confidence": confidence.astype(np.float64).reshape(shape),
-            "probability": self.calibrator(confidence).reshape(shape),
-            "accepted": accepted.reshape(shape),
+            "confidence": confidence.astype(np.float64).reshape(output_shape),
+            "probability": self.calibrator(confidence).reshape(output_shape),
+            "accepted": accepted.reshape(output_shape),
         }
         return (
             outputs if self.model_facts["segmentation"] else {"label": np.array(self.model_facts["classes"])[run.predicted_maps], **outputs}

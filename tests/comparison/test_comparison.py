@@ -174,8 +174,8 @@ def test_scores_are_sorted_by_aupr_error_with_undefined_ones_and_the_oracle_last
     frame = comparison_frame([evaluation(name, oracle=name == "tcp", aupr_error=value) for name, value in values.items()])
     assert [row.key for row in main_table(frame).rows] == ["margin", "mcp", "entropy", "tcp"]
     assert [row.key for row in main_table(frame, sort_metric="aurc").rows] == ["mcp", "entropy", "margin", "tcp"]  # all equal: as given
-    shown = main_table(frame, shown_columns=frames.MAIN_COLUMNS[:1], sort_metric="aupr_error")
-    assert [row.key for row in shown.rows] == ["margin", "mcp", "entropy", "tcp"] and shown.columns == frames.MAIN_COLUMNS[:1]
+    shown = main_table(frame, shown_columns=frames.MAIN_METRIC_COLUMNS[:1], sort_metric="aupr_error")
+    assert [row.key for row in shown.rows] == ["margin", "mcp", "entropy", "tcp"] and shown.columns == frames.MAIN_METRIC_COLUMNS[:1]
 
 
 def test_significance_against_the_first_reference_is_marked_and_explained():

@@ -10,7 +10,7 @@ from small import benchmark, small_digits
 from small_params import replace
 
 from confidnet_core.comparison.costs import (
-    NO_REQUIREMENT,
+    NO_REQUIREMENT_TEXT,
     REQUIREMENTS,
     StageCounts,
     cost_frame,
@@ -34,7 +34,10 @@ PARAMS = replace(params(seeds=(0, 1, 2)), benchmarks={"small": SMALL, "letters":
 def test_what_has_to_be_made_for_a_score_is_said_in_a_few_words():
     found = method_requirements(["mcp", "confidnet", "stack", "trust_score"])
     assert found == {"mcp": "nothing", "confidnet": "trained network", "stack": "validation data", "trust_score": "training features"}
-    assert set(method_requirements(entry_names("scores")).values()) == {NO_REQUIREMENT, *(words for words, _ in REQUIREMENTS.values())}
+    assert set(method_requirements(entry_names("scores")).values()) == {
+        NO_REQUIREMENT_TEXT,
+        *(words for words, _ in REQUIREMENTS.values()),
+    }
 
 
 def test_scores_that_read_trained_networks_or_training_data_say_so():
@@ -44,7 +47,7 @@ def test_scores_that_read_trained_networks_or_training_data_say_so():
     for name, words in method_requirements(entry_names("scores")).items():
         code = (PACKAGE_FOLDER / "scores" / f"{name}.py").read_text()
         asked = [REQUIREMENTS[kind][0] for kind, words in asking.items() if any(one in code for one in words)]
-        assert words in (asked or [NO_REQUIREMENT]), name
+        assert words in (asked or [NO_REQUIREMENT_TEXT]), name
 
 
 def test_a_score_that_needs_a_trained_network_says_which_stages_train_it():

@@ -12,7 +12,7 @@ from project_code import ROOT
 from test_comparison import evaluation
 
 from confidnet_core.comparison.frames import comparison_frame
-from confidnet_core.comparison.published import PUBLISHED_CSV, load_published_results, published_tables
+from confidnet_core.comparison.published import PUBLISHED_CSV_PATH, load_published_results, published_tables
 from confidnet_core.comparison.rendering import table_to_markdown
 from confidnet_core.comparison.tables import UNDEFINED_SIGN
 
@@ -126,7 +126,7 @@ def test_what_fits_beside_other_counts_is_marked_unverified(published: pd.DataFr
     ],
 )
 def test_a_slip_in_the_file_is_refused_with_its_line(tmp_path: Path, old: str, new: str, message: str):
-    text = PUBLISHED_CSV.read_text()
+    text = PUBLISHED_CSV_PATH.read_text()
     if new == "":
         text = "\n".join(",".join(line.split(",")[:6] + line.split(",")[7:]) for line in text.splitlines())
     else:
@@ -230,4 +230,4 @@ def test_the_numbers_are_installed_with_the_package(tmp_path: Path):
     code = "import setuptools; setuptools.setup()"
     command = [sys.executable, "-c", code, "--quiet", "build_py", "--build-lib", "built"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
-    assert (tmp_path / "built/confidnet_core/comparison/published.csv").read_bytes() == PUBLISHED_CSV.read_bytes()
+    assert (tmp_path / "built/confidnet_core/comparison/published.csv").read_bytes() == PUBLISHED_CSV_PATH.read_bytes()

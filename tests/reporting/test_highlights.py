@@ -4,7 +4,7 @@ import pandas as pd
 
 from confidnet_core.config.registry import entry_attributes, entry_names
 from confidnet_core.reporting.highlights import assign_report_styles, assign_styles, find_highlighted_methods
-from confidnet_core.reporting.palette import DARK_COLOURS, ORACLE_COLOUR, PALETTE
+from confidnet_core.reporting.palette import DARK_PAGE_COLOURS, ORACLE_COLOUR, PALETTE
 
 SCORES = entry_names("scores")
 
@@ -54,7 +54,7 @@ def test_scores_that_stand_out_somewhere_have_the_first_colours_and_the_oracle_i
 def test_all_scores_of_the_project_differ_in_colour_or_line():
     styles = assign_styles(SCORES, {}, "tcp").values()
     assert len({(style.colour, style.linestyle) for style in styles}) == len(SCORES)
-    assert all(style.colour in DARK_COLOURS for style in styles) and len(set(DARK_COLOURS.values())) == len(DARK_COLOURS)
+    assert all(style.colour in DARK_PAGE_COLOURS for style in styles) and len(set(DARK_PAGE_COLOURS.values())) == len(DARK_PAGE_COLOURS)
 
 
 def test_a_score_keeps_its_look_wherever_the_oracle_stands():

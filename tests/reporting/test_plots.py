@@ -14,15 +14,15 @@ from project_code import ROOT
 
 from confidnet_core.reporting import curves, palette, plots
 from confidnet_core.reporting.curves import HISTOGRAM_FRACTION_TICKS, outcome_bins
-from confidnet_core.reporting.palette import Style
+from confidnet_core.reporting.palette import LineStyle
 
 TEMPLATES = ROOT / ".dvc" / "plots"
 COVERAGE = np.linspace(0.01, 1, 100)
 CURVES = {"mcp": (COVERAGE, COVERAGE * 0.10), "tcp": (COVERAGE, COVERAGE * 0.02), "entropy": (COVERAGE, COVERAGE * 0.2)}
 STYLES = {
-    "mcp": Style("MCP", "mcp", "#0072B2", highlighted_in=("digits",)),
-    "entropy": Style("Entropy", "entropy", "#D55E00", ":"),
-    "tcp": Style("TCP (oracle)", "tcp (oracle)", palette.ORACLE_COLOUR, "--", ("digits",)),
+    "mcp": LineStyle("MCP", "mcp", "#0072B2", highlighted_in=("digits",)),
+    "entropy": LineStyle("Entropy", "entropy", "#D55E00", ":"),
+    "tcp": LineStyle("TCP (oracle)", "tcp (oracle)", palette.ORACLE_COLOUR, "--", ("digits",)),
 }
 
 
@@ -100,7 +100,7 @@ def test_a_histogram_without_errors_is_drawn():
 @pytest.mark.parametrize("methods", [0, 1, 3, 9])
 def test_the_comparison_has_two_curves_and_a_histogram_for_each_method(tmp_path, outcomes, methods):
     histograms = {f"method_{index}": outcomes for index in range(methods)}
-    styles = STYLES | {name: Style(name, name, "#000000") for name in histograms}
+    styles = STYLES | {name: LineStyle(name, name, "#000000") for name in histograms}
     figure = plots.comparison_figure(CURVES, CURVES, histograms, styles)
     titles = [axes.get_title() for axes in figure.axes if axes.axison]
     assert titles == ["", "", *histograms]
