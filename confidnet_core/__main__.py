@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-LISTABLE_KINDS = ("benchmarks", "methods", "models", "datasets")  # functions of cli/listing.py
+LISTABLE_KINDS = ("benchmarks", "methods", "models", "datasets")  # as the functions list_... of cli/listing.py
 REPORTS_FOLDER = Path("reports")
 TABLE_FORMATS = ("terminal", "md", "latex", "csv", "json")
 
@@ -49,14 +49,14 @@ def list_command(listed_kind: str, prints_details: bool, prints_json: bool) -> N
     """
     from confidnet_core.cli import listing, listing_table
 
-    listing_table.print_list(_make_console(), listed_kind, getattr(listing, listed_kind)(), prints_details, prints_json)
+    listing_table.print_list(_make_console(), listed_kind, getattr(listing, f"list_{listed_kind}")(), prints_details, prints_json)
 
 
 def _complete_benchmark_name(click_context: click.Context, click_parameter: click.Parameter, typed_prefix: str) -> list[str]:
     """Return the names of benchmarks in params.yaml that begin with the typed letters, for the shell's tab completion."""
     from confidnet_core.cli import listing
 
-    return [benchmark.name for benchmark in listing.benchmarks() if benchmark.name.startswith(typed_prefix)]
+    return [benchmark.name for benchmark in listing.list_benchmarks() if benchmark.name.startswith(typed_prefix)]
 
 
 @cli.command()

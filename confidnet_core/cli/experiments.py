@@ -14,16 +14,11 @@ from typing import Any
 
 SUMMARY_FILE = "reports/summary.json"  # written by the stage `compare`, see comparison/frames.py
 PARAMS_FILE = "params.yaml"
-WORKSPACE_STATUS, COMMIT_STATUS, SUCCESS_STATUS, RUNNING_STATUS = (
-    "workspace",
-    "commit",
-    "success",
-    "running",
-)  # statuses; DVC also uses queued and failed
-STASH_MESSAGE_PATTERN = re.compile(
-    "dvc-exp:[0-9a-f]+:([0-9a-f]+):"
-)  # DVC's stash message of a queued or failed experiment: its commit, then its baseline
-ABSENT_VALUE = object()
+# Values of Experiment.status; DVC also uses "queued" and "failed".
+WORKSPACE_STATUS, COMMIT_STATUS, SUCCESS_STATUS, RUNNING_STATUS = "workspace", "commit", "success", "running"
+# DVC's stash message of a queued or failed experiment: its commit, then the commit that it started from.
+STASH_MESSAGE_PATTERN = re.compile("dvc-exp:[0-9a-f]+:([0-9a-f]+):")
+ABSENT_VALUE = object()  # stands for the value of a parameter that does not exist
 NO_EXPERIMENTS_MESSAGE = (
     "no experiment started from this commit; `dvc exp run -S benchmarks.digits.baseline.learning_rate=0.01` runs one, "
     "and --all lists those of earlier commits"
@@ -41,9 +36,7 @@ class Experiment:
     status: str
     created: str  # as 2026-11-28T19:17:08; empty for the workspace
     params: Mapping[str, Any] = field(repr=False)
-    results_by_benchmark: Mapping[
-        str, Mapping[str, Any]
-    ]  # BENCHMARK -> accuracy, errors, aupr_error, best_score, best; empty until it has finished
+    results_by_benchmark: Mapping[str, Mapping[str, Any]]  # content of summary.json; empty until the experiment has finished
     baseline_commit: "Experiment | None" = None  # None for a commit
     problem: str = ""  # why DVC could not read it, or why it does not really run
 

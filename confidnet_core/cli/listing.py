@@ -26,7 +26,7 @@ class ListedEntry:
     passes: int | str | None = None
 
 
-def benchmarks(params_path: Path = Path("params.yaml")) -> list[ListedEntry]:
+def list_benchmarks(params_path: Path = Path("params.yaml")) -> list[ListedEntry]:
     """Return the benchmarks of a params.yaml as entries of a list, in the order of the file.
 
     Raises ValueError with file and key if the file is wrong.
@@ -39,7 +39,7 @@ def benchmarks(params_path: Path = Path("params.yaml")) -> list[ListedEntry]:
     ]
 
 
-def methods(params_path: Path = Path("params.yaml")) -> list[ListedEntry]:
+def list_methods(params_path: Path = Path("params.yaml")) -> list[ListedEntry]:
     """Return all confidence scores as entries of a list: first those that params.yaml lists, in its order, then the others."""
     selected_methods = list(_read_params_section(params_path, "methods"))
     return [
@@ -53,12 +53,12 @@ def methods(params_path: Path = Path("params.yaml")) -> list[ListedEntry]:
     ]
 
 
-def models() -> list[ListedEntry]:
+def list_models() -> list[ListedEntry]:
     """Return all classifiers in confidnet_core/models as entries of a list."""
     return [_make_listed_entry("models", model_name) for model_name in entry_names("models")]
 
 
-def datasets() -> list[ListedEntry]:
+def list_datasets() -> list[ListedEntry]:
     """Return all data sets in confidnet_core/datasets as entries of a list."""
     return [_make_listed_entry("datasets", dataset_name) for dataset_name in entry_names("datasets")]
 

@@ -6,9 +6,8 @@ from io import StringIO
 
 import pandas as pd
 
-EXPERIMENT_REF_PATTERN = re.compile(
-    r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)"
-)  # DVC's ref of an experiment, below the commit that it started from
+# DVC's git ref of an experiment; the digits are the commit that it started from.
+EXPERIMENT_REF_PATTERN = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")
 
 
 def commit_by_experiment() -> dict[str, str]:

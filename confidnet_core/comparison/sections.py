@@ -36,9 +36,8 @@ GUARANTEE_COLUMNS = (
     Column("test_risk", "test risk", scale=100),
     Column("test_kept", "target met on test"),
 )
-ACCEPT_ALL_THRESHOLDS = tuple(
-    float(np.finfo(kind).min) for kind in (np.float16, np.float32, np.float64)
-)  # the lowest finite values of float types, stored as a threshold that accepts every prediction
+# The lowest finite values of float types, stored as a threshold that accepts every prediction.
+ACCEPT_ALL_THRESHOLDS = tuple(float(np.finfo(dtype).min) for dtype in (np.float16, np.float32, np.float64))
 UNDEFINED_CELL = Cell(np.nan)
 
 

@@ -21,10 +21,8 @@ from confidnet_core.scoring.fitted import FITTED_FILE
 from confidnet_core.serving.selective_classifier import CLASSIFIER_FOLDER, NETWORKS_FOLDER, NotServedError, SelectiveClassifier
 
 MAX_EXAMPLE_IMAGES, MAX_EXAMPLE_PIXELS = 16, 2**18  # of the validation images on which a packed score is tested
-CONFIDENCE_RTOL, CONFIDENCE_ATOL = (
-    1e-3,
-    1e-4,
-)  # float32 sums depend on the batch and the device; values that were not restored differ by more
+# Tolerances of equal confidences: float32 sums depend on the batch and the device; values that were not restored differ by more.
+CONFIDENCE_RTOL, CONFIDENCE_ATOL = 1e-3, 1e-4
 MIN_EQUAL_FRACTION = 0.9  # below 1, since for an image in the training data rounding decides the log of a distance near 0
 
 
