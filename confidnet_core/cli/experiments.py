@@ -42,12 +42,12 @@ class Experiment:
 
     @property
     def is_experiment(self) -> bool:
-        """Whether this is a DVC experiment, not the workspace and not a commit."""
+        """True for a DVC experiment, False for the workspace and for a commit."""
         return self.status not in (COMMIT_STATUS, WORKSPACE_STATUS)
 
     @property
     def changed_params(self) -> dict[KeyPath, Any]:
-        """{parameter's key path: its value in this experiment} where it differs from the baseline commit; ABSENT_VALUE if removed."""
+        """The changed parameters as {key path: value in this experiment}, compared with the baseline commit; ABSENT_VALUE if removed."""
         return dict(_iterate_changes((), self.baseline_commit.params, self.params)) if self.baseline_commit else {}
 
     def result_value(self, benchmark: str, result_key: KeyPath) -> float | None:

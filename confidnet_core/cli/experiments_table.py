@@ -91,7 +91,7 @@ class ResultColumn:
 
 
 def print_experiments(console: Console, experiments: list[Experiment], scores_option: str | None, output_format: str) -> None:
-    """Print a table of experiments as "csv" or "md" (output_format), or for "" to fit the terminal; Markdown if there is no terminal.
+    """Print a table of experiments as CSV or Markdown (output_format "csv" or "md"), or for "" one that fits the terminal, if there is one.
 
     scores_option: names separated by commas, or "all"; None for those that changed. ValueError for a name that no experiment has.
     """
@@ -160,7 +160,7 @@ def experiments_to_markdown(experiments: list[Experiment], methods: list[str]) -
 
 
 def experiments_to_csv(experiments: list[Experiment]) -> str:
-    """Return CSV text with a line per experiment and benchmark: results, differences to the commit, and parameters that any changed."""
+    """Return CSV text with a line per experiment and benchmark: results, differences to the commit, and all changed parameters."""
     methods, changed_paths = evaluated_methods(experiments), changed_key_paths(experiments)
     path_by_column = KEY_PATH_BY_RESULT | {f"aupr_error.{method}": aupr_error_key_path(method) for method in methods}
     difference_paths = {f"{column}_difference": path for column, path in path_by_column.items() if column != "errors"}

@@ -135,8 +135,9 @@ def cost_tables(cost_rows: pd.DataFrame) -> dict[str, list[Table]]:
 
 
 def cost_table(cost_rows: pd.DataFrame) -> Table:
-    """Return the table that lists what each score of one benchmark needs. cost_rows: the rows of this benchmark in the data frame of
-    `cost_frame`
+    """Return the table that lists what each score of one benchmark needs.
+
+    cost_rows: the rows of this benchmark in the data frame of `cost_frame`
     """
     requirement_names = set(cost_rows["needs"])
     legend = (

@@ -97,12 +97,12 @@ def failure_pictures(failures_by_method: Sequence[MethodFailures]) -> dict[str, 
 
 
 def most_confident_errors(stored_results: StoredResults, dataset: Dataset, method: str, max_samples: int = 8) -> list[DisplayedSample]:
-    """Return the at most `max_samples` wrongly classified test images with the highest confidence, highest first."""
+    """Return up to `max_samples` wrongly classified test images with the highest confidence, highest first."""
     return _extreme_samples(stored_results, dataset, method, max_samples, picks_correct=False)
 
 
 def least_confident_correct(stored_results: StoredResults, dataset: Dataset, method: str, max_samples: int = 8) -> list[DisplayedSample]:
-    """Return the at most `max_samples` correctly classified test images with the lowest confidence, lowest first."""
+    """Return up to `max_samples` correctly classified test images with the lowest confidence, lowest first."""
     return _extreme_samples(stored_results, dataset, method, max_samples, picks_correct=True)
 
 
@@ -157,7 +157,7 @@ def _headline_metric_by_class(confidence: np.ndarray, correct: np.ndarray, label
 def _extreme_samples(
     stored_results: StoredResults, dataset: Dataset, method: str, max_samples: int, picks_correct: bool
 ) -> list[DisplayedSample]:
-    """Return the least confident correct predictions if `picks_correct`, else the most confident errors, at most `max_samples`."""
+    """Return up to `max_samples` test images: the least confident correct ones if `picks_correct`, else the most confident errors."""
     test_indices, predicted_classes = dataset.splits["test"], stored_results.predicted()
     confidence, candidate_positions = (
         stored_results.confidence(method),

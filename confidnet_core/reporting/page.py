@@ -95,7 +95,7 @@ class BenchmarkSection:
 
     @property
     def anchors_and_titles(self) -> list[tuple[str, str]]:
-        """(anchor, title) of each part, in the order of the page; the first four are open, the others collapsed."""
+        """Pairs (anchor, title) of the section's parts, in the order of the page; the first four are open, the others collapsed."""
         first_titles = {"table": "Methods and metrics", "curves": "Risk-coverage curve", "failures": "Failures"}
         later_titles = {"trainings": "Trainings", "scores": "Scores one by one"}
         folded_titles = {section.anchor_suffix: section.heading for section in self.folded_sections} | {"data": "Data and recipes"}

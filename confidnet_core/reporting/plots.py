@@ -39,10 +39,10 @@ def draw_risk_coverage(axes: Axes, curve_by_method: ArrayPairByMethod, styles: S
 
 
 def draw_roc(axes: Axes, curve_by_method: ArrayPairByMethod, styles: StyleByMethod, benchmark: str | None = None) -> None:
-    """Draw the ROC curve of each method: {method: (false positive rate, true positive rate)}, arrays in [0, 1]. styles: {method: line
-    style}
+    """Draw the ROC curve of each method: {method: (false positive rate, true positive rate)}, arrays in [0, 1].
 
-    A correct prediction is the positive class. benchmark: its highlighted scores stand out; None draws all scores alike
+    A correct prediction is the positive class. styles: {method: line style}
+    benchmark: its highlighted scores stand out; None draws all scores alike
     """
     axes.plot([0, 1], [0, 1], color=VOID_COLOUR, linewidth=1, label="_chance")
     axes.axhline(0.95, color=VOID_COLOUR, linewidth=1, label="_95% true positives")

@@ -175,7 +175,10 @@ class SelectiveClassifier:
 
     @cached_property
     def _contiguous_classifier(self) -> Classifier:
-        """The classifier in the memory format of the stage `predict`: the channels-last weights of a Run give other last bits."""
+        """The classifier in the memory format that the stage `predict` used.
+
+        A Run stores weights channels-last, which would change the last bits of its outputs.
+        """
         return load_classifier(
             self.networks_folder / CLASSIFIER_FOLDER,
             self._benchmark_recipes,
