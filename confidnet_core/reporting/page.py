@@ -85,7 +85,7 @@ class BenchmarkSection:
     first_seed: int
     risk_coverage_json: Markup
     legend_entries: list[dict[str, Any]]
-    highlighted_in_words: str
+    highlighted_names: str
     score_cards: list[dict[str, Any]]
     training_cards: list[dict[str, Any]]
     class_table: list[list[str]]
@@ -147,7 +147,7 @@ def _benchmark_section(
         first_seed=stored_results.seed,
         risk_coverage_json=charts.risk_coverage_chart(curve_frames["risk_coverage"], styles, benchmark),
         legend_entries=charts.legend_entries(styles, benchmark),
-        highlighted_in_words=_highlighted_in_words(benchmark_rows, styles),
+        highlighted_names=_highlighted_in_words(benchmark_rows, styles),
         score_cards=_score_cards(stored_results, curve_frames, styles),
         training_cards=_training_cards(curve_frames["losses"], curve_frames["validation"]),
         class_table=class_table(stored_results, dataset, label_by_method),

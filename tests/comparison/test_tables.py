@@ -37,7 +37,7 @@ def table() -> Table:
         row("mcp", Cell(0.9, 0.01, 0.85, 0.951), Cell(0.0101)),
         row("stack", Cell(0.95, 0.02, 0.91, 0.98, verdict="better"), Cell(np.nan)),
         row("knn", Cell(0.5, verdict="worse"), Cell(0.25), remark="1 of 2 seeds"),
-        row("tcp", Cell(1.0), Cell(0.001), oracle=True),
+        row("tcp", Cell(1.0), Cell(0.001), is_oracle=True),
     )
     return Table("Scores", (AUROC, AURC), rows, notes=("A note.", "- one\n- two"), legend=("Bold: best.", "In percent.")).with_best_marked()
 
