@@ -13,20 +13,20 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-LISTED_KINDS = ("benchmarks", "methods", "models", "datasets")  # functions of cli/listing.py
+LISTABLE_KINDS = ("benchmarks", "methods", "models", "datasets")  # as the functions list_... of cli/listing.py
 REPORTS_FOLDER = Path("reports")
 TABLE_FORMATS = ("terminal", "md", "latex", "csv", "json")
 
 
-def _print_version(context: click.Context, parameter: click.Parameter, is_requested: bool) -> None:
-    if not is_requested or context.resilient_parsing:
+def _print_version(click_context: click.Context, click_parameter: click.Parameter, is_version_requested: bool) -> None:
+    if not is_version_requested or click_context.resilient_parsing:
         return
     from confidnet_core.revision import CODE_ROOT, VERSION, git
 
     commit = git("-C", str(CODE_ROOT), "log", "-1", "--format=commit %h of %cs", "--", "confidnet_core")
     changed_files = commit and git("-C", str(CODE_ROOT), "status", "--porcelain", "--", "confidnet_core")
     click.echo(", ".join([f"confidnet {VERSION}", *([commit] if commit else []), *(["with changed files"] if changed_files else [])]))
-    context.exit()
+    click_context.exit()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -39,37 +39,47 @@ def cli() -> None:
 
 
 @cli.command("list")
-@click.argument("kind", type=click.Choice(LISTED_KINDS))
-@click.option("-v", "--verbose", is_flag=True, help="References of scores and what they need; settings of benchmarks.")
-@click.option("--json", "as_json", is_flag=True, help="For scripts: a JSON list of name, selected, description and others.")
-def list_command(kind: str, verbose: bool, as_json: bool) -> None:
+@click.argument("listed_kind", type=click.Choice(LISTABLE_KINDS))
+@click.option("-v", "--verbose", "prints_details", is_flag=True, help="References of scores and what they need; settings of benchmarks.")
+@click.option("--json", "prints_json", is_flag=True, help="For scripts: a JSON list of name, selected, description and others.")
+def list_command(listed_kind: str, prints_details: bool, prints_json: bool) -> None:
     """Names that params.yaml can use, with a line about each.
 
     A star marks what params.yaml runs. Where the output is no terminal, all is printed, with tabs between the columns.
     """
     from confidnet_core.cli import listing, listing_table
 
-    listing_table.show_list(_make_console(), kind, getattr(listing, kind)(), verbose, as_json)
+    listing_table.print_list(_make_console(), listed_kind, getattr(listing, f"list_{listed_kind}")(), prints_details, prints_json)
 
 
-def _complete_benchmark_name(context: click.Context, parameter: click.Parameter, prefix: str) -> list[str]:
-    """Return the names of benchmarks in params.yaml that begin with PREFIX, for the shell's tab completion."""
+def _complete_benchmark_name(click_context: click.Context, click_parameter: click.Parameter, typed_prefix: str) -> list[str]:
+    """Return the names of benchmarks in params.yaml that begin with the typed letters, for the shell's tab completion."""
     from confidnet_core.cli import listing
 
-    return [benchmark.name for benchmark in listing.benchmarks() if benchmark.name.startswith(prefix)]
+    return [benchmark.name for benchmark in listing.list_benchmarks() if benchmark.name.startswith(typed_prefix)]
 
 
 @cli.command()
-@click.argument("names", nargs=-1, shell_complete=_complete_benchmark_name)
+@click.argument("benchmarks_or_revisions", metavar="[NAMES]...", nargs=-1, shell_complete=_complete_benchmark_name)
 @click.option("-m", "--metrics", help="Columns, as in reports/comparison.csv: aupr_error,auroc,risk_at_80_coverage; or all.")
-@click.option("--sort", default="aupr_error", metavar="METRIC", show_default=True, help="The metric that orders the scores, best first.")
-@click.option("--seeds", help="Means over these seeds alone: 0,1; of one seed with its intervals.")
-@click.option("--intervals/--no-intervals", default=None, help="Whether to show them; by default where they fit.")
 @click.option(
-    "-f", "--format", "form", type=click.Choice(TABLE_FORMATS), default=TABLE_FORMATS[0], show_default=True, help="For a paper or a script."
+    "--sort", "sort_by", default="aupr_error", metavar="METRIC", show_default=True, help="The metric that orders the scores, best first."
+)
+@click.option("--seeds", help="Means over these seeds alone: 0,1; of one seed with its intervals.")
+@click.option("--intervals/--no-intervals", "show_intervals", default=None, help="Whether to show them; by default where they fit.")
+@click.option(
+    "-f", "--format", "table_form", type=click.Choice(TABLE_FORMATS), default="terminal", show_default=True, help="For a paper or a script."
 )
 @click.option("--cost", is_flag=True, help="What each score costs instead: what it needs, forward passes, milliseconds and seconds.")
-def show(names: tuple[str, ...], metrics: str | None, sort: str, seeds: str | None, intervals: bool | None, form: str, cost: bool) -> None:
+def show(
+    benchmarks_or_revisions: tuple[str, ...],
+    metrics: str | None,
+    sort_by: str,
+    seeds: str | None,
+    show_intervals: bool | None,
+    table_form: str,
+    cost: bool,
+) -> None:
     """The comparison as a table, with what is significant.
 
     NAMES are benchmarks, or DVC experiments, branches and commits, which are shown side by side: `show main EXP`. The best values are
@@ -81,42 +91,41 @@ def show(names: tuple[str, ...], metrics: str | None, sort: str, seeds: str | No
     if cost:
         from confidnet_core.tracking.timings import newest_timings
 
-        if metrics or seeds or intervals is not None:
+        if metrics or seeds or show_intervals is not None:
             raise ValueError("--cost shows no metrics, no seeds and no intervals; leave the other options out")
-        showing.show_costs(_make_console(), REPORTS_FOLDER, names, newest_timings, form)
+        showing.print_costs(_make_console(), REPORTS_FOLDER, benchmarks_or_revisions, newest_timings, table_form)
         return
-    columns = tuple(showing.COLUMN_BY_METRIC) if metrics == "all" else tuple(_split_at_commas(metrics))
-    showing.show_comparison(
-        _make_console(), REPORTS_FOLDER, showing.ShowOptions(names, columns, sort, intervals, _parse_seeds(seeds), form)
-    )
+    metric_names = tuple(showing.COLUMN_BY_METRIC) if metrics == "all" else tuple(_split_option_at_commas(metrics))
+    options = showing.ShowOptions(benchmarks_or_revisions, metric_names, sort_by, show_intervals, _parse_seeds_option(seeds), table_form)
+    showing.print_comparison(_make_console(), REPORTS_FOLDER, options)
 
 
-def _split_at_commas(text: str | None) -> list[str]:
-    return [word.strip() for word in text.split(",")] if text else []
+def _split_option_at_commas(option_text: str | None) -> list[str]:
+    return [word.strip() for word in option_text.split(",")] if option_text else []
 
 
-def _parse_seeds(text: str | None) -> tuple[int, ...]:
-    for word in _split_at_commas(text):
-        if not word.isdecimal():
-            raise ValueError(f"--seeds is {text}; expected whole numbers with commas between them, such as 0,1")
-    return tuple(map(int, _split_at_commas(text)))
+def _parse_seeds_option(seeds_option: str | None) -> tuple[int, ...]:
+    for seed_text in _split_option_at_commas(seeds_option):
+        if not seed_text.isdecimal():
+            raise ValueError(f"--seeds is {seeds_option}; expected whole numbers with commas between them, such as 0,1")
+    return tuple(map(int, _split_option_at_commas(seeds_option)))
 
 
 @cli.command()
-@click.option("--sort", "key", metavar="KEY", help="name, status, created, accuracy, errors, best, a score, or a changed parameter.")
+@click.option("--sort", "sort_key", metavar="KEY", help="name, status, created, accuracy, errors, best, a score, or a changed parameter.")
 @click.option("--reverse", is_flag=True, help="The other way round: by default the best results come first, the lowest of all else.")
-@click.option("--scores", help="The scores to show instead of those that moved: mcp,confidnet; or all.")
+@click.option("--scores", "scores_option", help="The scores to show instead of those that moved: mcp,confidnet; or all.")
 @click.option("--all", "all_commits", is_flag=True, help="Experiments of earlier commits, too, each below its own.")
 @click.option("--csv", "as_csv", is_flag=True, help="A line for each experiment and benchmark, with all scores and changed parameters.")
 @click.option("--md", "as_markdown", is_flag=True, help="Markdown, as where the output is no terminal.")
-def experiments(key: str | None, reverse: bool, scores: str | None, all_commits: bool, as_csv: bool, as_markdown: bool) -> None:
+def experiments(sort_key: str | None, reverse: bool, scores_option: str | None, all_commits: bool, as_csv: bool, as_markdown: bool) -> None:
     """DVC's experiments: what each changed, and its results.
 
     The workspace, the present commit, and the experiments that started from it: queued, running, finished and failed ones. Results are
     accuracy and the AUPR-Error of the scores that moved, in percent, with their differences to that commit.
     """
     from confidnet_core.cli import experiments_table
-    from confidnet_core.cli.experiments import NO_EXPERIMENTS, load_experiments
+    from confidnet_core.cli.experiments import NO_EXPERIMENTS_MESSAGE, load_experiments
     from confidnet_core.cli.experiments_order import sort_experiments
 
     if as_csv and as_markdown:
@@ -124,33 +133,31 @@ def experiments(key: str | None, reverse: bool, scores: str | None, all_commits:
     stderr_console = Console(stderr=True)
     with stderr_console.status("dvc exp show") if stderr_console.is_terminal else nullcontext():  # the command takes some seconds
         listed_experiments = load_experiments(all_commits)
-    experiments_table.show_experiments(
-        _make_console(),
-        sort_experiments(listed_experiments, key, reverse) if key else listed_experiments,
-        scores,
-        "csv" if as_csv else "md" if as_markdown else "",
-    )
+    ordered_experiments = sort_experiments(listed_experiments, sort_key, reverse) if sort_key else listed_experiments
+    output_format = "csv" if as_csv else "md" if as_markdown else ""
+    experiments_table.print_experiments(_make_console(), ordered_experiments, scores_option, output_format)
     if not any(experiment.is_experiment for experiment in listed_experiments):
-        click.echo(NO_EXPERIMENTS, err=True)
+        click.echo(NO_EXPERIMENTS_MESSAGE, err=True)
 
 
 @cli.command()
 def report() -> None:
     """Open the report, reports/index.html, in the browser, with the seconds that MLflow has."""
-    from confidnet_core.cli.showing import read_costs, read_reference
+    from confidnet_core.cli.showing import read_cost_rows, read_reference_method
     from confidnet_core.cli.timed_page import write_timed_page
     from confidnet_core.tracking.store import project_root
     from confidnet_core.tracking.timings import newest_timings
 
-    page = REPORTS_FOLDER / "index.html"
-    if not page.is_file():
-        raise ValueError(f"{page} does not exist; `dvc repro` makes it")
-    click.echo(page)
+    page_path = REPORTS_FOLDER / "index.html"
+    if not page_path.is_file():
+        raise ValueError(f"{page_path} does not exist; `dvc repro` makes it")
+    click.echo(page_path)
     try:
-        page = write_timed_page(page, project_root(), read_costs(REPORTS_FOLDER), newest_timings, read_reference(REPORTS_FOLDER))
+        cost_rows, reference_method = read_cost_rows(REPORTS_FOLDER), read_reference_method(REPORTS_FOLDER)
+        page_path = write_timed_page(page_path, project_root(), cost_rows, newest_timings, reference_method)
     except (ValueError, OSError) as error:
         click.echo(f"without seconds: {error}", err=True)
-    if not webbrowser.open(page.resolve().as_uri()):
+    if not webbrowser.open(page_path.resolve().as_uri()):
         click.echo("no browser was found; open that file in one, or name one in BROWSER", err=True)
 
 
@@ -161,16 +168,16 @@ def offline() -> None:
     DVC's own page loads the drawing library from a server. Once written, `dvc config --local plots.html_template tmp/plots.html` makes
     this page the one of `dvc plots show` and `dvc plots diff`.
     """
-    from confidnet_core.cli.offline import write_template
+    from confidnet_core.cli.offline import write_plots_template
     from confidnet_core.tracking.store import project_root
 
-    path = write_template(project_root())
-    click.echo(f"{path}: dvc plots show --html-template {os.path.relpath(path)}")
+    template_path = write_plots_template(project_root())
+    click.echo(f"{template_path}: dvc plots show --html-template {os.path.relpath(template_path)}")
 
 
 @cli.command()
-@click.option("--to", "address", metavar="URI", envvar="MLFLOW_TRACKING_URI", show_envvar=True, help="The MLflow store.")
-def send(address: str | None) -> None:
+@click.option("--to", "store_uri", metavar="URI", envvar="MLFLOW_TRACKING_URI", show_envvar=True, help="The MLflow store.")
+def send(store_uri: str | None) -> None:
     """Send runs recorded while the MLflow server was unreachable.
 
     They lie in .mlflow_kept/. A run that cannot be sent stays there; its line says why, and the exit code is 1.
@@ -183,31 +190,34 @@ def send(address: str | None) -> None:
     if not waiting_records:
         click.echo("no recorded run is left: all are in their MLflow store")
         return
-    if not address:
+    if not store_uri:
         intended_stores = ", ".join(sorted({str(record.read_run_description()["meant_for"]) for record in waiting_records}))
         raise ValueError(f"MLFLOW_TRACKING_URI is not set; give --to URI ({len(waiting_records)} recorded for {intended_stores})")
-    os.environ["MLFLOW_TRACKING_URI"] = address
+    os.environ["MLFLOW_TRACKING_URI"] = store_uri
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # suppresses two lines of MLflow for each run that ends
-    failures = 0
-    for outcome in send_records(root):
-        run_text = f"{outcome.run_description.get('experiment', '?')}  {outcome.run_description.get('name', '?')}"
-        failures += outcome.failure is not None
-        if outcome.failure:
-            click.echo(f"left  {run_text}  {outcome.record_id}: {outcome.failure}")
+    failed_count = 0
+    for send_outcome in send_records(root):
+        run_in_words = f"{send_outcome.run_description.get('experiment', '?')}  {send_outcome.run_description.get('name', '?')}"
+        failed_count += send_outcome.failure is not None
+        if send_outcome.failure:
+            click.echo(f"left  {run_in_words}  {send_outcome.record_id}: {send_outcome.failure}")
         else:
-            click.echo(f"sent  {run_text}  {outcome.sent_count} entries to run {outcome.run_id} ({outcome.run_status})")
-    if failures:
+            click.echo(f"sent  {run_in_words}  {send_outcome.sent_count} entries to run {send_outcome.run_id} ({send_outcome.run_status})")
+    if failed_count:
         raise ValueError(
-            f"{failures} of {len(waiting_records)} left in {waiting_records[0].folder.parent}; nothing is lost, send them again later"
+            f"{failed_count} of {len(waiting_records)} left in {waiting_records[0].folder.parent}; nothing is lost, send them again later"
         )
 
 
 @cli.command()
 @click.argument("benchmarks", nargs=-1, shell_complete=_complete_benchmark_name)
 @click.option(
-    "--champion", is_flag=True, help="Give it the alias champion, even if the present champion is better or was evaluated on other data."
+    "--champion",
+    "force_champion",
+    is_flag=True,
+    help="Give it the alias champion, even if the present champion is better or was evaluated on other data.",
 )
-def register(benchmarks: tuple[str, ...], champion: bool) -> None:
+def register(benchmarks: tuple[str, ...], force_champion: bool) -> None:
     """Register the best score's model in MLflow, as confidnet-BENCHMARK.
 
     The stage `compare` does it, too. It takes the outputs in the workspace, of these BENCHMARKS or of all that params.yaml runs. The same
@@ -218,7 +228,7 @@ def register(benchmarks: tuple[str, ...], champion: bool) -> None:
 
     params = load_params()
     for benchmark in benchmarks or params.run:
-        click.echo(registering.register(params, benchmark, champion=champion))
+        click.echo(registering.register_best_model(params, benchmark, force_champion=force_champion))
 
 
 def _make_console() -> Console:

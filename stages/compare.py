@@ -11,7 +11,7 @@ from pathlib import Path
 from confidnet_core.comparison.frames import means_by_method
 from confidnet_core.config.params import Params
 from confidnet_core.reporting.report import write_report
-from confidnet_core.serving.registering import register_or_warn
+from confidnet_core.serving.registering import register_best_model_or_warn
 from confidnet_core.tracking.names import pipeline_results
 from confidnet_core.tracking.stage_run import stage_run
 from stages._command import run_stage
@@ -32,7 +32,7 @@ def main(params: Params) -> None:
                 tracked.pipeline_run.log_artifact(reports_folder / file_name)
             for figure_path in sorted((reports_folder / "figures").glob(f"{benchmark_name}_seed*.png")):
                 tracked.pipeline_run.log_artifact(figure_path, "figures")
-            register_or_warn(params, benchmark_name, tracked.pipeline_run_id)
+            register_best_model_or_warn(params, benchmark_name, tracked.pipeline_run_id)
     page_path, text_page_path, figures_folder = reports_folder / "index.html", reports_folder / "comparison.md", reports_folder / "figures"
     print(f"all scores side by side: {page_path}, as text: {text_page_path}, figures: {figures_folder}/")
 

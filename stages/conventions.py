@@ -5,7 +5,7 @@ writes  nothing
 """
 
 from confidnet_core.comparison.frames import conventions_table
-from confidnet_core.comparison.rendering import markdown
+from confidnet_core.comparison.rendering import table_to_markdown
 from confidnet_core.config.params import Params
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.metrics.conventions import metrics_by_convention
@@ -16,7 +16,7 @@ def main(params: Params, benchmark_name: str, seed: int) -> None:
     stored_results = StoredResults(benchmark_name, seed, tuple(params.methods))
     correct, _ = stored_results.outcomes()
     metrics_by_method = {method: metrics_by_convention(stored_results.confidence(method), correct) for method in stored_results.methods}
-    print(markdown(conventions_table(metrics_by_method)))
+    print(table_to_markdown(conventions_table(metrics_by_method)))
 
 
 if __name__ == "__main__":

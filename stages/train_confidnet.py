@@ -9,7 +9,7 @@ import torch
 
 from confidnet_core.config.params import Params
 from confidnet_core.networks.artifacts import build_confidnet
-from confidnet_core.reporting.plots import target_histogram
+from confidnet_core.reporting.plots import tcp_target_histogram
 from confidnet_core.training.trainings import train_confidnet, training_target_summary, warn_if_target_collapsed
 from stages._command import run_stage
 from stages._training import training_job
@@ -26,7 +26,7 @@ def main(params: Params, benchmark_name: str, seed: int) -> None:
         tcp_metrics = {"train_tcp_mean": target_summary["mean"], "train_tcp_std": target_summary["std"]}
         tracked.log_metrics({"train_errors": target_summary["errors"], **tcp_metrics})
         tracked.set_tag("target_collapsed", target_summary["collapsed"])
-        tracked.log_figure(target_histogram(target_summary), "train_tcp.png")
+        tracked.log_figure(tcp_target_histogram(target_summary), "train_tcp.png")
 
         if confidnet_recipe.first_confidence == "mean_tcp":
             confidnet.head.set_initial_confidence(target_summary["mean"])

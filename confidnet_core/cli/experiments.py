@@ -14,12 +14,12 @@ from typing import Any
 
 SUMMARY_FILE = "reports/summary.json"  # written by the stage `compare`, see comparison/frames.py
 PARAMS_FILE = "params.yaml"
-WORKSPACE, COMMIT, SUCCESS, RUNNING = "workspace", "commit", "success", "running"  # statuses; DVC also uses queued and failed
-STASH_MESSAGE = re.compile(
-    "dvc-exp:[0-9a-f]+:([0-9a-f]+):"
-)  # DVC's stash message of a queued or failed experiment: its commit, then its baseline
-ABSENT = object()
-NO_EXPERIMENTS = (
+# Values of Experiment.status; DVC also uses "queued" and "failed".
+WORKSPACE_STATUS, COMMIT_STATUS, SUCCESS_STATUS, RUNNING_STATUS = "workspace", "commit", "success", "running"
+# DVC's stash message of a queued or failed experiment: its commit, then the commit that it started from.
+STASH_MESSAGE_PATTERN = re.compile("dvc-exp:[0-9a-f]+:([0-9a-f]+):")
+ABSENT_VALUE = object()  # stands for the value of a parameter that does not exist
+NO_EXPERIMENTS_MESSAGE = (
     "no experiment started from this commit; `dvc exp run -S benchmarks.digits.baseline.learning_rate=0.01` runs one, "
     "and --all lists those of earlier commits"
 )
@@ -29,140 +29,162 @@ KeyPath = tuple[str, ...]  # path to a value in nested mappings
 
 @dataclass(frozen=True)
 class Experiment:
-    """A DVC experiment, the workspace (the working directory), or a commit that experiments started from."""
+    """A DVC experiment, the workspace (the working directory), or a commit that experiments started from, with parameters and results."""
 
     name: str
     revision: str  # git commit, 40 digits; "workspace" for the workspace
     status: str
     created: str  # as 2026-11-28T19:17:08; empty for the workspace
     params: Mapping[str, Any] = field(repr=False)
-    results: Mapping[str, Mapping[str, Any]]  # BENCHMARK -> accuracy, errors, aupr_error, best_score, best; empty until it has finished
-    baseline: "Experiment | None" = None  # None for a commit
+    results_by_benchmark: Mapping[str, Mapping[str, Any]]  # content of summary.json; empty until the experiment has finished
+    baseline_commit: "Experiment | None" = None  # None for a commit
     problem: str = ""  # why DVC could not read it, or why it does not really run
 
     @property
     def is_experiment(self) -> bool:
-        """Whether this is a DVC experiment, not the workspace and not a commit."""
-        return self.status not in (COMMIT, WORKSPACE)
+        """True for a DVC experiment, False for the workspace and for a commit."""
+        return self.status not in (COMMIT_STATUS, WORKSPACE_STATUS)
 
     @property
-    def changes(self) -> dict[KeyPath, Any]:
-        """Changed parameter -> its value in this experiment, compared with the baseline commit; ABSENT for a removed parameter."""
-        return dict(_iterate_changes((), self.baseline.params, self.params)) if self.baseline else {}
+    def changed_params(self) -> dict[KeyPath, Any]:
+        """The changed parameters as {key path: value in this experiment}, compared with the baseline commit; ABSENT_VALUE if removed."""
+        return dict(_iterate_changes((), self.baseline_commit.params, self.params)) if self.baseline_commit else {}
 
-    def value(self, benchmark: str, key: KeyPath) -> float | None:
-        """Return the number at a key of a benchmark's results (in percent, or a count); None if the result is undefined or absent."""
-        value = value_at(self.results, (benchmark, *key), None)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    def result_value(self, benchmark: str, result_key: KeyPath) -> float | None:
+        """Return one result of a benchmark in percent, or a count; None if it is undefined or absent. result_key: its key path"""
+        raw_value = value_at_path(self.results_by_benchmark, (benchmark, *result_key), None)
+        return float(raw_value) if isinstance(raw_value, int | float) and not isinstance(raw_value, bool) else None
 
-    def has(self, benchmark: str, key: KeyPath) -> bool:
-        """Return whether a benchmark's results have the key, even if the value is undefined (null)."""
-        return value_at(self.results, (benchmark, *key)) is not ABSENT
+    def has_result(self, benchmark: str, result_key: KeyPath) -> bool:
+        """Return whether a benchmark's results have this key, even if the value is undefined (null)."""
+        return value_at_path(self.results_by_benchmark, (benchmark, *result_key)) is not ABSENT_VALUE
 
-    def difference(self, benchmark: str, key: KeyPath) -> float | None:
+    def difference_from_baseline(self, benchmark: str, result_key: KeyPath) -> float | None:
         """Return a result minus that of the baseline commit, in percentage points; None if one of the two is missing."""
-        before, after = self.baseline and self.baseline.value(benchmark, key), self.value(benchmark, key)
-        return None if before is None or after is None else round(after - before, 2)  # both have two decimals
+        baseline_value, new_value = (
+            self.baseline_commit and self.baseline_commit.result_value(benchmark, result_key),
+            self.result_value(benchmark, result_key),
+        )
+        return None if baseline_value is None or new_value is None else round(new_value - baseline_value, 2)  # both have two decimals
 
 
 def load_experiments(all_commits: bool = False) -> list[Experiment]:
     """Return the workspace, the commit HEAD, and the DVC experiments that started from HEAD, in DVC's order.
 
     The order is: running, finished (newest first), queued, failed.
-    all_commits: add every other commit that has experiments, each followed by its experiments. ValueError if DVC fails.
+    all_commits: add every other commit that has experiments, each followed by its experiments. Raises ValueError if DVC fails.
     """
-    revisions = [part for revision in ["HEAD", *(_other_baselines() if all_commits else [])] for part in ("--rev", revision)]
+    revision_options = [
+        option for revision in ["HEAD", *(_other_baseline_commits() if all_commits else [])] for option in ("--rev", revision)
+    ]
     try:
-        return parse_experiments(json.loads(_run_command([sys.executable, "-m", "dvc", "exp", "show", "--json", *revisions])))
+        return parse_experiments(json.loads(_run_command([sys.executable, "-m", "dvc", "exp", "show", "--json", *revision_options])))
     except json.JSONDecodeError as error:
         raise ValueError(f"`dvc exp show --json` printed no JSON ({error})") from None
 
 
-def parse_experiments(rows: list[dict]) -> list[Experiment]:
-    """Return the experiments in what `dvc exp show --json` prints (parsed JSON). ValueError if the repository has no commit."""
-    commits = [state for state in rows if state["rev"] != WORKSPACE]
-    if not commits:
+def parse_experiments(dvc_states: list[dict]) -> list[Experiment]:
+    """Return the experiments in the parsed JSON that `dvc exp show --json` prints.
+
+    dvc_states: one dictionary for the workspace and for each commit, with its experiments. Raises ValueError if the repository has no
+    commit.
+    """
+    commit_states = [commit_state for commit_state in dvc_states if commit_state["rev"] != WORKSPACE_STATUS]
+    if not commit_states:
         raise ValueError("there is no commit yet, and experiments start from one; `git add --all && git commit -m Start`")
     parsed_experiments: list[Experiment] = []
-    for state in commits:
-        commit = _parse_experiment(state, COMMIT, None)
+    for commit_state in commit_states:
+        commit = _parse_experiment(commit_state, COMMIT_STATUS, None)
         if not parsed_experiments:
-            parsed_experiments += [_parse_experiment(each, WORKSPACE, commit) for each in rows if each["rev"] == WORKSPACE]
+            parsed_experiments += [
+                _parse_experiment(dvc_state, WORKSPACE_STATUS, commit) for dvc_state in dvc_states if dvc_state["rev"] == WORKSPACE_STATUS
+            ]
         parsed_experiments.append(commit)
-        for each in state["experiments"] or []:
-            status = (each["executor"] or {}).get("state", SUCCESS).lower()
-            newest_revision = each["revs"][0]
+        for dvc_state in commit_state["experiments"] or []:
+            status = (dvc_state["executor"] or {}).get("state", SUCCESS_STATUS).lower()
+            newest_revision = dvc_state["revs"][0]
             parsed_experiments.append(
-                _parse_experiment(newest_revision | {"name": each["name"] or newest_revision["name"]}, status, commit, each["executor"])
+                _parse_experiment(
+                    newest_revision | {"name": dvc_state["name"] or newest_revision["name"]}, status, commit, dvc_state["executor"]
+                )
             )
     return parsed_experiments
 
 
-def value_at(tree: Any, key: KeyPath, default: Any = ABSENT) -> Any:
-    """Return the value at a key path of nested mappings, such as ("aupr_error", "mcp"), or DEFAULT if the path does not exist."""
-    for part in key:
-        tree = tree.get(part, ABSENT) if isinstance(tree, Mapping) else ABSENT
-    return default if tree is ABSENT else tree
+def value_at_path(nested_mapping: Any, key_path: KeyPath, default_value: Any = ABSENT_VALUE) -> Any:
+    """Return the value at a key path of nested mappings, such as ("aupr_error", "mcp").
+
+    The result is default_value if the path does not exist.
+    """
+    for mapping_key in key_path:
+        nested_mapping = nested_mapping.get(mapping_key, ABSENT_VALUE) if isinstance(nested_mapping, Mapping) else ABSENT_VALUE
+    return default_value if nested_mapping is ABSENT_VALUE else nested_mapping
 
 
-def changed_keys(experiments: Iterable[Experiment]) -> list[KeyPath]:
+def changed_key_paths(experiments: Iterable[Experiment]) -> list[KeyPath]:
     """Return the key paths of all parameters that at least one experiment changed."""
-    return list(dict.fromkeys(key for each in experiments for key in each.changes))
+    return list(dict.fromkeys(key_path for experiment in experiments for key_path in experiment.changed_params))
 
 
-def benchmark_names(experiments: Iterable[Experiment]) -> list[str]:
+def benchmarks_with_results(experiments: Iterable[Experiment]) -> list[str]:
     """Return the names of the benchmarks for which at least one experiment has results."""
-    return list(dict.fromkeys(benchmark for each in experiments for benchmark in each.results))
+    return list(dict.fromkeys(benchmark for experiment in experiments for benchmark in experiment.results_by_benchmark))
 
 
-def short_names(keys: list[KeyPath]) -> dict[KeyPath, str]:
-    """Return key path -> shortest name that tells the parameter from the others: the fewest last parts of its path, joined by dots.
+def short_param_names(key_paths: list[KeyPath]) -> dict[KeyPath, str]:
+    """Return {key path: shortest name that distinguishes the parameter from the others}: the last parts of its path, joined by dots.
 
     If no ending is unique, the name is the whole path.
     """
 
     def is_unique(ending: KeyPath) -> bool:
-        return sum(key[-len(ending) :] == ending for key in keys) == 1
+        return sum(key_path[-len(ending) :] == ending for key_path in key_paths) == 1
 
-    endings = {key: [key[-length:] for length in range(1, len(key))] for key in keys}
-    return {key: ".".join(next(filter(is_unique, endings[key]), key)) for key in keys}
-
-
-def yaml_text(value: Any) -> str:
-    """Return a parameter's value as one line of YAML, such as [0,1], {k: 5}, true or 0.01."""
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key}: {yaml_text(each)}' for key, each in value.items())}}}"
-    if isinstance(value, list):
-        return f"[{','.join(map(yaml_text, value))}]"
-    return value if isinstance(value, str) else json.dumps(value)
+    endings_by_path = {key_path: [key_path[-part_count:] for part_count in range(1, len(key_path))] for key_path in key_paths}
+    return {key_path: ".".join(next(filter(is_unique, endings_by_path[key_path]), key_path)) for key_path in key_paths}
 
 
-def _parse_experiment(state: dict, status: str, baseline: Experiment | None, executor: dict | None = None) -> Experiment:
-    """Return the experiment that one JSON object of `dvc exp show` describes, with its status and its baseline commit."""
-    state_data = state["data"] or {}
-    params, summary = state_data.get("params", {}).get(PARAMS_FILE, {}), state_data.get("metrics", {}).get(SUMMARY_FILE, {})
-    problems = [" ".join(str(error.get("msg") or error.get("type")).split()) for error in _collect_errors(state, params, summary)]
+def yaml_text(param_value: Any) -> str:
+    """Return the value of a parameter as one line of YAML, such as [0,1], {k: 5}, true or 0.01."""
+    if isinstance(param_value, Mapping):
+        return f"{{{', '.join(f'{key}: {yaml_text(nested_value)}' for key, nested_value in param_value.items())}}}"
+    if isinstance(param_value, list):
+        return f"[{','.join(map(yaml_text, param_value))}]"
+    return param_value if isinstance(param_value, str) else json.dumps(param_value)
+
+
+def _parse_experiment(dvc_state: dict, status: str, baseline_commit: Experiment | None, executor: dict | None = None) -> Experiment:
+    """Return the experiment, workspace or commit that one dictionary of `dvc exp show --json` describes."""
+    state_data = dvc_state["data"] or {}
+    params_file, summary_file = state_data.get("params", {}).get(PARAMS_FILE, {}), state_data.get("metrics", {}).get(SUMMARY_FILE, {})
+    problem_texts = [
+        " ".join(str(error.get("msg") or error.get("type")).split()) for error in _collect_dvc_errors(dvc_state, params_file, summary_file)
+    ]
     process_id = ((executor or {}).get("local") or {}).get("pid")
-    if status == RUNNING and process_id and not _is_process_alive(process_id):
-        problems.append(
+    if status == RUNNING_STATUS and process_id and not _is_process_alive(process_id):
+        problem_texts.append(
             f"its process {process_id} is not there; if it was killed, run it again, or delete .dvc/tmp/exps while nothing runs"
         )
-    has_own_results = status in (WORKSPACE, COMMIT, SUCCESS)  # other experiments still hold the summary.json of their baseline
+    has_own_results = status in (
+        WORKSPACE_STATUS,
+        COMMIT_STATUS,
+        SUCCESS_STATUS,
+    )  # other experiments still hold the summary.json of their baseline
     return Experiment(
-        name=WORKSPACE if status == WORKSPACE else state["name"] or state["rev"][:7],
-        revision=state["rev"],
+        name=WORKSPACE_STATUS if status == WORKSPACE_STATUS else dvc_state["name"] or dvc_state["rev"][:7],
+        revision=dvc_state["rev"],
         status=status,
         created=state_data.get("timestamp") or "",
-        params=params.get("data") or {},
-        results=(has_own_results and summary.get("data")) or {},
-        baseline=baseline,
-        problem="; ".join(problems),
+        params=params_file.get("data") or {},
+        results_by_benchmark=(has_own_results and summary_file.get("data")) or {},
+        baseline_commit=baseline_commit,
+        problem="; ".join(problem_texts),
     )
 
 
-def _collect_errors(*parts: dict) -> list[dict]:
-    """Return the errors that DVC reports in these JSON objects."""
-    return [part["error"] for part in parts if part.get("error")]
+def _collect_dvc_errors(*dvc_objects: dict) -> list[dict]:
+    """Return the errors that DVC reports in these dictionaries of `dvc exp show --json`."""
+    return [dvc_object["error"] for dvc_object in dvc_objects if dvc_object.get("error")]
 
 
 def _is_process_alive(process_id: int) -> bool:
@@ -176,32 +198,40 @@ def _is_process_alive(process_id: int) -> bool:
     return True
 
 
-def _iterate_changes(key: KeyPath, before: Any, after: Any) -> Iterator[tuple[KeyPath, Any]]:
-    """Yield (key path, new value) for each parameter that differs between two nested mappings."""
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for part in dict.fromkeys([*after, *before]):
-            yield from _iterate_changes((*key, part), before.get(part, ABSENT), after.get(part, ABSENT))
-    elif before != after:
-        yield key, after
+def _iterate_changes(key_path: KeyPath, baseline_value: Any, new_value: Any) -> Iterator[tuple[KeyPath, Any]]:
+    """Yield (key path, new value) for each parameter that differs between two nested mappings; ABSENT_VALUE for a removed parameter."""
+    if isinstance(baseline_value, Mapping) and isinstance(new_value, Mapping):
+        for mapping_key in dict.fromkeys([*new_value, *baseline_value]):
+            yield from _iterate_changes(
+                (*key_path, mapping_key), baseline_value.get(mapping_key, ABSENT_VALUE), new_value.get(mapping_key, ABSENT_VALUE)
+            )
+    elif baseline_value != new_value:
+        yield key_path, new_value
 
 
-def _other_baselines() -> list[str]:
-    """Return the commits other than HEAD that finished, queued or failed experiments started from, newest commit first."""
-    names = _run_command(["git", "for-each-ref", "--format=%(refname)", "refs/exps"]).split()
+def _other_baseline_commits() -> list[str]:
+    """Return the commits other than HEAD from which finished, queued or failed experiments started, newest commit first."""
+    ref_names = _run_command(["git", "for-each-ref", "--format=%(refname)", "refs/exps"]).split()
     # A finished experiment is refs/exps/AB/CDEF.../NAME for its baseline ABCDEF...; others are stashes under refs/exps/celery/.
-    baselines = {"".join(parts[2:4]) for parts in (name.split("/") for name in names) if len(parts) == 5 and len(parts[2]) == 2}
-    for name in names:
-        if name.startswith("refs/exps/celery/"):
-            baselines |= set(STASH_MESSAGE.findall(_run_command(["git", "log", "--walk-reflogs", "--format=%gs", name])))
-    baselines.discard(_run_command(["git", "rev-parse", "HEAD"]).strip())
-    return _run_command(["git", "rev-list", "--no-walk=sorted", *baselines]).split() if baselines else []
+    baseline_commits = {
+        "".join(ref_parts[2:4])
+        for ref_parts in (ref_name.split("/") for ref_name in ref_names)
+        if len(ref_parts) == 5 and len(ref_parts[2]) == 2
+    }
+    for ref_name in ref_names:
+        if ref_name.startswith("refs/exps/celery/"):
+            baseline_commits |= set(STASH_MESSAGE_PATTERN.findall(_run_command(["git", "log", "--walk-reflogs", "--format=%gs", ref_name])))
+    baseline_commits.discard(_run_command(["git", "rev-parse", "HEAD"]).strip())
+    return _run_command(["git", "rev-list", "--no-walk=sorted", *baseline_commits]).split() if baseline_commits else []
 
 
 def _run_command(command: list[str]) -> str:
-    """Run a command and return what it prints. ValueError with the last line of its error output if the command fails."""
+    """Run a command and return what it prints. Raises ValueError with the last line of its error output if the command fails."""
     finished_process = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace")
     if finished_process.returncode == 0:
         return finished_process.stdout
-    reason = (finished_process.stderr.strip().splitlines() or [f"exit code {finished_process.returncode}"])[-1].removeprefix("ERROR: ")
-    hint = "; run this from the root of the project" if "not inside of a DVC repository" in reason else ""
-    raise ValueError(f"`{' '.join(part for part in command if part not in (sys.executable, '-m'))}` failed: {reason}{hint}")
+    failure_reason = (finished_process.stderr.strip().splitlines() or [f"exit code {finished_process.returncode}"])[-1].removeprefix(
+        "ERROR: "
+    )
+    hint = "; run this from the root of the project" if "not inside of a DVC repository" in failure_reason else ""
+    raise ValueError(f"`{' '.join(word for word in command if word not in (sys.executable, '-m'))}` failed: {failure_reason}{hint}")

@@ -15,235 +15,236 @@ from rich.table import Table
 from rich.text import Text
 
 from confidnet_core.cli.experiments import (
-    ABSENT,
-    COMMIT,
-    WORKSPACE,
+    ABSENT_VALUE,
+    COMMIT_STATUS,
+    WORKSPACE_STATUS,
     Experiment,
     KeyPath,
-    benchmark_names,
-    changed_keys,
-    short_names,
-    value_at,
+    benchmarks_with_results,
+    changed_key_paths,
+    short_param_names,
+    value_at_path,
     yaml_text,
 )
 from confidnet_core.cli.experiments_order import (
-    ACCURACY_KEY,
-    BENCHMARK_RESULT_KEYS,
+    ACCURACY_KEY_PATH,
     EXPERIMENT_FIELDS,
-    aupr_error_key,
-    changed_scores,
-    score_names,
+    KEY_PATH_BY_RESULT,
+    aupr_error_key_path,
+    evaluated_methods,
+    methods_with_changes,
 )
 from confidnet_core.config.registry import suggestion
 
-UNDEFINED = "–"  # noqa: RUF001
-COLUMN_GAP = 2  # spaces between columns, of which rich adds one
-NAME_WIDTH, NARROW_NAME_WIDTH, CHANGE_WIDTH, HEADING_WIDTH = 26, 18, 28, 12  # most characters per line of a cell
-WIDE_TERMINAL_COLUMNS = 100  # characters per line
-STATUS_STYLES = {"failed": "red", "running": "yellow", "queued": "dim", COMMIT: "bold", WORKSPACE: "italic"}
-LEGEND = "Accuracy and AUPR-Error in percent, higher is better, with differences to the commit. Bold: best of its column."
-ERROR_RATE = "AUPR-Error grows with the error rate: where the accuracy moved, a difference is not the score's alone."
+UNDEFINED_RESULT = "–"  # noqa: RUF001
+COLUMN_GAP_SPACES = 2  # spaces between columns, of which rich adds one
+MAX_NAME_CHARACTERS, MAX_NARROW_NAME_CHARACTERS, MAX_CHANGE_CHARACTERS, MAX_HEADING_CHARACTERS = 26, 18, 28, 12  # per line of a cell
+WIDE_TERMINAL_CHARACTERS = 100  # characters per line
+STATUS_STYLES = {"failed": "red", "running": "yellow", "queued": "dim", COMMIT_STATUS: "bold", WORKSPACE_STATUS: "italic"}
+EXPERIMENTS_LEGEND = "Accuracy and AUPR-Error in percent, higher is better, with differences to the commit. Bold: best of its column."
+ERROR_RATE_WARNING = "AUPR-Error grows with the error rate: where the accuracy moved, a difference is not the score's alone."
 
 
 @dataclass(frozen=True)
-class TableRow:
-    """A row of the table of experiments: an experiment, one of its benchmarks, or both in one."""
+class ExperimentRow:
+    """A row of the table of experiments: an experiment, the results of one of its benchmarks, or both in one."""
 
     experiment: Experiment
     benchmark: str | None  # None without results, and for an experiment with rows of its benchmarks below it
     is_experiment: bool = True
 
     @property
-    def name(self) -> str:
+    def indented_name(self) -> str:
         if not self.is_experiment:
             return f"    {self.benchmark}"
-        return self.experiment.name if self.experiment.status in (COMMIT, WORKSPACE) else f"  {self.experiment.name}"
+        return self.experiment.name if self.experiment.status in (COMMIT_STATUS, WORKSPACE_STATUS) else f"  {self.experiment.name}"
 
     @property
-    def status(self) -> str:
+    def status_text(self) -> str:
         return self.experiment.status if self.is_experiment else ""
 
 
 @dataclass(frozen=True)
 class ResultColumn:
-    """A column of results in the table of experiments. cells: (value, difference, whether best of its benchmark), "" where unknown"""
+    """A column of results in the table of experiments. cells: (value, difference, whether best of its benchmark), "" if unknown"""
 
     heading: str
     cells: list[tuple[str, str, bool]]
 
     @property
     def heading_lines(self) -> list[str]:
-        return fold_parts([f"{part}_" for part in self.heading.split("_")], HEADING_WIDTH, last_suffix="_")
+        return join_into_lines([f"{heading_part}_" for heading_part in self.heading.split("_")], MAX_HEADING_CHARACTERS, last_suffix="_")
 
     @property
-    def width(self) -> int:
-        return max(*(len(self.text(at)) for at in range(len(self.cells))), *map(len, self.heading_lines))
+    def character_width(self) -> int:
+        return max(*(len(self.cell_text(row_index)) for row_index in range(len(self.cells))), *map(len, self.heading_lines))
 
-    def text(self, at: int) -> Text:
-        """Return the text of the cell in row number `at`, with value and difference aligned to those of the other rows."""
-        value, difference, is_best = self.cells[at]
+    def cell_text(self, row_index: int) -> Text:
+        """Return the text of one cell, with value and difference aligned to those of the other rows. row_index: from 0"""
+        value, difference, is_best = self.cells[row_index]
         value_width, difference_width = max(len(cell[0]) for cell in self.cells), max(len(cell[1]) for cell in self.cells)
-        style = "green" if difference.startswith("+") else "red"
+        difference_style = "green" if difference.startswith("+") else "red"
         return Text.assemble(
             (f"{value:>{value_width}}", "bold" if is_best else ""),
-            (f" {difference:>{difference_width}}" if difference_width else "", style),
+            (f" {difference:>{difference_width}}" if difference_width else "", difference_style),
         )
 
 
-def show_experiments(console: Console, experiments: list[Experiment], scores: str | None, output_format: str) -> None:
-    """Print a table of experiments as "csv" or "md" (output_format), or for "" to fit the terminal; Markdown if there is no terminal.
+def print_experiments(console: Console, experiments: list[Experiment], scores_option: str | None, output_format: str) -> None:
+    """Print a table of experiments as CSV or Markdown (output_format "csv" or "md"), or for "" one that fits the terminal, if there is one.
 
-    scores: names separated by commas, or "all"; None for those that changed. ValueError for a name that no experiment has.
+    scores_option: names separated by commas, or "all"; None for those that changed. ValueError for a name that no experiment has.
     """
-    known_scores = score_names(experiments)
-    chosen_scores = (
-        changed_scores(experiments) if scores is None else known_scores if scores == "all" else [name.strip() for name in scores.split(",")]
-    )
-    if unknown_scores := [name for name in chosen_scores if name not in known_scores]:
-        raise ValueError(f"no experiment has the score {unknown_scores[0]}{suggestion(unknown_scores[0], known_scores)}")
-    if output_format == "csv":
-        print(csv_text(experiments), end="", file=console.file)
-    elif output_format == "md" or not console.is_terminal:
-        print(markdown(experiments, chosen_scores), file=console.file)
+    known_methods = evaluated_methods(experiments)
+    if scores_option is None:
+        chosen_methods = methods_with_changes(experiments)
     else:
-        print_table(console, experiments, chosen_scores)
+        chosen_methods = known_methods if scores_option == "all" else [name.strip() for name in scores_option.split(",")]
+    if unknown_methods := [method for method in chosen_methods if method not in known_methods]:
+        raise ValueError(f"no experiment has the score {unknown_methods[0]}{suggestion(unknown_methods[0], known_methods)}")
+    if output_format == "csv":
+        print(experiments_to_csv(experiments), end="", file=console.file)
+    elif output_format == "md" or not console.is_terminal:
+        print(experiments_to_markdown(experiments, chosen_methods), file=console.file)
+    else:
+        print_experiments_table(console, experiments, chosen_methods)
 
 
-def print_table(console: Console, experiments: list[Experiment], scores: list[str]) -> None:
-    """Print a table of experiments that fits the terminal: name, status, changes, accuracy, and as many of SCORES as fit, at least one."""
-    rows, results = _table_rows(experiments), _result_columns(experiments, scores)
-    changes = [_describe_changes(row, short_names(changed_keys(experiments))) for row in rows]
-    longest_name = max(len(each) for each in ["experiment", *(row.name for row in rows)])
-    name_width = min(longest_name, NAME_WIDTH if console.width >= WIDE_TERMINAL_COLUMNS else NARROW_NAME_WIDTH)
-    free_width = console.width - name_width - max(len(each) for each in ["status", *(row.status for row in rows)]) - 2 * COLUMN_GAP
-    change_width = min(CHANGE_WIDTH, max(len(text) for texts in [["changed"], *changes] for text in texts))
-    shown = results[:2]
-    while len(shown) < len(results) and sum(each.width + COLUMN_GAP for each in results[: len(shown) + 1]) + change_width <= free_width:
-        shown = results[: len(shown) + 1]
-    change_width = max(len("changed"), free_width - sum(each.width + COLUMN_GAP for each in shown))
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, COLUMN_GAP - 1, 0, 0), header_style="bold")
-    table.add_column("experiment", width=name_width, overflow="fold")
-    table.add_column("status", no_wrap=True)
-    table.add_column("changed", max_width=change_width, overflow="fold")
-    for column in shown:
-        table.add_column(Text("\n".join(column.heading_lines), justify="right"), width=column.width, no_wrap=True)
-    for at, row in enumerate(rows):
+def print_experiments_table(console: Console, experiments: list[Experiment], methods: list[str]) -> None:
+    """Print a table of experiments that fits the terminal: name, status, changes, accuracy, and as many scores as fit, at least one."""
+    table_rows, result_columns = _table_rows(experiments), _result_columns(experiments, methods)
+    change_texts = [_describe_changes(row, short_param_names(changed_key_paths(experiments))) for row in table_rows]
+    longest_name = max(map(len, ["experiment", *(row.indented_name for row in table_rows)]))
+    name_width = min(longest_name, MAX_NAME_CHARACTERS if console.width >= WIDE_TERMINAL_CHARACTERS else MAX_NARROW_NAME_CHARACTERS)
+    free_width = console.width - name_width - max(map(len, ["status", *(row.status_text for row in table_rows)])) - 2 * COLUMN_GAP_SPACES
+    change_width = min(MAX_CHANGE_CHARACTERS, max(len(text) for row_texts in [["changed"], *change_texts] for text in row_texts))
+    result_widths = [column.character_width + COLUMN_GAP_SPACES for column in result_columns]
+    shown_columns = result_columns[:2]
+    while len(shown_columns) < len(result_columns) and sum(result_widths[: len(shown_columns) + 1]) + change_width <= free_width:
+        shown_columns = result_columns[: len(shown_columns) + 1]
+    change_width = max(len("changed"), free_width - sum(result_widths[: len(shown_columns)]))
+    rich_table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, COLUMN_GAP_SPACES - 1, 0, 0), header_style="bold")
+    rich_table.add_column("experiment", width=name_width, overflow="fold")
+    rich_table.add_column("status", no_wrap=True)
+    rich_table.add_column("changed", max_width=change_width, overflow="fold")
+    for column in shown_columns:
+        rich_table.add_column(Text("\n".join(column.heading_lines), justify="right"), width=column.character_width, no_wrap=True)
+    for row_index, row in enumerate(table_rows):
         style = STATUS_STYLES.get(row.experiment.status, "")
-        change = Text("\n".join(fold_parts(changes[at], change_width, ", ")))
-        table.add_row(Text(row.name, style), Text(row.status, style), change, *(column.text(at) for column in shown))
-    console.print(table)
-    for note in _lines_below_table(experiments, [column.heading for column in results[len(shown) :]]):
-        console.print(Text(note, "dim"))
+        change_text = Text("\n".join(join_into_lines(change_texts[row_index], change_width, ", ")))
+        result_texts = (column.cell_text(row_index) for column in shown_columns)
+        rich_table.add_row(Text(row.indented_name, style), Text(row.status_text, style), change_text, *result_texts)
+    console.print(rich_table)
+    for note_line in _lines_below_table(experiments, [column.heading for column in result_columns[len(shown_columns) :]]):
+        console.print(Text(note_line, "dim"))
 
 
-def markdown(experiments: list[Experiment], scores: list[str]) -> str:
-    """Return a Markdown table of experiments, of any width: name, status, changes, accuracy, and the AUPR-Error of all SCORES."""
-    rows, results = _table_rows(experiments), _result_columns(experiments, scores)
-    lines = [["experiment", "status", "changed", *(column.heading for column in results)]]
-    for at, row in enumerate(rows):
-        cells = (column.cells[at] for column in results)
-        texts = [f"{f'**{value}**' if is_best else value}{difference and f' ({difference})'}" for value, difference, is_best in cells]
-        change = ", ".join(_describe_changes(row, short_names(changed_keys(experiments))))
-        lines.append([row.name.replace("    ", "· ").strip(), row.status, f"`{change}`" if change else "", *texts])
-    lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rule_cells = [f"{'-' * (width - 1)}{'-' if at < 3 else ':'}" for at, width in enumerate(widths)]
-    pad_functions = [str.ljust] * 3 + [str.rjust] * len(results)
-    padded_lines = [[fill(cell, width) for fill, cell, width in zip(pad_functions, line, widths, strict=True)] for line in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [padded_lines[0], rule_cells, *padded_lines[1:]])
+def experiments_to_markdown(experiments: list[Experiment], methods: list[str]) -> str:
+    """Return a Markdown table of experiments, of any width: name, status, changes, accuracy, and the AUPR-Error of all `methods`."""
+    table_rows, result_columns = _table_rows(experiments), _result_columns(experiments, methods)
+    text_rows = [["experiment", "status", "changed", *(column.heading for column in result_columns)]]
+    for row_index, row in enumerate(table_rows):
+        cells = (column.cells[row_index] for column in result_columns)
+        result_texts = [
+            f"{f'**{value}**' if is_best else value}{difference and f' ({difference})'}" for value, difference, is_best in cells
+        ]
+        changes = ", ".join(_describe_changes(row, short_param_names(changed_key_paths(experiments))))
+        marked_name = row.indented_name.replace("    ", "· ").strip()
+        text_rows.append([marked_name, row.status_text, f"`{changes}`" if changes else "", *result_texts])
+    text_rows = [[cell_text.replace("|", "\\|") for cell_text in text_row] for text_row in text_rows]
+    column_widths = [max(map(len, column_texts)) for column_texts in zip(*text_rows, strict=True)]
+    rule_cells = [f"{'-' * (width - 1)}{'-' if index < 3 else ':'}" for index, width in enumerate(column_widths)]
+    pad_functions = [str.ljust] * 3 + [str.rjust] * len(result_columns)
+    padded_rows = [[pad(text, width) for pad, text, width in zip(pad_functions, row, column_widths, strict=True)] for row in text_rows]
+    return "\n".join(f"| {' | '.join(text_row)} |" for text_row in [padded_rows[0], rule_cells, *padded_rows[1:]])
 
 
-def csv_text(experiments: list[Experiment]) -> str:
-    """Return CSV text with a line per experiment and benchmark: all results, their differences, and parameters that some experiment
-    changed.
+def experiments_to_csv(experiments: list[Experiment]) -> str:
+    """Return CSV text with a line per experiment and benchmark: results, differences to the commit, and all changed parameters."""
+    methods, changed_paths = evaluated_methods(experiments), changed_key_paths(experiments)
+    path_by_column = KEY_PATH_BY_RESULT | {f"aupr_error.{method}": aupr_error_key_path(method) for method in methods}
+    difference_paths = {f"{column}_difference": path for column, path in path_by_column.items() if column != "errors"}
+    csv_writer = csv.writer(csv_buffer := io.StringIO(), lineterminator="\n")
+    result_columns = [*path_by_column, "best_score", *difference_paths]
+    csv_writer.writerow([*EXPERIMENT_FIELDS, "revision", "benchmark", *result_columns, *map(".".join, changed_paths)])
+    for experiment in experiments:
+        param_texts = [yaml_text(value_at_path(experiment.params, path, "")) for path in changed_paths]
+        experiment_fields = [getattr(experiment, field_name) for field_name in EXPERIMENT_FIELDS]
+        for benchmark in experiment.results_by_benchmark or [""]:
+            results = [experiment.result_value(benchmark, path) for path in path_by_column.values()]
+            differences = [experiment.difference_from_baseline(benchmark, path) for path in difference_paths.values()]
+            best_method = value_at_path(experiment.results_by_benchmark, (benchmark, "best_score"), "")
+            csv_writer.writerow([*experiment_fields, experiment.revision, benchmark, *results, best_method, *differences, *param_texts])
+    return csv_buffer.getvalue()
+
+
+def join_into_lines(text_parts: Iterable[str], max_width: int, separator: str = "", last_suffix: str = "") -> list[str]:
+    """Join text parts, with the separator between them, into lines of at most `max_width` characters; a longer part gets its own line.
+
+    last_suffix: a suffix that is removed from the end of the last line
     """
-    keys = {"accuracy": ACCURACY_KEY, **BENCHMARK_RESULT_KEYS} | {
-        f"aupr_error.{name}": aupr_error_key(name) for name in score_names(experiments)
-    }
-    with_differences = {name: key for name, key in keys.items() if name != "errors"}
-    parameters = changed_keys(experiments)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    differences = [f"{name}_difference" for name in with_differences]
-    writer.writerow([*EXPERIMENT_FIELDS, "revision", "benchmark", *keys, "best_score", *differences, *map(".".join, parameters)])
-    for each in experiments:
-        parameter_values = [value_at(each.params, key) for key in parameters]
-        values = ["" if value is ABSENT else yaml_text(value) for value in parameter_values]
-        for benchmark in each.results or [""]:
-            results = [each.value(benchmark, key) for key in keys.values()]
-            difference_values = [each.difference(benchmark, key) for key in with_differences.values()]
-            best = value_at(each.results, (benchmark, "best_score"), "")
-            experiment_fields = (getattr(each, name) for name in EXPERIMENT_FIELDS)
-            writer.writerow([*experiment_fields, each.revision, benchmark, *results, best, *difference_values, *values])
-    return text.getvalue()
-
-
-def fold_parts(parts: Iterable[str], width: int, separator: str = "", last_suffix: str = "") -> list[str]:
-    """Return lines of at most WIDTH characters into which PARTS are joined, with SEPARATOR between them; a longer part gets its own line.
-
-    last_suffix: removed from the end of the last line
-    """
-    lines: list[str] = []
-    for part in parts:
-        if lines and len(lines[-1]) + len(separator) + len(part.removesuffix(last_suffix)) <= width:
-            lines[-1] += separator + part
+    text_lines: list[str] = []
+    for text_part in text_parts:
+        if text_lines and len(text_lines[-1]) + len(separator) + len(text_part.removesuffix(last_suffix)) <= max_width:
+            text_lines[-1] += separator + text_part
         else:
-            lines.append(part)
-    return [*lines[:-1], *(line.removesuffix(last_suffix) for line in lines[-1:])]
+            text_lines.append(text_part)
+    return [*text_lines[:-1], *(line.removesuffix(last_suffix) for line in text_lines[-1:])]
 
 
-def _table_rows(experiments: list[Experiment]) -> list[TableRow]:
-    if len(benchmark_names(experiments)) < 2:
-        return [TableRow(each, next(iter(each.results), None)) for each in experiments]
-    return [
-        row for each in experiments for row in (TableRow(each, None), *(TableRow(each, name, is_experiment=False) for name in each.results))
-    ]
+def _table_rows(experiments: list[Experiment]) -> list[ExperimentRow]:
+    if len(benchmarks_with_results(experiments)) < 2:
+        return [ExperimentRow(experiment, next(iter(experiment.results_by_benchmark), None)) for experiment in experiments]
+    benchmark_rows = ([ExperimentRow(each, name, is_experiment=False) for name in each.results_by_benchmark] for each in experiments)
+    return [row for each, rows in zip(experiments, benchmark_rows, strict=True) for row in (ExperimentRow(each, None), *rows)]
 
 
-def _result_columns(experiments: list[Experiment], scores: list[str]) -> list[ResultColumn]:
+def _result_columns(experiments: list[Experiment], methods: list[str]) -> list[ResultColumn]:
     """Return the columns of results in the table of experiments: accuracy, and the AUPR-Error of these scores."""
-    keys = [ACCURACY_KEY, *map(aupr_error_key, scores)]
-    return [ResultColumn(key[-1], _column_cells(_table_rows(experiments), key)) for key in keys]
+    key_paths = [ACCURACY_KEY_PATH, *map(aupr_error_key_path, methods)]
+    return [ResultColumn(key_path[-1], _column_cells(_table_rows(experiments), key_path)) for key_path in key_paths]
 
 
-def _column_cells(rows: list[TableRow], key: KeyPath) -> list[tuple[str, str, bool]]:
-    values = [None if row.benchmark is None else row.experiment.value(row.benchmark, key) for row in rows]
-    values_by_benchmark: dict[str | None, set[float]] = {row.benchmark: set() for row in rows}
-    for row, value in zip(rows, values, strict=True):
-        values_by_benchmark[row.benchmark].update([] if value is None else [value])
-    return [_result_cell(row, key, value, values_by_benchmark[row.benchmark]) for row, value in zip(rows, values, strict=True)]
+def _column_cells(table_rows: list[ExperimentRow], key_path: KeyPath) -> list[tuple[str, str, bool]]:
+    results = [None if row.benchmark is None else row.experiment.result_value(row.benchmark, key_path) for row in table_rows]
+    seen_results: dict[str | None, set[float]] = {row.benchmark: set() for row in table_rows}
+    for row, result in zip(table_rows, results, strict=True):
+        seen_results[row.benchmark].update([] if result is None else [result])
+    return [_result_cell(row, key_path, result, seen_results[row.benchmark]) for row, result in zip(table_rows, results, strict=True)]
 
 
-def _result_cell(row: TableRow, key: KeyPath, value: float | None, column_values: set[float]) -> tuple[str, str, bool]:
-    """Return (value, difference, whether best) of one cell as texts. column_values: all values of that benchmark in the column"""
-    if row.benchmark is None:
+def _result_cell(table_row: ExperimentRow, key_path: KeyPath, result: float | None, benchmark_results: set[float]) -> tuple[str, str, bool]:
+    """Return (value, difference, whether best) of one cell, the first two as texts. benchmark_results: the benchmark's whole column"""
+    if table_row.benchmark is None:
         return "", "", False
-    if value is None:
-        return UNDEFINED if row.experiment.has(row.benchmark, key) else "", "", False
-    difference = row.experiment.difference(row.benchmark, key)
-    return f"{value:.2f}", f"{difference:+.2f}" if difference else "", len(column_values) > 1 and value == max(column_values)
+    if result is None:
+        return UNDEFINED_RESULT if table_row.experiment.has_result(table_row.benchmark, key_path) else "", "", False
+    difference = table_row.experiment.difference_from_baseline(table_row.benchmark, key_path)
+    is_best = len(benchmark_results) > 1 and result == max(benchmark_results)
+    return f"{result:.2f}", f"{difference:+.2f}" if difference else "", is_best
 
 
-def _describe_changes(row: TableRow, names: dict[KeyPath, str]) -> list[str]:
+def _describe_changes(table_row: ExperimentRow, name_by_path: dict[KeyPath, str]) -> list[str]:
     """Return an experiment's changed parameters as `dvc exp run -S` takes them: name=value, +name=value if new, ~name if removed."""
-    if not row.is_experiment:
+    if not table_row.is_experiment:
         return []
-    baseline_params = row.experiment.baseline.params if row.experiment.baseline else {}
-    added_keys = [key for key in row.experiment.changes if value_at(baseline_params, key) is ABSENT]
+    experiment = table_row.experiment
+    baseline_params = experiment.baseline_commit.params if experiment.baseline_commit else {}
+    added_paths = [path for path in experiment.changed_params if value_at_path(baseline_params, path) is ABSENT_VALUE]
     return [
-        f"~{names[key]}" if value is ABSENT else f"{'+' * (key in added_keys)}{names[key]}={yaml_text(value)}"
-        for key, value in row.experiment.changes.items()
+        f"~{name_by_path[path]}" if value is ABSENT_VALUE else f"{'+' * (path in added_paths)}{name_by_path[path]}={yaml_text(value)}"
+        for path, value in experiment.changed_params.items()
     ]
 
 
-def _lines_below_table(experiments: list[Experiment], hidden_scores: list[str]) -> list[str]:
+def _lines_below_table(experiments: list[Experiment], hidden_methods: list[str]) -> list[str]:
     """Return the lines to print below a table of experiments: legend, scores that did not fit, and problems."""
-    lines = [LEGEND]
-    if any(each.difference(benchmark, ACCURACY_KEY) for each in experiments for benchmark in each.results):
-        lines.append(ERROR_RATE)
-    if hidden_scores:
-        lines.append(f"Not shown at this width: {', '.join(hidden_scores)}. --scores NAME chooses others, --md and --csv show all.")
-    lines += [f"{each.name}: {each.problem}" for each in experiments if each.problem]
-    if any(each.status == "failed" for each in experiments):
-        lines.append("failed: `dvc queue logs NAME` shows why; `dvc queue remove --failed` clears the list.")
-    return lines
+    note_lines = [EXPERIMENTS_LEGEND]
+    if any(each.difference_from_baseline(benchmark, ACCURACY_KEY_PATH) for each in experiments for benchmark in each.results_by_benchmark):
+        note_lines.append(ERROR_RATE_WARNING)
+    if hidden_methods:
+        note_lines.append(f"Not shown at this width: {', '.join(hidden_methods)}. --scores NAME chooses others, --md and --csv show all.")
+    note_lines += [f"{experiment.name}: {experiment.problem}" for experiment in experiments if experiment.problem]
+    if any(experiment.status == "failed" for experiment in experiments):
+        note_lines.append("failed: `dvc queue logs NAME` shows why; `dvc queue remove --failed` clears the list.")
+    return note_lines

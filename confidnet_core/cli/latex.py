@@ -5,68 +5,74 @@ The best number of a column is bold, a raised + or - is a verdict (significantly
 
 import re
 
-from confidnet_core.comparison.tables import BETTER, UNDEFINED, WORSE, Cell, Column, Table
+from confidnet_core.comparison.tables import BETTER, UNDEFINED_SIGN, WORSE, Cell, Column, Table
 
-VERDICT_SYMBOLS = {BETTER: "$^{+}$", WORSE: "$^{-}$"}
-_SPECIAL_CHARACTERS = {
+LATEX_VERDICT_SIGNS = {BETTER: "$^{+}$", WORSE: "$^{-}$"}
+_ESCAPED_CHARACTERS = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
 }
-_SPECIAL_CHARACTERS |= {character: f"\\{character}" for character in "&%$#_{}"} | {"|": r"\textbar{}", '"': "''"}
-_SYMBOL_COMMANDS = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "×": r"$\times$", "▲": "$+$", "▼": "$-$", UNDEFINED: "--"}  # noqa: RUF001
+_ESCAPED_CHARACTERS |= {character: f"\\{character}" for character in "&%$#_{}"} | {"|": r"\textbar{}", '"': "''"}
+_SYMBOL_COMMANDS = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "×": r"$\times$", "▲": "$+$", "▼": "$-$", UNDEFINED_SIGN: "--"}  # noqa: RUF001
 _SYMBOL_COMMANDS |= {"≤": r"$\le$", "≥": r"$\ge$", "−": "$-$", "…": r"\dots{}", "’": "'"}  # noqa: RUF001
-_ESCAPED_PATTERN = re.compile("|".join(map(re.escape, _SPECIAL_CHARACTERS | _SYMBOL_COMMANDS)))
+_ESCAPED_PATTERN = re.compile("|".join(map(re.escape, _ESCAPED_CHARACTERS | _SYMBOL_COMMANDS)))
 
 
-def latex(table: Table, label: str, caption: str | None = None) -> str:
+def table_to_latex(table: Table, reference_label: str, caption: str | None = None) -> str:
     r"""Return a table of results as a LaTeX float.
 
-    label: of \ref, after "tab:"; caption: text before the legend, by default the table's title
+    reference_label: of \ref, after "tab:"; caption: text before the legend, by default the table's title
     """
     column_alignment = "l" + "".join("l" if column.is_text else "r" for column in table.columns)
     heading_line = " & ".join(map(escape_latex, [table.first_column_title, *(column.heading for column in table.columns)]))
     caption_text = " ".join(sentence for sentence in (f"{caption or table.title}.", *table.legend) if sentence != ".")
-    lines = [
+    latex_lines = [
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape_latex(caption_text)}}}",
-        rf"\label{{tab:{re.sub('[^A-Za-z0-9:.-]', '-', label)}}}",
+        rf"\label{{tab:{re.sub('[^A-Za-z0-9:.-]', '-', reference_label)}}}",
     ]
-    lines += [rf"\begin{{tabular}}{{{column_alignment}}}", r"\toprule", rf"{heading_line} \\", r"\midrule"]
+    latex_lines += [rf"\begin{{tabular}}{{{column_alignment}}}", r"\toprule", rf"{heading_line} \\", r"\midrule"]
     has_oracle_rule = False
-    for row in table.rows:
-        if row.oracle and not has_oracle_rule and row is not table.rows[0]:  # a rule sets the oracle apart, since it is not compared
-            lines.append(r"\midrule")
-        has_oracle_rule = has_oracle_rule or row.oracle
-        lines.append(" & ".join([escape_latex(row.label), *map(_format_cell, row.cells, table.columns)]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+    for table_row in table.rows:
+        if (
+            table_row.is_oracle and not has_oracle_rule and table_row is not table.rows[0]
+        ):  # a rule sets the oracle apart, since it is not compared
+            latex_lines.append(r"\midrule")
+        has_oracle_rule = has_oracle_rule or table_row.is_oracle
+        latex_lines.append(" & ".join([escape_latex(table_row.label), *map(_latex_cell, table_row.cells, table.columns)]) + r" \\")
+    return "\n".join([*latex_lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
 
 
 def escape_latex(text: str) -> str:
-    """Return TEXT with LaTeX's special characters escaped; arrows and similar characters become LaTeX symbols."""
-    return _ESCAPED_PATTERN.sub(lambda match: (_SPECIAL_CHARACTERS | _SYMBOL_COMMANDS)[match[0]], text)
+    """Return the text with LaTeX's special characters escaped; arrows and similar characters become LaTeX symbols."""
+    return _ESCAPED_PATTERN.sub(lambda match: (_ESCAPED_CHARACTERS | _SYMBOL_COMMANDS)[match[0]], text)
 
 
-def _format_cell(cell: Cell, column: Column) -> str:
+def _latex_cell(cell: Cell, column: Column) -> str:
     """Return a table cell as LaTeX: number (bold if best), sign of the verdict, text beside the number, and interval."""
-    number_text = _replace_hyphens(escape_latex(cell.number_text(column))) if not column.is_text else escape_latex(cell.number_text(column))
+    number_latex = (
+        _replace_minus_hyphens(escape_latex(cell.number_text(column))) if not column.is_text else escape_latex(cell.number_text(column))
+    )
     if cell.best:
-        number_text = rf"\textbf{{{number_text}}}"
-    interval_text = rf"{{\scriptsize {_replace_hyphens(escape_latex(cell.interval_text(column)))}}}" if cell.interval_text(column) else ""
+        number_latex = rf"\textbf{{{number_latex}}}"
+    interval_latex = (
+        rf"{{\scriptsize {_replace_minus_hyphens(escape_latex(cell.interval_text(column)))}}}" if cell.interval_text(column) else ""
+    )
     return " ".join(
-        part
-        for part in (
-            number_text + VERDICT_SYMBOLS.get(cell.verdict or "", ""),
-            _replace_hyphens(escape_latex(cell.text_beside())),
-            interval_text,
+        cell_part
+        for cell_part in (
+            number_latex + LATEX_VERDICT_SIGNS.get(cell.verdict or "", ""),
+            _replace_minus_hyphens(escape_latex(cell.text_beside())),
+            interval_latex,
         )
-        if part
+        if cell_part
     )
 
 
-def _replace_hyphens(text: str) -> str:
-    """Return a text in which a hyphen before a number has become a LaTeX minus sign."""
-    return re.sub(r"(?<![\w$-])-(?=\d)", "$-$", text)
+def _replace_minus_hyphens(latex_text: str) -> str:
+    """Return LaTeX text in which each hyphen before a number has become a minus sign."""
+    return re.sub(r"(?<![\w$-])-(?=\d)", "$-$", latex_text)

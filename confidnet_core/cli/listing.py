@@ -16,54 +16,61 @@ from confidnet_core.files import read_yaml
 
 @dataclass(frozen=True)
 class ListedEntry:
-    """A score, model, data set or benchmark, as `confidnet list` shows it."""
+    """One line of the list that `confidnet list` shows: a score, model, data set or benchmark."""
 
     name: str
     selected: bool | None  # whether params.yaml runs it; None for models and data sets, which only a benchmark names
     description: str  # with references, or with the settings of a benchmark
-    brief: str  # description without these, for one line
+    short_description: str  # description without these, for one line
     learned: str | None = None  # attribute of a score's function, see comparison/costs.py; None if not set
     passes: int | str | None = None
 
 
-def benchmarks(params: Path = Path("params.yaml")) -> list[ListedEntry]:
-    """Return the benchmarks in params.yaml as list entries, in the order of the file. ValueError with file and key if the file is wrong."""
-    raw_benchmarks = _read_section(params, "benchmarks")
-    run_names = _read_params_file(params).get("run") or []
+def list_benchmarks(params_path: Path = Path("params.yaml")) -> list[ListedEntry]:
+    """Return the benchmarks of a params.yaml as entries of a list, in the order of the file.
+
+    Raises ValueError with file and key if the file is wrong.
+    """
+    raw_benchmarks = _read_params_section(params_path, "benchmarks")
+    run_benchmarks = _read_params_file(params_path).get("run") or []
     return [
-        ListedEntry(name, name in run_names, *_describe_benchmark(f"{params}: benchmarks.{name}", raw_benchmark))
-        for name, raw_benchmark in raw_benchmarks.items()
+        ListedEntry(benchmark, benchmark in run_benchmarks, *_describe_benchmark(f"{params_path}: benchmarks.{benchmark}", raw_benchmark))
+        for benchmark, raw_benchmark in raw_benchmarks.items()
     ]
 
 
-def methods(params: Path = Path("params.yaml")) -> list[ListedEntry]:
-    """Return all confidence scores as list entries: first those that params.yaml lists, in its order, then the others."""
-    selected_names = list(_read_section(params, "methods"))
+def list_methods(params_path: Path = Path("params.yaml")) -> list[ListedEntry]:
+    """Return all confidence scores as entries of a list: first those that params.yaml lists, in its order, then the others."""
+    selected_methods = list(_read_params_section(params_path, "methods"))
     return [
         _make_listed_entry(
             "scores",
-            name,
-            name in selected_names,
-            **{attribute: literal_attribute("scores", name, attribute) for attribute in ("learned", "passes")},
+            method,
+            method in selected_methods,
+            **{attribute_name: literal_attribute("scores", method, attribute_name) for attribute_name in ("learned", "passes")},
         )
-        for name in [*selected_names, *(name for name in entry_names("scores") if name not in selected_names)]
+        for method in [*selected_methods, *(method for method in entry_names("scores") if method not in selected_methods)]
     ]
 
 
-def models() -> list[ListedEntry]:
-    """Return all classifiers in confidnet_core/models as list entries."""
-    return [_make_listed_entry("models", name) for name in entry_names("models")]
+def list_models() -> list[ListedEntry]:
+    """Return all classifiers in confidnet_core/models as entries of a list."""
+    return [_make_listed_entry("models", model_name) for model_name in entry_names("models")]
 
 
-def datasets() -> list[ListedEntry]:
-    """Return all data sets in confidnet_core/datasets as list entries."""
-    return [_make_listed_entry("datasets", name) for name in entry_names("datasets")]
+def list_datasets() -> list[ListedEntry]:
+    """Return all data sets in confidnet_core/datasets as entries of a list."""
+    return [_make_listed_entry("datasets", dataset_name) for dataset_name in entry_names("datasets")]
 
 
-def _make_listed_entry(family: str, name: str, selected: bool | None = None, **costs: Any) -> ListedEntry:
-    """Return the list entry of a score, model or data set (family and name), described by the first line of its docstring."""
-    description = docstring_line(family, name)
-    return ListedEntry(name, selected, description, first_sentence(description), **costs)
+def _make_listed_entry(family: str, entry_name: str, is_selected: bool | None = None, **cost_attributes: Any) -> ListedEntry:
+    """Return the list entry of a score, model or data set, described by the first line of its file's docstring.
+
+    family: its folder in confidnet_core, such as "scores"; entry_name: the name of its file
+    cost_attributes: the attributes `learned` and `passes` of a score's function
+    """
+    description = first_docstring_line(family, entry_name)
+    return ListedEntry(entry_name, is_selected, description, first_sentence(description), **cost_attributes)
 
 
 def first_sentence(description: str) -> str:
@@ -71,38 +78,54 @@ def first_sentence(description: str) -> str:
     return description.partition(". ")[0].removesuffix(".")
 
 
-def docstring_line(family: str, name: str) -> str:
-    """Return the first line of the docstring of the module confidnet_core/FAMILY/NAME.py. ValueError if the module has no docstring."""
-    path, module = parse_entry(family, name)
-    if not (docstring := ast.get_docstring(module)):
-        raise ValueError(f"{path} has no docstring; its first line says what {name} is")
+def first_docstring_line(family: str, entry_name: str) -> str:
+    """Return the first line of the docstring of the file confidnet_core/FAMILY/ENTRY_NAME.py, without importing it.
+
+    Raises ValueError if the file has no docstring.
+    """
+    module_path, module_tree = parse_entry(family, entry_name)
+    if not (docstring := ast.get_docstring(module_tree)):
+        raise ValueError(f"{module_path} has no docstring; its first line says what {entry_name} is")
     return docstring.splitlines()[0]
 
 
-def _describe_benchmark(key: str, raw: Any) -> tuple[str, str]:
-    """Return a long and a short description of a benchmark.
+def _describe_benchmark(params_key: str, raw_benchmark: Any) -> tuple[str, str]:
+    """Return (long, short) descriptions of a benchmark. raw_benchmark: its unchecked content in params.yaml; params_key: for messages
 
     The long one is such as "digits (train 300, ...), mnist_convnet (width 0.5), 15 epochs"; the short one leaves out the brackets.
     """
-    raw = require_mapping(key, raw)
-    entry_choices = [dict(require_mapping(f"{key}.{part}", raw.get(part))) for part in ("data", "model")]
-    names = [str(choice.pop("name", "?")) for choice in entry_choices]
-    setting_texts = [", ".join(f"{name} {_shorten_value(value)}" for name, value in choice.items()) for choice in entry_choices]
-    epochs = f"{require_mapping(f'{key}.baseline', raw.get('baseline')).get('epochs', '?')} epochs"
-    names_with_settings = [f"{name} ({given})" if given else name for name, given in zip(names, setting_texts, strict=True)]
-    return ", ".join([*names_with_settings, epochs]), ", ".join([*names, epochs])
+    raw_benchmark = require_mapping(params_key, raw_benchmark)
+    entry_choices = [
+        dict(require_mapping(f"{params_key}.{section_name}", raw_benchmark.get(section_name))) for section_name in ("data", "model")
+    ]
+    chosen_names = [str(entry_settings.pop("name", "?")) for entry_settings in entry_choices]
+    settings_texts = [
+        ", ".join(f"{name} {_shorten_setting_value(setting_value)}" for name, setting_value in entry_settings.items())
+        for entry_settings in entry_choices
+    ]
+    epochs_phrase = f"{require_mapping(f'{params_key}.baseline', raw_benchmark.get('baseline')).get('epochs', '?')} epochs"
+    names_with_settings = [
+        f"{name} ({settings_text})" if settings_text else name for name, settings_text in zip(chosen_names, settings_texts, strict=True)
+    ]
+    return ", ".join([*names_with_settings, epochs_phrase]), ", ".join([*chosen_names, epochs_phrase])
 
 
-def _shorten_value(value: Any) -> str:
-    """Return a setting's value as a short text: "of 3" for a list of three values."""
-    return f"of {len(value)}" if isinstance(value, dict | list) else str(value).lower() if isinstance(value, bool) else str(value)
+def _shorten_setting_value(setting_value: Any) -> str:
+    """Return the value of a setting as a short text, such as "of 3" for a list of three values."""
+    return (
+        f"of {len(setting_value)}"
+        if isinstance(setting_value, dict | list)
+        else str(setting_value).lower()
+        if isinstance(setting_value, bool)
+        else str(setting_value)
+    )
 
 
-def _read_section(params: Path, key: str) -> dict[str, Any]:
-    """Return the entries under a top-level key of params.yaml, such as `benchmarks`, by name."""
-    return require_named_entries(f"{params}: {key}", _read_params_file(params).get(key))
+def _read_params_section(params_path: Path, section_key: str) -> dict[str, Any]:
+    """Return the entries under a top-level key of a params.yaml, such as `benchmarks`, as {name: unchecked content}."""
+    return require_named_entries(f"{params_path}: {section_key}", _read_params_file(params_path).get(section_key))
 
 
-def _read_params_file(params: Path) -> dict[str, Any]:
-    """Return the content of a params.yaml as a dictionary, whose values are not checked."""
-    return require_mapping(f"{params}: the top level", read_yaml(params))
+def _read_params_file(params_path: Path) -> dict[str, Any]:
+    """Return the content of a params.yaml as a dictionary, with unchecked values."""
+    return require_mapping(f"{params_path}: the top level", read_yaml(params_path))

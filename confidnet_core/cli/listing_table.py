@@ -21,46 +21,62 @@ REQUIREMENT_LABELS = {
 }
 
 
-def show_list(console: Console, kind: str, entries: list[ListedEntry], verbose: bool, as_json: bool) -> None:
-    """Print list entries: as a table or paragraphs in a terminal, as lines with tabs in a pipe, or as JSON.
+def print_list(console: Console, listed_kind: str, listed_entries: list[ListedEntry], prints_details: bool, prints_json: bool) -> None:
+    """Print entries of `confidnet list`: as a table or paragraphs in a terminal, as lines with tabs in a pipe, or as JSON.
 
-    kind: what is listed, in the plural: models, datasets, methods or benchmarks
+    listed_kind: what is listed, in the plural: models, datasets, methods or benchmarks
     """
-    if as_json:
-        json_entries = [{key: value for key, value in asdict(entry).items() if key != "brief"} for entry in entries]
+    if prints_json:
+        json_entries = [
+            {field_name: field_value for field_name, field_value in asdict(listed_entry).items() if field_name != "short_description"}
+            for listed_entry in listed_entries
+        ]
         print(json.dumps(json_entries, indent=2, ensure_ascii=False), file=console.file)
     elif not console.is_terminal:
-        for entry in entries:  # not with rich, which replaces tabs by spaces
-            cost_texts = [entry.learned or "no", str(entry.passes or 0)] if any(other.learned or other.passes for other in entries) else []
-            print("\t".join([f"{'*' if entry.selected else ' '} {entry.name}", entry.description, *cost_texts]), file=console.file)
+        for listed_entry in listed_entries:  # not with rich, which replaces tabs by spaces
+            cost_texts = (
+                [listed_entry.learned or "no", str(listed_entry.passes or 0)]
+                if any(other_entry.learned or other_entry.passes for other_entry in listed_entries)
+                else []
+            )
+            print(
+                "\t".join([f"{'*' if listed_entry.selected else ' '} {listed_entry.name}", listed_entry.description, *cost_texts]),
+                file=console.file,
+            )
     else:
-        (_print_paragraphs if verbose else _print_table)(console, kind, entries)
-        hint_texts = ["* what params.yaml runs"] * any(entry.selected for entry in entries) + ["-v shows details"] * (not verbose)
+        (_print_entry_paragraphs if prints_details else _print_entry_table)(console, listed_kind, listed_entries)
+        hint_texts = ["* what params.yaml runs"] * any(listed_entry.selected for listed_entry in listed_entries) + ["-v shows details"] * (
+            not prints_details
+        )
         console.print(Text("; ".join(hint_texts), style="dim"))
 
 
-def _print_table(console: Console, kind: str, entries: list[ListedEntry]) -> None:
-    """Print list entries in a terminal as a table with one line for each entry."""
+def _print_entry_table(console: Console, listed_kind: str, listed_entries: list[ListedEntry]) -> None:
+    """Print the entries in a terminal as a table with one line for each entry."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("", no_wrap=True)
-    table.add_column(kind.removesuffix("s"), no_wrap=True)
+    table.add_column(listed_kind.removesuffix("s"), no_wrap=True)
     table.add_column("description")  # the only column that a narrow terminal truncates
-    for entry in entries:
-        table.add_row(_selection_star(entry), Text(entry.name, style="bold"), Text(entry.brief, no_wrap=True, overflow="ellipsis"))
+    for listed_entry in listed_entries:
+        table.add_row(
+            _selection_star(listed_entry),
+            Text(listed_entry.name, style="bold"),
+            Text(listed_entry.short_description, no_wrap=True, overflow="ellipsis"),
+        )
     console.print(table)
 
 
-def _print_paragraphs(console: Console, kind: str, entries: list[ListedEntry]) -> None:
-    """Print list entries in a terminal with all details, several lines for each entry."""
-    for entry in entries:
-        console.print(Text.assemble(_selection_star(entry), " ", (entry.name, "bold")))
-        console.print(Padding(Text(entry.description), (0, 0, 0, 4)))
-        if entry.learned in REQUIREMENT_LABELS:
-            console.print(f"    needs: {REQUIREMENT_LABELS[entry.learned]}")
-        if entry.passes:
-            console.print(f"    extra forward passes: {entry.passes}")
+def _print_entry_paragraphs(console: Console, listed_kind: str, listed_entries: list[ListedEntry]) -> None:
+    """Print the entries in a terminal with all details, several lines for each entry."""
+    for listed_entry in listed_entries:
+        console.print(Text.assemble(_selection_star(listed_entry), " ", (listed_entry.name, "bold")))
+        console.print(Padding(Text(listed_entry.description), (0, 0, 0, 4)))
+        if listed_entry.learned in REQUIREMENT_LABELS:
+            console.print(f"    needs: {REQUIREMENT_LABELS[listed_entry.learned]}")
+        if listed_entry.passes:
+            console.print(f"    extra forward passes: {listed_entry.passes}")
 
 
-def _selection_star(entry: ListedEntry) -> Text:
-    """Return a star if params.yaml runs the entry, else a blank."""
-    return Text("*" if entry.selected else " ", style="green")
+def _selection_star(listed_entry: ListedEntry) -> Text:
+    """Return a star if params.yaml runs the score or benchmark, else a blank."""
+    return Text("*" if listed_entry.selected else " ", style="green")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from confidnet_core.files import write_text
 
-TEMPLATE_PATH = Path("tmp/plots.html")  # relative to .dvc, as in DVC's setting
-PAGE_TEMPLATE = """<!DOCTYPE html>
+PLOTS_TEMPLATE_PATH = Path("tmp/plots.html")  # relative to .dvc, as in DVC's setting
+PLOTS_PAGE_TEMPLATE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -30,19 +30,19 @@ img {{ max-width: 100%; }}
 """
 
 
-def write_template(root: Path) -> Path:
-    """Write the HTML template for `dvc plots` to ROOT/.dvc/tmp/plots.html (1 MB) and return its path.
+def write_plots_template(project_root: Path) -> Path:
+    """Write the HTML template for `dvc plots` to PROJECT_ROOT/.dvc/tmp/plots.html (1 MB) and return its path.
 
-    ValueError if the package vl-convert-python is not installed or ROOT is no DVC project.
+    Raises ValueError if the package vl-convert-python is not installed or the folder is no DVC project.
     """
-    if not (root / ".dvc").is_dir():
-        raise ValueError(f"{root} has no folder .dvc; run this from the root of the project")
+    if not (project_root / ".dvc").is_dir():
+        raise ValueError(f"{project_root} has no folder .dvc; run this from the root of the project")
     try:
         from vl_convert import javascript_bundle
     except ModuleNotFoundError:
         raise ValueError("the package vl-convert-python is not installed; `pip install vl-convert-python`") from None
     # The newest version of Vega-Lite 5, for which DVC's templates are written.
     vega_scripts = javascript_bundle(vl_version="5.21")  # pyright: ignore[reportCallIssue]  # its stub lacks the default of `snippet`
-    template_path = root / ".dvc" / TEMPLATE_PATH
-    write_text(template_path, PAGE_TEMPLATE.format(scripts=vega_scripts.replace("</script", "<\\/script")))
+    template_path = project_root / ".dvc" / PLOTS_TEMPLATE_PATH
+    write_text(template_path, PLOTS_PAGE_TEMPLATE.format(scripts=vega_scripts.replace("</script", "<\\/script")))
     return template_path

@@ -6,43 +6,46 @@ from io import StringIO
 
 import pandas as pd
 
-EXPERIMENT_REF = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")  # DVC's ref of an experiment, below the commit that it started from
+# DVC's git ref of an experiment; the digits are the commit that it started from.
+EXPERIMENT_REF_PATTERN = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")
 
 
-def experiment_commits() -> dict[str, str]:
-    """Return NAME -> git commit of all DVC experiments in this repository; of experiments with the same name, the newest.
+def commit_by_experiment() -> dict[str, str]:
+    """Return {experiment name: git commit} of all DVC experiments in this repository; of experiments with the same name, the newest.
 
-    Empty outside a git repository.
+    The dictionary is empty outside a git repository.
     """
     ref_lines = _run_git("for-each-ref", "--sort=creatordate", "--format=%(refname) %(objectname)", "refs/exps")
     ref_parts = [] if ref_lines is None else (line.rpartition(" ") for line in ref_lines.splitlines())
-    return {match[1]: commit for name, _, commit in ref_parts if (match := EXPERIMENT_REF.fullmatch(name))}
+    return {ref_match[1]: commit for ref_name, _, commit in ref_parts if (ref_match := EXPERIMENT_REF_PATTERN.fullmatch(ref_name))}
 
 
-def resolve_commit(name: str) -> str | None:
+def resolve_commit(revision_name: str) -> str | None:
     """Return the git commit of a DVC experiment, a branch, a tag or another git revision with this name; None if there is none."""
-    return experiment_commits().get(name) or _run_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    return commit_by_experiment().get(revision_name) or _run_git(
+        "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision_name}^{{commit}}"
+    )
 
 
-def read_csv_at(commit: str, name: str, path: str) -> pd.DataFrame:
+def read_csv_at_commit(commit: str, revision_name: str, csv_path: str) -> pd.DataFrame:
     """Return the table in a CSV file as it is stored in a git commit.
 
-    commit: git commit; name: what messages call the commit; path: of the file, relative to this folder
-    ValueError if the commit lacks the file or the file is no table.
+    revision_name: what messages call the commit; csv_path: path of the file, relative to this folder
+    Raises ValueError if the commit lacks the file or the file is no table.
     """
-    csv_text = _run_git("show", f"{commit}:./{path}")
+    csv_text = _run_git("show", f"{commit}:./{csv_path}")
     if csv_text is None:
-        raise ValueError(f"{name} has no {path} in git; it did not finish, or its results were never committed")
+        raise ValueError(f"{revision_name} has no {csv_path} in git; it did not finish, or its results were never committed")
     try:
         return pd.read_csv(StringIO(csv_text))
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path} of {name} is no CSV table ({error})") from None
+        raise ValueError(f"{csv_path} of {revision_name} is no CSV table ({error})") from None
 
 
-def _run_git(*arguments: str) -> str | None:
-    """Run a git command and return what it prints, without spaces at the ends; None if it prints nothing, fails or is not installed."""
+def _run_git(*git_arguments: str) -> str | None:
+    """Run a git command and return what it prints, stripped of blanks; None if it prints nothing, fails or is not installed."""
     try:
-        git_process = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+        git_process = subprocess.run(["git", *git_arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return None
     return git_process.stdout.strip() or None if git_process.returncode == 0 else None

@@ -11,18 +11,18 @@ import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
-from confidnet_core.cli.latex import latex
-from confidnet_core.cli.revisions import experiment_commits, read_csv_at, resolve_commit
+from confidnet_core.cli.latex import table_to_latex
+from confidnet_core.cli.revisions import commit_by_experiment, read_csv_at_commit, resolve_commit
 from confidnet_core.cli.side_by_side import StudyResults, side_by_side_table
-from confidnet_core.cli.terminal import print_lines, print_table
+from confidnet_core.cli.terminal import print_lines, print_results_table
 from confidnet_core.cli.timed_costs import cost_tables_with_times
 from confidnet_core.comparison.costs import COST_COLUMNS
 from confidnet_core.comparison.differences import methods_by_verdict, verdict_phrase
-from confidnet_core.comparison.frames import COLUMN_BY_METRIC, HEADLINE_METRIC, MAIN_COLUMNS
+from confidnet_core.comparison.frames import COLUMN_BY_METRIC, HEADLINE_METRIC, MAIN_METRIC_COLUMNS
 from confidnet_core.comparison.lines import iterate_groups
 from confidnet_core.comparison.main_table import errors_line, main_table
 from confidnet_core.comparison.names import display_name
-from confidnet_core.comparison.rendering import as_csv, as_frame, as_json, markdown
+from confidnet_core.comparison.rendering import frame_to_csv, table_to_frame, table_to_markdown, tables_to_json
 from confidnet_core.comparison.tables import BETTER, Column, Table
 from confidnet_core.config.registry import suggestion
 from confidnet_core.evaluation.result import EVALUATION_KEYS
@@ -37,213 +37,218 @@ TERMINAL_FORMAT = "terminal"  # for reading; the other formats are for files
 class ShowOptions:
     """Options of the command `confidnet show`.
 
-    names: benchmarks and git revisions, by default all benchmarks; metrics: keys of COLUMN_BY_METRIC, by default MAIN_COLUMNS
-    sort: the metric that orders the scores; intervals: None shows them if they fit; seeds: by default all
+    benchmarks_or_revisions: by default all benchmarks; metrics: keys of COLUMN_BY_METRIC, by default those of MAIN_METRIC_COLUMNS
+    sort_metric: the metric that orders the scores; show_intervals: None shows them if they fit; seeds: by default all
     """
 
-    names: tuple[str, ...] = ()
+    benchmarks_or_revisions: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
-    sort: str = HEADLINE_METRIC.key
-    intervals: bool | None = None
+    sort_metric: str = HEADLINE_METRIC.key
+    show_intervals: bool | None = None
     seeds: tuple[int, ...] = ()
     output_format: str = TERMINAL_FORMAT
 
 
-def show_comparison(console: Console, reports: Path, options: ShowOptions) -> None:
-    """Print the comparison of scores. ValueError for an unknown benchmark, seed, metric or experiment, and for a missing or old file."""
-    columns = _select_columns(options)
-    frame, revisions, benchmarks = _split_names(reports, options.names)
-    if revisions:
-        _show_side_by_side(console, reports, revisions, benchmarks, options)
+def print_comparison(console: Console, reports_folder: Path, options: ShowOptions) -> None:
+    """Print the comparison of scores. Raises ValueError for an unknown benchmark, seed, metric or experiment, or a missing or old file."""
+    columns = _select_metric_columns(options)
+    evaluation_rows, commits, named_benchmarks = _split_benchmarks_and_revisions(reports_folder, options.benchmarks_or_revisions)
+    if commits:
+        _print_studies(console, reports_folder, commits, named_benchmarks, options)
         return
-    assert frame is not None
-    difference_rows = _read_table(reports / "differences.csv", DIFFERENCE_COLUMNS)
-    groups = _group_by_benchmark(frame, benchmarks, options.seeds)
-    tables = {
-        name: main_table(
-            group, _single_seed_intervals(group), None if options.seeds else difference_rows, columns=columns, sort=options.sort
-        )
-        for name, group in groups.items()
+    assert evaluation_rows is not None
+    difference_rows = _read_csv_table(reports_folder / "differences.csv", DIFFERENCE_COLUMNS)
+    rows_by_benchmark = _rows_by_benchmark(evaluation_rows, named_benchmarks, options.seeds)
+    verdict_rows = None if options.seeds else difference_rows
+    table_by_benchmark = {
+        name: main_table(rows, _single_seed_intervals(rows), verdict_rows, shown_columns=columns, sort_metric=options.sort_metric)
+        for name, rows in rows_by_benchmark.items()
     }
     if options.output_format != TERMINAL_FORMAT:
-        print_as_text(console, tables, options, {name: f"{name}: {errors_line(group)}" for name, group in groups.items()})
+        caption_by_benchmark = {name: f"{name}: {errors_line(rows)}" for name, rows in rows_by_benchmark.items()}
+        print_tables_as_text(console, table_by_benchmark, options, caption_by_benchmark)
         return
-    for name, table in tables.items():
-        _print_heading(console, name, errors_line(groups[name]))
-        print_table(console, table, options.intervals)
+    for benchmark, table in table_by_benchmark.items():
+        _print_heading(console, benchmark, errors_line(rows_by_benchmark[benchmark]))
+        print_results_table(console, table, options.show_intervals)
         if not options.seeds:
-            _print_verdicts(
-                console, difference_rows[difference_rows["benchmark"] == name], columns if options.metrics else [HEADLINE_METRIC]
-            )
-    _print_legend(console, list(tables.values()))
+            benchmark_rows = difference_rows[difference_rows["benchmark"] == benchmark]
+            _print_verdicts(console, benchmark_rows, columns if options.metrics else [HEADLINE_METRIC])
+    _print_legend(console, list(table_by_benchmark.values()))
 
 
-def show_costs(
-    console: Console, reports: Path, names: Sequence[str], load_timings: Callable[[str], Iterable[StageTiming]], output_format: str
+def print_costs(
+    console: Console,
+    reports_folder: Path,
+    benchmarks: Sequence[str],
+    load_timings: Callable[[str], Iterable[StageTiming]],
+    output_format: str,
 ) -> None:
-    """Print what each score costs, from reports/costs.csv and the run times that LOAD_TIMINGS returns for a benchmark, as means over seeds.
+    """Print what each score costs, from costs.csv of the reports folder and run times, which are means over seeds.
 
-    ValueError as from `show_comparison`.
+    load_timings: returns the run times of a benchmark. Raises ValueError as `print_comparison`.
     """
-    costs = read_costs(reports)
-    benchmarks = _require_known("benchmark", names, costs["benchmark"].unique(), reports / "costs.csv")
-    tables = {
-        name: cost_tables_with_times(rows, load_timings(name), read_reference(reports))
-        for name, rows in iterate_groups(costs, "benchmark")
-        if name in (benchmarks or [name])
+    cost_rows = read_cost_rows(reports_folder)
+    _require_known_names("benchmark", benchmarks, cost_rows["benchmark"].unique(), reports_folder / "costs.csv")
+    tables_by_benchmark = {
+        benchmark: cost_tables_with_times(benchmark_rows, load_timings(benchmark), read_reference_method(reports_folder))
+        for benchmark, benchmark_rows in iterate_groups(cost_rows, "benchmark")
+        if not benchmarks or benchmark in benchmarks
     }
     if output_format != TERMINAL_FORMAT:
-        print_as_text(console, {name: scores for name, (scores, _) in tables.items()}, ShowOptions(output_format=output_format), {})
+        score_tables = {benchmark: tables[0] for benchmark, tables in tables_by_benchmark.items()}
+        print_tables_as_text(console, score_tables, ShowOptions(output_format=output_format), {})
         return
-    for name, benchmark_tables in tables.items():
-        _print_heading(console, name)
+    for benchmark, benchmark_tables in tables_by_benchmark.items():
+        _print_heading(console, benchmark)
         for table in benchmark_tables:
             if table.rows:
-                print_table(console, table)
-    _print_legend(console, [scores for scores, _ in tables.values()])
+                print_results_table(console, table)
+    _print_legend(console, [score_table for score_table, _ in tables_by_benchmark.values()])
 
 
-def read_costs(reports: Path) -> pd.DataFrame:
-    """Return the table in costs.csv of the folder REPORTS, a `cost_frame`."""
-    return _read_table(reports / "costs.csv", COST_COLUMNS)
+def read_cost_rows(reports_folder: Path) -> pd.DataFrame:
+    """Return the content of costs.csv in the reports folder as a data frame, which `cost_frame` made."""
+    return _read_csv_table(reports_folder / "costs.csv", COST_COLUMNS)
 
 
-def read_reference(reports: Path) -> str | None:
+def read_reference_method(reports_folder: Path) -> str | None:
     """Return the first score that differences.csv compares others with; None if the file compares none."""
-    against = _read_table(reports / "differences.csv", DIFFERENCE_COLUMNS)["against"]
-    return None if against.empty else against.iloc[0]
+    compared_methods = _read_csv_table(reports_folder / "differences.csv", DIFFERENCE_COLUMNS)["against"]
+    return None if compared_methods.empty else compared_methods.iloc[0]
 
 
-def print_as_text(console: Console, tables: dict[str, Table], options: ShowOptions, captions: dict[str, str]) -> None:
-    """Print tables (by benchmark) in the file format that OPTIONS names. captions: benchmark -> text for LaTeX and Markdown"""
-    if options.intervals is False:
-        tables = {name: table.without_intervals() for name, table in tables.items()}
+def print_tables_as_text(console: Console, table_by_name: dict[str, Table], options: ShowOptions, caption_by_name: dict[str, str]) -> None:
+    """Print tables in the format options.output_format. caption_by_name: {table name: its caption in LaTeX and Markdown}"""
+    if options.show_intervals is False:
+        table_by_name = {table_name: table.without_intervals() for table_name, table in table_by_name.items()}
     if options.output_format == "json":
-        text = as_json(tables)
+        output_text = tables_to_json(table_by_name)
     elif options.output_format == "csv":
-        frames = [as_frame(table) for table in tables.values()]
-        for name, frame in zip(tables, frames, strict=True):
-            frame.insert(0, "benchmark", name)
-        text = as_csv(pd.concat(frames))
+        data_frames = [table_to_frame(table) for table in table_by_name.values()]
+        for table_name, data_frame in zip(table_by_name, data_frames, strict=True):
+            data_frame.insert(0, "benchmark", table_name)
+        output_text = frame_to_csv(pd.concat(data_frames))
     elif options.output_format == "latex":
-        text = "\n".join(latex(table, name, captions.get(name)) for name, table in tables.items())
+        output_text = "\n".join(table_to_latex(table, name, caption_by_name.get(name)) for name, table in table_by_name.items())
     else:
-        text = "\n\n".join(f"## {captions.get(name, name)}\n\n{markdown(table, None)}" for name, table in tables.items())
-    console.print(text.rstrip("\n"), soft_wrap=True, markup=False)
+        text_by_name = {name: table_to_markdown(table, None) for name, table in table_by_name.items()}
+        output_text = "\n\n".join(f"## {caption_by_name.get(name, name)}\n\n{text}" for name, text in text_by_name.items())
+    console.print(output_text.rstrip("\n"), soft_wrap=True, markup=False)
 
 
-def _show_side_by_side(console: Console, reports: Path, revisions: dict[str, str], benchmarks: list[str], options: ShowOptions) -> None:
+def _print_studies(console: Console, reports_folder: Path, commits: dict[str, str], benchmarks: list[str], options: ShowOptions) -> None:
     studies = [
-        StudyResults(
-            name, _group_by_benchmark(_require_columns(read_csv_at(commit, name, f"{reports}/comparison.csv"), name), [], options.seeds)
-        )
-        for name, commit in revisions.items()
+        StudyResults(revision, _rows_by_benchmark(_read_evaluation_rows_at(commit, revision, reports_folder), [], options.seeds))
+        for revision, commit in commits.items()
     ]
-    benchmark_names = dict.fromkeys(name for study in studies for name in study.groups)
-    chosen = benchmarks or list(benchmark_names)
-    metrics = [COLUMN_BY_METRIC[key] for key in options.metrics] or [HEADLINE_METRIC]
-    tables_by_name = {name: [side_by_side_table(studies, name, metric, options.sort) for metric in metrics] for name in chosen}
+    benchmark_names = dict.fromkeys(benchmark for study in studies for benchmark in study.rows_by_benchmark)
+    metric_columns = [COLUMN_BY_METRIC[metric] for metric in options.metrics] or [HEADLINE_METRIC]
+    tables_by_benchmark = {
+        benchmark: [side_by_side_table(studies, benchmark, column, options.sort_metric) for column in metric_columns]
+        for benchmark in benchmarks or benchmark_names
+    }
     if options.output_format != TERMINAL_FORMAT:
-        table_by_name = {
-            (name if len(metrics) == 1 else f"{name} {table.title}"): table for name, tables in tables_by_name.items() for table in tables
-        }
-        print_as_text(console, table_by_name, options, {})
+        named_tables = [(name, table) for name, tables in tables_by_benchmark.items() for table in tables]
+        table_by_title = {name if len(metric_columns) == 1 else f"{name} {table.title}": table for name, table in named_tables}
+        print_tables_as_text(console, table_by_title, options, {})
         return
-    for name, tables in tables_by_name.items():
-        _print_heading(console, name)
+    for benchmark, tables in tables_by_benchmark.items():
+        _print_heading(console, benchmark)
         for table in tables:
             print_lines(console, Text(table.title, style="bold"))
             console.print()
-            print_table(console, table, options.intervals)
-    _print_legend(console, [table for tables in tables_by_name.values() for table in tables])
+            print_results_table(console, table, options.show_intervals)
+    _print_legend(console, [table for tables in tables_by_benchmark.values() for table in tables])
 
 
-def _split_names(reports: Path, names: Sequence[str]) -> tuple[pd.DataFrame | None, dict[str, str], list[str]]:
-    """Return this folder's comparison table (None if missing), NAME -> commit of those NAMES that are git revisions, and the benchmarks."""
-    path = reports / "comparison.csv"
-    frame = _read_table(path, [*EVALUATION_KEYS, *METRICS]) if path.exists() or not names else None
-    benchmark_names = [] if frame is None else list(frame["benchmark"].unique())
-    revisions, benchmarks = {}, []
-    for name in names:
-        if name in benchmark_names:
-            benchmarks.append(name)
+def _split_benchmarks_and_revisions(
+    reports_folder: Path, benchmarks_or_revisions: Sequence[str]
+) -> tuple[pd.DataFrame | None, dict[str, str], list[str]]:
+    """Return (rows of comparison.csv or None without it, {revision: commit} of names that are git revisions, names of benchmarks)."""
+    csv_path = reports_folder / "comparison.csv"
+    evaluation_rows = _read_csv_table(csv_path, [*EVALUATION_KEYS, *METRICS]) if csv_path.exists() or not benchmarks_or_revisions else None
+    known_benchmarks = [] if evaluation_rows is None else list(evaluation_rows["benchmark"].unique())
+    commits, named_benchmarks = {}, []
+    for name in benchmarks_or_revisions:
+        if name in known_benchmarks:
+            named_benchmarks.append(name)
         elif commit := resolve_commit(name):
-            revisions[name] = commit
+            commits[name] = commit
         else:
-            raise ValueError(
-                f"{path} has no benchmark {name}, and git has no experiment of that name"
-                f"{suggestion(name, [*benchmark_names, *experiment_commits()])}"
-            )
-    return frame, revisions, benchmarks
+            hint = suggestion(name, [*known_benchmarks, *commit_by_experiment()])
+            raise ValueError(f"{csv_path} has no benchmark {name}, and git has no experiment of that name{hint}")
+    return evaluation_rows, commits, named_benchmarks
 
 
-def _select_columns(options: ShowOptions) -> list[Column]:
-    for name in (*options.metrics, options.sort):
-        _require_known("metric", [name], COLUMN_BY_METRIC, Path("reports/comparison.csv"))
-    return [COLUMN_BY_METRIC[name] for name in options.metrics] or list(MAIN_COLUMNS)
+def _select_metric_columns(options: ShowOptions) -> list[Column]:
+    for metric in (*options.metrics, options.sort_metric):
+        _require_known_names("metric", [metric], COLUMN_BY_METRIC, Path("reports/comparison.csv"))
+    return [COLUMN_BY_METRIC[metric] for metric in options.metrics] or list(MAIN_METRIC_COLUMNS)
 
 
-def _group_by_benchmark(frame: pd.DataFrame, benchmarks: Sequence[str], seeds: Sequence[int]) -> dict[str, pd.DataFrame]:
-    _require_known("seed", seeds, frame["seed"].unique(), Path("reports/comparison.csv"))
-    frame = frame[frame["seed"].isin(seeds)] if seeds else frame
-    return {name: group for name, group in iterate_groups(frame, "benchmark") if name in (benchmarks or [name])}
+def _rows_by_benchmark(evaluation_rows: pd.DataFrame, benchmarks: Sequence[str], seeds: Sequence[int]) -> dict[str, pd.DataFrame]:
+    _require_known_names("seed", seeds, evaluation_rows["seed"].unique(), Path("reports/comparison.csv"))
+    evaluation_rows = evaluation_rows[evaluation_rows["seed"].isin(seeds)] if seeds else evaluation_rows
+    return {name: rows for name, rows in iterate_groups(evaluation_rows, "benchmark") if name in (benchmarks or [name])}
 
 
-def _single_seed_intervals(group: pd.DataFrame) -> pd.DataFrame | None:
+def _single_seed_intervals(benchmark_rows: pd.DataFrame) -> pd.DataFrame | None:
     """Return the columns of interval ends if the results are of a single seed; None for several seeds, whose means have none."""
-    interval_columns = [name for name in map(str, group) if name.endswith(("_low", "_high"))]
-    return group.set_index(["benchmark", "method"])[interval_columns] if group["seed"].nunique() == 1 else None
+    interval_columns = [column_name for column_name in map(str, benchmark_rows) if column_name.endswith(("_low", "_high"))]
+    return benchmark_rows.set_index(["benchmark", "method"])[interval_columns] if benchmark_rows["seed"].nunique() == 1 else None
 
 
-def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
+def _read_csv_table(csv_path: Path, required_columns: list[str]) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(path)
+        data_frame = pd.read_csv(csv_path)
     except FileNotFoundError:
-        raise ValueError(f"{path} does not exist; `dvc repro` makes it") from None
+        raise ValueError(f"{csv_path} does not exist; `dvc repro` makes it") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no CSV table ({error}); `dvc repro compare` makes it anew") from None
-    if missing := [name for name in columns if name not in frame]:
-        raise ValueError(f"{path} lacks the column {missing[0]}: another version wrote it; `dvc repro compare` makes it anew")
-    return frame
+        raise ValueError(f"{csv_path} is no CSV table ({error}); `dvc repro compare` makes it anew") from None
+    if missing_columns := [column_name for column_name in required_columns if column_name not in data_frame]:
+        raise ValueError(f"{csv_path} lacks the column {missing_columns[0]}: another version wrote it; `dvc repro compare` makes it anew")
+    return data_frame
 
 
-def _require_columns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    if missing := [column for column in (*EVALUATION_KEYS, *METRICS) if column not in frame]:
-        raise ValueError(f"reports/comparison.csv of {name} lacks the column {missing[0]}: another version wrote it")
-    return frame
+def _read_evaluation_rows_at(commit: str, revision_name: str, reports_folder: Path) -> pd.DataFrame:
+    evaluation_rows = read_csv_at_commit(commit, revision_name, f"{reports_folder}/comparison.csv")
+    if missing_columns := [column_name for column_name in (*EVALUATION_KEYS, *METRICS) if column_name not in evaluation_rows]:
+        raise ValueError(f"reports/comparison.csv of {revision_name} lacks the column {missing_columns[0]}: another version wrote it")
+    return evaluation_rows
 
 
-def _require_known(kind: str, chosen_names: Iterable, known_names: Iterable, file: Path) -> list:
-    chosen_names, known_names = list(chosen_names), list(known_names)
+def _require_known_names(item_kind: str, chosen_names: Iterable, known_names: Iterable, source_file: Path) -> None:
+    known_names = list(known_names)
     for name in chosen_names:
         if name not in known_names:
-            raise ValueError(f"{file} has no {kind} {name}{suggestion(name, map(str, known_names))}")
-    return chosen_names
+            raise ValueError(f"{source_file} has no {item_kind} {name}{suggestion(name, map(str, known_names))}")
 
 
-def _print_heading(console: Console, name: str, heading_facts: str = "") -> None:
-    console.print(Text.assemble((name, "bold"), (f": {heading_facts}" if heading_facts else "", "dim")), soft_wrap=not console.is_terminal)
+def _print_heading(console: Console, benchmark: str, heading_note: str = "") -> None:
+    heading_text = Text.assemble((benchmark, "bold"), (f": {heading_note}" if heading_note else "", "dim"))
+    console.print(heading_text, soft_wrap=not console.is_terminal)
     console.print()
 
 
-def _print_verdicts(console: Console, difference_rows: pd.DataFrame, columns: Sequence[Column]) -> None:
+def _print_verdicts(console: Console, difference_rows: pd.DataFrame, metric_columns: Sequence[Column]) -> None:
     """Print which scores are significantly better or worse: a heading per metric and reference score, then one line per verdict."""
-    for indent, line in _verdict_lines(difference_rows, columns):
-        print_lines(console, line, indent=indent)
+    for indent_spaces, line in _verdict_lines(difference_rows, metric_columns):
+        print_lines(console, line, indent_spaces=indent_spaces)
     console.print()
 
 
-def _verdict_lines(difference_rows: pd.DataFrame, columns: Sequence[Column]) -> Iterator[tuple[int, Text]]:
-    for column in columns:
-        metric_rows = difference_rows[difference_rows["metric"] == column.key]
-        for reference, rows in iterate_groups(metric_rows, "against"):
-            yield 0, Text(f"{column.title} against {display_name(reference)}", style="bold")
-            for verdict, methods in methods_by_verdict(rows, column.key).items():
-                style = "green" if verdict == BETTER else ""
-                yield 2, Text.assemble((f"{verdict_phrase(verdict)}: ", style), ", ".join(map(display_name, methods)))
+def _verdict_lines(difference_rows: pd.DataFrame, metric_columns: Sequence[Column]) -> Iterator[tuple[int, Text]]:
+    for metric_column in metric_columns:
+        metric_rows = difference_rows[difference_rows["metric"] == metric_column.key]
+        for reference_method, reference_rows in iterate_groups(metric_rows, "against"):
+            yield 0, Text(f"{metric_column.title} against {display_name(reference_method)}", style="bold")
+            for verdict, methods in methods_by_verdict(reference_rows, metric_column.key).items():
+                verdict_text = (f"{verdict_phrase(verdict)}: ", "green" if verdict == BETTER else "")
+                yield 2, Text.assemble(verdict_text, ", ".join(map(display_name, methods)))
 
 
 def _print_legend(console: Console, tables: Sequence[Table]) -> None:
-    """Print the explanations (legends) of all tables, with each sentence once."""
+    """Print the legends of all tables, with each sentence once."""
     sentences = dict.fromkeys(sentence for table in tables for sentence in table.legend)
     console.print(Text(" ".join(sentences), style="dim"), soft_wrap=not console.is_terminal)

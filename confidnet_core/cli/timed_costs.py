@@ -12,11 +12,11 @@ from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import Cell, Column, Row, Table
 from confidnet_core.tracking.timings import StageTiming, mean_timings
 
-MeanTimings = Mapping[tuple[str, str | None], StageTiming]
+TimingByStage = Mapping[tuple[str, str | None], StageTiming]
 MILLISECONDS_COLUMN = Column("ms_per_image", "ms an image", number_format=".3g")
 TRAINING_SECONDS_COLUMN = Column("training_seconds", "training s", number_format=".3g")
 SECONDS_COLUMN = Column("seconds", "seconds", number_format=".3g")
-LEGEND = (
+COST_LEGEND = (
     "Milliseconds an image at prediction time: the classifier's own forward pass, the score, and its extra forward passes, once networks",
     "are loaded and values fitted.",
     "Training seconds: of the networks that are trained for the score, and of what it fits.",
@@ -24,43 +24,55 @@ LEGEND = (
 )
 
 
-def cost_tables_with_times(costs: pd.DataFrame, timings: Iterable[StageTiming], reference: str | None) -> list[Table]:
+def cost_tables_with_times(cost_rows: pd.DataFrame, timings: Iterable[StageTiming], reference_method: str | None) -> list[Table]:
     """Return two tables for one benchmark: the costs of its scores with run times, and the seconds of its pipeline stages.
 
-    costs: the benchmark's part of a `cost_frame`; reference: the score that times are relative to, None for no relative times
+    cost_rows: the benchmark's rows of `cost_frame`; timings: of its pipeline stages, from MLflow
+    reference_method: the score that times are relative to, None for no relative times
     """
-    means = mean_timings(timings)
-    ms_by_method = {row.method: _milliseconds_per_image(row.method, row.extra_passes, means) for row in iterate_rows(costs)}
-    reference_ms, rows = ms_by_method.get(reference or "", math.nan), []
-    for row, cost in zip(cost_table(costs).rows, iterate_rows(costs), strict=True):
-        relative = [Cell(ms_by_method[cost.method] / reference_ms)] if reference else []
-        timed_cells = (Cell(ms_by_method[cost.method]), *relative, Cell(_training_seconds(cost.method, cost.extra_passes, means)))
-        rows.append(replace(row, cells=(*row.cells, *timed_cells)))
-    relative = [Column("relative", f"× {display_name(reference)}", number_format=".3g")] if reference else []  # noqa: RUF001
-    columns = (*cost_table(costs).columns, MILLISECONDS_COLUMN, *relative, TRAINING_SECONDS_COLUMN)
-    return [Table("Costs on this machine", columns, tuple(rows), legend=LEGEND), _build_stage_table(means)]
+    timing_by_stage = mean_timings(timings)
+    ms_by_method = {
+        cost_row.method: _milliseconds_per_image(cost_row.method, cost_row.extra_passes, timing_by_stage)
+        for cost_row in iterate_rows(cost_rows)
+    }
+    reference_ms, table_rows = ms_by_method.get(reference_method or "", math.nan), []
+    for cost_row, cost in zip(cost_table(cost_rows).rows, iterate_rows(cost_rows), strict=True):
+        relative = [Cell(ms_by_method[cost.method] / reference_ms)] if reference_method else []
+        timed_cells = (Cell(ms_by_method[cost.method]), *relative, Cell(_training_seconds(cost.method, cost.extra_passes, timing_by_stage)))
+        table_rows.append(replace(cost_row, cells=(*cost_row.cells, *timed_cells)))
+    relative = [Column("relative", f"× {display_name(reference_method)}", number_format=".3g")] if reference_method else []  # noqa: RUF001
+    table_columns = (*cost_table(cost_rows).columns, MILLISECONDS_COLUMN, *relative, TRAINING_SECONDS_COLUMN)
+    return [Table("Costs on this machine", table_columns, tuple(table_rows), legend=COST_LEGEND), _build_stage_table(timing_by_stage)]
 
 
-def _milliseconds_per_image(method: str, extra_passes: int, means: MeanTimings) -> float:
+def _milliseconds_per_image(method: str, extra_passes: int, timing_by_stage: TimingByStage) -> float:
     """Return the milliseconds that a score needs for one image at prediction time, with all forward passes.
 
-    NaN if the time of a stage was not measured.
+    timing_by_stage: {(stage, method or None): mean timing}. The result is NaN if the time of a stage was not measured.
     """
-    evaluation_timing, stage_uses = means.get(("evaluate", method)), stage_counts(method, extra_passes).prediction
-    uses_by_stage = {"predict": 1 + stage_uses.get("predict", 0)} | {
-        stage: count for stage, count in stage_uses.items() if stage != "predict"
+    evaluation_timing, prediction_uses = timing_by_stage.get(("evaluate", method)), stage_counts(method, extra_passes).prediction_counts
+    uses_by_stage = {"predict": 1 + prediction_uses.get("predict", 0)} | {
+        stage: use_count for stage, use_count in prediction_uses.items() if stage != "predict"
     }
-    timings_and_uses = [(evaluation_timing, 1), *((means.get((stage, None)), count) for stage, count in uses_by_stage.items())]
+    timings_and_uses = [
+        (evaluation_timing, 1),
+        *((timing_by_stage.get((stage, None)), use_count) for stage, use_count in uses_by_stage.items()),
+    ]
     return sum(
-        math.nan if timing is None or timing.ms_per_image is None else count * timing.ms_per_image for timing, count in timings_and_uses
+        math.nan if timing is None or timing.ms_per_image is None else use_count * timing.ms_per_image
+        for timing, use_count in timings_and_uses
     )
 
 
-def _training_seconds(method: str, extra_passes: int, means: MeanTimings) -> float:
-    """Return the seconds of all training and fitting that a score needs; NaN if the time of a stage was not measured."""
-    evaluation_timing, uses_by_stage = means.get(("evaluate", method)), stage_counts(method, extra_passes).training
+def _training_seconds(method: str, extra_passes: int, timing_by_stage: TimingByStage) -> float:
+    """Return the seconds of all training and fitting that a score needs; NaN if the time of a stage was not measured.
+
+    timing_by_stage: {(stage, method or None): mean timing}
+    """
+    evaluation_timing, uses_by_stage = timing_by_stage.get(("evaluate", method)), stage_counts(method, extra_passes).training_counts
     network_seconds = (
-        math.nan if (timing := means.get((stage, None))) is None else count * timing.seconds for stage, count in uses_by_stage.items()
+        math.nan if (timing := timing_by_stage.get((stage, None))) is None else use_count * timing.seconds
+        for stage, use_count in uses_by_stage.items()
     )
     return (
         math.nan
@@ -69,7 +81,7 @@ def _training_seconds(method: str, extra_passes: int, means: MeanTimings) -> flo
     )
 
 
-def _build_stage_table(means: MeanTimings) -> Table:
+def _build_stage_table(timing_by_stage: TimingByStage) -> Table:
     """Return a table with the seconds of each pipeline stage that does not belong to a single score."""
-    rows = (Row(stage, stage, (Cell(timing.seconds),)) for (stage, method), timing in means.items() if method is None)
-    return Table("", (SECONDS_COLUMN,), tuple(rows), first_column_title="stage")
+    table_rows = (Row(stage, stage, (Cell(timing.seconds),)) for (stage, method), timing in timing_by_stage.items() if method is None)
+    return Table("", (SECONDS_COLUMN,), tuple(table_rows), first_column_title="stage")

@@ -8,29 +8,36 @@ from pathlib import Path
 import pandas as pd
 
 from confidnet_core.cli.timed_costs import cost_tables_with_times
-from confidnet_core.comparison.rendering import html
+from confidnet_core.comparison.rendering import table_to_html
 from confidnet_core.files import write_text
 from confidnet_core.tracking.timings import StageTiming
 
-PLACEHOLDER = re.compile("<!-- seconds of (.+?) -->")  # comment in templates/benchmark.html that the tables replace
-TIMED_PAGE = Path(".dvc/tmp/report.html")  # ignored by git
+SECONDS_PLACEHOLDER = re.compile("<!-- seconds of (.+?) -->")  # comment in templates/benchmark.html that the tables replace
+TIMED_PAGE_PATH = Path(".dvc/tmp/report.html")  # ignored by git
 
 
 def write_timed_page(
-    page: Path, root: Path, costs: pd.DataFrame, load_timings: Callable[[str], Iterable[StageTiming]], reference: str | None
+    report_page: Path,
+    project_root: Path,
+    cost_rows: pd.DataFrame,
+    load_timings: Callable[[str], Iterable[StageTiming]],
+    reference_method: str | None,
 ) -> Path:
-    """Write ROOT/.dvc/tmp/report.html, a copy of the report PAGE with tables of run times, and return its path.
+    """Write PROJECT_ROOT/.dvc/tmp/report.html, a copy of the report page with tables of run times, and return its path.
 
-    costs: a `cost_frame`; load_timings: returns the run times of a benchmark, and its ValueError is passed on; reference: as for
-    `cost_tables_with_times`
+    cost_rows: from `cost_frame`; load_timings: returns the run times of a benchmark, and its ValueError is passed on
+    reference_method: the score that times are relative to, None for no relative times
     """
 
-    def render_timed_tables(match: re.Match[str]) -> str:
+    def render_timed_tables(placeholder_match: re.Match[str]) -> str:
         """Return the HTML tables of run times that replace a placeholder comment, which names a benchmark."""
-        benchmark = unescape(match[1])
+        benchmark = unescape(placeholder_match[1])
         timings = list(load_timings(benchmark))
-        tables = cost_tables_with_times(costs[costs["benchmark"] == benchmark], timings, reference) if timings else []
-        return "".join(html(table, label="Seconds of stages" if table.first_column_title == "stage" else None) for table in tables)
+        timed_tables = cost_tables_with_times(cost_rows[cost_rows["benchmark"] == benchmark], timings, reference_method) if timings else []
+        return "".join(
+            table_to_html(table, screen_reader_label="Seconds of stages" if table.first_column_title == "stage" else None)
+            for table in timed_tables
+        )
 
-    write_text(root / TIMED_PAGE, PLACEHOLDER.sub(render_timed_tables, page.read_text(encoding="utf-8")))
-    return root / TIMED_PAGE
+    write_text(project_root / TIMED_PAGE_PATH, SECONDS_PLACEHOLDER.sub(render_timed_tables, report_page.read_text(encoding="utf-8")))
+    return project_root / TIMED_PAGE_PATH

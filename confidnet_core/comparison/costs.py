@@ -20,7 +20,7 @@ from confidnet_core.evaluation.stored import StoredResults
 COST_COLUMNS = ["benchmark", "method", "needs", "extra_passes"]
 NEEDS_COLUMN = Column("needs", "needs", is_text=True)
 EXTRA_PASSES_COLUMN = Column("extra_passes", "extra forward passes", number_format=".0f")
-NO_REQUIREMENT = "nothing"
+NO_REQUIREMENT_TEXT = "nothing"
 # Value of the attribute `learned` of a score's function -> (its name in tables, its meaning).
 REQUIREMENTS = {
     "trained": ("trained network", "a network is trained for the score, or further classifiers are"),
@@ -31,7 +31,7 @@ REQUIREMENTS = {
 
 @dataclass(frozen=True)
 class MethodOnBenchmark:
-    """A confidence score (method) on one benchmark, with the study's settings; its methods count the score's extra forward passes."""
+    """A confidence score on one benchmark, with the study's settings. Its methods count the extra forward passes of the score."""
 
     method: str
     benchmark: str
@@ -42,15 +42,13 @@ class MethodOnBenchmark:
         return self.params.benchmarks[self.benchmark].mc_dropout.passes
 
     def count_other_seeds(self) -> int:
-        """Return how many further classifiers the study trains with other random seeds: one fewer than it has seeds."""
+        """Return the number of further classifiers that the study trains with other random seeds: one fewer than it has seeds."""
         return len(self.params.seeds) - 1
 
     def count_views(self) -> int:
-        """Return how many augmented views of each image the score uses, from `count_views`, an attribute of its function."""
-        count_views_of_score: Callable[[Any, Mapping[str, Any]], int] = entry_attributes("scores", [self.method], "count_views")[
-            self.method
-        ]
-        return count_views_of_score(self.params.benchmarks[self.benchmark], self.params.methods[self.method])
+        """Return how many augmented versions (views) of each image the score uses, by the attribute `count_views` of its function."""
+        views_counter: Callable[[Any, Mapping[str, Any]], int] = entry_attributes("scores", [self.method], "count_views")[self.method]
+        return views_counter(self.params.benchmarks[self.benchmark], self.params.methods[self.method])
 
 
 # Value of the attribute `passes` of a score's function, where params.yaml decides -> the function that counts the passes.
@@ -63,20 +61,20 @@ PASS_COUNTERS: dict[str, Callable[[MethodOnBenchmark], int]] = {
 
 @dataclass(frozen=True)
 class StageCounts:
-    """How many times each DVC stage runs for one score.
+    """How many times each DVC stage must run for one score.
 
-    prediction: stage name -> number of runs at prediction time, beside the classifier's own run of the stage `predict`
-    training: stage name -> number of runs before prediction
+    prediction_counts: {stage name: number of times at prediction time}, beside the stage `predict` of the classifier itself
+    training_counts: {stage name: number of times before prediction}
     """
 
-    prediction: Mapping[str, int]
-    training: Mapping[str, int]
+    prediction_counts: Mapping[str, int]
+    training_counts: Mapping[str, int]
 
 
 def method_requirements(methods: Iterable[str]) -> dict[str, str]:
-    """Return {method: what the score needs, in words}: one of REQUIREMENTS, or NO_REQUIREMENT if its attribute `learned` is not set.
+    """Return {method: what the score needs beside the classifier, in words}, such as "trained network" or "nothing".
 
-    Raises ValueError for a value of `learned` that REQUIREMENTS does not have.
+    The words are those of REQUIREMENTS, chosen by the attribute `learned` of the score's function. Raises ValueError for an unknown value.
     """
     requirement_keys = entry_attributes("scores", methods, "learned")
     for method, requirement_key in requirement_keys.items():
@@ -85,15 +83,16 @@ def method_requirements(methods: Iterable[str]) -> dict[str, str]:
                 f"scores/{method}.py has learned {requirement_key!r}; known: {', '.join(REQUIREMENTS)}; leave it out where nothing is"
             )
     return {
-        method: REQUIREMENTS[requirement_key][0] if requirement_key else NO_REQUIREMENT
+        method: REQUIREMENTS[requirement_key][0] if requirement_key else NO_REQUIREMENT_TEXT
         for method, requirement_key in requirement_keys.items()
     }
 
 
 def count_extra_passes(methods: Iterable[str], benchmark: str, params: Params) -> dict[str, int]:
-    """Return {method: forward passes per image beside the classifier's own}, 0 for a score whose attribute `passes` is not set.
+    """Return {method: number of forward passes per image beside the classifier's own}; 0 for a score that declares none.
 
-    Raises ValueError for a word in `passes` that PASS_COUNTERS does not have.
+    The number is declared by the attribute `passes` of the score's function, or counted by the function of PASS_COUNTERS for the word in
+    it. Raises ValueError for a word that PASS_COUNTERS does not have.
     """
     pass_counts = {}
     for method, declared_passes in entry_attributes("scores", methods, "passes").items():
@@ -112,35 +111,47 @@ def stage_counts(method: str, extra_passes: int) -> StageCounts:
 
     The score's module is read as text and not imported.
     """
-    passes, training_stages = literal_attribute("scores", method, "passes"), literal_attribute("scores", method, "trainings") or ()
-    prediction_stages = {"dropout": {"sample": 1}, "seeds": {"predict": extra_passes}}.get(passes, {})
-    return StageCounts(prediction_stages, dict.fromkeys(training_stages, extra_passes if passes == "seeds" else 1))
+    declared_passes, training_stages = literal_attribute("scores", method, "passes"), literal_attribute("scores", method, "trainings") or ()
+    prediction_stages = {"dropout": {"sample": 1}, "seeds": {"predict": extra_passes}}.get(declared_passes, {})
+    return StageCounts(prediction_stages, dict.fromkeys(training_stages, extra_passes if declared_passes == "seeds" else 1))
 
 
 def cost_frame(all_stored_results: Iterable[StoredResults], params: Params) -> pd.DataFrame:
-    """Return a data frame with the columns benchmark, method, needs and extra_passes: one row per benchmark and method, no oracle."""
-    rows = []
-    for stored in {stored.benchmark: stored for stored in all_stored_results}.values():
-        methods = stored.compared_methods()
-        requirements, pass_counts = method_requirements(methods), count_extra_passes(methods, stored.benchmark, params)
-        rows += [[stored.benchmark, method, requirements[method], pass_counts[method]] for method in methods]
-    return pd.DataFrame(rows, columns=COST_COLUMNS)
+    """Return what each score needs on each benchmark, as a data frame with one row per benchmark and method, without the oracle.
+
+    The columns are benchmark, method, needs (words of `method_requirements`) and extra_passes (forward passes per image).
+    """
+    cost_rows = []
+    for stored_results in {stored_results.benchmark: stored_results for stored_results in all_stored_results}.values():
+        methods = stored_results.compared_methods()
+        requirements, pass_counts = method_requirements(methods), count_extra_passes(methods, stored_results.benchmark, params)
+        cost_rows += [[stored_results.benchmark, method, requirements[method], pass_counts[method]] for method in methods]
+    return pd.DataFrame(cost_rows, columns=COST_COLUMNS)
 
 
 def cost_tables(cost_rows: pd.DataFrame) -> dict[str, list[Table]]:
-    """Return {benchmark: a list with its cost table}, from the data frame of `cost_frame`."""
-    return {benchmark: [cost_table(rows)] for benchmark, rows in iterate_groups(cost_rows, "benchmark")}
+    """Return {benchmark: a list with its table of costs}. cost_rows: the data frame of `cost_frame`"""
+    return {benchmark: [cost_table(benchmark_rows)] for benchmark, benchmark_rows in iterate_groups(cost_rows, "benchmark")}
 
 
 def cost_table(cost_rows: pd.DataFrame) -> Table:
-    """Return the table of one benchmark that lists what each score needs, from this benchmark's rows of `cost_frame`."""
-    needed_words = set(cost_rows["needs"])
+    """Return the table that lists what each score of one benchmark needs.
+
+    cost_rows: the rows of this benchmark in the data frame of `cost_frame`
+    """
+    requirement_names = set(cost_rows["needs"])
     legend = (
         "Beside the one forward pass of the classifier that gives the prediction; its logits and features are free for every score.",
-        *(f"{word.capitalize()}: {meaning}." for word, meaning in REQUIREMENTS.values() if word in needed_words),
+        *(
+            f"{requirement_name.capitalize()}: {meaning}."
+            for requirement_name, meaning in REQUIREMENTS.values()
+            if requirement_name in requirement_names
+        ),
         "Extra forward passes: of a network, for each image that is scored; stochastic ones begin at the first dropout layer.",
         "Milliseconds an image and training seconds are not among the results, since they differ from machine to machine:",
         "`confidnet show --cost` prints those that MLflow has of the last runs, `confidnet report` shows them on the page.",
     )
-    rows = (Row(row.method, display_name(row.method), (Cell(text=row.needs), Cell(row.extra_passes))) for row in iterate_rows(cost_rows))
-    return Table("What a score costs", (NEEDS_COLUMN, EXTRA_PASSES_COLUMN), tuple(rows), legend=legend)
+    table_rows = (
+        Row(row.method, display_name(row.method), (Cell(text=row.needs), Cell(row.extra_passes))) for row in iterate_rows(cost_rows)
+    )
+    return Table("What a score costs", (NEEDS_COLUMN, EXTRA_PASSES_COLUMN), tuple(table_rows), legend=legend)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from confidnet_core.comparison.names import display_name
-from confidnet_core.comparison.rendering import as_csv
+from confidnet_core.comparison.rendering import frame_to_csv
 from confidnet_core.comparison.tables import Cell, Column, Row, Table
 from confidnet_core.evaluation.result import EVALUATION_KEYS, METRICS, Evaluation
 from confidnet_core.files import write_text
@@ -34,123 +34,138 @@ OPERATING_POINT_COLUMNS = (  # compared, but not shown in the main table
 COLUMN_BY_METRIC = {column.key: column for column in (*METRIC_COLUMNS, *OPERATING_POINT_COLUMNS)}
 HEADLINE_METRIC = COLUMN_BY_METRIC["aupr_error"]  # the metric that ranks scores
 # The columns of narrow tables, in which all seven would not fit.
-MAIN_COLUMNS = tuple(COLUMN_BY_METRIC[key] for key in ("fpr_at_95_tpr", "aupr_error", "auroc", "aurc"))
+MAIN_METRIC_COLUMNS = tuple(COLUMN_BY_METRIC[key] for key in ("fpr_at_95_tpr", "aupr_error", "auroc", "aurc"))
 
 
 def comparison_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
-    """Return a data frame with the metrics of each evaluation in a row, in the given order; undefined metrics are NaN, empty in a CSV file.
+    """Return the metrics of all evaluations as a data frame with one row per benchmark, seed and method, in the given order.
 
-    Raises ValueError if there is no evaluation, if one is given twice, or if methods were not evaluated on the same predictions.
+    Undefined metrics are NaN. Raises ValueError if there is no evaluation, if one is given twice, or if methods were not evaluated on the
+    same predictions.
     """
-    rows = [
+    evaluation_dictionaries = [
         {key: getattr(evaluation, key) for key in EVALUATION_KEYS} | {name: evaluation.metrics[name] for name in METRICS}
         for evaluation in evaluations
     ]
-    if not rows:
+    if not evaluation_dictionaries:
         raise ValueError("there is no evaluation to compare; params.yaml must list at least one benchmark, seed and method")
-    frame = pd.DataFrame(rows).astype(dict.fromkeys(METRICS, float))
-    is_duplicate = frame.duplicated(["benchmark", "seed", "method"])
+    evaluation_rows = pd.DataFrame(evaluation_dictionaries).astype(dict.fromkeys(METRICS, float))
+    is_duplicate = evaluation_rows.duplicated(["benchmark", "seed", "method"])
     if is_duplicate.any():
-        raise ValueError(
-            f"evaluated twice: {_evaluations_in_words(frame[is_duplicate])}; params.yaml may list a benchmark, seed or method once"
-        )
-    for _, group in frame.groupby(["benchmark", "seed"], sort=False):
-        different_rows = group[(group[["samples", "errors"]] != group[["samples", "errors"]].iloc[0]).any(axis=1)]
-        if len(different_rows):
-            both_evaluations = f"{_evaluations_in_words(different_rows)} and {_evaluations_in_words(group.iloc[:1])}"
+        duplicates = _evaluations_in_words(evaluation_rows[is_duplicate])
+        raise ValueError(f"evaluated twice: {duplicates}; params.yaml may list a benchmark, seed or method once")
+    for _, seed_rows in evaluation_rows.groupby(["benchmark", "seed"], sort=False):
+        differing_rows = seed_rows[(seed_rows[["samples", "errors"]] != seed_rows[["samples", "errors"]].iloc[0]).any(axis=1)]
+        if len(differing_rows):
+            both_evaluations = f"{_evaluations_in_words(differing_rows)} and {_evaluations_in_words(seed_rows.iloc[:1])}"
             raise ValueError(f"{both_evaluations} differ in samples or errors, so they cannot be compared; run `dvc repro`")
-    return frame
+    return evaluation_rows
 
 
-def write_frame(path: Path, frame: pd.DataFrame) -> None:
+def write_frame(path: Path, data_frame: pd.DataFrame) -> None:
     """Write a data frame as a CSV file, atomically, with six significant digits."""
-    write_text(path, as_csv(frame))
+    write_text(path, frame_to_csv(data_frame))
 
 
-def mean_over_seeds(frame: pd.DataFrame, intervals: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return a data frame with the metrics of each benchmark and method averaged over seeds, from the data frame of `comparison_frame`.
+def mean_over_seeds(evaluation_rows: pd.DataFrame, mean_intervals: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return the metrics averaged over seeds, as a data frame with one row per benchmark and method.
 
     The column `seeds` is the number of seeds; samples and errors are averaged, too. A metric that is undefined for one seed is undefined.
     With two or more seeds, `<metric>_std` is the sample standard deviation.
 
-    intervals: of the means, from `evaluation.intervals`; its columns `<metric>_low` and `<metric>_high` are joined
+    evaluation_rows: from `comparison_frame`
+    mean_intervals: of the means, from `evaluation.intervals`; its columns `<metric>_low` and `<metric>_high` are joined
     """
-    groups = frame.groupby(["benchmark", "method"], sort=False)
-    means = groups[["samples", "errors", *METRICS]].agg(lambda values: values.mean(skipna=False))
-    means.insert(0, "oracle", groups["oracle"].first())
-    means.insert(1, "seeds", groups["seed"].nunique())
-    if (means["seeds"] > 1).any():
-        means = means.join(groups[list(METRICS)].agg(lambda values: values.std(ddof=1, skipna=False)).add_suffix("_std"))
-    return (means if intervals is None else means.join(intervals)).reset_index()
+    method_groups = evaluation_rows.groupby(["benchmark", "method"], sort=False)
+    method_means = method_groups[["samples", "errors", *METRICS]].agg(lambda metric_values: metric_values.mean(skipna=False))
+    method_means.insert(0, "oracle", method_groups["oracle"].first())
+    method_means.insert(1, "seeds", method_groups["seed"].nunique())
+    if (method_means["seeds"] > 1).any():
+        method_means = method_means.join(
+            method_groups[list(METRICS)].agg(lambda metric_values: metric_values.std(ddof=1, skipna=False)).add_suffix("_std")
+        )
+    return (method_means if mean_intervals is None else method_means.join(mean_intervals)).reset_index()
 
 
-def metric_cell(row: Mapping[Any, Any] | pd.Series, metric: str, verdict: str | None = None) -> Cell:
-    """Return the table cell that shows one metric, from a row of `mean_over_seeds`, with deviation and interval if known."""
-    deviation, low, high = (_float_or_none(row.get(f"{metric}_{end}")) for end in ("std", "low", "high"))
-    return Cell(float(row[metric]), deviation, low, high, verdict=verdict)
+def metric_cell(method_means: Mapping[Any, Any] | pd.Series, metric: str, verdict: str | None = None) -> Cell:
+    """Return the table cell of one metric, from a method's row of `mean_over_seeds`, with standard deviation and interval if known."""
+    deviation, interval_low, interval_high = (_none_if_nan(method_means.get(f"{metric}_{suffix}")) for suffix in ("std", "low", "high"))
+    return Cell(float(method_means[metric]), deviation, interval_low, interval_high, verdict=verdict)
 
 
-def method_row(row: Mapping, cells: Iterable[Cell], seeds: int = 1) -> Row:
-    """Return the table row that shows one method, from its row of `mean_over_seeds` and its cells.
+def method_table_row(method_means: Mapping, cells: Iterable[Cell], max_seeds: int = 1) -> Row:
+    """Return the table row of one method. method_means: the method's row of `mean_over_seeds`; cells: the cells of the table row
 
-    seeds: the largest number of seeds that any method has; a method with fewer gets a remark
+    max_seeds: the largest number of seeds that any method has; a method with fewer gets a remark
     """
-    seeds_remark = f"{row['seeds']} of {seeds} seeds" if row["seeds"] < seeds else ""
-    return Row(row["method"], display_name(row["method"]), tuple(cells), bool(row["oracle"]), seeds_remark)
+    seeds_remark = f"{method_means['seeds']} of {max_seeds} seeds" if method_means["seeds"] < max_seeds else ""
+    return Row(method_means["method"], display_name(method_means["method"]), tuple(cells), bool(method_means["oracle"]), seeds_remark)
 
 
-def summary(frame: pd.DataFrame) -> dict:
-    """Return what DVC shows of a study, by benchmark: accuracy, errors, the AUPR-Error of each score, and the best score.
+def study_summary(evaluation_rows: pd.DataFrame) -> dict:
+    """Return the content of summary.json, {benchmark: accuracy, errors, AUPR-Error by score, and best score}, which DVC shows.
 
-    frame: from `comparison_frame`. Values are means over seeds in percent with two decimals, None if undefined. The oracle is left out,
-    since
-    it is an upper bound and not a competing method.
+    Values are means over seeds in percent with two decimals, None if undefined. The oracle is left out, since it is an upper bound and not
+    a competing method. evaluation_rows: from `comparison_frame`
     """
     summary_content = {}
-    for benchmark, group in frame.groupby("benchmark", sort=False):
-        seed_rows, means_of_methods = group.drop_duplicates("seed"), means_by_method(group[~group["oracle"]])
-        headline = {method: _rounded_percent(means[HEADLINE_METRIC.key]) for method, means in means_of_methods.items()}
-        defined_values = {method: value for method, value in headline.items() if value is not None}
-        best_method = max(defined_values, key=defined_values.__getitem__, default=None)
+    for benchmark, benchmark_rows in evaluation_rows.groupby("benchmark", sort=False):
+        seed_rows, means_of_each_method = benchmark_rows.drop_duplicates("seed"), means_by_method(benchmark_rows[~benchmark_rows["oracle"]])
+        headline_by_method = {
+            method: _rounded_percent(metric_means[HEADLINE_METRIC.key]) for method, metric_means in means_of_each_method.items()
+        }
+        defined_headlines = {
+            method: headline_percent for method, headline_percent in headline_by_method.items() if headline_percent is not None
+        }
+        best_method = max(defined_headlines, key=defined_headlines.__getitem__, default=None)
         summary_content[benchmark] = {
             "accuracy": _rounded_percent(seed_rows["accuracy"].mean()),
             "errors": round(float(seed_rows["errors"].mean()), 2),
-            HEADLINE_METRIC.key: headline,
+            HEADLINE_METRIC.key: headline_by_method,
             "best_score": best_method,
-            "best": None if best_method is None else headline[best_method],
+            "best": None if best_method is None else headline_by_method[best_method],
         }
     return summary_content
 
 
-def means_by_method(frame: pd.DataFrame) -> dict[str, dict[str, float | None]]:
-    """Return {method: {metric: its mean over seeds}}, None for an undefined metric, from rows of `comparison_frame` of one benchmark."""
-    means = mean_over_seeds(frame).set_index("method")[list(METRICS)]
-    return {str(method): {str(name): None if np.isnan(value) else value for name, value in row.items()} for method, row in means.iterrows()}
+def means_by_method(benchmark_rows: pd.DataFrame) -> dict[str, dict[str, float | None]]:
+    """Return {method: {metric: its mean over seeds}}, None if undefined. benchmark_rows: one benchmark's rows of `comparison_frame`"""
+    method_means = mean_over_seeds(benchmark_rows).set_index("method")[list(METRICS)]
+    return {
+        str(method): {str(metric): None if np.isnan(metric_mean) else metric_mean for metric, metric_mean in metric_means.items()}
+        for method, metric_means in method_means.iterrows()
+    }
 
 
-def conventions_table(values: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> Table:
+def conventions_table(metrics_by_method: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> Table:
     """Return a table of the metrics that each project's code would print for each method, in the units of the main table.
 
-    values: {method: {project: {metric: fraction}}}, as the stage `conventions` computes them under each project's metric conventions
+    metrics_by_method: {method: {project: {metric: fraction}}}, as the stage `conventions` computes them by each project's metric
+    conventions
     """
-    metric_keys = {metric for by_project in values.values() for metrics in by_project.values() for metric in metrics}
+    metric_keys = {
+        metric for metrics_by_project in metrics_by_method.values() for metrics in metrics_by_project.values() for metric in metrics
+    }
     columns = tuple(column for column in METRIC_COLUMNS if column.key in metric_keys)
-    rows = []
-    for method, by_project in values.items():
-        for project, metrics in by_project.items():
+    table_rows = []
+    for method, metrics_by_project in metrics_by_method.items():
+        for project, metrics in metrics_by_project.items():
             metric_values = (metrics.get(column.key) for column in columns)
-            cells = (Cell(text=project), *(Cell(np.nan if value is None else value) for value in metric_values))
-            rows.append(Row(f"{method}.{project}", display_name(method), cells))
-    return Table("", (Column("project", "as printed by", is_text=True), *columns), tuple(rows))
+            cells = (Cell(text=project), *(Cell(np.nan if metric_value is None else metric_value) for metric_value in metric_values))
+            table_rows.append(Row(f"{method}.{project}", display_name(method), cells))
+    return Table("", (Column("project", "as printed by", is_text=True), *columns), tuple(table_rows))
 
 
-def _evaluations_in_words(frame: pd.DataFrame) -> str:
-    return ", ".join(f"{row.benchmark} seed {row.seed} {row.method}" for row in frame.itertuples())
+def _evaluations_in_words(evaluation_rows: pd.DataFrame) -> str:
+    """Return text that names each evaluation, such as "digits seed 0 mcp, digits seed 1 mcp"."""
+    return ", ".join(f"{row.benchmark} seed {row.seed} {row.method}" for row in evaluation_rows.itertuples())
 
 
-def _float_or_none(value: float | None) -> float | None:
-    return None if value is None or np.isnan(value) else float(value)
+def _none_if_nan(number: float | None) -> float | None:
+    """Return the number as a float, or None if it is NaN or None."""
+    return None if number is None or np.isnan(number) else float(number)
 
 
 def _rounded_percent(fraction: float | None) -> float | None:
+    """Return a fraction in percent, rounded to two decimals; None for None."""
     return None if fraction is None else round(100 * float(fraction), 2)

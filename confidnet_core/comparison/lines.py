@@ -6,17 +6,17 @@ from typing import Any, cast
 import pandas as pd
 
 
-def iterate_rows(frame: pd.DataFrame) -> Iterator[Any]:
-    """Iterate over the rows of a data frame as named tuples."""
-    return iter(frame.itertuples(index=False))
+def iterate_rows(data_frame: pd.DataFrame) -> Iterator[Any]:
+    """Yield the rows of a data frame as named tuples."""
+    return iter(data_frame.itertuples(index=False))
 
 
-def row_dictionaries(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def row_dictionaries(data_frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return each row of a data frame as a dictionary {column: value}."""
-    return cast("list[dict[str, Any]]", frame.to_dict("records"))
+    return cast("list[dict[str, Any]]", data_frame.to_dict("records"))
 
 
-def iterate_groups(frame: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Iterate over pairs of a value in a text column and the rows that have this value, in the order of the data frame."""
-    for key, group in frame.groupby(column, sort=False):
-        yield str(key), group
+def iterate_groups(data_frame: pd.DataFrame, column_name: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield (value, rows) for each value of a text column, with the rows that have this value, in the order of the data frame."""
+    for column_value, group_rows in data_frame.groupby(column_name, sort=False):
+        yield str(column_value), group_rows

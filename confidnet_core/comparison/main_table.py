@@ -4,14 +4,21 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from confidnet_core.comparison.frames import COLUMN_BY_METRIC, HEADLINE_METRIC, METRIC_COLUMNS, mean_over_seeds, method_row, metric_cell
+from confidnet_core.comparison.frames import (
+    COLUMN_BY_METRIC,
+    HEADLINE_METRIC,
+    METRIC_COLUMNS,
+    mean_over_seeds,
+    method_table_row,
+    metric_cell,
+)
 from confidnet_core.comparison.lines import iterate_groups, iterate_rows
 from confidnet_core.comparison.names import display_name
-from confidnet_core.comparison.rendering import markdown
+from confidnet_core.comparison.rendering import table_to_markdown
 from confidnet_core.comparison.tables import (
     BETTER,
-    UNDEFINED,
-    VERDICT_SIGNS,
+    SIGN_BY_VERDICT,
+    UNDEFINED_SIGN,
     WORSE,
     Cell,
     Column,
@@ -25,103 +32,132 @@ NEEDS_COLUMN = Column("needs", "needs", is_text=True)
 
 
 def main_table(
-    group: pd.DataFrame,
-    intervals: pd.DataFrame | None = None,
+    benchmark_rows: pd.DataFrame,
+    mean_intervals: pd.DataFrame | None = None,
     difference_rows: pd.DataFrame | None = None,
     *,
-    requirements: Mapping[str, str] | None = None,
-    columns: Sequence[Column] = METRIC_COLUMNS,
-    sort: str = HEADLINE_METRIC.key,
-    level: float | None = None,
+    requirement_by_method: Mapping[str, str] | None = None,
+    shown_columns: Sequence[Column] = METRIC_COLUMNS,
+    sort_metric: str = HEADLINE_METRIC.key,
+    confidence_level: float | None = None,
 ) -> Table:
     """Return the table of all methods of one benchmark: metrics as means over seeds, the best method first, an oracle last and never best.
 
-    group: the benchmark's rows of `comparison_frame`
-    intervals: of the means, as `mean_over_seeds` takes them; level: their confidence level, for the legend
-    difference_rows: of `differences`; verdicts against the first reference are marked
-    requirements: METHOD -> what a score needs beside the classifier, shown in a column of its own
-    sort: the metric of COLUMN_BY_METRIC that orders the methods
+    benchmark_rows: the benchmark's rows of `comparison_frame`
+    mean_intervals: of the means, as `mean_over_seeds` takes them; confidence_level: of these intervals, for the legend
+    difference_rows: from `method_differences`; verdicts against the first reference method are marked
+    requirement_by_method: {method: what the score needs beside the classifier}, shown in a column of its own
+    shown_columns: the metrics of the table; sort_metric: the metric of COLUMN_BY_METRIC that orders the methods
     """
-    means = mean_over_seeds(group, intervals)
-    verdicts, reference = significant_verdicts(difference_rows, group["benchmark"].iloc[0])
-    metric_columns = [*columns] if sort in (column.key for column in columns) else [*columns, COLUMN_BY_METRIC[sort]]
-    rows = []
-    for row in means.to_dict("records"):
-        requirement_cells = [] if requirements is None else [Cell(text=requirements[row["method"]])]
-        cells = [metric_cell(row, column.key, verdicts.get((row["method"], column.key))) for column in metric_columns]
-        rows.append(method_row(row, [*requirement_cells, *cells], int(means["seeds"].max())))
+    method_means = mean_over_seeds(benchmark_rows, mean_intervals)
+    verdict_by_method_and_metric, reference_method = significant_verdicts(difference_rows, benchmark_rows["benchmark"].iloc[0])
+    metric_columns = (
+        [*shown_columns] if sort_metric in (column.key for column in shown_columns) else [*shown_columns, COLUMN_BY_METRIC[sort_metric]]
+    )
+    table_rows = []
+    for means_of_method in method_means.to_dict("records"):
+        requirement_cells = [] if requirement_by_method is None else [Cell(text=requirement_by_method[means_of_method["method"]])]
+        cells = [
+            metric_cell(means_of_method, column.key, verdict_by_method_and_metric.get((means_of_method["method"], column.key)))
+            for column in metric_columns
+        ]
+        table_rows.append(method_table_row(means_of_method, [*requirement_cells, *cells], int(method_means["seeds"].max())))
     table = (
-        Table("Methods and metrics", (*([] if requirements is None else [NEEDS_COLUMN]), *metric_columns), tuple(rows))
-        .sorted_by(sort)
+        Table("Methods and metrics", (*([] if requirement_by_method is None else [NEEDS_COLUMN]), *metric_columns), tuple(table_rows))
+        .sorted_by(sort_metric)
         .with_best_marked()
     )
-    if len(metric_columns) > len(columns):  # the sorting metric is not among the columns to show
-        table = table.with_columns(column.key for column in table.columns if column == NEEDS_COLUMN or column in columns)
-    return _with_legend(table, group, reference, level)
+    if len(metric_columns) > len(shown_columns):  # the sorting metric is not among the columns to show
+        table = table.with_columns(column.key for column in table.columns if column == NEEDS_COLUMN or column in shown_columns)
+    return _with_legend(table, benchmark_rows, reference_method, confidence_level)
 
 
 def significant_verdicts(difference_rows: pd.DataFrame | None, benchmark: str) -> tuple[dict[tuple[str, str], str], str | None]:
-    """Return which metrics of which methods differ significantly from the reference of a benchmark, and the name of this reference.
+    """Return ({(method, metric): BETTER or WORSE}, reference method): what differs significantly from the reference method of a benchmark.
 
-    The first is {(method, metric): BETTER or WORSE}. The reference is the first method that others are compared with; None without any.
-    difference_rows: of `differences`, or None
+    The reference is the first method that others are compared with; None without any. difference_rows: from `method_differences`, or None
     """
     benchmark_rows = None if difference_rows is None else difference_rows[difference_rows["benchmark"] == benchmark]
     if benchmark_rows is None or benchmark_rows.empty:
         return {}, None
-    reference = benchmark_rows["against"].iloc[0]
-    significant_rows = benchmark_rows[(benchmark_rows["against"] == reference) & benchmark_rows["verdict"].isin([BETTER, WORSE])]
-    return {(row.method, row.metric): row.verdict for row in iterate_rows(significant_rows)}, reference
+    reference_method = benchmark_rows["against"].iloc[0]
+    significant_rows = benchmark_rows[(benchmark_rows["against"] == reference_method) & benchmark_rows["verdict"].isin([BETTER, WORSE])]
+    return {
+        (difference_row.method, difference_row.metric): difference_row.verdict for difference_row in iterate_rows(significant_rows)
+    }, reference_method
 
 
-def accuracy_line(group: pd.DataFrame) -> str:
-    """Return a sentence with the accuracy, the errors and the samples of each seed, from one benchmark's rows of `comparison_frame`."""
-    seeds = group.drop_duplicates("seed")
-    facts = [f"accuracy {format_value(100 * row.accuracy)}%, {row.errors:,} errors among {row.samples:,}" for row in iterate_rows(seeds)]
-    return facts[0] if len(facts) == 1 else "; ".join(f"seed {seed}: {fact}" for seed, fact in zip(seeds["seed"], facts, strict=True))
+def accuracy_line(benchmark_rows: pd.DataFrame) -> str:
+    """Return a sentence with accuracy, errors and samples of each seed. benchmark_rows: one benchmark's rows of `comparison_frame`"""
+    seed_rows = benchmark_rows.drop_duplicates("seed")
+    seed_phrases = [
+        f"accuracy {format_value(100 * seed_row.accuracy)}%, {seed_row.errors:,} errors among {seed_row.samples:,}"
+        for seed_row in iterate_rows(seed_rows)
+    ]
+    return (
+        seed_phrases[0]
+        if len(seed_phrases) == 1
+        else "; ".join(f"seed {seed}: {phrase}" for seed, phrase in zip(seed_rows["seed"], seed_phrases, strict=True))
+    )
 
 
-def errors_line(group: pd.DataFrame) -> str:
-    """Return a phrase such as "71 errors among 900, accuracy 92.11 %", from one benchmark's rows; means if there are several seeds."""
-    seeds = group.drop_duplicates("seed")
-    errors, samples = seeds["errors"].mean(), seeds["samples"].mean()
-    text = f"{format_count(errors)} errors among {format_count(samples)}, accuracy {format_value(100 * seeds['accuracy'].mean())} %"
-    return text if len(seeds) == 1 else f"{text}, means over {len(seeds)} seeds"
+def errors_line(benchmark_rows: pd.DataFrame) -> str:
+    """Return a phrase such as "71 errors among 900, accuracy 92.11 %", with means if there are several seeds.
+
+    benchmark_rows: one benchmark's rows of `comparison_frame`
+    """
+    seed_rows = benchmark_rows.drop_duplicates("seed")
+    errors, samples, accuracy = (seed_rows[column_name].mean() for column_name in ("errors", "samples", "accuracy"))
+    errors_phrase = f"{format_count(errors)} errors among {format_count(samples)}, accuracy {format_value(100 * accuracy)} %"
+    return errors_phrase if len(seed_rows) == 1 else f"{errors_phrase}, means over {len(seed_rows)} seeds"
 
 
 def comparison_markdown(
-    frame: pd.DataFrame, tables: Mapping[str, Table], notes: Mapping[str, str], further_tables: Iterable[Mapping[str, Sequence[Table]]]
+    evaluation_rows: pd.DataFrame,
+    main_tables: Mapping[str, Table],
+    benchmark_notes: Mapping[str, str],
+    further_table_groups: Iterable[Mapping[str, Sequence[Table]]],
 ) -> str:
     """Return the comparison of all benchmarks as Markdown text, one section per benchmark with its accuracy, note and tables.
 
-    frame: from `comparison_frame`; tables: benchmark -> `main_table`; notes: benchmark -> a line above that table
-    further_tables: groups of tables below it, each benchmark -> tables
+    evaluation_rows: from `comparison_frame`; main_tables: {benchmark: its `main_table`}; benchmark_notes: {benchmark: a line above that
+    table}
+    further_table_groups: groups of tables below it, each group as {benchmark: its tables}
     """
-    sections, further_tables = [], list(further_tables)
-    for benchmark, group in iterate_groups(frame, "benchmark"):
-        further_texts = [markdown(table, 3) for part in further_tables for table in part.get(benchmark, ())]
-        section_parts = (f"## {benchmark}", accuracy_line(group), notes.get(benchmark), markdown(tables[benchmark], None), *further_texts)
-        sections.append("\n\n".join(part for part in section_parts if part))
-    return "\n\n".join(sections) + "\n"
+    section_texts, further_table_groups = [], list(further_table_groups)
+    for benchmark, benchmark_rows in iterate_groups(evaluation_rows, "benchmark"):
+        further_markdown = [
+            table_to_markdown(table, 3) for tables_by_benchmark in further_table_groups for table in tables_by_benchmark.get(benchmark, ())
+        ]
+        section_parts = (
+            f"## {benchmark}",
+            accuracy_line(benchmark_rows),
+            benchmark_notes.get(benchmark),
+            table_to_markdown(main_tables[benchmark], None),
+            *further_markdown,
+        )
+        section_texts.append("\n\n".join(tables_by_benchmark for tables_by_benchmark in section_parts if tables_by_benchmark))
+    return "\n\n".join(section_texts) + "\n"
 
 
-def _with_legend(table: Table, benchmark_rows: pd.DataFrame, reference: str | None, level: float | None) -> Table:
+def _with_legend(table: Table, benchmark_rows: pd.DataFrame, reference_method: str | None, confidence_level: float | None) -> Table:
+    """Return the main table with a legend of the units, signs and columns that it uses."""
     column_keys = {column.key for column in table.columns}
-    oracles, all_cells = [row for row in table.rows if row.oracle], [cell for row in table.rows for cell in row.cells]
+    oracle_rows, all_cells = [row for row in table.rows if row.is_oracle], [cell for row in table.rows for cell in row.cells]
     legend_lines = [
         f"{units_in_words(table.columns)}{'; mean ± sample standard deviation over seeds' if benchmark_rows['seed'].nunique() > 1 else ''}."
     ]
-    legend_lines.append(f"↑ higher is better, ↓ lower is better, {UNDEFINED} undefined; bold: best of its column.")
-    if reference:
+    legend_lines.append(f"↑ higher is better, ↓ lower is better, {UNDEFINED_SIGN} undefined; bold: best of its column.")
+    if reference_method:
         legend_lines.append(
-            f"{VERDICT_SIGNS[BETTER]} significantly better, {VERDICT_SIGNS[WORSE]} significantly worse than {display_name(reference)}, "
-            "after Holm correction; neither: no significant difference."
+            f"{SIGN_BY_VERDICT[BETTER]} significantly better, {SIGN_BY_VERDICT[WORSE]} significantly worse than "
+            f"{display_name(reference_method)}, after Holm correction; neither: no significant difference."
         )
     if any(cell.low is not None for cell in all_cells):
-        level_text = "" if level is None else f"{100 * level:g} % "
+        level_text = "" if confidence_level is None else f"{100 * confidence_level:g} % "
         legend_lines.append(f"In brackets: {level_text}intervals over resamples of the test set, by image for segmentation.")
-    if oracles:
-        oracle_names = join_names(row.name for row in oracles)
+    if oracle_rows:
+        oracle_names = join_names(row.name for row in oracle_rows)
         legend_lines.append(f"{oracle_names} reads the labels: an upper bound, not a competing method.")
     if NEEDS_COLUMN.key in column_keys:
         legend_lines.append("Needs: what the score needs beside the classifier's outputs.")

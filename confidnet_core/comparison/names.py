@@ -7,11 +7,11 @@ from confidnet_core.config.registry import entry_names, literal_attribute
 
 
 def display_names(methods: Iterable[str]) -> dict[str, str]:
-    """Return {method: its display name}; a method without one, or without a file in confidnet_core/scores, keeps its own name."""
+    """Return {method: its name for readers}; a method without one, or without a file in confidnet_core/scores, keeps its own name."""
     return {method: display_name(method) for method in methods}
 
 
 @cache
 def display_name(method: str) -> str:
-    """Return the display name of a confidence score, without importing its module: a table in a terminal must not wait for torch."""
+    """Return the name of a confidence score for readers, without importing its module: a table in a terminal must not wait for torch."""
     return str(literal_attribute("scores", method, "display_name") or method) if method in entry_names("scores") else method

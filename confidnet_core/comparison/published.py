@@ -16,115 +16,148 @@ import pandas as pd
 from confidnet_core.comparison.frames import METRIC_COLUMNS, mean_over_seeds, metric_cell
 from confidnet_core.comparison.lines import iterate_groups, row_dictionaries
 from confidnet_core.comparison.names import display_name
-from confidnet_core.comparison.tables import UNDEFINED, Cell, Column, Row, Table, format_count
+from confidnet_core.comparison.tables import UNDEFINED_SIGN, Cell, Column, Row, Table, format_count
 from confidnet_core.config.registry import entry_names, suggestion
 
-PUBLISHED_CSV = Path(__file__).with_suffix(".csv")
-TEXT_COLUMNS = ("benchmark", "method", "variant", "counts", "source", "note")
-RATE_COLUMNS = ("accuracy", *(column.key for column in METRIC_COLUMNS if column.scale == 100))
-COUNT_COLUMNS = ("errors", "samples")
-COUNT_ORIGINS = ("", "derived", "unverified")
-PUBLISHED_COLUMNS = (*(column for column in METRIC_COLUMNS if column.key in RATE_COLUMNS), Column("accuracy", "accuracy", True, 100))
-TABLE_COLUMNS = (Column("of", "", is_text=True), *PUBLISHED_COLUMNS, Column("errors", "errors"))
+PUBLISHED_CSV_PATH = Path(__file__).with_suffix(".csv")
+PUBLISHED_TEXT_COLUMNS = ("benchmark", "method", "variant", "counts", "source", "note")
+PUBLISHED_RATE_COLUMNS = ("accuracy", *(column.key for column in METRIC_COLUMNS if column.scale == 100))
+PUBLISHED_COUNT_COLUMNS = ("errors", "samples")
+PUBLISHED_COUNT_ORIGINS = ("", "derived", "unverified")
+PUBLISHED_METRIC_COLUMNS = (
+    *(column for column in METRIC_COLUMNS if column.key in PUBLISHED_RATE_COLUMNS),
+    Column("accuracy", "accuracy", True, 100),
+)
+PUBLISHED_TABLE_COLUMNS = (Column("of", "", is_text=True), *PUBLISHED_METRIC_COLUMNS, Column("errors", "errors"))
 
 
-def load_published(path: Path = PUBLISHED_CSV) -> pd.DataFrame:
-    """Read the published results from a CSV file: return one row per benchmark, method and variant ("" outside the ablations).
+def load_published_results(csv_path: Path = PUBLISHED_CSV_PATH) -> pd.DataFrame:
+    """Read the published results from a CSV file: return a data frame with one row per benchmark, method and variant ("" outside the
+    ablations).
 
     Rates are in percent, NaN if unknown. Raises ValueError with file and line for an unknown column, method or kind of count, an impossible
     number, and a duplicate line.
     """
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    for problem in _published_file_problems(frame):
-        raise ValueError(f"{path}: {problem}")
-    number_texts = frame[[*RATE_COLUMNS, *COUNT_COLUMNS]]
-    numbers = number_texts.where(number_texts != "", "nan").astype(float)
-    return frame.assign(**{str(name): column for name, column in numbers.items()})
+    text_rows = pd.read_csv(csv_path, dtype=str, keep_default_na=False)
+    for problem in _published_file_problems(text_rows):
+        raise ValueError(f"{csv_path}: {problem}")
+    number_texts = text_rows[[*PUBLISHED_RATE_COLUMNS, *PUBLISHED_COUNT_COLUMNS]]
+    number_columns = number_texts.where(number_texts != "", "nan").astype(float)
+    return text_rows.assign(**{str(name): numbers for name, numbers in number_columns.items()})
 
 
-def published_tables(frame: pd.DataFrame, published: pd.DataFrame, intervals: pd.DataFrame | None = None) -> dict[str, list[Table]]:
+def published_tables(
+    evaluation_rows: pd.DataFrame, published_results: pd.DataFrame, mean_intervals: pd.DataFrame | None = None
+) -> dict[str, list[Table]]:
     """Return {benchmark: a list with a table of our results, the published ones and the differences}, for benchmarks that have both.
 
-    frame: from `comparison_frame`, averaged over seeds here; published: from `load_published`; intervals: of our means
-    Unverified counts and ablations are left out.
+    evaluation_rows: from `comparison_frame`, averaged over seeds here; published_results: from `load_published_results`
+    mean_intervals: of our means, from `evaluation.intervals`. Unverified counts and ablations are left out.
     """
-    tables = {}
-    for benchmark, published_rows in iterate_groups(published[published["variant"] == ""], "benchmark"):
-        means = mean_over_seeds(frame[frame["benchmark"] == benchmark], intervals)
-        means = means[means["method"].isin(published_rows["method"])]
-        if len(means):
-            tables[benchmark] = [_published_table(means, published_rows.set_index("method").loc[means["method"]].reset_index())]
-    return tables
+    tables_by_benchmark = {}
+    for benchmark, published_rows in iterate_groups(published_results[published_results["variant"] == ""], "benchmark"):
+        our_means = mean_over_seeds(evaluation_rows[evaluation_rows["benchmark"] == benchmark], mean_intervals)
+        our_means = our_means[our_means["method"].isin(published_rows["method"])]
+        if len(our_means):
+            tables_by_benchmark[benchmark] = [
+                _published_table(our_means, published_rows.set_index("method").loc[our_means["method"]].reset_index())
+            ]
+    return tables_by_benchmark
 
 
-def _published_table(means: pd.DataFrame, published: pd.DataFrame) -> Table:
-    """Return a table with three rows per method (ours, published, difference), from two frames of the same methods in the same order."""
-    is_verified = published["counts"] != "unverified"
-    published = published.assign(**{name: published[name].where(is_verified) for name in ("accuracy", *COUNT_COLUMNS)})
+def _published_table(our_means: pd.DataFrame, published_results: pd.DataFrame) -> Table:
+    """Return a table with three rows per method: our result, the published one, and the difference.
+
+    our_means and published_results have one row per method, with the same methods in the same order.
+    """
+    is_verified = published_results["counts"] != "unverified"
+    published_results = published_results.assign(
+        **{name: published_results[name].where(is_verified) for name in ("accuracy", *PUBLISHED_COUNT_COLUMNS)}
+    )
     legend_lines = [
         "Published: Corbière et al. 2019, one run without deviation, on the errors of its own classifier.",
         "Difference: ours minus published, in percentage points.",
     ]
-    if (published["errors"].notna() & (published["counts"] == "derived")).any():
+    if (published_results["errors"].notna() & (published_results["counts"] == "derived")).any():
         legend_lines.append("Derived: error count and accuracy were not printed; they explain the printed rates.")
-    footnotes = dict.fromkeys(note for cell in published["note"] for note in cell.split(" | ") if note)
-    rows, published_rows = [], published.to_dict("records")
+    footnotes = dict.fromkeys(note for note_cell in published_results["note"] for note in note_cell.split(" | ") if note)
+    table_rows, published_dictionaries = [], published_results.to_dict("records")
     for our_row, published_row, our_errors, published_errors in zip(
-        means.to_dict("records"), published_rows, _error_counts_in_words(means), _error_counts_in_words(published), strict=True
+        our_means.to_dict("records"),
+        published_dictionaries,
+        _error_counts_in_words(our_means),
+        _error_counts_in_words(published_results),
+        strict=True,
     ):
-        rows += _ours_published_difference_rows(our_row, published_row, our_errors, published_errors)
-    return Table("Beside the published numbers", TABLE_COLUMNS, tuple(rows), legend=(*legend_lines, *footnotes), sortable=False)
+        table_rows += _ours_published_difference_rows(our_row, published_row, our_errors, published_errors)
+    return Table(
+        "Beside the published numbers", PUBLISHED_TABLE_COLUMNS, tuple(table_rows), legend=(*legend_lines, *footnotes), sortable=False
+    )
 
 
-def _ours_published_difference_rows(our_row: Mapping, published_row: Mapping, our_errors: str, published_errors: str) -> Iterator[Row]:
-    method, count_origin = our_row["method"], f" ({published_row['counts']})" if published_errors != UNDEFINED else ""
-    our_cells = [metric_cell(our_row, column.key) for column in PUBLISHED_COLUMNS]
-    published_cells = [Cell(published_row[column.key] / column.scale) for column in PUBLISHED_COLUMNS]
-    difference_cells = [Cell(our_row[column.key] - published_row[column.key] / column.scale, signed=True) for column in PUBLISHED_COLUMNS]
-    yield Row(method, display_name(method), (Cell(text="ours"), *our_cells, Cell(text=our_errors)))
-    yield Row(method, "", (Cell(text="published"), *published_cells, Cell(text=published_errors + count_origin)))
+def _ours_published_difference_rows(
+    our_means: Mapping, published_row: Mapping, our_errors_in_words: str, published_errors_in_words: str
+) -> Iterator[Row]:
+    """Yield the three table rows of one method: our result, the published one, and the difference."""
+    method, count_origin_note = our_means["method"], f" ({published_row['counts']})" if published_errors_in_words != UNDEFINED_SIGN else ""
+    our_cells = [metric_cell(our_means, column.key) for column in PUBLISHED_METRIC_COLUMNS]
+    published_cells = [Cell(published_row[column.key] / column.scale) for column in PUBLISHED_METRIC_COLUMNS]
+    difference_cells = [
+        Cell(our_means[column.key] - published_row[column.key] / column.scale, shows_plus=True) for column in PUBLISHED_METRIC_COLUMNS
+    ]
+    yield Row(method, display_name(method), (Cell(text="ours"), *our_cells, Cell(text=our_errors_in_words)))
+    yield Row(method, "", (Cell(text="published"), *published_cells, Cell(text=published_errors_in_words + count_origin_note)))
     yield Row(method, "", (Cell(text="difference"), *difference_cells, Cell()))
 
 
 def _error_counts_in_words(count_rows: pd.DataFrame) -> list[str]:
+    """Return for each row text such as "71 among 900", the errors among the samples; UNDEFINED_SIGN if they are unknown."""
     error_and_sample_counts = zip(count_rows["errors"], count_rows["samples"], strict=True)
     return [
-        UNDEFINED if np.isnan(errors) else f"{format_count(errors)} among {format_count(samples)}"
+        UNDEFINED_SIGN if np.isnan(errors) else f"{format_count(errors)} among {format_count(samples)}"
         for errors, samples in error_and_sample_counts
     ]
 
 
 def _published_file_problems(published_rows: pd.DataFrame) -> Iterator[str]:
-    known_columns = (*TEXT_COLUMNS, *RATE_COLUMNS, *COUNT_COLUMNS)
-    for name in published_rows.columns:
-        if name not in known_columns:
-            yield f"the column {name} is neither a metric nor a fact{suggestion(name, known_columns)}"
-    for name in known_columns:
-        if name not in published_rows.columns:
-            yield f"the column {name} is missing"
-    score_names = entry_names("scores")
-    for line_number, row in enumerate(row_dictionaries(published_rows), start=2):
-        yield from (f"line {line_number}: {problem}" for problem in _published_row_problems(row, score_names))
+    """Yield a message for each problem in the CSV file of published results, whose cells are still texts."""
+    known_columns = (*PUBLISHED_TEXT_COLUMNS, *PUBLISHED_RATE_COLUMNS, *PUBLISHED_COUNT_COLUMNS)
+    for column_name in published_rows.columns:
+        if column_name not in known_columns:
+            yield f"the column {column_name} is neither a metric nor a fact{suggestion(column_name, known_columns)}"
+    for column_name in known_columns:
+        if column_name not in published_rows.columns:
+            yield f"the column {column_name} is missing"
+    known_methods = entry_names("scores")
+    for line_number, published_row in enumerate(row_dictionaries(published_rows), start=2):
+        yield from (f"line {line_number}: {problem}" for problem in _published_row_problems(published_row, known_methods))
     for line_number in np.flatnonzero(published_rows.duplicated(["benchmark", "method", "variant"])) + 2:
         yield f"line {line_number}: its benchmark, method and variant stand in a line above, too"
 
 
-def _published_row_problems(row: Mapping[str, str], score_names: Iterable[str]) -> Iterator[str]:
-    if row["method"] not in score_names:
-        yield f"method is {row['method']}, which is no file of confidnet_core/scores{suggestion(row['method'], score_names)}"
-    for name in ("benchmark", "source"):
-        if not row[name]:
-            yield f"{name} is empty"
-    for name in RATE_COLUMNS:
-        if row[name] and not (re.fullmatch(r"\d+\.\d\d", row[name]) and float(row[name]) <= 100):
-            yield f"{name} is {row[name]}; expected 0.00 to 100.00 in percent, with two decimals as printed"
-    for name in COUNT_COLUMNS:
-        if row[name] and not re.fullmatch(r"[1-9]\d*", row[name]):
-            yield f"{name} is {row[name]}; expected a whole number above 0"
-    if row["counts"] not in COUNT_ORIGINS:
-        yield f"counts is {row['counts']}; expected derived, unverified or nothing"
-    is_given = {bool(row[name]) for name in ("counts", "accuracy", *COUNT_COLUMNS)}
-    if len(is_given) > 1:
+def _published_row_problems(published_row: Mapping[str, str], known_methods: Iterable[str]) -> Iterator[str]:
+    """Yield a message for each problem in one line of the CSV file of published results, given as {column name: text}."""
+    if published_row["method"] not in known_methods:
+        hint = suggestion(published_row["method"], known_methods)
+        yield f"method is {published_row['method']}, which is no file of confidnet_core/scores{hint}"
+    for column_name in ("benchmark", "source"):
+        if not published_row[column_name]:
+            yield f"{column_name} is empty"
+    for column_name in PUBLISHED_RATE_COLUMNS:
+        if published_row[column_name] and not (
+            re.fullmatch(r"\d+\.\d\d", published_row[column_name]) and float(published_row[column_name]) <= 100
+        ):
+            yield f"{column_name} is {published_row[column_name]}; expected 0.00 to 100.00 in percent, with two decimals as printed"
+    for column_name in PUBLISHED_COUNT_COLUMNS:
+        if published_row[column_name] and not re.fullmatch(r"[1-9]\d*", published_row[column_name]):
+            yield f"{column_name} is {published_row[column_name]}; expected a whole number above 0"
+    if published_row["counts"] not in PUBLISHED_COUNT_ORIGINS:
+        yield f"counts is {published_row['counts']}; expected derived, unverified or nothing"
+    given_states = {bool(published_row[column_name]) for column_name in ("counts", "accuracy", *PUBLISHED_COUNT_COLUMNS)}
+    if len(given_states) > 1:
         yield "accuracy, errors, samples and counts come together: give all of them or none"
-    if is_given == {True} and row["accuracy"] != f"{100 - 100 * int(row['errors']) / int(row['samples']):.2f}":
-        yield f"accuracy is {row['accuracy']}, but {row['errors']} errors among {row['samples']} give another"
+    if (
+        given_states == {True}
+        and published_row["accuracy"] != f"{100 - 100 * int(published_row['errors']) / int(published_row['samples']):.2f}"
+    ):
+        yield f"accuracy is {published_row['accuracy']}, but {published_row['errors']} errors among {published_row['samples']} give another"

@@ -9,10 +9,10 @@ import pandas as pd
 
 from confidnet_core.comparison.frames import (
     HEADLINE_METRIC,
-    MAIN_COLUMNS,
+    MAIN_METRIC_COLUMNS,
     OPERATING_POINT_COLUMNS,
     mean_over_seeds,
-    method_row,
+    method_table_row,
     metric_cell,
 )
 from confidnet_core.comparison.lines import iterate_groups
@@ -36,86 +36,95 @@ GUARANTEE_COLUMNS = (
     Column("test_risk", "test risk", scale=100),
     Column("test_kept", "target met on test"),
 )
-ACCEPT_ALL_THRESHOLDS = tuple(
-    float(np.finfo(kind).min) for kind in (np.float16, np.float32, np.float64)
-)  # the lowest finite values of float types, stored as a threshold that accepts every prediction
+# The lowest finite values of float types, stored as a threshold that accepts every prediction.
+ACCEPT_ALL_THRESHOLDS = tuple(float(np.finfo(dtype).min) for dtype in (np.float16, np.float32, np.float64))
 UNDEFINED_CELL = Cell(np.nan)
 
 
-def calibration_frame(all_stored_results: Iterable[StoredResults], level: float) -> pd.DataFrame:
-    """Return a data frame with the metrics of CALIBRATION and their intervals, one row per benchmark, seed and method, no oracle.
+def calibration_frame(all_stored_results: Iterable[StoredResults], confidence_level: float) -> pd.DataFrame:
+    """Return the metrics CALIBRATION_METRICS with intervals, as a data frame with one row per benchmark, seed and method, without the
+    oracle.
 
-    The column `how` says how the score was converted to a probability. level: confidence level of the intervals, as 0.95
+    The column `how` says how the score was converted to a probability. confidence_level: of the intervals, such as 0.95
     """
-    rows = []
-    for stored in all_stored_results:
-        for method in stored.compared_methods():
-            folder, row_key = stored.thresholds_folder(method), {"benchmark": stored.benchmark, "seed": stored.seed, "method": method}
-            calibration = read_json(folder / "calibration.json")
-            low_ends, high_ends = np.nanquantile(np.load(folder / "replicates.npy"), [(1 - level) / 2, (1 + level) / 2], axis=0).astype(
-                float
+    calibration_rows = []
+    for stored_results in all_stored_results:
+        for method in stored_results.compared_methods():
+            thresholds_folder, evaluation_key = (
+                stored_results.thresholds_folder(method),
+                {"benchmark": stored_results.benchmark, "seed": stored_results.seed, "method": method},
             )
-            interval_ends = {f"{metric}_low": low_ends[index] for index, metric in enumerate(CALIBRATION_METRICS)}
-            interval_ends |= {f"{metric}_high": high_ends[index] for index, metric in enumerate(CALIBRATION_METRICS)}
-            rows.append({**row_key, "how": calibration["how"], **calibration["metrics"], **interval_ends})
-    return pd.DataFrame(rows)
+            calibration = read_json(thresholds_folder / "calibration.json")
+            interval_lows, interval_highs = np.nanquantile(
+                np.load(thresholds_folder / "replicates.npy"), [(1 - confidence_level) / 2, (1 + confidence_level) / 2], axis=0
+            ).astype(float)
+            interval_ends = {f"{metric}_low": interval_lows[metric_index] for metric_index, metric in enumerate(CALIBRATION_METRICS)}
+            interval_ends |= {f"{metric}_high": interval_highs[metric_index] for metric_index, metric in enumerate(CALIBRATION_METRICS)}
+            calibration_rows.append({**evaluation_key, "how": calibration["how"], **calibration["metrics"], **interval_ends})
+    return pd.DataFrame(calibration_rows)
 
 
 def guarantee_frame(all_stored_results: Iterable[StoredResults]) -> pd.DataFrame:
-    """Return a data frame of the thresholds that guarantee a risk, with their results on the test split.
+    """Return the thresholds that guarantee a risk, with their results on the test split (columns `test_...`), as a data frame.
 
     It has one row per benchmark, seed, method and target risk, without the oracle.
     """
-    rows = []
-    for stored in all_stored_results:
-        for method in stored.compared_methods():
-            for guarantee in read_json(stored.thresholds_folder(method) / "threshold.json")["thresholds"]:
-                on_test = {f"test_{key}": value for key, value in guarantee.pop("test").items()}
-                rows.append({"benchmark": stored.benchmark, "seed": stored.seed, "method": method, **guarantee, **on_test})
-    return pd.DataFrame(rows)
+    guarantee_rows = []
+    for stored_results in all_stored_results:
+        for method in stored_results.compared_methods():
+            for guarantee in read_json(stored_results.thresholds_folder(method) / "threshold.json")["thresholds"]:
+                test_results = {f"test_{result_name}": result_value for result_name, result_value in guarantee.pop("test").items()}
+                guarantee_rows.append(
+                    {"benchmark": stored_results.benchmark, "seed": stored_results.seed, "method": method, **guarantee, **test_results}
+                )
+    return pd.DataFrame(guarantee_rows)
 
 
-def operating_point_tables(frame: pd.DataFrame, intervals: pd.DataFrame) -> dict[str, list[Table]]:
+def operating_point_tables(evaluation_rows: pd.DataFrame, mean_intervals: pd.DataFrame) -> dict[str, list[Table]]:
     """Return {benchmark: a list with its table of OPERATING_POINT_COLUMNS}, with means over seeds.
 
-    frame: from `comparison_frame`; intervals: of the means, from `evaluation.intervals`
+    evaluation_rows: from `comparison_frame`; mean_intervals: of the means, from `evaluation.intervals`
     """
-    tables = {}
-    for benchmark, group in iterate_groups(frame[~frame["oracle"]], "benchmark"):
-        rows = (
-            method_row(row, (metric_cell(row, column.key) for column in OPERATING_POINT_COLUMNS))
-            for row in mean_over_seeds(group, intervals).to_dict("records")
+    tables_by_benchmark = {}
+    for benchmark, benchmark_rows in iterate_groups(evaluation_rows[~evaluation_rows["oracle"]], "benchmark"):
+        table_rows = (
+            method_table_row(method_means, (metric_cell(method_means, column.key) for column in OPERATING_POINT_COLUMNS))
+            for method_means in mean_over_seeds(benchmark_rows, mean_intervals).to_dict("records")
         )
         legend = (
             "Risk@80%: error rate of the 80 % of the predictions with the highest confidence.",
             "Coverage@1%, @5%: the largest fraction of most confident predictions of which at most 1 %, 5 % are errors.",
             "The labels of this very test set decide where to cut, so new data may have more errors. In percent.",
         )
-        tables[benchmark] = [Table("Operating points", OPERATING_POINT_COLUMNS, tuple(rows), legend=legend)]
-    return tables
+        tables_by_benchmark[benchmark] = [Table("Operating points", OPERATING_POINT_COLUMNS, tuple(table_rows), legend=legend)]
+    return tables_by_benchmark
 
 
 def calibration_tables(calibration_rows: pd.DataFrame) -> dict[str, list[Table]]:
-    """Return {benchmark: a list with its table of calibration metrics}, means over seeds, from the data frame of `calibration_frame`."""
-    tables = {}
-    for benchmark, group in _rows_by_benchmark(calibration_rows):
-        methods = group.groupby("method", sort=False)
-        means = methods[[name for name in map(str, group) if name.startswith(CALIBRATION_METRICS)]].mean()
-        probability_sources = methods["how"].agg(lambda texts: "; ".join(dict.fromkeys(texts)))
-        rows = []
-        for key, row in means.iterrows():
-            method = str(key)
-            cells = (metric_cell(row, column.key) for column in CALIBRATION_COLUMNS)
-            rows.append(Row(method, display_name(method), (Cell(text=probability_sources[method]), *cells)))
+    """Return {benchmark: a list with its table of calibration metrics}, as means over seeds. calibration_rows: from `calibration_frame`"""
+    tables_by_benchmark = {}
+    for benchmark, benchmark_rows in _rows_by_benchmark(calibration_rows):
+        method_groups = benchmark_rows.groupby("method", sort=False)
+        metric_means = method_groups[
+            [column_name for column_name in map(str, benchmark_rows) if column_name.startswith(CALIBRATION_METRICS)]
+        ].mean()
+        source_by_method = method_groups["how"].agg(lambda source_texts: "; ".join(dict.fromkeys(source_texts)))
+        table_rows = []
+        for method_key, method_means in metric_means.iterrows():
+            method = str(method_key)
+            cells = (metric_cell(method_means, column.key) for column in CALIBRATION_COLUMNS)
+            table_rows.append(Row(method, display_name(method), (Cell(text=source_by_method[method]), *cells)))
         legend = (
             "How far a score is from the probability that the prediction is correct: expected calibration error (ECE) in 15 bins of equal",
             "width, the same in bins of equal count (adaptive ECE), Brier score, and negative log-likelihood (NLL) in nats; all times 100.",
             "Probability says where it comes from: the score is one as it is; its sigmoid; or isotonic regression, Platt's sigmoid or a",
             "constant, fitted on the validation split. Resampling adds to an ECE: its interval can lie above it.",
-            *(["Means over seeds, of the ends of the intervals, too."] if group["seed"].nunique() > 1 else []),
+            *(["Means over seeds, of the ends of the intervals, too."] if benchmark_rows["seed"].nunique() > 1 else []),
         )
-        tables[benchmark] = [Table("Calibration", (PROBABILITY_SOURCE_COLUMN, *CALIBRATION_COLUMNS), tuple(rows), legend=legend)]
-    return tables
+        tables_by_benchmark[benchmark] = [
+            Table("Calibration", (PROBABILITY_SOURCE_COLUMN, *CALIBRATION_COLUMNS), tuple(table_rows), legend=legend)
+        ]
+    return tables_by_benchmark
 
 
 def guarantee_tables(guarantee_rows: pd.DataFrame) -> dict[str, list[Table]]:
@@ -123,93 +132,107 @@ def guarantee_tables(guarantee_rows: pd.DataFrame) -> dict[str, list[Table]]:
 
     guarantee_rows: from `guarantee_frame`
     """
-    tables = {}
-    for benchmark, group in _rows_by_benchmark(guarantee_rows):
-        risk_tables = [_target_risk_table(cast("float", risk), rows) for risk, rows in group.groupby("risk")]
+    tables_by_benchmark = {}
+    for benchmark, benchmark_rows in _rows_by_benchmark(guarantee_rows):
+        risk_tables = [
+            _target_risk_table(cast("float", target_risk), risk_rows) for target_risk, risk_rows in benchmark_rows.groupby("risk")
+        ]
         risk_tables[0] = replace(risk_tables[0], title="Thresholds with a guarantee")
-        risk_tables[-1] = replace(risk_tables[-1], legend=_guarantee_legend(group))
-        tables[benchmark] = risk_tables
-    return tables
+        risk_tables[-1] = replace(risk_tables[-1], legend=_guarantee_legend(benchmark_rows))
+        tables_by_benchmark[benchmark] = risk_tables
+    return tables_by_benchmark
 
 
-def rank_table(frame: pd.DataFrame) -> Table | None:
-    """Return a table of each method's mean rank over all pairs of benchmark and seed of a `comparison_frame`, where 1 is best.
+def rank_table(evaluation_rows: pd.DataFrame) -> Table | None:
+    """Return a table of each method's mean rank over all pairs of benchmark and seed, where 1 is best; None if there is only one pair.
 
-    The oracle and undefined metrics are left out. Returns None if there is only one pair of benchmark and seed.
+    The oracle and undefined metrics are left out. evaluation_rows: from `comparison_frame`
     """
-    frame = frame[~frame["oracle"]]
-    pair_count = frame.groupby(["benchmark", "seed"], sort=False).ngroups
-    if pair_count < 2:
+    evaluation_rows = evaluation_rows[~evaluation_rows["oracle"]]
+    benchmark_seed_pairs = evaluation_rows.groupby(["benchmark", "seed"], sort=False).ngroups
+    if benchmark_seed_pairs < 2:
         return None
-    rank_frame = frame[["method"]].copy()
-    for column in MAIN_COLUMNS:
-        rank_frame[column.key] = frame.groupby(["benchmark", "seed"])[column.key].rank(ascending=not column.higher_is_better)
-    means = rank_frame.groupby("method", sort=False).mean()
-    means = means.loc[means[HEADLINE_METRIC.key].sort_values(kind="stable").index]
-    legend = [
-        f"Mean rank among {len(means)} methods over {pair_count} pairs of benchmark and seed; 1 is best, equal values share a mean rank."
+    rank_frame = evaluation_rows[["method"]].copy()
+    for column in MAIN_METRIC_COLUMNS:
+        rank_frame[column.key] = evaluation_rows.groupby(["benchmark", "seed"])[column.key].rank(ascending=not column.higher_is_better)
+    mean_ranks = rank_frame.groupby("method", sort=False).mean()
+    mean_ranks = mean_ranks.loc[mean_ranks[HEADLINE_METRIC.key].sort_values(kind="stable").index]
+    legend_lines = [
+        f"Mean rank among {len(mean_ranks)} methods over {benchmark_seed_pairs} pairs of benchmark and seed; 1 is best, "
+        "equal values share a mean rank."
     ]
     if rank_frame.isna().any(axis=None):
-        legend.append("Pairs where a metric is undefined are left out of its means.")
-    columns = tuple(Column(column.key, column.title) for column in MAIN_COLUMNS)
-    rows = (Row(str(method), display_name(str(method)), tuple(Cell(value) for value in row)) for method, row in means.iterrows())
-    return Table("Ranks", columns, tuple(rows), legend=tuple(legend))
-
-
-def _rows_by_benchmark(frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
-    """Iterate over each benchmark with its rows; over nothing if the frame is empty, which it is if the oracle is the only method."""
-    return iterate_groups(frame, "benchmark") if len(frame) else ()
-
-
-def _guarantee_legend(group: pd.DataFrame) -> tuple[str, ...]:
-    unit_count, sample_count, error_count = (
-        _range_in_words(group.groupby("seed")[name].first()) for name in ("units", "samples", "errors")
+        legend_lines.append("Pairs where a metric is undefined are left out of its means.")
+    columns = tuple(Column(column.key, column.title) for column in MAIN_METRIC_COLUMNS)
+    table_rows = (
+        Row(str(method), display_name(str(method)), tuple(Cell(mean_rank) for mean_rank in method_ranks))
+        for method, method_ranks in mean_ranks.iterrows()
     )
-    is_by_image, has_several_seeds = (group["units"] < group["samples"]).any(), group["seed"].nunique() > 1
-    size_in_words = f"{unit_count} images with {sample_count} labelled pixels" if is_by_image else f"{unit_count} samples"
-    legend = [
+    return Table("Ranks", columns, tuple(table_rows), legend=tuple(legend_lines))
+
+
+def _rows_by_benchmark(data_frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+    """Yield (benchmark, its rows of the data frame); nothing if the data frame is empty, as it is if the oracle is the only method."""
+    return iterate_groups(data_frame, "benchmark") if len(data_frame) else ()
+
+
+def _guarantee_legend(benchmark_rows: pd.DataFrame) -> tuple[str, ...]:
+    """Return the sentences below the last table of guaranteed thresholds. benchmark_rows: one benchmark's rows of `guarantee_frame`"""
+    units_in_words, samples_in_words, errors_in_words = (
+        _range_in_words(benchmark_rows.groupby("seed")[count_column].first()) for count_column in ("units", "samples", "errors")
+    )
+    delta = benchmark_rows["delta"].iloc[0]  # the probability with which the guarantee may fail
+    is_by_image, has_several_seeds = (benchmark_rows["units"] < benchmark_rows["samples"]).any(), benchmark_rows["seed"].nunique() > 1
+    size_in_words = f"{units_in_words} images with {samples_in_words} labelled pixels" if is_by_image else f"{units_in_words} samples"
+    legend_lines = [
         "A prediction is accepted if its confidence is at least the threshold.",
-        f"With probability {1 - group['delta'].iloc[0]:g}, at most the target's fraction of what is accepted is wrong, on new data like",
+        f"With probability {1 - delta:g}, at most the target's fraction of what is accepted is wrong, on new data like",
         f"the calibration split: for each method{', seed' if has_several_seeds else ''} and target alone, not for all of them at once.",
-        f"The calibration split has {size_in_words}, of which {error_count} are predicted incorrectly.",
+        f"The calibration split has {size_in_words}, of which {errors_in_words} are predicted incorrectly.",
         "Coverage: the fraction of the calibration split that is accepted; test coverage: of the test split;",
         "test risk: the error rate of what is accepted there; in percent. None: no threshold satisfies the guarantee.",
     ]
     if has_several_seeds:
-        legend += [
+        legend_lines += [
             "Threshold: for how many seeds one satisfies it, as thresholds.csv has them; the numbers beside it are means over these.",
             "Target met on test: for how many of those that accept anything of the test split its risk is within the target.",
         ]
     else:
-        legend.append("Target met on test: whether that is within the target. All, as a threshold: everything is accepted.")
+        legend_lines.append("Target met on test: whether that is within the target. All, as a threshold: everything is accepted.")
     if is_by_image:
-        legend.append("In coverage and risk every image weighs the same, whatever its number of labelled pixels.")
-    return tuple(legend)
+        legend_lines.append("In coverage and risk every image weighs the same, whatever its number of labelled pixels.")
+    return tuple(legend_lines)
 
 
 def _target_risk_table(target_risk: float, guarantee_rows: pd.DataFrame) -> Table:
+    """Return the table of guaranteed thresholds for one target risk in [0, 1], with one row per method."""
     if guarantee_rows["threshold"].isna().all():
         return Table("", notes=(f"At most {100 * target_risk:g} % errors: no threshold satisfies the guarantee for any method.",))
-    rows = (Row(method, display_name(method), _guarantee_cells(seeds)) for method, seeds in iterate_groups(guarantee_rows, "method"))
-    return Table("", GUARANTEE_COLUMNS, tuple(rows), notes=(f"At most {100 * target_risk:g} % errors:",))
+    table_rows = (
+        Row(method, display_name(method), _guarantee_cells(seed_rows)) for method, seed_rows in iterate_groups(guarantee_rows, "method")
+    )
+    return Table("", GUARANTEE_COLUMNS, tuple(table_rows), notes=(f"At most {100 * target_risk:g} % errors:",))
 
 
 def _guarantee_cells(guarantee_rows: pd.DataFrame) -> tuple[Cell, ...]:
-    """Return the cells of GUARANTEE_COLUMNS for one method and one target risk, means over the rows of its seeds."""
+    """Return the cells of GUARANTEE_COLUMNS for one method and one target risk. guarantee_rows: one row per seed, averaged here"""
     feasible_rows = guarantee_rows[guarantee_rows["threshold"].notna()]
     if feasible_rows.empty:
         return Cell(text="none"), *[UNDEFINED_CELL] * 4
-    numbers = (Cell(feasible_rows[name].astype(float).mean()) for name in ("coverage", "test_coverage", "test_risk"))
-    is_target_met = (
+    mean_cells = (Cell(feasible_rows[column_name].astype(float).mean()) for column_name in ("coverage", "test_coverage", "test_risk"))
+    target_met_by_seed = (
         feasible_rows["test_kept"].dropna().astype(bool)
     )  # None where nothing is accepted: such a seed neither meets nor misses the target
     if len(guarantee_rows) > 1:
-        met_count_cell = Cell(text=f"{is_target_met.sum()} of {len(is_target_met)}") if len(is_target_met) else UNDEFINED_CELL
-        return Cell(text=f"{len(feasible_rows)} of {len(guarantee_rows)}"), *numbers, met_count_cell
+        met_count_cell = (
+            Cell(text=f"{target_met_by_seed.sum()} of {len(target_met_by_seed)}") if len(target_met_by_seed) else UNDEFINED_CELL
+        )
+        return Cell(text=f"{len(feasible_rows)} of {len(guarantee_rows)}"), *mean_cells, met_count_cell
     threshold = feasible_rows["threshold"].iloc[0]
-    met_cell = UNDEFINED_CELL if is_target_met.empty else Cell(text="yes" if is_target_met.all() else "no")
-    return Cell(text="all") if threshold in ACCEPT_ALL_THRESHOLDS else Cell(float(threshold)), *numbers, met_cell
+    met_cell = UNDEFINED_CELL if target_met_by_seed.empty else Cell(text="yes" if target_met_by_seed.all() else "no")
+    return Cell(text="all") if threshold in ACCEPT_ALL_THRESHOLDS else Cell(float(threshold)), *mean_cells, met_cell
 
 
-def _range_in_words(values: pd.Series) -> str:
-    return f"{values.min():,}" if values.min() == values.max() else f"{values.min():,} to {values.max():,}"
+def _range_in_words(counts: pd.Series) -> str:
+    """Return counts as text: "900" if all are equal, else the range, such as "850 to 900"."""
+    return f"{counts.min():,}" if counts.min() == counts.max() else f"{counts.min():,} to {counts.max():,}"

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-UNDEFINED = "–"  # noqa: RUF001
+UNDEFINED_SIGN = "–"  # noqa: RUF001
 BETTER, WORSE, NOT_SIGNIFICANT = "better", "worse", "no significant difference"
-VERDICT_SIGNS = {BETTER: "▲", WORSE: "▼"}  # shown beside the value of a cell
+SIGN_BY_VERDICT = {BETTER: "▲", WORSE: "▼"}  # shown beside the value of a cell
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Column:
     """A column of a results table, which shows one quantity such as a metric.
 
     key: the column's name in CSV and JSON; title: the column's name for readers
-    higher_is_better: None if no value is best
-    scale: factor applied for readers, as 100 for percent; CSV and JSON keep unscaled values
+    higher_is_better: whether the largest or the smallest value is best; None if no value is best
+    scale: factor applied for readers, such as 100 for percent; CSV and JSON keep unscaled values
     number_format: format specification of the scaled value; is_text: whether cells hold text, which is aligned left
     """
 
@@ -32,22 +32,29 @@ class Column:
 
     @property
     def heading(self) -> str:
+        """The column's title for readers, with an arrow up or down if the highest or lowest value is best."""
         return self.title if self.higher_is_better is None else f"{self.title} {'↑' if self.higher_is_better else '↓'}"
 
-    def format_number(self, value: float | None, sign: str = "") -> str:
-        """Return an unscaled value as text for readers; UNDEFINED for NaN and None. sign: "+" also shows the sign of positive numbers."""
-        return UNDEFINED if value is None else format_value(self.scale * value, sign, self.number_format)
+    def format_number(self, unscaled_value: float | None, sign_option: str = "") -> str:
+        """Return an unscaled value as text for readers; UNDEFINED_SIGN for NaN and None.
 
-    def best_mask(self, values: Sequence[float], eligible: Sequence[bool] | None = None) -> list[bool]:
-        """Return for each of the unscaled values whether it is the best as printed: values that print alike tie.
+        sign_option: "+" also shows the sign of positive numbers
+        """
+        return UNDEFINED_SIGN if unscaled_value is None else format_value(self.scale * unscaled_value, sign_option, self.number_format)
 
-        NaN and values that are not eligible are never best, and neither is any value of a column without a direction.
+    def best_mask(self, unscaled_values: Sequence[float], eligible_mask: Sequence[bool] | None = None) -> list[bool]:
+        """Return a list of bools, which says for each of the unscaled values whether it is the best one of the column as printed.
+
+        Values that print alike are both best. NaN and values that are not eligible are never best, and neither is any value of a column
+        without a direction.
         """
         if self.higher_is_better is None:
-            return [False] * len(values)
-        is_eligible = np.ones(len(values), bool) if eligible is None else np.asarray(eligible, bool)
-        scaled_values = self.scale * np.asarray(values, float)
-        printed_values = np.array([float(f"{value:{self.number_format}}") for value in scaled_values])  # float("nan") keeps NaN
+            return [False] * len(unscaled_values)
+        is_eligible = np.ones(len(unscaled_values), bool) if eligible_mask is None else np.asarray(eligible_mask, bool)
+        scaled_values = self.scale * np.asarray(unscaled_values, float)
+        printed_values = np.array(
+            [float(f"{scaled_value:{self.number_format}}") for scaled_value in scaled_values]
+        )  # float("nan") keeps NaN
         candidate_values = np.where(is_eligible, printed_values if self.higher_is_better else -printed_values, np.nan)
         return [] if not len(candidate_values) else (candidate_values == np.fmax.reduce(candidate_values)).tolist()
 
@@ -57,9 +64,9 @@ class Cell:
     """A cell of a results table: a number with uncertainty and verdict, a text, or both side by side.
 
     value: NaN if undefined, None if there is no number; unscaled, as are deviation, low and high
-    deviation: sample standard deviation over seeds; low, high: ends of the interval
-    best: whether this is the best value of its column
-    verdict: BETTER or WORSE than the reference if the difference is significant; signed: whether "+" is shown
+    deviation: sample standard deviation over seeds; low, high: ends of the confidence interval
+    best: whether this is the best value of its column; shows_plus: whether "+" is shown before a positive number
+    verdict: BETTER or WORSE than the reference method if the difference is significant
     """
 
     value: float | None = None
@@ -69,45 +76,49 @@ class Cell:
     text: str = ""
     best: bool = False
     verdict: str | None = None
-    signed: bool = False
+    shows_plus: bool = False
 
     def number_text(self, column: Column) -> str:
         """Return value and standard deviation as text for readers, or the cell's own text if there is no value."""
         if self.value is None:
             return self.text
-        deviation = "" if self.deviation is None else f" ± {column.format_number(self.deviation)}"
-        return column.format_number(self.value, "+" if self.signed else "") + deviation
+        deviation_text = "" if self.deviation is None else f" ± {column.format_number(self.deviation)}"
+        return column.format_number(self.value, "+" if self.shows_plus else "") + deviation_text
 
     def text_beside(self) -> str:
         """Return the text that stands beside the cell's number; empty if the cell has no number."""
         return "" if self.value is None else self.text
 
     def verdict_sign(self) -> str:
-        """Return the sign of VERDICT_SIGNS for the cell's verdict; empty if the cell has no verdict."""
-        return VERDICT_SIGNS.get(self.verdict or "", "")
+        """Return the sign of SIGN_BY_VERDICT for the cell's verdict; empty if the cell has no verdict."""
+        return SIGN_BY_VERDICT.get(self.verdict or "", "")
 
     def interval_text(self, column: Column) -> str:
         """Return the interval as text, as in "[46.10, 57.03]"; empty if the cell has no interval."""
         if self.low is None or self.high is None:
             return ""
-        sign = "+" if self.signed else ""
-        return f"[{column.format_number(self.low, sign)}, {column.format_number(self.high, sign)}]"
+        sign_option = "+" if self.shows_plus else ""
+        return f"[{column.format_number(self.low, sign_option)}, {column.format_number(self.high, sign_option)}]"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a results table. key: name in CSV and JSON; name: for readers; cells: one per column; remark: in brackets after the name"""
+    """A row of a results table, such as the results of one method.
+
+    key: the row's name in CSV and JSON; name: for readers; cells: one per column; is_oracle: whether the method reads the labels
+    remark: shown in brackets after the name
+    """
 
     key: str
     name: str
     cells: tuple[Cell, ...]
-    oracle: bool = False
+    is_oracle: bool = False
     remark: str = ""
 
     @property
     def label(self) -> str:
-        """The row's name for readers, followed by "(oracle)" and the remark in brackets; the only place that adds "(oracle)"."""
-        return " ".join([self.name, *(f"({word})" for word in ("oracle" * self.oracle, self.remark) if word)])
+        """Return the row's name for readers, followed by "(oracle)" and the remark in brackets. Only this property adds "(oracle)"."""
+        return " ".join([self.name, *(f"({word})" for word in ("oracle" * self.is_oracle, self.remark) if word)])
 
 
 @dataclass(frozen=True)
@@ -127,65 +138,75 @@ class Table:
     legend: tuple[str, ...] = ()
     sortable: bool = True
 
-    def column(self, key: str) -> Column:
-        return self.columns[self._column_index(key)]
+    def column(self, column_key: str) -> Column:
+        """Return the column with this key."""
+        return self.columns[self._column_index(column_key)]
 
-    def cells(self, key: str) -> list[Cell]:
+    def cells(self, column_key: str) -> list[Cell]:
         """Return all cells of the column with this key, in the order of the rows."""
-        index = self._column_index(key)
-        return [row.cells[index] for row in self.rows]
+        column_index = self._column_index(column_key)
+        return [row.cells[column_index] for row in self.rows]
 
     def verdict_signs(self, column_index: int) -> list[str]:
         """Return the verdict sign of each cell in a column, padded to equal width so that the numbers before the signs stay aligned."""
         signs = [row.cells[column_index].verdict_sign() for row in self.rows]
         return [sign.ljust(max(map(len, signs))) for sign in signs]
 
-    def sorted_by(self, key: str) -> "Table":
+    def sorted_by(self, column_key: str) -> "Table":
         """Return the table with rows sorted by a column: best value first, then undefined values, then oracles; ties keep their order."""
-        index, sign = self._column_index(key), -1 if self.column(key).higher_is_better else 1
-        values = {row.key: np.nan if (value := row.cells[index].value) is None else sign * value for row in self.rows}
-        ordered = sorted(self.rows, key=lambda row: (row.oracle, np.isnan(values[row.key]), np.nan_to_num(values[row.key])))
-        return replace(self, rows=tuple(ordered))
+        column_index, direction = self._column_index(column_key), -1 if self.column(column_key).higher_is_better else 1
+        signed_value_by_row = {
+            row.key: np.nan if (value := row.cells[column_index].value) is None else direction * value for row in self.rows
+        }
+        sorted_rows = sorted(
+            self.rows, key=lambda row: (row.is_oracle, np.isnan(signed_value_by_row[row.key]), np.nan_to_num(signed_value_by_row[row.key]))
+        )
+        return replace(self, rows=tuple(sorted_rows))
 
     def with_best_marked(self) -> "Table":
         """Return the table with the best cells of each column marked as best; an oracle is never best."""
         if not self.rows or not self.columns:
             return self
-        eligible, best_masks = [not row.oracle for row in self.rows], []
+        eligible_mask, best_masks = [not row.is_oracle for row in self.rows], []
         for column in self.columns:
-            values = [np.nan if cell.value is None else cell.value for cell in self.cells(column.key)]
-            best_masks.append(column.best_mask(values, eligible))
-        rows = []
-        for row, best in zip(self.rows, zip(*best_masks, strict=True), strict=True):
-            cells = (replace(cell, best=is_best) for cell, is_best in zip(row.cells, best, strict=True))
-            rows.append(replace(row, cells=tuple(cells)))
-        return replace(self, rows=tuple(rows))
+            column_values = [np.nan if cell.value is None else cell.value for cell in self.cells(column.key)]
+            best_masks.append(column.best_mask(column_values, eligible_mask))
+        marked_rows = []
+        for row, row_best_mask in zip(self.rows, zip(*best_masks, strict=True), strict=True):
+            marked_cells = (replace(cell, best=is_best) for cell, is_best in zip(row.cells, row_best_mask, strict=True))
+            marked_rows.append(replace(row, cells=tuple(marked_cells)))
+        return replace(self, rows=tuple(marked_rows))
 
     def without_intervals(self) -> "Table":
-        rows = [replace(row, cells=tuple(replace(cell, low=None, high=None) for cell in row.cells)) for row in self.rows]
-        return replace(self, rows=tuple(rows))
+        """Return the table without the confidence intervals of its cells."""
+        rows_without_intervals = [replace(row, cells=tuple(replace(cell, low=None, high=None) for cell in row.cells)) for row in self.rows]
+        return replace(self, rows=tuple(rows_without_intervals))
 
-    def with_columns(self, keys: Iterable[str]) -> "Table":
+    def with_columns(self, column_keys: Iterable[str]) -> "Table":
         """Return the table with only the columns of these keys, in this order."""
-        indices = [self._column_index(key) for key in keys]
-        rows = (replace(row, cells=tuple(row.cells[index] for index in indices)) for row in self.rows)
-        return replace(self, columns=tuple(self.columns[index] for index in indices), rows=tuple(rows))
+        column_indices = [self._column_index(column_key) for column_key in column_keys]
+        reduced_rows = (replace(row, cells=tuple(row.cells[column_index] for column_index in column_indices)) for row in self.rows)
+        return replace(self, columns=tuple(self.columns[column_index] for column_index in column_indices), rows=tuple(reduced_rows))
 
-    def _column_index(self, key: str) -> int:
-        return [column.key for column in self.columns].index(key)
-
-
-def format_value(value: float, sign: str = "", number_format: str = ".2f") -> str:
-    """Return a number as text, by default with two decimals; UNDEFINED for NaN. sign: "+" also shows the sign of positive numbers."""
-    return UNDEFINED if np.isnan(value) else f"{value:{sign}{number_format}}"
+    def _column_index(self, column_key: str) -> int:
+        """Return the position of the column with this key."""
+        return [column.key for column in self.columns].index(column_key)
 
 
-def format_count(value: float) -> str:
-    """Return a count as text with thousands separators; a mean over seeds that is not a whole number has one decimal."""
-    return f"{value:,.1f}".removesuffix(".0")
+def format_value(number: float, sign_option: str = "", number_format: str = ".2f") -> str:
+    """Return a number as text, by default with two decimals; UNDEFINED_SIGN for NaN.
+
+    sign_option: "+" also shows the sign of positive numbers; number_format: format specification
+    """
+    return UNDEFINED_SIGN if np.isnan(number) else f"{number:{sign_option}{number_format}}"
+
+
+def format_count(item_count: float) -> str:
+    """Return a count as text with thousands separators, and with one decimal if it is a mean over seeds that is not a whole number."""
+    return f"{item_count:,.1f}".removesuffix(".0")
 
 
 def join_names(names: Iterable[str]) -> str:
-    """Return names joined as in "MCP", "MCP and Entropy" or "MCP, Entropy and Margin"."""
+    """Return the names as text, joined as in "MCP", "MCP and Entropy" or "MCP, Entropy and Margin"."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last

@@ -16,158 +16,180 @@ from confidnet_core.comparison.tables import BETTER, WORSE, Column, format_value
 class Verdict(NamedTuple):
     """The result of comparing scores on one benchmark, in sentences.
 
-    best: names of the best methods: several if their values are equal, none if nothing can be ranked
-    short: a one-sentence summary; details: further sentences
+    best_methods: names of the methods with the best value, none if nothing can be ranked
+    summary_sentence: the result in one sentence; further_sentences: details, as the report page lists them
     """
 
-    best: tuple[str, ...]
-    short: str
-    details: tuple[str, ...]
+    best_methods: tuple[str, ...]
+    summary_sentence: str
+    further_sentences: tuple[str, ...]
 
 
-def verdicts(frame: pd.DataFrame, difference_rows: pd.DataFrame, mean_intervals: pd.DataFrame) -> dict[str, Verdict]:
+def benchmark_verdicts(evaluation_rows: pd.DataFrame, difference_rows: pd.DataFrame, mean_intervals: pd.DataFrame) -> dict[str, Verdict]:
     """Return {benchmark: the Verdict by HEADLINE_METRIC}; an oracle is named as an upper bound and is never the best.
 
-    frame: from `comparison_frame`; difference_rows: of `differences`; mean_intervals: `intervals` of the means over seeds
+    evaluation_rows: from `comparison_frame`; difference_rows: from `method_differences`
+    mean_intervals: of the means over seeds, from `evaluation.intervals`
     """
     return {
         benchmark: _benchmark_verdict(
-            group, difference_rows[difference_rows["benchmark"] == benchmark], mean_over_seeds(group, mean_intervals)
+            benchmark_rows, difference_rows[difference_rows["benchmark"] == benchmark], mean_over_seeds(benchmark_rows, mean_intervals)
         )
-        for benchmark, group in iterate_groups(frame, "benchmark")
+        for benchmark, benchmark_rows in iterate_groups(evaluation_rows, "benchmark")
     }
 
 
-def _benchmark_verdict(group: pd.DataFrame, difference_rows: pd.DataFrame, means: pd.DataFrame) -> Verdict:
-    competing_means, error_phrase = means[~means["oracle"]], _error_count_phrase(group)
+def _benchmark_verdict(benchmark_rows: pd.DataFrame, difference_rows: pd.DataFrame, method_means: pd.DataFrame) -> Verdict:
+    """Return the Verdict of one benchmark. method_means: one row per method, from `mean_over_seeds`"""
+    competing_means, error_phrase = method_means[~method_means["oracle"]], _error_count_phrase(benchmark_rows)
     if competing_means.empty:
         return Verdict((), f"There is no score to judge but the oracle, {error_phrase}.", ())
     if competing_means["auroc"].isna().all():  # in at least one seed, all predictions are correct or all are errors
         return Verdict(
             (), f"Nothing to rank: {error_phrase}. A score is judged by how it separates correct from incorrect predictions.", ()
         )
-    ranked = competing_means.sort_values(HEADLINE_METRIC.key, ascending=not HEADLINE_METRIC.higher_is_better, kind="stable").reset_index(
-        drop=True
-    )
-    best = tuple(ranked["method"][ranked[HEADLINE_METRIC.key] == ranked[HEADLINE_METRIC.key][0]])
-    references = list(dict.fromkeys(difference_rows["against"]))
-    differences = {
-        reference: row
-        for reference in references
-        if reference not in best and (row := _headline_difference(difference_rows, best[0], reference)) is not None
+    ranked_means = competing_means.sort_values(
+        HEADLINE_METRIC.key, ascending=not HEADLINE_METRIC.higher_is_better, kind="stable"
+    ).reset_index(drop=True)
+    best_methods = tuple(ranked_means["method"][ranked_means[HEADLINE_METRIC.key] == ranked_means[HEADLINE_METRIC.key][0]])
+    reference_methods = list(dict.fromkeys(difference_rows["against"]))
+    difference_by_reference = {
+        reference_method: difference
+        for reference_method in reference_methods
+        if reference_method not in best_methods
+        and (difference := _headline_difference(difference_rows, best_methods[0], reference_method)) is not None
     }
-    verb = "has" if len(best) == 1 else "have"
-    lead_clause = f"{_join_display_names(best)} {verb} the highest {HEADLINE_METRIC.title}, {_headline_in_words(ranked, 0)}, {error_phrase}"
-    difference_clauses = [_difference_clause(reference, *row) for reference, row in differences.items()]
-    reference_note = "".join(
-        f" {display_name(name)} is itself a score that all others are compared with." for name in best if name in references
-    )
-    short = f"{lead_clause}: {'; '.join(difference_clauses)}.{reference_note}" if difference_clauses else f"{lead_clause}.{reference_note}"
-    details = [
-        *_reference_sentences(difference_rows, references),
-        *_other_metrics_sentences(competing_means, best),
-        *_selection_sentences(ranked, best, references),
-        *_oracle_sentences(means),
-        *_seed_sentences(group),
+    verb = "has" if len(best_methods) == 1 else "have"
+    highest_value = f"the highest {HEADLINE_METRIC.title}, {_headline_in_words(ranked_means, 0)}"
+    lead_clause = f"{_join_display_names(best_methods)} {verb} {highest_value}, {error_phrase}"
+    difference_clauses = [
+        _difference_clause(reference_method, *difference) for reference_method, difference in difference_by_reference.items()
     ]
-    return Verdict(best, short, tuple(details))
+    reference_note = "".join(
+        f" {display_name(method)} is itself a score that all others are compared with."
+        for method in best_methods
+        if method in reference_methods
+    )
+    summary_sentence = (
+        f"{lead_clause}: {'; '.join(difference_clauses)}.{reference_note}" if difference_clauses else f"{lead_clause}.{reference_note}"
+    )
+    further_sentences = [
+        *_reference_sentences(difference_rows, reference_methods),
+        *_other_metrics_sentences(competing_means, best_methods),
+        *_selection_sentences(ranked_means, best_methods, reference_methods),
+        *_oracle_sentences(method_means),
+        *_seed_sentences(benchmark_rows),
+    ]
+    return Verdict(best_methods, summary_sentence, tuple(further_sentences))
 
 
-def _headline_difference(difference_rows: pd.DataFrame, best: str, reference: str) -> tuple[float, float, float, str | float] | None:
-    """Return difference, low end, high end and verdict of HEADLINE_METRIC between the best method and a reference; None if not compared.
+def _headline_difference(
+    difference_rows: pd.DataFrame, best_method: str, reference_method: str
+) -> tuple[float, float, float, str | float] | None:
+    """Return (difference, lower end, upper end, verdict) of HEADLINE_METRIC between the best method and a reference method.
 
-    Pairs of methods are stored in one direction only; the difference is returned as best minus reference.
+    The difference is the best method minus the reference method, in whichever direction the pair is stored. None if they were not compared.
     """
-    rows = difference_rows[difference_rows["metric"] == HEADLINE_METRIC.key].set_index(["method", "against"])
-    if (best, reference) in rows.index:
-        row = cast("pd.Series", rows.loc[(best, reference)])
-        return row["difference"], row["low"], row["high"], row["verdict"]
-    if (reference, best) in rows.index:
-        row = cast("pd.Series", rows.loc[(reference, best)])
-        return -row["difference"], -row["high"], -row["low"], row["verdict"]
+    headline_rows = difference_rows[difference_rows["metric"] == HEADLINE_METRIC.key].set_index(["method", "against"])
+    if (best_method, reference_method) in headline_rows.index:
+        headline_row = cast("pd.Series", headline_rows.loc[(best_method, reference_method)])
+        return headline_row["difference"], headline_row["low"], headline_row["high"], headline_row["verdict"]
+    if (reference_method, best_method) in headline_rows.index:
+        headline_row = cast("pd.Series", headline_rows.loc[(reference_method, best_method)])
+        return -headline_row["difference"], -headline_row["high"], -headline_row["low"], headline_row["verdict"]
     return None
 
 
-def _difference_clause(reference: str, difference: float, low: float, high: float, verdict: str | float) -> str:
+def _difference_clause(reference_method: str, difference: float, interval_low: float, interval_high: float, verdict: str | float) -> str:
+    """Return a clause that says by how much the best method differs from a reference method, and whether that is significant."""
     if np.isnan(difference):
-        return f"its difference from {display_name(reference)} is undefined"
-    interval = f"[{HEADLINE_METRIC.format_number(low, '+')}, {HEADLINE_METRIC.format_number(high, '+')}]"
-    points = f"{format_value(HEADLINE_METRIC.scale * difference, '+')} percentage points {interval}"
+        return f"its difference from {display_name(reference_method)} is undefined"
+    interval_text = f"[{HEADLINE_METRIC.format_number(interval_low, '+')}, {HEADLINE_METRIC.format_number(interval_high, '+')}]"
+    points_in_words = f"{format_value(HEADLINE_METRIC.scale * difference, '+')} percentage points {interval_text}"
     # A significant difference of the best method is in its favour, whichever method of the pair the stored row is of.
     if verdict in (BETTER, WORSE):
-        return f"significantly better than {display_name(reference)}, by {points}"
-    corrected = " after Holm correction" if low > 0 else ""
-    return f"no significant difference from {display_name(reference)}{corrected}, {points}"
+        return f"significantly better than {display_name(reference_method)}, by {points_in_words}"
+    correction_phrase = " after Holm correction" if interval_low > 0 else ""
+    return f"no significant difference from {display_name(reference_method)}{correction_phrase}, {points_in_words}"
 
 
-def _reference_sentences(difference_rows: pd.DataFrame, references: list[str]) -> Iterator[str]:
-    for reference in references:
-        yield f"Against {display_name(reference)}: {verdicts_in_words(difference_rows[difference_rows['against'] == reference])}."
+def _reference_sentences(difference_rows: pd.DataFrame, reference_methods: list[str]) -> Iterator[str]:
+    """Yield for each reference method a sentence that names the methods significantly better and worse than it."""
+    for reference_method in reference_methods:
+        reference_rows = difference_rows[difference_rows["against"] == reference_method]
+        yield f"Against {display_name(reference_method)}: {verdicts_in_words(reference_rows)}."
 
 
-def _other_metrics_sentences(competing_means: pd.DataFrame, best: tuple[str, ...]) -> Iterator[str]:
+def _other_metrics_sentences(competing_means: pd.DataFrame, best_methods: tuple[str, ...]) -> Iterator[str]:
     """Yield a sentence that says which scores are best by the metrics other than HEADLINE_METRIC."""
     titles_by_best_methods: dict[tuple[str, ...], list[str]] = {}
     for column in METRIC_COLUMNS:
         if column != HEADLINE_METRIC and competing_means[column.key].notna().any():
             titles_by_best_methods.setdefault(_best_methods_by_metric(competing_means, column), []).append(column.title)
-    ordered_best = tuple(name for name in competing_means["method"] if name in best)
+    ordered_best = tuple(method for method in competing_means["method"] if method in best_methods)
     if set(titles_by_best_methods) == {ordered_best}:
-        yield f"By every other metric of the table {_join_display_names(ordered_best)} {'is' if len(best) == 1 else 'are'} best, too."
+        verb = "is" if len(best_methods) == 1 else "are"
+        yield f"By every other metric of the table {_join_display_names(ordered_best)} {verb} best, too."
     elif titles_by_best_methods:
         yield (
             "By the other metrics the best is "
-            + "; ".join(
-                f"{_join_display_names(winner_names)} by {', '.join(titles)}" for winner_names, titles in titles_by_best_methods.items()
-            )
+            + "; ".join(f"{_join_display_names(winners)} by {', '.join(titles)}" for winners, titles in titles_by_best_methods.items())
             + "."
         )
 
 
-def _best_methods_by_metric(competing_means: pd.DataFrame, column: Column) -> tuple[str, ...]:
-    return tuple(competing_means["method"][column.best_mask(competing_means[column.key].tolist())])
+def _best_methods_by_metric(competing_means: pd.DataFrame, metric_column: Column) -> tuple[str, ...]:
+    """Return the methods with the best printed mean of one metric, without the oracle."""
+    return tuple(competing_means["method"][metric_column.best_mask(competing_means[metric_column.key].tolist())])
 
 
-def _selection_sentences(ranked: pd.DataFrame, best: tuple[str, ...], references: list[str]) -> Iterator[str]:
+def _selection_sentences(ranked_means: pd.DataFrame, best_methods: tuple[str, ...], reference_methods: list[str]) -> Iterator[str]:
     """Yield a warning that the best of several scores is an optimistic estimate, which also says what was not tested."""
-    ranked = ranked[ranked[HEADLINE_METRIC.key].notna()]
-    if len(ranked) < 2:
+    ranked_means = ranked_means[ranked_means[HEADLINE_METRIC.key].notna()]
+    if len(ranked_means) < 2:
         return
-    sentence = f"The best of {len(ranked)} scores is selected on this test set, so its value is slightly optimistic."
-    next_position = len(best)
-    if next_position < len(ranked) and not {*best, ranked["method"][next_position]} & set(references):
-        not_tested = f"{_join_display_names(best)} {'was' if next_position == 1 else 'were'} not tested against it."
-        sentence += (
-            f" Next is {display_name(ranked['method'][next_position])} with {_headline_in_words(ranked, next_position)}; {not_tested}"
-        )
+    sentence = f"The best of {len(ranked_means)} scores is selected on this test set, so its value is slightly optimistic."
+    next_position = len(best_methods)
+    if next_position < len(ranked_means) and not {*best_methods, ranked_means["method"][next_position]} & set(reference_methods):
+        not_tested_clause = f"{_join_display_names(best_methods)} {'was' if next_position == 1 else 'were'} not tested against it."
+        next_name = display_name(ranked_means["method"][next_position])
+        sentence += f" Next is {next_name} with {_headline_in_words(ranked_means, next_position)}; {not_tested_clause}"
     yield sentence
 
 
-def _oracle_sentences(means: pd.DataFrame) -> Iterator[str]:
-    for row, name in zip(np.flatnonzero(means["oracle"]), means["method"][means["oracle"]], strict=True):
-        yield f"{display_name(name)} reads the labels: {_headline_in_words(means, int(row))} is an upper bound, not a competing method."
+def _oracle_sentences(method_means: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence for each oracle, which says that its value is an upper bound."""
+    for row_position, oracle_method in zip(
+        np.flatnonzero(method_means["oracle"]), method_means["method"][method_means["oracle"]], strict=True
+    ):
+        oracle_headline = _headline_in_words(method_means, int(row_position))
+        yield f"{display_name(oracle_method)} reads the labels: {oracle_headline} is an upper bound, not a competing method."
 
 
-def _seed_sentences(group: pd.DataFrame) -> Iterator[str]:
-    seeds = group["seed"].nunique()
-    if seeds > 1:
+def _seed_sentences(benchmark_rows: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence about means over seeds if the benchmark has several."""
+    seed_count = benchmark_rows["seed"].nunique()
+    if seed_count > 1:
         yield (
-            f"All numbers are means over {seeds} trainings; ± is their sample standard deviation. The intervals are of the test set alone: "
-            "they do not say what another training would give."
+            f"All numbers are means over {seed_count} trainings; ± is their sample standard deviation. "
+            "The intervals are of the test set alone: they do not say what another training would give."
         )
 
 
 def _join_display_names(methods: tuple[str, ...]) -> str:
+    """Return the display names of the methods as text, such as "MCP, Entropy and Margin"."""
     return join_names(map(display_name, methods))
 
 
-def _headline_in_words(means: pd.DataFrame, row_position: int) -> str:
-    cell = metric_cell(means.iloc[row_position], HEADLINE_METRIC.key)
-    return " ".join(part for part in (cell.number_text(HEADLINE_METRIC), cell.interval_text(HEADLINE_METRIC)) if part)
+def _headline_in_words(method_means: pd.DataFrame, row_position: int) -> str:
+    """Return one method's HEADLINE_METRIC as text with deviation and interval, from a row of `mean_over_seeds`."""
+    cell = metric_cell(method_means.iloc[row_position], HEADLINE_METRIC.key)
+    return " ".join(cell_part for cell_part in (cell.number_text(HEADLINE_METRIC), cell.interval_text(HEADLINE_METRIC)) if cell_part)
 
 
-def _error_count_phrase(group: pd.DataFrame) -> str:
-    seeds = group.drop_duplicates("seed")
-    errors_in_words = " + ".join(f"{count:,}" for count in seeds["errors"]) if len(seeds) <= 5 else f"{seeds['errors'].sum():,}"
-    trainings_phrase = f" in {len(seeds)} trainings" if len(seeds) > 1 else ""
-    return f"on {errors_in_words} errors among {seeds['samples'].iloc[0]:,} test predictions{trainings_phrase}"
+def _error_count_phrase(benchmark_rows: pd.DataFrame) -> str:
+    """Return a phrase such as "on 71 errors among 900 test predictions", which counts the errors of each seed."""
+    seed_rows = benchmark_rows.drop_duplicates("seed")
+    errors_in_words = " + ".join(f"{count:,}" for count in seed_rows["errors"]) if len(seed_rows) <= 5 else f"{seed_rows['errors'].sum():,}"
+    trainings_phrase = f" in {len(seed_rows)} trainings" if len(seed_rows) > 1 else ""
+    return f"on {errors_in_words} errors among {seed_rows['samples'].iloc[0]:,} test predictions{trainings_phrase}"

@@ -15,29 +15,30 @@ from markupsafe import Markup
 from plotly.graph_objects import Bar, Figure, Scatter
 from plotly.offline import get_plotlyjs
 
-from confidnet_core.reporting.curves import SHARE_TICKS
-from confidnet_core.reporting.palette import CORRECT_COLOUR, DARK_COLOURS, ERROR_COLOUR, ORACLE_COLOUR, PALETTE, Style
+from confidnet_core.reporting.curves import HISTOGRAM_FRACTION_TICKS
+from confidnet_core.reporting.palette import CORRECT_COLOUR, DARK_PAGE_COLOURS, ERROR_COLOUR, ORACLE_COLOUR, PALETTE, LineStyle
 
 PLOTLY_DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}  # matplotlib's line styles -> plotly's
 PERCENT_TICKS = {"tickformat": ".0%"}
 
 
-def compressed_plotly() -> str:
+def compressed_plotly_source() -> str:
     """Return the source of plotly.js as text, gzipped and base64-encoded: 2 MB instead of 5 MB."""
     return b64encode(compress(get_plotlyjs().encode(), mtime=0)).decode()
 
 
-def risk_coverage_chart(curves: pd.DataFrame, styles: Mapping[str, Style], benchmark: str) -> Markup:
+def risk_coverage_chart(risk_coverage_rows: pd.DataFrame, styles: Mapping[str, LineStyle], benchmark: str) -> Markup:
     """Return the chart of a benchmark's risk-coverage curves as JSON for plotly.js, with all scores in the order of the styles.
 
-    curves: a data frame with method (a style's `series`), coverage and risk; with several seeds, the mean risk is drawn
+    risk_coverage_rows: a data frame with the columns method (a style's `series`), coverage and risk, both in [0, 1]; with several seeds,
+    the mean risk is drawn. styles: {method: line style}
     As in plots.draw_risk_coverage, the axis is scaled to the risks at a coverage of 5 % and more.
     """
-    means = curves.groupby(["method", "coverage"], sort=False)["risk"].mean().reset_index()
-    lines = []
+    mean_risk_rows = risk_coverage_rows.groupby(["method", "coverage"], sort=False)["risk"].mean().reset_index()
+    line_traces = []
     for style in styles.values():
-        method_rows, is_highlighted = means[means["method"] == style.series], benchmark in style.highlighted_in
-        lines.append(
+        method_rows, is_highlighted = mean_risk_rows[mean_risk_rows["method"] == style.series], benchmark in style.highlighted_in
+        line_traces.append(
             Scatter(
                 x=_float32_array(method_rows["coverage"]),
                 y=_float32_array(method_rows["risk"]),
@@ -45,66 +46,69 @@ def risk_coverage_chart(curves: pd.DataFrame, styles: Mapping[str, Style], bench
                 mode="lines",
                 line={"color": style.colour, "dash": PLOTLY_DASHES[style.linestyle], "width": 2},
                 zorder=int(is_highlighted),
-                meta={**theme_colours(style.colour), "bright": is_highlighted},
+                meta={**light_and_dark_colour(style.colour), "bright": is_highlighted},
                 hovertemplate=f"{style.label}<br>coverage %{{x:.1%}}: risk %{{y:.2%}}<extra></extra>",
             )
         )
-    highest_risk = means["risk"][means["coverage"] >= 0.05].max()
+    highest_risk = mean_risk_rows["risk"][mean_risk_rows["coverage"] >= 0.05].max()
     layout = {
         "xaxis": {"title": {"text": "coverage: accepted predictions"}, "range": [0, 1.005], "dtick": 0.2, **PERCENT_TICKS},
         "yaxis": {"title": {"text": "selective risk: errors among accepted"}, "range": [0, 1.05 * highest_risk or 1], "tickformat": "~%"},
         "showlegend": False,  # the page has its own legend, which is accessible by keyboard
     }
-    return _chart_json(Figure(lines), layout)
+    return _figure_to_json(Figure(line_traces), layout)
 
 
-def legend_entries(styles: Mapping[str, Style], benchmark: str) -> list[dict[str, Any]]:
-    """Return the label, dash and colours of each line of `risk_coverage_chart`, in the same order."""
+def legend_entries(styles: Mapping[str, LineStyle], benchmark: str) -> list[dict[str, Any]]:
+    """Return label, dash and colours of each line of `risk_coverage_chart`, in the same order. styles: {method: line style}"""
     return [
         {
             "label": style.label,
             "dash": PLOTLY_DASHES[style.linestyle],
             "bright": benchmark in style.highlighted_in,
-            **theme_colours(style.colour),
+            **light_and_dark_colour(style.colour),
         }
         for style in styles.values()
     ]
 
 
-def theme_colours(colour: str) -> dict[str, str]:
-    """Return {"light": colour, "dark": colour}: the colours of a line on a light and on a dark page."""
-    return {"light": colour, "dark": DARK_COLOURS[colour]}
+def light_and_dark_colour(colour: str) -> dict[str, str]:
+    """Return {"light": colour, "dark": colour}: the colour of a line on a light page, which is the given one, and on a dark page."""
+    return {"light": colour, "dark": DARK_PAGE_COLOURS[colour]}
 
 
-def outcome_chart(histogram: pd.DataFrame) -> Markup:
+def confidence_histogram_chart(histogram_rows: pd.DataFrame) -> Markup:
     """Return the chart of the confidence distributions of correct predictions and of errors, as JSON for plotly.js; each sums to 100 %.
 
-    histogram: rows of curves.histogram_rows for one method. The axis is a square-root axis, as in the figures. plotly.js has none, so bar
+    histogram_rows: from curves.histogram_rows, of one method. The axis is a square-root axis, as in the figures. plotly.js has none, so bar
     heights are square roots, while the hover texts show the fractions themselves.
     """
-    bars = []
-    for outcome, name, plural, colour in (
+    bar_traces = []
+    for outcome, legend_name, outcome_plural, colour in (
         ("correct", "correct", "correct predictions", CORRECT_COLOUR),
         ("error", "errors", "errors", ERROR_COLOUR),
     ):
-        outcome_rows = histogram[histogram["outcome"] == outcome]
-        low, high = outcome_rows["confidence"], outcome_rows["confidence_to"]
-        bars.append(
+        outcome_rows = histogram_rows[histogram_rows["outcome"] == outcome]
+        bin_starts, bin_ends = outcome_rows["confidence"], outcome_rows["confidence_to"]
+        bar_traces.append(
             Bar(
-                x=_float32_array((low + high) / 2),
+                x=_float32_array((bin_starts + bin_ends) / 2),
                 y=_float32_array(pd.Series(np.sqrt(outcome_rows["share"]))),
-                width=_float32_array(high - low),
+                width=_float32_array(bin_ends - bin_starts),
                 customdata=outcome_rows["count"].to_numpy(np.int64),
-                text=[f"{share:.1%}" for share in outcome_rows["share"]],
+                text=[f"{fraction:.1%}" for fraction in outcome_rows["share"]],
                 textposition="none",
-                name=name,
+                name=legend_name,
                 opacity=0.6,
                 marker={"color": colour},
-                meta=theme_colours(colour),
-                hovertemplate="%{text}, %{customdata:,} " + plural + "<extra></extra>",
+                meta=light_and_dark_colour(colour),
+                hovertemplate="%{text}, %{customdata:,} " + outcome_plural + "<extra></extra>",
             )
         )
-    share_axis_ticks = {"tickvals": [share**0.5 for share in SHARE_TICKS], "ticktext": [f"{share:.0%}" for share in SHARE_TICKS]}
+    share_axis_ticks = {
+        "tickvals": [fraction**0.5 for fraction in HISTOGRAM_FRACTION_TICKS],
+        "ticktext": [f"{fraction:.0%}" for fraction in HISTOGRAM_FRACTION_TICKS],
+    }
     layout = {
         "barmode": "overlay",
         "bargap": 0,
@@ -112,47 +116,52 @@ def outcome_chart(histogram: pd.DataFrame) -> Markup:
         "yaxis": {"title": {"text": "fraction of correct / of errors"}, "range": [0, 1], **share_axis_ticks},
         "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
     }
-    return _chart_json(Figure(bars), layout)
+    return _figure_to_json(Figure(bar_traces), layout)
 
 
-def reliability_chart(bins: pd.DataFrame) -> Markup:
+def reliability_chart(reliability_bins: pd.DataFrame) -> Markup:
     """Return the reliability diagram as JSON for plotly.js: accuracy over predicted confidence, larger points for more predictions.
 
-    bins: from curves.reliability_rows
+    reliability_bins: from curves.reliability_rows, of one method
     """
-    marker_sizes = 5 + 13 * np.sqrt(bins["count"] / bins["count"].max())
-    points = Scatter(
-        x=_float32_array(bins["probability"]),
-        y=_float32_array(bins["accuracy"]),
-        customdata=bins["count"].to_numpy(np.int64),
+    marker_sizes = 5 + 13 * np.sqrt(reliability_bins["count"] / reliability_bins["count"].max())
+    accuracy_trace = Scatter(
+        x=_float32_array(reliability_bins["probability"]),
+        y=_float32_array(reliability_bins["accuracy"]),
+        customdata=reliability_bins["count"].to_numpy(np.int64),
         mode="lines+markers",
         marker={"size": _float32_array(marker_sizes), "color": CORRECT_COLOUR, "opacity": 0.75},
         line={"color": CORRECT_COLOUR, "width": 1},
         cliponaxis=False,
-        meta=theme_colours(CORRECT_COLOUR),
+        meta=light_and_dark_colour(CORRECT_COLOUR),
         hovertemplate="predicted confidence %{x:.1%}, accuracy %{y:.1%}, %{customdata:,} predictions<extra></extra>",
     )
-    diagonal = Scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": ORACLE_COLOUR, "width": 1, "dash": "dot"}, hoverinfo="skip")
+    diagonal_trace = Scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": ORACLE_COLOUR, "width": 1, "dash": "dot"}, hoverinfo="skip")
     layout = {
         "xaxis": {"title": {"text": "predicted confidence"}, "range": [-0.03, 1.03], "nticks": 5, **PERCENT_TICKS},
         "yaxis": {"title": {"text": "accuracy"}, "range": [-0.03, 1.06], "nticks": 5, **PERCENT_TICKS},
         "showlegend": False,
     }
-    return _chart_json(Figure([diagonal, points]), layout)
+    return _figure_to_json(Figure([diagonal_trace, accuracy_trace]), layout)
 
 
-def history_chart(history: pd.DataFrame, value_axis_title: str) -> Markup:
+def training_history_chart(training_history: pd.DataFrame, value_axis_title: str) -> Markup:
     """Return the chart of a training's metrics by epoch, as JSON for plotly.js: one colour per metric, one line per seed.
 
-    A dot marks the epoch whose weights were kept. history: rows of `histories.history_rows`
+    A dot marks the epoch whose weights were kept. training_history: rows of `histories.history_rows`, of one training
     """
     traces = []
-    for colour, (metric, metric_rows) in zip(PALETTE, history.groupby("metric", sort=False), strict=False):
-        shared_options = {"meta": theme_colours(colour), "legendgroup": metric, "name": metric}
-        for index, (seed, seed_rows) in enumerate(metric_rows.groupby("seed", sort=False)):
-            kept_epoch = seed_rows[seed_rows["kept"] == 1]
+    for colour, (metric, metric_rows) in zip(PALETTE, training_history.groupby("metric", sort=False), strict=False):
+        shared_options = {"meta": light_and_dark_colour(colour), "legendgroup": metric, "name": metric}
+        for seed_index, (seed, seed_rows) in enumerate(metric_rows.groupby("seed", sort=False)):
+            kept_epoch_rows = seed_rows[seed_rows["kept"] == 1]
             hover_text = f"epoch %{{x}}, seed {seed}: %{{y:.4g}} {metric}<extra></extra>"
-            line_options = {"mode": "lines", "line": {"color": colour, "width": 1.5}, "showlegend": index == 0, "hovertemplate": hover_text}
+            line_options = {
+                "mode": "lines",
+                "line": {"color": colour, "width": 1.5},
+                "showlegend": seed_index == 0,
+                "hovertemplate": hover_text,
+            }
             marker_options = {
                 "mode": "markers",
                 "marker": {"color": colour, "size": 8},
@@ -163,22 +172,27 @@ def history_chart(history: pd.DataFrame, value_axis_title: str) -> Markup:
                 Scatter(x=_float32_array(seed_rows["epoch"]), y=_float32_array(seed_rows["value"]), **line_options, **shared_options)
             )
             traces.append(
-                Scatter(x=_float32_array(kept_epoch["epoch"]), y=_float32_array(kept_epoch["value"]), **marker_options, **shared_options)
+                Scatter(
+                    x=_float32_array(kept_epoch_rows["epoch"]),
+                    y=_float32_array(kept_epoch_rows["value"]),
+                    **marker_options,
+                    **shared_options,
+                )
             )
-    has_few_epochs = history["epoch"].max() - history["epoch"].min() <= 6  # one tick per epoch, none between
+    has_few_epochs = training_history["epoch"].max() - training_history["epoch"].min() <= 6  # one tick per epoch, none between
     layout = {
         "xaxis": {"title": {"text": "epoch"}, **({"dtick": 1} if has_few_epochs else {"nticks": 6})},
         "yaxis": {"title": {"text": value_axis_title}, "nticks": 5},
         "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
     }
-    return _chart_json(Figure(traces), layout)
+    return _figure_to_json(Figure(traces), layout)
 
 
-def _float32_array(values: pd.Series) -> np.ndarray:
-    """Return numbers as float32 array, which plotly.js reads from base64: five characters per number."""
-    return values.to_numpy(np.float32)
+def _float32_array(numbers: pd.Series) -> np.ndarray:
+    """Return numbers as a float32 array, which plotly.js reads from base64: five characters per number."""
+    return numbers.to_numpy(np.float32)
 
 
-def _chart_json(figure: Figure, layout: dict[str, Any]) -> Markup:
+def _figure_to_json(figure: Figure, layout: dict[str, Any]) -> Markup:
     """Return a figure with its layout as JSON that is safe in a script element, since plotly escapes `<`."""
     return Markup(figure.update_layout(layout, template=None).to_json())  # plotly's default template would add 7 kB to each chart

@@ -5,93 +5,115 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-HISTOGRAM_BINS = 25
-SHARE_TICKS = (0, 0.05, 0.2, 0.5, 1)  # tick positions on the square-root axis of a histogram
-MIN_BIN_COUNT, MIN_BIN_SHARE = 20, 0.001  # predictions, and their fraction, that a bin of a reliability diagram must hold
-MAX_SAMPLES = 1_000_000  # for histogram edges: as accurate as all pixels of a test set, in a tenth of the time
+DEFAULT_HISTOGRAM_BINS = 25
+HISTOGRAM_FRACTION_TICKS = (0, 0.05, 0.2, 0.5, 1)  # tick positions on the square-root axis of a histogram
+MIN_PREDICTIONS_PER_BIN, MIN_FRACTION_PER_BIN = 20, 0.001  # predictions, and their fraction, that a bin of a reliability diagram must hold
+MAX_RANGE_SAMPLES = 1_000_000  # for histogram edges: as accurate as all pixels of a test set, in a tenth of the time
 
 
 def curve_rows(
-    benchmark: str, seed: int, method: str, x: np.ndarray, y: np.ndarray, names: tuple[str, str], points: int = 200
+    benchmark: str, seed: int, method: str, x: np.ndarray, y: np.ndarray, axis_names: tuple[str, str], max_points: int = 200
 ) -> pd.DataFrame:
-    """Return a curve as a data frame for DVC's `methods` plot, thinned to `points` points, both ends kept, undefined points left out.
+    """Return a curve as a data frame for DVC's `methods` plot, with at most `max_points` points, both ends kept.
 
-    x, y: arrays (n,), which become the columns `names`
+    x, y: arrays (n,), which become the columns `axis_names`; points where one of them is not finite are left out
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     defined_indices = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
-    kept_indices = defined_indices[np.linspace(0, len(defined_indices) - 1, min(points, len(defined_indices))).round().astype(int)]
-    return pd.DataFrame({"benchmark": benchmark, "seed": seed, "method": method, names[0]: x[kept_indices], names[1]: y[kept_indices]})
+    kept_indices = defined_indices[np.linspace(0, len(defined_indices) - 1, min(max_points, len(defined_indices))).round().astype(int)]
+    return pd.DataFrame(
+        {"benchmark": benchmark, "seed": seed, "method": method, axis_names[0]: x[kept_indices], axis_names[1]: y[kept_indices]}
+    )
 
 
 def histogram_rows(
-    benchmark: str, seed: int, method: str, confidence: np.ndarray, correct: np.ndarray, bins: int = HISTOGRAM_BINS
+    benchmark: str, seed: int, method: str, confidence: np.ndarray, correct: np.ndarray, bin_count: int = DEFAULT_HISTOGRAM_BINS
 ) -> pd.DataFrame:
     """Return the histograms of confidence for correct predictions and for errors as a data frame for DVC's `histogram` plot.
 
-    confidence, correct: arrays (n,). Columns: `outcome` ("correct" or "error"), a bin from `confidence` to `confidence_to`, its `count`,
-    and
-    `share`, the fraction of the outcome in this bin, in [0, 1].
+    confidence: array (n,), higher is more confident; correct: bool array (n,)
+    Columns: `outcome` ("correct" or "error"), a bin from `confidence` to `confidence_to`, its `count`, and `share`, the fraction of the
+    outcome's predictions that lie in this bin, in [0, 1].
     """
-    edges, correct_counts, error_counts = outcome_bins(confidence, correct, bins)
-    counts = np.concatenate([correct_counts, error_counts])
+    bin_edges, correct_counts, error_counts = outcome_bins(confidence, correct, bin_count)
+    bin_counts = np.concatenate([correct_counts, error_counts])
     return pd.DataFrame(
         {
             "benchmark": benchmark,
             "seed": seed,
             "method": method,
-            "outcome": np.repeat(["correct", "error"], bins),
-            "confidence": np.tile(edges[:-1], 2),
-            "confidence_to": np.tile(edges[1:], 2),
-            "count": counts,
-            "share": counts / np.repeat([max(correct_counts.sum(), 1), max(error_counts.sum(), 1)], bins),
+            "outcome": np.repeat(["correct", "error"], bin_count),
+            "confidence": np.tile(bin_edges[:-1], 2),
+            "confidence_to": np.tile(bin_edges[1:], 2),
+            "count": bin_counts,
+            "share": bin_counts / np.repeat([max(correct_counts.sum(), 1), max(error_counts.sum(), 1)], bin_count),
         }
     )
 
 
-def outcome_bins(confidence: np.ndarray, correct: np.ndarray, bins: int = HISTOGRAM_BINS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return bin edges of confidence (bins + 1,) and the numbers of correct predictions (bins,) and of errors (bins,) in each bin.
+def outcome_bins(
+    confidence: np.ndarray, correct: np.ndarray, bin_count: int = DEFAULT_HISTOGRAM_BINS
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return bin edges of confidence (bin_count + 1,) and the numbers of correct predictions and of errors in each bin, both (bin_count,).
 
     The edges span the central 99 % of each outcome, so that few errors stay visible beside many correct predictions; values beyond are
     counted in the outermost bins. Raises ValueError for confidences that are not finite, and where they are not as many as the outcomes.
     """
     confidence, correct = np.asarray(confidence), np.asarray(correct, dtype=bool)
     if confidence.ndim != 1 or confidence.shape != correct.shape or not len(confidence) or not np.isfinite(confidence).all():
-        received = f"{confidence.shape} (finite: {np.isfinite(confidence).sum()}) and {correct.shape}"
-        raise ValueError(f"expected as many finite confidences as outcomes, at least one; got {received}; check the score that gave them")
-    outcomes = confidence[correct], confidence[~correct]
-    edges = np.linspace(*_central_range(outcomes), bins + 1)
-    bins_per_unit = bins / (edges[-1] - edges[0])
-    bin_indices = (np.clip((values - edges[0]) * bins_per_unit, 0, bins - 1).astype(np.intp) for values in outcomes)
-    correct_counts, error_counts = (np.bincount(indices, minlength=bins) for indices in bin_indices)
-    return edges, correct_counts, error_counts
+        received_shapes = f"{confidence.shape} (finite: {np.isfinite(confidence).sum()}) and {correct.shape}"
+        raise ValueError(
+            f"expected as many finite confidences as outcomes, at least one; got {received_shapes}; check the score that gave them"
+        )
+    confidence_by_outcome = confidence[correct], confidence[~correct]
+    bin_edges = np.linspace(*_central_range(confidence_by_outcome), bin_count + 1)
+    bins_per_unit = bin_count / (bin_edges[-1] - bin_edges[0])
+    bin_indices = (
+        np.clip((outcome_confidence - bin_edges[0]) * bins_per_unit, 0, bin_count - 1).astype(np.intp)
+        for outcome_confidence in confidence_by_outcome
+    )
+    correct_counts, error_counts = (np.bincount(indices, minlength=bin_count) for indices in bin_indices)
+    return bin_edges, correct_counts, error_counts
 
 
-def reliability_rows(bins: pd.DataFrame) -> pd.DataFrame:
-    """Return the bins of a reliability diagram after merging neighbours, so that each holds at least MIN_BIN_COUNT and MIN_BIN_SHARE.
+def reliability_rows(reliability_bins: pd.DataFrame) -> pd.DataFrame:
+    """Return the bins of a reliability diagram after merging neighbours, so that each holds enough predictions.
 
-    A remainder at the upper end joins the last bin. bins: columns `probability`, `accuracy` and `count`, as `evaluate` stores them in
-    reliability.csv, from low to high; the merged means are weighted by count.
+    Each merged bin holds at least MIN_PREDICTIONS_PER_BIN and MIN_FRACTION_PER_BIN; a remainder at the upper end joins the last bin.
+    reliability_bins: columns `probability`, `accuracy` and `count`, from low to high, as the stage `thresholds` stores them in
+    reliability.csv; the merged means are weighted by count.
     """
-    counts, min_count = bins["count"].to_numpy(), max(MIN_BIN_COUNT, MIN_BIN_SHARE * bins["count"].sum())
-    group_index, group_count, group_indices = 0, 0, []
-    for count in counts:
-        if group_count >= min_count:
-            group_index, group_count = group_index + 1, 0
+    bin_counts, min_group_size = (
+        reliability_bins["count"].to_numpy(),
+        max(MIN_PREDICTIONS_PER_BIN, MIN_FRACTION_PER_BIN * reliability_bins["count"].sum()),
+    )
+    group_index, group_size, group_indices = 0, 0, []
+    for bin_size in bin_counts:
+        if group_size >= min_group_size:
+            group_index, group_size = group_index + 1, 0
         group_indices.append(group_index)
-        group_count += count
+        group_size += bin_size
     group_indices = np.array(group_indices, dtype=int)
-    if group_count < min_count and group_index:
+    if group_size < min_group_size and group_index:
         group_indices[group_indices == group_index] = group_index - 1
-    weighted_sums = bins[["probability", "accuracy"]].mul(counts, axis=0).groupby(group_indices).sum()
-    merged_counts = bins["count"].groupby(group_indices).sum()
+    weighted_sums = reliability_bins[["probability", "accuracy"]].mul(bin_counts, axis=0).groupby(group_indices).sum()
+    merged_counts = reliability_bins["count"].groupby(group_indices).sum()
     return weighted_sums.div(merged_counts, axis=0).assign(count=merged_counts).reset_index(drop=True)
 
 
-def _central_range(outcomes: Iterable[np.ndarray]) -> tuple[float, float]:
-    outcome_samples = (values[:: max(len(values) // MAX_SAMPLES, 1)].astype(np.float64) for values in outcomes if len(values))
-    percentiles = np.array([np.percentile(values, (0.5, 99.5)) for values in outcome_samples])
-    low, high = percentiles[:, 0].min(), percentiles[:, 1].max()
-    largest_magnitude = max(abs(low), abs(high), 1e-12)
+def _central_range(confidence_by_outcome: Iterable[np.ndarray]) -> tuple[float, float]:
+    """Return (lowest, highest) confidence of the central 99 % of both outcomes, given as two arrays of confidences."""
+    thinned_confidences = (
+        outcome_confidence[:: max(len(outcome_confidence) // MAX_RANGE_SAMPLES, 1)].astype(np.float64)
+        for outcome_confidence in confidence_by_outcome
+        if len(outcome_confidence)
+    )
+    percentiles = np.array([np.percentile(outcome_confidence, (0.5, 99.5)) for outcome_confidence in thinned_confidences])
+    lowest, highest = percentiles[:, 0].min(), percentiles[:, 1].max()
+    largest_magnitude = max(abs(lowest), abs(highest), 1e-12)
     # A confidence that is constant, up to rounding, still needs bins of positive width.
-    return (low, high) if high - low > 1e-9 * largest_magnitude else (low - largest_magnitude / 2, high + largest_magnitude / 2)
+    return (
+        (lowest, highest)
+        if highest - lowest > 1e-9 * largest_magnitude
+        else (lowest - largest_magnitude / 2, highest + largest_magnitude / 2)
+    )

@@ -7,56 +7,79 @@ import pandas as pd
 from confidnet_core.comparison.frames import HEADLINE_METRIC
 from confidnet_core.comparison.names import display_names
 from confidnet_core.config.registry import entry_attributes
-from confidnet_core.reporting.palette import ORACLE_COLOUR, PALETTE, Style
+from confidnet_core.reporting.palette import ORACLE_COLOUR, PALETTE, LineStyle
 
 
-def report_styles(frame: pd.DataFrame, references: Iterable[str]) -> dict[str, Style]:
-    """Return {method: line style} for all methods of a `comparison_frame`, highlighting references and best scores."""
-    oracle = next(iter(frame["method"][frame["oracle"]]), None)
-    return score_styles(list(dict.fromkeys(frame["method"])), highlighted_scores(frame, references), oracle)
+def assign_report_styles(evaluation_rows: pd.DataFrame, reference_methods: Iterable[str]) -> dict[str, LineStyle]:
+    """Return {method: line style} for all methods, highlighting reference methods and best scores.
+
+    evaluation_rows: from `comparison_frame`
+    """
+    oracle_method = next(iter(evaluation_rows["method"][evaluation_rows["oracle"]]), None)
+    return assign_styles(
+        list(dict.fromkeys(evaluation_rows["method"])), find_highlighted_methods(evaluation_rows, reference_methods), oracle_method
+    )
 
 
-def score_styles(methods: Sequence[str], highlighted: Mapping[str, Sequence[str]], oracle: str | None = None) -> dict[str, Style]:
+def assign_styles(
+    methods: Sequence[str], highlighted_by_benchmark: Mapping[str, Sequence[str]], oracle_method: str | None = None
+) -> dict[str, LineStyle]:
     """Return {method: line style} in the order of figure legends: highlighted scores, the others, then the oracle in dashed grey.
 
-    After twelve methods the colours repeat with another line style. highlighted: from `highlighted_scores`
+    After twelve methods the colours repeat with another line style. highlighted_by_benchmark: from `find_highlighted_methods`
     """
-    name_by_method = display_names(methods)
+    display_name_by_method = display_names(methods)
     # The references of all benchmarks come before the best score of any.
-    highlighted_first = [method for chosen in zip(*highlighted.values(), strict=False) for method in chosen]
-    highlighted_first += [method for chosen in highlighted.values() for method in chosen]
-    methods_without_oracle = [method for method in dict.fromkeys([*highlighted_first, *methods]) if method != oracle]
+    highlighted_first = [
+        method for highlighted_methods in zip(*highlighted_by_benchmark.values(), strict=False) for method in highlighted_methods
+    ]
+    highlighted_first += [method for highlighted_methods in highlighted_by_benchmark.values() for method in highlighted_methods]
+    methods_without_oracle = [method for method in dict.fromkeys([*highlighted_first, *methods]) if method != oracle_method]
     styles = {}
-    for index, method in enumerate(methods_without_oracle):
-        linestyle = ("-", ":", "-.")[index // len(PALETTE) % 3]
-        highlighted_in = tuple(benchmark for benchmark, chosen in highlighted.items() if method in chosen)
-        styles[method] = Style(name_by_method[method], method, PALETTE[index % len(PALETTE)], linestyle, highlighted_in)
-    if oracle is not None and oracle in methods:
-        styles[oracle] = Style(f"{name_by_method[oracle]} (oracle)", f"{oracle} (oracle)", ORACLE_COLOUR, "--", tuple(highlighted))
+    for style_index, method in enumerate(methods_without_oracle):
+        linestyle = ("-", ":", "-.")[style_index // len(PALETTE) % 3]
+        highlighting_benchmarks = tuple(
+            benchmark for benchmark, highlighted_methods in highlighted_by_benchmark.items() if method in highlighted_methods
+        )
+        styles[method] = LineStyle(
+            display_name_by_method[method], method, PALETTE[style_index % len(PALETTE)], linestyle, highlighting_benchmarks
+        )
+    if oracle_method is not None and oracle_method in methods:
+        styles[oracle_method] = LineStyle(
+            f"{display_name_by_method[oracle_method]} (oracle)",
+            f"{oracle_method} (oracle)",
+            ORACLE_COLOUR,
+            "--",
+            tuple(highlighted_by_benchmark),
+        )
     return styles
 
 
-def highlighted_scores(frame: pd.DataFrame, references: Iterable[str]) -> dict[str, list[str]]:
+def find_highlighted_methods(evaluation_rows: pd.DataFrame, reference_methods: Iterable[str]) -> dict[str, list[str]]:
     """Return {benchmark: names of the scores highlighted in its charts}, each name once.
 
-    They are the first of the references, scores whose function has the attribute `highlighted`, and the best by HEADLINE_METRIC in its mean
-    over seeds. The oracle is never highlighted. frame: from `comparison_frame`
+    They are the first of the reference methods, scores whose function has the attribute `highlighted`, and the best by HEADLINE_METRIC in
+    its mean over seeds. The oracle is never highlighted. evaluation_rows: from `comparison_frame`
     """
-    scores_by_benchmark = {}
-    for benchmark, group in frame[~frame["oracle"]].groupby("benchmark", sort=False):
-        methods = list(dict.fromkeys(group["method"]))
-        reference = [method for method in references if method in methods][:1]
+    methods_by_benchmark = {}
+    for benchmark, benchmark_rows in evaluation_rows[~evaluation_rows["oracle"]].groupby("benchmark", sort=False):
+        methods = list(dict.fromkeys(benchmark_rows["method"]))
+        first_reference = [method for method in reference_methods if method in methods][:1]
         always_highlighted = [
             method for method, is_highlighted in entry_attributes("scores", methods, "highlighted").items() if is_highlighted
         ]
-        scores_by_benchmark[benchmark] = list(dict.fromkeys([*reference, *always_highlighted, *best_scores(group)]))
-    return scores_by_benchmark
+        methods_by_benchmark[benchmark] = list(dict.fromkeys([*first_reference, *always_highlighted, *best_method_as_list(benchmark_rows)]))
+    return methods_by_benchmark
 
 
-def best_scores(group: pd.DataFrame) -> list[str]:
+def best_method_as_list(benchmark_rows: pd.DataFrame) -> list[str]:
     """Return a list with the score that has the best mean of HEADLINE_METRIC over seeds, the first of equals; empty if undefined.
 
-    group: rows of one benchmark of a `comparison_frame`
+    benchmark_rows: one benchmark's rows of `comparison_frame`
     """
-    means = group.groupby("method", sort=False)[HEADLINE_METRIC.key].mean()
-    return [str(means.idxmax() if HEADLINE_METRIC.higher_is_better else means.idxmin())] if means.notna().any() else []
+    headline_means = benchmark_rows.groupby("method", sort=False)[HEADLINE_METRIC.key].mean()
+    return (
+        [str(headline_means.idxmax() if HEADLINE_METRIC.higher_is_better else headline_means.idxmin())]
+        if headline_means.notna().any()
+        else []
+    )

@@ -8,41 +8,51 @@ import pandas as pd
 
 from confidnet_core import paths
 
-TRAININGS = ("baseline", "confidnet", "finetune", "corrected_mcp")  # in the order in which they run
+TRAINING_NAMES = ("baseline", "confidnet", "finetune", "corrected_mcp")  # in the order in which they run
 HISTORY_COLUMNS = ["benchmark", "seed", "training", "epoch", "metric", "value", "kept"]
 
 
-def history_rows(benchmark: str, seed: int, points: int = 200) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield for each training of a benchmark and seed two pairs: "losses" with a data frame, "validation" with a data frame.
+def history_rows(benchmark: str, seed: int, max_epochs: int = 200) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield the history of each training of a benchmark and seed as two pairs: ("losses", data frame) and ("validation", data frame).
 
-    A data frame has HISTORY_COLUMNS and at most `points` epochs, among them both ends and the epoch whose weights were kept.
+    A data frame has HISTORY_COLUMNS and at most `max_epochs` epochs, among them both ends and the epoch whose weights were kept.
     metric: "train" and "validation" of losses; "accuracy", "mean_iou", "aupr_error", ... of validation, in [0, 1]
     kept: 1 at the epoch whose weights were kept, 0 elsewhere
 
     Undefined values are left out. Raises ValueError for a missing file.
     """
-    for training in TRAININGS:
-        history = _thin_epochs(_read_history(paths.history(benchmark, seed, training)), points)
+    for training in TRAINING_NAMES:
+        history = _thin_epochs(_read_history(paths.history(benchmark, seed, training)), max_epochs)
         history = history.assign(benchmark=benchmark, seed=seed, training=training)
         yield "losses", _reshape_to_long_format(history, {"train_loss": "train", "val_loss": "validation"})
-        validation_columns = [name for name in map(str, history) if name.startswith("val_") and name != "val_loss"]
-        yield "validation", _reshape_to_long_format(history, {name: name.removeprefix("val_") for name in validation_columns})
+        validation_columns = [
+            column_name for column_name in map(str, history) if column_name.startswith("val_") and column_name != "val_loss"
+        ]
+        yield (
+            "validation",
+            _reshape_to_long_format(history, {column_name: column_name.removeprefix("val_") for column_name in validation_columns}),
+        )
 
 
-def _read_history(path: Path) -> pd.DataFrame:
+def _read_history(csv_path: Path) -> pd.DataFrame:
+    """Return the history that a training stored as CSV, one row per epoch. Raises ValueError if the file is missing."""
     try:
-        return pd.read_csv(path)
+        return pd.read_csv(csv_path)
     except FileNotFoundError:
-        raise ValueError(f"{path} does not exist; `dvc repro` makes it") from None
+        raise ValueError(f"{csv_path} does not exist; `dvc repro` makes it") from None
 
 
-def _thin_epochs(history: pd.DataFrame, max_epochs: int) -> pd.DataFrame:
-    evenly_spaced = np.linspace(0, len(history) - 1, min(max_epochs - 1, len(history))).round().astype(int)
-    return history.iloc[np.union1d(evenly_spaced, np.flatnonzero(history["kept"]))]
+def _thin_epochs(epoch_rows: pd.DataFrame, max_epochs: int) -> pd.DataFrame:
+    """Return at most max_epochs of a training's rows, evenly spaced, with both ends and the epoch whose weights were kept."""
+    evenly_spaced_epochs = np.linspace(0, len(epoch_rows) - 1, min(max_epochs - 1, len(epoch_rows))).round().astype(int)
+    return epoch_rows.iloc[np.union1d(evenly_spaced_epochs, np.flatnonzero(epoch_rows["kept"]))]
 
 
-def _reshape_to_long_format(history: pd.DataFrame, metric_names: dict[str, str]) -> pd.DataFrame:
-    """Return one row per epoch and metric from the columns that `metric_names` lists, under their new names."""
-    present_columns = [name for name in metric_names if name in history]
-    long_rows = history.melt(["benchmark", "seed", "training", "epoch", "kept"], present_columns, var_name="metric")
-    return long_rows.replace({"metric": metric_names}).dropna(subset="value")[HISTORY_COLUMNS]
+def _reshape_to_long_format(epoch_rows: pd.DataFrame, metric_by_column: dict[str, str]) -> pd.DataFrame:
+    """Return a data frame with one row per epoch and metric, from one with a column per metric.
+
+    metric_by_column: {column of epoch_rows: name of the metric in the result}
+    """
+    present_columns = [column_name for column_name in metric_by_column if column_name in epoch_rows]
+    long_rows = epoch_rows.melt(["benchmark", "seed", "training", "epoch", "kept"], present_columns, var_name="metric")
+    return long_rows.replace({"metric": metric_by_column}).dropna(subset="value")[HISTORY_COLUMNS]

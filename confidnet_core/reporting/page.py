@@ -18,220 +18,221 @@ from PIL import Image
 from confidnet_core import paths
 from confidnet_core.comparison.frames import HEADLINE_METRIC, METRIC_COLUMNS
 from confidnet_core.comparison.main_table import accuracy_line
-from confidnet_core.comparison.rendering import html
+from confidnet_core.comparison.rendering import table_to_html
 from confidnet_core.comparison.tables import Table
-from confidnet_core.comparison.verdicts import Verdict, verdicts
+from confidnet_core.comparison.verdicts import Verdict, benchmark_verdicts
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import entry_attributes
 from confidnet_core.data import load_dataset
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import read_json, write_text
 from confidnet_core.reporting import charts
-from confidnet_core.reporting.curves import MIN_BIN_COUNT, MIN_BIN_SHARE
-from confidnet_core.reporting.failures import Failures, class_table, failure_methods, webp_data_uri
-from confidnet_core.reporting.highlights import best_scores, report_styles
-from confidnet_core.reporting.palette import Style
+from confidnet_core.reporting.curves import MIN_FRACTION_PER_BIN, MIN_PREDICTIONS_PER_BIN
+from confidnet_core.reporting.failures import MethodFailures, class_table, failure_methods, webp_data_uri
+from confidnet_core.reporting.highlights import assign_report_styles, best_method_as_list
+from confidnet_core.reporting.palette import LineStyle
 from confidnet_core.revision import last_commit, package_versions
 
-TEMPLATES = Path(__file__).with_name("templates")
-CODE_PATHS = ("confidnet_core", "stages", "dvc.yaml", "params.yaml")
-MAX_MAPS_WIDTH_PX = 1600
+TEMPLATES_FOLDER = Path(__file__).with_name("templates")
+REPORTED_CODE_PATHS = ("confidnet_core", "stages", "dvc.yaml", "params.yaml")
+MAX_MAPS_SHEET_WIDTH_PX = 1600
 REPORTED_PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy")
+StyleByMethod = Mapping[str, LineStyle]
 
 
 @dataclass(frozen=True)
 class ReportContent:
     """The results that the report page shows.
 
-    frame: a `comparison_frame`; mean_intervals: of the means over seeds; difference_rows: of `differences`
-    tables: BENCHMARK -> its `main_table`; notes: BENCHMARK -> a line above that table
-    further_tables: sections below it, each BENCHMARK -> tables; ranks: a `rank_table` or None
-    curves: rows of "risk_coverage", "outcomes" and "reliability" from `curves`, by a style's `series`, and of both `histories`
-    failures: (benchmark, seed) -> from `pick_failures`
+    evaluation_rows: from `comparison_frame`; mean_intervals: of the means over seeds; difference_rows: from `method_differences`
+    main_tables: {benchmark: its `main_table`}; benchmark_notes: {benchmark: a line above that table}
+    further_table_groups: sections below it, each {benchmark: tables}; rank_table: of all benchmarks, or None
+    curve_frames: {name: data frame}: "risk_coverage", "outcomes", "reliability", "losses" and "validation"
+    all_failures: {(benchmark, seed): from `pick_failures`}
     """
 
-    frame: pd.DataFrame
+    evaluation_rows: pd.DataFrame
     mean_intervals: pd.DataFrame
     difference_rows: pd.DataFrame
-    tables: Mapping[str, Table]
-    notes: Mapping[str, str]
-    further_tables: Sequence[Mapping[str, Sequence[Table]]]
-    ranks: Table | None
-    curves: Mapping[str, pd.DataFrame]
-    failures: Mapping[tuple[str, int], Sequence[Failures]]
+    main_tables: Mapping[str, Table]
+    benchmark_notes: Mapping[str, str]
+    further_table_groups: Sequence[Mapping[str, Sequence[Table]]]
+    rank_table: Table | None
+    curve_frames: Mapping[str, pd.DataFrame]
+    all_failures: Mapping[tuple[str, int], Sequence[MethodFailures]]
 
 
 class FoldedSection(NamedTuple):
-    """A section of the report page that is collapsed until the reader opens it. title: the text of its summary line"""
+    """A section of the report page that is collapsed until the reader opens it. heading: the text of its summary line"""
 
-    title: str
-    body: Markup
+    heading: str
+    html_body: Markup
 
     @property
-    def slug(self) -> str:
-        return re.sub("[^a-z0-9]+", "-", self.title.lower()).strip("-")
+    def anchor_suffix(self) -> str:
+        return re.sub("[^a-z0-9]+", "-", self.heading.lower()).strip("-")
 
 
 @dataclass(frozen=True)
 class BenchmarkSection:
     """All that the report page shows about one benchmark, as fields for the page template."""
 
-    name: str
+    benchmark: str
     verdict: Verdict
-    table: Markup
-    facts: dict[str, str]
-    seeds: int
+    table_html: Markup
+    data_facts: dict[str, str]
+    seed_count: int
     first_seed: int
-    risk_coverage: Markup
-    legend: list[dict[str, Any]]
-    highlighted: str
-    scores: list[dict[str, Any]]
-    trainings: list[dict[str, Any]]
-    classes: list[list[str]]
-    pictures: Sequence[Failures] = ()
-    maps: str | None = None  # a data URI
-    folds: list[FoldedSection] = field(default_factory=list)
+    risk_coverage_json: Markup
+    legend_entries: list[dict[str, Any]]
+    highlighted_names: str
+    score_cards: list[dict[str, Any]]
+    training_cards: list[dict[str, Any]]
+    class_table: list[list[str]]
+    failures_by_method: Sequence[MethodFailures] = ()
+    maps_data_uri: str | None = None  # a data URI
+    folded_sections: list[FoldedSection] = field(default_factory=list)
 
     @property
-    def parts(self) -> list[tuple[str, str]]:
-        """Anchor and title of each part, in the order of the page; the first four are open, the others collapsed."""
-        parts = [("table", "Methods and metrics"), ("curves", "Risk-coverage curve"), ("failures", "Failures"), ("trainings", "Trainings")]
-        parts += [("scores", "Scores one by one"), *((fold.slug, fold.title) for fold in self.folds), ("data", "Data and recipes")]
-        return [(f"{self.name}-{anchor}", title) for anchor, title in parts]
+    def anchors_and_titles(self) -> list[tuple[str, str]]:
+        """Pairs (anchor, title) of the section's parts, in the order of the page; the first four are open, the others collapsed."""
+        first_titles = {"table": "Methods and metrics", "curves": "Risk-coverage curve", "failures": "Failures"}
+        later_titles = {"trainings": "Trainings", "scores": "Scores one by one"}
+        folded_titles = {section.anchor_suffix: section.heading for section in self.folded_sections} | {"data": "Data and recipes"}
+        return [(f"{self.benchmark}-{suffix}", title) for suffix, title in (first_titles | later_titles | folded_titles).items()]
 
 
-def write_page(path: Path, params: Params, all_stored: Sequence[StoredResults], content: ReportContent, figures_folder: Path) -> None:
-    """Write the report page to `path`. figures_folder: holds the confidence map sheets of segmentation benchmarks.
+def write_page(page_path: Path, params: Params, all_results: Sequence[StoredResults], content: ReportContent, figures_folder: Path) -> None:
+    """Write the report page to `page_path`. figures_folder: holds the confidence map sheets of segmentation benchmarks.
 
     With several seeds, pictures, histograms and class tables are those of the first seed.
     """
-    verdict_of = verdicts(content.frame, content.difference_rows, content.mean_intervals)
-    styles = report_styles(content.frame, params.against)
-    first_seeds = {stored.benchmark: stored for stored in reversed(all_stored)}
-    sections = [_benchmark_section(first_seeds[name], params, content, verdict_of[name], figures_folder, styles) for name in params.run]
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(), undefined=StrictUndefined)
-    page = environment.get_template("page.html").render(
+    verdicts = benchmark_verdicts(content.evaluation_rows, content.difference_rows, content.mean_intervals)
+    styles = assign_report_styles(content.evaluation_rows, params.against)
+    first_results = {results.benchmark: results for results in reversed(all_results)}  # of each benchmark, those of the first seed
+    sections = [_benchmark_section(first_results[name], params, content, verdicts[name], figures_folder, styles) for name in params.run]
+    environment = Environment(loader=FileSystemLoader(TEMPLATES_FOLDER), autoescape=select_autoescape(), undefined=StrictUndefined)
+    page_html = environment.get_template("page.html").render(
         sections=sections,
         headline=HEADLINE_METRIC.heading,
         level=params.bootstrap.level,
-        bins={"count": MIN_BIN_COUNT, "share": MIN_BIN_SHARE},
-        ranks=html(content.ranks, heading=2) if content.ranks else "",
+        bins={"count": MIN_PREDICTIONS_PER_BIN, "share": MIN_FRACTION_PER_BIN},
+        ranks=table_to_html(content.rank_table, heading_level=2) if content.rank_table else "",
         run=_study_facts(params),
-        library=charts.compressed_plotly(),
+        library=charts.compressed_plotly_source(),
         style=_read_template("style.css"),
         scripts=[_read_template("page.js"), _read_template("tables.js"), _read_template("charts.js")],
     )
-    write_text(path, page)
+    write_text(page_path, page_html)
 
 
-def _read_template(template: str) -> Markup:
-    return Markup((TEMPLATES / template).read_text(encoding="utf-8"))
+def _read_template(template_name: str) -> Markup:
+    return Markup((TEMPLATES_FOLDER / template_name).read_text(encoding="utf-8"))
 
 
 def _benchmark_section(
-    stored: StoredResults, params: Params, content: ReportContent, verdict: Verdict, figures_folder: Path, styles: Mapping[str, Style]
+    stored_results: StoredResults, params: Params, content: ReportContent, verdict: Verdict, figures_folder: Path, styles: StyleByMethod
 ) -> BenchmarkSection:
-    dataset, frame = load_dataset(paths.prepared(stored.benchmark)), content.frame
-    benchmark_rows = frame[frame["benchmark"] == stored.benchmark]
-    curves = {name: rows[rows["benchmark"] == stored.benchmark] for name, rows in content.curves.items()}
-    label_by_method = {method: styles[method].label for method in failure_methods(stored, params.against, frame)}
-    notes_above_table = tuple(note for note in (accuracy_line(benchmark_rows), content.notes.get(stored.benchmark)) if note)
-    maps_path = figures_folder / f"{stored.benchmark}_seed{stored.seed}_maps.png"
+    benchmark, evaluation_rows = stored_results.benchmark, content.evaluation_rows
+    dataset, benchmark_rows = load_dataset(paths.prepared(benchmark)), evaluation_rows[evaluation_rows["benchmark"] == benchmark]
+    curve_frames = {curve_name: rows[rows["benchmark"] == benchmark] for curve_name, rows in content.curve_frames.items()}
+    label_by_method = {method: styles[method].label for method in failure_methods(stored_results, params.against, evaluation_rows)}
+    notes_above_table = tuple(note for note in (accuracy_line(benchmark_rows), content.benchmark_notes.get(benchmark)) if note)
     return BenchmarkSection(
-        name=stored.benchmark,
+        benchmark=benchmark,
         verdict=verdict,
-        table=html(replace(content.tables[stored.benchmark], notes=notes_above_table), heading=None),
-        facts=_data_facts(stored.benchmark, params),
-        seeds=benchmark_rows["seed"].nunique(),
-        first_seed=stored.seed,
-        risk_coverage=charts.risk_coverage_chart(curves["risk_coverage"], styles, stored.benchmark),
-        legend=charts.legend_entries(styles, stored.benchmark),
-        highlighted=_highlighted_in_words(benchmark_rows, styles),
-        scores=_score_cards(stored, curves, styles),
-        trainings=_training_cards(curves["losses"], curves["validation"]),
-        classes=class_table(stored, dataset, label_by_method),
-        pictures=content.failures[stored.benchmark, stored.seed],
-        maps=_maps_data_uri(maps_path) if dataset.is_segmentation else None,
-        folds=[_folded_section(part[stored.benchmark]) for part in content.further_tables if part.get(stored.benchmark)],
+        table_html=table_to_html(replace(content.main_tables[benchmark], notes=notes_above_table), heading_level=None),
+        data_facts=_data_facts(benchmark, params),
+        seed_count=benchmark_rows["seed"].nunique(),
+        first_seed=stored_results.seed,
+        risk_coverage_json=charts.risk_coverage_chart(curve_frames["risk_coverage"], styles, benchmark),
+        legend_entries=charts.legend_entries(styles, benchmark),
+        highlighted_names=_highlighted_in_words(benchmark_rows, styles),
+        score_cards=_score_cards(stored_results, curve_frames, styles),
+        training_cards=_training_cards(curve_frames["losses"], curve_frames["validation"]),
+        class_table=class_table(stored_results, dataset, label_by_method),
+        failures_by_method=content.all_failures[benchmark, stored_results.seed],
+        maps_data_uri=_maps_data_uri(figures_folder / f"{benchmark}_seed{stored_results.seed}_maps.png")
+        if dataset.is_segmentation
+        else None,
+        folded_sections=[_folded_section(group[benchmark]) for group in content.further_table_groups if group.get(benchmark)],
     )
 
 
-def _maps_data_uri(path: Path) -> str:
+def _maps_data_uri(image_path: Path) -> str:
     """Return the image file of confidence maps as a data URI, no wider than a page shows it on a high-resolution screen."""
-    image = Image.open(path).convert("RGB")
-    image.thumbnail((MAX_MAPS_WIDTH_PX, image.height))
+    image = Image.open(image_path).convert("RGB")
+    image.thumbnail((MAX_MAPS_SHEET_WIDTH_PX, image.height))
     return webp_data_uri(image)
 
 
 def _folded_section(tables: Sequence[Table]) -> FoldedSection:
     """Return tables as one collapsed section of the report page, titled like the first table."""
     first, *others = tables
-    return FoldedSection(first.title, Markup("").join([html(first, heading=None), *map(html, others)]))
+    return FoldedSection(first.title, Markup("").join([table_to_html(first, heading_level=None), *map(table_to_html, others)]))
 
 
-def _highlighted_in_words(benchmark_rows: pd.DataFrame, styles: Mapping[str, Style]) -> str:
-    """Return the names of the scores that are highlighted on the page. benchmark_rows: one benchmark's rows of `comparison_frame`"""
-    results = benchmark_rows[~benchmark_rows["oracle"]]
-    benchmark, best = benchmark_rows["benchmark"].iloc[0], best_scores(results)
-    other_labels = [
-        style.label
-        for method, style in styles.items()
-        if benchmark in style.highlighted_in and method in set(results["method"]) - set(best)
-    ]
-    best_labels = [f"{styles[method].label}, the best by {HEADLINE_METRIC.title}" for method in best]
+def _highlighted_in_words(benchmark_rows: pd.DataFrame, styles: StyleByMethod) -> str:
+    """Return the names of the highlighted scores as text. benchmark_rows: one benchmark's rows of `comparison_frame`"""
+    competing_rows = benchmark_rows[~benchmark_rows["oracle"]]
+    benchmark, best_methods = benchmark_rows["benchmark"].iloc[0], best_method_as_list(competing_rows)
+    others = set(competing_rows["method"]) - set(best_methods)
+    other_labels = [style.label for method, style in styles.items() if benchmark in style.highlighted_in and method in others]
+    best_labels = [f"{styles[method].label}, the best by {HEADLINE_METRIC.title}" for method in best_methods]
     return "; ".join([*best_labels, *other_labels])
 
 
-def _score_cards(stored: StoredResults, curves: Mapping[str, pd.DataFrame], styles: Mapping[str, Style]) -> list[dict[str, Any]]:
-    modules, scores = entry_attributes("scores", stored.methods, "__module__"), []
+def _score_cards(stored_results: StoredResults, curve_frames: Mapping[str, pd.DataFrame], styles: StyleByMethod) -> list[dict[str, Any]]:
+    module_by_method, score_cards = entry_attributes("scores", stored_results.methods, "__module__"), []
     for method, style in styles.items():
-        seed_rows = {name: curves[name][(curves[name]["seed"] == stored.seed)] for name in ("outcomes", "reliability")}
-        histogram, bins = (rows[rows["method"] == style.series] for rows in seed_rows.values())
-        scores.append(
+        seed_frames = [rows[rows["seed"] == stored_results.seed] for rows in (curve_frames["outcomes"], curve_frames["reliability"])]
+        histogram_rows, reliability_bins = (seed_rows[seed_rows["method"] == style.series] for seed_rows in seed_frames)
+        score_cards.append(
             {
                 "name": style.label,
-                "colours": charts.theme_colours(style.colour),
-                "description": (sys.modules[modules[method]].__doc__ or "").strip().partition("\n")[0],
-                "probability_source": read_json(stored.thresholds_folder(method) / "calibration.json")["how"],
-                "outcomes": charts.outcome_chart(histogram),
-                "reliability": charts.reliability_chart(bins),
+                "colours": charts.light_and_dark_colour(style.colour),
+                "description": (sys.modules[module_by_method[method]].__doc__ or "").strip().partition("\n")[0],
+                "probability_source": read_json(stored_results.thresholds_folder(method) / "calibration.json")["how"],
+                "outcomes": charts.confidence_histogram_chart(histogram_rows),
+                "reliability": charts.reliability_chart(reliability_bins),
             }
         )
-    return scores
+    return score_cards
 
 
-def _training_cards(losses: pd.DataFrame, validation: pd.DataFrame) -> list[dict[str, Any]]:
+def _training_cards(loss_rows: pd.DataFrame, validation_rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the name and the two charts (losses, validation metrics) of each training of one benchmark, with all seeds."""
     title_by_metric = {column.key: column.title for column in METRIC_COLUMNS} | {"mean_iou": "mean IoU"}
-    histories = losses, validation.replace({"metric": title_by_metric})
-    history_pairs = {name: [rows[rows["training"] == name] for rows in histories] for name in dict.fromkeys(losses["training"])}
-    return [
-        {"name": name, "losses": charts.history_chart(loss, "loss"), "validation": charts.history_chart(ranking, "on validation data")}
-        for name, (loss, ranking) in history_pairs.items()
-    ]
+    rows_and_axis_titles = (loss_rows, "loss"), (validation_rows.replace({"metric": title_by_metric}), "on validation data")
+    training_cards = []
+    for training in dict.fromkeys(loss_rows["training"]):
+        both_charts = (charts.training_history_chart(rows[rows["training"] == training], title) for rows, title in rows_and_axis_titles)
+        training_cards.append({"name": training} | dict(zip(("losses", "validation"), both_charts, strict=True)))
+    return training_cards
 
 
 def _data_facts(benchmark: str, params: Params) -> dict[str, str]:
     """Return {heading: text} about a benchmark's data and the training settings of its networks."""
-    facts = read_json(paths.prepared(benchmark) / "facts.json")
-    rows = {
-        "data": facts["source"],
-        "SHA-256 of the prepared data": facts["sha256"],
-        "task": f"{facts['task']} of images {' x '.join(map(str, facts['image_shape']))} in {len(facts['classes'])} classes",
-        "images": _settings_in_words(facts["samples"]),
+    dataset_facts = read_json(paths.prepared(benchmark) / "facts.json")
+    image_shape = " x ".join(map(str, dataset_facts["image_shape"]))
+    text_by_heading = {
+        "data": dataset_facts["source"],
+        "SHA-256 of the prepared data": dataset_facts["sha256"],
+        "task": f"{dataset_facts['task']} of images {image_shape} in {len(dataset_facts['classes'])} classes",
+        "images": _settings_in_words(dataset_facts["samples"]),
     }
     recipes = vars(params.benchmarks[benchmark]) if benchmark in params.benchmarks else {}
-    return rows | {name: _settings_in_words(_non_default_settings(recipe)) for name, recipe in recipes.items()}
+    return text_by_heading | {recipe_name: _settings_in_words(_non_default_settings(recipe)) for recipe_name, recipe in recipes.items()}
 
 
 def _study_facts(params: Params) -> dict[str, str]:
+    score_settings = [f"{method}: {_settings_in_words(settings)}" for method, settings in params.methods.items() if settings]
     return {
         "benchmarks": ", ".join(params.run),
         "seeds": ", ".join(map(str, params.seeds)),
-        "code": last_commit(CODE_PATHS) or "in no git repository",
+        "code": last_commit(REPORTED_CODE_PATHS) or "in no git repository",
         "versions at the comparison": _settings_in_words(package_versions(*REPORTED_PACKAGES)),
-        "settings of scores": "; ".join(f"{name}: {_settings_in_words(settings)}" for name, settings in params.methods.items() if settings)
-        or "none",
+        "settings of scores": "; ".join(score_settings) or "none",
         "calibration split": _settings_in_words(dict(params.calibration_split)),
         "resamples": _settings_in_words(dict(params.bootstrap)),
         "thresholds": _settings_in_words(dict(params.thresholds)),

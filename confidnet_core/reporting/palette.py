@@ -13,7 +13,7 @@ PALETTE = (
 ORACLE_COLOUR = "#808080"
 CORRECT_COLOUR, ERROR_COLOUR = PALETTE[0], PALETTE[1]
 VOID_COLOUR = "#D9D9D9"
-DARK_COLOURS: dict[str, str] = dict(
+DARK_PAGE_COLOURS: dict[str, str] = dict(
     zip(
         (*PALETTE, ORACLE_COLOUR),
         (
@@ -26,7 +26,7 @@ DARK_COLOURS: dict[str, str] = dict(
 
 
 @dataclass(frozen=True)
-class Style:
+class LineStyle:
     """The line style of one confidence score in all charts.
 
     label: the score's name for readers; series: the score's name in the files of curves

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from confidnet_core import paths
 from confidnet_core.comparison.costs import cost_frame, cost_tables, method_requirements
-from confidnet_core.comparison.differences import differences, mean_replicates, significance_tables
-from confidnet_core.comparison.frames import comparison_frame, summary, write_frame
+from confidnet_core.comparison.differences import mean_replicates, method_differences, significance_tables
+from confidnet_core.comparison.frames import comparison_frame, study_summary, write_frame
 from confidnet_core.comparison.main_table import comparison_markdown, main_table
-from confidnet_core.comparison.published import load_published, published_tables
-from confidnet_core.comparison.rendering import markdown
+from confidnet_core.comparison.published import load_published_results, published_tables
+from confidnet_core.comparison.rendering import table_to_markdown
 from confidnet_core.comparison.sections import (
     calibration_frame,
     calibration_tables,
@@ -23,7 +23,7 @@ from confidnet_core.comparison.sections import (
     operating_point_tables,
     rank_table,
 )
-from confidnet_core.comparison.tables import UNDEFINED
+from confidnet_core.comparison.tables import UNDEFINED_SIGN
 from confidnet_core.config.params import Params
 from confidnet_core.data import Dataset, labelled, load_dataset
 from confidnet_core.evaluation.intervals import metric_intervals
@@ -31,189 +31,206 @@ from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import atomic_write, write_json, write_text
 from confidnet_core.metrics import risk_coverage_curve, roc_curve
 from confidnet_core.reporting.curves import curve_rows, histogram_rows, reliability_rows
-from confidnet_core.reporting.failures import Failures, failure_methods, failure_pictures, pick_failures
-from confidnet_core.reporting.highlights import report_styles
+from confidnet_core.reporting.failures import MethodFailures, failure_methods, failure_pictures, pick_failures
+from confidnet_core.reporting.highlights import assign_report_styles
 from confidnet_core.reporting.histories import history_rows
 from confidnet_core.reporting.maps import segmentation_sheet
 from confidnet_core.reporting.page import ReportContent, write_page
-from confidnet_core.reporting.palette import Style
+from confidnet_core.reporting.palette import LineStyle
 from confidnet_core.reporting.plots import comparison_figure, save_figure
 from confidnet_core.reporting.sheets import picture_sheet
 
-CURVE_NAMES = ("risk_coverage", "roc", "outcomes", "reliability", "losses", "validation")
+REPORT_CURVE_NAMES = ("risk_coverage", "roc", "outcomes", "reliability", "losses", "validation")
 RELIABILITY_COLUMNS = ["benchmark", "seed", "method", "probability", "accuracy", "count"]
-IMAGES_PER_SHEET = 4  # of a segmentation benchmark, evenly spaced in the test split
+IMAGES_PER_MAPS_SHEET = 4  # of a segmentation benchmark, evenly spaced in the test split
 
 
-def stored_results(params: Params) -> list[StoredResults]:
-    """Return the reader of the stored evaluation results of each benchmark and seed."""
+def list_stored_results(params: Params) -> list[StoredResults]:
+    """Return a reader of stored evaluation results (class StoredResults) for each benchmark and seed of the study."""
     return [StoredResults(benchmark, seed, tuple(params.methods)) for benchmark in params.run for seed in params.seeds]
 
 
-class Report(NamedTuple):
-    """What later steps use of a written report.
+class WrittenReport(NamedTuple):
+    """The part of a written report that the stage `compare` goes on to use.
 
-    frame: a `comparison_frame` of all evaluations; summary: the content of summary.json, by benchmark
+    evaluation_rows: from `comparison_frame`, of all evaluations; summary_by_benchmark: the content of summary.json
     """
 
-    frame: pd.DataFrame
-    summary: dict[str, Any]
+    evaluation_rows: pd.DataFrame
+    summary_by_benchmark: dict[str, Any]
 
 
-def write_report(params: Params, folder: Path) -> Report:
-    """Evaluate the stored results of a study and write the report on them to `folder`; return what later steps use of it.
+def write_report(params: Params, report_folder: Path) -> WrittenReport:
+    """Write the report on the stored results of a study to a folder, and return its evaluations and its summary.
 
-    Its files are summary.json, comparison.md, index.html, {comparison,differences,calibration,thresholds,costs}.csv, curves/*.csv and
+    The files are summary.json, comparison.md, index.html, {comparison,differences,calibration,thresholds,costs}.csv, curves/*.csv and
     figures/*.png.
     """
-    all_stored_results, level = stored_results(params), params.bootstrap.level
-    frame = comparison_frame(stored.evaluation(method) for stored in all_stored_results for method in stored.methods)
-    replicates = {
-        (stored.benchmark, stored.seed, method): stored.bootstrap_replicates(method)
-        for stored in all_stored_results
-        for method in stored.methods
+    all_stored_results, confidence_level = list_stored_results(params), params.bootstrap.level
+    evaluation_rows = comparison_frame(results.evaluation(method) for results in all_stored_results for method in results.methods)
+    replicates_by_evaluation = {
+        (results.benchmark, results.seed, method): results.bootstrap_replicates(method)
+        for results in all_stored_results
+        for method in results.methods
     }
-    styles = report_styles(frame, params.against)
-    failures = {(stored.benchmark, stored.seed): _pick_report_failures(stored, params, frame, styles) for stored in all_stored_results}
-    curves = _write_curves_and_figures(folder, all_stored_results, failures, styles)
-    means = mean_replicates(replicates)
-    mean_intervals = metric_intervals(means, level, ["benchmark", "method"])
-    difference_rows = differences(frame, means, params.against, level)
+    styles = assign_report_styles(evaluation_rows, params.against)
+    all_failures = {
+        (results.benchmark, results.seed): _pick_report_failures(results, params, evaluation_rows, styles) for results in all_stored_results
+    }
+    curve_frames = _write_curves_and_figures(report_folder, all_stored_results, all_failures, styles)
+    replicates_by_method = mean_replicates(replicates_by_evaluation)
+    mean_intervals = metric_intervals(replicates_by_method, confidence_level, ["benchmark", "method"])
+    difference_rows = method_differences(evaluation_rows, replicates_by_method, params.against, confidence_level)
     key_columns = ["benchmark", "seed", "method"]
-    write_frame(folder / "comparison.csv", frame.join(metric_intervals(replicates, level, key_columns), on=key_columns))
-    write_frame(folder / "differences.csv", difference_rows)
-    calibration, guarantees, costs = (
-        calibration_frame(all_stored_results, level),
-        guarantee_frame(all_stored_results),
-        cost_frame(all_stored_results, params),
-    )
-    for name, rows in (("calibration", calibration), ("thresholds", guarantees), ("costs", costs)):
-        write_frame(folder / f"{name}.csv", rows)
+    evaluation_intervals = metric_intervals(replicates_by_evaluation, confidence_level, key_columns)
+    write_frame(report_folder / "comparison.csv", evaluation_rows.join(evaluation_intervals, on=key_columns))
+    write_frame(report_folder / "differences.csv", difference_rows)
+    calibration_rows, guarantee_rows = calibration_frame(all_stored_results, confidence_level), guarantee_frame(all_stored_results)
+    cost_rows, requirements = cost_frame(all_stored_results, params), method_requirements(params.methods)
+    for file_stem, csv_rows in (("calibration", calibration_rows), ("thresholds", guarantee_rows), ("costs", cost_rows)):
+        write_frame(report_folder / f"{file_stem}.csv", csv_rows)
 
-    ious, requirements = _mean_ious(all_stored_results), method_requirements(params.methods)
-    notes = {name: _iou_note(iou) for name, iou in ious.items()}
-    tables = {
-        str(name): main_table(group, mean_intervals, difference_rows, requirements=requirements, level=level)
-        for name, group in frame.groupby("benchmark", sort=False)
+    iou_by_benchmark = _mean_ious(all_stored_results)
+    benchmark_notes = {benchmark: _iou_note(iou_metrics) for benchmark, iou_metrics in iou_by_benchmark.items()}
+    main_tables = {
+        str(benchmark): main_table(
+            rows, mean_intervals, difference_rows, requirement_by_method=requirements, confidence_level=confidence_level
+        )
+        for benchmark, rows in evaluation_rows.groupby("benchmark", sort=False)
     }
-    engineering_tables = [
-        operating_point_tables(frame, mean_intervals),
-        calibration_tables(calibration),
-        guarantee_tables(guarantees),
-        cost_tables(costs),
+    further_table_groups = [
+        significance_tables(difference_rows, evaluation_rows, confidence_level),
+        *(operating_point_tables(evaluation_rows, mean_intervals), calibration_tables(calibration_rows), guarantee_tables(guarantee_rows)),
+        *(cost_tables(cost_rows), published_tables(evaluation_rows, load_published_results(), mean_intervals)),
     ]
-    further_tables = [
-        significance_tables(difference_rows, frame, level),
-        *engineering_tables,
-        published_tables(frame, load_published(), mean_intervals),
-    ]
-    ranks = rank_table(frame)
-    markdown_parts = [comparison_markdown(frame, tables, notes, further_tables), *([markdown(ranks, 2) + "\n"] if ranks else [])]
-    write_text(folder / "comparison.md", "\n".join(markdown_parts))
-    report_content = ReportContent(frame, mean_intervals, difference_rows, tables, notes, further_tables, ranks, curves, failures)
-    write_page(folder / "index.html", params, all_stored_results, report_content, folder / "figures")
-    summary_content = summary(frame)
-    for name, iou in ious.items():
-        summary_content[name]["mean_iou"] = round(100 * iou["mean_iou"], 2)
-    write_json(folder / "summary.json", summary_content)
-    return Report(frame, summary_content)
+    table_of_ranks = rank_table(evaluation_rows)
+    comparison_text = comparison_markdown(evaluation_rows, main_tables, benchmark_notes, further_table_groups)
+    markdown_parts = [comparison_text, *([table_to_markdown(table_of_ranks, 2) + "\n"] if table_of_ranks else [])]
+    write_text(report_folder / "comparison.md", "\n".join(markdown_parts))
+    page_tables = main_tables, benchmark_notes, further_table_groups, table_of_ranks
+    report_content = ReportContent(evaluation_rows, mean_intervals, difference_rows, *page_tables, curve_frames, all_failures)
+    write_page(report_folder / "index.html", params, all_stored_results, report_content, report_folder / "figures")
+    summary_by_benchmark = study_summary(evaluation_rows)
+    for benchmark, iou_metrics in iou_by_benchmark.items():
+        summary_by_benchmark[benchmark]["mean_iou"] = round(100 * iou_metrics["mean_iou"], 2)
+    write_json(report_folder / "summary.json", summary_by_benchmark)
+    return WrittenReport(evaluation_rows, summary_by_benchmark)
 
 
-def _pick_report_failures(stored: StoredResults, params: Params, frame: pd.DataFrame, styles: Mapping[str, Style]) -> list[Failures]:
-    label_by_method = {method: styles[method].label for method in failure_methods(stored, params.against, frame)}
-    return pick_failures(stored, load_dataset(paths.prepared(stored.benchmark)), label_by_method)
+def _pick_report_failures(
+    stored_results: StoredResults, params: Params, evaluation_rows: pd.DataFrame, styles: Mapping[str, LineStyle]
+) -> list[MethodFailures]:
+    """Return the test images on which the two methods of `failure_methods` fail worst, for the picture sheet and the page."""
+    label_by_method = {method: styles[method].label for method in failure_methods(stored_results, params.against, evaluation_rows)}
+    return pick_failures(stored_results, load_dataset(paths.prepared(stored_results.benchmark)), label_by_method)
 
 
 def _write_curves_and_figures(
     report_folder: Path,
     all_stored_results: Sequence[StoredResults],
-    failures: Mapping[tuple[str, int], Sequence[Failures]],
-    styles: Mapping[str, Style],
+    all_failures: Mapping[tuple[str, int], Sequence[MethodFailures]],
+    styles: Mapping[str, LineStyle],
 ) -> dict[str, pd.DataFrame]:
-    """Write the folders `figures` and `curves` of the report; return {curve name: data frame} for each of CURVE_NAMES."""
-    curves: dict[str, list[pd.DataFrame]] = {name: [] for name in CURVE_NAMES}
+    """Write the folders `figures` and `curves` of the report; return {curve name: data frame} for each of REPORT_CURVE_NAMES.
+
+    all_failures: {(benchmark, seed): failures of each method}; styles: {method: line style}
+    """
+    frames_by_curve: dict[str, list[pd.DataFrame]] = {curve_name: [] for curve_name in REPORT_CURVE_NAMES}
     with atomic_write(report_folder / "figures") as figures_folder:
         figures_folder.mkdir()
-        for stored in all_stored_results:
-            drawn_curves = _draw_figures(stored, figures_folder, failures[stored.benchmark, stored.seed], styles)
-            for name, rows in (*drawn_curves, *history_rows(stored.benchmark, stored.seed)):
-                curves[name].append(rows)
-    frames = {name: pd.concat(rows) for name, rows in curves.items()}
-    with atomic_write(report_folder / "curves") as temporary:
-        temporary.mkdir()
-        for name, rows in frames.items():
-            write_frame(temporary / f"{name}.csv", rows)
-    return frames
+        for stored_results in all_stored_results:
+            benchmark, seed = stored_results.benchmark, stored_results.seed
+            drawn_curves = _draw_figures(stored_results, figures_folder, all_failures[benchmark, seed], styles)
+            for curve_name, curve_frame in (*drawn_curves, *history_rows(benchmark, seed)):
+                frames_by_curve[curve_name].append(curve_frame)
+    frame_by_curve = {curve_name: pd.concat(curve_frame) for curve_name, curve_frame in frames_by_curve.items()}
+    with atomic_write(report_folder / "curves") as curves_folder:
+        curves_folder.mkdir()
+        for curve_name, curve_frame in frame_by_curve.items():
+            write_frame(curves_folder / f"{curve_name}.csv", curve_frame)
+    return frame_by_curve
 
 
 def _draw_figures(
-    stored: StoredResults, figures_folder: Path, failures: Sequence[Failures], styles: Mapping[str, Style]
+    stored_results: StoredResults, figures_folder: Path, failures_by_method: Sequence[MethodFailures], styles: Mapping[str, LineStyle]
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Draw the figures of a benchmark and seed, and yield (curve name, data frame) for each curve but those of the trainings.
 
-    Scores are in the order of the styles, because `dvc plots` assigns its colours in that order. failures: shown in a picture sheet
+    Scores are in the order of the styles, because `dvc plots` assigns its colours in that order. failures_by_method: for the picture sheet
     """
-    dataset = load_dataset(paths.prepared(stored.benchmark))
+    benchmark, seed, dataset = stored_results.benchmark, stored_results.seed, load_dataset(paths.prepared(stored_results.benchmark))
     images, labels = dataset.split("test")
     is_labelled = labelled(labels, dataset.void)
-    correct = (stored.predicted() == labels)[is_labelled]
-    risk_coverage_curves, roc_curves, outcomes = {}, {}, {}
+    correct = (stored_results.predicted() == labels)[is_labelled]
+    risk_coverage_by_method, roc_by_method, outcomes_by_method = {}, {}, {}
     for method, style in styles.items():
-        confidence, series_name = stored.confidence(method), style.series
-        risk_coverage_curves[method], outcomes[method] = risk_coverage_curve(confidence, correct), (confidence, correct)
-        yield (
-            "risk_coverage",
-            curve_rows(stored.benchmark, stored.seed, series_name, *risk_coverage_curves[method], names=("coverage", "risk")),
-        )
-        bins = reliability_rows(pd.read_csv(stored.thresholds_folder(method) / "reliability.csv"))
-        yield "reliability", bins.assign(benchmark=stored.benchmark, seed=stored.seed, method=series_name)[RELIABILITY_COLUMNS]
-        yield "outcomes", histogram_rows(stored.benchmark, stored.seed, series_name, confidence, correct)
+        confidence, series_name = stored_results.confidence(method), style.series
+        risk_coverage_by_method[method], outcomes_by_method[method] = risk_coverage_curve(confidence, correct), (confidence, correct)
+        risk_coverage_rows = curve_rows(benchmark, seed, series_name, *risk_coverage_by_method[method], axis_names=("coverage", "risk"))
+        yield "risk_coverage", risk_coverage_rows
+        reliability_bins = reliability_rows(pd.read_csv(stored_results.thresholds_folder(method) / "reliability.csv"))
+        yield "reliability", reliability_bins.assign(benchmark=benchmark, seed=seed, method=series_name)[RELIABILITY_COLUMNS]
+        yield "outcomes", histogram_rows(benchmark, seed, series_name, confidence, correct)
         roc_points = roc_curve(confidence, correct)
-        yield "roc", curve_rows(stored.benchmark, stored.seed, series_name, *roc_points, names=("fpr", "tpr"))
+        yield "roc", curve_rows(benchmark, seed, series_name, *roc_points, axis_names=("fpr", "tpr"))
         if len(roc_points[0]):  # the curve is empty if all predictions are correct or all are errors
-            roc_curves[method] = roc_points
-    file_stem = f"{stored.benchmark}_seed{stored.seed}"
-    save_figure(
-        comparison_figure(risk_coverage_curves, roc_curves, outcomes, styles, stored.benchmark), figures_folder / f"{file_stem}.png"
-    )
+            roc_by_method[method] = roc_points
+    file_stem = f"{benchmark}_seed{seed}"
+    curves_and_histograms = comparison_figure(risk_coverage_by_method, roc_by_method, outcomes_by_method, styles, benchmark)
+    save_figure(curves_and_histograms, figures_folder / f"{file_stem}.png")
     if dataset.is_segmentation:
-        save_figure(
-            _confidence_sheet(stored, dataset, images, labels, is_labelled, styles), figures_folder / f"{file_stem}_maps.png", width=2400
-        )
+        maps_sheet = _confidence_sheet(stored_results, dataset, images, labels, is_labelled, styles)
+        save_figure(maps_sheet, figures_folder / f"{file_stem}_maps.png", width_px=2400)
     else:
-        save_figure(picture_sheet(failure_pictures(failures)), figures_folder / f"{file_stem}_failures.png")
+        save_figure(picture_sheet(failure_pictures(failures_by_method)), figures_folder / f"{file_stem}_failures.png")
 
 
 def _confidence_sheet(
-    stored: StoredResults, dataset: Dataset, images: np.ndarray, labels: np.ndarray, is_labelled: np.ndarray, styles: Mapping[str, Style]
+    stored_results: StoredResults,
+    dataset: Dataset,
+    images: np.ndarray,
+    labels: np.ndarray,
+    is_labelled: np.ndarray,
+    styles: Mapping[str, LineStyle],
 ) -> Figure:
-    chosen = np.unique(np.linspace(0, len(images) - 1, IMAGES_PER_SHEET).round().astype(int))
-    starts = np.concatenate([[0], np.cumsum(is_labelled.reshape(len(is_labelled), -1).sum(1))])
-    confidence_maps = {}
+    """Return the figure of some test images of a segmentation benchmark, with a confidence map of each score."""
+    image_indices = np.unique(np.linspace(0, len(images) - 1, IMAGES_PER_MAPS_SHEET).round().astype(int))
+    first_pixels = np.concatenate([[0], np.cumsum(is_labelled.reshape(len(is_labelled), -1).sum(1))])
+    maps_by_label = {}
     for method, style in styles.items():
-        confidence, confidence_map = stored.confidence(method), np.full((len(chosen), *labels.shape[1:]), np.nan)
-        for row, image in enumerate(chosen):
-            confidence_map[row][is_labelled[image]] = confidence[starts[image] : starts[image + 1]]
-        confidence_maps[style.label] = confidence_map
-    pictures = np.moveaxis(images[chosen], 1, -1)
+        confidence, confidence_map = stored_results.confidence(method), np.full((len(image_indices), *labels.shape[1:]), np.nan)
+        for sheet_row, image_index in enumerate(image_indices):
+            confidence_map[sheet_row][is_labelled[image_index]] = confidence[first_pixels[image_index] : first_pixels[image_index + 1]]
+        maps_by_label[style.label] = confidence_map
+    image_pixels = np.moveaxis(images[image_indices], 1, -1)
     return segmentation_sheet(
-        pictures, labels[chosen], np.asarray(stored.predicted()[chosen]), confidence_maps, dataset.void, dataset.classes
+        image_pixels,
+        labels[image_indices],
+        np.asarray(stored_results.predicted()[image_indices]),
+        maps_by_label,
+        dataset.void,
+        dataset.classes,
     )
 
 
 def _mean_ious(all_stored_results: list[StoredResults]) -> dict[str, dict]:
-    """Return {benchmark: {"mean_iou": ..., "class_iou": ...}} for the segmentation benchmarks, means over seeds."""
-    ious = {}
-    for name in dict.fromkeys(stored.benchmark for stored in all_stored_results):
-        facts_by_seed = [stored.classifier_metrics() for stored in all_stored_results if stored.benchmark == name]
-        if all(facts.get("mean_iou") is not None for facts in facts_by_seed):
-            classes = pd.DataFrame([facts["class_iou"] for facts in facts_by_seed]).astype(float).mean()
-            ious[name] = {"mean_iou": float(np.mean([facts["mean_iou"] for facts in facts_by_seed])), "class_iou": classes.to_dict()}
-    return ious
+    """Return {benchmark: {"mean_iou": IoU, "class_iou": {class: IoU}}} for the segmentation benchmarks, as means over seeds in [0, 1]."""
+    iou_by_benchmark = {}
+    for benchmark in dict.fromkeys(results.benchmark for results in all_stored_results):
+        metrics_by_seed = [results.classifier_metrics() for results in all_stored_results if results.benchmark == benchmark]
+        if all(metrics.get("mean_iou") is not None for metrics in metrics_by_seed):
+            class_means = pd.DataFrame([metrics["class_iou"] for metrics in metrics_by_seed]).astype(float).mean()
+            iou_by_benchmark[benchmark] = {
+                "mean_iou": float(np.mean([metrics["mean_iou"] for metrics in metrics_by_seed])),
+                "class_iou": class_means.to_dict(),
+            }
+    return iou_by_benchmark
 
 
-def _iou_note(iou_facts: dict) -> str:
-    classes = ", ".join(
-        f"{name} {UNDEFINED if np.isnan(value) else f'{100 * value:.1f}'}" for name, value in iou_facts["class_iou"].items()
+def _iou_note(iou_metrics: dict) -> str:
+    """Return a line of text with the mean IoU and the IoU of each class, in percent."""
+    classes_in_words = ", ".join(
+        f"{class_name} {UNDEFINED_SIGN if np.isnan(class_iou) else f'{100 * class_iou:.1f}'}"
+        for class_name, class_iou in iou_metrics["class_iou"].items()
     )
-    return f"mean IoU {100 * iou_facts['mean_iou']:.2f}% ({classes})"
+    return f"mean IoU {100 * iou_metrics['mean_iou']:.2f}% ({classes_in_words})"

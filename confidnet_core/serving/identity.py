@@ -5,7 +5,7 @@ values       the values that the score fitted, and the validation sample to whic
 thresholds   the thresholds with their guarantees, without their results on the test split
 facts        score, settings, scale, classes, shape and normalisation of images, and the benchmark's model and baseline, the only ones of
              its recipes that a score may read (params of the stage `evaluate` in dvc.yaml)
-code         the code that a served model runs: SERVED_CODE, and the files of its score and of its model
+code         the code that a served model runs: SERVED_CODE_PATHS, and the files of its score and of its model
 
 If these are equal, two experiments serve the same model, whatever else differs in params.yaml or in the code.
 """
@@ -18,35 +18,44 @@ from typing import Any
 from confidnet_core.config.registry import PACKAGE_FOLDER, source_digest
 from confidnet_core.files import read_json
 
-SERVED_CODE = (  # files and folders of confidnet_core, without the files of the score and of the model
+SERVED_CODE_PATHS = (  # files and folders of confidnet_core, without the files of the score and of the model
     *("config", "data.py", "evaluation/calibrators.py", "evaluation/result.py", "files.py", "metrics/__init__.py", "metrics/_ranking"),
     *("metrics/failure.py", "metrics/segmentation.py", "networks", "paths.py", "progress.py"),
     *("scoring/fitted.py", "scoring/reads.py", "scoring/run.py", "serving/selective_classifier.py"),
 )
-FACT_KEYS = ("benchmark", "seed", "method", "settings", "scale", "classes", "image_shape", "mean", "std", "segmentation")
-RECIPE_KEYS = ("model", "baseline")
+DIGESTED_FACT_KEYS = ("benchmark", "seed", "method", "settings", "scale", "classes", "image_shape", "mean", "std", "segmentation")
+DIGESTED_RECIPE_KEYS = ("model", "baseline")
 
 
-def served_digest(model_folder: Path) -> str:
+def served_model_digest(model_folder: Path) -> str:
     """Return the SHA-256 that identifies a served model, from the files that packing.py wrote into the folder, networks included."""
-    facts = read_json(model_folder / "model.json")
-    used_facts = {name: facts[name] for name in FACT_KEYS} | {name: facts["recipes"][name] for name in RECIPE_KEYS}
-    all_threshold_facts = read_json(model_folder / "threshold.json")["thresholds"]
-    thresholds = [{name: value for name, value in threshold_facts.items() if name != "test"} for threshold_facts in all_threshold_facts]
-    digest = sha256(json.dumps([used_facts, thresholds], sort_keys=True).encode())
-    for path in sorted([model_folder / "fitted.pt", model_folder / "validation.npz", *model_folder.glob("networks/*/weights.pt")]):
-        digest.update(f"{path.relative_to(model_folder).as_posix()} {path.stat().st_size} ".encode() + path.read_bytes())
-    digest.update(_code_digest(facts).encode())
+    model_facts = read_json(model_folder / "model.json")
+    digested_facts = {fact_name: model_facts[fact_name] for fact_name in DIGESTED_FACT_KEYS} | {
+        fact_name: model_facts["recipes"][fact_name] for fact_name in DIGESTED_RECIPE_KEYS
+    }
+    stored_thresholds = read_json(model_folder / "threshold.json")["thresholds"]
+    digested_thresholds = [
+        {fact_name: fact_value for fact_name, fact_value in stored_threshold.items() if fact_name != "test"}
+        for stored_threshold in stored_thresholds
+    ]
+    digest = sha256(json.dumps([digested_facts, digested_thresholds], sort_keys=True).encode())
+    for model_file in sorted([model_folder / "fitted.pt", model_folder / "validation.npz", *model_folder.glob("networks/*/weights.pt")]):
+        digest.update(f"{model_file.relative_to(model_folder).as_posix()} {model_file.stat().st_size} ".encode() + model_file.read_bytes())
+    digest.update(_code_digest(model_facts).encode())
     return digest.hexdigest()
 
 
-def _code_digest(facts: dict[str, Any]) -> str:
-    """Return the SHA-256 of the code that a served model runs, including the names of its files. facts: content of model.json"""
+def _code_digest(model_facts: dict[str, Any]) -> str:
+    """Return the SHA-256 of the code that a served model runs, including the names of its files. model_facts: content of model.json"""
     code_files = {
-        file
-        for name in SERVED_CODE
-        for file in ((PACKAGE_FOLDER / name).rglob("*.py") if (PACKAGE_FOLDER / name).is_dir() else [PACKAGE_FOLDER / name])
+        code_file
+        for code_path in SERVED_CODE_PATHS
+        for code_file in (
+            (PACKAGE_FOLDER / code_path).rglob("*.py") if (PACKAGE_FOLDER / code_path).is_dir() else [PACKAGE_FOLDER / code_path]
+        )
     }
-    code = b"".join(path.relative_to(PACKAGE_FOLDER).as_posix().encode() + path.read_bytes() for path in sorted(code_files))
-    entry_digests = [source_digest("scores", facts["method"]), source_digest("models", facts["recipes"]["model"]["name"])]
-    return sha256(code + "".join(entry_digests).encode()).hexdigest()
+    code_bytes = b"".join(
+        served_file.relative_to(PACKAGE_FOLDER).as_posix().encode() + served_file.read_bytes() for served_file in sorted(code_files)
+    )
+    entry_digests = [source_digest("scores", model_facts["method"]), source_digest("models", model_facts["recipes"]["model"]["name"])]
+    return sha256(code_bytes + "".join(entry_digests).encode()).hexdigest()

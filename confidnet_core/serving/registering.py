@@ -1,6 +1,6 @@
 """Registration of trained classifiers with their best score as versions of an MLflow model, and choice of the champion version.
 
-Each served model has one version, by its served_digest. Experiments that differ only in what the served model does not use share it.
+Each served model has one version, by its served_model_digest. Experiments that differ only in what the served model does not use share it.
 
 Each classifier is registered with the score of the highest AUPR-Error on validation data. AUPR-Error grows with the error rate. So between
 classifiers, of other seeds or of the champion, the lower AURC on validation data decides, which includes their error rates. The alias
@@ -23,14 +23,14 @@ from confidnet_core.data import load_dataset
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.revision import git, package_versions
 from confidnet_core.serving import selective_classifier as serving
-from confidnet_core.serving.identity import served_digest
-from confidnet_core.serving.mlflow_model import DIGEST_TAG, PackedModel, log_model, register_version, version_by_alias
-from confidnet_core.serving.packing import Candidate, add_networks, best_score, example_images, pack
+from confidnet_core.serving.identity import served_model_digest
+from confidnet_core.serving.mlflow_model import DIGEST_TAG, PackedModel, find_or_log_model, find_or_register_version, find_version_by_alias
+from confidnet_core.serving.packing import Candidate, add_networks, example_images, pack_best_score, pack_score
 from confidnet_core.serving.selective_classifier import NotServedError
 from confidnet_core.tracking.store import ServerError, open_store, project_root, server_failure_reason, uses_server
 
-ALIAS = "champion"
-REQUIREMENTS = (
+CHAMPION_ALIAS = "champion"
+SERVED_MODEL_REQUIREMENTS = (
     "jaxtyping",
     "mlflow",
     "numpy",
@@ -44,29 +44,34 @@ REQUIREMENTS = (
 )  # of a served model
 
 
-def register(params: Params, benchmark: str, run_id: str | None = None, champion: bool = False) -> str:
+def register_best_model(params: Params, benchmark: str, mlflow_run_id: str | None = None, force_champion: bool = False) -> str:
     """Register the best classifier of a benchmark, with its best score, as a version of the MLflow model confidnet-BENCHMARK.
 
     The same classifier with the first score of `against` is logged, too. The same served model gets one version. Returns a description of
     what was done.
-    run_id: the MLflow run to which the models belong
-    champion: whether this version gets the alias even if it is not better than the present champion
+    mlflow_run_id: the MLflow run to which the models belong
+    force_champion: whether this version gets the alias `champion` even if it is not better than the present champion
     Raises ValueError for a missing file, where no score can be served, and where the MLflow store refuses the model.
     """
     params.benchmark(benchmark)
     try:
-        client, experiment_id = open_store(f"confidnet/{benchmark}")
-        with TemporaryDirectory() as folder, FileLock(_lock_file_for_registering()):
-            best = _best_candidate(params, benchmark, Path(folder))
-            if (baseline := _baseline_candidate(params, best, Path(folder))) is not None:
-                log_model(client, experiment_id, "baseline", _packed_model(baseline), run_id)
-            packed = _packed_model(best)
-            version = register_version(
-                client, f"confidnet-{benchmark}", packed, log_model(client, experiment_id, "selective", packed, run_id)
+        mlflow_client, mlflow_experiment_id = open_store(f"confidnet/{benchmark}")
+        with TemporaryDirectory() as temporary_folder, FileLock(_registering_lock_path()):
+            best_candidate = _pack_best_candidate(params, benchmark, Path(temporary_folder))
+            if (baseline_candidate := _pack_baseline_candidate(params, best_candidate, Path(temporary_folder))) is not None:
+                find_or_log_model(
+                    mlflow_client, mlflow_experiment_id, "baseline", _complete_packed_model(baseline_candidate), mlflow_run_id
+                )
+            packed_model = _complete_packed_model(best_candidate)
+            model_version = find_or_register_version(
+                mlflow_client,
+                f"confidnet-{benchmark}",
+                packed_model,
+                find_or_log_model(mlflow_client, mlflow_experiment_id, "selective", packed_model, mlflow_run_id),
             )
-            registered_in_words = f"{version.name} version {version.version}: {_candidate_summary(best)}"
-            skipped_in_words = [f"better, but not served: {score}" for score in best.skipped]
-            return "; ".join([registered_in_words, *skipped_in_words, *_set_champion(client, version, champion)])
+            registered_in_words = f"{model_version.name} version {model_version.version}: {_candidate_summary(best_candidate)}"
+            skipped_in_words = [f"better, but not served: {score}" for score in best_candidate.skipped_scores]
+            return "; ".join([registered_in_words, *skipped_in_words, *_update_champion(mlflow_client, model_version, force_champion)])
     except ValueError:
         raise
     except Exception as error:
@@ -75,67 +80,79 @@ def register(params: Params, benchmark: str, run_id: str | None = None, champion
         raise ValueError(f"the MLflow server {server_failure_reason(error)}") from error
 
 
-def register_or_warn(params: Params, benchmark: str, run_id: str | None = None) -> None:
-    """Register the model at the end of a DVC stage, whose other outputs are complete: a ValueError is printed as a warning."""
+def register_best_model_or_warn(params: Params, benchmark: str, mlflow_run_id: str | None = None) -> None:
+    """Register the best model at the end of a DVC stage, whose other outputs are complete: a ValueError is printed as a warning."""
     try:
-        print(register(params, benchmark, run_id))
+        print(register_best_model(params, benchmark, mlflow_run_id))
     except ValueError as error:
         remedy = f"`python -m confidnet_core register {benchmark}` does it from the same outputs"
         print(f"WARNING the model of {benchmark} is not registered: {error}; {remedy}", file=sys.stderr, flush=True)
 
 
-def _best_candidate(params: Params, benchmark: str, candidates_folder: Path) -> Candidate:
-    """Return the packed classifier, with its best score, of the seed with the lowest AURC on validation data."""
-    seeds = [StoredResults(benchmark, seed, tuple(params.methods)) for seed in params.seeds]
-    candidates = (best_score(stored, params, candidates_folder / str(stored.seed)) for stored in seeds)
-    return min(candidates, key=lambda candidate: _aurc_or_infinity(candidate.validation.metrics))
+def _pack_best_candidate(params: Params, benchmark: str, candidates_folder: Path) -> Candidate:
+    """Pack each seed's classifier with its best score; return the candidate with the lowest AURC on validation data."""
+    results_by_seed = [StoredResults(benchmark, seed, tuple(params.methods)) for seed in params.seeds]
+    candidates = (
+        pack_best_score(stored_results, params, candidates_folder / str(stored_results.seed)) for stored_results in results_by_seed
+    )
+    return min(candidates, key=lambda candidate: _aurc_or_infinity(candidate.validation_evaluation.metrics))
 
 
-def _baseline_candidate(params: Params, best: Candidate, candidates_folder: Path) -> Candidate | None:
-    """Pack the best classifier with the first score of `against` instead; return None without such a score, or if it cannot be served."""
-    reference_methods = [method for method in params.against if method in best.stored.methods]
+def _pack_baseline_candidate(params: Params, best_candidate: Candidate, candidates_folder: Path) -> Candidate | None:
+    """Pack the best candidate's classifier with the first score of `against`, and return it as a candidate.
+
+    The result is None without such a score, or if this score cannot be served.
+    """
+    reference_methods = [method for method in params.against if method in best_candidate.stored_results.methods]
     try:
-        return pack(best.stored, reference_methods[0], params, candidates_folder / "baseline") if reference_methods else None
+        return (
+            pack_score(best_candidate.stored_results, reference_methods[0], params, candidates_folder / "baseline")
+            if reference_methods
+            else None
+        )
     except NotServedError:
         return None
 
 
 def _aurc_or_infinity(metrics: Mapping[str, float | None]) -> float:
+    """Return the AURC among the metrics; infinity if it is undefined, so that it sorts last."""
     return float("inf") if metrics["aurc"] is None else metrics["aurc"]
 
 
-def _packed_model(candidate: Candidate) -> PackedModel:
-    """Return a candidate with all that MLflow needs: networks in its folder, tags, requirements, input example and descriptions."""
+def _complete_packed_model(candidate: Candidate) -> PackedModel:
+    """Copy the networks into the candidate's folder; return it with all else that MLflow needs, as a PackedModel."""
     add_networks(candidate)
-    model, on_validation = candidate.model, candidate.validation.metrics
-    facts, guarantee = model.facts, model.guarantee()
+    served_model, validation_metrics = candidate.served_model, candidate.validation_evaluation.metrics
+    model_facts, threshold = served_model.model_facts, served_model.guaranteed_threshold()
     tags = {
-        DIGEST_TAG: served_digest(candidate.folder),
-        "benchmark": facts["benchmark"],
-        "score": facts["method"],
-        "seed": facts["seed"],
-        "val_aupr_error": on_validation["aupr_error"],
-        "val_aurc": on_validation["aurc"],
-        "target_risk": guarantee["risk"],
-        "threshold": guarantee["threshold"],
-        "delta": guarantee["delta"],
-        "data": facts["data"],
+        DIGEST_TAG: served_model_digest(candidate.model_folder),
+        "benchmark": model_facts["benchmark"],
+        "score": model_facts["method"],
+        "seed": model_facts["seed"],
+        "val_aupr_error": validation_metrics["aupr_error"],
+        "val_aurc": validation_metrics["aurc"],
+        "target_risk": threshold["risk"],
+        "threshold": threshold["threshold"],
+        "delta": threshold["delta"],
+        "data": model_facts["data"],
         "git_commit": git("rev-parse", "HEAD"),
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME"),
     }
     return PackedModel(
-        files=candidate.folder,
-        loader=serving.__name__,
-        code=PACKAGE_FOLDER,
-        requirements=[
-            f"{name}=={version.partition('+')[0]}" for name, version in package_versions(*REQUIREMENTS).items() if name != "Python"
+        files_folder=candidate.model_folder,
+        loader_module=serving.__name__,
+        code_folder=PACKAGE_FOLDER,
+        pip_requirements=[
+            f"{package}=={package_version.partition('+')[0]}"
+            for package, package_version in package_versions(*SERVED_MODEL_REQUIREMENTS).items()
+            if package != "Python"
         ],
-        images=example_images(load_dataset(paths.prepared(facts["benchmark"]))),
-        per_pixel=facts["segmentation"],
-        risk=guarantee["risk"],
-        tags={key: str(value) for key, value in tags.items() if value not in (None, "")},
-        classes=facts["classes"],
-        description=_model_description(facts["benchmark"]),
+        example_images=example_images(load_dataset(paths.prepared(model_facts["benchmark"]))),
+        is_per_pixel=model_facts["segmentation"],
+        default_risk=threshold["risk"],
+        tags={tag_name: str(tag_value) for tag_name, tag_value in tags.items() if tag_value not in (None, "")},
+        class_names=model_facts["classes"],
+        model_description=_model_description(model_facts["benchmark"]),
         version_description=f"{_candidate_summary(candidate)}.",
     )
 
@@ -144,41 +161,45 @@ def _model_description(benchmark: str) -> str:
     """Return the Markdown description of a benchmark's registered model."""
     return f"""A classifier for `{benchmark}` that knows when not to answer: for uint8 images (b, channels, height, width), in [0, 255], it
 gives the class, the confidence of its best score on validation data, the probability of being correct, and whether the prediction is
-accepted at a target risk. `mlflow.pyfunc.load_model("models:/confidnet-{benchmark}@{ALIAS}")` loads it without the project.
+accepted at a target risk. `mlflow.pyfunc.load_model("models:/confidnet-{benchmark}@{CHAMPION_ALIAS}")` loads it without the project.
 
-`{ALIAS}` is the version of the lowest AURC on validation data. Experiments that serve the same model share a version."""
+`{CHAMPION_ALIAS}` is the version of the lowest AURC on validation data. Experiments that serve the same model share a version."""
 
 
 def _candidate_summary(candidate: Candidate) -> str:
     """Return a sentence without a full stop about a candidate: score, seed, metrics on validation data and threshold."""
-    guarantee, validation = candidate.model.guarantee(), candidate.validation
-    figures = {name: "undefined" if (value := validation.metrics[name]) is None else f"{value:.4f}" for name in ("aupr_error", "aurc")}
-    target_phrase = f"at a target risk of {guarantee['risk']:g}"
+    threshold, validation_evaluation = candidate.served_model.guaranteed_threshold(), candidate.validation_evaluation
+    metric_texts = {
+        metric: "undefined" if (metric_value := validation_evaluation.metrics[metric]) is None else f"{metric_value:.4f}"
+        for metric in ("aupr_error", "aurc")
+    }
+    target_phrase = f"at a target risk of {threshold['risk']:g}"
     accepts_nothing_clause = f"accepts nothing, since no threshold was found even {target_phrase}"
     acceptance_clause = (
         accepts_nothing_clause
-        if guarantee["threshold"] is None
-        else f"accepts from a confidence of {guarantee['threshold']:.4g} on, {target_phrase}"
+        if threshold["threshold"] is None
+        else f"accepts from a confidence of {threshold['threshold']:.4g} on, {target_phrase}"
     )
-    text = f"{validation.method}, seed {validation.seed}, AUPR-Error {figures['aupr_error']} and AURC {figures['aurc']} on validation data"
-    return f"{text}, {acceptance_clause}"
+    method_and_seed = f"{validation_evaluation.method}, seed {validation_evaluation.seed}"
+    metrics_in_words = f"AUPR-Error {metric_texts['aupr_error']} and AURC {metric_texts['aurc']} on validation data"
+    return f"{method_and_seed}, {metrics_in_words}, {acceptance_clause}"
 
 
-def _set_champion(client: Any, new_version: Any, is_forced: bool) -> list[str]:
+def _update_champion(mlflow_client: Any, new_version: Any, is_forced: bool) -> list[str]:
     """Give a new version the alias `champion` if it is forced, the first, or better; return a description of what was done, as a list."""
-    former_version = version_by_alias(client, new_version.name, ALIAS)
+    former_version = find_version_by_alias(mlflow_client, new_version.name, CHAMPION_ALIAS)
     if former_version is not None and former_version.version == new_version.version:
-        return [ALIAS]
+        return [CHAMPION_ALIAS]
     reason_against = None if is_forced or former_version is None else _reason_against_champion(new_version.tags, former_version.tags)
     if former_version is None or reason_against is None:
-        client.set_registered_model_alias(new_version.name, ALIAS, new_version.version)
-        return [ALIAS]
-    command = f"`python -m confidnet_core register {new_version.tags['benchmark']} --{ALIAS}` gives it the alias"
-    return [f"{ALIAS} stays version {former_version.version}, {reason_against}; {command}"]
+        mlflow_client.set_registered_model_alias(new_version.name, CHAMPION_ALIAS, new_version.version)
+        return [CHAMPION_ALIAS]
+    command_hint = f"`python -m confidnet_core register {new_version.tags['benchmark']} --{CHAMPION_ALIAS}` gives it the alias"
+    return [f"{CHAMPION_ALIAS} stays version {former_version.version}, {reason_against}; {command_hint}"]
 
 
 def _reason_against_champion(new_tags: Mapping[str, str], former_tags: Mapping[str, str]) -> str | None:
-    """Return why a new version does not replace the former champion, from the tags of both; None if the new one is better."""
+    """Return why a new version does not replace the former champion, from the MLflow tags of both; None if the new one is better."""
     if new_tags["data"] != former_tags.get("data"):
         return "which was judged on other data"
     new_aurc, former_aurc = (
@@ -187,11 +208,11 @@ def _reason_against_champion(new_tags: Mapping[str, str], former_tags: Mapping[s
     return None if new_aurc < former_aurc else f"whose AURC on validation data is {former_aurc:.4f}"
 
 
-def _lock_file_for_registering() -> Path:
-    """Return the path of the file that lets only one process register at a time.
+def _registering_lock_path() -> Path:
+    """Return the path of the lock file that lets only one process register at a time.
 
     Without the lock, two processes could register one model twice, and make the worse of two models the champion.
     """
-    path = project_root() / ".dvc" / "tmp" / "registering.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+    lock_path = project_root() / ".dvc" / "tmp" / "registering.lock"
+    lock_path.parent.mkdir(parents=True, exist_ok=True)
+    return lock_path

@@ -40,10 +40,10 @@ class NotServedError(ValueError):
 
 
 class _NewImages(Dataset):
-    """A data set of new images without labels, in place of the test split."""
+    """A data set of new images without labels, which takes the place of the test split."""
 
     def __post_init__(self) -> None:
-        """Skip the checks of Dataset: there may be one image only, and no label is a class."""
+        """Skip the checks of Dataset, since there may be one image only, and no label is a class."""
 
     def split(self, split_name: str) -> tuple[np.ndarray, np.ndarray]:
         if split_name != "test":
@@ -52,7 +52,7 @@ class _NewImages(Dataset):
 
 
 class _NewImagesRun(Run):
-    """The classifier's predictions on new images, as the object `run` that scores read; it refuses what a served model does not have."""
+    """The classifier's predictions on new images, as the `run` that scores read; it refuses what a served model does not have."""
 
     def on_split(self, split: str) -> Run:
         if split != self.split:
@@ -74,48 +74,57 @@ class _NewImagesRun(Run):
 class SelectiveClassifier:
     """A classifier that gives each prediction a confidence, and accepts the prediction if the confidence reaches a threshold.
 
-    facts: the content of model.json
-    thresholds: those of threshold.json, one for each target risk
-    models: the folder of the networks
-    cache: the loaded networks and fitted values, shared by all predictions
+    model_facts: the content of model.json
+    guaranteed_thresholds: the thresholds in threshold.json with their guarantees, one for each target risk
+    calibrator: converts confidences to probabilities of being correct; networks_folder: the folder of the networks
+    run_cache: the loaded networks and fitted values, shared by all predictions
     """
 
-    facts: dict[str, Any]
-    thresholds: list[dict[str, Any]]
+    model_facts: dict[str, Any]
+    guaranteed_thresholds: list[dict[str, Any]]
     calibrator: Calibrator
-    models: Path
-    cache: RunCache
+    networks_folder: Path
+    run_cache: RunCache
 
     @classmethod
-    def load(cls, folder: Path, models: Path | None = None) -> "SelectiveClassifier":
-        """Load a packed model from its folder; `models` is the folder of the networks, if another. Raises ValueError for a damaged or
-        missing file.
+    def load(cls, model_folder: Path, networks_folder: Path | None = None) -> "SelectiveClassifier":
+        """Load a packed model from its folder. networks_folder: the folder of the networks, by default in the model's folder
+
+        Raises ValueError for a damaged or missing file.
         """
-        folder = Path(folder)
-        facts = read_json(folder / "model.json")
-        with np.load(folder / "validation.npz") as validation:
-            calibrator = fit_calibrator(validation["confidence"], validation["correct"], facts["scale"])
-        cache = RunCache(fitted_values=load_fitted(folder, select_device()))
-        return cls(facts, read_json(folder / "threshold.json")["thresholds"], calibrator, models or folder / NETWORKS_FOLDER, cache)
+        model_folder = Path(model_folder)
+        model_facts = read_json(model_folder / "model.json")
+        with np.load(model_folder / "validation.npz") as validation_arrays:
+            calibrator = fit_calibrator(validation_arrays["confidence"], validation_arrays["correct"], model_facts["scale"])
+        run_cache = RunCache(fitted_values=load_fitted(model_folder, select_device()))
+        return cls(
+            model_facts,
+            read_json(model_folder / "threshold.json")["thresholds"],
+            calibrator,
+            networks_folder or model_folder / NETWORKS_FOLDER,
+            run_cache,
+        )
 
     @property
     def target_risk(self) -> float:
         """The least target risk for which the calibration split gave a threshold; if it gave none, the largest target risk."""
-        risks_with_threshold = [guarantee["risk"] for guarantee in self.thresholds if guarantee["threshold"] is not None]
-        return min(risks_with_threshold, default=max(guarantee["risk"] for guarantee in self.thresholds))
+        risks_with_threshold = [threshold["risk"] for threshold in self.guaranteed_thresholds if threshold["threshold"] is not None]
+        return min(risks_with_threshold, default=max(threshold["risk"] for threshold in self.guaranteed_thresholds))
 
-    def guarantee(self, risk: float | None = None) -> dict[str, Any]:
+    def guaranteed_threshold(self, target_risk: float | None = None) -> dict[str, Any]:
         """Return the threshold of a target risk with its guarantee: risk, delta, threshold (None if nothing can be accepted), coverage,
         bound, ...
 
-        Raises ValueError for a risk without a threshold in the model.
+        Raises ValueError for a target risk without a threshold in the model.
         """
-        risk = self.target_risk if risk is None else risk
-        for guarantee in self.thresholds:
-            if guarantee["risk"] == risk:
-                return guarantee
-        known = ", ".join(f"{guarantee['risk']:g}" for guarantee in self.thresholds)
-        raise ValueError(f"risk is {risk}; this model has thresholds for {known}: add it to thresholds.risks of params.yaml for another")
+        target_risk = self.target_risk if target_risk is None else target_risk
+        for threshold in self.guaranteed_thresholds:
+            if threshold["risk"] == target_risk:
+                return threshold
+        known_risks = ", ".join(f"{threshold['risk']:g}" for threshold in self.guaranteed_thresholds)
+        raise ValueError(
+            f"risk is {target_risk}; this model has thresholds for {known_risks}: add it to thresholds.risks of params.yaml for another"
+        )
 
     def predict(self, images: np.ndarray, params: dict[str, Any] | None = None) -> dict[str, np.ndarray]:
         """Classify images: uint8 (b, channels, height, width) in [0, 255], of the size and preparation of the training images.
@@ -133,60 +142,76 @@ class SelectiveClassifier:
         params: {"risk": ...}, one of the target risks; by default `target_risk`
         Raises ValueError for other images or another risk.
         """
-        threshold = self.guarantee((params or {}).get("risk"))["threshold"]
+        threshold = self.guaranteed_threshold((params or {}).get("risk"))["threshold"]
         run = self._run_on_images(self._checked_images(images))
-        confidence = find_entry("scores", self.facts["method"])(run, **self.facts["settings"])
-        shape = run.predicted_maps.shape
+        confidence = find_entry("scores", self.model_facts["method"])(run, **self.model_facts["settings"])
+        output_shape = run.predicted_maps.shape
         accepted = np.zeros(len(confidence), bool) if threshold is None else confidence >= threshold
         outputs = {
             "class_index": run.predicted_maps.astype(np.int64),
-            "confidence": confidence.astype(np.float64).reshape(shape),
-            "probability": self.calibrator(confidence).reshape(shape),
-            "accepted": accepted.reshape(shape),
+            "confidence": confidence.astype(np.float64).reshape(output_shape),
+            "probability": self.calibrator(confidence).reshape(output_shape),
+            "accepted": accepted.reshape(output_shape),
         }
-        return outputs if self.facts["segmentation"] else {"label": np.array(self.facts["classes"])[run.predicted_maps], **outputs}
+        return (
+            outputs if self.model_facts["segmentation"] else {"label": np.array(self.model_facts["classes"])[run.predicted_maps], **outputs}
+        )
 
     def _checked_images(self, images: np.ndarray) -> np.ndarray:
         """Return the images as an array. Raises ValueError unless they are uint8 (b, *image_shape)."""
-        images, image_shape = np.asarray(images), tuple(self.facts["image_shape"])
+        images, image_shape = np.asarray(images), tuple(self.model_facts["image_shape"])
         if images.dtype != np.uint8 or images.shape[1:] != image_shape or len(images) == 0:
-            expected = f"uint8 (b, {', '.join(map(str, image_shape))}) with b >= 1, pixels in [0, 255]"
-            raise ValueError(f"images are {images.dtype} {images.shape}; expected {expected}: resize them, or scale and round them")
+            expected_format = f"uint8 (b, {', '.join(map(str, image_shape))}) with b >= 1, pixels in [0, 255]"
+            raise ValueError(f"images are {images.dtype} {images.shape}; expected {expected_format}: resize them, or scale and round them")
         return images
 
     @cached_property
     def _benchmark_recipes(self) -> Benchmark:
-        """The settings of the benchmark's data, model and trainings, from model.json."""
-        recipes = self.facts["recipes"]
-        return validate_section(Benchmark, {**recipes, **{name: EntryChoice(**recipes[name]) for name in ("data", "model")}})
+        """Settings of the benchmark's data, model and trainings, from model.json."""
+        recipes = self.model_facts["recipes"]
+        return validate_section(
+            Benchmark, {**recipes, **{recipe_name: EntryChoice(**recipes[recipe_name]) for recipe_name in ("data", "model")}}
+        )
 
     @cached_property
     def _contiguous_classifier(self) -> Classifier:
-        """The classifier in the memory format of the stage `predict`: the channels-last weights of a Run give other last bits."""
+        """The classifier in the memory format that the stage `predict` used.
+
+        A Run stores weights channels-last, which would change the last bits of its outputs.
+        """
         return load_classifier(
-            self.models / CLASSIFIER_FOLDER,
+            self.networks_folder / CLASSIFIER_FOLDER,
             self._benchmark_recipes,
-            self._images_as_dataset(np.zeros((1, *self.facts["image_shape"]), np.uint8)),
+            self._images_as_dataset(np.zeros((1, *self.model_facts["image_shape"]), np.uint8)),
         )
 
     def _images_as_dataset(self, images: np.ndarray) -> Dataset:
-        """Return the images as a data set, with UNKNOWN_LABEL as all labels."""
-        labels = np.full((len(images), *images.shape[2:]) if self.facts["segmentation"] else len(images), UNKNOWN_LABEL)
-        settings: dict[str, Any] = {name: tuple(self.facts[name]) for name in ("classes", "mean", "std")}
-        return _NewImages(images, labels, {}, source="images to predict", **settings)
+        """Return the images as a data set in which UNKNOWN_LABEL takes the place of all labels."""
+        labels = np.full((len(images), *images.shape[2:]) if self.model_facts["segmentation"] else len(images), UNKNOWN_LABEL)
+        dataset_settings: dict[str, Any] = {field_name: tuple(self.model_facts[field_name]) for field_name in ("classes", "mean", "std")}
+        return _NewImages(images, labels, {}, source="images to predict", **dataset_settings)
 
     def _run_on_images(self, images: np.ndarray) -> Run:
         """Return the classifier's predictions on the images as the `run` that scores read, with shared networks and fitted values."""
         dataset = self._images_as_dataset(images)
-        run = _NewImagesRun(self.facts["benchmark"], self._benchmark_recipes, self.facts["seed"], dataset, self.models, self.models)
+        run = _NewImagesRun(
+            self.model_facts["benchmark"],
+            self._benchmark_recipes,
+            self.model_facts["seed"],
+            dataset,
+            self.networks_folder,
+            self.networks_folder,
+        )
         predictions = predict(self._contiguous_classifier, images, dataset, run.device)
         # The values of Run.cached belong to these images only, so that the next images must not share them.
-        run.__dict__.update(cache=replace(self.cache, cached_values={}), logits=predictions.logits, predicted_maps=predictions.predicted)
+        run.__dict__.update(
+            cache=replace(self.run_cache, cached_values={}), logits=predictions.logits, predicted_maps=predictions.predicted
+        )
         return run
 
 
-def _load_pyfunc(path: str) -> SelectiveClassifier:
+def _load_pyfunc(model_folder: str) -> SelectiveClassifier:
     """Load a packed model for MLflow, and classify one image, so that a damaged model fails here."""
-    model = SelectiveClassifier.load(Path(path))
-    model.predict(np.zeros((1, *model.facts["image_shape"]), np.uint8))
+    model = SelectiveClassifier.load(Path(model_folder))
+    model.predict(np.zeros((1, *model.model_facts["image_shape"]), np.uint8))
     return model

@@ -12,8 +12,8 @@ from dvc_project import Project
 from recorded_experiments import RATE, RECORDED, end, fail, line, named, names, printed, summary
 from small_study import small_study
 
-from confidnet_core.cli.experiments import load_experiments, parse_experiments, short_names
-from confidnet_core.cli.experiments_order import changed_scores, sort_experiments
+from confidnet_core.cli.experiments import load_experiments, parse_experiments, short_param_names
+from confidnet_core.cli.experiments_order import methods_with_changes, sort_experiments
 
 
 @pytest.fixture
@@ -40,13 +40,13 @@ def test_results_are_those_of_an_experiments_own_end(shown: list[dict]):
     """Where a run has not ended well, DVC still has the summary.json of the commit that it started from."""
     fail(shown, "broken")
     assert summary(shown, "rate-0.01") == summary(shown, "broken") == summary(shown, "main")
-    assert {each.name for each in parse_experiments(shown) if each.results} == {"workspace", "main", "rate-0.005"}
+    assert {each.name for each in parse_experiments(shown) if each.results_by_benchmark} == {"workspace", "main", "rate-0.005"}
 
 
 def test_changes_are_those_to_the_commit_that_an_experiment_started_from():
     found = parse_experiments(RECORDED)
-    assert named(found, "main").changes == named(found, "workspace").changes == {}
-    assert named(found, "rate-0.005").changes == {RATE: 0.005}
+    assert named(found, "main").changed_params == named(found, "workspace").changed_params == {}
+    assert named(found, "rate-0.005").changed_params == {RATE: 0.005}
     text = printed(found, 160)
     assert "learning_rate=0.005" in line(text, "rate-0.005")
     assert "~mc_dropout" in line(text, "no-dropout")
@@ -64,7 +64,7 @@ def test_changes_are_those_to_the_commit_that_an_experiment_started_from():
     ],
 )
 def test_a_parameter_has_the_shortest_name_that_no_other_one_ends_with(keys: str, expected: str):
-    found = short_names([tuple(key.split(".")) for key in keys.split()])
+    found = short_param_names([tuple(key.split(".")) for key in keys.split()])
     assert list(found.values()) == expected.split()
 
 
@@ -72,15 +72,15 @@ def test_a_difference_is_the_value_minus_that_of_the_commit(shown: list[dict]):
     summary(shown, "main")["digits"]["aupr_error"]["mcp"] = 40.0
     summary(shown, "rate-0.005")["digits"]["aupr_error"]["mcp"] = 41.25
     experiment = named(parse_experiments(shown), "rate-0.005")
-    assert experiment.difference("digits", ("aupr_error", "mcp")) == 1.25
+    assert experiment.difference_from_baseline("digits", ("aupr_error", "mcp")) == 1.25
     assert "41.25 +1.25" in " ".join(line(printed(parse_experiments(shown), 160), "rate-0.005").split())
 
 
 def test_only_scores_that_moved_are_shown_and_the_best_ones_where_none_did(shown: list[dict]):
     summary(shown, "rate-0.005")["digits"] = deepcopy(summary(shown, "main")["digits"])
-    assert changed_scores(parse_experiments(shown)) == ["trust_score"] == [summary(shown, "main")["digits"]["best_score"]]
+    assert methods_with_changes(parse_experiments(shown)) == ["trust_score"] == [summary(shown, "main")["digits"]["best_score"]]
     summary(shown, "rate-0.005")["digits"]["aupr_error"]["mc_dropout"] += 0.01
-    assert changed_scores(parse_experiments(shown)) == ["mc_dropout"]
+    assert methods_with_changes(parse_experiments(shown)) == ["mc_dropout"]
 
 
 def test_the_best_scores_come_first_then_those_that_others_are_compared_with_then_those_that_moved_farthest(shown: list[dict]):
@@ -88,7 +88,7 @@ def test_the_best_scores_come_first_then_those_that_others_are_compared_with_the
     summary(shown, "rate-0.005")["digits"] = after
     moves = {"corrected_mcp": -3.0, "confidnet": 2.0, "mc_dropout": 0.5, "entropy": 0.1, "mcp": 0.2, "trust_score": 0.01}
     after["aupr_error"] |= {name: before["aupr_error"][name] + move for name, move in moves.items()}
-    assert changed_scores(parse_experiments(shown)) == ["trust_score", "mcp", "entropy", "corrected_mcp", "confidnet", "mc_dropout"]
+    assert methods_with_changes(parse_experiments(shown)) == ["trust_score", "mcp", "entropy", "corrected_mcp", "confidnet", "mc_dropout"]
 
 
 def test_results_are_sorted_best_first_below_their_commit_and_those_without_come_last(shown: list[dict]):
@@ -96,7 +96,7 @@ def test_results_are_sorted_best_first_below_their_commit_and_those_without_come
     summary(shown, "rate-0.005")["digits"]["accuracy"], summary(shown, "rate-0.04")["digits"]["accuracy"] = 80.0, 70.0
     found = sort_experiments(parse_experiments(shown), "accuracy")
     assert names(found)[:4] == ["workspace", "main", "rate-0.005", "rate-0.04"]
-    assert names(sort_experiments(parse_experiments(shown), "accuracy", reverse=True))[:4] == [
+    assert names(sort_experiments(parse_experiments(shown), "accuracy", reverse_order=True))[:4] == [
         "workspace",
         "main",
         "rate-0.04",

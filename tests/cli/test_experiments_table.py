@@ -8,7 +8,7 @@ import pytest
 from recorded_experiments import RATE, RECORDED, line, names, printed, summary
 
 from confidnet_core.cli.experiments import parse_experiments
-from confidnet_core.cli.experiments_order import changed_scores, score_names
+from confidnet_core.cli.experiments_order import evaluated_methods, methods_with_changes
 
 
 @pytest.fixture
@@ -58,9 +58,9 @@ def test_at_any_width_there_are_results_and_what_is_left_out_is_named():
         text = printed(found, width)
         assert max(map(len, text.splitlines())) <= width
         heading = next(line for line in text.splitlines() if line.startswith("experiment"))
-        assert "accuracy" in heading and changed_scores(found)[0] in heading
+        assert "accuracy" in heading and methods_with_changes(found)[0] in heading
         *_, last = text.partition("Not shown at this width:") if "Not shown" in text else ("",)
-        hidden.append([name for name in score_names(found) if f" {name}" in " ".join(last.split())])
+        hidden.append([name for name in evaluated_methods(found) if f" {name}" in " ".join(last.split())])
         shown = len(line(text, "rate-0.005").split()) - 3  # name, status, change; then values and differences
         assert shown >= 4
     assert [len(names) for names in hidden] == sorted((len(names) for names in hidden), reverse=True)
@@ -95,7 +95,7 @@ def test_without_a_terminal_it_is_markdown_with_all_scores():
         "status",
         "changed",
         "accuracy",
-        *changed_scores(found),
+        *methods_with_changes(found),
     ]
     assert len({len(line) for line in lines}) == 1 and set(lines[1]) == set("|-: ")
     assert "`~mc_dropout`" in line(printed(found).replace("| ", ""), "no-dropout")
@@ -106,7 +106,7 @@ def test_csv_has_all_scores_differences_and_changed_parameters_by_their_full_nam
     assert set(rows) == set(names(parse_experiments(RECORDED)))
     row, commit = rows["rate-0.005"], rows["main"]
     assert (row[".".join(RATE)], commit[".".join(RATE)]) == ("0.005", "0.02")
-    for score in score_names(parse_experiments(RECORDED)):
+    for score in evaluated_methods(parse_experiments(RECORDED)):
         difference = float(row[f"aupr_error.{score}"]) - float(commit[f"aupr_error.{score}"])
         assert float(row[f"aupr_error.{score}_difference"]) == pytest.approx(difference, abs=1e-9)
     assert (rows["more-scores"]["methods.doctor"], rows["no-dropout"]["methods.mc_dropout"], row["methods.mc_dropout"]) == ("{}", "", "{}")

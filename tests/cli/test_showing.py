@@ -11,7 +11,7 @@ from command_lines import on_terminal, plain, refused, shown
 from latex_syntax import checked_latex
 from test_command_line import folder
 
-from confidnet_core.cli.revisions import experiment_commits
+from confidnet_core.cli.revisions import commit_by_experiment
 
 __all__ = ["folder"]  # the fixture
 
@@ -75,7 +75,7 @@ def test_experiments_stand_side_by_side_with_their_difference_from_the_first(his
         "| TCP (oracle) |    100.00 |    100.00 (+0.00) |",
     ]
     assert "lucky-moth: 10 errors among 100, accuracy 90.00 %" in lines
-    assert list(experiment_commits()) == ["lucky-moth"]
+    assert list(commit_by_experiment()) == ["lucky-moth"]
 
 
 def test_side_by_side_can_be_latex_and_csv(history: Path):

@@ -10,7 +10,7 @@ import pytest
 from confidnet_core.comparison import frames
 from confidnet_core.comparison.frames import comparison_frame
 from confidnet_core.comparison.main_table import comparison_markdown, main_table
-from confidnet_core.comparison.rendering import markdown
+from confidnet_core.comparison.rendering import table_to_markdown
 from confidnet_core.comparison.tables import Table
 from confidnet_core.evaluation.result import METRICS, Evaluation
 from confidnet_core.files import write_json
@@ -23,10 +23,10 @@ def evaluation(method, seed=0, benchmark="digits", oracle=False, samples=900, er
     return Evaluation(benchmark, seed, method, oracle, samples, errors, values)
 
 
-def parsed(markdown):
+def parsed(markdown_text):
     """The cells of each table: {method cell: {column title: cell}} in the order of the rows, one dictionary a table."""
     tables = []
-    for block in re.findall(r"(?:^\|.*\|\n)+", markdown, flags=re.MULTILINE):
+    for block in re.findall(r"(?:^\|.*\|\n)+", markdown_text, flags=re.MULTILINE):
         header, _, *rows = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in block.splitlines()]
         tables.append({row[0]: dict(zip(header[1:], row[1:], strict=True)) for row in rows})
     return tables
@@ -34,7 +34,7 @@ def parsed(markdown):
 
 def written(frame, notes=None, below=(), needs=None):
     """comparison.md of a frame."""
-    tables = {name: main_table(group, requirements=needs) for name, group in frame.groupby("benchmark", sort=False)}
+    tables = {name: main_table(group, requirement_by_method=needs) for name, group in frame.groupby("benchmark", sort=False)}
     return comparison_markdown(frame, tables, notes or {}, below)
 
 
@@ -173,9 +173,9 @@ def test_scores_are_sorted_by_aupr_error_with_undefined_ones_and_the_oracle_last
     values = {"tcp": 1.0, "mcp": 0.3, "entropy": None, "margin": 0.6}
     frame = comparison_frame([evaluation(name, oracle=name == "tcp", aupr_error=value) for name, value in values.items()])
     assert [row.key for row in main_table(frame).rows] == ["margin", "mcp", "entropy", "tcp"]
-    assert [row.key for row in main_table(frame, sort="aurc").rows] == ["mcp", "entropy", "margin", "tcp"]  # all equal: as given
-    shown = main_table(frame, columns=frames.MAIN_COLUMNS[:1], sort="aupr_error")
-    assert [row.key for row in shown.rows] == ["margin", "mcp", "entropy", "tcp"] and shown.columns == frames.MAIN_COLUMNS[:1]
+    assert [row.key for row in main_table(frame, sort_metric="aurc").rows] == ["mcp", "entropy", "margin", "tcp"]  # all equal: as given
+    shown = main_table(frame, shown_columns=frames.MAIN_METRIC_COLUMNS[:1], sort_metric="aupr_error")
+    assert [row.key for row in shown.rows] == ["margin", "mcp", "entropy", "tcp"] and shown.columns == frames.MAIN_METRIC_COLUMNS[:1]
 
 
 def test_significance_against_the_first_reference_is_marked_and_explained():
@@ -203,14 +203,14 @@ def test_the_summary_is_strict_json_of_means_in_percent_without_the_oracle():
             evaluation("mcp", benchmark="other", errors=0, aupr_error=None),
         ]
     )
-    content = json.loads(json.dumps(frames.summary(frame), allow_nan=False))
+    content = json.loads(json.dumps(frames.study_summary(frame), allow_nan=False))
     best = {"best": 35.0, "best_score": "margin"}
     assert content["digits"] == {"accuracy": 93.28, "errors": 60.5, "aupr_error": {"mcp": 11.17, "margin": 35.0}, **best}
     assert content["other"] == {"accuracy": 100.0, "errors": 0.0, "aupr_error": {"mcp": None}, "best": None, "best_score": None}
 
 
 def test_the_summary_of_the_oracle_alone_has_no_method():
-    content = frames.summary(comparison_frame([evaluation("tcp", oracle=True)]))
+    content = frames.study_summary(comparison_frame([evaluation("tcp", oracle=True)]))
     assert content["digits"]["aupr_error"] == {} and content["digits"]["best"] is None and content["digits"]["errors"] == 60
 
 
@@ -224,12 +224,12 @@ def test_what_a_score_needs_stands_in_a_column_of_its_own():
 
 def test_the_summary_takes_accuracy_over_all_seeds_even_where_the_first_method_lacks_one():
     frame = comparison_frame([evaluation("late", 0, errors=60), evaluation("mcp", 0, errors=60), evaluation("mcp", 1, errors=90)])
-    assert frames.summary(frame)["digits"]["errors"] == 75
+    assert frames.study_summary(frame)["digits"]["errors"] == 75
 
 
 def test_the_conventions_of_others_are_a_table_of_what_each_of_them_has():
     found = {"mcp": {"crl": {"aurc": 0.01234, "fpr_at_95_tpr": None}, "fd_shifts": {"augrc": 0.5}}}
-    text = markdown(frames.conventions_table(found))
+    text = table_to_markdown(frames.conventions_table(found))
     (rows,) = parsed(text + "\n")
     assert list(rows["MCP"]) == ["as printed by", "FPR@95%TPR ↓", "AURC ↓", "AUGRC ↓"]
     assert text.count("| MCP ") == 2 and "12.34" in text

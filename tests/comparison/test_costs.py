@@ -10,7 +10,7 @@ from small import benchmark, small_digits
 from small_params import replace
 
 from confidnet_core.comparison.costs import (
-    NO_REQUIREMENT,
+    NO_REQUIREMENT_TEXT,
     REQUIREMENTS,
     StageCounts,
     cost_frame,
@@ -19,7 +19,7 @@ from confidnet_core.comparison.costs import (
     method_requirements,
     stage_counts,
 )
-from confidnet_core.comparison.rendering import markdown
+from confidnet_core.comparison.rendering import table_to_markdown
 from confidnet_core.config.params import McDropout
 from confidnet_core.config.recipes import Augmentation
 from confidnet_core.config.registry import PACKAGE_FOLDER, entry_names, find_entry
@@ -34,7 +34,10 @@ PARAMS = replace(params(seeds=(0, 1, 2)), benchmarks={"small": SMALL, "letters":
 def test_what_has_to_be_made_for_a_score_is_said_in_a_few_words():
     found = method_requirements(["mcp", "confidnet", "stack", "trust_score"])
     assert found == {"mcp": "nothing", "confidnet": "trained network", "stack": "validation data", "trust_score": "training features"}
-    assert set(method_requirements(entry_names("scores")).values()) == {NO_REQUIREMENT, *(words for words, _ in REQUIREMENTS.values())}
+    assert set(method_requirements(entry_names("scores")).values()) == {
+        NO_REQUIREMENT_TEXT,
+        *(words for words, _ in REQUIREMENTS.values()),
+    }
 
 
 def test_scores_that_read_trained_networks_or_training_data_say_so():
@@ -44,12 +47,12 @@ def test_scores_that_read_trained_networks_or_training_data_say_so():
     for name, words in method_requirements(entry_names("scores")).items():
         code = (PACKAGE_FOLDER / "scores" / f"{name}.py").read_text()
         asked = [REQUIREMENTS[kind][0] for kind, words in asking.items() if any(one in code for one in words)]
-        assert words in (asked or [NO_REQUIREMENT]), name
+        assert words in (asked or [NO_REQUIREMENT_TEXT]), name
 
 
 def test_a_score_that_needs_a_trained_network_says_which_stages_train_it():
     stages = {name: stage_counts(name, extra_passes=2) for name in entry_names("scores")}
-    assert {name for name, own in stages.items() if own.training} == {
+    assert {name for name, own in stages.items() if own.training_counts} == {
         name for name, words in method_requirements(entry_names("scores")).items() if words == "trained network"
     }
     assert stages["confidnet"] == StageCounts({}, {"train_confidnet": 1, "finetune": 1})
@@ -93,6 +96,6 @@ def test_the_table_has_every_score_but_the_oracle_and_explains_the_words_it_uses
     monkeypatch.chdir(tmp_path)
     lay_out("letters", np.arange(80) % 3, (0,))
     (table,) = cost_tables(cost_frame([StoredResults("letters", 0, ("mcp", "tcp"))], PARAMS))["letters"]
-    text = markdown(table)
+    text = table_to_markdown(table)
     assert "| MCP    | nothing |                    0 |" in text and "| TCP " not in text
     assert not any(f"{words.capitalize()}: " in text for words, _ in REQUIREMENTS.values())

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from test_comparison import evaluation, parsed
 
-from confidnet_core.comparison.differences import differences, holm_correction, mean_replicates, significance_tables
+from confidnet_core.comparison.differences import holm_correction, mean_replicates, method_differences, significance_tables
 from confidnet_core.comparison.frames import comparison_frame
-from confidnet_core.comparison.rendering import markdown
+from confidnet_core.comparison.rendering import table_to_markdown
 from confidnet_core.evaluation.intervals import metric_intervals
 from confidnet_core.evaluation.result import Evaluation, evaluate
 from confidnet_core.metrics import METRICS
@@ -32,7 +32,7 @@ def scored(distances: dict[str, float], n: int = 1000, seed: int = 0) -> tuple[l
 
 def compared(distances: dict[str, float], against: tuple[str, ...] = ("mcp",)) -> pd.DataFrame:
     evaluations, replicates = scored(distances)
-    found = differences(comparison_frame(evaluations), mean_replicates(replicates), against, 0.95)
+    found = method_differences(comparison_frame(evaluations), mean_replicates(replicates), against, 0.95)
     return found.set_index(["method", "against", "metric"])
 
 
@@ -61,7 +61,7 @@ def test_a_clear_difference_is_significant_either_way_and_equal_scores_differ_by
 
 def test_the_difference_is_of_the_data_and_its_interval_is_paired():
     evaluations, replicates = scored({"mcp": 1.0, "good": 1.1})
-    row = differences(comparison_frame(evaluations), mean_replicates(replicates), ["mcp"], 0.95).set_index("metric").loc["auroc"]
+    row = method_differences(comparison_frame(evaluations), mean_replicates(replicates), ["mcp"], 0.95).set_index("metric").loc["auroc"]
     assert row["difference"] == pytest.approx(evaluations[1].metrics["auroc"] - evaluations[0].metrics["auroc"])
     paired = replicates["digits", 0, "good"][:, AUROC] - replicates["digits", 0, "mcp"][:, AUROC]
     assert [row["low"], row["high"]] == pytest.approx(np.quantile(paired, [0.025, 0.975]))
@@ -73,14 +73,14 @@ def test_the_p_value_counts_the_resamples_of_the_other_sign_twice():
     frame = comparison_frame([evaluation("mcp", auroc=0.8), evaluation("late", auroc=0.85)])
     paired = np.r_[np.full(95, 0.05), np.full(4, -0.01)]
     replicates = {("digits", "mcp"): np.zeros((99, 11)), ("digits", "late"): np.tile(paired[:, None], (1, 11))}
-    found = differences(frame, replicates, ["mcp"], 0.95).set_index("metric")
+    found = method_differences(frame, replicates, ["mcp"], 0.95).set_index("metric")
     assert found["p"]["auroc"] == pytest.approx(2 * 5 / 100)
     assert found["verdict"]["auroc"] == "no significant difference"
 
 
 def test_two_scores_that_are_one_have_p_of_one():
     frame, rows = comparison_frame([evaluation("mcp"), evaluation("copy")]), np.random.default_rng(0).random((50, 11))
-    found = differences(frame, {("digits", "mcp"): rows, ("digits", "copy"): rows}, ["mcp"], 0.95)
+    found = method_differences(frame, {("digits", "mcp"): rows, ("digits", "copy"): rows}, ["mcp"], 0.95)
     assert found["p"].eq(1).all() and found["verdict"].eq("no significant difference").all()
 
 
@@ -93,7 +93,7 @@ def test_each_pair_is_compared_once_and_never_with_the_oracle_or_what_is_not_the
 
 def test_nothing_to_compare_with_is_an_empty_table_and_no_text():
     frame = comparison_frame([evaluation("mcp")])
-    found = differences(frame, {("digits", "mcp"): np.zeros((10, 11))}, ["mcp"], 0.95)
+    found = method_differences(frame, {("digits", "mcp"): np.zeros((10, 11))}, ["mcp"], 0.95)
     assert len(found) == 0 and "verdict" in found and significance_tables(found, frame, 0.95) == {}
 
 
@@ -119,7 +119,7 @@ def test_scores_without_a_difference_are_rarely_significant():
         common = generator.normal(size=400) + 1.2 * correct
         first, second = (bootstrap(common + 0.5 * generator.normal(size=400), correct, resample_count=200, seed=trial) for _ in range(2))
         frame = comparison_frame([evaluation("mcp", auroc=0.8), evaluation("other", auroc=0.9)])
-        found = differences(frame, {("digits", "mcp"): first, ("digits", "other"): second}, ["mcp"], 0.95).set_index("metric")
+        found = method_differences(frame, {("digits", "mcp"): first, ("digits", "other"): second}, ["mcp"], 0.95).set_index("metric")
         below += found["p"]["auroc"] < 0.05
     assert 1 <= below <= 22
 
@@ -127,19 +127,19 @@ def test_scores_without_a_difference_are_rarely_significant():
 def test_an_undefined_difference_has_no_verdict_and_is_shown_as_undefined():
     frame = comparison_frame([evaluation("mcp", auroc=None), evaluation("late")])
     rows = np.random.default_rng(0).random((50, 11))
-    found = differences(frame, {("digits", "mcp"): rows, ("digits", "late"): rows + 1}, ["mcp"], 0.95)
+    found = method_differences(frame, {("digits", "mcp"): rows, ("digits", "late"): rows + 1}, ["mcp"], 0.95)
     assert np.isnan(found.set_index("metric")["verdict"]["auroc"])
     (drawn,) = significance_tables(found, frame, 0.95)["digits"]
-    (cells,) = parsed(markdown(drawn))
+    (cells,) = parsed(table_to_markdown(drawn))
     assert cells["late"]["AUROC ↑"] == "–"  # noqa: RUF001
 
 
 def test_the_verdict_stands_in_words_above_its_table_with_the_errors_it_rests_on():
     evaluations, replicates = scored({"mcp": 1.0, "entropy": 1.0, "good": 2.0, "bad": 0.2})
     frame = comparison_frame(evaluations)
-    compared = differences(frame, mean_replicates(replicates), ["mcp", "entropy"], 0.95)
+    compared = method_differences(frame, mean_replicates(replicates), ["mcp", "entropy"], 0.95)
     (drawn,) = significance_tables(compared, frame, 0.95)["digits"]
-    text = markdown(drawn)
+    text = table_to_markdown(drawn)
     assert text.startswith("### Differences from MCP and Entropy\n")
     assert f"AUPR-Error, on {evaluations[0].errors} errors:" in text
     assert "- against MCP: significantly better: good; significantly worse: bad; no significant difference: Entropy\n" in text

@@ -12,9 +12,9 @@ from project_code import ROOT
 from test_comparison import evaluation
 
 from confidnet_core.comparison.frames import comparison_frame
-from confidnet_core.comparison.published import PUBLISHED_CSV, load_published, published_tables
-from confidnet_core.comparison.rendering import markdown
-from confidnet_core.comparison.tables import UNDEFINED
+from confidnet_core.comparison.published import PUBLISHED_CSV_PATH, load_published_results, published_tables
+from confidnet_core.comparison.rendering import table_to_markdown
+from confidnet_core.comparison.tables import UNDEFINED_SIGN
 
 NAN = math.nan
 
@@ -66,7 +66,7 @@ FRACTIONS = {
 
 @pytest.fixture(scope="module")
 def published() -> pd.DataFrame:
-    return load_published()
+    return load_published_results()
 
 
 def test_table_1_stands_there_as_printed(published: pd.DataFrame):
@@ -126,7 +126,7 @@ def test_what_fits_beside_other_counts_is_marked_unverified(published: pd.DataFr
     ],
 )
 def test_a_slip_in_the_file_is_refused_with_its_line(tmp_path: Path, old: str, new: str, message: str):
-    text = PUBLISHED_CSV.read_text()
+    text = PUBLISHED_CSV_PATH.read_text()
     if new == "":
         text = "\n".join(",".join(line.split(",")[:6] + line.split(",")[7:]) for line in text.splitlines())
     else:
@@ -134,12 +134,12 @@ def test_a_slip_in_the_file_is_refused_with_its_line(tmp_path: Path, old: str, n
         text = text.replace(old, new, 1)
     (tmp_path / "published.csv").write_text(text)
     with pytest.raises(ValueError, match=rf"published\.csv: {message}"):
-        load_published(tmp_path / "published.csv")
+        load_published_results(tmp_path / "published.csv")
 
 
 def beside(frame: pd.DataFrame, published: pd.DataFrame) -> dict[str, str]:
     """Each as Markdown."""
-    return {name: markdown(table) for name, (table,) in published_tables(frame, published).items()}
+    return {name: table_to_markdown(table) for name, (table,) in published_tables(frame, published).items()}
 
 
 def lines(text: str) -> list[list[str]]:
@@ -155,7 +155,7 @@ def test_ours_theirs_and_the_difference_stand_under_each_other(published: pd.Dat
     ]
     header, _, *rows = lines(beside(comparison_frame(ours), published)["mnist_convnet"])
     assert header == ["method", "", "FPR@95%TPR ↓", "AUPR-Error ↑", "AUPR-Success ↑", "AUROC ↑", "accuracy ↑", "errors"]
-    nothing = UNDEFINED
+    nothing = UNDEFINED_SIGN
     assert rows == [
         ["MCP", "ours", "10.00", "50.00", "50.00", "98.00", "99.20", "80 among 10,000"],
         ["", "published", "5.56", "35.05", "99.99", "98.63", "99.10", "90 among 10,000 (derived)"],
@@ -186,7 +186,7 @@ def test_what_differs_is_said_below_the_table(published: pd.DataFrame):
 @pytest.mark.parametrize("name", ["svhn_convnet", "cifar100_vgg16"])
 def test_an_unverified_count_is_not_shown(published: pd.DataFrame, name: str):
     text = beside(comparison_frame([evaluation("mcp", benchmark=name)]), published)[name]
-    assert [row[6:] for row in lines(text)[2:]] == [["93.33", "60 among 900"], [UNDEFINED, UNDEFINED], [UNDEFINED, ""]]
+    assert [row[6:] for row in lines(text)[2:]] == [["93.33", "60 among 900"], [UNDEFINED_SIGN, UNDEFINED_SIGN], [UNDEFINED_SIGN, ""]]
     assert "1186" not in text and "3404" not in text and "erived" not in text
 
 
@@ -230,4 +230,4 @@ def test_the_numbers_are_installed_with_the_package(tmp_path: Path):
     code = "import setuptools; setuptools.setup()"
     command = [sys.executable, "-c", code, "--quiet", "build_py", "--build-lib", "built"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
-    assert (tmp_path / "built/confidnet_core/comparison/published.csv").read_bytes() == PUBLISHED_CSV.read_bytes()
+    assert (tmp_path / "built/confidnet_core/comparison/published.csv").read_bytes() == PUBLISHED_CSV_PATH.read_bytes()

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from confidnet_core.comparison.rendering import markdown
+from confidnet_core.comparison.rendering import table_to_markdown
 from confidnet_core.comparison.sections import (
     calibration_frame,
     calibration_tables,
@@ -16,7 +16,7 @@ from confidnet_core.comparison.sections import (
     operating_point_tables,
     rank_table,
 )
-from confidnet_core.comparison.tables import UNDEFINED, Table
+from confidnet_core.comparison.tables import UNDEFINED_SIGN, Table
 from confidnet_core.config.params import Thresholds
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import StoredResults
@@ -48,7 +48,7 @@ def all_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[StoredRe
 
 
 def drawn(tables: list[Table]) -> str:
-    return "\n\n".join(map(markdown, tables))
+    return "\n\n".join(map(table_to_markdown, tables))
 
 
 def table_of(text: str) -> list[list[str]]:
@@ -59,7 +59,7 @@ def table_of(text: str) -> list[list[str]]:
 
 
 def test_probabilities_have_a_row_a_seed_and_method_but_the_oracle_with_quantiles_as_intervals(all_stored: list[StoredResults]):
-    found = calibration_frame(all_stored, level=0.8)
+    found = calibration_frame(all_stored, confidence_level=0.8)
     assert found[["seed", "method", "how"]].to_numpy().tolist() == [
         [0, "mcp", "as it is"],
         [0, "margin", "isotonic on 400 validation samples"],
@@ -72,7 +72,7 @@ def test_probabilities_have_a_row_a_seed_and_method_but_the_oracle_with_quantile
 
 
 def test_the_table_of_probabilities_means_over_seeds_and_says_where_they_come_from(all_stored: list[StoredResults]):
-    found = calibration_frame(all_stored, level=0.8)
+    found = calibration_frame(all_stored, confidence_level=0.8)
     header, mcp, margin = table_of(drawn(calibration_tables(found)["toy"]))
     assert header == ["method", "probability", "ECE ↓", "adaptive ECE ↓", "Brier ↓", "NLL ↓"]
     assert (mcp[:2], margin[:2]) == (["MCP", "as it is"], ["Margin", "isotonic on 400 validation samples"])
@@ -144,8 +144,8 @@ def test_one_seed_shows_its_threshold_and_whether_the_target_was_met():
     assert rows == [
         ["kept", "0.123457", "80.00", "75.00", "4.00", "yes"],
         ["broken", "-1.5", "90.00", "85.00", "6.00", "no"],
-        ["nothing", "none", *[UNDEFINED] * 4],
-        ["empty", "3", "50.00", "0.00", *[UNDEFINED] * 2],
+        ["nothing", "none", *[UNDEFINED_SIGN] * 4],
+        ["empty", "3", "50.00", "0.00", *[UNDEFINED_SIGN] * 2],
         ["float32", "all", "100.00", "100.00", "5.00", "yes"],
         ["float64", "all", "100.00", "100.00", "5.00", "yes"],
     ]
@@ -166,8 +166,8 @@ def test_of_several_seeds_the_numbers_are_means_over_those_with_a_threshold():
     assert rows == [
         ["all", "3 of 3", "70.00", "60.00", "5.00", "2 of 3"],
         ["some", "2 of 3", "60.00", "35.00", "2.00", "1 of 1"],
-        ["none", "none", *[UNDEFINED] * 4],
-        ["empty", "3 of 3", "40.00", "0.00", *[UNDEFINED] * 2],
+        ["none", "none", *[UNDEFINED_SIGN] * 4],
+        ["empty", "3 of 3", "40.00", "0.00", *[UNDEFINED_SIGN] * 2],
     ]
     assert "for each method, seed and target" in legend and "means over these" in legend
 
@@ -197,7 +197,7 @@ def test_of_segmentation_the_legend_counts_images_and_pixels():
 
 def test_the_oracle_alone_has_no_table(all_stored: list[StoredResults]):
     alone = [replace(stored, methods=("tcp",)) for stored in all_stored]
-    assert calibration_tables(calibration_frame(alone, level=0.8)) == guarantee_tables(guarantee_frame(alone)) == {}
+    assert calibration_tables(calibration_frame(alone, confidence_level=0.8)) == guarantee_tables(guarantee_frame(alone)) == {}
 
 
 def frame(*rows: tuple) -> pd.DataFrame:
@@ -224,14 +224,14 @@ def test_operating_points_that_are_undefined_for_a_seed_are_undefined():
     keys = pd.MultiIndex.from_tuples([("toy", "mcp"), ("toy", "a")], names=["benchmark", "method"])
     intervals = pd.DataFrame([[np.nan] * len(names), [0.4, 0.6] * len(METRICS)], index=keys, columns=names)
     _, mcp, other = table_of(drawn(operating_point_tables(found, intervals)["toy"]))
-    assert (mcp, other) == (["MCP", *[UNDEFINED] * 3], ["a", *["50.00 ± 0.00 [40.00, 60.00]"] * 3])
+    assert (mcp, other) == (["MCP", *[UNDEFINED_SIGN] * 3], ["a", *["50.00 ± 0.00 [40.00, 60.00]"] * 3])
 
 
 def test_ranks_are_means_over_benchmarks_and_seeds_without_the_oracle():
     """Higher is better for AUPR-Error: a, b, c have the ranks 1, 2, 3 there and 2.5, 1, 2.5; for FPR the other way round."""
     values = {"x": {"a": 0.9, "b": 0.5, "c": 0.1, "tcp": 1.0}, "y": {"a": 0.2, "b": 0.7, "c": 0.2, "tcp": 1.0}}
     found = frame(*((name, 0, method, method == "tcp", value) for name, methods in values.items() for method, value in methods.items()))
-    text = markdown(rank_table(found))
+    text = table_to_markdown(rank_table(found))
     header, *rows = table_of(text)
     assert header == ["method", "FPR@95%TPR", "AUPR-Error", "AUROC", "AURC"]
     assert rows == [
@@ -244,7 +244,7 @@ def test_ranks_are_means_over_benchmarks_and_seeds_without_the_oracle():
 
 def test_what_is_undefined_has_no_rank_and_one_block_alone_no_table():
     rows = [("x", 0, "a", False, np.nan), ("x", 0, "b", False, 0.5), ("x", 1, "a", False, 0.4), ("x", 1, "b", False, 0.5)]
-    drawn_ranks = markdown(rank_table(frame(*rows)))
+    drawn_ranks = table_to_markdown(rank_table(frame(*rows)))
     assert table_of(drawn_ranks)[1:] == [["b", "1.50", "1.00", "1.00", "1.50"], ["a", "1.00", "2.00", "2.00", "1.00"]]
     assert "Pairs where a metric is undefined are left out of its means." in drawn_ranks
     assert rank_table(frame(*rows[2:])) is rank_table(frame(("x", 0, "tcp", True, 0.5), ("x", 1, "tcp", True, 0.5))) is None

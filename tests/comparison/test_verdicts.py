@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from confidnet_core.comparison.differences import differences
-from confidnet_core.comparison.verdicts import Verdict, verdicts
+from confidnet_core.comparison.differences import method_differences
+from confidnet_core.comparison.verdicts import Verdict, benchmark_verdicts
 from confidnet_core.evaluation.intervals import metric_intervals
 from confidnet_core.metrics import METRICS
 
@@ -24,8 +24,8 @@ def verdict(values: dict[str, float], against: tuple[str, ...] = ("mcp",), noise
     frame = pd.DataFrame(rows)
     if not 0 < errors < 1200:
         frame["auroc"] = np.nan
-    found = differences(frame, replicates, against, level=0.95)
-    return verdicts(frame, found, metric_intervals(replicates, 0.95, ["benchmark", "method"]))["toy"]
+    found = method_differences(frame, replicates, against, confidence_level=0.95)
+    return benchmark_verdicts(frame, found, metric_intervals(replicates, 0.95, ["benchmark", "method"]))["toy"]
 
 
 def test_a_significantly_better_score_is_better_by_its_points_on_so_many_errors():
@@ -40,12 +40,12 @@ def test_a_significantly_better_score_is_better_by_its_points_on_so_many_errors(
 
 
 def test_a_lead_that_could_be_chance_is_called_so():
-    short = verdict({"mcp": 0.4, "margin": 0.5}, noise=0.2).short
+    short = verdict({"mcp": 0.4, "margin": 0.5}, noise=0.2).summary_sentence
     assert "no significant difference from MCP, +10.00 percentage points [-" in short and "better" not in short
 
 
 def test_a_lead_that_only_the_correction_for_comparisons_takes_away_is_called_so():
-    short = verdict({"mcp": 0.4, **{f"other{place}": 0.4 for place in range(9)}, "margin": 0.5}, noise=0.0465).short
+    short = verdict({"mcp": 0.4, **{f"other{place}": 0.4 for place in range(9)}, "margin": 0.5}, noise=0.0465).summary_sentence
     assert "no significant difference from MCP after Holm correction, +10.00 percentage points [+" in short
 
 
@@ -61,7 +61,7 @@ def test_the_oracle_is_a_bound_and_never_best():
     best, short, details = verdict({"mcp": 0.4, "margin": 0.5, "tcp": 0.9})
     assert best == ("margin",) and "TCP" not in short
     assert "TCP reads the labels: 90.00 [90.00, 90.00] is an upper bound, not a competing method." in details
-    assert verdict({"tcp": 0.9}).best == ()
+    assert verdict({"tcp": 0.9}).best_methods == ()
 
 
 def test_scores_with_equal_values_are_best_together():
@@ -70,13 +70,13 @@ def test_scores_with_equal_values_are_best_together():
     assert short.startswith("TTA and Stack have the highest AUPR-Error, 50.00 [50.00, 50.00], on 7 errors")
     assert short.endswith(": significantly better than MCP, by +10.00 percentage points [+10.00, +10.00].")
     assert "is selected on this test set, so its value is slightly optimistic." in (chosen := details[-1]) and "Next is" not in chosen
-    details = " ".join(verdict({"mcp": 0.3, "entropy": 0.4, "tta": 0.5, "stack": 0.5}).details)
+    details = " ".join(verdict({"mcp": 0.3, "entropy": 0.4, "tta": 0.5, "stack": 0.5}).further_sentences)
     assert "Next is Entropy with 40.00 [40.00, 40.00]; TTA and Stack were not tested against it." in details
-    short = verdict({"mcp": 0.5, "margin": 0.5}).short
+    short = verdict({"mcp": 0.5, "margin": 0.5}).summary_sentence
     assert short.startswith("MCP and Margin have the highest") and short.endswith(
         "MCP is itself a score that all others are compared with."
     )
-    assert "Next is" not in " ".join(verdict({"mcp": 0.5, "margin": 0.5}).details)
+    assert "Next is" not in " ".join(verdict({"mcp": 0.5, "margin": 0.5}).further_sentences)
 
 
 @pytest.mark.parametrize("errors", [0, 1200])
@@ -87,14 +87,16 @@ def test_where_all_predictions_end_alike_nothing_is_best(errors: int):
 
 
 def test_what_was_not_tested_is_not_claimed():
-    details = " ".join(verdict({"mcp": 0.4, "entropy": 0.5, "margin": 0.6}).details)
+    details = " ".join(verdict({"mcp": 0.4, "entropy": 0.5, "margin": 0.6}).further_sentences)
     assert "The best of 3 scores is selected on this test set" in details
     assert "Next is Entropy with 50.00 [50.00, 50.00]; Margin was not tested against it." in details
-    assert "was not tested" not in " ".join(verdict({"mcp": 0.5, "margin": 0.6}).details)
+    assert "was not tested" not in " ".join(verdict({"mcp": 0.5, "margin": 0.6}).further_sentences)
 
 
 def test_other_metrics_may_have_other_winners():
-    assert "By the other metrics the best is MCP and Margin by FPR@95%TPR, " in " ".join(verdict({"mcp": 0.4, "margin": 0.5}).details)
+    assert "By the other metrics the best is MCP and Margin by FPR@95%TPR, " in " ".join(
+        verdict({"mcp": 0.4, "margin": 0.5}).further_sentences
+    )
 
 
 def test_several_trainings_have_a_mean_and_a_spread_which_the_interval_is_not():
@@ -104,4 +106,6 @@ def test_several_trainings_have_a_mean_and_a_spread_which_the_interval_is_not():
 
 
 def test_with_nothing_to_compare_with_there_is_still_a_best():
-    assert verdict({"mcp": 0.4, "margin": 0.5}, against=()).short.endswith("[50.00, 50.00], on 7 errors among 1,200 test predictions.")
+    assert verdict({"mcp": 0.4, "margin": 0.5}, against=()).summary_sentence.endswith(
+        "[50.00, 50.00], on 7 errors among 1,200 test predictions."
+    )

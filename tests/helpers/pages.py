@@ -16,7 +16,7 @@ from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresho
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.networks.artifacts import save_history
 from confidnet_core.networks.inference import Predictions, save_predictions
-from confidnet_core.reporting.histories import TRAININGS
+from confidnet_core.reporting.histories import TRAINING_NAMES
 
 CLASSES = ("ant", '<b>&"', "cat")
 METHODS = {"mcp": {}, "entropy": {}, "margin": {}, "tcp": {}}
@@ -71,7 +71,7 @@ def lay_out(name: str, labels: np.ndarray, seeds: tuple[int, ...], blur: float =
             promised = guaranteed_thresholds(of["val"], of["calibration"], test, Thresholds(risks=(0.3,), delta=0.1))
             save_thresholds(Path("data/thresholds") / place, reliability(of["val"], test, "rank", **RESAMPLING), promised)
             save_replicates(paths.bootstrap_replicates(name, seed, method), bootstrap(test.confidence, test.correct, **RESAMPLING))
-        for training in TRAININGS:
+        for training in TRAINING_NAMES:
             history = [{"epoch": epoch, "train_loss": 2 / epoch, "val_loss": 3 / epoch, "val_auroc": epoch / 9} for epoch in (1, 2, 3)]
             save_history(paths.history(name, seed, training), [{**row, "val_accuracy": 0.5} for row in history], best_epoch=2)
 

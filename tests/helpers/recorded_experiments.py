@@ -38,7 +38,7 @@ def printed(found: list[Experiment], width: int = 0, form: str = "", scores: str
     """On a terminal of that width; 0: where there is none."""
     file = io.StringIO()
     console = Console(file=file, force_terminal=bool(width), width=width or None, color_system=None)
-    experiments_table.show_experiments(console, found, scores, form)
+    experiments_table.print_experiments(console, found, scores, form)
     return file.getvalue()
 
 

@@ -14,7 +14,7 @@ from project_code import ROOT
 from report_params import params
 from ruamel.yaml import YAML
 
-from confidnet_core.cli.offline import write_template
+from confidnet_core.cli.offline import write_plots_template
 from confidnet_core.reporting.report import write_report
 
 PLOTS = {name: what for plot in YAML(typ="safe").load(ROOT / "dvc.yaml")["plots"] for name, what in plot.items()}
@@ -120,7 +120,7 @@ def test_sheets_of_failures_and_of_confidence_maps_are_shown_as_pictures(project
 
 
 def test_the_page_of_the_plots_draws_without_a_network(project: Project):
-    template = write_template(project.folder)
+    template = write_plots_template(project.folder)
     project.dvc("plots", "show", "--html-template", str(template))
     page = (project.folder / "dvc_plots/index.html").read_text()
     assert "<script src" not in page and "cdn.jsdelivr" not in page
@@ -129,4 +129,4 @@ def test_the_page_of_the_plots_draws_without_a_network(project: Project):
 
 def test_a_folder_that_is_no_project_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match=r"has no folder \.dvc; run this from the root of the project"):
-        write_template(tmp_path)
+        write_plots_template(tmp_path)

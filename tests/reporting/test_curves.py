@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from confidnet_core.reporting.curves import HISTOGRAM_BINS, curve_rows, histogram_rows, outcome_bins, reliability_rows
+from confidnet_core.reporting.curves import DEFAULT_HISTOGRAM_BINS, curve_rows, histogram_rows, outcome_bins, reliability_rows
 
 
 def test_curve_rows_are_thinned_with_both_ends_and_without_undefined_points():
@@ -33,11 +33,11 @@ def test_histogram_rows_count_every_sample_of_each_outcome_once():
     sums = rows.groupby("outcome")[["count", "share"]].sum()
     assert sums.loc["correct"].tolist() == pytest.approx([correct.sum(), 1])
     assert sums.loc["error"].tolist() == pytest.approx([(~correct).sum(), 1])
-    assert len(rows) == 2 * HISTOGRAM_BINS and (rows["confidence_to"] > rows["confidence"]).all()
+    assert len(rows) == 2 * DEFAULT_HISTOGRAM_BINS and (rows["confidence_to"] > rows["confidence"]).all()
 
 
 def test_histogram_rows_without_errors_are_zero_not_undefined():
-    rows = histogram_rows("digits", 0, "mcp", np.array([0.5, 0.7]), np.array([True, True]), bins=4)
+    rows = histogram_rows("digits", 0, "mcp", np.array([0.5, 0.7]), np.array([True, True]), bin_count=4)
     assert isinstance(rows, pd.DataFrame) and rows[rows["outcome"] == "error"][["count", "share"]].eq(0).all(axis=None)
 
 
@@ -45,7 +45,7 @@ def test_bins_hold_every_sample_and_reach_few_errors_far_off():
     """One error in a thousand at -8 lies outside the central 99% of all samples, but not of the errors."""
     confidence = np.concatenate([np.linspace(0, 1, 1000), [-8.0]])
     correct = confidence >= 0
-    edges, right, errors = outcome_bins(confidence, correct, bins=10)
+    edges, right, errors = outcome_bins(confidence, correct, bin_count=10)
     assert edges[0] == -8 and (right.sum(), errors.sum()) == (1000, 1)
     assert errors[0] == 1 and right[0] == 0
 

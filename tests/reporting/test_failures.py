@@ -11,7 +11,7 @@ from pages import CLASSES, METHODS, image_width, lay_out
 from PIL import Image
 
 from confidnet_core.comparison.frames import comparison_frame
-from confidnet_core.comparison.tables import UNDEFINED
+from confidnet_core.comparison.tables import UNDEFINED_SIGN
 from confidnet_core.data import Dataset, load_dataset
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.metrics import failure_metrics
@@ -48,10 +48,10 @@ def stored(project: Path) -> tuple[StoredResults, Dataset]:
 
 def test_the_most_confident_errors_come_first_and_the_least_confident_correct_too(stored: tuple[StoredResults, Dataset]):
     confidence, correct = stored[0].confidence("mcp"), stored[0].outcomes()[0]
-    errors, successes = most_confident_errors(*stored, "mcp", count=3), least_confident_correct(*stored, "mcp", count=3)
+    errors, successes = most_confident_errors(*stored, "mcp", max_samples=3), least_confident_correct(*stored, "mcp", max_samples=3)
     assert [sample.test_index for sample in errors] == sorted(np.flatnonzero(~correct), key=lambda at: -confidence[at])[:3]
     assert [sample.test_index for sample in successes] == sorted(np.flatnonzero(correct), key=lambda at: confidence[at])[:3]
-    assert all(sample.truth == sample.predicted for sample in successes)
+    assert all(sample.true_class == sample.predicted_class for sample in successes)
     first, dataset = errors[0], stored[1]
     drawn = Image.open(BytesIO(base64.b64decode(first.picture_uri.partition(",")[2]))).convert("L")
     assert np.array_equal(np.asarray(drawn), dataset.split("test")[0][first.test_index, 0])
@@ -62,9 +62,9 @@ def test_the_sheet_has_both_kinds_of_failures_of_each_method_with_their_captions
     assert list(rows) == [f"{label}: {what}" for label in ("MCP", "Margin") for what in WORDS]
     first = most_confident_errors(*stored, "mcp")[0]
     assert rows["MCP: most confident errors"][0][1].split("\n") == [
-        f"true {first.truth}",
-        f"predicted {first.predicted}",
-        f"confidence {first.confidence}",
+        f"true {first.true_class}",
+        f"predicted {first.predicted_class}",
+        f"confidence {first.confidence_text}",
         f"test index {first.test_index}",
     ]
     figure = picture_sheet({**rows, "nobody: nothing": []})
@@ -88,7 +88,7 @@ def test_a_class_is_judged_on_its_own_samples(stored: tuple[StoredResults, Datas
         own = labels == index
         expected = failure_metrics(stored[0].confidence("mcp")[own], correct[own])["aupr_error"]
         assert row[:3] == [CLASSES[index], str(own.sum()), str((~correct[own]).sum())]
-        assert row[-1] == (UNDEFINED if expected is None else f"{100 * expected:.2f}")
+        assert row[-1] == (UNDEFINED_SIGN if expected is None else f"{100 * expected:.2f}")
 
 
 def test_pixels_of_void_are_of_no_class(project: Path):

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from confidnet_core.config.registry import entry_attributes, entry_names
-from confidnet_core.reporting.highlights import highlighted_scores, report_styles, score_styles
-from confidnet_core.reporting.palette import DARK_COLOURS, ORACLE_COLOUR, PALETTE
+from confidnet_core.reporting.highlights import assign_report_styles, assign_styles, find_highlighted_methods
+from confidnet_core.reporting.palette import DARK_PAGE_COLOURS, ORACLE_COLOUR, PALETTE
 
 SCORES = entry_names("scores")
 
@@ -18,23 +18,23 @@ def frame(values: dict[str, dict[str, float]], oracle: str = "tcp") -> pd.DataFr
 
 def test_the_reference_what_is_marked_and_the_best_stand_out():
     values = {"margin": 0.2, "mcp": 0.3, "confidnet": 0.4, "entropy": 0.1, "knn": 0.5, "tcp": 0.9}
-    assert highlighted_scores(frame({"digits": values}), ["mcp", "entropy"]) == {"digits": ["mcp", "confidnet", "knn"]}
-    assert highlighted_scores(frame({"digits": values}), ["energy", "entropy"]) == {"digits": ["entropy", "confidnet", "knn"]}
-    assert highlighted_scores(frame({"digits": values}), []) == {"digits": ["confidnet", "knn"]}
+    assert find_highlighted_methods(frame({"digits": values}), ["mcp", "entropy"]) == {"digits": ["mcp", "confidnet", "knn"]}
+    assert find_highlighted_methods(frame({"digits": values}), ["energy", "entropy"]) == {"digits": ["entropy", "confidnet", "knn"]}
+    assert find_highlighted_methods(frame({"digits": values}), []) == {"digits": ["confidnet", "knn"]}
 
 
 def test_a_score_that_is_the_reference_and_the_best_is_named_once():
-    assert highlighted_scores(frame({"digits": {"margin": 0.2, "mcp": 0.3}}), ["mcp"]) == {"digits": ["mcp"]}
+    assert find_highlighted_methods(frame({"digits": {"margin": 0.2, "mcp": 0.3}}), ["mcp"]) == {"digits": ["mcp"]}
 
 
 def test_without_an_error_nothing_is_the_best():
     undefined = dict.fromkeys(("margin", "mcp", "tcp"), float("nan"))
-    assert highlighted_scores(frame({"digits": undefined}), ["mcp"]) == {"digits": ["mcp"]}
+    assert find_highlighted_methods(frame({"digits": undefined}), ["mcp"]) == {"digits": ["mcp"]}
 
 
 def test_the_best_over_seeds_is_the_best_of_the_means():
     seeds = [frame({"digits": {"margin": first, "knn": second}}) for first, second in ((0.9, 0.5), (0.0, 0.5))]
-    assert highlighted_scores(pd.concat(seeds), []) == {"digits": ["knn"]}
+    assert find_highlighted_methods(pd.concat(seeds), []) == {"digits": ["knn"]}
 
 
 def test_a_score_is_marked_in_its_own_file():
@@ -43,7 +43,7 @@ def test_a_score_is_marked_in_its_own_file():
 
 def test_scores_that_stand_out_somewhere_have_the_first_colours_and_the_oracle_is_grey_and_last():
     values = {"entropy": 0.1, "tcp": 0.9, "margin": 0.2, "mcp": 0.3}
-    styles = report_styles(frame({"digits": values | {"margin": 0.5}, "streets": values}), ["mcp"])
+    styles = assign_report_styles(frame({"digits": values | {"margin": 0.5}, "streets": values}), ["mcp"])
     assert list(styles) == ["mcp", "margin", "entropy", "tcp"]
     assert [style.colour for style in styles.values()] == [*PALETTE[:3], ORACLE_COLOUR]
     assert styles["mcp"].highlighted_in == ("digits", "streets") == styles["tcp"].highlighted_in
@@ -52,11 +52,11 @@ def test_scores_that_stand_out_somewhere_have_the_first_colours_and_the_oracle_i
 
 
 def test_all_scores_of_the_project_differ_in_colour_or_line():
-    styles = score_styles(SCORES, {}, "tcp").values()
+    styles = assign_styles(SCORES, {}, "tcp").values()
     assert len({(style.colour, style.linestyle) for style in styles}) == len(SCORES)
-    assert all(style.colour in DARK_COLOURS for style in styles) and len(set(DARK_COLOURS.values())) == len(DARK_COLOURS)
+    assert all(style.colour in DARK_PAGE_COLOURS for style in styles) and len(set(DARK_PAGE_COLOURS.values())) == len(DARK_PAGE_COLOURS)
 
 
 def test_a_score_keeps_its_look_wherever_the_oracle_stands():
     others = [name for name in SCORES if name != "tcp"]
-    assert score_styles(["tcp", *others], {}, "tcp") == score_styles([*others, "tcp"], {}, "tcp")
+    assert assign_styles(["tcp", *others], {}, "tcp") == assign_styles([*others, "tcp"], {}, "tcp")

@@ -7,7 +7,7 @@ import pytest
 
 from confidnet_core import paths
 from confidnet_core.networks.artifacts import save_history
-from confidnet_core.reporting.histories import HISTORY_COLUMNS, TRAININGS, history_rows
+from confidnet_core.reporting.histories import HISTORY_COLUMNS, TRAINING_NAMES, history_rows
 
 RANKED = {"val_aupr_error": 0.25, "val_auroc": 0.5}
 
@@ -15,7 +15,7 @@ RANKED = {"val_aupr_error": 0.25, "val_auroc": 0.5}
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for training in TRAININGS:
+    for training in TRAINING_NAMES:
         store(training, [{"epoch": 1, "learning_rate": 0.1, "train_loss": 2.0, "val_loss": 3.0, "val_accuracy": 0.5}], best_epoch=1)
 
 
@@ -30,8 +30,8 @@ def rows(training: str, quantity: str, **options: int) -> pd.DataFrame:
 
 def test_each_training_has_its_losses_and_its_validation_metrics():
     found = list(history_rows("small", 3))
-    assert [name for name, _ in found] == ["losses", "validation"] * len(TRAININGS)
-    assert [each["training"].unique().tolist() for _, each in found[::2]] == [[name] for name in TRAININGS]
+    assert [name for name, _ in found] == ["losses", "validation"] * len(TRAINING_NAMES)
+    assert [each["training"].unique().tolist() for _, each in found[::2]] == [[name] for name in TRAINING_NAMES]
     assert all(list(each.columns) == HISTORY_COLUMNS for _, each in found)
     assert rows("baseline", "losses").to_numpy().tolist() == [
         ["small", 3, "baseline", 1, "train", 2.0, 1],
@@ -48,7 +48,7 @@ def test_what_is_undefined_and_what_is_no_metric_is_left_out():
 
 def test_a_long_training_is_thinned_with_its_ends_and_the_kept_epoch():
     store("confidnet", [{"epoch": epoch, "train_loss": 1 / epoch, "val_loss": 1.0, **RANKED} for epoch in range(1, 1001)], best_epoch=777)
-    found = rows("confidnet", "losses", points=50)
+    found = rows("confidnet", "losses", max_epochs=50)
     train = found[found["metric"] == "train"]
     assert 49 <= len(train) <= 50 and [train["epoch"].iloc[0], train["epoch"].iloc[-1]] == [1, 1000]
     assert train.loc[train["kept"] == 1, "epoch"].tolist() == [777]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib import colors
 
-from confidnet_core.reporting.maps import CAMVID_COLOURS, PANELS_PER_ROW, fractional_ranks, segmentation_sheet
+from confidnet_core.reporting.maps import CAMVID_CLASS_COLOURS, MAX_PANELS_PER_ROW, fractional_ranks, segmentation_sheet
 from confidnet_core.reporting.palette import ERROR_COLOUR, VOID_COLOUR
 from confidnet_core.reporting.plots import save_figure
 
@@ -27,7 +27,7 @@ def test_the_sheet_shows_truth_prediction_errors_and_confidence(scene):
     grid = np.array(figure.axes).reshape(2, 6)
     assert [axes.get_title() for axes in grid[0]] == ["image", "truth", "prediction", "errors", "mcp", "flat"]
     image, shown_truth, shown_prediction, errors, mcp, _ = (axes.images[0].get_array() for axes in grid[1])
-    sky, road, car = CAMVID_COLOURS[:3]
+    sky, road, car = CAMVID_CLASS_COLOURS[:3]
     assert (image == 77).all()
     assert tuple(shown_truth[0, 0]) == sky and tuple(shown_truth[2, 0]) == road and tuple(shown_prediction[1, 1]) == car
     wrong = (errors == [round(255 * part) for part in colors.to_rgb(ERROR_COLOUR)]).all(axis=-1)
@@ -83,7 +83,7 @@ def test_a_map_of_skewed_confidences_is_as_bright_as_any_other(scene):
 
 def test_maps_that_have_no_place_beside_stand_below(scene):
     images, truth, predicted, confidence = scene
-    maps = {f"method_{place}": confidence for place in range(PANELS_PER_ROW)}
+    maps = {f"method_{place}": confidence for place in range(MAX_PANELS_PER_ROW)}
     figure = segmentation_sheet(images, truth, predicted, maps, 9, ["sky", "road", "car"])
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert titles == ["image", "truth", "prediction", "errors", *maps]

@@ -14,13 +14,13 @@ from pages import METHODS, Page, lay_out
 from plotly.offline import get_plotlyjs
 from report_params import params
 
-from confidnet_core.cli.timed_page import PLACEHOLDER
+from confidnet_core.cli.timed_page import SECONDS_PLACEHOLDER
 from confidnet_core.comparison.frames import comparison_frame
-from confidnet_core.comparison.tables import UNDEFINED
+from confidnet_core.comparison.tables import UNDEFINED_SIGN
 from confidnet_core.evaluation.stored import StoredResults
-from confidnet_core.reporting.highlights import report_styles
-from confidnet_core.reporting.histories import TRAININGS
-from confidnet_core.reporting.report import stored_results, write_report
+from confidnet_core.reporting.highlights import assign_report_styles
+from confidnet_core.reporting.histories import TRAINING_NAMES
+from confidnet_core.reporting.report import list_stored_results, write_report
 
 
 def numbers(values: dict | list) -> np.ndarray:
@@ -72,9 +72,11 @@ def labels(folder: Path) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         frame = comparison_frame(
-            stored.evaluation(method) for stored in stored_results(params(METHODS, ("letters", "streets"), (0, 1))) for method in METHODS
+            stored.evaluation(method)
+            for stored in list_stored_results(params(METHODS, ("letters", "streets"), (0, 1)))
+            for method in METHODS
         )
-    return [style.label for style in report_styles(frame, ("mcp", "entropy")).values()]
+    return [style.label for style in assign_report_styles(frame, ("mcp", "entropy")).values()]
 
 
 def curves(page: Page) -> list[dict]:
@@ -85,7 +87,7 @@ def test_every_benchmark_and_method_has_its_place(page: Page, labels: list[str])
     assert [name for name in page.texts("h2") if name in ("letters", "streets")] == ["letters", "streets"]
     assert [[trace["name"] for trace in chart["data"]] for chart in curves(page)] == [labels, labels]
     names = [element["attributes"]["aria-label"].removeprefix("training ") for element in page.all("article")]
-    assert names == 2 * [*TRAININGS, *labels]
+    assert names == 2 * [*TRAINING_NAMES, *labels]
     assert "Ranks" in page.texts("h2")
 
 
@@ -186,7 +188,7 @@ def test_bins_of_the_page_are_those_of_dvc_plots_and_none_is_sparse(folder: Path
 
 def test_every_training_shows_its_losses_and_validation_metrics_with_a_mark_at_the_kept_epoch(page: Page):
     charts = [chart["data"] for chart in page.charts() if len(chart["data"]) == 8]  # of two metrics and two seeds, a line and a mark
-    assert len(charts) == 2 * 2 * len(TRAININGS)
+    assert len(charts) == 2 * 2 * len(TRAINING_NAMES)
     assert [list(dict.fromkeys(trace["name"] for trace in chart)) for chart in charts[:2]] == [
         ["train", "validation"],
         ["AUROC", "accuracy"],
@@ -201,7 +203,7 @@ def test_what_a_score_needs_and_costs_is_told(page: Page):
 
 
 def test_each_benchmark_has_a_place_for_the_seconds_of_a_copy(text: str):
-    assert PLACEHOLDER.findall(text) == ["letters", "streets"]
+    assert SECONDS_PLACEHOLDER.findall(text) == ["letters", "streets"]
 
 
 def test_classifications_show_samples_and_segmentations_show_maps(page: Page):
@@ -226,5 +228,5 @@ def test_without_an_error_there_is_no_verdict_and_no_number(tmp_path: Path, monk
     page = Page((tmp_path / "reports/index.html").read_text())
     (verdict,) = [element["text"] for element in page.all("p") if element["attributes"].get("class") == "lead"]
     assert verdict.startswith("Nothing to rank: on 0 errors among 30 test predictions.")
-    assert UNDEFINED in page.texts("td") and "nan" not in "".join(page.texts("td", "li", "p"))
+    assert UNDEFINED_SIGN in page.texts("td") and "nan" not in "".join(page.texts("td", "li", "p"))
     assert "There is no error." in page.texts("li")

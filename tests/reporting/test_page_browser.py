@@ -9,7 +9,7 @@ from browser import PROGRAM, PROGRAMS, Browser
 from pages import METHODS, lay_out
 from test_report import params
 
-from confidnet_core.reporting.palette import CORRECT_COLOUR, DARK_COLOURS, PALETTE
+from confidnet_core.reporting.palette import CORRECT_COLOUR, DARK_PAGE_COLOURS, PALETTE
 from confidnet_core.reporting.report import write_report
 
 pytestmark = [
@@ -134,7 +134,7 @@ def test_the_scores_that_matter_are_in_colour_and_the_rest_are_faded(browser: Br
     colours = [line["color"] for line in browser.run(LINES)]
     faded = browser.run("getComputedStyle(document.documentElement).getPropertyValue('--faded')")
     assert [colour == faded for colour in colours] == [choice == "false" for choice in pressed]
-    assert colours[0] == (DARK_COLOURS[PALETTE[0]] if dark else PALETTE[0]) and "false" in pressed
+    assert colours[0] == (DARK_PAGE_COLOURS[PALETTE[0]] if dark else PALETTE[0]) and "false" in pressed
 
 
 def test_a_line_gets_its_colour_under_the_pointer_and_keeps_it_when_its_name_is_chosen(browser: Browser, page: Path):

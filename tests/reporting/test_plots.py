@@ -13,16 +13,16 @@ from matplotlib.figure import Figure
 from project_code import ROOT
 
 from confidnet_core.reporting import curves, palette, plots
-from confidnet_core.reporting.curves import SHARE_TICKS, outcome_bins
-from confidnet_core.reporting.palette import Style
+from confidnet_core.reporting.curves import HISTOGRAM_FRACTION_TICKS, outcome_bins
+from confidnet_core.reporting.palette import LineStyle
 
 TEMPLATES = ROOT / ".dvc" / "plots"
 COVERAGE = np.linspace(0.01, 1, 100)
 CURVES = {"mcp": (COVERAGE, COVERAGE * 0.10), "tcp": (COVERAGE, COVERAGE * 0.02), "entropy": (COVERAGE, COVERAGE * 0.2)}
 STYLES = {
-    "mcp": Style("MCP", "mcp", "#0072B2", highlighted_in=("digits",)),
-    "entropy": Style("Entropy", "entropy", "#D55E00", ":"),
-    "tcp": Style("TCP (oracle)", "tcp (oracle)", palette.ORACLE_COLOUR, "--", ("digits",)),
+    "mcp": LineStyle("MCP", "mcp", "#0072B2", highlighted_in=("digits",)),
+    "entropy": LineStyle("Entropy", "entropy", "#D55E00", ":"),
+    "tcp": LineStyle("TCP (oracle)", "tcp (oracle)", palette.ORACLE_COLOUR, "--", ("digits",)),
 }
 
 
@@ -88,7 +88,7 @@ def test_the_histogram_shows_the_share_of_each_outcome(outcomes):
     np.testing.assert_allclose(filled["correct predictions"], right / right.sum())
     np.testing.assert_allclose(filled["errors"], errors / errors.sum())
     assert (axes.get_xlim(), axes.get_ylim()) == ((edges[0], edges[-1]), (0, 1))
-    assert axes.get_yticks().tolist() == list(SHARE_TICKS)
+    assert axes.get_yticks().tolist() == list(HISTOGRAM_FRACTION_TICKS)
 
 
 def test_a_histogram_without_errors_is_drawn():
@@ -100,7 +100,7 @@ def test_a_histogram_without_errors_is_drawn():
 @pytest.mark.parametrize("methods", [0, 1, 3, 9])
 def test_the_comparison_has_two_curves_and_a_histogram_for_each_method(tmp_path, outcomes, methods):
     histograms = {f"method_{index}": outcomes for index in range(methods)}
-    styles = STYLES | {name: Style(name, name, "#000000") for name in histograms}
+    styles = STYLES | {name: LineStyle(name, name, "#000000") for name in histograms}
     figure = plots.comparison_figure(CURVES, CURVES, histograms, styles)
     titles = [axes.get_title() for axes in figure.axes if axes.axison]
     assert titles == ["", "", *histograms]
@@ -171,7 +171,7 @@ def test_templates_have_the_colours_of_the_figures():
 
 def test_the_histograms_of_dvc_have_the_axis_of_the_figures():
     axis = template("histogram")["spec"]["encoding"]["y"]
-    assert axis["scale"] == {"type": "sqrt", "domain": [0, 1]} and tuple(axis["axis"]["values"]) == SHARE_TICKS
+    assert axis["scale"] == {"type": "sqrt", "domain": [0, 1]} and tuple(axis["axis"]["values"]) == HISTOGRAM_FRACTION_TICKS
 
 
 def fields(content):

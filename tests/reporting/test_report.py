@@ -23,7 +23,7 @@ from confidnet_core.files import read_json, write_json
 from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.reporting import report
-from confidnet_core.reporting.report import stored_results, write_report
+from confidnet_core.reporting.report import list_stored_results, write_report
 from confidnet_core.scoring.run import Run
 
 
@@ -95,7 +95,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def test_places_and_methods_are_those_of_params():
-    listed = {place.folder: place.methods for place in stored_results(params(run=("a", "b"), seeds=(3, 5)))}
+    listed = {place.folder: place.methods for place in list_stored_results(params(run=("a", "b"), seeds=(3, 5)))}
     assert listed == dict.fromkeys(["a/seed3", "a/seed5", "b/seed3", "b/seed5"], tuple(METHODS))
 
 
@@ -187,7 +187,7 @@ def test_the_maps_put_each_confidence_at_its_pixel_and_nothing_at_void(runs: dic
 
 
 def test_many_test_images_are_shown_evenly_spread(runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(report, "IMAGES_PER_SHEET", 2)
+    monkeypatch.setattr(report, "IMAGES_PER_MAPS_SHEET", 2)
     drawn = []
     real = report.segmentation_sheet
     monkeypatch.setattr(report, "segmentation_sheet", lambda *panels: drawn.append(panels) or real(*panels))

@@ -8,7 +8,7 @@ import pytest
 from project_code import ROOT, entries, reached
 
 from confidnet_core.files import read_json, write_json
-from confidnet_core.serving.identity import FACT_KEYS, SERVED_CODE, served_digest
+from confidnet_core.serving.identity import DIGESTED_FACT_KEYS, SERVED_CODE_PATHS, served_model_digest
 
 PACKAGE = ROOT / "confidnet_core"
 
@@ -16,7 +16,7 @@ PACKAGE = ROOT / "confidnet_core"
 @pytest.fixture
 def packed(tmp_path: Path) -> Path:
     """Write those files of a packed model that its digest covers."""
-    facts = dict.fromkeys(FACT_KEYS, 0) | {
+    facts = dict.fromkeys(DIGESTED_FACT_KEYS, 0) | {
         "method": "mcp",
         "recipes": {"model": {"name": "mlp"}, "baseline": {"epochs": 1}, "mc_dropout": {}},
     }
@@ -47,9 +47,9 @@ def edit(path: Path, change: Callable[[dict], object]) -> None:
     ],
 )
 def test_a_change_that_affects_predictions_changes_the_digest(packed: Path, change: Callable[[Path], object]):
-    before = served_digest(packed)
+    before = served_model_digest(packed)
     change(packed)
-    assert served_digest(packed) != before
+    assert served_model_digest(packed) != before
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_a_change_that_affects_predictions_changes_the_digest(packed: Path, chan
     ],
 )
 def test_a_change_that_affects_no_prediction_leaves_the_digest(packed: Path, change: Callable[[Path], object]):
-    before = served_digest(packed)
+    before = served_model_digest(packed)
     change(packed)
-    assert served_digest(packed) == before
+    assert served_model_digest(packed) == before
 
 
 def test_the_digest_covers_all_code_that_a_served_model_runs():
     code = {path.relative_to(PACKAGE) for path in reached(PACKAGE / "serving/selective_classifier.py", *entries("scores"))}
     others = {path for path in code if path.parts[0] != "scores" and path != Path("__init__.py")}  # the score's own are its entry's
-    assert not [path for path in others if not any(path.is_relative_to(part) for part in SERVED_CODE)]
-    assert all((PACKAGE / part).exists() for part in SERVED_CODE)
+    assert not [path for path in others if not any(path.is_relative_to(part) for part in SERVED_CODE_PATHS)]
+    assert all((PACKAGE / part).exists() for part in SERVED_CODE_PATHS)

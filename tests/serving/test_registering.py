@@ -21,7 +21,7 @@ from tracking_stores import rows
 from confidnet_core.__main__ import cli
 from confidnet_core.config.params import Params
 from confidnet_core.files import read_json, write_json
-from confidnet_core.serving.registering import register, register_or_warn
+from confidnet_core.serving.registering import register_best_model, register_best_model_or_warn
 from confidnet_core.tracking.stage_run import stage_run
 
 METHODS = ("mcp", "stack", "mc_dropout", "tcp")
@@ -94,7 +94,7 @@ def judge(aurc: float, seed: int = 0, method: str = "stack") -> None:
 @pytest.mark.slow
 def test_another_process_loads_the_champion_by_its_alias_and_gives_the_stored_confidence(project: Path, params: Params, tmp_path: Path):
     with stage_run(stage="compare", benchmark="small", seed=None, params={}) as run:
-        text = register(params, "small", run.run_id)
+        text = register_best_model(params, "small", run.run_id)
     assert text.startswith("confidnet-small version 1: stack, seed 0, AUPR-Error ") and text.endswith("; champion")
     images, prepared = np.load("data/prepared/small/images.npy"), read_json(Path("data/prepared/small/split.json"))
     other_folder = tmp_path / "elsewhere"
@@ -120,7 +120,7 @@ def test_another_process_loads_the_champion_by_its_alias_and_gives_the_stored_co
 
 
 def test_a_version_says_what_it_is(project: Path, params: Params):
-    register(params, "small")
+    register_best_model(params, "small")
     tags, metrics = champion(project).tags, read_json(Path("data/scores/small/seed0/stack/metrics.json"))["val"]["metrics"]
     guarantees = read_json(Path("data/thresholds/small/seed0/stack/threshold.json"))["thresholds"]
     guarantee = next(guarantee for guarantee in guarantees if guarantee["threshold"])
@@ -131,20 +131,20 @@ def test_a_version_says_what_it_is(project: Path, params: Params):
 
 
 def test_the_same_model_is_logged_and_registered_once(project: Path, params: Params):
-    assert register(params, "small") == register(params, "small")
+    assert register_best_model(params, "small") == register_best_model(params, "small")
     assert [name for (name,) in rows(project, query="SELECT name FROM logged_models ORDER BY name")] == ["baseline", "selective"]
     assert rows(project, query="SELECT version FROM model_versions") == [(1,)]
 
 
 def test_what_the_served_model_does_not_use_makes_no_version(project: Path, params: Params):
-    register(params, "small")
+    register_best_model(params, "small")
     benchmark = params.benchmark("small")
     other = replace(benchmark, mc_dropout=replace(benchmark.mc_dropout, passes=7), finetune=replace(benchmark.finetune, epochs=9))
     path = Path("data/thresholds/small/seed0/stack/threshold.json")
     content = read_json(path)
     content["thresholds"][0]["test"]["coverage"] = 0.0
     write_json(path, content)
-    register(replace(params, benchmarks={"small": other}), "small")
+    register_best_model(replace(params, benchmarks={"small": other}), "small")
     assert rows(project, query="SELECT version FROM model_versions") == [(1,)]
     assert client(project).get_registered_model("confidnet-small").description.startswith("A classifier for `small` that")
 
@@ -152,15 +152,15 @@ def test_what_the_served_model_does_not_use_makes_no_version(project: Path, para
 def test_only_a_better_one_on_the_same_data_takes_the_alias_by_itself(project: Path, params: Params):
     for aurc, expected in ((0.2, 1), (0.3, 1), (0.2, 1), (0.1, 3)):
         judge(aurc)
-        text = register(params, "small")
+        text = register_best_model(params, "small")
         assert champion(project).version == expected
         assert ("champion stays version" in text) == (aurc == 0.3)
     judge(0.05)
     facts = Path("data/prepared/small/facts.json")
     write_json(facts, read_json(facts) | {"sha256": "other"})
-    assert "champion stays version 3, which was judged on other data" in register(params, "small")
+    assert "champion stays version 3, which was judged on other data" in register_best_model(params, "small")
     assert champion(project).version == 3
-    assert register(params, "small", champion=True).endswith("; champion")
+    assert register_best_model(params, "small", force_champion=True).endswith("; champion")
     assert champion(project).version == 4
 
 
@@ -171,7 +171,7 @@ def test_of_several_classifiers_the_one_with_the_lower_aurc_is_taken(project: Pa
     content = read_json(path)
     content["val"]["metrics"]["aupr_error"] = 1.0  # as that of a classifier with many errors may be
     write_json(path, content)
-    register(replace(params, seeds=(0, 1)), "small")
+    register_best_model(replace(params, seeds=(0, 1)), "small")
     assert champion(project).tags["seed"] == "1"
 
 
@@ -180,27 +180,27 @@ def test_a_better_score_that_cannot_be_served_is_named(project: Path, params: Pa
     content = read_json(path)
     content["val"]["metrics"]["aupr_error"] = 1.0
     write_json(path, content)
-    assert "; better, but not served: mc_dropout (it needs stochastic forward passes" in register(params, "small")
+    assert "; better, but not served: mc_dropout (it needs stochastic forward passes" in register_best_model(params, "small")
     assert champion(project).tags["score"] == "stack"
 
 
 def test_a_project_that_moved_takes_its_models_along(project: Path, params: Params, clean: pytest.MonkeyPatch):
-    register(params, "small")
+    register_best_model(params, "small")
     moved = project.with_name("moved")
     project.rename(moved)
     clean.setenv("DVC_ROOT", str(moved))
     clean.chdir(moved)
-    register(params, "small")
+    register_best_model(params, "small")
     assert Path(client(moved).get_model_version_download_uri("confidnet-small", "1").removeprefix("file://")).is_relative_to(moved)
 
 
 def test_a_server_that_is_down_or_outputs_that_are_missing_cost_a_stage_one_warning(project, params, clean, capsys):
     clean.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     clean.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
-    register_or_warn(params, "small")
+    register_best_model_or_warn(params, "small")
     clean.delenv("MLFLOW_TRACKING_URI")
     Path("data/scores/small/seed0/stack/fitted.pt").unlink()
-    register_or_warn(params, "small")
+    register_best_model_or_warn(params, "small")
     down, missing = capsys.readouterr().err.splitlines()
     begin, end = (
         "WARNING the model of small is not registered: ",
@@ -229,7 +229,7 @@ def test_a_server_takes_the_models_and_serves_them(project: Path, params: Params
     shutil.copy(project / "mlflow.db", tmp_path / "server/s.db")
     with mlflow_server(tmp_path / "server") as server:
         clean.setenv("MLFLOW_TRACKING_URI", server.uri)
-        register(params, "small")
+        register_best_model(params, "small")
         version = MlflowClient(server.uri).get_model_version_by_alias("confidnet-small", "champion")
         assert version.tags["score"] == "stack"
         answers = served_answers("confidnet-small", np.load("data/prepared/small/images.npy")[:3], tmp_path / "log")

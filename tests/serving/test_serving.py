@@ -22,8 +22,8 @@ from confidnet_core.evaluation.result import RANK
 from confidnet_core.files import read_json, write_json
 from confidnet_core.scoring.fitted import load_fitted, require_storable, save_fitted
 from confidnet_core.scoring.run import Run
-from confidnet_core.serving.packing import add_networks, best_score, pack
-from confidnet_core.serving.registering import REQUIREMENTS
+from confidnet_core.serving.packing import add_networks, pack_best_score, pack_score
+from confidnet_core.serving.registering import SERVED_MODEL_REQUIREMENTS
 from confidnet_core.serving.selective_classifier import NotServedError, SelectiveClassifier
 
 # These scores need what a served model does not have: dropout samples of a split, classifiers of other seeds, or labels.
@@ -59,7 +59,7 @@ def params(trained: tuple[Path, dict[str, Run], Params]) -> Params:
 
 def served(run: Run, method: str, params: Params, folder: Path, patch: pytest.MonkeyPatch) -> SelectiveClassifier:
     """Load a packed model from a copy of its folder, in an empty working directory."""
-    candidate = pack(stored_of(run, method), method, params, folder / "packed")
+    candidate = pack_score(stored_of(run, method), method, params, folder / "packed")
     add_networks(candidate)
     shutil.copytree(folder / "packed", folder / "moved")
     (folder / "empty").mkdir()
@@ -91,12 +91,12 @@ def test_in_other_batches_it_differs_by_rounding_only(runs, params, task, method
 @pytest.mark.parametrize("method", sorted(NOT_SERVED))
 def test_a_score_that_needs_more_than_new_images_is_refused(runs, params, method, tmp_path):
     with pytest.raises(NotServedError):
-        pack(stored_of(runs["digits"], method), method, params, tmp_path / "packed")
+        pack_score(stored_of(runs["digits"], method), method, params, tmp_path / "packed")
 
 
 def test_only_the_networks_that_a_score_uses_are_packed(runs, params, tmp_path):
     for method, networks in {"mcp": ["baseline"], "confidnet": ["baseline", "finetune"], "stack": ["baseline"]}.items():
-        add_networks(pack(stored_of(runs["digits"], method), method, params, tmp_path / method))
+        add_networks(pack_score(stored_of(runs["digits"], method), method, params, tmp_path / method))
         assert sorted(path.name for path in (tmp_path / method / "networks").iterdir()) == networks
 
 
@@ -130,7 +130,7 @@ def test_without_a_threshold_nothing_is_accepted(runs, params, tmp_path, monkeyp
     content = read_json(path)
     write_json(path, {"thresholds": [guarantee | {"threshold": None} for guarantee in content["thresholds"]]})
     model = SelectiveClassifier.load(path.parent)
-    assert model.target_risk == max(RISKS) and model.guarantee()["threshold"] is None
+    assert model.target_risk == max(RISKS) and model.guaranteed_threshold()["threshold"] is None
     assert not model.predict(images)["accepted"].any()
 
 
@@ -160,9 +160,9 @@ def test_the_best_score_on_validation_data_that_can_be_served_is_taken(runs, par
     shutil.copytree("models", tmp_path / "project/models")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path / "project")
-        candidate = best_score(stored, params, tmp_path / "packed")
-    assert candidate.validation.method == "entropy"
-    assert [reason.partition(" ")[0] for reason in candidate.skipped] == ["mc_dropout"]
+        candidate = pack_best_score(stored, params, tmp_path / "packed")
+    assert candidate.validation_evaluation.method == "entropy"
+    assert [reason.partition(" ")[0] for reason in candidate.skipped_scores] == ["mc_dropout"]
 
 
 def _pretend(project: Path, method: str, aupr_error: float) -> None:
@@ -196,10 +196,10 @@ def test_a_users_own_score_is_served_if_it_takes_fitted_values_by_run_fitted(run
     monkeypatch.setattr(registry, "entry_names", lambda family: [*entry_names(family), name])
     score(runs["digits"], [name], Path())
     if is_served:
-        pack(stored_of(runs["digits"], name), name, params, tmp_path / name)
+        pack_score(stored_of(runs["digits"], name), name, params, tmp_path / name)
     else:
         with pytest.raises(NotServedError, match=r"it reads the val split, and not within Run\.fitted"):
-            pack(stored_of(runs["digits"], name), name, params, tmp_path / name)
+            pack_score(stored_of(runs["digits"], name), name, params, tmp_path / name)
 
 
 def test_a_score_whose_values_differ_from_the_stored_ones_is_not_served(runs, params, tmp_path):
@@ -212,7 +212,7 @@ def test_a_score_whose_values_differ_from_the_stored_ones_is_not_served(runs, pa
         pytest.raises(NotServedError, match="other confidences than those stored for 16 of 16 predictions"),
     ):
         patch.chdir(tmp_path / "project")
-        pack(stored_of(runs["digits"], "temperature"), "temperature", params, tmp_path / "packed")
+        pack_score(stored_of(runs["digits"], "temperature"), "temperature", params, tmp_path / "packed")
 
 
 def test_fitted_values_come_back_as_they_were(tmp_path):
@@ -244,4 +244,6 @@ def test_the_requirements_are_all_that_the_code_of_a_served_model_imports():
     )
     packages = {"ruamel": "ruamel.yaml", "sklearn": "scikit-learn", "pydantic_core": "pydantic"}
     outside = {name for path in code for name in foreign(path)} - set(sys.stdlib_module_names) - {"confidnet_core", "torchvision"}
-    assert {packages.get(name, name) for name in outside} | {"mlflow"} == set(REQUIREMENTS)  # torchvision: for pretrained encoders only
+    assert {packages.get(name, name) for name in outside} | {"mlflow"} == set(
+        SERVED_MODEL_REQUIREMENTS
+    )  # torchvision: for pretrained encoders only
