@@ -78,11 +78,7 @@ def print_comparison(console: Console, reports_folder: Path, options: ShowOption
 
 
 def print_costs(
-    console: Console,
-    reports_folder: Path,
-    benchmarks: Sequence[str],
-    load_timings: Callable[[str], Iterable[StageTiming]],
-    output_format: str,
+    console: Console, reports_folder: Path, benchmarks: Sequence[str], load_timings: Callable[[str], list[StageTiming]], output_format: str
 ) -> None:
     """Print what each score costs, from costs.csv of the reports folder and run times, which are means over seeds.
 

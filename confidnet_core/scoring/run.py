@@ -244,9 +244,8 @@ class Run:
 
 def load_run(benchmark_name: str, benchmark: Benchmark, seed: int, method: str, declared_inputs: Iterable[str]) -> Run:
     """Return the Run (input) of a score on the test split. declared_inputs: those that the score names in its attribute `reads`."""
-    models_folder = paths.seed_folder(paths.MODELS_FOLDER, benchmark_name, seed)
-    predictions_folder = paths.predictions(benchmark_name, seed)
-    run = Run(benchmark_name, benchmark, seed, load_dataset(paths.prepared(benchmark_name)), models_folder, predictions_folder)
+    dataset, models_folder = load_dataset(paths.prepared(benchmark_name)), paths.seed_folder(paths.MODELS_FOLDER, benchmark_name, seed)
+    run = Run(benchmark_name, benchmark, seed, dataset, models_folder, paths.predictions(benchmark_name, seed))
     samples_folder, ensembles_folder = paths.dropout_samples(benchmark_name, seed), paths.ENSEMBLES_FOLDER / benchmark_name
     inputs = tuple(declared_inputs)
     return replace(run, samples_folder=samples_folder, ensembles_folder=ensembles_folder, method=method, declared_inputs=inputs)

@@ -55,9 +55,8 @@ def pack_best_score(stored_results: StoredResults, params: Params, candidates_fo
             return pack_score(stored_results, evaluation.method, params, candidates_folder / evaluation.method, tuple(skipped_scores))
         except NotServedError as error:
             skipped_scores.append(f"{evaluation.method} ({error})")
-    raise ValueError(
-        f"{stored_results.benchmark_and_seed}: none of the scores can be served: {'; '.join(skipped_scores) or 'there is none but the oracle'}"
-    )
+    problem_text = "; ".join(skipped_scores) or "there is none but the oracle"
+    raise ValueError(f"{stored_results.benchmark_and_seed}: none of the scores can be served: {problem_text}")
 
 
 def pack_score(
