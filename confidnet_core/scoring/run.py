@@ -185,11 +185,10 @@ class Run:
         require_declared(self.method, self.declared_inputs, DROPOUT_SAMPLES)
         sampling_json = read_json(self.samples_folder / "facts.json")
         if not sampling_json["dropout"]:
-            problem = "the classifier has no dropout, so there is nothing to sample; remove the mc_dropout methods"
-            raise ValueError(f"{self.benchmark_name}: {problem}")
+            raise ValueError(f"{self.benchmark_name}: the classifier has no dropout to sample; remove the mc_dropout methods")
         if not sampling_json["passes"]:
-            problem = "its mc_dropout.passes in params.yaml are 0; remove the mc_dropout methods, or ask for passes"
-            raise ValueError(f"{self.benchmark_name}: {problem}")
+            remedy = "remove the mc_dropout methods, or ask for passes"
+            raise ValueError(f"{self.benchmark_name}: its mc_dropout.passes in params.yaml are 0; {remedy}")
         return np.load(self.samples_folder / self.split / f"{quantity}.npy")
 
     def ensemble_quantity(self, method: str) -> Float64[np.ndarray, " n"]:
@@ -202,8 +201,8 @@ class Run:
             remedy = f"try dvc exp run -S 'seeds=[0,1,2,3,4]', or remove methods.{method}"
             raise ValueError(f"{self.benchmark_name}: {method} needs two seeds or more, got {seeds}; {remedy}")
         if self.seed not in seeds:
-            problem = f"the ensemble is of the seeds {seeds}, without {self.seed}; add it to seeds of params.yaml"
-            raise ValueError(f"{self.benchmark_name}: {problem}")
+            problem = f"{self.benchmark_name}: the ensemble is of the seeds {seeds}, without {self.seed}"
+            raise ValueError(f"{problem}; add it to seeds of params.yaml")
         stored_quantity = np.load(self.ensembles_folder / method / f"{self.split}.npy", mmap_mode="r")
         return np.array(stored_quantity if stored_quantity.ndim == 1 else stored_quantity[seeds.index(self.seed)])
 
@@ -218,9 +217,9 @@ class Run:
         """Return logits, float64 (m, classes), and labels, int64 (m,), of at most `max_samples` evenly spaced predictions."""
         sampling_step, sampled_logits, sampled_labels = -(-len(self.labels) // max_samples), [], []
         for chunk_slice, chunk_logits, chunk_labels in self._logit_chunks():
-            first_sampled_index = -chunk_slice.start % sampling_step
-            sampled_logits.append(chunk_logits[first_sampled_index::sampling_step])
-            sampled_labels.append(chunk_labels[first_sampled_index::sampling_step])
+            is_sampled = slice(-chunk_slice.start % sampling_step, None, sampling_step)
+            sampled_logits.append(chunk_logits[is_sampled])
+            sampled_labels.append(chunk_labels[is_sampled])
         return torch.cat(sampled_logits), torch.cat(sampled_labels)
 
     def _logit_chunks(self) -> Iterator[tuple[slice, Float64[Tensor, "m classes"], Int64[Tensor, " m"]]]:
@@ -247,5 +246,5 @@ def load_run(benchmark_name: str, benchmark: Benchmark, seed: int, method: str, 
     dataset, models_folder = load_dataset(paths.prepared(benchmark_name)), paths.seed_folder(paths.MODELS_FOLDER, benchmark_name, seed)
     run = Run(benchmark_name, benchmark, seed, dataset, models_folder, paths.predictions(benchmark_name, seed))
     samples_folder, ensembles_folder = paths.dropout_samples(benchmark_name, seed), paths.ENSEMBLES_FOLDER / benchmark_name
-    inputs = tuple(declared_inputs)
-    return replace(run, samples_folder=samples_folder, ensembles_folder=ensembles_folder, method=method, declared_inputs=inputs)
+    score_inputs = {"samples_folder": samples_folder, "ensembles_folder": ensembles_folder, "declared_inputs": tuple(declared_inputs)}
+    return replace(run, method=method, **score_inputs)

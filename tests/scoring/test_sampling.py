@@ -110,7 +110,7 @@ def test_it_approaches_the_plain_entropy_as_the_rate_falls(tmp_path: Path, monke
 @pytest.mark.parametrize(
     ("passes", "dropout", "message"),
     [
-        (3, False, "the classifier has no dropout, so there is nothing to sample; remove"),
+        (3, False, "the classifier has no dropout to sample; remove"),
         (0, True, r"mc_dropout\.passes in params\.yaml are 0"),
     ],
 )
