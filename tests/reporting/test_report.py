@@ -94,8 +94,8 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_places_and_methods_are_those_of_params():
-    listed = {place.folder: place.methods for place in list_stored_results(params(run=("a", "b"), seeds=(3, 5)))}
+def test_stored_results_and_methods_are_those_of_params():
+    listed = {results.benchmark_and_seed: results.methods for results in list_stored_results(params(run=("a", "b"), seeds=(3, 5)))}
     assert listed == dict.fromkeys(["a/seed3", "a/seed5", "b/seed3", "b/seed5"], tuple(METHODS))
 
 
