@@ -9,8 +9,8 @@ export PATH := $(BIN):$(PATH)
 # A core each for its files, in the order of tests/conftest.py, the long ones first: by number of tests, they would come last,
 # side by side with nothing.
 PYTEST := python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-# What needs no trained study, no DVC, no MLflow server and no other process.
-QUICK := tests/project tests/metrics tests/config tests/comparison tests/scores tests/evaluation
+# What needs no trained network, no DVC, no MLflow server and no other process.
+QUICK := tests/project tests/metrics tests/config tests/comparison
 
 .DEFAULT_GOAL := help
 .PHONY: help repro quick test lint types format hooks ui plots experiments docs clean

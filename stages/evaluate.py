@@ -21,7 +21,7 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
     method_settings, score = params.method(method), find_entry("scores", method)
     score_run = load_run(benchmark_name, params.benchmark(benchmark_name), seed, method, getattr(score, "reads", ()))
 
-    with stage_run(stage="evaluate", benchmark=benchmark_name, seed=seed, method=method, params=method_settings) as tracked:
+    with stage_run(stage="evaluate", benchmark=benchmark_name, seed=seed, method=method, params=method_settings, deferred=True) as tracked:
         confidence_by_split, evaluation_by_split, stopwatch = {}, {}, Stopwatch()
         score_properties = {"oracle": getattr(score, "oracle", False), "scale": getattr(score, "scale", RANK)}
         for split in SCORED_SPLITS:

@@ -28,6 +28,7 @@ from confidnet_core.tracking.store import StoreError, first_message_line, projec
 from confidnet_core.tracking.views import experiment_tags
 
 MAX_SERVER_WAIT_S = 30.0  # total wait of a run for a server's answers, without the first second of each
+MAX_DEFERRED_S = 20.0  # a stage that ran longer sends its run itself, so that it is seen: the seconds for MLflow's import hardly matter
 SEND_LOCK_TIMEOUT_S = 60.0  # wait of a training while another process sends its record
 
 
@@ -173,12 +174,19 @@ class StageRun(RunLogger):
                 self._log_output_md5s(output_md5s)
                 end_entry |= {"goes_on": True} if self._will_pipeline_continue(output_md5s) else {}
             self.store_log_entry({**end_entry, "time": int(time.time() * 1000)})
-            if self._record and "deferred_by" in self._run_description and "goes_on" not in end_entry:
-                send_record(self._record, self._run_description)  # no later stage would
+            if self._record and "deferred_by" in self._run_description:
+                self._send_deferred_record(will_pipeline_continue="goes_on" in end_entry)
             if self.pipeline_run_id and "goes_on" not in end_entry:
                 unmark_pipeline_run(project_root(), self.pipeline_run_id)
         except Exception as error:
             print(f"MLflow run {self.run_id} could not be set to {final_status}: {first_message_line(error)}", file=sys.stderr)
+
+    def _send_deferred_record(self, will_pipeline_continue: bool) -> None:
+        """Send the record of this deferred run, unless the stage was short and a later one follows, which sends it."""
+        was_short = time.time() - self._run_description["start"] / 1000 < MAX_DEFERRED_S
+        if self._record and not (was_short and will_pipeline_continue):
+            running_dvc_process = self._run_description["deferred_by"] if will_pipeline_continue else None
+            send_record(self._record, self._run_description, running_dvc_process)
 
     def _will_pipeline_continue(self, output_md5s: dict[str, str]) -> bool:
         """Return whether DVC will run the pipeline's last stage, `compare`, after this one.

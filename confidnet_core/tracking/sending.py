@@ -8,15 +8,16 @@ has. If the process or the connection breaks, one entry may be sent twice, which
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from confidnet_core.tracking.dvc_process import find_dvc_process, is_process_alive, process_identity
+from confidnet_core.tracking.open_rows import mark_pipeline_run_open
 from confidnet_core.tracking.records import RecordInUseError, RunRecord, list_records
-from confidnet_core.tracking.rows import open_nested_run, send_log_entry
-from confidnet_core.tracking.store import ServerError, StoreError, server_failure_reason, uses_server
+from confidnet_core.tracking.rows import NestedRun, mark_runs_running, open_nested_run, send_log_entry
+from confidnet_core.tracking.store import ServerError, StoreError, project_root, server_failure_reason, store_lock, uses_server
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def send_deferred_records(project_folder: Path, store_address: str) -> None:
                 continue
             with record.locked():
                 if record.exists:  # otherwise another process has sent it meanwhile
-                    send_record(record, run_description, keep_pipeline_run_open=is_own)
+                    send_record(record, run_description, dvc_process_identity if is_own else None)
         except RecordInUseError:  # its stage still runs, or another process sends it
             continue
         except StoreError:
@@ -87,20 +88,22 @@ def send_deferred_records(project_folder: Path, store_address: str) -> None:
                 return
 
 
-def send_record(record: RunRecord, run_description: dict[str, Any], keep_pipeline_run_open: bool = False) -> SendOutcome:
+def send_record(record: RunRecord, run_description: dict[str, Any], running_dvc_process: Mapping[str, Any] | None = None) -> SendOutcome:
     """Send one record (local copy of an MLflow run) and delete it; return the outcome. Raises MLflow's error if the store refuses it.
 
-    The caller must hold the record's lock. keep_pipeline_run_open: True if the pipeline execution still runs and the record's stage knew it
+    The caller must hold the record's lock. running_dvc_process: identity of the DVC process that still runs the pipeline execution, whose
+    MLflow run then stays open if the record's stage knew that others follow; None if it has ended
     """
     log_entries, last_written_ms = record.read_entries(), record.last_written_ms()
     nested_run = open_nested_run(run_description, record.folder.name, record.folder.name)
     earlier_sent_count = record.count_sent_entries(nested_run.run_id)
     send_log_entry(nested_run, {entry_key: run_description.get(entry_key, {}) for entry_key in ("tags", "params", "dataset")})
     for entry_number, log_entry in enumerate(log_entries[earlier_sent_count:], start=earlier_sent_count + 1):
-        # "goes_on" is left out where the pipeline execution has ended meanwhile.
-        left_out = () if keep_pipeline_run_open else ("goes_on",)
-        sent_entry = {entry_key: entry_value for entry_key, entry_value in log_entry.items() if entry_key not in left_out}
-        send_log_entry(nested_run, sent_entry)
+        if running_dvc_process is None:  # no pipeline execution is still open for what is sent later
+            log_entry.pop("goes_on", None)
+        elif log_entry.get("goes_on"):
+            _keep_pipeline_run_open(nested_run, run_description["meant_for"], running_dvc_process)
+        send_log_entry(nested_run, log_entry)
         record.mark_entries_sent(nested_run.run_id, entry_number)
     final_status = log_entries[-1].get("status") if log_entries else None
     if final_status is None:  # no process holds the record, so its stage was killed; a resumed training reopens the MLflow run
@@ -108,3 +111,13 @@ def send_record(record: RunRecord, run_description: dict[str, Any], keep_pipelin
         send_log_entry(nested_run, {"status": final_status, "time": last_written_ms})
     record.remove()
     return SendOutcome(record.folder.name, run_description, nested_run.run_id, len(log_entries) - earlier_sent_count, final_status)
+
+
+def _keep_pipeline_run_open(nested_run: NestedRun, store_address: str, dvc_process_identity: Mapping[str, Any]) -> None:
+    """Write a marker file that names the DVC process: if it is killed, the pipeline execution's MLflow run is closed."""
+    project_folder, experiment_id = project_root(), nested_run.stage_run.info.experiment_id
+    if nested_run.pipeline_run_id is None:
+        return
+    with store_lock(project_folder):
+        mark_pipeline_run_open(project_folder, store_address, experiment_id, nested_run.pipeline_run_id, dvc_process_identity)
+    mark_runs_running(NestedRun(nested_run.mlflow_client, nested_run.pipeline_run, None))

@@ -52,8 +52,8 @@ def stage_run(
     after Ctrl-C or SIGTERM (which leaves the block as SystemExit 143). After SIGKILL it stays RUNNING until the project's next run closes
     it as KILLED; a stage that passes its id as resume_id continues it if benchmark and params are the same.
 
-    deferred: True for a stage of a few seconds. If DVC started it, its run is recorded on disk and reaches the store with a later stage of
-    the pipeline execution, or at once if there is none or the stage fails.
+    deferred: True for a stage that often takes a few seconds only. If DVC started it, its run is recorded on disk and reaches the store
+    with a later stage of the pipeline execution, or when it ends if no stage follows, it fails, or it took longer than MAX_DEFERRED_S.
 
     ValueError if the store cannot be opened and is no server, or if `check_workspace` refuses the working directory.
     """

@@ -198,6 +198,7 @@ def test_what_set_param_writes_is_one_line_and_read_as_a_number(tmp_path: Path, 
     assert params.benchmarks["digits"].confidnet.learning_rate == (1e-7 if "1e-7" in change else 0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["sklearn", "torchvision", "mlflow", "matplotlib"])
 def test_reading_it_does_not_load_a_library_that_few_entries_need(library: str):
     """Every stage reads it first, and such a library takes a second."""

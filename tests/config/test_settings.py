@@ -145,6 +145,7 @@ def test_an_override_that_cannot_be_is_refused_with_key_value_and_what_was_expec
     assert str(caught.value) == f"{tmp_path}/params.yaml: {REFUSED[override]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("override", SHOWN_BY_THE_STAGE)
 def test_the_first_stage_refuses_it_in_one_line_and_writes_nothing(tmp_path: Path, override: str):
     project(tmp_path, override)

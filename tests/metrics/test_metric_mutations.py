@@ -10,6 +10,8 @@ from project_code import ROOT
 
 from confidnet_core.metrics import METRICS
 
+pytestmark = pytest.mark.slow  # they hold the tests of the metrics to account
+
 MUTATED_FILES = ("_ranking/samples", "_ranking/risk", "_ranking/counts", "failure")  # each imports those before it
 SMALL_CASES = [case for n in range(1, 6) for case in cases(n)]
 

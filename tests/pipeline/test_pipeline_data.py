@@ -9,8 +9,6 @@ from real_data import data_folder, needs
 
 pytestmark = pytest.mark.slow
 
-STACK = {"samples_per_class": 100, "shift": 0.04}
-
 
 def study(folder: Path, data: Path, **changes: object) -> Project:
     project = Project.create(folder, **changes)
@@ -35,7 +33,7 @@ def test_real_camvid_in_a_temporary_workspace_gets_its_table(tmp_path):
             f"{recipe}.mc_dropout": {"passes": 2, "precision": "fp32"},
             # bf16 takes eight times as long on a processor that computes it in software.
             **{f"{recipe}.{training}.precision": "fp32" for training in ("baseline", "confidnet", "finetune", "corrected_mcp")},
-            "methods": {"mcp": {}, "mc_dropout": {}, "trust_score": {"samples_per_class": 100}, "confidnet": {}, "stack": STACK},
+            "methods": {"mcp": {}, "mc_dropout": {}, "confidnet": {}},
             "against": ["mcp"],
         },
     )

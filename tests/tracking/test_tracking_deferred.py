@@ -98,6 +98,16 @@ def test_where_the_output_is_the_same_as_before_no_stage_follows_and_it_is_sent_
     assert {run.info.status for run in stored_runs(root).values()} == {"FINISHED"} and list_records(root) == []
 
 
+def test_a_long_one_is_sent_when_it_ends_and_the_execution_stays_open(root: Path):
+    short("__import__('confidnet_core.tracking.mlflow_run', fromlist=['x']).MAX_DEFERRED_S = 0")
+    runs = stored_runs(root)
+    assert {stage: run.info.status for stage, run in runs.items()} == {"bootstrap": "FINISHED", "pipeline": "RUNNING"}
+    run_stage(LATER.format("compare"), "compare")
+    runs = stored_runs(root)
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    assert runs["compare"].data.tags["mlflow.parentRunId"] == runs["pipeline"].info.run_id
+
+
 @pytest.mark.parametrize(
     ("last", "returncode", "status"), [("raise ValueError('no')", 1, "FAILED"), ("os.kill(os.getpid(), 15)", 143, "KILLED")]
 )
