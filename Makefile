@@ -38,13 +38,13 @@ docs: $(READY) ## the tables of results in README.md and docs/, written from rep
 ui: $(READY) ## MLflow in a browser, opened at the results
 	python -m confidnet_core.tracking.ui
 
-# Types and tests side by side, a core each.
+# Types and tests side by side; the tests take over the core of the types once these are done.
 quick: $(READY) lint ## in a minute: style, types, and the tests that need no pipeline
 	@$(MAKE) --no-print-directory --output-sync=target --jobs 2 types quick-tests
 
 .PHONY: quick-tests
 quick-tests: $(READY)
-	python -m pytest -q -p no:xdist -m 'not slow' --durations 0 --durations-min 2 $(QUICK)
+	python -m pytest -q -n auto --maxprocesses 4 --dist worksteal -m 'not slow' --durations 0 --durations-min 2 $(QUICK)
 
 test: $(READY) lint types ## everything: style, types and all tests
 	$(PYTEST)
