@@ -61,7 +61,8 @@ class ExperimentRow:
 
     @property
     def status_text(self) -> str:
-        return self.experiment.status if self.is_experiment else ""
+        """Return the status; empty for the workspace, whose name says it, so that 80 columns have room for one more score."""
+        return self.experiment.status if self.is_experiment and self.experiment.status != WORKSPACE_STATUS else ""
 
 
 @dataclass(frozen=True)
