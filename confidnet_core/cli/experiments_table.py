@@ -6,8 +6,6 @@ width; the least important scores are left out if they do not fit, and a line be
 
 import csv
 import io
-from collections.abc import Iterable
-from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
@@ -15,12 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from confidnet_core.cli.experiments import (
-    ABSENT_VALUE,
     COMMIT_STATUS,
     WORKSPACE_STATUS,
     Experiment,
-    KeyPath,
-    benchmarks_with_results,
     changed_key_paths,
     short_param_names,
     value_at_path,
@@ -34,61 +29,15 @@ from confidnet_core.cli.experiments_order import (
     evaluated_methods,
     methods_with_changes,
 )
+from confidnet_core.cli.experiments_rows import build_result_columns, build_table_rows, describe_changes, join_into_lines
 from confidnet_core.config.registry import suggestion
 
-UNDEFINED_RESULT = "–"  # noqa: RUF001
 COLUMN_GAP_SPACES = 2  # spaces between columns, of which rich adds one
-MAX_NAME_CHARACTERS, MAX_NARROW_NAME_CHARACTERS, MAX_CHANGE_CHARACTERS, MAX_HEADING_CHARACTERS = 26, 18, 28, 12  # per line of a cell
+MAX_NAME_CHARACTERS, MAX_NARROW_NAME_CHARACTERS, MAX_CHANGE_CHARACTERS = 26, 18, 28  # per line of a cell
 WIDE_TERMINAL_CHARACTERS = 100  # characters per line
 STATUS_STYLES = {"failed": "red", "running": "yellow", "queued": "dim", COMMIT_STATUS: "bold", WORKSPACE_STATUS: "italic"}
 EXPERIMENTS_LEGEND = "Accuracy and AUPR-Error in percent, higher is better, with differences to the commit. Bold: best of its column."
 ERROR_RATE_WARNING = "AUPR-Error grows with the error rate: where the accuracy moved, a difference is not the score's alone."
-
-
-@dataclass(frozen=True)
-class ExperimentRow:
-    """A row of the table of experiments: an experiment, the results of one of its benchmarks, or both in one."""
-
-    experiment: Experiment
-    benchmark: str | None  # None without results, and for an experiment with rows of its benchmarks below it
-    is_experiment: bool = True
-
-    @property
-    def indented_name(self) -> str:
-        if not self.is_experiment:
-            return f"    {self.benchmark}"
-        return self.experiment.name if self.experiment.status in (COMMIT_STATUS, WORKSPACE_STATUS) else f"  {self.experiment.name}"
-
-    @property
-    def status_text(self) -> str:
-        """Return the status; empty for the workspace, whose name says it, so that 80 columns have room for one more score."""
-        return self.experiment.status if self.is_experiment and self.experiment.status != WORKSPACE_STATUS else ""
-
-
-@dataclass(frozen=True)
-class ResultColumn:
-    """A column of results in the table of experiments. cells: (value, difference, whether best of its benchmark), "" if unknown"""
-
-    heading: str
-    cells: list[tuple[str, str, bool]]
-
-    @property
-    def heading_lines(self) -> list[str]:
-        return join_into_lines([f"{heading_part}_" for heading_part in self.heading.split("_")], MAX_HEADING_CHARACTERS, last_suffix="_")
-
-    @property
-    def character_width(self) -> int:
-        return max(*(len(self.cell_text(row_index)) for row_index in range(len(self.cells))), *map(len, self.heading_lines))
-
-    def cell_text(self, row_index: int) -> Text:
-        """Return the text of one cell, with value and difference aligned to those of the other rows. row_index: from 0"""
-        value, difference, is_best = self.cells[row_index]
-        value_width, difference_width = max(len(cell[0]) for cell in self.cells), max(len(cell[1]) for cell in self.cells)
-        difference_style = "green" if difference.startswith("+") else "red"
-        return Text.assemble(
-            (f"{value:>{value_width}}", "bold" if is_best else ""),
-            (f" {difference:>{difference_width}}" if difference_width else "", difference_style),
-        )
 
 
 def print_experiments(console: Console, experiments: list[Experiment], scores_option: str | None, output_format: str) -> None:
@@ -113,8 +62,8 @@ def print_experiments(console: Console, experiments: list[Experiment], scores_op
 
 def print_experiments_table(console: Console, experiments: list[Experiment], methods: list[str]) -> None:
     """Print a table of experiments that fits the terminal: name, status, changes, accuracy, and as many scores as fit, at least one."""
-    table_rows, result_columns = _table_rows(experiments), _result_columns(experiments, methods)
-    change_texts = [_describe_changes(row, short_param_names(changed_key_paths(experiments))) for row in table_rows]
+    table_rows, result_columns = build_table_rows(experiments), build_result_columns(experiments, methods)
+    change_texts = [describe_changes(row, short_param_names(changed_key_paths(experiments))) for row in table_rows]
     longest_name = max(map(len, ["experiment", *(row.indented_name for row in table_rows)]))
     name_width = min(longest_name, MAX_NAME_CHARACTERS if console.width >= WIDE_TERMINAL_CHARACTERS else MAX_NARROW_NAME_CHARACTERS)
     free_width = console.width - name_width - max(map(len, ["status", *(row.status_text for row in table_rows)])) - 2 * COLUMN_GAP_SPACES
@@ -142,14 +91,14 @@ def print_experiments_table(console: Console, experiments: list[Experiment], met
 
 def experiments_to_markdown(experiments: list[Experiment], methods: list[str]) -> str:
     """Return a Markdown table of experiments, of any width: name, status, changes, accuracy, and the AUPR-Error of all `methods`."""
-    table_rows, result_columns = _table_rows(experiments), _result_columns(experiments, methods)
+    table_rows, result_columns = build_table_rows(experiments), build_result_columns(experiments, methods)
     text_rows = [["experiment", "status", "changed", *(column.heading for column in result_columns)]]
     for row_index, row in enumerate(table_rows):
         cells = (column.cells[row_index] for column in result_columns)
         result_texts = [
             f"{f'**{value}**' if is_best else value}{difference and f' ({difference})'}" for value, difference, is_best in cells
         ]
-        changes = ", ".join(_describe_changes(row, short_param_names(changed_key_paths(experiments))))
+        changes = ", ".join(describe_changes(row, short_param_names(changed_key_paths(experiments))))
         marked_name = row.indented_name.replace("    ", "· ").strip()
         text_rows.append([marked_name, row.status_text, f"`{changes}`" if changes else "", *result_texts])
     text_rows = [[cell_text.replace("|", "\\|") for cell_text in text_row] for text_row in text_rows]
@@ -177,65 +126,6 @@ def experiments_to_csv(experiments: list[Experiment]) -> str:
             best_method = value_at_path(experiment.results_by_benchmark, (benchmark, "best_score"), "")
             csv_writer.writerow([*experiment_fields, experiment.revision, benchmark, *results, best_method, *differences, *param_texts])
     return csv_buffer.getvalue()
-
-
-def join_into_lines(text_parts: Iterable[str], max_width: int, separator: str = "", last_suffix: str = "") -> list[str]:
-    """Join text parts, with the separator between them, into lines of at most `max_width` characters; a longer part gets its own line.
-
-    last_suffix: a suffix that is removed from the end of the last line
-    """
-    text_lines: list[str] = []
-    for text_part in text_parts:
-        if text_lines and len(text_lines[-1]) + len(separator) + len(text_part.removesuffix(last_suffix)) <= max_width:
-            text_lines[-1] += separator + text_part
-        else:
-            text_lines.append(text_part)
-    return [*text_lines[:-1], *(line.removesuffix(last_suffix) for line in text_lines[-1:])]
-
-
-def _table_rows(experiments: list[Experiment]) -> list[ExperimentRow]:
-    if len(benchmarks_with_results(experiments)) < 2:
-        return [ExperimentRow(experiment, next(iter(experiment.results_by_benchmark), None)) for experiment in experiments]
-    benchmark_rows = ([ExperimentRow(each, name, is_experiment=False) for name in each.results_by_benchmark] for each in experiments)
-    return [row for each, rows in zip(experiments, benchmark_rows, strict=True) for row in (ExperimentRow(each, None), *rows)]
-
-
-def _result_columns(experiments: list[Experiment], methods: list[str]) -> list[ResultColumn]:
-    """Return the columns of results in the table of experiments: accuracy, and the AUPR-Error of these scores."""
-    key_paths = [ACCURACY_KEY_PATH, *map(aupr_error_key_path, methods)]
-    return [ResultColumn(key_path[-1], _column_cells(_table_rows(experiments), key_path)) for key_path in key_paths]
-
-
-def _column_cells(table_rows: list[ExperimentRow], key_path: KeyPath) -> list[tuple[str, str, bool]]:
-    results = [None if row.benchmark is None else row.experiment.result_value(row.benchmark, key_path) for row in table_rows]
-    seen_results: dict[str | None, set[float]] = {row.benchmark: set() for row in table_rows}
-    for row, result in zip(table_rows, results, strict=True):
-        seen_results[row.benchmark].update([] if result is None else [result])
-    return [_result_cell(row, key_path, result, seen_results[row.benchmark]) for row, result in zip(table_rows, results, strict=True)]
-
-
-def _result_cell(table_row: ExperimentRow, key_path: KeyPath, result: float | None, benchmark_results: set[float]) -> tuple[str, str, bool]:
-    """Return (value, difference, whether best) of one cell, the first two as texts. benchmark_results: the benchmark's whole column"""
-    if table_row.benchmark is None:
-        return "", "", False
-    if result is None:
-        return UNDEFINED_RESULT if table_row.experiment.has_result(table_row.benchmark, key_path) else "", "", False
-    difference = table_row.experiment.difference_from_baseline(table_row.benchmark, key_path)
-    is_best = len(benchmark_results) > 1 and result == max(benchmark_results)
-    return f"{result:.2f}", f"{difference:+.2f}" if difference else "", is_best
-
-
-def _describe_changes(table_row: ExperimentRow, name_by_path: dict[KeyPath, str]) -> list[str]:
-    """Return an experiment's changed parameters as `dvc exp run -S` takes them: name=value, +name=value if new, ~name if removed."""
-    if not table_row.is_experiment:
-        return []
-    experiment = table_row.experiment
-    baseline_params = experiment.baseline_commit.params if experiment.baseline_commit else {}
-    added_paths = [path for path in experiment.changed_params if value_at_path(baseline_params, path) is ABSENT_VALUE]
-    return [
-        f"~{name_by_path[path]}" if value is ABSENT_VALUE else f"{'+' * (path in added_paths)}{name_by_path[path]}={yaml_text(value)}"
-        for path, value in experiment.changed_params.items()
-    ]
 
 
 def _lines_below_table(experiments: list[Experiment], hidden_methods: list[str]) -> list[str]:
