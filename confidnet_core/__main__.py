@@ -68,7 +68,13 @@ def _complete_benchmark_name(click_context: click.Context, click_parameter: clic
 @click.option("--seeds", help="Means over these seeds alone: 0,1; of one seed with its intervals.")
 @click.option("--intervals/--no-intervals", "show_intervals", default=None, help="Whether to show them; by default where they fit.")
 @click.option(
-    "-f", "--format", "table_form", type=click.Choice(TABLE_FORMATS), default="terminal", show_default=True, help="For a paper or a script."
+    "-f",
+    "--format",
+    "table_format",
+    type=click.Choice(TABLE_FORMATS),
+    default="terminal",
+    show_default=True,
+    help="For a paper or a script.",
 )
 @click.option("--cost", is_flag=True, help="What each score costs instead: what it needs, forward passes, milliseconds and seconds.")
 def show(
@@ -77,7 +83,7 @@ def show(
     sort_by: str,
     seeds: str | None,
     show_intervals: bool | None,
-    table_form: str,
+    table_format: str,
     cost: bool,
 ) -> None:
     """The comparison as a table, with what is significant.
@@ -93,10 +99,10 @@ def show(
 
         if metrics or seeds or show_intervals is not None:
             raise ValueError("--cost shows no metrics, no seeds and no intervals; leave the other options out")
-        showing.print_costs(_make_console(), REPORTS_FOLDER, benchmarks_or_revisions, newest_timings, table_form)
+        showing.print_costs(_make_console(), REPORTS_FOLDER, benchmarks_or_revisions, newest_timings, table_format)
         return
     metric_names = tuple(showing.COLUMN_BY_METRIC) if metrics == "all" else tuple(_split_option_at_commas(metrics))
-    options = showing.ShowOptions(benchmarks_or_revisions, metric_names, sort_by, show_intervals, _parse_seeds_option(seeds), table_form)
+    options = showing.ShowOptions(benchmarks_or_revisions, metric_names, sort_by, show_intervals, _parse_seeds_option(seeds), table_format)
     showing.print_comparison(_make_console(), REPORTS_FOLDER, options)
 
 

@@ -65,7 +65,7 @@ def import_checkpoint(
     """Write the network of a checkpoint file to NETWORKS_FOLDER/KIND, with metrics measured on the validation split; return a summary.
 
     kind: a value of CheckpointKind; origin: further keys of origin.json. A head is attached to the classifier in NETWORKS_FOLDER/baseline,
-    which the checkpoint's own classifier must equal. ValueError, before anything is written, for all differences from params.yaml.
+    which the checkpoint's own classifier must equal. ValueError, before anything is written, for all difference_by_tensor from params.yaml.
     """
     if kind not in list(CheckpointKind):
         raise ValueError(f"KIND is {kind}{suggestion(kind, list(CheckpointKind))}")
@@ -224,12 +224,17 @@ def _compare_with_baseline(path: Path, file_weights: StateDict, classifier: Clas
     """Return a note for the user if only BatchNorm's statistics differ from the baseline's. ValueError if trained parameters differ."""
     baseline_weights = {name: tensor.cpu() for name, tensor in classifier.state_dict().items() if not name.endswith(IGNORED_BUFFER)}
     different_weights = {name: tensor for name, tensor in baseline_weights.items() if not torch.equal(file_weights[name], tensor)}
-    differences = {name: float((file_weights[name] - tensor).abs().max()) for name, tensor in different_weights.items()}
-    if not differences:
+    difference_by_tensor = {name: float((file_weights[name] - tensor).abs().max()) for name, tensor in different_weights.items()}
+    if not difference_by_tensor:
         return ()
-    tensor_name, counts = max(differences, key=differences.__getitem__), f"{len(differences)} of {len(baseline_weights)} tensors"
-    message = f"the classifier of {path} differs from the baseline in {counts}, most in {tensor_name}, by {differences[tensor_name]:.3g}"
-    if differences.keys() & dict(classifier.named_parameters()).keys():
+    tensor_name, counts = (
+        max(difference_by_tensor, key=difference_by_tensor.__getitem__),
+        f"{len(difference_by_tensor)} of {len(baseline_weights)} tensors",
+    )
+    message = (
+        f"the classifier of {path} differs from the baseline in {counts}, most in {tensor_name}, by {difference_by_tensor[tensor_name]:.3g}"
+    )
+    if difference_by_tensor.keys() & dict(classifier.named_parameters()).keys():
         raise ValueError(f"{message}; import the baseline that it was made on first")
     return (f"{message}: BatchNorm's statistics alone, of which the baseline keeps its own",)
 

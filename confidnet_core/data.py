@@ -162,6 +162,6 @@ def _count_labels(dataset: Dataset) -> dict[str, np.ndarray]:
         known_labels = {*range(len(dataset.classes)), dataset.void}
         unknown_labels = [label for label in np.flatnonzero(label_counts).tolist() if label not in known_labels]
         if unknown_labels:
-            expected_labels = f"0 to {len(dataset.classes) - 1}" + ("" if dataset.void is None else f", or {dataset.void} for void")
-            raise ValueError(f"{dataset.source}: the {split_name} split holds the labels {unknown_labels}; expected {expected_labels}")
+            valid_labels_text = f"0 to {len(dataset.classes) - 1}" + ("" if dataset.void is None else f", or {dataset.void} for void")
+            raise ValueError(f"{dataset.source}: the {split_name} split holds the labels {unknown_labels}; expected {valid_labels_text}")
     return counts_by_split

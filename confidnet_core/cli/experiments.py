@@ -83,29 +83,34 @@ def load_experiments(all_commits: bool = False) -> list[Experiment]:
         raise ValueError(f"`dvc exp show --json` printed no JSON ({error})") from None
 
 
-def parse_experiments(dvc_states: list[dict]) -> list[Experiment]:
+def parse_experiments(exp_show_entries: list[dict]) -> list[Experiment]:
     """Return the experiments in the parsed JSON that `dvc exp show --json` prints.
 
-    dvc_states: one dictionary for the workspace and for each commit, with its experiments. Raises ValueError if the repository has no
+    exp_show_entries: one dictionary for the workspace and for each commit, with its experiments. Raises ValueError if the repository has no
     commit.
     """
-    commit_states = [commit_state for commit_state in dvc_states if commit_state["rev"] != WORKSPACE_STATUS]
-    if not commit_states:
+    commit_entries = [commit_entry for commit_entry in exp_show_entries if commit_entry["rev"] != WORKSPACE_STATUS]
+    if not commit_entries:
         raise ValueError("there is no commit yet, and experiments start from one; `git add --all && git commit -m Start`")
     parsed_experiments: list[Experiment] = []
-    for commit_state in commit_states:
-        commit = _parse_experiment(commit_state, COMMIT_STATUS, None)
+    for commit_entry in commit_entries:
+        commit = _parse_experiment(commit_entry, COMMIT_STATUS, None)
         if not parsed_experiments:
             parsed_experiments += [
-                _parse_experiment(dvc_state, WORKSPACE_STATUS, commit) for dvc_state in dvc_states if dvc_state["rev"] == WORKSPACE_STATUS
+                _parse_experiment(exp_show_entry, WORKSPACE_STATUS, commit)
+                for exp_show_entry in exp_show_entries
+                if exp_show_entry["rev"] == WORKSPACE_STATUS
             ]
         parsed_experiments.append(commit)
-        for dvc_state in commit_state["experiments"] or []:
-            status = (dvc_state["executor"] or {}).get("state", SUCCESS_STATUS).lower()
-            newest_revision = dvc_state["revs"][0]
+        for exp_show_entry in commit_entry["experiments"] or []:
+            status = (exp_show_entry["executor"] or {}).get("state", SUCCESS_STATUS).lower()
+            newest_revision = exp_show_entry["revs"][0]
             parsed_experiments.append(
                 _parse_experiment(
-                    newest_revision | {"name": dvc_state["name"] or newest_revision["name"]}, status, commit, dvc_state["executor"]
+                    newest_revision | {"name": exp_show_entry["name"] or newest_revision["name"]},
+                    status,
+                    commit,
+                    exp_show_entry["executor"],
                 )
             )
     return parsed_experiments
@@ -153,12 +158,13 @@ def yaml_text(param_value: Any) -> str:
     return param_value if isinstance(param_value, str) else json.dumps(param_value)
 
 
-def _parse_experiment(dvc_state: dict, status: str, baseline_commit: Experiment | None, executor: dict | None = None) -> Experiment:
+def _parse_experiment(exp_show_entry: dict, status: str, baseline_commit: Experiment | None, executor: dict | None = None) -> Experiment:
     """Return the experiment, workspace or commit that one dictionary of `dvc exp show --json` describes."""
-    state_data = dvc_state["data"] or {}
+    state_data = exp_show_entry["data"] or {}
     params_file, summary_file = state_data.get("params", {}).get(PARAMS_FILE, {}), state_data.get("metrics", {}).get(SUMMARY_FILE, {})
     problem_texts = [
-        " ".join(str(error.get("msg") or error.get("type")).split()) for error in _collect_dvc_errors(dvc_state, params_file, summary_file)
+        " ".join(str(error.get("msg") or error.get("type")).split())
+        for error in _collect_dvc_errors(exp_show_entry, params_file, summary_file)
     ]
     process_id = ((executor or {}).get("local") or {}).get("pid")
     if status == RUNNING_STATUS and process_id and not _is_process_alive(process_id):
@@ -171,8 +177,8 @@ def _parse_experiment(dvc_state: dict, status: str, baseline_commit: Experiment 
         SUCCESS_STATUS,
     )  # other experiments still hold the summary.json of their baseline
     return Experiment(
-        name=WORKSPACE_STATUS if status == WORKSPACE_STATUS else dvc_state["name"] or dvc_state["rev"][:7],
-        revision=dvc_state["rev"],
+        name=WORKSPACE_STATUS if status == WORKSPACE_STATUS else exp_show_entry["name"] or exp_show_entry["rev"][:7],
+        revision=exp_show_entry["rev"],
         status=status,
         created=state_data.get("timestamp") or "",
         params=params_file.get("data") or {},

@@ -48,7 +48,8 @@ def cost_tables_with_times(cost_rows: pd.DataFrame, timings: Iterable[StageTimin
 def _milliseconds_per_image(method: str, extra_passes: int, timing_by_stage: TimingByStage) -> float:
     """Return the milliseconds that a score needs for one image at prediction time, with all forward passes.
 
-    timing_by_stage: {(stage, method or None): mean timing}. The result is NaN if the time of a stage was not measured.
+    timing_by_stage: {(stage, method): mean timing}, with None for the method of a stage that all scores share. The
+    result is NaN if the time of a stage was not measured.
     """
     evaluation_timing, prediction_uses = timing_by_stage.get(("evaluate", method)), stage_counts(method, extra_passes).prediction_counts
     uses_by_stage = {"predict": 1 + prediction_uses.get("predict", 0)} | {

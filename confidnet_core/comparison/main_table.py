@@ -154,8 +154,8 @@ def _with_legend(table: Table, benchmark_rows: pd.DataFrame, reference_method: s
             f"{display_name(reference_method)}, after Holm correction; neither: no significant difference."
         )
     if any(cell.low is not None for cell in all_cells):
-        level_text = "" if confidence_level is None else f"{100 * confidence_level:g} % "
-        legend_lines.append(f"In brackets: {level_text}intervals over resamples of the test set, by image for segmentation.")
+        confidence_level_text = "" if confidence_level is None else f"{100 * confidence_level:g} % "
+        legend_lines.append(f"In brackets: {confidence_level_text}intervals over resamples of the test set, by image for segmentation.")
     if oracle_rows:
         oracle_names = join_names(row.name for row in oracle_rows)
         legend_lines.append(f"{oracle_names} reads the labels: an upper bound, not a competing method.")

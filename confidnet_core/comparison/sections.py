@@ -177,7 +177,10 @@ def _rows_by_benchmark(data_frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataF
 
 
 def _guarantee_legend(benchmark_rows: pd.DataFrame) -> tuple[str, ...]:
-    """Return the sentences below the last table of guaranteed thresholds. benchmark_rows: one benchmark's rows of `guarantee_frame`"""
+    """Return the sentences below the last table of thresholds with a guaranteed risk.
+
+    benchmark_rows: one benchmark's rows of `guarantee_frame`
+    """
     units_in_words, samples_in_words, errors_in_words = (
         _range_in_words(benchmark_rows.groupby("seed")[count_column].first()) for count_column in ("units", "samples", "errors")
     )

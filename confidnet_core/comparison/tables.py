@@ -36,7 +36,7 @@ class Column:
         return self.title if self.higher_is_better is None else f"{self.title} {'↑' if self.higher_is_better else '↓'}"
 
     def format_number(self, unscaled_value: float | None, sign_option: str = "") -> str:
-        """Return an unscaled value as text for readers; UNDEFINED_SIGN for NaN and None.
+        """Return a value as text for readers, multiplied by the column's scale; UNDEFINED_SIGN for NaN and None.
 
         sign_option: "+" also shows the sign of positive numbers
         """

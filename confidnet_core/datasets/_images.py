@@ -193,7 +193,7 @@ def read_in_threads(read_item: Callable[[int], Sequence[np.ndarray]], item_count
     return arrays
 
 
-def split_indices(
+def assign_splits(
     data_set_name: str, file_tree: FileTree, split_sizes: Sequence[int], val: int | float, seed: int
 ) -> dict[str, np.ndarray]:
     """Return {split: indices of its samples}, where samples are in the order train, val, test; split_sizes: how many each split has.

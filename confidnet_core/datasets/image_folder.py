@@ -15,13 +15,13 @@ from confidnet_core.datasets._images import (
     CONTENT_DIGEST_BYTES,
     IMAGE_SUFFIXES,
     FileTree,
+    assign_splits,
     channel_statistics,
     content_digest,
     decode_image,
     describe_source,
     open_file_tree,
     read_in_threads,
-    split_indices,
     warn_of_leaks,
 )
 
@@ -44,7 +44,7 @@ def image_folder(
     """
     with open_file_tree(folder, {"train"}) as file_tree:
         classes, image_paths, labels, split_sizes = _list_labelled_images(file_tree)
-        splits = split_indices(DATA_SET_NAME, file_tree, split_sizes, val, split_seed)
+        splits = assign_splits(DATA_SET_NAME, file_tree, split_sizes, val, split_seed)
         _check_training_classes(classes, labels[splits["train"]])
         images, content_digests = _read_images_and_digests(file_tree, image_paths, height, width, "L" if grey else "RGB")
     warn_of_leaks(DATA_SET_NAME, content_digests, splits)

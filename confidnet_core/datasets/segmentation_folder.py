@@ -22,6 +22,7 @@ from confidnet_core.datasets._images import (
     CONTENT_DIGEST_BYTES,
     IMAGE_SUFFIXES,
     FileTree,
+    assign_splits,
     channel_statistics,
     content_digest,
     decode_image,
@@ -33,7 +34,6 @@ from confidnet_core.datasets._images import (
     require_equal_sizes,
     resize_by_area_average,
     resize_labels_nearest,
-    split_indices,
     warn_of_leaks,
 )
 
@@ -87,7 +87,7 @@ def segmentation_folder(
     with open_file_tree(folder, {"train", "images"}) as file_tree:
         pairs_of_split = list_pairs(file_tree)
         split_sizes = [len(pairs_of_split[split]) for split in TRAIN_VAL_TEST]
-        splits = split_indices(DATA_SET_NAME, file_tree, split_sizes, val, split_seed)
+        splits = assign_splits(DATA_SET_NAME, file_tree, split_sizes, val, split_seed)
         all_pairs = [pair for split in TRAIN_VAL_TEST for pair in pairs_of_split[split]]
         images, labels, content_digests = _read_samples(file_tree, all_pairs, height, width, legend)
     warn_of_leaks(DATA_SET_NAME, content_digests, splits)
@@ -221,13 +221,13 @@ def _read_samples(file_tree: FileTree, pairs: list[tuple[str, str]], height: int
             mask.load()
         require_equal_sizes(image, image_file, mask, mask_file)
         image_pixels = np.asarray(resize_by_area_average(image, height, width))
-        labels = resize_labels_nearest(_labels_of_mask(mask, mask_file, legend), height, width)
+        labels = resize_labels_nearest(_mask_to_labels(mask, mask_file, legend), height, width)
         return image_pixels.transpose(2, 0, 1), labels, content_digest(image_bytes)
 
     return read_in_threads(read_sample_at, len(pairs), (3, height, width), (height, width), (CONTENT_DIGEST_BYTES,))
 
 
-def _labels_of_mask(mask: Image.Image, mask_file: str, legend: MaskLegend) -> np.ndarray:
+def _mask_to_labels(mask: Image.Image, mask_file: str, legend: MaskLegend) -> np.ndarray:
     """Return the class label of each pixel of a mask, uint8 (h, w). Raises ValueError for a value or colour that the legend lacks."""
     value_indices = _value_indices_of_mask(mask, mask_file, legend.uses_colours)
     labels = legend.label_of_value[value_indices]

@@ -65,7 +65,8 @@ def _locate_mat_files(raw_data_folder: Path, published_files: list[list[str]]) -
 def _read_mat_file(torchvision_class: type, mat_path: Path, part_name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return images, uint8 (n, 3, 32, 32), and labels (n,), 0 to 9, of SVHN's part "train" or "test".
 
-    torchvision_class: torchvision's SVHN, whose checksums are skipped. Raises ValueError for a damaged file or another content.
+    torchvision_class: torchvision's class SVHN, used here without its check of MD5 sums. Raises ValueError if the file is damaged, or holds
+    something else than SVHN.
     """
     unchecked_split_list = {split_name: [url, file_name, None] for split_name, (url, file_name, _) in torchvision_class.split_list.items()}
     remedy = "delete it, to download it anew, or put a whole copy there"

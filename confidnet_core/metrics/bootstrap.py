@@ -88,11 +88,11 @@ def _count_pixels_in_bins(
 ) -> tuple[Int64[np.ndarray, "images bins"], Int64[np.ndarray, "images bins"]]:
     """Count the pixels and the errors of each image in bins of confidence, the highest bin first: two int64 arrays (images, bins)."""
     # Half of the edges follow the distribution of all confidences, half that of the errors; a thinned sample suffices for either.
-    thinned_confidences = [
+    spaced_confidences = [
         confidences[:: -(-len(confidences) // (MAX_CONFIDENCE_BINS * 64)) or 1] for confidences in (confidence, confidence[~correct])
     ]
     bin_edges = np.unique(
-        np.concatenate([_evenly_spaced_elements(np.sort(confidences), MAX_CONFIDENCE_BINS // 2) for confidences in thinned_confidences])
+        np.concatenate([_evenly_spaced_elements(np.sort(confidences), MAX_CONFIDENCE_BINS // 2) for confidences in spaced_confidences])
     )
     pixel_counts = np.zeros((len(pixels_per_image), len(bin_edges) + 1), np.int64)
     error_counts = np.zeros_like(pixel_counts)

@@ -152,16 +152,16 @@ def _sum_samples_by_unit(
 
 
 def _metrics_from_sums(
-    calibration_sums: Float64[np.ndarray, "b k"], samples_per_data_set: Int[np.ndarray, "b 1"], bin_count: int
+    calibration_sums: Float64[np.ndarray, "b k"], samples_per_resample: Int[np.ndarray, "b 1"], bin_count: int
 ) -> Float64[np.ndarray, "b metrics"]:
-    """Return the calibration metrics of b data sets, float64 (b, 4), in the order of CALIBRATION_METRICS.
+    """Return the calibration metrics of b resamples of a data set, float64 (b, 4), in the order of CALIBRATION_METRICS.
 
-    calibration_sums: (b, k) sums over the samples of each data set, with the columns of _sum_samples_by_unit
-    samples_per_data_set: (b, 1) number of samples of each data set
+    calibration_sums: (b, k) sums over the samples of each resample, with the k columns of _sum_samples_by_unit
+    samples_per_resample: (b, 1) number of samples of each resample
     """
     calibration_error_sums = np.abs(calibration_sums[:, :bin_count]).sum(axis=1), np.abs(calibration_sums[:, bin_count:-2]).sum(axis=1)
     with np.errstate(invalid="ignore"):  # 0 / 0 gives NaN: the metric is undefined
-        return np.column_stack([*calibration_error_sums, calibration_sums[:, -2:]]) / samples_per_data_set
+        return np.column_stack([*calibration_error_sums, calibration_sums[:, -2:]]) / samples_per_resample
 
 
 def _equal_width_edges(bin_count: int) -> Float64[np.ndarray, " edges"]:

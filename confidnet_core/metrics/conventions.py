@@ -39,14 +39,12 @@ def metrics_by_convention(confidence: ArrayLike, correct: ArrayLike) -> dict[str
         np.cumsum(~correct[confidence_order]),
     )  # errors among the accepted samples
     samples_accepted = np.arange(1, len(errors_accepted) + 1)
-    last_index_at_threshold = np.flatnonzero(
+    last_index_of_tie = np.flatnonzero(
         np.append(ranked_confidence[1:] != ranked_confidence[:-1], True)
     )  # index of the last sample at or above each threshold
     curve_by_sample = _RiskCoverageCurve(samples_accepted / len(samples_accepted), errors_accepted / samples_accepted)
-    curve_by_threshold = _RiskCoverageCurve(
-        curve_by_sample.coverage[last_index_at_threshold], curve_by_sample.risk[last_index_at_threshold]
-    )
-    roc_rates = _fpr_tpr_precision(samples_accepted[last_index_at_threshold], errors_accepted[last_index_at_threshold])
+    curve_by_threshold = _RiskCoverageCurve(curve_by_sample.coverage[last_index_of_tie], curve_by_sample.risk[last_index_of_tie])
+    roc_rates = _fpr_tpr_precision(samples_accepted[last_index_of_tie], errors_accepted[last_index_of_tie])
     optimal_aurc = _optimal_aurc(errors_accepted[-1] / samples_accepted[-1])
 
     confidnet_aurc, crl_aurc = curve_by_threshold.without_full_coverage().area(), float(curve_by_sample.risk.mean())

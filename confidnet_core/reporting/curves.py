@@ -103,12 +103,12 @@ def reliability_rows(reliability_bins: pd.DataFrame) -> pd.DataFrame:
 
 def _central_range(confidence_by_outcome: Iterable[np.ndarray]) -> tuple[float, float]:
     """Return (lowest, highest) confidence of the central 99 % of both outcomes, given as two arrays of confidences."""
-    thinned_confidences = (
+    spaced_confidences = (
         outcome_confidence[:: max(len(outcome_confidence) // MAX_RANGE_SAMPLES, 1)].astype(np.float64)
         for outcome_confidence in confidence_by_outcome
         if len(outcome_confidence)
     )
-    percentiles = np.array([np.percentile(outcome_confidence, (0.5, 99.5)) for outcome_confidence in thinned_confidences])
+    percentiles = np.array([np.percentile(outcome_confidence, (0.5, 99.5)) for outcome_confidence in spaced_confidences])
     lowest, highest = percentiles[:, 0].min(), percentiles[:, 1].max()
     largest_magnitude = max(abs(lowest), abs(highest), 1e-12)
     # A confidence that is constant, up to rounding, still needs bins of positive width.

@@ -118,7 +118,7 @@ def write_page(page_path: Path, params: Params, all_results: Sequence[StoredResu
         level=params.bootstrap.level,
         bins={"count": MIN_PREDICTIONS_PER_BIN, "share": MIN_FRACTION_PER_BIN},
         ranks=table_to_html(content.rank_table, heading_level=2) if content.rank_table else "",
-        run=_study_facts(params),
+        run=_study_settings(params),
         library=charts.compressed_plotly_source(),
         style=_read_template("style.css"),
         scripts=[_read_template("page.js"), _read_template("tables.js"), _read_template("charts.js")],
@@ -225,7 +225,7 @@ def _data_facts(benchmark: str, params: Params) -> dict[str, str]:
     return text_by_heading | {recipe_name: _settings_in_words(_non_default_settings(recipe)) for recipe_name, recipe in recipes.items()}
 
 
-def _study_facts(params: Params) -> dict[str, str]:
+def _study_settings(params: Params) -> dict[str, str]:
     score_settings = [f"{method}: {_settings_in_words(settings)}" for method, settings in params.methods.items() if settings]
     return {
         "benchmarks": ", ".join(params.run),

@@ -116,9 +116,9 @@ def stack_inputs(run: Run, split: Split, samples_per_class: int, shift: float) -
 
 
 def _log_distances(run: Run, samples_per_class: int) -> np.ndarray:
-    """Return two logarithms of distances in penultimate features for each of n predictions, float64 (n, 2).
+    """Return two log distances in penultimate features for each of n predictions, float64 (n, 2).
 
-    The distances are those to the nearest training sample of the predicted class, and to that of any other class.
+    First the log distance to the nearest training sample of the predicted class, then that to the nearest sample of any other class.
     """
     features_by_class = run.fitted(reference, "stack", samples_per_class)
 

@@ -90,9 +90,9 @@ class Run:
     def fitted(self, fit_function: Callable[..., ValueT], *settings: Hashable) -> ValueT:
         """Return fit_function(run, *settings), computed at the first call only; `save_fitted` stores the value with the score.
 
-        A score takes everything that it needs of training or validation data this way: a served model has the values, but no such data.
-        fit_function: a module-level function, whose qualified name is the key. Raises ValueError unless its value is made of numbers, text,
-        None, tensors, lists and tuples.
+        A score must compute all that depends on training or validation data in such functions: a served model has the stored values, but
+        not the data. fit_function: a module-level function; its qualified name and the settings identify the stored value. Raises
+        ValueError unless the value is made of numbers, text, None, tensors, lists and tuples.
         """
         fitted_key = json.dumps([function_name := f"{fit_function.__module__}.{fit_function.__qualname__}", *settings])
         if fitted_key not in self.cache.fitted_values:
@@ -223,7 +223,7 @@ class Run:
         return torch.cat(sampled_logits), torch.cat(sampled_labels)
 
     def _logit_chunks(self) -> Iterator[tuple[slice, Float64[Tensor, "m classes"], Int64[Tensor, " m"]]]:
-        """Yield the n predictions in chunks: the chunk's slice of them, its logits float64 (m, classes), and its labels int64 (m,)."""
+        """Yield for each chunk of m predictions: its slice of all n, its logits float64 (m, classes), its labels int64 (m,)."""
         images_per_chunk, predictions_done = max(1, PREDICTIONS_PER_CHUNK // max(1, self._label_maps[0].size)), 0
         for first_image in range(0, len(self.logits), images_per_chunk):
             image_slice = slice(first_image, first_image + images_per_chunk)

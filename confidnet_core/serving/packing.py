@@ -28,7 +28,7 @@ MIN_EQUAL_FRACTION = 0.9  # below 1, since for an image in the training data rou
 
 @dataclass(frozen=True)
 class Candidate:
-    """A packed classifier with a confidence score that can be served, and so is a candidate for registration.
+    """A classifier packed with one of its confidence scores into a model that can be served, and perhaps registered.
 
     model_folder: its files; stored_results: those of the trained classifier; served_model: the model loaded from these files
     validation_evaluation: the score's evaluation on the validation split

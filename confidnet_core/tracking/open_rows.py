@@ -37,7 +37,7 @@ class OpenRunMarker:
             os.utime(self.path)
 
     def remove(self) -> None:
-        """Delete the marker file and its lock file."""
+        """Delete the marker file, which says that the run is still written, and its lock file."""
         self.path.unlink(missing_ok=True)
         self.lock_path.unlink(missing_ok=True)
 

@@ -238,9 +238,9 @@ def server_failure_reason(error: Exception) -> str:
     return f"fails ({without_password(error_text)[:200]})"
 
 
-def without_password(text_with_uris: str) -> str:
+def without_password(text: str) -> str:
     """Return a text with user names and passwords removed from the URIs in it."""
-    return re.sub(r"://[^/@\s]*@", "://", text_with_uris)
+    return re.sub(r"://[^/@\s]*@", "://", text)
 
 
 def first_message_line(error: BaseException) -> str:

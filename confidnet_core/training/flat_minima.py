@@ -33,7 +33,7 @@ def sharpness_aware_gradient(network: nn.Module, radius: float, compute_gradient
 
 
 def _gradient_norm(parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
-    """Return the Euclidean norm of the gradients of all parameters together. ValueError, with the loss, for a norm that is not finite."""
+    """Return the Euclidean norm of the gradients of all parameters together. Raises ValueError for a norm that is not finite."""
     gradient_norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
     if not gradient_norm.isfinite():
         remedy = "lower learning_rate or sam_radius, or use precision: fp32"

@@ -1,6 +1,7 @@
 """The four trainings: a classifier, ConfidNet's head on the frozen classifier, ConfidNet's fine-tuned encoder, and corrected MCP.
 
-Corbière et al. 2019, arXiv:1910.04851, section 2.2. The best epoch is selected on validation data only.
+ConfidNet is that of Corbière et al. 2019, arXiv:1910.04851, section 2.2; for corrected MCP see scores/corrected_mcp.py.
+The best epoch is selected on validation data only.
 """
 
 import sys
