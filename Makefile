@@ -6,9 +6,10 @@ READY := $(VENV)/.ready
 # DVC starts the stages with the `python` that it finds first.
 export PATH := $(BIN):$(PATH)
 
-# A core each for its files, in the order of tests/conftest.py, the long ones first: by number of tests, they would come last,
-# side by side with nothing.
-PYTEST := python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# One worker more than there are cores, since a quarter of the time is waiting for disk and servers; at most 4. The files are in the order of
+# tests/conftest.py, the long ones first: by number of tests, they would come last, side by side with nothing.
+WORKERS := $(shell cores=$$(nproc 2> /dev/null || echo 2); echo $$(( cores < 4 ? cores + 1 : 4 )))
+PYTEST := python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # What needs no trained network, no DVC, no MLflow server and no other process.
 QUICK := tests/project tests/metrics tests/config tests/comparison
 

@@ -15,5 +15,6 @@ networks    what runs networks: classifiers, heads, batches          reporting  
 training    what trains them                                         serving     models in use, and in MLflow's registry
 scoring     what a confidence score may use                          tracking    MLflow rows, and records kept for a server
 evaluation  a score judged, stored and in use                        cli         behind the command line
+checkpoints released checkpoints, imported as trained networks
 scores, datasets, models: one entry a file; the folder is the registry
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-LISTABLE_KINDS = ("benchmarks", "methods", "models", "datasets")  # as the functions list_... of cli/listing.py
+LISTABLE_ENTRY_KINDS = ("benchmarks", "methods", "models", "datasets")  # as the functions list_... of cli/listing.py
 REPORTS_FOLDER = Path("reports")
 TABLE_FORMATS = ("terminal", "md", "latex", "csv", "json")
 
@@ -39,17 +39,18 @@ def cli() -> None:
 
 
 @cli.command("list")
-@click.argument("listed_kind", type=click.Choice(LISTABLE_KINDS))
+@click.argument("listed_entry_kind", type=click.Choice(LISTABLE_ENTRY_KINDS))
 @click.option("-v", "--verbose", "prints_details", is_flag=True, help="References of scores and what they need; settings of benchmarks.")
 @click.option("--json", "prints_json", is_flag=True, help="For scripts: a JSON list of name, selected, description and others.")
-def list_command(listed_kind: str, prints_details: bool, prints_json: bool) -> None:
+def list_command(listed_entry_kind: str, prints_details: bool, prints_json: bool) -> None:
     """Names that params.yaml can use, with a line about each.
 
     A star marks what params.yaml runs. Where the output is no terminal, all is printed, with tabs between the columns.
     """
     from confidnet_core.cli import listing, listing_table
 
-    listing_table.print_list(_make_console(), listed_kind, getattr(listing, f"list_{listed_kind}")(), prints_details, prints_json)
+    listed_entries = getattr(listing, f"list_{listed_entry_kind}")()
+    listing_table.print_list(_make_console(), listed_entry_kind, listed_entries, prints_details, prints_json)
 
 
 def _complete_benchmark_name(click_context: click.Context, click_parameter: click.Parameter, typed_prefix: str) -> list[str]:
@@ -149,8 +150,8 @@ def experiments(sort_key: str | None, reverse: bool, scores_option: str | None, 
 @cli.command()
 def report() -> None:
     """Open the report, reports/index.html, in the browser, with the seconds that MLflow has."""
-    from confidnet_core.cli.showing import read_cost_rows, read_reference_method
-    from confidnet_core.cli.timed_page import write_timed_page
+    from confidnet_core.cli.result_tables import read_cost_rows, read_reference_method
+    from confidnet_core.cli.timed_page import write_page_with_run_times
     from confidnet_core.tracking.store import project_root
     from confidnet_core.tracking.timings import newest_timings
 
@@ -160,7 +161,7 @@ def report() -> None:
     click.echo(page_path)
     try:
         cost_rows, reference_method = read_cost_rows(REPORTS_FOLDER), read_reference_method(REPORTS_FOLDER)
-        page_path = write_timed_page(page_path, project_root(), cost_rows, newest_timings, reference_method)
+        page_path = write_page_with_run_times(page_path, project_root(), cost_rows, newest_timings, reference_method)
     except (ValueError, OSError) as error:
         click.echo(f"without seconds: {error}", err=True)
     if not webbrowser.open(page_path.resolve().as_uri()):
@@ -188,31 +189,10 @@ def send(store_uri: str | None) -> None:
 
     They lie in .mlflow_kept/. A run that cannot be sent stays there; its line says why, and the exit code is 1.
     """
-    from confidnet_core.tracking.records import list_records
-    from confidnet_core.tracking.sending import send_records
-    from confidnet_core.tracking.store import project_root
+    from confidnet_core.cli.recorded_runs import send_recorded_runs
 
-    waiting_records = list_records(root := project_root())
-    if not waiting_records:
-        click.echo("no recorded run is left: all are in their MLflow store")
-        return
-    if not store_uri:
-        intended_stores = ", ".join(sorted({str(record.read_run_description()["meant_for"]) for record in waiting_records}))
-        raise ValueError(f"MLFLOW_TRACKING_URI is not set; give --to URI ({len(waiting_records)} recorded for {intended_stores})")
-    os.environ["MLFLOW_TRACKING_URI"] = store_uri
-    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # suppresses two lines of MLflow for each run that ends
-    failed_count = 0
-    for send_outcome in send_records(root):
-        run_in_words = f"{send_outcome.run_description.get('experiment', '?')}  {send_outcome.run_description.get('name', '?')}"
-        failed_count += send_outcome.failure is not None
-        if send_outcome.failure:
-            click.echo(f"left  {run_in_words}  {send_outcome.record_id}: {send_outcome.failure}")
-        else:
-            click.echo(f"sent  {run_in_words}  {send_outcome.sent_count} entries to run {send_outcome.run_id} ({send_outcome.run_status})")
-    if failed_count:
-        raise ValueError(
-            f"{failed_count} of {len(waiting_records)} left in {waiting_records[0].folder.parent}; nothing is lost, send them again later"
-        )
+    for outcome_line in send_recorded_runs(store_uri):
+        click.echo(outcome_line)
 
 
 @cli.command()

@@ -44,8 +44,8 @@ class Dataset:
     def _field_problems(self) -> Iterator[str]:
         """Yield a message for each field that violates the description of the class."""
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.labels.dtype != np.uint8:
-            received_text = f"{self.images.dtype} {self.images.shape} and {self.labels.dtype}"
-            yield f"expected uint8 images (n, c, h, w) and uint8 labels, got {received_text}"
+            actual_values_text = f"{self.images.dtype} {self.images.shape} and {self.labels.dtype}"
+            yield f"expected uint8 images (n, c, h, w) and uint8 labels, got {actual_values_text}"
         n, channels, *image_size = self.images.shape
         if self.labels.shape not in ((n,), (n, *image_size)):
             yield f"expected labels ({n},), or {(n, *image_size)} for segmentation, got {self.labels.shape}"
@@ -54,8 +54,8 @@ class Dataset:
             yield f"the splits train, val and test, and calibration if there is one, must all hold samples; got {split_sizes}"
         all_indices = np.concatenate(list(self.splits.values()))
         if all_indices.dtype.kind not in "iu" or all_indices.min() < 0 or all_indices.max() >= n:
-            received_text = f"{all_indices.dtype}, {all_indices.min()} to {all_indices.max()}"
-            yield f"the splits must hold whole numbers from 0 to {n - 1}; got {received_text}"
+            actual_values_text = f"{all_indices.dtype}, {all_indices.min()} to {all_indices.max()}"
+            yield f"the splits must hold whole numbers from 0 to {n - 1}; got {actual_values_text}"
         if len(np.unique(all_indices)) != len(all_indices):
             yield "the splits share samples"
         if len(self.mean) != channels or len(self.std) != channels or not all(channel_std > 0 for channel_std in self.std):
@@ -88,9 +88,9 @@ def save_dataset(dataset: Dataset, prepared_folder: Path) -> dict:
         np.save(temporary_folder / "images.npy", dataset.images)
         np.save(temporary_folder / "labels.npy", dataset.labels)
         write_json(temporary_folder / "split.json", {split: split_indices.tolist() for split, split_indices in dataset.splits.items()})
-        dataset_facts = _describe_dataset(dataset)
-        write_json(temporary_folder / "facts.json", dataset_facts)
-    return dataset_facts
+        dataset_metadata = _describe_dataset(dataset)
+        write_json(temporary_folder / "facts.json", dataset_metadata)
+    return dataset_metadata
 
 
 def load_dataset(prepared_folder: Path) -> Dataset:
@@ -99,17 +99,17 @@ def load_dataset(prepared_folder: Path) -> Dataset:
     Raises ValueError where the folder is missing, incomplete or of an older version.
     """
     prepared_folder = Path(prepared_folder)
-    dataset_facts, indices_by_split = read_json(prepared_folder / "facts.json"), read_json(prepared_folder / "split.json")
+    dataset_metadata, indices_by_split = read_json(prepared_folder / "facts.json"), read_json(prepared_folder / "split.json")
     try:
         return Dataset(
             images=_load_memory_mapped(prepared_folder / "images.npy"),
             labels=_load_memory_mapped(prepared_folder / "labels.npy"),
             splits={split_name: np.asarray(indices_by_split[split_name], dtype=np.int64) for split_name in PREPARED_SPLITS},
-            classes=tuple(dataset_facts["classes"]),
-            mean=tuple(dataset_facts["mean"]),
-            std=tuple(dataset_facts["std"]),
-            source=dataset_facts["source"],
-            void=dataset_facts["void"],
+            classes=tuple(dataset_metadata["classes"]),
+            mean=tuple(dataset_metadata["mean"]),
+            std=tuple(dataset_metadata["std"]),
+            source=dataset_metadata["source"],
+            void=dataset_metadata["void"],
         )
     except (KeyError, TypeError) as error:
         problem = f"it lacks {error}" if isinstance(error, KeyError) else error
@@ -123,7 +123,7 @@ def _load_memory_mapped(array_path: Path) -> np.ndarray:
         raise ValueError(f"{array_path} cannot be read ({error}); delete {array_path.parent} and run `dvc repro`") from None
 
 
-def labelled(labels: np.ndarray, void: int | None) -> np.ndarray:
+def labelled_mask(labels: np.ndarray, void: int | None) -> np.ndarray:
     """Return a bool array of the labels' shape: True where the label is a class, False where it is VOID (no class)."""
     return np.ones(labels.shape, bool) if void is None else labels != void
 
@@ -139,7 +139,7 @@ def _describe_dataset(dataset: Dataset) -> dict:
         digest.update(f"{split_name} {len(split_indices)}".encode())
         digest.update(split_indices.astype(np.int64).tobytes())
     digest.update(repr((dataset.classes, dataset.mean, dataset.std, dataset.void)).encode())
-    counts_by_split = _count_labels(dataset)
+    label_counts_by_split = _count_labels(dataset)
     return {
         "classes": list(dataset.classes),
         "mean": list(dataset.mean),
@@ -149,19 +149,21 @@ def _describe_dataset(dataset: Dataset) -> dict:
         "task": "segmentation" if dataset.is_segmentation else "classification",
         "image_shape": list(dataset.image_shape),
         "samples": {split_name: len(split_indices) for split_name, split_indices in indices_by_split.items()},
-        "labels": {split_name: label_counts[: len(dataset.classes)].tolist() for split_name, label_counts in counts_by_split.items()},
-        "void_labels": {split: 0 if dataset.void is None else int(counts[dataset.void]) for split, counts in counts_by_split.items()},
+        "labels": {split_name: label_counts[: len(dataset.classes)].tolist() for split_name, label_counts in label_counts_by_split.items()},
+        "void_labels": {
+            split: 0 if dataset.void is None else int(label_counts[dataset.void]) for split, label_counts in label_counts_by_split.items()
+        },
         "sha256": digest.hexdigest(),
     }
 
 
 def _count_labels(dataset: Dataset) -> dict[str, np.ndarray]:
     """Return SPLIT -> how often each label from 0 to 255 occurs, int64 (256,). ValueError for a label that is neither a class nor void."""
-    counts_by_split = {name: np.bincount(dataset.labels[indices].ravel(), minlength=256) for name, indices in dataset.splits.items()}
-    for split_name, label_counts in counts_by_split.items():
+    label_counts_by_split = {name: np.bincount(dataset.labels[indices].ravel(), minlength=256) for name, indices in dataset.splits.items()}
+    for split_name, label_counts in label_counts_by_split.items():
         known_labels = {*range(len(dataset.classes)), dataset.void}
         unknown_labels = [label for label in np.flatnonzero(label_counts).tolist() if label not in known_labels]
         if unknown_labels:
             valid_labels_text = f"0 to {len(dataset.classes) - 1}" + ("" if dataset.void is None else f", or {dataset.void} for void")
             raise ValueError(f"{dataset.source}: the {split_name} split holds the labels {unknown_labels}; expected {valid_labels_text}")
-    return counts_by_split
+    return label_counts_by_split

@@ -14,7 +14,7 @@ def source_digests(benchmark: str) -> Path:
     return Path("data/sources") / benchmark
 
 
-def prepared(benchmark: str) -> Path:
+def prepared_data(benchmark: str) -> Path:
     """Return the path of the folder with a benchmark's prepared data: images.npy, labels.npy, split.json and facts.json."""
     return Path("data/prepared") / benchmark
 

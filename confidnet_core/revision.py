@@ -17,7 +17,7 @@ VERSION = "0.1.0"  # also in pyproject.toml
 CODE_ROOT = Path(__file__).parents[1]  # the folder of confidnet_core/, stages/ and dvc.yaml
 
 
-def stage_code(stage: str, model_name: str) -> dict[str, str]:
+def stage_code_version(stage: str, model_name: str) -> dict[str, str]:
     """Return {"version": version of the package, "sha256": digest of the code of a stage}.
 
     This code is the file of the model, and the Python files and folders that dvc.yaml lists as dependencies of the stage.
@@ -28,7 +28,7 @@ def stage_code(stage: str, model_name: str) -> dict[str, str]:
     return {"version": VERSION, "sha256": _digest_files(sorted(map(_path_in_project, code_files)), source_digest("models", model_name))}
 
 
-def package_code() -> dict[str, str]:
+def package_code_version() -> dict[str, str]:
     """Return {"version": version of the package, "sha256": digest of all its Python files}."""
     code_files = (CODE_ROOT / "confidnet_core").rglob("*.py")
     return {"version": VERSION, "sha256": _digest_files(sorted(map(_path_in_project, code_files)))}
@@ -70,7 +70,7 @@ def last_commit(paths: Iterable[str]) -> str | None:
 def package_versions(*package_names: str) -> dict[str, str]:
     """Return a dictionary PACKAGE -> version, of Python and of those packages that are installed."""
     version_by_package = {
-        package_name: next((distribution.version for distribution in metadata.distributions(name=package_name)), None)
+        package_name: next((package_distribution.version for package_distribution in metadata.distributions(name=package_name)), None)
         for package_name in package_names
     }
     return {"Python": platform.python_version()} | {package: version for package, version in version_by_package.items() if version}

@@ -48,4 +48,4 @@ def _convert_argument(argument_name: str, argument_type: Callable[[str], object]
 def stage_params(params: Params, benchmark_name: str, *section_names: str) -> dict:
     """Return sections of a benchmark exactly as in params.yaml, NAME -> content, for MLflow and for fingerprints of a stage's inputs."""
     params.benchmark(benchmark_name)
-    return {section_name: params.raw["benchmarks"][benchmark_name][section_name] for section_name in section_names}
+    return {section_name: params.raw_content["benchmarks"][benchmark_name][section_name] for section_name in section_names}

@@ -8,7 +8,7 @@ from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.data import load_dataset
 from confidnet_core.networks.device import select_device
-from confidnet_core.revision import stage_code
+from confidnet_core.revision import stage_code_version
 from confidnet_core.tracking.mlflow_run import StageRun
 from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.training.job import TrainingJob, training_origin
@@ -25,20 +25,20 @@ def training_job(
 
     recipe_name: the recipe's section in params.yaml; upstream: names of the networks that the training starts from
     """
-    benchmark, dataset, device = params.benchmark(benchmark_name), load_dataset(paths.prepared(benchmark_name)), select_device()
+    benchmark, dataset, device = params.benchmark(benchmark_name), load_dataset(paths.prepared_data(benchmark_name)), select_device()
     used_params = stage_params(params, benchmark_name, "data", "model", recipe_name)
-    code = stage_code(stage, used_params["model"]["name"])
-    origin = training_origin(benchmark_name, seed, dataset, used_params, code, *upstream)
+    code_version = stage_code_version(stage, used_params["model"]["name"])
+    origin_json = training_origin(benchmark_name, seed, dataset, used_params, code_version, *upstream)
 
     with (
-        resumable_training(stage, origin | {"device": device.type}) as resume,
-        stage_run(stage=stage, benchmark=benchmark_name, seed=seed, params=used_params, resume_id=resume.run_id()) as tracked,
+        resumable_training(stage, origin_json | {"device": device.type}) as resume_folder,
+        stage_run(stage=stage, benchmark=benchmark_name, seed=seed, params=used_params, resume_id=resume_folder.run_id()) as tracked,
     ):
-        resume.save_run_id(tracked.run_id)
+        resume_folder.save_run_id(tracked.run_id)
 
         def log_result(metrics: Metrics, history: Path) -> None:
             tracked.log_metrics({f"best_{metric}": value for metric, value in metrics.items()})
             tracked.log_artifact(history)
 
-        training = Training(stage, dataset, getattr(benchmark, recipe_name), seed, device, resume, tracked.log_metrics)
-        yield TrainingJob(benchmark_name, benchmark, training, origin, log_result), tracked
+        training = Training(stage, dataset, getattr(benchmark, recipe_name), seed, device, resume_folder, tracked.log_metrics)
+        yield TrainingJob(benchmark_name, benchmark, training, origin_json, log_result), tracked

@@ -9,7 +9,7 @@ writes  data/bootstrap/BENCHMARK/seedSEED/METHOD.npy
 from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.evaluation.intervals import standard_errors
-from confidnet_core.evaluation.stored import StoredResults, save_replicates
+from confidnet_core.evaluation.stored import StoredResults, save_bootstrap_replicates
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.tracking.stage_run import stage_run
 from stages._command import run_stage
@@ -23,10 +23,10 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
     logged_params = {"resamples": resample_count, "seed": resampling_seed}
 
     with stage_run(stage="bootstrap", benchmark=benchmark_name, seed=seed, method=method, params=logged_params, deferred=True) as tracked:
-        confidence, resampling = stored_results.confidence(method), {"resample_count": resample_count, "seed": resampling_seed}
-        replicates = bootstrap(confidence, correct, pixels_per_image=predictions_per_image, **resampling)
+        confidence, resampling_settings = stored_results.confidence(method), {"resample_count": resample_count, "seed": resampling_seed}
+        replicates = bootstrap(confidence, correct, pixels_per_image=predictions_per_image, **resampling_settings)
 
-        save_replicates(paths.bootstrap_replicates(benchmark_name, seed, method), replicates)
+        save_bootstrap_replicates(paths.bootstrap_replicates(benchmark_name, seed, method), replicates)
         tracked.log_metrics({f"{metric}_standard_error": error for metric, error in standard_errors(replicates).items()})
 
 

@@ -8,7 +8,7 @@ writes  reports/{index.html, comparison.md, comparison.csv, differences.csv, cal
 
 from pathlib import Path
 
-from confidnet_core.comparison.frames import means_by_method
+from confidnet_core.comparison.frames import mean_metrics_by_method
 from confidnet_core.config.params import Params
 from confidnet_core.reporting.report import write_report
 from confidnet_core.serving.registering import register_best_model_or_warn
@@ -27,14 +27,18 @@ def main(params: Params) -> None:
         logged_params = {"seeds": list(params.seeds), "methods": list(params.methods)}
         with stage_run(stage="compare", benchmark=benchmark_name, seed=None, params=logged_params) as tracked:
             # Results belong to the whole pipeline execution, most of whose other stages may be cached. comparison.csv holds all metrics.
-            tracked.log_pipeline_results(pipeline_results(results_summary[benchmark_name], means_by_method(benchmark_frame)))
+            tracked.log_pipeline_results(pipeline_results(results_summary[benchmark_name], mean_metrics_by_method(benchmark_frame)))
             for file_name in ("index.html", "comparison.md", "comparison.csv", "differences.csv", "curves"):
                 tracked.pipeline_run.log_artifact(reports_folder / file_name)
             for figure_path in sorted((reports_folder / "figures").glob(f"{benchmark_name}_seed*.png")):
                 tracked.pipeline_run.log_artifact(figure_path, "figures")
             register_best_model_or_warn(params, benchmark_name, tracked.pipeline_run_id)
-    page_path, text_page_path, figures_folder = reports_folder / "index.html", reports_folder / "comparison.md", reports_folder / "figures"
-    print(f"all scores side by side: {page_path}, as text: {text_page_path}, figures: {figures_folder}/")
+    page_path, markdown_report_path, figures_folder = (
+        reports_folder / "index.html",
+        reports_folder / "comparison.md",
+        reports_folder / "figures",
+    )
+    print(f"all scores side by side: {page_path}, as text: {markdown_report_path}, figures: {figures_folder}/")
 
 
 if __name__ == "__main__":

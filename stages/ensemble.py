@@ -17,12 +17,12 @@ from stages._command import run_stage
 
 def main(params: Params, benchmark_name: str) -> None:
     params.benchmark(benchmark_name)
-    dataset, seeds = load_dataset(paths.prepared(benchmark_name)), params.seeds
-    quantity_of_method = entry_attributes("scores", params.methods, "over_seeds")
+    dataset, seeds = load_dataset(paths.prepared_data(benchmark_name)), params.seeds
+    ensemble_quantity_of_method = entry_attributes("scores", params.methods, "over_seeds")
     ensembles_folder, predictions_folder = paths.ENSEMBLES_FOLDER / benchmark_name, paths.PREDICTIONS_FOLDER / benchmark_name
 
-    with stage_run(stage="ensemble", benchmark=benchmark_name, seed=None, params={"seeds": list(seeds)}):
-        save_ensembles(ensembles_folder, quantity_of_method, seeds, predictions_folder, dataset)
+    with stage_run(stage="ensemble", benchmark=benchmark_name, seed=None, params={"seeds": list(seeds)}, deferred=True):
+        save_ensembles(ensembles_folder, ensemble_quantity_of_method, seeds, predictions_folder, dataset)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import find_entry
 from confidnet_core.data import SCORED_SPLITS
-from confidnet_core.evaluation.result import RANK, evaluate, save_evaluation
+from confidnet_core.evaluation.result import RANK_SCALE, evaluate, save_evaluation
 from confidnet_core.scoring.run import load_run
 from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.tracking.stopwatch import Stopwatch
@@ -23,7 +23,7 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
 
     with stage_run(stage="evaluate", benchmark=benchmark_name, seed=seed, method=method, params=method_settings, deferred=True) as tracked:
         confidence_by_split, evaluation_by_split, stopwatch = {}, {}, Stopwatch()
-        score_properties = {"oracle": getattr(score, "oracle", False), "scale": getattr(score, "scale", RANK)}
+        score_properties = {"oracle": getattr(score, "oracle", False), "scale": getattr(score, "scale", RANK_SCALE)}
         for split in SCORED_SPLITS:
             split_run = score_run.on_split(split)
             with stopwatch.measure(len(split_run.images)):
@@ -34,7 +34,7 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
 
         test_evaluation, val_evaluation = evaluation_by_split["test"], evaluation_by_split["val"]
         score_folder = paths.score(benchmark_name, seed, method)
-        save_evaluation(score_folder, confidence_by_split, test_evaluation, val_evaluation, method_settings, score_run.save_fitted)
+        save_evaluation(score_folder, confidence_by_split, test_evaluation, val_evaluation, method_settings, score_run.save_fitted_values)
         for metric_prefix, metrics in {"": test_evaluation.metrics, "val_": val_evaluation.metrics}.items():
             # The stage `predict` logs the accuracy.
             tracked.log_metrics({f"{metric_prefix}{metric}": value for metric, value in metrics.items() if metric != "accuracy"})

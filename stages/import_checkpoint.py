@@ -12,12 +12,12 @@ writes  models/BENCHMARK/seedSEED/KIND/ and data/histories/BENCHMARK/seedSEED/KI
 from pathlib import Path
 
 from confidnet_core import paths
-from confidnet_core.checkpoints import CheckpointKind, import_checkpoint
+from confidnet_core.checkpoints.importing import CheckpointKind, import_checkpoint
 from confidnet_core.config.params import Params
 from confidnet_core.data import load_dataset
 from confidnet_core.networks.artifacts import save_history
 from confidnet_core.networks.device import select_device
-from confidnet_core.revision import package_code
+from confidnet_core.revision import package_code_version
 from confidnet_core.training.job import training_origin
 from stages._command import run_stage, stage_params
 
@@ -29,11 +29,13 @@ STAGE_BY_CHECKPOINT_KIND = {
 
 
 def main(params: Params, benchmark_name: str, seed: int, checkpoint_kind: str, checkpoint_path: Path) -> None:
-    benchmark, dataset = params.benchmark(benchmark_name), load_dataset(paths.prepared(benchmark_name))
-    origin = training_origin(benchmark_name, seed, dataset, stage_params(params, benchmark_name, "data", "model"), package_code())
+    benchmark, dataset = params.benchmark(benchmark_name), load_dataset(paths.prepared_data(benchmark_name))
+    origin_json = training_origin(
+        benchmark_name, seed, dataset, stage_params(params, benchmark_name, "data", "model"), package_code_version()
+    )
     networks_folder, device = paths.seed_folder(paths.MODELS_FOLDER, benchmark_name, seed), select_device()
 
-    imported_checkpoint = import_checkpoint(checkpoint_kind, checkpoint_path, benchmark, dataset, networks_folder, device, **origin)
+    imported_checkpoint = import_checkpoint(checkpoint_kind, checkpoint_path, benchmark, dataset, networks_folder, device, **origin_json)
     history_row = {"epoch": imported_checkpoint.epoch, **imported_checkpoint.validation_metrics}
     save_history(paths.history(benchmark_name, seed, checkpoint_kind), [history_row], imported_checkpoint.epoch)
 
@@ -42,9 +44,9 @@ def main(params: Params, benchmark_name: str, seed: int, checkpoint_kind: str, c
         f"{metric} {'undefined' if metric_value is None else format(metric_value, '.4f')}"
         for metric, metric_value in imported_checkpoint.validation_metrics.items()
     ]
-    size_text = f"{imported_checkpoint.layer_count} layers, {imported_checkpoint.parameter_count} parameters"
-    print(f"{networks_folder / checkpoint_kind}: {size_text} from {checkpoint_path.name}{epoch_text}; {', '.join(metric_texts)}")
-    for user_note in imported_checkpoint.notes:
+    network_size_text = f"{imported_checkpoint.layer_count} layers, {imported_checkpoint.parameter_count} parameters"
+    print(f"{networks_folder / checkpoint_kind}: {network_size_text} from {checkpoint_path.name}{epoch_text}; {', '.join(metric_texts)}")
+    for user_note in imported_checkpoint.user_notes:
         print(f"note: {user_note}")
     print(f"next: dvc commit -f {STAGE_BY_CHECKPOINT_KIND[CheckpointKind(checkpoint_kind)]}@{benchmark_name}-{seed}")
 

@@ -8,14 +8,14 @@ writes  data/inputs/BENCHMARK/seedSEED/{METHOD.json}
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
-from confidnet_core.scoring.inputs import save_inputs
+from confidnet_core.scoring.inputs import save_input_digests
 from stages._command import run_stage
 
 
 def main(params: Params, benchmark_name: str, seed: int) -> None:
     params.benchmark(benchmark_name)
 
-    save_inputs(paths.input_digests(benchmark_name, seed, "").parent, params.methods, benchmark_name, seed)
+    save_input_digests(paths.input_digests(benchmark_name, seed, "").parent, params.methods, benchmark_name, seed)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ from stages._command import run_stage, stage_params
 
 
 def main(params: Params, benchmark_name: str, seed: int) -> None:
-    benchmark, dataset = params.benchmark(benchmark_name), load_dataset(paths.prepared(benchmark_name))
+    benchmark, dataset = params.benchmark(benchmark_name), load_dataset(paths.prepared_data(benchmark_name))
     logged_params = stage_params(params, benchmark_name, "model")
 
-    with stage_run(stage="predict", benchmark=benchmark_name, seed=seed, params=logged_params) as tracked:
+    with stage_run(stage="predict", benchmark=benchmark_name, seed=seed, params=logged_params, deferred=True) as tracked:
         classifier = load_classifier(paths.network(benchmark_name, seed, "baseline"), benchmark, dataset)
         predictions_by_split, stopwatch = {}, Stopwatch()
         for split in SCORED_SPLITS:

@@ -14,17 +14,17 @@ from stages._command import run_stage, stage_params
 
 
 def main(params: Params, benchmark_name: str) -> None:
-    data_choice, calibration_split = params.benchmark(benchmark_name).data, params.calibration_split
+    dataset_choice, calibration_split = params.benchmark(benchmark_name).data, params.calibration_split
     logged_params = stage_params(params, benchmark_name, "data") | {"calibration_split": dict(calibration_split)}
 
     with stage_run(stage="prepare", benchmark=benchmark_name, seed=None, params=logged_params) as tracked:
-        dataset = add_calibration_split(find_entry("datasets", data_choice.name)(**data_choice.settings), calibration_split)
-        dataset_facts = save_dataset(dataset, paths.prepared(benchmark_name))
+        dataset = add_calibration_split(find_entry("datasets", dataset_choice.name)(**dataset_choice.settings), calibration_split)
+        dataset_metadata = save_dataset(dataset, paths.prepared_data(benchmark_name))
 
-        tracked.set_tag("data_source", dataset_facts["source"])
-        tracked.set_tag("data_sha256", dataset_facts["sha256"])
-        tracked.log_metrics({f"{split}_samples": sample_count for split, sample_count in dataset_facts["samples"].items()})
-    print(f"{benchmark_name}: {dataset_facts['samples']} from {dataset_facts['source']}")
+        tracked.set_tag("data_source", dataset_metadata["source"])
+        tracked.set_tag("data_sha256", dataset_metadata["sha256"])
+        tracked.log_metrics({f"{split}_samples": sample_count for split, sample_count in dataset_metadata["samples"].items()})
+    print(f"{benchmark_name}: {dataset_metadata['samples']} from {dataset_metadata['source']}")
 
 
 if __name__ == "__main__":

@@ -9,26 +9,28 @@ from confidnet_core.config.params import Params
 from confidnet_core.data import SCORED_SPLITS, load_dataset
 from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.device import select_device
-from confidnet_core.scoring.mc_dropout import has_dropout, sample_dropout, save_samples
+from confidnet_core.scoring.mc_dropout import has_dropout, sample_dropout, save_dropout_samples
 from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.tracking.stopwatch import Stopwatch
 from stages._command import run_stage
 
 
 def main(params: Params, benchmark_name: str, seed: int) -> None:
-    benchmark, dataset = params.benchmark(benchmark_name), load_dataset(paths.prepared(benchmark_name))
+    benchmark, dataset = params.benchmark(benchmark_name), load_dataset(paths.prepared_data(benchmark_name))
     mc_dropout_settings = benchmark.mc_dropout
 
     with stage_run(stage="sample", benchmark=benchmark_name, seed=seed, params=dict(mc_dropout_settings)) as tracked:
         classifier = load_classifier(paths.network(benchmark_name, seed, "baseline"), benchmark, dataset)
         has_dropout_layers = has_dropout(classifier)
-        sampled_splits = SCORED_SPLITS if mc_dropout_settings.passes and has_dropout_layers else ()
-        samples_by_split, stopwatch = {}, Stopwatch()
-        for split in sampled_splits:
+        splits_with_dropout_samples = SCORED_SPLITS if mc_dropout_settings.passes and has_dropout_layers else ()
+        dropout_samples_by_split, stopwatch = {}, Stopwatch()
+        for split in splits_with_dropout_samples:
             with stopwatch.measure(len(dataset.splits[split])):
-                samples_by_split[split] = sample_dropout(classifier, dataset, split, mc_dropout_settings, seed, select_device())
+                dropout_samples_by_split[split] = sample_dropout(classifier, dataset, split, mc_dropout_settings, seed, select_device())
 
-        save_samples(paths.dropout_samples(benchmark_name, seed), samples_by_split, mc_dropout_settings.passes, has_dropout_layers)
+        save_dropout_samples(
+            paths.dropout_samples(benchmark_name, seed), dropout_samples_by_split, mc_dropout_settings.passes, has_dropout_layers
+        )
         tracked.log_metrics(stopwatch.metrics())
 
 

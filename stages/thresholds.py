@@ -15,7 +15,7 @@ from stages._command import run_stage
 
 def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
     stored_results, threshold_settings = StoredResults(benchmark_name, seed, (method,)), params.thresholds
-    resampling = {"resample_count": params.bootstrap.resamples, "seed": params.bootstrap.seed}
+    resampling_settings = {"resample_count": params.bootstrap.resamples, "seed": params.bootstrap.seed}
     guarantee_targets = {"risks": list(threshold_settings.risks), "delta": threshold_settings.delta}
 
     with stage_run(
@@ -25,7 +25,7 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
             split: ScoredSplit(stored_results.confidence(method, split), *stored_results.outcomes(split)) for split in SCORED_SPLITS
         }
         val_split, calibration_split, test_split = (results_by_split[split] for split in ("val", "calibration", "test"))
-        reliability_on_test = reliability(val_split, test_split, stored_results.evaluation(method).scale, **resampling)
+        reliability_on_test = reliability(val_split, test_split, stored_results.evaluation(method).scale, **resampling_settings)
         guarantees = guaranteed_thresholds(val_split, calibration_split, test_split, threshold_settings)
 
         save_thresholds(paths.thresholds(benchmark_name, seed, method), reliability_on_test, guarantees)

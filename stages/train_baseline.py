@@ -8,7 +8,7 @@ import torch
 
 from confidnet_core.config.params import Params
 from confidnet_core.networks.artifacts import build_classifier
-from confidnet_core.training.trainings import classification_metrics, train_classifier
+from confidnet_core.training.trainings import classifier_validation_metrics, train_classifier
 from stages._command import run_stage
 from stages._training import training_job
 
@@ -19,7 +19,7 @@ def main(params: Params, benchmark_name: str, seed: int) -> None:
         torch.manual_seed(seed)
         classifier = build_classifier(job.benchmark.model, training.dataset)
         training_state = train_classifier(classifier, training)
-        val_metrics = classification_metrics(classifier, training.dataset, training.device, "fp32")
+        val_metrics = classifier_validation_metrics(classifier, training.dataset, training.device, "fp32")
 
         job.save("baseline", classifier.state_dict(), training_state, val_metrics)
 

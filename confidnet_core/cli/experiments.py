@@ -48,23 +48,21 @@ class Experiment:
     @property
     def changed_params(self) -> dict[KeyPath, Any]:
         """The changed parameters as {key path: value in this experiment}, compared with the baseline commit; ABSENT_VALUE if removed."""
-        return dict(_iterate_changes((), self.baseline_commit.params, self.params)) if self.baseline_commit else {}
+        return dict(_iterate_param_changes((), self.baseline_commit.params, self.params)) if self.baseline_commit else {}
 
     def result_value(self, benchmark: str, result_key: KeyPath) -> float | None:
         """Return one result of a benchmark in percent, or a count; None if it is undefined or absent. result_key: its key path"""
-        raw_value = value_at_path(self.results_by_benchmark, (benchmark, *result_key), None)
+        raw_value = value_at_key_path(self.results_by_benchmark, (benchmark, *result_key), None)
         return float(raw_value) if isinstance(raw_value, int | float) and not isinstance(raw_value, bool) else None
 
     def has_result(self, benchmark: str, result_key: KeyPath) -> bool:
         """Return whether a benchmark's results have this key, even if the value is undefined (null)."""
-        return value_at_path(self.results_by_benchmark, (benchmark, *result_key)) is not ABSENT_VALUE
+        return value_at_key_path(self.results_by_benchmark, (benchmark, *result_key)) is not ABSENT_VALUE
 
-    def difference_from_baseline(self, benchmark: str, result_key: KeyPath) -> float | None:
+    def difference_from_commit(self, benchmark: str, result_key: KeyPath) -> float | None:
         """Return a result minus that of the baseline commit, in percentage points; None if one of the two is missing."""
-        baseline_value, new_value = (
-            self.baseline_commit and self.baseline_commit.result_value(benchmark, result_key),
-            self.result_value(benchmark, result_key),
-        )
+        baseline_value = self.baseline_commit and self.baseline_commit.result_value(benchmark, result_key)
+        new_value = self.result_value(benchmark, result_key)
         return None if baseline_value is None or new_value is None else round(new_value - baseline_value, 2)  # both have two decimals
 
 
@@ -116,7 +114,7 @@ def parse_experiments(exp_show_entries: list[dict]) -> list[Experiment]:
     return parsed_experiments
 
 
-def value_at_path(nested_mapping: Any, key_path: KeyPath, default_value: Any = ABSENT_VALUE) -> Any:
+def value_at_key_path(nested_mapping: Any, key_path: KeyPath, default_value: Any = ABSENT_VALUE) -> Any:
     """Return the value at a key path of nested mappings, such as ("aupr_error", "mcp").
 
     The result is default_value if the path does not exist.
@@ -142,11 +140,11 @@ def short_param_names(key_paths: list[KeyPath]) -> dict[KeyPath, str]:
     If no ending is unique, the name is the whole path.
     """
 
-    def is_unique(ending: KeyPath) -> bool:
-        return sum(key_path[-len(ending) :] == ending for key_path in key_paths) == 1
+    def is_unique(key_path_ending: KeyPath) -> bool:
+        return sum(key_path[-len(key_path_ending) :] == key_path_ending for key_path in key_paths) == 1
 
-    endings_by_path = {key_path: [key_path[-part_count:] for part_count in range(1, len(key_path))] for key_path in key_paths}
-    return {key_path: ".".join(next(filter(is_unique, endings_by_path[key_path]), key_path)) for key_path in key_paths}
+    endings_by_key_path = {key_path: [key_path[-ending_length:] for ending_length in range(1, len(key_path))] for key_path in key_paths}
+    return {key_path: ".".join(next(filter(is_unique, endings_by_key_path[key_path]), key_path)) for key_path in key_paths}
 
 
 def yaml_text(param_value: Any) -> str:
@@ -160,11 +158,12 @@ def yaml_text(param_value: Any) -> str:
 
 def _parse_experiment(exp_show_entry: dict, status: str, baseline_commit: Experiment | None, executor: dict | None = None) -> Experiment:
     """Return the experiment, workspace or commit that one dictionary of `dvc exp show --json` describes."""
-    state_data = exp_show_entry["data"] or {}
-    params_file, summary_file = state_data.get("params", {}).get(PARAMS_FILE, {}), state_data.get("metrics", {}).get(SUMMARY_FILE, {})
+    experiment_data = exp_show_entry["data"] or {}
+    params_file_entry = experiment_data.get("params", {}).get(PARAMS_FILE, {})
+    summary_file_entry = experiment_data.get("metrics", {}).get(SUMMARY_FILE, {})
     problem_texts = [
         " ".join(str(error.get("msg") or error.get("type")).split())
-        for error in _collect_dvc_errors(exp_show_entry, params_file, summary_file)
+        for error in _collect_dvc_errors(exp_show_entry, params_file_entry, summary_file_entry)
     ]
     process_id = ((executor or {}).get("local") or {}).get("pid")
     if status == RUNNING_STATUS and process_id and not _is_process_alive(process_id):
@@ -180,17 +179,17 @@ def _parse_experiment(exp_show_entry: dict, status: str, baseline_commit: Experi
         name=WORKSPACE_STATUS if status == WORKSPACE_STATUS else exp_show_entry["name"] or exp_show_entry["rev"][:7],
         revision=exp_show_entry["rev"],
         status=status,
-        created=state_data.get("timestamp") or "",
-        params=params_file.get("data") or {},
-        results_by_benchmark=(has_own_results and summary_file.get("data")) or {},
+        created=experiment_data.get("timestamp") or "",
+        params=params_file_entry.get("data") or {},
+        results_by_benchmark=(has_own_results and summary_file_entry.get("data")) or {},
         baseline_commit=baseline_commit,
         problem="; ".join(problem_texts),
     )
 
 
-def _collect_dvc_errors(*dvc_objects: dict) -> list[dict]:
+def _collect_dvc_errors(*exp_show_objects: dict) -> list[dict]:
     """Return the errors that DVC reports in these dictionaries of `dvc exp show --json`."""
-    return [dvc_object["error"] for dvc_object in dvc_objects if dvc_object.get("error")]
+    return [exp_show_object["error"] for exp_show_object in exp_show_objects if exp_show_object.get("error")]
 
 
 def _is_process_alive(process_id: int) -> bool:
@@ -204,11 +203,11 @@ def _is_process_alive(process_id: int) -> bool:
     return True
 
 
-def _iterate_changes(key_path: KeyPath, baseline_value: Any, new_value: Any) -> Iterator[tuple[KeyPath, Any]]:
+def _iterate_param_changes(key_path: KeyPath, baseline_value: Any, new_value: Any) -> Iterator[tuple[KeyPath, Any]]:
     """Yield (key path, new value) for each parameter that differs between two nested mappings; ABSENT_VALUE for a removed parameter."""
     if isinstance(baseline_value, Mapping) and isinstance(new_value, Mapping):
         for mapping_key in dict.fromkeys([*new_value, *baseline_value]):
-            yield from _iterate_changes(
+            yield from _iterate_param_changes(
                 (*key_path, mapping_key), baseline_value.get(mapping_key, ABSENT_VALUE), new_value.get(mapping_key, ABSENT_VALUE)
             )
     elif baseline_value != new_value:
@@ -217,16 +216,18 @@ def _iterate_changes(key_path: KeyPath, baseline_value: Any, new_value: Any) -> 
 
 def _other_baseline_commits() -> list[str]:
     """Return the commits other than HEAD from which finished, queued or failed experiments started, newest commit first."""
-    ref_names = _run_command(["git", "for-each-ref", "--format=%(refname)", "refs/exps"]).split()
+    git_ref_names = _run_command(["git", "for-each-ref", "--format=%(refname)", "refs/exps"]).split()
     # A finished experiment is refs/exps/AB/CDEF.../NAME for its baseline ABCDEF...; others are stashes under refs/exps/celery/.
     baseline_commits = {
-        "".join(ref_parts[2:4])
-        for ref_parts in (ref_name.split("/") for ref_name in ref_names)
-        if len(ref_parts) == 5 and len(ref_parts[2]) == 2
+        "".join(git_ref_parts[2:4])
+        for git_ref_parts in (git_ref_name.split("/") for git_ref_name in git_ref_names)
+        if len(git_ref_parts) == 5 and len(git_ref_parts[2]) == 2
     }
-    for ref_name in ref_names:
-        if ref_name.startswith("refs/exps/celery/"):
-            baseline_commits |= set(STASH_MESSAGE_PATTERN.findall(_run_command(["git", "log", "--walk-reflogs", "--format=%gs", ref_name])))
+    for git_ref_name in git_ref_names:
+        if git_ref_name.startswith("refs/exps/celery/"):
+            baseline_commits |= set(
+                STASH_MESSAGE_PATTERN.findall(_run_command(["git", "log", "--walk-reflogs", "--format=%gs", git_ref_name]))
+            )
     baseline_commits.discard(_run_command(["git", "rev-parse", "HEAD"]).strip())
     return _run_command(["git", "rev-list", "--no-walk=sorted", *baseline_commits]).split() if baseline_commits else []
 

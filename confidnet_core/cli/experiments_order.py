@@ -12,7 +12,7 @@ from confidnet_core.cli.experiments import (
     benchmarks_with_results,
     changed_key_paths,
     short_param_names,
-    value_at_path,
+    value_at_key_path,
     yaml_text,
 )
 from confidnet_core.config.registry import suggestion
@@ -44,7 +44,7 @@ def evaluated_methods(experiments: Iterable[Experiment]) -> list[str]:
     return list(dict.fromkeys([*listed_methods, *sorted(methods)]))
 
 
-def methods_with_changes(experiments: list[Experiment]) -> list[str]:
+def methods_with_changed_results(experiments: list[Experiment]) -> list[str]:
     """Return the scores whose AUPR-Error differs from that of the baseline commit, most important first; the best scores if none differs.
 
     First come scores that are the best of an experiment, then those that all are compared with (`against` of params.yaml), then those with
@@ -57,13 +57,16 @@ def methods_with_changes(experiments: list[Experiment]) -> list[str]:
     rank_by_method = {
         method: rank for rank, method in enumerate(dict.fromkeys([*best_methods, *(experiments[0].params.get("against") or [])]))
     }
-    change_by_method = {
+    largest_change_by_method = {
         method: largest_change
         for method in evaluated_methods(experiments)
         if (largest_change := _largest_result_change(experiments, aupr_error_key_path(method))) is not None
     }
     return (
-        sorted(change_by_method, key=lambda method: (rank_by_method.get(method, len(rank_by_method)), -change_by_method[method]))
+        sorted(
+            largest_change_by_method,
+            key=lambda method: (rank_by_method.get(method, len(rank_by_method)), -largest_change_by_method[method]),
+        )
         or best_methods
     )
 
@@ -73,16 +76,16 @@ def _largest_result_change(experiments: list[Experiment], result_key: KeyPath) -
 
     The change is 0 if a value only appeared or vanished; the result is None without any change.
     """
-    compared_results = [
+    compared_experiments = [
         (experiment, experiment.baseline_commit, benchmark)
         for experiment in experiments
         if experiment.baseline_commit
         for benchmark in experiment.results_by_benchmark
     ]
-    differences = [experiment.difference_from_baseline(benchmark, result_key) for experiment, _, benchmark in compared_results]
+    differences = [experiment.difference_from_commit(benchmark, result_key) for experiment, _, benchmark in compared_experiments]
     has_gained_or_lost_value = any(
         (experiment.result_value(benchmark, result_key) is None) != (baseline_commit.result_value(benchmark, result_key) is None)
-        for experiment, baseline_commit, benchmark in compared_results
+        for experiment, baseline_commit, benchmark in compared_experiments
     )
     return max([abs(difference) for difference in differences if difference] + [0.0] * has_gained_or_lost_value, default=None)
 
@@ -94,27 +97,27 @@ def sort_experiments(experiments: list[Experiment], sort_key: str, reverse_order
     first benchmark; BENCHMARK.accuracy and the like name another benchmark. Raises ValueError for an unknown key, or a key that several
     parameters share.
     """
-    sort_value_of, is_descending = _sort_criterion(experiments, sort_key)
-    commit_groups: list[list[Experiment]] = []
+    get_sort_value, is_descending = _sort_criterion(experiments, sort_key)
+    experiments_by_commit: list[list[Experiment]] = []
     for experiment in experiments:
         if experiment.status in (COMMIT_STATUS, WORKSPACE_STATUS):
-            commit_groups.append([experiment])
+            experiments_by_commit.append([experiment])
         else:
-            commit_groups[-1].append(experiment)
+            experiments_by_commit[-1].append(experiment)
     return [
         experiment
-        for commit, *started_experiments in commit_groups
-        for experiment in (commit, *_sort_experiments_of_commit(started_experiments, sort_value_of, is_descending != reverse_order))
+        for commit, *experiments_from_commit in experiments_by_commit
+        for experiment in (commit, *_sort_experiments_of_commit(experiments_from_commit, get_sort_value, is_descending != reverse_order))
     ]
 
 
 def _sort_experiments_of_commit(
-    experiments: list[Experiment], sort_value_of: Callable[[Experiment], Any], is_descending: bool
+    experiments: list[Experiment], get_sort_value: Callable[[Experiment], Any], is_descending: bool
 ) -> list[Experiment]:
-    """Return one commit's experiments sorted by the value that `sort_value_of` gives, with those that lack the value last."""
-    experiments_with_value = [experiment for experiment in experiments if sort_value_of(experiment) is not None]
-    return sorted(experiments_with_value, key=sort_value_of, reverse=is_descending) + [
-        experiment for experiment in experiments if sort_value_of(experiment) is None
+    """Return one commit's experiments sorted by the value that `get_sort_value` gives, with those that lack the value last."""
+    experiments_with_sort_value = [experiment for experiment in experiments if get_sort_value(experiment) is not None]
+    return sorted(experiments_with_sort_value, key=get_sort_value, reverse=is_descending) + [
+        experiment for experiment in experiments if get_sort_value(experiment) is None
     ]
 
 
@@ -136,7 +139,7 @@ def _sort_criterion(experiments: list[Experiment], sort_key: str) -> tuple[Calla
     if not matching_key_paths:
         known_columns = [*EXPERIMENT_FIELDS, *result_keys, *short_param_names(changed_key_paths(experiments)).values()]
         raise ValueError(f"--sort {sort_key}: the experiments have no such column{suggestion(sort_key, known_columns)}")
-    return lambda experiment: _sortable_param_value(value_at_path(experiment.params, matching_key_paths[0])), False
+    return lambda experiment: _sortable_param_value(value_at_key_path(experiment.params, matching_key_paths[0])), False
 
 
 def _sortable_param_value(param_value: Any) -> tuple[bool, Any] | None:

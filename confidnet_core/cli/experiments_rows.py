@@ -12,12 +12,12 @@ from confidnet_core.cli.experiments import (
     Experiment,
     KeyPath,
     benchmarks_with_results,
-    value_at_path,
+    value_at_key_path,
     yaml_text,
 )
 from confidnet_core.cli.experiments_order import ACCURACY_KEY_PATH, aupr_error_key_path
 
-UNDEFINED_RESULT = "–"  # noqa: RUF001
+UNDEFINED_RESULT_SIGN = "–"  # noqa: RUF001
 MAX_HEADING_CHARACTERS = 12  # per line
 
 
@@ -50,10 +50,12 @@ class ResultColumn:
 
     @property
     def heading_lines(self) -> list[str]:
-        return join_into_lines([f"{heading_part}_" for heading_part in self.heading.split("_")], MAX_HEADING_CHARACTERS, last_suffix="_")
+        return join_into_lines(
+            [f"{heading_part}_" for heading_part in self.heading.split("_")], MAX_HEADING_CHARACTERS, last_line_suffix="_"
+        )
 
     @property
-    def character_width(self) -> int:
+    def width_in_characters(self) -> int:
         return max(*(len(self.cell_text(row_index)) for row_index in range(len(self.cells))), *map(len, self.heading_lines))
 
     def cell_text(self, row_index: int) -> Text:
@@ -70,8 +72,10 @@ class ResultColumn:
 def build_table_rows(experiments: list[Experiment]) -> list[ExperimentRow]:
     if len(benchmarks_with_results(experiments)) < 2:
         return [ExperimentRow(experiment, next(iter(experiment.results_by_benchmark), None)) for experiment in experiments]
-    benchmark_rows = ([ExperimentRow(each, name, is_experiment=False) for name in each.results_by_benchmark] for each in experiments)
-    return [row for each, rows in zip(experiments, benchmark_rows, strict=True) for row in (ExperimentRow(each, None), *rows)]
+    benchmark_rows = (
+        [ExperimentRow(experiment, name, is_experiment=False) for name in experiment.results_by_benchmark] for experiment in experiments
+    )
+    return [row for experiment, rows in zip(experiments, benchmark_rows, strict=True) for row in (ExperimentRow(experiment, None), *rows)]
 
 
 def build_result_columns(experiments: list[Experiment], methods: list[str]) -> list[ResultColumn]:
@@ -82,10 +86,13 @@ def build_result_columns(experiments: list[Experiment], methods: list[str]) -> l
 
 def _column_cells(table_rows: list[ExperimentRow], key_path: KeyPath) -> list[tuple[str, str, bool]]:
     results = [None if row.benchmark is None else row.experiment.result_value(row.benchmark, key_path) for row in table_rows]
-    seen_results: dict[str | None, set[float]] = {row.benchmark: set() for row in table_rows}
+    distinct_results_by_benchmark: dict[str | None, set[float]] = {row.benchmark: set() for row in table_rows}
     for row, result in zip(table_rows, results, strict=True):
-        seen_results[row.benchmark].update([] if result is None else [result])
-    return [_result_cell(row, key_path, result, seen_results[row.benchmark]) for row, result in zip(table_rows, results, strict=True)]
+        distinct_results_by_benchmark[row.benchmark].update([] if result is None else [result])
+    return [
+        _result_cell(row, key_path, result, distinct_results_by_benchmark[row.benchmark])
+        for row, result in zip(table_rows, results, strict=True)
+    ]
 
 
 def _result_cell(table_row: ExperimentRow, key_path: KeyPath, result: float | None, benchmark_results: set[float]) -> tuple[str, str, bool]:
@@ -93,34 +100,36 @@ def _result_cell(table_row: ExperimentRow, key_path: KeyPath, result: float | No
     if table_row.benchmark is None:
         return "", "", False
     if result is None:
-        return UNDEFINED_RESULT if table_row.experiment.has_result(table_row.benchmark, key_path) else "", "", False
-    difference = table_row.experiment.difference_from_baseline(table_row.benchmark, key_path)
+        return UNDEFINED_RESULT_SIGN if table_row.experiment.has_result(table_row.benchmark, key_path) else "", "", False
+    difference = table_row.experiment.difference_from_commit(table_row.benchmark, key_path)
     is_best = len(benchmark_results) > 1 and result == max(benchmark_results)
     return f"{result:.2f}", f"{difference:+.2f}" if difference else "", is_best
 
 
-def describe_changes(table_row: ExperimentRow, name_by_path: dict[KeyPath, str]) -> list[str]:
+def describe_param_changes(table_row: ExperimentRow, name_by_key_path: dict[KeyPath, str]) -> list[str]:
     """Return an experiment's changed parameters as `dvc exp run -S` takes them: name=value, +name=value if new, ~name if removed."""
     if not table_row.is_experiment:
         return []
     experiment = table_row.experiment
-    baseline_params = experiment.baseline_commit.params if experiment.baseline_commit else {}
-    added_paths = [path for path in experiment.changed_params if value_at_path(baseline_params, path) is ABSENT_VALUE]
+    baseline_commit_params = experiment.baseline_commit.params if experiment.baseline_commit else {}
+    added_key_paths = [path for path in experiment.changed_params if value_at_key_path(baseline_commit_params, path) is ABSENT_VALUE]
     return [
-        f"~{name_by_path[path]}" if value is ABSENT_VALUE else f"{'+' * (path in added_paths)}{name_by_path[path]}={yaml_text(value)}"
+        f"~{name_by_key_path[path]}"
+        if value is ABSENT_VALUE
+        else f"{'+' * (path in added_key_paths)}{name_by_key_path[path]}={yaml_text(value)}"
         for path, value in experiment.changed_params.items()
     ]
 
 
-def join_into_lines(text_parts: Iterable[str], max_width: int, separator: str = "", last_suffix: str = "") -> list[str]:
+def join_into_lines(text_parts: Iterable[str], max_width: int, separator: str = "", last_line_suffix: str = "") -> list[str]:
     """Join text parts, with the separator between them, into lines of at most `max_width` characters; a longer part gets its own line.
 
-    last_suffix: a suffix that is removed from the end of the last line
+    last_line_suffix: a suffix that is removed from the end of the last line
     """
     text_lines: list[str] = []
     for text_part in text_parts:
-        if text_lines and len(text_lines[-1]) + len(separator) + len(text_part.removesuffix(last_suffix)) <= max_width:
+        if text_lines and len(text_lines[-1]) + len(separator) + len(text_part.removesuffix(last_line_suffix)) <= max_width:
             text_lines[-1] += separator + text_part
         else:
             text_lines.append(text_part)
-    return [*text_lines[:-1], *(line.removesuffix(last_suffix) for line in text_lines[-1:])]
+    return [*text_lines[:-1], *(line.removesuffix(last_line_suffix) for line in text_lines[-1:])]

@@ -5,9 +5,9 @@ The best number of a column is bold, a raised + or - is a verdict (significantly
 
 import re
 
-from confidnet_core.comparison.tables import BETTER, UNDEFINED_SIGN, WORSE, Cell, Column, Table
+from confidnet_core.comparison.tables import BETTER_VERDICT, UNDEFINED_SIGN, WORSE_VERDICT, Cell, Column, Table
 
-LATEX_VERDICT_SIGNS = {BETTER: "$^{+}$", WORSE: "$^{-}$"}
+LATEX_VERDICT_SIGNS = {BETTER_VERDICT: "$^{+}$", WORSE_VERDICT: "$^{-}$"}
 _ESCAPED_CHARACTERS = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -21,10 +21,10 @@ _SYMBOL_COMMANDS |= {"≤": r"$\le$", "≥": r"$\ge$", "−": "$-$", "…": r"\d
 _ESCAPED_PATTERN = re.compile("|".join(map(re.escape, _ESCAPED_CHARACTERS | _SYMBOL_COMMANDS)))
 
 
-def table_to_latex(table: Table, reference_label: str, caption: str | None = None) -> str:
+def table_to_latex(table: Table, latex_label: str, caption: str | None = None) -> str:
     r"""Return a table of results as a LaTeX float.
 
-    reference_label: of \ref, after "tab:"; caption: text before the legend, by default the table's title
+    latex_label: of \ref, after "tab:"; caption: text before the legend, by default the table's title
     """
     column_alignment = "l" + "".join("l" if column.is_text else "r" for column in table.columns)
     heading_line = " & ".join(map(escape_latex, [table.first_column_title, *(column.heading for column in table.columns)]))
@@ -33,16 +33,16 @@ def table_to_latex(table: Table, reference_label: str, caption: str | None = Non
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape_latex(caption_text)}}}",
-        rf"\label{{tab:{re.sub('[^A-Za-z0-9:.-]', '-', reference_label)}}}",
+        rf"\label{{tab:{re.sub('[^A-Za-z0-9:.-]', '-', latex_label)}}}",
     ]
     latex_lines += [rf"\begin{{tabular}}{{{column_alignment}}}", r"\toprule", rf"{heading_line} \\", r"\midrule"]
-    has_oracle_rule = False
+    has_line_above_oracle = False
     for table_row in table.rows:
         if (
-            table_row.is_oracle and not has_oracle_rule and table_row is not table.rows[0]
+            table_row.is_oracle and not has_line_above_oracle and table_row is not table.rows[0]
         ):  # a rule sets the oracle apart, since it is not compared
             latex_lines.append(r"\midrule")
-        has_oracle_rule = has_oracle_rule or table_row.is_oracle
+        has_line_above_oracle = has_line_above_oracle or table_row.is_oracle
         latex_lines.append(" & ".join([escape_latex(table_row.label), *map(_latex_cell, table_row.cells, table.columns)]) + r" \\")
     return "\n".join([*latex_lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
 
@@ -63,13 +63,13 @@ def _latex_cell(cell: Cell, column: Column) -> str:
         rf"{{\scriptsize {_replace_minus_hyphens(escape_latex(cell.interval_text(column)))}}}" if cell.interval_text(column) else ""
     )
     return " ".join(
-        cell_part
-        for cell_part in (
+        cell_text_part
+        for cell_text_part in (
             number_latex + LATEX_VERDICT_SIGNS.get(cell.verdict or "", ""),
             _replace_minus_hyphens(escape_latex(cell.text_beside())),
             interval_latex,
         )
-        if cell_part
+        if cell_text_part
     )
 
 

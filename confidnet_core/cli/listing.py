@@ -32,9 +32,11 @@ def list_benchmarks(params_path: Path = Path("params.yaml")) -> list[ListedEntry
     Raises ValueError with file and key if the file is wrong.
     """
     raw_benchmarks = _read_params_section(params_path, "benchmarks")
-    run_benchmarks = _read_params_file(params_path).get("run") or []
+    benchmarks_to_run = _read_params_file(params_path).get("run") or []
     return [
-        ListedEntry(benchmark, benchmark in run_benchmarks, *_describe_benchmark(f"{params_path}: benchmarks.{benchmark}", raw_benchmark))
+        ListedEntry(
+            benchmark, benchmark in benchmarks_to_run, *_describe_benchmark(f"{params_path}: benchmarks.{benchmark}", raw_benchmark)
+        )
         for benchmark, raw_benchmark in raw_benchmarks.items()
     ]
 
@@ -63,13 +65,13 @@ def list_datasets() -> list[ListedEntry]:
     return [_make_listed_entry("datasets", dataset_name) for dataset_name in entry_names("datasets")]
 
 
-def _make_listed_entry(family: str, entry_name: str, is_selected: bool | None = None, **cost_attributes: Any) -> ListedEntry:
+def _make_listed_entry(registry_folder: str, entry_name: str, is_selected: bool | None = None, **cost_attributes: Any) -> ListedEntry:
     """Return the list entry of a score, model or data set, described by the first line of its file's docstring.
 
-    family: its folder in confidnet_core, such as "scores"; entry_name: the name of its file
+    registry_folder: its folder in confidnet_core, such as "scores"; entry_name: the name of its file
     cost_attributes: the attributes `learned` and `passes` of a score's function
     """
-    description = first_docstring_line(family, entry_name)
+    description = first_docstring_line(registry_folder, entry_name)
     return ListedEntry(entry_name, is_selected, description, first_sentence(description), **cost_attributes)
 
 
@@ -78,36 +80,37 @@ def first_sentence(description: str) -> str:
     return description.partition(". ")[0].removesuffix(".")
 
 
-def first_docstring_line(family: str, entry_name: str) -> str:
-    """Return the first line of the docstring of the file confidnet_core/FAMILY/ENTRY_NAME.py, without importing it.
+def first_docstring_line(registry_folder: str, entry_name: str) -> str:
+    """Return the first line of the docstring of the file confidnet_core/REGISTRY_FOLDER/ENTRY_NAME.py, without importing it.
 
     Raises ValueError if the file has no docstring.
     """
-    module_path, module_tree = parse_entry(family, entry_name)
-    if not (docstring := ast.get_docstring(module_tree)):
+    module_path, syntax_tree = parse_entry(registry_folder, entry_name)
+    if not (docstring := ast.get_docstring(syntax_tree)):
         raise ValueError(f"{module_path} has no docstring; its first line says what {entry_name} is")
     return docstring.splitlines()[0]
 
 
-def _describe_benchmark(params_key: str, raw_benchmark: Any) -> tuple[str, str]:
-    """Return (long, short) descriptions of a benchmark. raw_benchmark: its unchecked content in params.yaml; params_key: for messages
+def _describe_benchmark(params_yaml_key: str, raw_benchmark: Any) -> tuple[str, str]:
+    """Return (long, short) descriptions of a benchmark. raw_benchmark: its unchecked content in params.yaml; params_yaml_key: for messages
 
     The long one is such as "digits (train 300, ...), mnist_convnet (width 0.5), 15 epochs"; the short one leaves out the brackets.
     """
-    raw_benchmark = require_mapping(params_key, raw_benchmark)
-    entry_choices = [
-        dict(require_mapping(f"{params_key}.{section_name}", raw_benchmark.get(section_name))) for section_name in ("data", "model")
+    raw_benchmark = require_mapping(params_yaml_key, raw_benchmark)
+    data_and_model_settings = [
+        dict(require_mapping(f"{params_yaml_key}.{section_name}", raw_benchmark.get(section_name))) for section_name in ("data", "model")
     ]
-    chosen_names = [str(entry_settings.pop("name", "?")) for entry_settings in entry_choices]
+    data_and_model_names = [str(entry_settings.pop("name", "?")) for entry_settings in data_and_model_settings]
     settings_texts = [
         ", ".join(f"{name} {_shorten_setting_value(setting_value)}" for name, setting_value in entry_settings.items())
-        for entry_settings in entry_choices
+        for entry_settings in data_and_model_settings
     ]
-    epochs_phrase = f"{require_mapping(f'{params_key}.baseline', raw_benchmark.get('baseline')).get('epochs', '?')} epochs"
+    epochs_phrase = f"{require_mapping(f'{params_yaml_key}.baseline', raw_benchmark.get('baseline')).get('epochs', '?')} epochs"
     names_with_settings = [
-        f"{name} ({settings_text})" if settings_text else name for name, settings_text in zip(chosen_names, settings_texts, strict=True)
+        f"{name} ({settings_text})" if settings_text else name
+        for name, settings_text in zip(data_and_model_names, settings_texts, strict=True)
     ]
-    return ", ".join([*names_with_settings, epochs_phrase]), ", ".join([*chosen_names, epochs_phrase])
+    return ", ".join([*names_with_settings, epochs_phrase]), ", ".join([*data_and_model_names, epochs_phrase])
 
 
 def _shorten_setting_value(setting_value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Results of earlier studies: the tables under reports/ as git stores them for a DVC experiment, a branch or a commit."""
+"""Results of other revisions: the tables under reports/ as git stores them for a DVC experiment, a branch or a commit."""
 
 import re
 import subprocess
@@ -15,9 +15,13 @@ def commit_by_experiment() -> dict[str, str]:
 
     The dictionary is empty outside a git repository.
     """
-    ref_lines = _run_git("for-each-ref", "--sort=creatordate", "--format=%(refname) %(objectname)", "refs/exps")
-    ref_parts = [] if ref_lines is None else (line.rpartition(" ") for line in ref_lines.splitlines())
-    return {ref_match[1]: commit for ref_name, _, commit in ref_parts if (ref_match := EXPERIMENT_REF_PATTERN.fullmatch(ref_name))}
+    git_ref_lines = _run_git("for-each-ref", "--sort=creatordate", "--format=%(refname) %(objectname)", "refs/exps")
+    git_ref_parts = [] if git_ref_lines is None else (line.rpartition(" ") for line in git_ref_lines.splitlines())
+    return {
+        git_ref_match[1]: commit
+        for git_ref_name, _, commit in git_ref_parts
+        if (git_ref_match := EXPERIMENT_REF_PATTERN.fullmatch(git_ref_name))
+    }
 
 
 def resolve_commit(revision_name: str) -> str | None:

@@ -12,24 +12,27 @@ from rich.console import Console
 from rich.text import Text
 
 from confidnet_core.cli.latex import table_to_latex
-from confidnet_core.cli.revisions import commit_by_experiment, read_csv_at_commit, resolve_commit
-from confidnet_core.cli.side_by_side import StudyResults, side_by_side_table
+from confidnet_core.cli.result_tables import (
+    read_cost_rows,
+    read_difference_rows,
+    read_evaluation_rows,
+    read_evaluation_rows_at_commit,
+    read_reference_method,
+)
+from confidnet_core.cli.revisions import commit_by_experiment, resolve_commit
+from confidnet_core.cli.side_by_side import RevisionResults, side_by_side_table
 from confidnet_core.cli.terminal import print_lines, print_results_table
 from confidnet_core.cli.timed_costs import cost_tables_with_times
-from confidnet_core.comparison.costs import COST_COLUMNS
 from confidnet_core.comparison.differences import methods_by_verdict, verdict_phrase
 from confidnet_core.comparison.frames import COLUMN_BY_METRIC, HEADLINE_METRIC, MAIN_METRIC_COLUMNS
 from confidnet_core.comparison.lines import iterate_groups
-from confidnet_core.comparison.main_table import errors_line, main_table
+from confidnet_core.comparison.main_table import errors_and_accuracy_phrase, main_table
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.rendering import frame_to_csv, table_to_frame, table_to_markdown, tables_to_json
-from confidnet_core.comparison.tables import BETTER, Column, Table
+from confidnet_core.comparison.tables import BETTER_VERDICT, Column, Table
 from confidnet_core.config.registry import suggestion
-from confidnet_core.evaluation.result import EVALUATION_KEYS
-from confidnet_core.metrics import METRICS
 from confidnet_core.tracking.timings import StageTiming
 
-DIFFERENCE_COLUMNS = ["benchmark", "method", "against", "metric", "verdict"]
 TERMINAL_FORMAT = "terminal"  # for reading; the other formats are for files
 
 
@@ -52,12 +55,12 @@ class ShowOptions:
 def print_comparison(console: Console, reports_folder: Path, options: ShowOptions) -> None:
     """Print the comparison of scores. Raises ValueError for an unknown benchmark, seed, metric or experiment, or a missing or old file."""
     columns = _select_metric_columns(options)
-    evaluation_rows, commits, named_benchmarks = _split_benchmarks_and_revisions(reports_folder, options.benchmarks_or_revisions)
-    if commits:
-        _print_studies(console, reports_folder, commits, named_benchmarks, options)
+    evaluation_rows, commit_by_revision, named_benchmarks = _split_benchmarks_and_revisions(reports_folder, options.benchmarks_or_revisions)
+    if commit_by_revision:
+        _print_side_by_side_tables(console, reports_folder, commit_by_revision, named_benchmarks, options)
         return
     assert evaluation_rows is not None
-    difference_rows = _read_csv_table(reports_folder / "differences.csv", DIFFERENCE_COLUMNS)
+    difference_rows = read_difference_rows(reports_folder)
     rows_by_benchmark = _rows_by_benchmark(evaluation_rows, named_benchmarks, options.seeds)
     verdict_rows = None if options.seeds else difference_rows
     table_by_benchmark = {
@@ -65,11 +68,11 @@ def print_comparison(console: Console, reports_folder: Path, options: ShowOption
         for name, rows in rows_by_benchmark.items()
     }
     if options.output_format != TERMINAL_FORMAT:
-        caption_by_benchmark = {name: f"{name}: {errors_line(rows)}" for name, rows in rows_by_benchmark.items()}
+        caption_by_benchmark = {name: f"{name}: {errors_and_accuracy_phrase(rows)}" for name, rows in rows_by_benchmark.items()}
         print_tables_as_text(console, table_by_benchmark, options, caption_by_benchmark)
         return
     for benchmark, table in table_by_benchmark.items():
-        _print_heading(console, benchmark, errors_line(rows_by_benchmark[benchmark]))
+        _print_heading(console, benchmark, errors_and_accuracy_phrase(rows_by_benchmark[benchmark]))
         print_results_table(console, table, options.show_intervals)
         if not options.seeds:
             benchmark_rows = difference_rows[difference_rows["benchmark"] == benchmark]
@@ -92,26 +95,15 @@ def print_costs(
         if not benchmarks or benchmark in benchmarks
     }
     if output_format != TERMINAL_FORMAT:
-        score_tables = {benchmark: tables[0] for benchmark, tables in tables_by_benchmark.items()}
-        print_tables_as_text(console, score_tables, ShowOptions(output_format=output_format), {})
+        score_cost_tables = {benchmark: tables[0] for benchmark, tables in tables_by_benchmark.items()}
+        print_tables_as_text(console, score_cost_tables, ShowOptions(output_format=output_format), {})
         return
     for benchmark, benchmark_tables in tables_by_benchmark.items():
         _print_heading(console, benchmark)
         for table in benchmark_tables:
             if table.rows:
                 print_results_table(console, table)
-    _print_legend(console, [score_table for score_table, _ in tables_by_benchmark.values()])
-
-
-def read_cost_rows(reports_folder: Path) -> pd.DataFrame:
-    """Return the content of costs.csv in the reports folder as a data frame, which `cost_frame` made."""
-    return _read_csv_table(reports_folder / "costs.csv", COST_COLUMNS)
-
-
-def read_reference_method(reports_folder: Path) -> str | None:
-    """Return the first score that differences.csv compares others with; None if the file compares none."""
-    compared_methods = _read_csv_table(reports_folder / "differences.csv", DIFFERENCE_COLUMNS)["against"]
-    return None if compared_methods.empty else compared_methods.iloc[0]
+    _print_legend(console, [score_cost_table for score_cost_table, _ in tables_by_benchmark.values()])
 
 
 def print_tables_as_text(console: Console, table_by_name: dict[str, Table], options: ShowOptions, caption_by_name: dict[str, str]) -> None:
@@ -133,15 +125,17 @@ def print_tables_as_text(console: Console, table_by_name: dict[str, Table], opti
     console.print(output_text.rstrip("\n"), soft_wrap=True, markup=False)
 
 
-def _print_studies(console: Console, reports_folder: Path, commits: dict[str, str], benchmarks: list[str], options: ShowOptions) -> None:
-    studies = [
-        StudyResults(revision, _rows_by_benchmark(_read_evaluation_rows_at(commit, revision, reports_folder), [], options.seeds))
-        for revision, commit in commits.items()
+def _print_side_by_side_tables(
+    console: Console, reports_folder: Path, commit_by_revision: dict[str, str], benchmarks: list[str], options: ShowOptions
+) -> None:
+    compared_revisions = [
+        RevisionResults(revision, _rows_by_benchmark(read_evaluation_rows_at_commit(commit, revision, reports_folder), [], options.seeds))
+        for revision, commit in commit_by_revision.items()
     ]
-    benchmark_names = dict.fromkeys(benchmark for study in studies for benchmark in study.rows_by_benchmark)
+    benchmark_names = dict.fromkeys(benchmark for results in compared_revisions for benchmark in results.rows_by_benchmark)
     metric_columns = [COLUMN_BY_METRIC[metric] for metric in options.metrics] or [HEADLINE_METRIC]
     tables_by_benchmark = {
-        benchmark: [side_by_side_table(studies, benchmark, column, options.sort_metric) for column in metric_columns]
+        benchmark: [side_by_side_table(compared_revisions, benchmark, column, options.sort_metric) for column in metric_columns]
         for benchmark in benchmarks or benchmark_names
     }
     if options.output_format != TERMINAL_FORMAT:
@@ -163,23 +157,22 @@ def _split_benchmarks_and_revisions(
 ) -> tuple[pd.DataFrame | None, dict[str, str], list[str]]:
     """Return (rows of comparison.csv or None without it, {revision: commit} of names that are git revisions, names of benchmarks)."""
     csv_path = reports_folder / "comparison.csv"
-    evaluation_rows = _read_csv_table(csv_path, [*EVALUATION_KEYS, *METRICS]) if csv_path.exists() or not benchmarks_or_revisions else None
+    evaluation_rows = read_evaluation_rows(reports_folder) if csv_path.exists() or not benchmarks_or_revisions else None
     known_benchmarks = [] if evaluation_rows is None else list(evaluation_rows["benchmark"].unique())
-    commits, named_benchmarks = {}, []
+    commit_by_revision, named_benchmarks = {}, []
     for name in benchmarks_or_revisions:
         if name in known_benchmarks:
             named_benchmarks.append(name)
         elif commit := resolve_commit(name):
-            commits[name] = commit
+            commit_by_revision[name] = commit
         else:
             hint = suggestion(name, [*known_benchmarks, *commit_by_experiment()])
             raise ValueError(f"{csv_path} has no benchmark {name}, and git has no experiment of that name{hint}")
-    return evaluation_rows, commits, named_benchmarks
+    return evaluation_rows, commit_by_revision, named_benchmarks
 
 
 def _select_metric_columns(options: ShowOptions) -> list[Column]:
-    for metric in (*options.metrics, options.sort_metric):
-        _require_known_names("metric", [metric], COLUMN_BY_METRIC, Path("reports/comparison.csv"))
+    _require_known_names("metric", (*options.metrics, options.sort_metric), COLUMN_BY_METRIC, Path("reports/comparison.csv"))
     return [COLUMN_BY_METRIC[metric] for metric in options.metrics] or list(MAIN_METRIC_COLUMNS)
 
 
@@ -195,30 +188,11 @@ def _single_seed_intervals(benchmark_rows: pd.DataFrame) -> pd.DataFrame | None:
     return benchmark_rows.set_index(["benchmark", "method"])[interval_columns] if benchmark_rows["seed"].nunique() == 1 else None
 
 
-def _read_csv_table(csv_path: Path, required_columns: list[str]) -> pd.DataFrame:
-    try:
-        data_frame = pd.read_csv(csv_path)
-    except FileNotFoundError:
-        raise ValueError(f"{csv_path} does not exist; `dvc repro` makes it") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{csv_path} is no CSV table ({error}); `dvc repro compare` makes it anew") from None
-    if missing_columns := [column_name for column_name in required_columns if column_name not in data_frame]:
-        raise ValueError(f"{csv_path} lacks the column {missing_columns[0]}: another version wrote it; `dvc repro compare` makes it anew")
-    return data_frame
-
-
-def _read_evaluation_rows_at(commit: str, revision_name: str, reports_folder: Path) -> pd.DataFrame:
-    evaluation_rows = read_csv_at_commit(commit, revision_name, f"{reports_folder}/comparison.csv")
-    if missing_columns := [column_name for column_name in (*EVALUATION_KEYS, *METRICS) if column_name not in evaluation_rows]:
-        raise ValueError(f"reports/comparison.csv of {revision_name} lacks the column {missing_columns[0]}: another version wrote it")
-    return evaluation_rows
-
-
-def _require_known_names(item_kind: str, chosen_names: Iterable, known_names: Iterable, source_file: Path) -> None:
+def _require_known_names(name_kind: str, chosen_names: Iterable, known_names: Iterable, source_file: Path) -> None:
     known_names = list(known_names)
     for name in chosen_names:
         if name not in known_names:
-            raise ValueError(f"{source_file} has no {item_kind} {name}{suggestion(name, map(str, known_names))}")
+            raise ValueError(f"{source_file} has no {name_kind} {name}{suggestion(name, map(str, known_names))}")
 
 
 def _print_heading(console: Console, benchmark: str, heading_note: str = "") -> None:
@@ -237,14 +211,14 @@ def _print_verdicts(console: Console, difference_rows: pd.DataFrame, metric_colu
 def _verdict_lines(difference_rows: pd.DataFrame, metric_columns: Sequence[Column]) -> Iterator[tuple[int, Text]]:
     for metric_column in metric_columns:
         metric_rows = difference_rows[difference_rows["metric"] == metric_column.key]
-        for reference_method, reference_rows in iterate_groups(metric_rows, "against"):
+        for reference_method, reference_method_rows in iterate_groups(metric_rows, "against"):
             yield 0, Text(f"{metric_column.title} against {display_name(reference_method)}", style="bold")
-            for verdict, methods in methods_by_verdict(reference_rows, metric_column.key).items():
-                verdict_text = (f"{verdict_phrase(verdict)}: ", "green" if verdict == BETTER else "")
+            for verdict, methods in methods_by_verdict(reference_method_rows, metric_column.key).items():
+                verdict_text = (f"{verdict_phrase(verdict)}: ", "green" if verdict == BETTER_VERDICT else "")
                 yield 2, Text.assemble(verdict_text, ", ".join(map(display_name, methods)))
 
 
 def _print_legend(console: Console, tables: Sequence[Table]) -> None:
     """Print the legends of all tables, with each sentence once."""
-    sentences = dict.fromkeys(sentence for table in tables for sentence in table.legend)
-    console.print(Text(" ".join(sentences), style="dim"), soft_wrap=not console.is_terminal)
+    legend_sentences = dict.fromkeys(sentence for table in tables for sentence in table.legend)
+    console.print(Text(" ".join(legend_sentences), style="dim"), soft_wrap=not console.is_terminal)

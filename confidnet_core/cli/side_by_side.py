@@ -1,4 +1,7 @@
-"""Tables that show several studies side by side: one metric of every score in each study, and its difference from the first study."""
+"""Tables that show several revisions side by side: one metric of every score in each revision, and its difference from the first one.
+
+A revision is a DVC experiment, a branch or a commit.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from confidnet_core.comparison.frames import HEADLINE_METRIC, mean_over_seeds, metric_cell
-from confidnet_core.comparison.main_table import errors_line, main_table, units_in_words
+from confidnet_core.comparison.main_table import column_units_in_words, errors_and_accuracy_phrase, main_table
 from confidnet_core.comparison.tables import UNDEFINED_SIGN, Cell, Column, Table
 
 
 @dataclass(frozen=True)
-class StudyResults:
-    """Results of one study: a DVC experiment, branch or commit.
+class RevisionResults:
+    """Results of one revision, which is a DVC experiment, a branch or a commit.
 
     revision_name: name of the experiment, branch or commit; rows_by_benchmark: {benchmark: its rows of `comparison_frame`}
     """
@@ -24,58 +27,74 @@ class StudyResults:
 
 
 def side_by_side_table(
-    studies: Sequence[StudyResults], benchmark: str, metric_column: Column, sort_metric: str = HEADLINE_METRIC.key
+    compared_revisions: Sequence[RevisionResults], benchmark: str, metric_column: Column, sort_metric: str = HEADLINE_METRIC.key
 ) -> Table:
-    """Return a table of one metric with one row per score and one column per study; differences from the first study are in brackets.
+    """Return a table of one metric with one row per score and one column per revision; differences from the first are in brackets.
 
-    sort_metric: name of the metric that orders the scores, by its values in the first study
+    sort_metric: name of the metric that orders the scores, by its values in the first revision
     """
-    evaluated_studies = [study for study in studies if benchmark in study.rows_by_benchmark]
-    means_by_study = {
-        study.revision_name: mean_over_seeds(study.rows_by_benchmark[benchmark]).set_index("method", drop=False)
-        for study in evaluated_studies
+    evaluated_revisions = [
+        compared_revision for compared_revision in compared_revisions if benchmark in compared_revision.rows_by_benchmark
+    ]
+    means_by_revision = {
+        compared_revision.revision_name: mean_over_seeds(compared_revision.rows_by_benchmark[benchmark]).set_index("method", drop=False)
+        for compared_revision in evaluated_revisions
     }
     ordered_table_rows = [
         table_row
-        for study in evaluated_studies
-        for table_row in main_table(study.rows_by_benchmark[benchmark], shown_columns=(metric_column,), sort_metric=sort_metric).rows
+        for compared_revision in evaluated_revisions
+        for table_row in main_table(
+            compared_revision.rows_by_benchmark[benchmark], shown_columns=(metric_column,), sort_metric=sort_metric
+        ).rows
     ]
     table_rows = []
     for table_row in {table_row.key: table_row for table_row in reversed(ordered_table_rows)}.values():
-        cells = [_make_metric_cell(means_by_study.get(study.revision_name), table_row.key, metric_column) for study in studies]
-        first_study_value = cells[0].value
+        cells = [
+            _make_metric_cell(means_by_revision.get(compared_revision.revision_name), table_row.key, metric_column)
+            for compared_revision in compared_revisions
+        ]
+        first_revision_value = cells[0].value
         table_rows.append(
             replace(
-                table_row, remark="", cells=(cells[0], *(_add_difference(cell, first_study_value, metric_column) for cell in cells[1:]))
+                table_row, remark="", cells=(cells[0], *(_add_difference(cell, first_revision_value, metric_column) for cell in cells[1:]))
             )
         )
     position_by_method = {table_row.key: row_position for row_position, table_row in reversed(list(enumerate(ordered_table_rows)))}
     table_rows.sort(key=lambda table_row: (table_row.is_oracle, position_by_method[table_row.key]))
-    study_columns = tuple(
-        Column(study.revision_name, study.revision_name, metric_column.higher_is_better, metric_column.scale, metric_column.number_format)
-        for study in studies
+    revision_columns = tuple(
+        Column(
+            compared_revision.revision_name,
+            compared_revision.revision_name,
+            metric_column.higher_is_better,
+            metric_column.scale,
+            metric_column.number_format,
+        )
+        for compared_revision in compared_revisions
     )
-    error_notes = tuple(f"{study.revision_name}: {errors_line(study.rows_by_benchmark[benchmark])}" for study in evaluated_studies)
+    error_count_notes = tuple(
+        f"{compared_revision.revision_name}: {errors_and_accuracy_phrase(compared_revision.rows_by_benchmark[benchmark])}"
+        for compared_revision in evaluated_revisions
+    )
     legend_lines = (
-        f"{units_in_words([metric_column])}; {'higher' if metric_column.higher_is_better else 'lower'} is better; "
+        f"{column_units_in_words([metric_column])}; {'higher' if metric_column.higher_is_better else 'lower'} is better; "
         f"{UNDEFINED_SIGN} undefined, or not evaluated there.",
         "In brackets: difference from the first experiment, whose test set and errors may be others. Bold: best of its column.",
     )
-    table_with_best = Table(
-        metric_column.title, study_columns, tuple(table_rows), notes=error_notes, legend=legend_lines
+    table_with_best_marked = Table(
+        metric_column.title, revision_columns, tuple(table_rows), notes=error_count_notes, legend=legend_lines
     ).with_best_marked()
-    return replace(table_with_best, columns=tuple(replace(column, higher_is_better=None) for column in study_columns))
+    return replace(table_with_best_marked, columns=tuple(replace(column, higher_is_better=None) for column in revision_columns))
 
 
 def _make_metric_cell(method_means: pd.DataFrame | None, method: str, metric_column: Column) -> Cell:
-    """Return the table cell with a score's mean of the metric in one study; an undefined cell where the study lacks the score."""
+    """Return the table cell with a score's mean of the metric in one revision; an undefined cell where the revision lacks the score."""
     if method_means is None or method not in method_means.index:
         return Cell(np.nan)
     return metric_cell(cast("pd.Series", method_means.loc[method]), metric_column.key)
 
 
-def _add_difference(cell: Cell, first_study_value: float | None, metric_column: Column) -> Cell:
-    """Return the cell with its difference from the first study's value in brackets, unless one of the values is undefined."""
-    if cell.value is None or first_study_value is None or np.isnan(cell.value - first_study_value):
+def _add_difference(cell: Cell, first_revision_value: float | None, metric_column: Column) -> Cell:
+    """Return the cell with its difference from the first revision's value in brackets, unless one of the values is undefined."""
+    if cell.value is None or first_revision_value is None or np.isnan(cell.value - first_revision_value):
         return cell
-    return replace(cell, text=f"({metric_column.format_number(cell.value - first_study_value, '+')})")
+    return replace(cell, text=f"({metric_column.format_number(cell.value - first_revision_value, '+')})")

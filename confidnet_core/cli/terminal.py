@@ -9,10 +9,10 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from confidnet_core.comparison.rendering import table_to_markdown
-from confidnet_core.comparison.tables import BETTER, WORSE, Cell, Column, Table
+from confidnet_core.comparison.tables import BETTER_VERDICT, WORSE_VERDICT, Cell, Column, Table
 
 COLUMN_GAP_SPACES = 2  # spaces between columns, of which rich adds one
-VERDICT_STYLES = {BETTER: "green", WORSE: "red"}
+VERDICT_STYLES = {BETTER_VERDICT: "green", WORSE_VERDICT: "red"}
 
 
 def print_results_table(console: Console, table: Table, show_intervals: bool | None = None) -> None:
@@ -71,13 +71,13 @@ def _style_cells(table: Table, column_index: int) -> list[Text]:
 
 def _style_cell(cell: Cell, column: Column, verdict_sign: str) -> Text:
     """Return a table cell as a coloured text: number, text beside it, sign of the verdict, and interval."""
-    styled_parts = (
+    styled_cell_parts = (
         (cell.number_text(column), "bold green" if cell.best else ""),
         (cell.text_beside(), ""),
         (verdict_sign, VERDICT_STYLES.get(cell.verdict or "", "")),
         (cell.interval_text(column), "dim"),
     )
-    return Text(" ").join(Text(part_text, style) for part_text, style in styled_parts if part_text)
+    return Text(" ").join(Text(cell_part_text, style) for cell_part_text, style in styled_cell_parts if cell_part_text)
 
 
 def _split_columns_by_width(table: Table, available_width: int) -> list[slice]:

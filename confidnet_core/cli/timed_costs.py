@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from confidnet_core.comparison.costs import cost_table, stage_counts
+from confidnet_core.comparison.costs import cost_table, stage_run_counts
 from confidnet_core.comparison.lines import iterate_rows
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import Cell, Column, Row, Table
@@ -37,11 +37,17 @@ def cost_tables_with_times(cost_rows: pd.DataFrame, timings: Iterable[StageTimin
     }
     reference_ms, table_rows = ms_by_method.get(reference_method or "", math.nan), []
     for cost_row, cost in zip(cost_table(cost_rows).rows, iterate_rows(cost_rows), strict=True):
-        relative = [Cell(ms_by_method[cost.method] / reference_ms)] if reference_method else []
-        timed_cells = (Cell(ms_by_method[cost.method]), *relative, Cell(_training_seconds(cost.method, cost.extra_passes, timing_by_stage)))
-        table_rows.append(replace(cost_row, cells=(*cost_row.cells, *timed_cells)))
-    relative = [Column("relative", f"× {display_name(reference_method)}", number_format=".3g")] if reference_method else []  # noqa: RUF001
-    table_columns = (*cost_table(cost_rows).columns, MILLISECONDS_COLUMN, *relative, TRAINING_SECONDS_COLUMN)
+        relative_time_cells = [Cell(ms_by_method[cost.method] / reference_ms)] if reference_method else []
+        run_time_cells = (
+            Cell(ms_by_method[cost.method]),
+            *relative_time_cells,
+            Cell(_training_seconds(cost.method, cost.extra_passes, timing_by_stage)),
+        )
+        table_rows.append(replace(cost_row, cells=(*cost_row.cells, *run_time_cells)))
+    relative_time_columns = (
+        [Column("relative", f"× {display_name(reference_method)}", number_format=".3g")] if reference_method else []  # noqa: RUF001
+    )
+    table_columns = (*cost_table(cost_rows).columns, MILLISECONDS_COLUMN, *relative_time_columns, TRAINING_SECONDS_COLUMN)
     return [Table("Costs on this machine", table_columns, tuple(table_rows), legend=COST_LEGEND), _build_stage_table(timing_by_stage)]
 
 
@@ -51,17 +57,18 @@ def _milliseconds_per_image(method: str, extra_passes: int, timing_by_stage: Tim
     timing_by_stage: {(stage, method): mean timing}, with None for the method of a stage that all scores share. The
     result is NaN if the time of a stage was not measured.
     """
-    evaluation_timing, prediction_uses = timing_by_stage.get(("evaluate", method)), stage_counts(method, extra_passes).prediction_counts
-    uses_by_stage = {"predict": 1 + prediction_uses.get("predict", 0)} | {
-        stage: use_count for stage, use_count in prediction_uses.items() if stage != "predict"
+    evaluation_timing = timing_by_stage.get(("evaluate", method))
+    prediction_repetitions = stage_run_counts(method, extra_passes).prediction_stage_runs
+    repetitions_by_stage = {"predict": 1 + prediction_repetitions.get("predict", 0)} | {
+        stage: repetition_count for stage, repetition_count in prediction_repetitions.items() if stage != "predict"
     }
-    timings_and_uses = [
+    timings_and_repetitions = [
         (evaluation_timing, 1),
-        *((timing_by_stage.get((stage, None)), use_count) for stage, use_count in uses_by_stage.items()),
+        *((timing_by_stage.get((stage, None)), repetition_count) for stage, repetition_count in repetitions_by_stage.items()),
     ]
     return sum(
-        math.nan if timing is None or timing.ms_per_image is None else use_count * timing.ms_per_image
-        for timing, use_count in timings_and_uses
+        math.nan if timing is None or timing.ms_per_image is None else repetition_count * timing.ms_per_image
+        for timing, repetition_count in timings_and_repetitions
     )
 
 
@@ -70,10 +77,11 @@ def _training_seconds(method: str, extra_passes: int, timing_by_stage: TimingByS
 
     timing_by_stage: {(stage, method or None): mean timing}
     """
-    evaluation_timing, uses_by_stage = timing_by_stage.get(("evaluate", method)), stage_counts(method, extra_passes).training_counts
+    evaluation_timing = timing_by_stage.get(("evaluate", method))
+    repetitions_by_stage = stage_run_counts(method, extra_passes).training_stage_runs
     network_seconds = (
-        math.nan if (timing := timing_by_stage.get((stage, None))) is None else use_count * timing.seconds
-        for stage, use_count in uses_by_stage.items()
+        math.nan if (timing := timing_by_stage.get((stage, None))) is None else repetition_count * timing.seconds
+        for stage, repetition_count in repetitions_by_stage.items()
     )
     return (
         math.nan

@@ -13,10 +13,10 @@ from confidnet_core.files import write_text
 from confidnet_core.tracking.timings import StageTiming
 
 SECONDS_PLACEHOLDER = re.compile("<!-- seconds of (.+?) -->")  # comment in templates/benchmark.html that the tables replace
-TIMED_PAGE_PATH = Path(".dvc/tmp/report.html")  # ignored by git
+PAGE_WITH_RUN_TIMES_PATH = Path(".dvc/tmp/report.html")  # ignored by git
 
 
-def write_timed_page(
+def write_page_with_run_times(
     report_page: Path,
     project_root: Path,
     cost_rows: pd.DataFrame,
@@ -29,15 +29,19 @@ def write_timed_page(
     reference_method: the score that times are relative to, None for no relative times
     """
 
-    def render_timed_tables(placeholder_match: re.Match[str]) -> str:
+    def render_run_time_tables(placeholder_match: re.Match[str]) -> str:
         """Return the HTML tables of run times that replace a placeholder comment, which names a benchmark."""
         benchmark = unescape(placeholder_match[1])
         timings = list(load_timings(benchmark))
-        timed_tables = cost_tables_with_times(cost_rows[cost_rows["benchmark"] == benchmark], timings, reference_method) if timings else []
+        run_time_tables = (
+            cost_tables_with_times(cost_rows[cost_rows["benchmark"] == benchmark], timings, reference_method) if timings else []
+        )
         return "".join(
             table_to_html(table, screen_reader_label="Seconds of stages" if table.first_column_title == "stage" else None)
-            for table in timed_tables
+            for table in run_time_tables
         )
 
-    write_text(project_root / TIMED_PAGE_PATH, SECONDS_PLACEHOLDER.sub(render_timed_tables, report_page.read_text(encoding="utf-8")))
-    return project_root / TIMED_PAGE_PATH
+    write_text(
+        project_root / PAGE_WITH_RUN_TIMES_PATH, SECONDS_PLACEHOLDER.sub(render_run_time_tables, report_page.read_text(encoding="utf-8"))
+    )
+    return project_root / PAGE_WITH_RUN_TIMES_PATH

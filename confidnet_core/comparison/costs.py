@@ -18,11 +18,11 @@ from confidnet_core.config.registry import entry_attributes, literal_attribute
 from confidnet_core.evaluation.stored import StoredResults
 
 COST_COLUMNS = ["benchmark", "method", "needs", "extra_passes"]
-NEEDS_COLUMN = Column("needs", "needs", is_text=True)
+REQUIREMENT_COLUMN = Column("needs", "needs", is_text=True)
 EXTRA_PASSES_COLUMN = Column("extra_passes", "extra forward passes", number_format=".0f")
 NO_REQUIREMENT_TEXT = "nothing"
 # Value of the attribute `learned` of a score's function -> (its name in tables, its meaning).
-REQUIREMENTS = {
+METHOD_REQUIREMENTS = {
     "trained": ("trained network", "a network is trained for the score, or further classifiers are"),
     "fitted": ("validation data", "a few numbers are fitted on the validation split"),
     "neighbours": ("training features", "features of training samples are stored, and the nearest ones searched"),
@@ -47,12 +47,13 @@ class MethodOnBenchmark:
 
     def count_views(self) -> int:
         """Return how many augmented versions (views) of each image the score uses, by the attribute `count_views` of its function."""
-        views_counter: Callable[[Any, Mapping[str, Any]], int] = entry_attributes("scores", [self.method], "count_views")[self.method]
-        return views_counter(self.params.benchmarks[self.benchmark], self.params.methods[self.method])
+        count_augmented_views: Callable[[Any, Mapping[str, Any]], int]
+        count_augmented_views = entry_attributes("scores", [self.method], "count_views")[self.method]
+        return count_augmented_views(self.params.benchmarks[self.benchmark], self.params.methods[self.method])
 
 
 # Value of the attribute `passes` of a score's function, where params.yaml decides -> the function that counts the passes.
-PASS_COUNTERS: dict[str, Callable[[MethodOnBenchmark], int]] = {
+FORWARD_PASS_COUNTERS: dict[str, Callable[[MethodOnBenchmark], int]] = {
     "dropout": MethodOnBenchmark.count_dropout_passes,
     "seeds": MethodOnBenchmark.count_other_seeds,
     "views": MethodOnBenchmark.count_views,
@@ -60,60 +61,62 @@ PASS_COUNTERS: dict[str, Callable[[MethodOnBenchmark], int]] = {
 
 
 @dataclass(frozen=True)
-class StageCounts:
+class StageRunCounts:
     """How many times each DVC stage must run for one score.
 
-    prediction_counts: {stage name: number of times at prediction time}, beside the stage `predict` of the classifier itself
-    training_counts: {stage name: number of times before prediction}
+    prediction_stage_runs: {stage name: number of times at prediction time}, beside the stage `predict` of the classifier itself
+    training_stage_runs: {stage name: number of times before prediction}
     """
 
-    prediction_counts: Mapping[str, int]
-    training_counts: Mapping[str, int]
+    prediction_stage_runs: Mapping[str, int]
+    training_stage_runs: Mapping[str, int]
 
 
 def method_requirements(methods: Iterable[str]) -> dict[str, str]:
     """Return {method: what the score needs beside the classifier, in words}, such as "trained network" or "nothing".
 
-    The words are those of REQUIREMENTS, chosen by the attribute `learned` of the score's function. Raises ValueError for an unknown value.
+    The words are those of METHOD_REQUIREMENTS, chosen by the attribute `learned` of the score's function. Raises ValueError for an
+    unknown value.
     """
-    requirement_keys = entry_attributes("scores", methods, "learned")
-    for method, requirement_key in requirement_keys.items():
-        if requirement_key is not None and requirement_key not in REQUIREMENTS:
-            raise ValueError(
-                f"scores/{method}.py has learned {requirement_key!r}; known: {', '.join(REQUIREMENTS)}; leave it out where nothing is"
-            )
+    requirement_key_by_method = entry_attributes("scores", methods, "learned")
+    for method, requirement_key in requirement_key_by_method.items():
+        if requirement_key is not None and requirement_key not in METHOD_REQUIREMENTS:
+            known_keys_text = f"known: {', '.join(METHOD_REQUIREMENTS)}; leave it out where nothing is"
+            raise ValueError(f"scores/{method}.py has learned {requirement_key!r}; {known_keys_text}")
     return {
-        method: REQUIREMENTS[requirement_key][0] if requirement_key else NO_REQUIREMENT_TEXT
-        for method, requirement_key in requirement_keys.items()
+        method: METHOD_REQUIREMENTS[requirement_key][0] if requirement_key else NO_REQUIREMENT_TEXT
+        for method, requirement_key in requirement_key_by_method.items()
     }
 
 
 def count_extra_passes(methods: Iterable[str], benchmark: str, params: Params) -> dict[str, int]:
     """Return {method: number of forward passes per image beside the classifier's own}; 0 for a score that declares none.
 
-    The number is declared by the attribute `passes` of the score's function, or counted by the function of PASS_COUNTERS for the word in
-    it. Raises ValueError for a word that PASS_COUNTERS does not have.
+    The attribute `passes` of the score's function is the number, or a word for which FORWARD_PASS_COUNTERS has a function that counts the
+    passes. Raises ValueError for a word that FORWARD_PASS_COUNTERS does not have.
     """
-    pass_counts = {}
+    extra_passes_by_method = {}
     for method, declared_passes in entry_attributes("scores", methods, "passes").items():
-        if isinstance(declared_passes, str) and declared_passes not in PASS_COUNTERS:
-            raise ValueError(f"scores/{method}.py has passes {declared_passes!r}; expected a number, or one of {', '.join(PASS_COUNTERS)}")
-        pass_counts[method] = (
-            PASS_COUNTERS[declared_passes](MethodOnBenchmark(method, benchmark, params))
+        if isinstance(declared_passes, str) and declared_passes not in FORWARD_PASS_COUNTERS:
+            raise ValueError(
+                f"scores/{method}.py has passes {declared_passes!r}; expected a number, or one of {', '.join(FORWARD_PASS_COUNTERS)}"
+            )
+        extra_passes_by_method[method] = (
+            FORWARD_PASS_COUNTERS[declared_passes](MethodOnBenchmark(method, benchmark, params))
             if isinstance(declared_passes, str)
             else declared_passes or 0
         )
-    return pass_counts
+    return extra_passes_by_method
 
 
-def stage_counts(method: str, extra_passes: int) -> StageCounts:
+def stage_run_counts(method: str, extra_passes: int) -> StageRunCounts:
     """Return how many times each DVC stage runs for a score that needs `extra_passes` forward passes per image.
 
     The score's module is read as text and not imported.
     """
     declared_passes, training_stages = literal_attribute("scores", method, "passes"), literal_attribute("scores", method, "trainings") or ()
-    prediction_stages = {"dropout": {"sample": 1}, "seeds": {"predict": extra_passes}}.get(declared_passes, {})
-    return StageCounts(prediction_stages, dict.fromkeys(training_stages, extra_passes if declared_passes == "seeds" else 1))
+    prediction_stage_runs = {"dropout": {"sample": 1}, "seeds": {"predict": extra_passes}}.get(declared_passes, {})
+    return StageRunCounts(prediction_stage_runs, dict.fromkeys(training_stages, extra_passes if declared_passes == "seeds" else 1))
 
 
 def cost_frame(all_stored_results: Iterable[StoredResults], params: Params) -> pd.DataFrame:
@@ -124,8 +127,11 @@ def cost_frame(all_stored_results: Iterable[StoredResults], params: Params) -> p
     cost_rows = []
     for stored_results in {stored_results.benchmark: stored_results for stored_results in all_stored_results}.values():
         methods = stored_results.compared_methods()
-        requirements, pass_counts = method_requirements(methods), count_extra_passes(methods, stored_results.benchmark, params)
-        cost_rows += [[stored_results.benchmark, method, requirements[method], pass_counts[method]] for method in methods]
+        requirement_by_method = method_requirements(methods)
+        extra_passes_by_method = count_extra_passes(methods, stored_results.benchmark, params)
+        cost_rows += [
+            [stored_results.benchmark, method, requirement_by_method[method], extra_passes_by_method[method]] for method in methods
+        ]
     return pd.DataFrame(cost_rows, columns=COST_COLUMNS)
 
 
@@ -143,8 +149,8 @@ def cost_table(cost_rows: pd.DataFrame) -> Table:
     legend = (
         "Beside the one forward pass of the classifier that gives the prediction; its logits and features are free for every score.",
         *(
-            f"{requirement_name.capitalize()}: {meaning}."
-            for requirement_name, meaning in REQUIREMENTS.values()
+            f"{requirement_name.capitalize()}: {requirement_meaning}."
+            for requirement_name, requirement_meaning in METHOD_REQUIREMENTS.values()
             if requirement_name in requirement_names
         ),
         "Extra forward passes: of a network, for each image that is scored; stochastic ones begin at the first dropout layer.",
@@ -154,4 +160,4 @@ def cost_table(cost_rows: pd.DataFrame) -> Table:
     table_rows = (
         Row(row.method, display_name(row.method), (Cell(text=row.needs), Cell(row.extra_passes))) for row in iterate_rows(cost_rows)
     )
-    return Table("What a score costs", (NEEDS_COLUMN, EXTRA_PASSES_COLUMN), tuple(table_rows), legend=legend)
+    return Table("What a score costs", (REQUIREMENT_COLUMN, EXTRA_PASSES_COLUMN), tuple(table_rows), legend=legend)

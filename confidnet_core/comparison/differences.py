@@ -12,14 +12,14 @@ import pandas as pd
 
 from confidnet_core.comparison.frames import COLUMN_BY_METRIC, HEADLINE_METRIC, MAIN_METRIC_COLUMNS, mean_over_seeds
 from confidnet_core.comparison.lines import iterate_groups, iterate_rows
-from confidnet_core.comparison.main_table import units_in_words
+from confidnet_core.comparison.main_table import column_units_in_words
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import (
-    BETTER,
-    NOT_SIGNIFICANT,
+    BETTER_VERDICT,
+    NOT_SIGNIFICANT_VERDICT,
     SIGN_BY_VERDICT,
     UNDEFINED_SIGN,
-    WORSE,
+    WORSE_VERDICT,
     Cell,
     Column,
     Row,
@@ -30,17 +30,18 @@ from confidnet_core.evaluation.intervals import central_interval
 from confidnet_core.metrics import METRICS
 
 
-def mean_replicates(replicates_by_evaluation: Mapping[tuple[str, int, str], np.ndarray]) -> dict[tuple[str, str], np.ndarray]:
+def mean_bootstrap_replicates(replicates_by_evaluation: Mapping[tuple[str, int, str], np.ndarray]) -> dict[tuple[str, str], np.ndarray]:
     """Return the bootstrap replicates of the metrics, averaged over seeds: {(benchmark, method): float64 array (resamples, metrics)}.
 
     replicates_by_evaluation: {(benchmark, seed, method): array (resamples, metrics)}. All seeds use the same resamples of the test set, so
     the spread of a mean is that of the test set, not of trainings.
     """
-    seed_replicates_by_pair: dict[tuple[str, str], list[np.ndarray]] = {}
+    seed_replicates_by_method: dict[tuple[str, str], list[np.ndarray]] = {}
     for (benchmark, _, method), seed_replicates in replicates_by_evaluation.items():
-        seed_replicates_by_pair.setdefault((benchmark, method), []).append(seed_replicates)
+        seed_replicates_by_method.setdefault((benchmark, method), []).append(seed_replicates)
     return {
-        pair: np.asarray(np.mean(pair_replicates, axis=0, dtype=np.float64)) for pair, pair_replicates in seed_replicates_by_pair.items()
+        benchmark_and_method: np.asarray(np.mean(replicates_of_all_seeds, axis=0, dtype=np.float64))
+        for benchmark_and_method, replicates_of_all_seeds in seed_replicates_by_method.items()
     }
 
 
@@ -55,8 +56,8 @@ def method_differences(
     Both methods of a pair are compared on the same bootstrap resamples. Each pair occurs once. The oracle is left out, and so are reference
     methods without an evaluation.
 
-    evaluation_rows: from `comparison_frame`; replicates_by_method: from `mean_replicates`; reference_methods: methods to compare with
-    confidence_level: of the intervals, in (0, 1), such as 0.95
+    evaluation_rows: from `comparison_frame`; replicates_by_method: from `mean_bootstrap_replicates`
+    reference_methods: methods to compare with; confidence_level: of the intervals, in (0, 1), such as 0.95
 
     Columns beside benchmark, method, against, metric, difference, low and high:
     p            twice the fraction of resamples whose difference is 0 or has the other sign
@@ -67,17 +68,16 @@ def method_differences(
     difference_tuples = []
     for benchmark, benchmark_rows in iterate_groups(evaluation_rows[~evaluation_rows["oracle"]], "benchmark"):
         method_means = mean_over_seeds(benchmark_rows).set_index("method")
-        for method, reference in _method_pairs(list(method_means.index), reference_methods):
-            resampled_differences = replicates_by_method[benchmark, method].astype(np.float64) - replicates_by_method[benchmark, reference]
-            low_ends, high_ends = central_interval(resampled_differences, confidence_level)
+        for method, reference_method in _method_pairs(list(method_means.index), reference_methods):
+            resampled_differences = (
+                replicates_by_method[benchmark, method].astype(np.float64) - replicates_by_method[benchmark, reference_method]
+            )
+            interval_lows, interval_highs = central_interval(resampled_differences, confidence_level)
             for metric_index, metric in enumerate(METRICS[1:], start=1):
-                difference, p_value = (
-                    method_means[metric][method] - method_means[metric][reference],
-                    _bootstrap_p_value(resampled_differences[:, metric_index]),
-                )
-                difference_tuples.append(
-                    (benchmark, method, reference, metric, difference, low_ends[metric_index], high_ends[metric_index], p_value)
-                )
+                difference = method_means[metric][method] - method_means[metric][reference_method]
+                interval = (interval_lows[metric_index], interval_highs[metric_index])
+                p_value = _bootstrap_p_value(resampled_differences[:, metric_index])
+                difference_tuples.append((benchmark, method, reference_method, metric, difference, *interval, p_value))
     column_names = ["benchmark", "method", "against", "metric", "difference", "low", "high", "p"]
     difference_frame = pd.DataFrame(difference_tuples, columns=column_names).astype({"difference": float, "p": float})
     difference_frame["p_corrected"] = (
@@ -110,18 +110,23 @@ def significance_tables(difference_rows: pd.DataFrame, evaluation_rows: pd.DataF
     """
     tables_by_benchmark = {}
     for benchmark, benchmark_rows in iterate_groups(difference_rows, "benchmark"):
-        errors_by_seed = evaluation_rows[evaluation_rows["benchmark"] == benchmark].drop_duplicates("seed")["errors"]
-        errors_in_words = " + ".join(f"{count:,}" for count in errors_by_seed) if len(errors_by_seed) <= 5 else f"{errors_by_seed.sum():,}"
-        reference_methods = list(dict.fromkeys(benchmark_rows["against"]))
-        summary_lines = "\n".join(
-            f"- against {display_name(reference)}: {verdicts_in_words(benchmark_rows[benchmark_rows['against'] == reference])}"
-            for reference in reference_methods
+        error_count_by_seed = evaluation_rows[evaluation_rows["benchmark"] == benchmark].drop_duplicates("seed")["errors"]
+        error_counts_in_words = (
+            " + ".join(f"{error_count:,}" for error_count in error_count_by_seed)
+            if len(error_count_by_seed) <= 5
+            else f"{error_count_by_seed.sum():,}"
         )
-        units = units_in_words(MAIN_METRIC_COLUMNS)
+        reference_methods = list(dict.fromkeys(benchmark_rows["against"]))
+        rows_by_reference = {method: benchmark_rows[benchmark_rows["against"] == method] for method in reference_methods}
+        verdict_summary_lines = "\n".join(
+            f"- against {display_name(reference_method)}: {verdicts_in_words(rows_against_reference)}"
+            for reference_method, rows_against_reference in rows_by_reference.items()
+        )
+        metric_units = column_units_in_words(MAIN_METRIC_COLUMNS)
         comparison_count = len(benchmark_rows) // benchmark_rows["metric"].nunique()
         legend = (
-            f"Method minus the other, on the same resamples, with {100 * confidence_level:g} % intervals; {units}.",
-            f"{SIGN_BY_VERDICT[BETTER]} better, {SIGN_BY_VERDICT[WORSE]} worse: p below {1 - confidence_level:.2g} "
+            f"Method minus the other, on the same resamples, with {100 * confidence_level:g} % intervals; {metric_units}.",
+            f"{SIGN_BY_VERDICT[BETTER_VERDICT]} better, {SIGN_BY_VERDICT[WORSE_VERDICT]} worse: p below {1 - confidence_level:.2g} "
             f"after Holm correction for {comparison_count} comparisons.",
         )
         tables_by_benchmark[benchmark] = [
@@ -129,10 +134,10 @@ def significance_tables(difference_rows: pd.DataFrame, evaluation_rows: pd.DataF
                 f"Differences from {join_names(map(display_name, reference_methods))}",
                 (Column("against", "against", is_text=True), *MAIN_METRIC_COLUMNS),
                 tuple(
-                    _difference_table_row(str(method), str(reference), pair_rows)
-                    for (method, reference), pair_rows in benchmark_rows.groupby(["method", "against"], sort=False)
+                    _difference_table_row(str(method), str(reference_method), method_pair_rows)
+                    for (method, reference_method), method_pair_rows in benchmark_rows.groupby(["method", "against"], sort=False)
                 ),
-                notes=(f"{HEADLINE_METRIC.title}, on {errors_in_words} errors:", summary_lines),
+                notes=(f"{HEADLINE_METRIC.title}, on {error_counts_in_words} errors:", verdict_summary_lines),
                 legend=legend,
             )
         ]
@@ -140,18 +145,21 @@ def significance_tables(difference_rows: pd.DataFrame, evaluation_rows: pd.DataF
 
 
 def methods_by_verdict(difference_rows: pd.DataFrame, metric: str = HEADLINE_METRIC.key) -> dict[str, list[str]]:
-    """Return {verdict: names of the methods with this verdict}, for the verdicts BETTER, WORSE, NOT_SIGNIFICANT and UNDEFINED_SIGN.
+    """Return {verdict: names of the methods with this verdict}; a verdict that no method has is left out.
 
-    A verdict that no method has is left out. difference_rows: rows of `method_differences` against one reference method
-    metric: the name of the metric whose verdicts are used
+    The verdicts are BETTER_VERDICT, WORSE_VERDICT, NOT_SIGNIFICANT_VERDICT, and UNDEFINED_SIGN where the difference is undefined.
+
+    difference_rows: rows of `method_differences` against one reference method; metric: the name of the metric whose verdicts are used
     """
     verdict_by_method = difference_rows[difference_rows["metric"] == metric].set_index("method")["verdict"]
-    methods_of_verdict: dict[str, list[str]] = {verdict: [] for verdict in (BETTER, WORSE, NOT_SIGNIFICANT, UNDEFINED_SIGN)}
+    methods_of_each_verdict: dict[str, list[str]] = {
+        verdict: [] for verdict in (BETTER_VERDICT, WORSE_VERDICT, NOT_SIGNIFICANT_VERDICT, UNDEFINED_SIGN)
+    }
     for method, verdict in verdict_by_method.items():
-        methods_of_verdict[verdict if verdict in (BETTER, WORSE) else UNDEFINED_SIGN if pd.isna(verdict) else NOT_SIGNIFICANT].append(
-            str(method)
-        )
-    return {verdict: methods for verdict, methods in methods_of_verdict.items() if methods}
+        methods_of_each_verdict[
+            verdict if verdict in (BETTER_VERDICT, WORSE_VERDICT) else UNDEFINED_SIGN if pd.isna(verdict) else NOT_SIGNIFICANT_VERDICT
+        ].append(str(method))
+    return {verdict: methods for verdict, methods in methods_of_each_verdict.items() if methods}
 
 
 def verdicts_in_words(difference_rows: pd.DataFrame) -> str:
@@ -159,25 +167,35 @@ def verdicts_in_words(difference_rows: pd.DataFrame) -> str:
 
     difference_rows: rows of `method_differences` against this reference method
     """
-    methods_of_verdict = {verdict: methods for verdict, methods in methods_by_verdict(difference_rows).items() if verdict != UNDEFINED_SIGN}
+    methods_of_each_verdict = {
+        verdict: methods for verdict, methods in methods_by_verdict(difference_rows).items() if verdict != UNDEFINED_SIGN
+    }
     return (
-        "; ".join(f"{verdict_phrase(verdict)}: {', '.join(map(display_name, methods))}" for verdict, methods in methods_of_verdict.items())
+        "; ".join(
+            f"{verdict_phrase(verdict)}: {', '.join(map(display_name, methods))}" for verdict, methods in methods_of_each_verdict.items()
+        )
         or UNDEFINED_SIGN
     )
 
 
 def verdict_phrase(verdict: str) -> str:
     """Return a verdict of differences.csv in the words that readers see, such as "significantly better" for "better"."""
-    return f"significantly {verdict}" if verdict in (BETTER, WORSE) else verdict
+    return f"significantly {verdict}" if verdict in (BETTER_VERDICT, WORSE_VERDICT) else verdict
 
 
-def _difference_table_row(method: str, reference_method: str, pair_rows: pd.DataFrame) -> Row:
-    """Return the table row of one method: its difference from a reference method in each of MAIN_METRIC_COLUMNS. pair_rows: of this pair"""
-    row_by_metric = {row.metric: row for row in iterate_rows(pair_rows)}
+def _difference_table_row(method: str, reference_method: str, method_pair_rows: pd.DataFrame) -> Row:
+    """Return the table row of one method: its difference from a reference method in each of MAIN_METRIC_COLUMNS.
+
+    method_pair_rows: rows of `method_differences` with these two methods
+    """
+    difference_row_by_metric = {row.metric: row for row in iterate_rows(method_pair_rows)}
     return Row(
         method,
         display_name(method),
-        (Cell(text=display_name(reference_method)), *(_difference_cell(row_by_metric[column.key]) for column in MAIN_METRIC_COLUMNS)),
+        (
+            Cell(text=display_name(reference_method)),
+            *(_difference_cell(difference_row_by_metric[column.key]) for column in MAIN_METRIC_COLUMNS),
+        ),
     )
 
 
@@ -185,17 +203,21 @@ def _difference_cell(difference_row: Any) -> Cell:
     """Return the table cell of one difference between two methods, from a row of `method_differences`, with interval and verdict."""
     if np.isnan(difference_row.difference):
         return Cell(np.nan)
-    verdict = difference_row.verdict if difference_row.verdict in (BETTER, WORSE) else None
-    return Cell(difference_row.difference, low=difference_row.low, high=difference_row.high, verdict=verdict, shows_plus=True)
+    verdict = difference_row.verdict if difference_row.verdict in (BETTER_VERDICT, WORSE_VERDICT) else None
+    return Cell(difference_row.difference, low=difference_row.low, high=difference_row.high, verdict=verdict, shows_plus_sign=True)
 
 
 def _method_pairs(methods: list[str], reference_methods: Iterable[str]) -> list[tuple[str, str]]:
     """Return all pairs (method, reference method) to compare, each unordered pair once."""
-    pairs: list[tuple[str, str]] = []
-    for reference in reference_methods:
-        if reference in methods:
-            pairs += [(method, reference) for method in methods if method != reference and (reference, method) not in pairs]
-    return pairs
+    method_pairs: list[tuple[str, str]] = []
+    for reference_method in reference_methods:
+        if reference_method in methods:
+            method_pairs += [
+                (method, reference_method)
+                for method in methods
+                if method != reference_method and (reference_method, method) not in method_pairs
+            ]
+    return method_pairs
 
 
 def _bootstrap_p_value(resampled_differences: np.ndarray) -> float:
@@ -208,9 +230,9 @@ def _bootstrap_p_value(resampled_differences: np.ndarray) -> float:
 
 
 def _difference_verdict(difference_row: Any, confidence_level: float) -> str | float:
-    """Return BETTER, WORSE or NOT_SIGNIFICANT for a row of `method_differences`; NaN if the difference is undefined."""
+    """Return the verdict for a row of `method_differences`: one of the three constants *_VERDICT; NaN if the difference is undefined."""
     if np.isnan(difference_row.difference) or np.isnan(difference_row.p_corrected):
         return np.nan
     if difference_row.p_corrected >= 1 - confidence_level or difference_row.difference == 0:
-        return NOT_SIGNIFICANT
-    return BETTER if (difference_row.difference > 0) == COLUMN_BY_METRIC[difference_row.metric].higher_is_better else WORSE
+        return NOT_SIGNIFICANT_VERDICT
+    return BETTER_VERDICT if (difference_row.difference > 0) == COLUMN_BY_METRIC[difference_row.metric].higher_is_better else WORSE_VERDICT

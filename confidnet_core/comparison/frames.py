@@ -52,13 +52,13 @@ def comparison_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
     evaluation_rows = pd.DataFrame(evaluation_dictionaries).astype(dict.fromkeys(METRICS, float))
     is_duplicate = evaluation_rows.duplicated(["benchmark", "seed", "method"])
     if is_duplicate.any():
-        duplicates = _evaluations_in_words(evaluation_rows[is_duplicate])
-        raise ValueError(f"evaluated twice: {duplicates}; params.yaml may list a benchmark, seed or method once")
+        duplicate_evaluations = _evaluations_in_words(evaluation_rows[is_duplicate])
+        raise ValueError(f"evaluated twice: {duplicate_evaluations}; params.yaml may list a benchmark, seed or method once")
     for _, seed_rows in evaluation_rows.groupby(["benchmark", "seed"], sort=False):
         differing_rows = seed_rows[(seed_rows[["samples", "errors"]] != seed_rows[["samples", "errors"]].iloc[0]).any(axis=1)]
         if len(differing_rows):
-            both_evaluations = f"{_evaluations_in_words(differing_rows)} and {_evaluations_in_words(seed_rows.iloc[:1])}"
-            raise ValueError(f"{both_evaluations} differ in samples or errors, so they cannot be compared; run `dvc repro`")
+            differing_evaluations = f"{_evaluations_in_words(differing_rows)} and {_evaluations_in_words(seed_rows.iloc[:1])}"
+            raise ValueError(f"{differing_evaluations} differ in samples or errors, so they cannot be compared; run `dvc repro`")
     return evaluation_rows
 
 
@@ -67,14 +67,14 @@ def write_frame(path: Path, data_frame: pd.DataFrame) -> None:
     write_text(path, frame_to_csv(data_frame))
 
 
-def mean_over_seeds(evaluation_rows: pd.DataFrame, mean_intervals: pd.DataFrame | None = None) -> pd.DataFrame:
+def mean_over_seeds(evaluation_rows: pd.DataFrame, intervals_of_means: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return the metrics averaged over seeds, as a data frame with one row per benchmark and method.
 
     The column `seeds` is the number of seeds; samples and errors are averaged, too. A metric that is undefined for one seed is undefined.
     With two or more seeds, `<metric>_std` is the sample standard deviation.
 
     evaluation_rows: from `comparison_frame`
-    mean_intervals: of the means, from `evaluation.intervals`; its columns `<metric>_low` and `<metric>_high` are joined
+    intervals_of_means: of the means, from `evaluation.intervals`; its columns `<metric>_low` and `<metric>_high` are joined
     """
     method_groups = evaluation_rows.groupby(["benchmark", "method"], sort=False)
     method_means = method_groups[["samples", "errors", *METRICS]].agg(lambda metric_values: metric_values.mean(skipna=False))
@@ -84,12 +84,14 @@ def mean_over_seeds(evaluation_rows: pd.DataFrame, mean_intervals: pd.DataFrame 
         method_means = method_means.join(
             method_groups[list(METRICS)].agg(lambda metric_values: metric_values.std(ddof=1, skipna=False)).add_suffix("_std")
         )
-    return (method_means if mean_intervals is None else method_means.join(mean_intervals)).reset_index()
+    return (method_means if intervals_of_means is None else method_means.join(intervals_of_means)).reset_index()
 
 
 def metric_cell(method_means: Mapping[Any, Any] | pd.Series, metric: str, verdict: str | None = None) -> Cell:
     """Return the table cell of one metric, from a method's row of `mean_over_seeds`, with standard deviation and interval if known."""
-    deviation, interval_low, interval_high = (_none_if_nan(method_means.get(f"{metric}_{suffix}")) for suffix in ("std", "low", "high"))
+    deviation, interval_low, interval_high = (
+        _none_if_nan(method_means.get(f"{metric}_{column_suffix}")) for column_suffix in ("std", "low", "high")
+    )
     return Cell(float(method_means[metric]), deviation, interval_low, interval_high, verdict=verdict)
 
 
@@ -102,33 +104,36 @@ def method_table_row(method_means: Mapping, cells: Iterable[Cell], max_seeds: in
     return Row(method_means["method"], display_name(method_means["method"]), tuple(cells), bool(method_means["oracle"]), seeds_remark)
 
 
-def study_summary(evaluation_rows: pd.DataFrame) -> dict:
+def benchmark_summaries(evaluation_rows: pd.DataFrame) -> dict:
     """Return the content of summary.json, {benchmark: accuracy, errors, AUPR-Error by score, and best score}, which DVC shows.
 
     Values are means over seeds in percent with two decimals, None if undefined. The oracle is left out, since it is an upper bound and not
     a competing method. evaluation_rows: from `comparison_frame`
     """
-    summary_content = {}
+    summary_by_benchmark = {}
     for benchmark, benchmark_rows in evaluation_rows.groupby("benchmark", sort=False):
-        seed_rows, means_of_each_method = benchmark_rows.drop_duplicates("seed"), means_by_method(benchmark_rows[~benchmark_rows["oracle"]])
-        headline_by_method = {
-            method: _rounded_percent(metric_means[HEADLINE_METRIC.key]) for method, metric_means in means_of_each_method.items()
+        seed_rows, metric_means_by_method = (
+            benchmark_rows.drop_duplicates("seed"),
+            mean_metrics_by_method(benchmark_rows[~benchmark_rows["oracle"]]),
+        )
+        headline_percent_by_method = {
+            method: _rounded_percent(metric_means[HEADLINE_METRIC.key]) for method, metric_means in metric_means_by_method.items()
         }
-        defined_headlines = {
-            method: headline_percent for method, headline_percent in headline_by_method.items() if headline_percent is not None
+        defined_headline_percents = {
+            method: headline_percent for method, headline_percent in headline_percent_by_method.items() if headline_percent is not None
         }
-        best_method = max(defined_headlines, key=defined_headlines.__getitem__, default=None)
-        summary_content[benchmark] = {
+        best_method = max(defined_headline_percents, key=defined_headline_percents.__getitem__, default=None)
+        summary_by_benchmark[benchmark] = {
             "accuracy": _rounded_percent(seed_rows["accuracy"].mean()),
             "errors": round(float(seed_rows["errors"].mean()), 2),
-            HEADLINE_METRIC.key: headline_by_method,
+            HEADLINE_METRIC.key: headline_percent_by_method,
             "best_score": best_method,
-            "best": None if best_method is None else headline_by_method[best_method],
+            "best": None if best_method is None else headline_percent_by_method[best_method],
         }
-    return summary_content
+    return summary_by_benchmark
 
 
-def means_by_method(benchmark_rows: pd.DataFrame) -> dict[str, dict[str, float | None]]:
+def mean_metrics_by_method(benchmark_rows: pd.DataFrame) -> dict[str, dict[str, float | None]]:
     """Return {method: {metric: its mean over seeds}}, None if undefined. benchmark_rows: one benchmark's rows of `comparison_frame`"""
     method_means = mean_over_seeds(benchmark_rows).set_index("method")[list(METRICS)]
     return {
@@ -137,7 +142,7 @@ def means_by_method(benchmark_rows: pd.DataFrame) -> dict[str, dict[str, float |
     }
 
 
-def conventions_table(metrics_by_method: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> Table:
+def metric_conventions_table(metrics_by_method: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> Table:
     """Return a table of the metrics that each project's code would print for each method, in the units of the main table.
 
     metrics_by_method: {method: {project: {metric: fraction}}}, as the stage `conventions` computes them by each project's metric

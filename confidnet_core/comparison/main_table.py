@@ -16,10 +16,10 @@ from confidnet_core.comparison.lines import iterate_groups, iterate_rows
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.rendering import table_to_markdown
 from confidnet_core.comparison.tables import (
-    BETTER,
+    BETTER_VERDICT,
     SIGN_BY_VERDICT,
     UNDEFINED_SIGN,
-    WORSE,
+    WORSE_VERDICT,
     Cell,
     Column,
     Table,
@@ -28,12 +28,12 @@ from confidnet_core.comparison.tables import (
     join_names,
 )
 
-NEEDS_COLUMN = Column("needs", "needs", is_text=True)
+REQUIREMENT_COLUMN = Column("needs", "needs", is_text=True)
 
 
 def main_table(
     benchmark_rows: pd.DataFrame,
-    mean_intervals: pd.DataFrame | None = None,
+    intervals_of_means: pd.DataFrame | None = None,
     difference_rows: pd.DataFrame | None = None,
     *,
     requirement_by_method: Mapping[str, str] | None = None,
@@ -44,72 +44,79 @@ def main_table(
     """Return the table of all methods of one benchmark: metrics as means over seeds, the best method first, an oracle last and never best.
 
     benchmark_rows: the benchmark's rows of `comparison_frame`
-    mean_intervals: of the means, as `mean_over_seeds` takes them; confidence_level: of these intervals, for the legend
+    intervals_of_means: of the means, as `mean_over_seeds` takes them; confidence_level: of these intervals, for the legend
     difference_rows: from `method_differences`; verdicts against the first reference method are marked
     requirement_by_method: {method: what the score needs beside the classifier}, shown in a column of its own
     shown_columns: the metrics of the table; sort_metric: the metric of COLUMN_BY_METRIC that orders the methods
     """
-    method_means = mean_over_seeds(benchmark_rows, mean_intervals)
+    method_means = mean_over_seeds(benchmark_rows, intervals_of_means)
     verdict_by_method_and_metric, reference_method = significant_verdicts(difference_rows, benchmark_rows["benchmark"].iloc[0])
     metric_columns = (
         [*shown_columns] if sort_metric in (column.key for column in shown_columns) else [*shown_columns, COLUMN_BY_METRIC[sort_metric]]
     )
     table_rows = []
-    for means_of_method in method_means.to_dict("records"):
-        requirement_cells = [] if requirement_by_method is None else [Cell(text=requirement_by_method[means_of_method["method"]])]
+    for metric_means_of_method in method_means.to_dict("records"):
+        requirement_cells = [] if requirement_by_method is None else [Cell(text=requirement_by_method[metric_means_of_method["method"]])]
         cells = [
-            metric_cell(means_of_method, column.key, verdict_by_method_and_metric.get((means_of_method["method"], column.key)))
+            metric_cell(
+                metric_means_of_method, column.key, verdict_by_method_and_metric.get((metric_means_of_method["method"], column.key))
+            )
             for column in metric_columns
         ]
-        table_rows.append(method_table_row(means_of_method, [*requirement_cells, *cells], int(method_means["seeds"].max())))
+        table_rows.append(method_table_row(metric_means_of_method, [*requirement_cells, *cells], int(method_means["seeds"].max())))
     table = (
-        Table("Methods and metrics", (*([] if requirement_by_method is None else [NEEDS_COLUMN]), *metric_columns), tuple(table_rows))
+        Table("Methods and metrics", (*([] if requirement_by_method is None else [REQUIREMENT_COLUMN]), *metric_columns), tuple(table_rows))
         .sorted_by(sort_metric)
         .with_best_marked()
     )
     if len(metric_columns) > len(shown_columns):  # the sorting metric is not among the columns to show
-        table = table.with_columns(column.key for column in table.columns if column == NEEDS_COLUMN or column in shown_columns)
+        table = table.with_columns(column.key for column in table.columns if column == REQUIREMENT_COLUMN or column in shown_columns)
     return _with_legend(table, benchmark_rows, reference_method, confidence_level)
 
 
 def significant_verdicts(difference_rows: pd.DataFrame | None, benchmark: str) -> tuple[dict[tuple[str, str], str], str | None]:
-    """Return ({(method, metric): BETTER or WORSE}, reference method): what differs significantly from the reference method of a benchmark.
+    """Return ({(method, metric): verdict}, reference method): what differs significantly from the reference method of a benchmark.
 
-    The reference is the first method that others are compared with; None without any. difference_rows: from `method_differences`, or None
+    A verdict is BETTER_VERDICT or WORSE_VERDICT. The reference is the first method that others are compared with; None without any.
+    difference_rows: from `method_differences`, or None
     """
     benchmark_rows = None if difference_rows is None else difference_rows[difference_rows["benchmark"] == benchmark]
     if benchmark_rows is None or benchmark_rows.empty:
         return {}, None
     reference_method = benchmark_rows["against"].iloc[0]
-    significant_rows = benchmark_rows[(benchmark_rows["against"] == reference_method) & benchmark_rows["verdict"].isin([BETTER, WORSE])]
+    significant_rows = benchmark_rows[
+        (benchmark_rows["against"] == reference_method) & benchmark_rows["verdict"].isin([BETTER_VERDICT, WORSE_VERDICT])
+    ]
     return {
         (difference_row.method, difference_row.metric): difference_row.verdict for difference_row in iterate_rows(significant_rows)
     }, reference_method
 
 
-def accuracy_line(benchmark_rows: pd.DataFrame) -> str:
+def accuracy_sentence(benchmark_rows: pd.DataFrame) -> str:
     """Return a sentence with accuracy, errors and samples of each seed. benchmark_rows: one benchmark's rows of `comparison_frame`"""
-    seed_rows = benchmark_rows.drop_duplicates("seed")
-    seed_phrases = [
+    one_row_per_seed = benchmark_rows.drop_duplicates("seed")
+    accuracy_phrases = [
         f"accuracy {format_value(100 * seed_row.accuracy)}%, {seed_row.errors:,} errors among {seed_row.samples:,}"
-        for seed_row in iterate_rows(seed_rows)
+        for seed_row in iterate_rows(one_row_per_seed)
     ]
     return (
-        seed_phrases[0]
-        if len(seed_phrases) == 1
-        else "; ".join(f"seed {seed}: {phrase}" for seed, phrase in zip(seed_rows["seed"], seed_phrases, strict=True))
+        accuracy_phrases[0]
+        if len(accuracy_phrases) == 1
+        else "; ".join(
+            f"seed {seed}: {accuracy_phrase}" for seed, accuracy_phrase in zip(one_row_per_seed["seed"], accuracy_phrases, strict=True)
+        )
     )
 
 
-def errors_line(benchmark_rows: pd.DataFrame) -> str:
+def errors_and_accuracy_phrase(benchmark_rows: pd.DataFrame) -> str:
     """Return a phrase such as "71 errors among 900, accuracy 92.11 %", with means if there are several seeds.
 
     benchmark_rows: one benchmark's rows of `comparison_frame`
     """
-    seed_rows = benchmark_rows.drop_duplicates("seed")
-    errors, samples, accuracy = (seed_rows[column_name].mean() for column_name in ("errors", "samples", "accuracy"))
+    one_row_per_seed = benchmark_rows.drop_duplicates("seed")
+    errors, samples, accuracy = (one_row_per_seed[column_name].mean() for column_name in ("errors", "samples", "accuracy"))
     errors_phrase = f"{format_count(errors)} errors among {format_count(samples)}, accuracy {format_value(100 * accuracy)} %"
-    return errors_phrase if len(seed_rows) == 1 else f"{errors_phrase}, means over {len(seed_rows)} seeds"
+    return errors_phrase if len(one_row_per_seed) == 1 else f"{errors_phrase}, means over {len(one_row_per_seed)} seeds"
 
 
 def comparison_markdown(
@@ -126,17 +133,17 @@ def comparison_markdown(
     """
     section_texts, further_table_groups = [], list(further_table_groups)
     for benchmark, benchmark_rows in iterate_groups(evaluation_rows, "benchmark"):
-        further_markdown = [
+        further_tables_markdown = [
             table_to_markdown(table, 3) for tables_by_benchmark in further_table_groups for table in tables_by_benchmark.get(benchmark, ())
         ]
-        section_parts = (
+        section_paragraphs = (
             f"## {benchmark}",
-            accuracy_line(benchmark_rows),
+            accuracy_sentence(benchmark_rows),
             benchmark_notes.get(benchmark),
             table_to_markdown(main_tables[benchmark], None),
-            *further_markdown,
+            *further_tables_markdown,
         )
-        section_texts.append("\n\n".join(tables_by_benchmark for tables_by_benchmark in section_parts if tables_by_benchmark))
+        section_texts.append("\n\n".join(paragraph for paragraph in section_paragraphs if paragraph))
     return "\n\n".join(section_texts) + "\n"
 
 
@@ -144,13 +151,14 @@ def _with_legend(table: Table, benchmark_rows: pd.DataFrame, reference_method: s
     """Return the main table with a legend of the units, signs and columns that it uses."""
     column_keys = {column.key for column in table.columns}
     oracle_rows, all_cells = [row for row in table.rows if row.is_oracle], [cell for row in table.rows for cell in row.cells]
+    deviation_text = "; mean ± sample standard deviation over seeds" if benchmark_rows["seed"].nunique() > 1 else ""
     legend_lines = [
-        f"{units_in_words(table.columns)}{'; mean ± sample standard deviation over seeds' if benchmark_rows['seed'].nunique() > 1 else ''}."
+        f"{column_units_in_words(table.columns)}{deviation_text}.",
+        f"↑ higher is better, ↓ lower is better, {UNDEFINED_SIGN} undefined; bold: best of its column.",
     ]
-    legend_lines.append(f"↑ higher is better, ↓ lower is better, {UNDEFINED_SIGN} undefined; bold: best of its column.")
     if reference_method:
         legend_lines.append(
-            f"{SIGN_BY_VERDICT[BETTER]} significantly better, {SIGN_BY_VERDICT[WORSE]} significantly worse than "
+            f"{SIGN_BY_VERDICT[BETTER_VERDICT]} significantly better, {SIGN_BY_VERDICT[WORSE_VERDICT]} significantly worse than "
             f"{display_name(reference_method)}, after Holm correction; neither: no significant difference."
         )
     if any(cell.low is not None for cell in all_cells):
@@ -159,19 +167,19 @@ def _with_legend(table: Table, benchmark_rows: pd.DataFrame, reference_method: s
     if oracle_rows:
         oracle_names = join_names(row.name for row in oracle_rows)
         legend_lines.append(f"{oracle_names} reads the labels: an upper bound, not a competing method.")
-    if NEEDS_COLUMN.key in column_keys:
+    if REQUIREMENT_COLUMN.key in column_keys:
         legend_lines.append("Needs: what the score needs beside the classifier's outputs.")
     return Table(table.title, table.columns, table.rows, legend=tuple(legend_lines))
 
 
-def units_in_words(columns: Iterable[Column]) -> str:
+def column_units_in_words(columns: Iterable[Column]) -> str:
     """Return the units of table columns in words, as in "FPR@95%TPR, AUPR-Error and AUROC in percent, AURC times 1000"."""
-    titles_by_scale: dict[float, list[str]] = {}
+    column_titles_by_scale: dict[float, list[str]] = {}
     for column in columns:
         if not column.is_text:
-            titles_by_scale.setdefault(column.scale, []).append(column.title)
+            column_titles_by_scale.setdefault(column.scale, []).append(column.title)
     unit_by_scale: dict[float, str] = {100: "in percent", 1000: "times 1000"}
     return ", ".join(
-        f"{join_names(titles)} {unit_by_scale[scale]}" if scale in unit_by_scale else join_names(titles)
-        for scale, titles in titles_by_scale.items()
+        f"{join_names(column_titles)} {unit_by_scale[scale]}" if scale in unit_by_scale else join_names(column_titles)
+        for scale, column_titles in column_titles_by_scale.items()
     )

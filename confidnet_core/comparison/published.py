@@ -43,20 +43,20 @@ def load_published_results(csv_path: Path = PUBLISHED_CSV_PATH) -> pd.DataFrame:
         raise ValueError(f"{csv_path}: {problem}")
     number_texts = text_rows[[*PUBLISHED_RATE_COLUMNS, *PUBLISHED_COUNT_COLUMNS]]
     number_columns = number_texts.where(number_texts != "", "nan").astype(float)
-    return text_rows.assign(**{str(name): numbers for name, numbers in number_columns.items()})
+    return text_rows.assign(**{str(name): number_column for name, number_column in number_columns.items()})
 
 
 def published_tables(
-    evaluation_rows: pd.DataFrame, published_results: pd.DataFrame, mean_intervals: pd.DataFrame | None = None
+    evaluation_rows: pd.DataFrame, published_results: pd.DataFrame, intervals_of_means: pd.DataFrame | None = None
 ) -> dict[str, list[Table]]:
     """Return {benchmark: a list with a table of our results, the published ones and the differences}, for benchmarks that have both.
 
     evaluation_rows: from `comparison_frame`, averaged over seeds here; published_results: from `load_published_results`
-    mean_intervals: of our means, from `evaluation.intervals`. Unverified counts and ablations are left out.
+    intervals_of_means: of our means, from `evaluation.intervals`. Unverified counts and ablations are left out.
     """
     tables_by_benchmark = {}
     for benchmark, published_rows in iterate_groups(published_results[published_results["variant"] == ""], "benchmark"):
-        our_means = mean_over_seeds(evaluation_rows[evaluation_rows["benchmark"] == benchmark], mean_intervals)
+        our_means = mean_over_seeds(evaluation_rows[evaluation_rows["benchmark"] == benchmark], intervals_of_means)
         our_means = our_means[our_means["method"].isin(published_rows["method"])]
         if len(our_means):
             tables_by_benchmark[benchmark] = [
@@ -70,9 +70,9 @@ def _published_table(our_means: pd.DataFrame, published_results: pd.DataFrame) -
 
     our_means and published_results have one row per method, with the same methods in the same order.
     """
-    is_verified = published_results["counts"] != "unverified"
+    has_verified_counts = published_results["counts"] != "unverified"
     published_results = published_results.assign(
-        **{name: published_results[name].where(is_verified) for name in ("accuracy", *PUBLISHED_COUNT_COLUMNS)}
+        **{name: published_results[name].where(has_verified_counts) for name in ("accuracy", *PUBLISHED_COUNT_COLUMNS)}
     )
     legend_lines = [
         "Published: Corbière et al. 2019, one run without deviation, on the errors of its own classifier.",
@@ -81,38 +81,38 @@ def _published_table(our_means: pd.DataFrame, published_results: pd.DataFrame) -
     if (published_results["errors"].notna() & (published_results["counts"] == "derived")).any():
         legend_lines.append("Derived: error count and accuracy were not printed; they explain the printed rates.")
     footnotes = dict.fromkeys(note for note_cell in published_results["note"] for note in note_cell.split(" | ") if note)
-    table_rows, published_dictionaries = [], published_results.to_dict("records")
-    for our_row, published_row, our_errors, published_errors in zip(
+    table_rows, published_row_dictionaries = [], published_results.to_dict("records")
+    for our_row, published_row, our_error_count_text, published_error_count_text in zip(
         our_means.to_dict("records"),
-        published_dictionaries,
+        published_row_dictionaries,
         _error_counts_in_words(our_means),
         _error_counts_in_words(published_results),
         strict=True,
     ):
-        table_rows += _ours_published_difference_rows(our_row, published_row, our_errors, published_errors)
+        table_rows += _ours_versus_published_rows(our_row, published_row, our_error_count_text, published_error_count_text)
     return Table(
         "Beside the published numbers", PUBLISHED_TABLE_COLUMNS, tuple(table_rows), legend=(*legend_lines, *footnotes), sortable=False
     )
 
 
-def _ours_published_difference_rows(
-    our_means: Mapping, published_row: Mapping, our_errors_in_words: str, published_errors_in_words: str
+def _ours_versus_published_rows(
+    our_means: Mapping, published_row: Mapping, our_error_count_text: str, published_error_count_text: str
 ) -> Iterator[Row]:
     """Yield the three table rows of one method: our result, the published one, and the difference."""
-    method, count_origin_note = our_means["method"], f" ({published_row['counts']})" if published_errors_in_words != UNDEFINED_SIGN else ""
+    method, count_origin_note = our_means["method"], f" ({published_row['counts']})" if published_error_count_text != UNDEFINED_SIGN else ""
     our_cells = [metric_cell(our_means, column.key) for column in PUBLISHED_METRIC_COLUMNS]
     published_cells = [Cell(published_row[column.key] / column.scale) for column in PUBLISHED_METRIC_COLUMNS]
     difference_cells = [
-        Cell(our_means[column.key] - published_row[column.key] / column.scale, shows_plus=True) for column in PUBLISHED_METRIC_COLUMNS
+        Cell(our_means[column.key] - published_row[column.key] / column.scale, shows_plus_sign=True) for column in PUBLISHED_METRIC_COLUMNS
     ]
-    yield Row(method, display_name(method), (Cell(text="ours"), *our_cells, Cell(text=our_errors_in_words)))
-    yield Row(method, "", (Cell(text="published"), *published_cells, Cell(text=published_errors_in_words + count_origin_note)))
+    yield Row(method, display_name(method), (Cell(text="ours"), *our_cells, Cell(text=our_error_count_text)))
+    yield Row(method, "", (Cell(text="published"), *published_cells, Cell(text=published_error_count_text + count_origin_note)))
     yield Row(method, "", (Cell(text="difference"), *difference_cells, Cell()))
 
 
-def _error_counts_in_words(count_rows: pd.DataFrame) -> list[str]:
+def _error_counts_in_words(rows_with_counts: pd.DataFrame) -> list[str]:
     """Return for each row text such as "71 among 900", the errors among the samples; UNDEFINED_SIGN if they are unknown."""
-    error_and_sample_counts = zip(count_rows["errors"], count_rows["samples"], strict=True)
+    error_and_sample_counts = zip(rows_with_counts["errors"], rows_with_counts["samples"], strict=True)
     return [
         UNDEFINED_SIGN if np.isnan(errors) else f"{format_count(errors)} among {format_count(samples)}"
         for errors, samples in error_and_sample_counts
@@ -138,8 +138,8 @@ def _published_file_problems(published_rows: pd.DataFrame) -> Iterator[str]:
 def _published_row_problems(published_row: Mapping[str, str], known_methods: Iterable[str]) -> Iterator[str]:
     """Yield a message for each problem in one line of the CSV file of published results, given as {column name: text}."""
     if published_row["method"] not in known_methods:
-        hint = suggestion(published_row["method"], known_methods)
-        yield f"method is {published_row['method']}, which is no file of confidnet_core/scores{hint}"
+        spelling_hint = suggestion(published_row["method"], known_methods)
+        yield f"method is {published_row['method']}, which is no file of confidnet_core/scores{spelling_hint}"
     for column_name in ("benchmark", "source"):
         if not published_row[column_name]:
             yield f"{column_name} is empty"
@@ -153,11 +153,11 @@ def _published_row_problems(published_row: Mapping[str, str], known_methods: Ite
             yield f"{column_name} is {published_row[column_name]}; expected a whole number above 0"
     if published_row["counts"] not in PUBLISHED_COUNT_ORIGINS:
         yield f"counts is {published_row['counts']}; expected derived, unverified or nothing"
-    given_states = {bool(published_row[column_name]) for column_name in ("counts", "accuracy", *PUBLISHED_COUNT_COLUMNS)}
-    if len(given_states) > 1:
+    count_presence_flags = {bool(published_row[column_name]) for column_name in ("counts", "accuracy", *PUBLISHED_COUNT_COLUMNS)}
+    if len(count_presence_flags) > 1:
         yield "accuracy, errors, samples and counts come together: give all of them or none"
     if (
-        given_states == {True}
+        count_presence_flags == {True}
         and published_row["accuracy"] != f"{100 - 100 * int(published_row['errors']) / int(published_row['samples']):.2f}"
     ):
         yield f"accuracy is {published_row['accuracy']}, but {published_row['errors']} errors among {published_row['samples']} give another"

@@ -55,32 +55,33 @@ def table_to_markdown(table: Table, heading_level: int | None = 3) -> str:
     """
     title_line = f"{'#' * heading_level} {table.title}" if heading_level and table.title else ""
     text_rows = [[table.first_column_title, *(column.heading for column in table.columns)]]
-    sign_rows = zip(*map(table.verdict_signs, range(len(table.columns))), strict=True)
+    verdict_sign_rows = zip(*map(table.verdict_signs, range(len(table.columns))), strict=True)
     text_rows += [
-        [row.label, *map(_markdown_cell, row.cells, table.columns, row_signs)] for row, row_signs in zip(table.rows, sign_rows, strict=True)
+        [row.label, *map(_markdown_cell, row.cells, table.columns, row_verdict_signs)]
+        for row, row_verdict_signs in zip(table.rows, verdict_sign_rows, strict=True)
     ]
-    left_column_count = 1 + next(
+    left_aligned_column_count = 1 + next(
         (column_index for column_index, column in enumerate(table.columns) if not column.is_text), len(table.columns)
     )
-    table_text = "\n".join(align_markdown_rows(text_rows, left_column_count)) if table.rows else ""
+    table_text = "\n".join(align_markdown_rows(text_rows, left_aligned_column_count)) if table.rows else ""
     return "\n\n".join(paragraph for paragraph in (title_line, *table.notes, table_text, " ".join(table.legend)) if paragraph)
 
 
-def align_markdown_rows(text_rows: Sequence[Sequence[str]], left_column_count: int = 1) -> list[str]:
+def align_markdown_rows(text_rows: Sequence[Sequence[str]], left_aligned_column_count: int = 1) -> list[str]:
     """Return the lines of a Markdown table, padded so that columns are aligned. text_rows: the heading row, then the other rows
 
-    The first `left_column_count` columns are aligned left, the others right.
+    The first `left_aligned_column_count` columns are aligned left, the others right.
     """
     text_rows = [[cell_text.replace("|", "\\|") for cell_text in text_row] for text_row in text_rows]
     column_widths = [max(map(len, column_texts)) for column_texts in zip(*text_rows, strict=True)]
-    pad_functions = [str.ljust] * left_column_count + [str.rjust] * (len(column_widths) - left_column_count)
+    pad_functions = [str.ljust] * left_aligned_column_count + [str.rjust] * (len(column_widths) - left_aligned_column_count)
     padded_rows = [
         [pad(cell_text, width) for pad, cell_text, width in zip(pad_functions, text_row, column_widths, strict=True)]
         for text_row in text_rows
     ]
     separator_cells = [
-        *("-" * width for width in column_widths[:left_column_count]),
-        *("-" * (width - 1) + ":" for width in column_widths[left_column_count:]),
+        *("-" * width for width in column_widths[:left_aligned_column_count]),
+        *("-" * (width - 1) + ":" for width in column_widths[left_aligned_column_count:]),
     ]
     return ["| " + " | ".join(padded_row) + " |" for padded_row in (padded_rows[0], separator_cells, *padded_rows[1:])]
 
@@ -115,7 +116,9 @@ def table_to_frame(table: Table) -> pd.DataFrame:
         row_dictionaries.append({"method": row.key, "name": row.name, "oracle": row.is_oracle})
         for column, cell in zip(table.columns, row.cells, strict=True):
             row_dictionaries[-1] |= {
-                column_name: cell_value for column_name, cell_value in _frame_values_of_cell(column, cell).items() if cell_value is not None
+                column_name: cell_value
+                for column_name, cell_value in _data_frame_values_of_cell(column, cell).items()
+                if cell_value is not None
             }
     return pd.DataFrame(row_dictionaries)
 
@@ -162,7 +165,7 @@ def _json_cell(cell: Cell) -> dict[str, Any]:
     return json_cell | ({"best": True} if cell.best else {}) | ({"verdict": cell.verdict} if cell.verdict else {})
 
 
-def _frame_values_of_cell(column: Column, cell: Cell) -> dict[str, float | str | None]:
+def _data_frame_values_of_cell(column: Column, cell: Cell) -> dict[str, float | str | None]:
     """Return {data frame column: value} for a table cell; None for what the cell does not have."""
     if column.is_text:
         return {column.key: cell.text}
@@ -174,7 +177,11 @@ def _frame_values_of_cell(column: Column, cell: Cell) -> dict[str, float | str |
 def _markdown_cell(cell: Cell, column: Column, verdict_sign: str) -> str:
     """Return a table cell as Markdown: number (bold if best), text beside it, sign of the verdict, and interval."""
     number_markdown = f"**{cell.number_text(column)}**" if cell.best else cell.number_text(column)
-    return " ".join(cell_part for cell_part in (number_markdown, cell.text_beside(), verdict_sign, cell.interval_text(column)) if cell_part)
+    return " ".join(
+        cell_text_part
+        for cell_text_part in (number_markdown, cell.text_beside(), verdict_sign, cell.interval_text(column))
+        if cell_text_part
+    )
 
 
 def _css_classes_of_cell(column: Column, cell: Cell) -> str:
@@ -191,7 +198,7 @@ def _sort_value_of_cell(column: Column, cell: Cell) -> str:
     return "" if np.isnan(cell.value) else f"{cell.value * column.scale:.6g}"
 
 
-def _with_break_points(text: str) -> Markup:
+def _with_line_break_points(text: str) -> Markup:
     """Return the text as HTML in which lines may break after each underscore."""
     return Markup(escape(text).replace("_", Markup("_<wbr>")))  # allows line breaks in long names
 
@@ -199,7 +206,7 @@ def _with_break_points(text: str) -> Markup:
 @cache
 def _html_table_template():
     """Return the jinja2 template of an HTML table, compiled once."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    environment.filters["breakable"] = _with_break_points
-    environment.globals.update(classes=_css_classes_of_cell, sort_key=_sort_value_of_cell, meanings=VERDICT_TOOLTIPS, zip=zip)
-    return environment.from_string(_HTML_TABLE_TEMPLATE)
+    jinja_environment = Environment(autoescape=True, undefined=StrictUndefined)
+    jinja_environment.filters["breakable"] = _with_line_break_points
+    jinja_environment.globals.update(classes=_css_classes_of_cell, sort_key=_sort_value_of_cell, meanings=VERDICT_TOOLTIPS, zip=zip)
+    return jinja_environment.from_string(_HTML_TABLE_TEMPLATE)

@@ -29,7 +29,7 @@ CALIBRATION_COLUMNS = (
     Column("nll", "NLL", False, 100),
 )
 PROBABILITY_SOURCE_COLUMN = Column("how", "probability", is_text=True)
-GUARANTEE_COLUMNS = (
+RISK_GUARANTEE_COLUMNS = (
     Column("threshold", "threshold", number_format=".6g"),
     Column("coverage", "coverage", scale=100),
     Column("test_coverage", "test coverage", scale=100),
@@ -50,10 +50,8 @@ def calibration_frame(all_stored_results: Iterable[StoredResults], confidence_le
     calibration_rows = []
     for stored_results in all_stored_results:
         for method in stored_results.compared_methods():
-            thresholds_folder, evaluation_key = (
-                stored_results.thresholds_folder(method),
-                {"benchmark": stored_results.benchmark, "seed": stored_results.seed, "method": method},
-            )
+            thresholds_folder = stored_results.thresholds_folder(method)
+            evaluation_key = {"benchmark": stored_results.benchmark, "seed": stored_results.seed, "method": method}
             calibration = read_json(thresholds_folder / "calibration.json")
             interval_lows, interval_highs = np.nanquantile(
                 np.load(thresholds_folder / "replicates.npy"), [(1 - confidence_level) / 2, (1 + confidence_level) / 2], axis=0
@@ -64,32 +62,31 @@ def calibration_frame(all_stored_results: Iterable[StoredResults], confidence_le
     return pd.DataFrame(calibration_rows)
 
 
-def guarantee_frame(all_stored_results: Iterable[StoredResults]) -> pd.DataFrame:
+def risk_guarantee_frame(all_stored_results: Iterable[StoredResults]) -> pd.DataFrame:
     """Return the thresholds that guarantee a risk, with their results on the test split (columns `test_...`), as a data frame.
 
     It has one row per benchmark, seed, method and target risk, without the oracle.
     """
-    guarantee_rows = []
+    risk_guarantee_rows = []
     for stored_results in all_stored_results:
         for method in stored_results.compared_methods():
-            for guarantee in read_json(stored_results.thresholds_folder(method) / "threshold.json")["thresholds"]:
-                test_results = {f"test_{result_name}": result_value for result_name, result_value in guarantee.pop("test").items()}
-                guarantee_rows.append(
-                    {"benchmark": stored_results.benchmark, "seed": stored_results.seed, "method": method, **guarantee, **test_results}
-                )
-    return pd.DataFrame(guarantee_rows)
+            evaluation_key = {"benchmark": stored_results.benchmark, "seed": stored_results.seed, "method": method}
+            for guaranteed_threshold in read_json(stored_results.thresholds_folder(method) / "threshold.json")["thresholds"]:
+                test_split_results = {f"test_{name}": value for name, value in guaranteed_threshold.pop("test").items()}
+                risk_guarantee_rows.append({**evaluation_key, **guaranteed_threshold, **test_split_results})
+    return pd.DataFrame(risk_guarantee_rows)
 
 
-def operating_point_tables(evaluation_rows: pd.DataFrame, mean_intervals: pd.DataFrame) -> dict[str, list[Table]]:
+def operating_point_tables(evaluation_rows: pd.DataFrame, intervals_of_means: pd.DataFrame) -> dict[str, list[Table]]:
     """Return {benchmark: a list with its table of OPERATING_POINT_COLUMNS}, with means over seeds.
 
-    evaluation_rows: from `comparison_frame`; mean_intervals: of the means, from `evaluation.intervals`
+    evaluation_rows: from `comparison_frame`; intervals_of_means: of the means, from `evaluation.intervals`
     """
     tables_by_benchmark = {}
     for benchmark, benchmark_rows in iterate_groups(evaluation_rows[~evaluation_rows["oracle"]], "benchmark"):
         table_rows = (
             method_table_row(method_means, (metric_cell(method_means, column.key) for column in OPERATING_POINT_COLUMNS))
-            for method_means in mean_over_seeds(benchmark_rows, mean_intervals).to_dict("records")
+            for method_means in mean_over_seeds(benchmark_rows, intervals_of_means).to_dict("records")
         )
         legend = (
             "Risk@80%: error rate of the 80 % of the predictions with the highest confidence.",
@@ -108,12 +105,12 @@ def calibration_tables(calibration_rows: pd.DataFrame) -> dict[str, list[Table]]
         metric_means = method_groups[
             [column_name for column_name in map(str, benchmark_rows) if column_name.startswith(CALIBRATION_METRICS)]
         ].mean()
-        source_by_method = method_groups["how"].agg(lambda source_texts: "; ".join(dict.fromkeys(source_texts)))
+        probability_source_by_method = method_groups["how"].agg(lambda probability_sources: "; ".join(dict.fromkeys(probability_sources)))
         table_rows = []
         for method_key, method_means in metric_means.iterrows():
             method = str(method_key)
             cells = (metric_cell(method_means, column.key) for column in CALIBRATION_COLUMNS)
-            table_rows.append(Row(method, display_name(method), (Cell(text=source_by_method[method]), *cells)))
+            table_rows.append(Row(method, display_name(method), (Cell(text=probability_source_by_method[method]), *cells)))
         legend = (
             "How far a score is from the probability that the prediction is correct: expected calibration error (ECE) in 15 bins of equal",
             "width, the same in bins of equal count (adaptive ECE), Brier score, and negative log-likelihood (NLL) in nats; all times 100.",
@@ -127,19 +124,20 @@ def calibration_tables(calibration_rows: pd.DataFrame) -> dict[str, list[Table]]
     return tables_by_benchmark
 
 
-def guarantee_tables(guarantee_rows: pd.DataFrame) -> dict[str, list[Table]]:
+def risk_guarantee_tables(risk_guarantee_rows: pd.DataFrame) -> dict[str, list[Table]]:
     """Return {benchmark: its tables of guaranteed thresholds, one per target risk}, with means over seeds; the last table has the legend.
 
-    guarantee_rows: from `guarantee_frame`
+    risk_guarantee_rows: from `risk_guarantee_frame`
     """
     tables_by_benchmark = {}
-    for benchmark, benchmark_rows in _rows_by_benchmark(guarantee_rows):
-        risk_tables = [
-            _target_risk_table(cast("float", target_risk), risk_rows) for target_risk, risk_rows in benchmark_rows.groupby("risk")
+    for benchmark, benchmark_rows in _rows_by_benchmark(risk_guarantee_rows):
+        target_risk_tables = [
+            _target_risk_table(cast("float", target_risk), target_risk_rows)
+            for target_risk, target_risk_rows in benchmark_rows.groupby("risk")
         ]
-        risk_tables[0] = replace(risk_tables[0], title="Thresholds with a guarantee")
-        risk_tables[-1] = replace(risk_tables[-1], legend=_guarantee_legend(benchmark_rows))
-        tables_by_benchmark[benchmark] = risk_tables
+        target_risk_tables[0] = replace(target_risk_tables[0], title="Thresholds with a guarantee")
+        target_risk_tables[-1] = replace(target_risk_tables[-1], legend=_risk_guarantee_legend(benchmark_rows))
+        tables_by_benchmark[benchmark] = target_risk_tables
     return tables_by_benchmark
 
 
@@ -149,8 +147,8 @@ def rank_table(evaluation_rows: pd.DataFrame) -> Table | None:
     The oracle and undefined metrics are left out. evaluation_rows: from `comparison_frame`
     """
     evaluation_rows = evaluation_rows[~evaluation_rows["oracle"]]
-    benchmark_seed_pairs = evaluation_rows.groupby(["benchmark", "seed"], sort=False).ngroups
-    if benchmark_seed_pairs < 2:
+    benchmark_seed_pair_count = evaluation_rows.groupby(["benchmark", "seed"], sort=False).ngroups
+    if benchmark_seed_pair_count < 2:
         return None
     rank_frame = evaluation_rows[["method"]].copy()
     for column in MAIN_METRIC_COLUMNS:
@@ -158,7 +156,7 @@ def rank_table(evaluation_rows: pd.DataFrame) -> Table | None:
     mean_ranks = rank_frame.groupby("method", sort=False).mean()
     mean_ranks = mean_ranks.loc[mean_ranks[HEADLINE_METRIC.key].sort_values(kind="stable").index]
     legend_lines = [
-        f"Mean rank among {len(mean_ranks)} methods over {benchmark_seed_pairs} pairs of benchmark and seed; 1 is best, "
+        f"Mean rank among {len(mean_ranks)} methods over {benchmark_seed_pair_count} pairs of benchmark and seed; 1 is best, "
         "equal values share a mean rank."
     ]
     if rank_frame.isna().any(axis=None):
@@ -176,22 +174,26 @@ def _rows_by_benchmark(data_frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataF
     return iterate_groups(data_frame, "benchmark") if len(data_frame) else ()
 
 
-def _guarantee_legend(benchmark_rows: pd.DataFrame) -> tuple[str, ...]:
+def _risk_guarantee_legend(benchmark_rows: pd.DataFrame) -> tuple[str, ...]:
     """Return the sentences below the last table of thresholds with a guaranteed risk.
 
-    benchmark_rows: one benchmark's rows of `guarantee_frame`
+    benchmark_rows: one benchmark's rows of `risk_guarantee_frame`
     """
-    units_in_words, samples_in_words, errors_in_words = (
-        _range_in_words(benchmark_rows.groupby("seed")[count_column].first()) for count_column in ("units", "samples", "errors")
+    unit_count_in_words, sample_count_in_words, error_count_in_words = (
+        _count_range_in_words(benchmark_rows.groupby("seed")[count_column].first()) for count_column in ("units", "samples", "errors")
     )
     delta = benchmark_rows["delta"].iloc[0]  # the probability with which the guarantee may fail
-    is_by_image, has_several_seeds = (benchmark_rows["units"] < benchmark_rows["samples"]).any(), benchmark_rows["seed"].nunique() > 1
-    size_in_words = f"{units_in_words} images with {samples_in_words} labelled pixels" if is_by_image else f"{units_in_words} samples"
+    is_segmentation, has_several_seeds = (benchmark_rows["units"] < benchmark_rows["samples"]).any(), benchmark_rows["seed"].nunique() > 1
+    calibration_size_in_words = (
+        f"{unit_count_in_words} images with {sample_count_in_words} labelled pixels"
+        if is_segmentation
+        else f"{unit_count_in_words} samples"
+    )
     legend_lines = [
         "A prediction is accepted if its confidence is at least the threshold.",
         f"With probability {1 - delta:g}, at most the target's fraction of what is accepted is wrong, on new data like",
         f"the calibration split: for each method{', seed' if has_several_seeds else ''} and target alone, not for all of them at once.",
-        f"The calibration split has {size_in_words}, of which {errors_in_words} are predicted incorrectly.",
+        f"The calibration split has {calibration_size_in_words}, of which {error_count_in_words} are predicted incorrectly.",
         "Coverage: the fraction of the calibration split that is accepted; test coverage: of the test split;",
         "test risk: the error rate of what is accepted there; in percent. None: no threshold satisfies the guarantee.",
     ]
@@ -202,40 +204,43 @@ def _guarantee_legend(benchmark_rows: pd.DataFrame) -> tuple[str, ...]:
         ]
     else:
         legend_lines.append("Target met on test: whether that is within the target. All, as a threshold: everything is accepted.")
-    if is_by_image:
+    if is_segmentation:
         legend_lines.append("In coverage and risk every image weighs the same, whatever its number of labelled pixels.")
     return tuple(legend_lines)
 
 
-def _target_risk_table(target_risk: float, guarantee_rows: pd.DataFrame) -> Table:
+def _target_risk_table(target_risk: float, risk_guarantee_rows: pd.DataFrame) -> Table:
     """Return the table of guaranteed thresholds for one target risk in [0, 1], with one row per method."""
-    if guarantee_rows["threshold"].isna().all():
+    if risk_guarantee_rows["threshold"].isna().all():
         return Table("", notes=(f"At most {100 * target_risk:g} % errors: no threshold satisfies the guarantee for any method.",))
     table_rows = (
-        Row(method, display_name(method), _guarantee_cells(seed_rows)) for method, seed_rows in iterate_groups(guarantee_rows, "method")
+        Row(method, display_name(method), _risk_guarantee_cells(method_rows))
+        for method, method_rows in iterate_groups(risk_guarantee_rows, "method")
     )
-    return Table("", GUARANTEE_COLUMNS, tuple(table_rows), notes=(f"At most {100 * target_risk:g} % errors:",))
+    return Table("", RISK_GUARANTEE_COLUMNS, tuple(table_rows), notes=(f"At most {100 * target_risk:g} % errors:",))
 
 
-def _guarantee_cells(guarantee_rows: pd.DataFrame) -> tuple[Cell, ...]:
-    """Return the cells of GUARANTEE_COLUMNS for one method and one target risk. guarantee_rows: one row per seed, averaged here"""
-    feasible_rows = guarantee_rows[guarantee_rows["threshold"].notna()]
-    if feasible_rows.empty:
+def _risk_guarantee_cells(risk_guarantee_rows: pd.DataFrame) -> tuple[Cell, ...]:
+    """Return the cells of RISK_GUARANTEE_COLUMNS for one method and one target risk.
+
+    risk_guarantee_rows: one row per seed, averaged here
+    """
+    rows_with_threshold = risk_guarantee_rows[risk_guarantee_rows["threshold"].notna()]
+    if rows_with_threshold.empty:
         return Cell(text="none"), *[UNDEFINED_CELL] * 4
-    mean_cells = (Cell(feasible_rows[column_name].astype(float).mean()) for column_name in ("coverage", "test_coverage", "test_risk"))
-    target_met_by_seed = (
-        feasible_rows["test_kept"].dropna().astype(bool)
-    )  # None where nothing is accepted: such a seed neither meets nor misses the target
-    if len(guarantee_rows) > 1:
-        met_count_cell = (
+    mean_cells = (Cell(rows_with_threshold[column_name].astype(float).mean()) for column_name in ("coverage", "test_coverage", "test_risk"))
+    # The value is None where nothing is accepted: such a seed neither meets nor misses the target.
+    target_met_by_seed = rows_with_threshold["test_kept"].dropna().astype(bool)
+    if len(risk_guarantee_rows) > 1:
+        target_met_count_cell = (
             Cell(text=f"{target_met_by_seed.sum()} of {len(target_met_by_seed)}") if len(target_met_by_seed) else UNDEFINED_CELL
         )
-        return Cell(text=f"{len(feasible_rows)} of {len(guarantee_rows)}"), *mean_cells, met_count_cell
-    threshold = feasible_rows["threshold"].iloc[0]
-    met_cell = UNDEFINED_CELL if target_met_by_seed.empty else Cell(text="yes" if target_met_by_seed.all() else "no")
-    return Cell(text="all") if threshold in ACCEPT_ALL_THRESHOLDS else Cell(float(threshold)), *mean_cells, met_cell
+        return Cell(text=f"{len(rows_with_threshold)} of {len(risk_guarantee_rows)}"), *mean_cells, target_met_count_cell
+    threshold = rows_with_threshold["threshold"].iloc[0]
+    target_met_cell = UNDEFINED_CELL if target_met_by_seed.empty else Cell(text="yes" if target_met_by_seed.all() else "no")
+    return Cell(text="all") if threshold in ACCEPT_ALL_THRESHOLDS else Cell(float(threshold)), *mean_cells, target_met_cell
 
 
-def _range_in_words(counts: pd.Series) -> str:
+def _count_range_in_words(counts: pd.Series) -> str:
     """Return counts as text: "900" if all are equal, else the range, such as "850 to 900"."""
     return f"{counts.min():,}" if counts.min() == counts.max() else f"{counts.min():,} to {counts.max():,}"

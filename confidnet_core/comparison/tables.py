@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 UNDEFINED_SIGN = "–"  # noqa: RUF001
-BETTER, WORSE, NOT_SIGNIFICANT = "better", "worse", "no significant difference"
-SIGN_BY_VERDICT = {BETTER: "▲", WORSE: "▼"}  # shown beside the value of a cell
+BETTER_VERDICT, WORSE_VERDICT, NOT_SIGNIFICANT_VERDICT = "better", "worse", "no significant difference"
+SIGN_BY_VERDICT = {BETTER_VERDICT: "▲", WORSE_VERDICT: "▼"}  # shown beside the value of a cell
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Cell:
 
     value: NaN if undefined, None if there is no number; unscaled, as are deviation, low and high
     deviation: sample standard deviation over seeds; low, high: ends of the confidence interval
-    best: whether this is the best value of its column; shows_plus: whether "+" is shown before a positive number
-    verdict: BETTER or WORSE than the reference method if the difference is significant
+    best: whether this is the best value of its column; shows_plus_sign: whether "+" is shown before a positive number
+    verdict: BETTER_VERDICT or WORSE_VERDICT if the difference from the reference method is significant
     """
 
     value: float | None = None
@@ -76,14 +76,14 @@ class Cell:
     text: str = ""
     best: bool = False
     verdict: str | None = None
-    shows_plus: bool = False
+    shows_plus_sign: bool = False
 
     def number_text(self, column: Column) -> str:
         """Return value and standard deviation as text for readers, or the cell's own text if there is no value."""
         if self.value is None:
             return self.text
         deviation_text = "" if self.deviation is None else f" ± {column.format_number(self.deviation)}"
-        return column.format_number(self.value, "+" if self.shows_plus else "") + deviation_text
+        return column.format_number(self.value, "+" if self.shows_plus_sign else "") + deviation_text
 
     def text_beside(self) -> str:
         """Return the text that stands beside the cell's number; empty if the cell has no number."""
@@ -97,7 +97,7 @@ class Cell:
         """Return the interval as text, as in "[46.10, 57.03]"; empty if the cell has no interval."""
         if self.low is None or self.high is None:
             return ""
-        sign_option = "+" if self.shows_plus else ""
+        sign_option = "+" if self.shows_plus_sign else ""
         return f"[{column.format_number(self.low, sign_option)}, {column.format_number(self.high, sign_option)}]"
 
 
@@ -149,17 +149,17 @@ class Table:
 
     def verdict_signs(self, column_index: int) -> list[str]:
         """Return the verdict sign of each cell in a column, padded to equal width so that the numbers before the signs stay aligned."""
-        signs = [row.cells[column_index].verdict_sign() for row in self.rows]
-        return [sign.ljust(max(map(len, signs))) for sign in signs]
+        unpadded_verdict_signs = [row.cells[column_index].verdict_sign() for row in self.rows]
+        return [verdict_sign.ljust(max(map(len, unpadded_verdict_signs))) for verdict_sign in unpadded_verdict_signs]
 
     def sorted_by(self, column_key: str) -> "Table":
         """Return the table with rows sorted by a column: best value first, then undefined values, then oracles; ties keep their order."""
-        column_index, direction = self._column_index(column_key), -1 if self.column(column_key).higher_is_better else 1
-        signed_value_by_row = {
-            row.key: np.nan if (value := row.cells[column_index].value) is None else direction * value for row in self.rows
+        column_index, sort_direction = self._column_index(column_key), -1 if self.column(column_key).higher_is_better else 1
+        sort_value_by_row = {
+            row.key: np.nan if (value := row.cells[column_index].value) is None else sort_direction * value for row in self.rows
         }
         sorted_rows = sorted(
-            self.rows, key=lambda row: (row.is_oracle, np.isnan(signed_value_by_row[row.key]), np.nan_to_num(signed_value_by_row[row.key]))
+            self.rows, key=lambda row: (row.is_oracle, np.isnan(sort_value_by_row[row.key]), np.nan_to_num(sort_value_by_row[row.key]))
         )
         return replace(self, rows=tuple(sorted_rows))
 
@@ -208,5 +208,5 @@ def format_count(item_count: float) -> str:
 
 def join_names(names: Iterable[str]) -> str:
     """Return the names as text, joined as in "MCP", "MCP and Entropy" or "MCP, Entropy and Margin"."""
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
+    *leading_names, final_name = names
+    return f"{', '.join(leading_names)} and {final_name}" if leading_names else final_name

@@ -10,10 +10,10 @@ from confidnet_core.comparison.differences import verdicts_in_words
 from confidnet_core.comparison.frames import HEADLINE_METRIC, METRIC_COLUMNS, mean_over_seeds, metric_cell
 from confidnet_core.comparison.lines import iterate_groups
 from confidnet_core.comparison.names import display_name
-from confidnet_core.comparison.tables import BETTER, WORSE, Column, format_value, join_names
+from confidnet_core.comparison.tables import BETTER_VERDICT, WORSE_VERDICT, Column, format_value, join_names
 
 
-class Verdict(NamedTuple):
+class BenchmarkVerdict(NamedTuple):
     """The result of comparing scores on one benchmark, in sentences.
 
     best_methods: names of the methods with the best value, none if nothing can be ranked
@@ -25,28 +25,30 @@ class Verdict(NamedTuple):
     further_sentences: tuple[str, ...]
 
 
-def benchmark_verdicts(evaluation_rows: pd.DataFrame, difference_rows: pd.DataFrame, mean_intervals: pd.DataFrame) -> dict[str, Verdict]:
-    """Return {benchmark: the Verdict by HEADLINE_METRIC}; an oracle is named as an upper bound and is never the best.
+def benchmark_verdicts(
+    evaluation_rows: pd.DataFrame, difference_rows: pd.DataFrame, intervals_of_means: pd.DataFrame
+) -> dict[str, BenchmarkVerdict]:
+    """Return {benchmark: its BenchmarkVerdict by HEADLINE_METRIC}; an oracle is named as an upper bound and is never the best.
 
     evaluation_rows: from `comparison_frame`; difference_rows: from `method_differences`
-    mean_intervals: of the means over seeds, from `evaluation.intervals`
+    intervals_of_means: of the means over seeds, from `evaluation.intervals`
     """
     return {
         benchmark: _benchmark_verdict(
-            benchmark_rows, difference_rows[difference_rows["benchmark"] == benchmark], mean_over_seeds(benchmark_rows, mean_intervals)
+            benchmark_rows, difference_rows[difference_rows["benchmark"] == benchmark], mean_over_seeds(benchmark_rows, intervals_of_means)
         )
         for benchmark, benchmark_rows in iterate_groups(evaluation_rows, "benchmark")
     }
 
 
-def _benchmark_verdict(benchmark_rows: pd.DataFrame, difference_rows: pd.DataFrame, method_means: pd.DataFrame) -> Verdict:
-    """Return the Verdict of one benchmark. method_means: one row per method, from `mean_over_seeds`"""
-    competing_means, error_phrase = method_means[~method_means["oracle"]], _error_count_phrase(benchmark_rows)
+def _benchmark_verdict(benchmark_rows: pd.DataFrame, difference_rows: pd.DataFrame, method_means: pd.DataFrame) -> BenchmarkVerdict:
+    """Return the BenchmarkVerdict of one benchmark. method_means: one row per method, from `mean_over_seeds`"""
+    competing_means, error_count_phrase = method_means[~method_means["oracle"]], _error_count_phrase(benchmark_rows)
     if competing_means.empty:
-        return Verdict((), f"There is no score to judge but the oracle, {error_phrase}.", ())
+        return BenchmarkVerdict((), f"There is no score to judge but the oracle, {error_count_phrase}.", ())
     if competing_means["auroc"].isna().all():  # in at least one seed, all predictions are correct or all are errors
-        return Verdict(
-            (), f"Nothing to rank: {error_phrase}. A score is judged by how it separates correct from incorrect predictions.", ()
+        return BenchmarkVerdict(
+            (), f"Nothing to rank: {error_count_phrase}. A score is judged by how it separates correct from incorrect predictions.", ()
         )
     ranked_means = competing_means.sort_values(
         HEADLINE_METRIC.key, ascending=not HEADLINE_METRIC.higher_is_better, kind="stable"
@@ -57,11 +59,11 @@ def _benchmark_verdict(benchmark_rows: pd.DataFrame, difference_rows: pd.DataFra
         reference_method: difference
         for reference_method in reference_methods
         if reference_method not in best_methods
-        and (difference := _headline_difference(difference_rows, best_methods[0], reference_method)) is not None
+        and (difference := _headline_metric_difference(difference_rows, best_methods[0], reference_method)) is not None
     }
     verb = "has" if len(best_methods) == 1 else "have"
-    highest_value = f"the highest {HEADLINE_METRIC.title}, {_headline_in_words(ranked_means, 0)}"
-    lead_clause = f"{_join_display_names(best_methods)} {verb} {highest_value}, {error_phrase}"
+    highest_value_phrase = f"the highest {HEADLINE_METRIC.title}, {_headline_metric_in_words(ranked_means, 0)}"
+    lead_clause = f"{_join_display_names(best_methods)} {verb} {highest_value_phrase}, {error_count_phrase}"
     difference_clauses = [
         _difference_clause(reference_method, *difference) for reference_method, difference in difference_by_reference.items()
     ]
@@ -74,29 +76,29 @@ def _benchmark_verdict(benchmark_rows: pd.DataFrame, difference_rows: pd.DataFra
         f"{lead_clause}: {'; '.join(difference_clauses)}.{reference_note}" if difference_clauses else f"{lead_clause}.{reference_note}"
     )
     further_sentences = [
-        *_reference_sentences(difference_rows, reference_methods),
+        *_reference_method_sentences(difference_rows, reference_methods),
         *_other_metrics_sentences(competing_means, best_methods),
-        *_selection_sentences(ranked_means, best_methods, reference_methods),
+        *_selection_bias_sentences(ranked_means, best_methods, reference_methods),
         *_oracle_sentences(method_means),
         *_seed_sentences(benchmark_rows),
     ]
-    return Verdict(best_methods, summary_sentence, tuple(further_sentences))
+    return BenchmarkVerdict(best_methods, summary_sentence, tuple(further_sentences))
 
 
-def _headline_difference(
+def _headline_metric_difference(
     difference_rows: pd.DataFrame, best_method: str, reference_method: str
 ) -> tuple[float, float, float, str | float] | None:
     """Return (difference, lower end, upper end, verdict) of HEADLINE_METRIC between the best method and a reference method.
 
     The difference is the best method minus the reference method, in whichever direction the pair is stored. None if they were not compared.
     """
-    headline_rows = difference_rows[difference_rows["metric"] == HEADLINE_METRIC.key].set_index(["method", "against"])
-    if (best_method, reference_method) in headline_rows.index:
-        headline_row = cast("pd.Series", headline_rows.loc[(best_method, reference_method)])
-        return headline_row["difference"], headline_row["low"], headline_row["high"], headline_row["verdict"]
-    if (reference_method, best_method) in headline_rows.index:
-        headline_row = cast("pd.Series", headline_rows.loc[(reference_method, best_method)])
-        return -headline_row["difference"], -headline_row["high"], -headline_row["low"], headline_row["verdict"]
+    headline_metric_rows = difference_rows[difference_rows["metric"] == HEADLINE_METRIC.key].set_index(["method", "against"])
+    if (best_method, reference_method) in headline_metric_rows.index:
+        headline_metric_row = cast("pd.Series", headline_metric_rows.loc[(best_method, reference_method)])
+        return headline_metric_row["difference"], headline_metric_row["low"], headline_metric_row["high"], headline_metric_row["verdict"]
+    if (reference_method, best_method) in headline_metric_rows.index:
+        headline_metric_row = cast("pd.Series", headline_metric_rows.loc[(reference_method, best_method)])
+        return -headline_metric_row["difference"], -headline_metric_row["high"], -headline_metric_row["low"], headline_metric_row["verdict"]
     return None
 
 
@@ -105,55 +107,58 @@ def _difference_clause(reference_method: str, difference: float, interval_low: f
     if np.isnan(difference):
         return f"its difference from {display_name(reference_method)} is undefined"
     interval_text = f"[{HEADLINE_METRIC.format_number(interval_low, '+')}, {HEADLINE_METRIC.format_number(interval_high, '+')}]"
-    points_in_words = f"{format_value(HEADLINE_METRIC.scale * difference, '+')} percentage points {interval_text}"
+    percentage_points_in_words = f"{format_value(HEADLINE_METRIC.scale * difference, '+')} percentage points {interval_text}"
     # A significant difference of the best method is in its favour, whichever method of the pair the stored row is of.
-    if verdict in (BETTER, WORSE):
-        return f"significantly better than {display_name(reference_method)}, by {points_in_words}"
-    correction_phrase = " after Holm correction" if interval_low > 0 else ""
-    return f"no significant difference from {display_name(reference_method)}{correction_phrase}, {points_in_words}"
+    if verdict in (BETTER_VERDICT, WORSE_VERDICT):
+        return f"significantly better than {display_name(reference_method)}, by {percentage_points_in_words}"
+    holm_correction_phrase = " after Holm correction" if interval_low > 0 else ""
+    return f"no significant difference from {display_name(reference_method)}{holm_correction_phrase}, {percentage_points_in_words}"
 
 
-def _reference_sentences(difference_rows: pd.DataFrame, reference_methods: list[str]) -> Iterator[str]:
+def _reference_method_sentences(difference_rows: pd.DataFrame, reference_methods: list[str]) -> Iterator[str]:
     """Yield for each reference method a sentence that names the methods significantly better and worse than it."""
     for reference_method in reference_methods:
-        reference_rows = difference_rows[difference_rows["against"] == reference_method]
-        yield f"Against {display_name(reference_method)}: {verdicts_in_words(reference_rows)}."
+        rows_against_reference = difference_rows[difference_rows["against"] == reference_method]
+        yield f"Against {display_name(reference_method)}: {verdicts_in_words(rows_against_reference)}."
 
 
 def _other_metrics_sentences(competing_means: pd.DataFrame, best_methods: tuple[str, ...]) -> Iterator[str]:
     """Yield a sentence that says which scores are best by the metrics other than HEADLINE_METRIC."""
-    titles_by_best_methods: dict[tuple[str, ...], list[str]] = {}
+    metric_titles_by_best_methods: dict[tuple[str, ...], list[str]] = {}
     for column in METRIC_COLUMNS:
         if column != HEADLINE_METRIC and competing_means[column.key].notna().any():
-            titles_by_best_methods.setdefault(_best_methods_by_metric(competing_means, column), []).append(column.title)
-    ordered_best = tuple(method for method in competing_means["method"] if method in best_methods)
-    if set(titles_by_best_methods) == {ordered_best}:
+            metric_titles_by_best_methods.setdefault(_best_methods_of_metric(competing_means, column), []).append(column.title)
+    best_methods_in_order = tuple(method for method in competing_means["method"] if method in best_methods)
+    if set(metric_titles_by_best_methods) == {best_methods_in_order}:
         verb = "is" if len(best_methods) == 1 else "are"
-        yield f"By every other metric of the table {_join_display_names(ordered_best)} {verb} best, too."
-    elif titles_by_best_methods:
+        yield f"By every other metric of the table {_join_display_names(best_methods_in_order)} {verb} best, too."
+    elif metric_titles_by_best_methods:
         yield (
             "By the other metrics the best is "
-            + "; ".join(f"{_join_display_names(winners)} by {', '.join(titles)}" for winners, titles in titles_by_best_methods.items())
+            + "; ".join(
+                f"{_join_display_names(winning_methods)} by {', '.join(metric_titles)}"
+                for winning_methods, metric_titles in metric_titles_by_best_methods.items()
+            )
             + "."
         )
 
 
-def _best_methods_by_metric(competing_means: pd.DataFrame, metric_column: Column) -> tuple[str, ...]:
+def _best_methods_of_metric(competing_means: pd.DataFrame, metric_column: Column) -> tuple[str, ...]:
     """Return the methods with the best printed mean of one metric, without the oracle."""
     return tuple(competing_means["method"][metric_column.best_mask(competing_means[metric_column.key].tolist())])
 
 
-def _selection_sentences(ranked_means: pd.DataFrame, best_methods: tuple[str, ...], reference_methods: list[str]) -> Iterator[str]:
+def _selection_bias_sentences(ranked_means: pd.DataFrame, best_methods: tuple[str, ...], reference_methods: list[str]) -> Iterator[str]:
     """Yield a warning that the best of several scores is an optimistic estimate, which also says what was not tested."""
     ranked_means = ranked_means[ranked_means[HEADLINE_METRIC.key].notna()]
     if len(ranked_means) < 2:
         return
     sentence = f"The best of {len(ranked_means)} scores is selected on this test set, so its value is slightly optimistic."
-    next_position = len(best_methods)
-    if next_position < len(ranked_means) and not {*best_methods, ranked_means["method"][next_position]} & set(reference_methods):
-        not_tested_clause = f"{_join_display_names(best_methods)} {'was' if next_position == 1 else 'were'} not tested against it."
-        next_name = display_name(ranked_means["method"][next_position])
-        sentence += f" Next is {next_name} with {_headline_in_words(ranked_means, next_position)}; {not_tested_clause}"
+    next_best_position = len(best_methods)
+    if next_best_position < len(ranked_means) and not {*best_methods, ranked_means["method"][next_best_position]} & set(reference_methods):
+        not_tested_clause = f"{_join_display_names(best_methods)} {'was' if next_best_position == 1 else 'were'} not tested against it."
+        next_best_name = display_name(ranked_means["method"][next_best_position])
+        sentence += f" Next is {next_best_name} with {_headline_metric_in_words(ranked_means, next_best_position)}; {not_tested_clause}"
     yield sentence
 
 
@@ -162,8 +167,8 @@ def _oracle_sentences(method_means: pd.DataFrame) -> Iterator[str]:
     for row_position, oracle_method in zip(
         np.flatnonzero(method_means["oracle"]), method_means["method"][method_means["oracle"]], strict=True
     ):
-        oracle_headline = _headline_in_words(method_means, int(row_position))
-        yield f"{display_name(oracle_method)} reads the labels: {oracle_headline} is an upper bound, not a competing method."
+        oracle_headline_metric = _headline_metric_in_words(method_means, int(row_position))
+        yield f"{display_name(oracle_method)} reads the labels: {oracle_headline_metric} is an upper bound, not a competing method."
 
 
 def _seed_sentences(benchmark_rows: pd.DataFrame) -> Iterator[str]:
@@ -181,15 +186,21 @@ def _join_display_names(methods: tuple[str, ...]) -> str:
     return join_names(map(display_name, methods))
 
 
-def _headline_in_words(method_means: pd.DataFrame, row_position: int) -> str:
+def _headline_metric_in_words(method_means: pd.DataFrame, row_position: int) -> str:
     """Return one method's HEADLINE_METRIC as text with deviation and interval, from a row of `mean_over_seeds`."""
     cell = metric_cell(method_means.iloc[row_position], HEADLINE_METRIC.key)
-    return " ".join(cell_part for cell_part in (cell.number_text(HEADLINE_METRIC), cell.interval_text(HEADLINE_METRIC)) if cell_part)
+    return " ".join(
+        cell_text_part for cell_text_part in (cell.number_text(HEADLINE_METRIC), cell.interval_text(HEADLINE_METRIC)) if cell_text_part
+    )
 
 
 def _error_count_phrase(benchmark_rows: pd.DataFrame) -> str:
     """Return a phrase such as "on 71 errors among 900 test predictions", which counts the errors of each seed."""
-    seed_rows = benchmark_rows.drop_duplicates("seed")
-    errors_in_words = " + ".join(f"{count:,}" for count in seed_rows["errors"]) if len(seed_rows) <= 5 else f"{seed_rows['errors'].sum():,}"
-    trainings_phrase = f" in {len(seed_rows)} trainings" if len(seed_rows) > 1 else ""
-    return f"on {errors_in_words} errors among {seed_rows['samples'].iloc[0]:,} test predictions{trainings_phrase}"
+    one_row_per_seed = benchmark_rows.drop_duplicates("seed")
+    error_counts_in_words = (
+        " + ".join(f"{error_count:,}" for error_count in one_row_per_seed["errors"])
+        if len(one_row_per_seed) <= 5
+        else f"{one_row_per_seed['errors'].sum():,}"
+    )
+    trainings_phrase = f" in {len(one_row_per_seed)} trainings" if len(one_row_per_seed) > 1 else ""
+    return f"on {error_counts_in_words} errors among {one_row_per_seed['samples'].iloc[0]:,} test predictions{trainings_phrase}"

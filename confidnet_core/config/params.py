@@ -21,22 +21,22 @@ from confidnet_core.config.ranges import (
 from confidnet_core.config.recipes import BaselineRecipe, ConfidnetRecipe, CorrectedMcpRecipe, FinetuneRecipe
 from confidnet_core.config.registry import find_entry, suggestion
 from confidnet_core.config.section import (
-    Section,
-    first_error,
-    require,
+    ParamsSection,
+    first_validation_error,
     require_mapping,
     require_named_entries,
+    require_valid_setting,
     validate_section,
     validation_error,
 )
 from confidnet_core.files import read_yaml
 
-# Family -> parameters of an entry's function that the pipeline passes itself; all others are settings from params.yaml.
-PIPELINE_ARGUMENTS = {"datasets": (), "models": ("classes", "image_shape"), "scores": ("run",)}
+# Registry folder -> parameters of an entry's function that the pipeline passes itself; all others are settings from params.yaml.
+ARGUMENTS_FROM_PIPELINE = {"datasets": (), "models": ("classes", "image_shape"), "scores": ("run",)}
 
 
 @dataclass(frozen=True)
-class EntryChoice:
+class RegistryEntryChoice:
     """A data set or model as params.yaml chooses it, with its settings: {name: ..., setting: value}."""
 
     name: str
@@ -44,14 +44,14 @@ class EntryChoice:
 
 
 @cache
-def settings_model(entry: Callable, pipeline_arguments: tuple[str, ...]) -> type[Section]:
+def settings_schema(entry_function: Callable, arguments_from_pipeline: tuple[str, ...]) -> type[ParamsSection]:
     """Return a pydantic model that checks the settings of a score, data set or model.
 
-    Names, types, ranges and defaults of the settings come from the signature of the function `entry`.
-    pipeline_arguments: parameters of the function that the pipeline passes itself, which are no settings
+    Names, types, ranges and defaults of the settings come from the signature of the function `entry_function`.
+    arguments_from_pipeline: parameters of the function that the pipeline passes itself, which are no settings
     """
-    parameters = inspect.signature(entry, eval_str=True).parameters.values()
-    settings = [parameter for parameter in parameters if parameter.name not in pipeline_arguments]
+    parameters = inspect.signature(entry_function, eval_str=True).parameters.values()
+    settings = [parameter for parameter in parameters if parameter.name not in arguments_from_pipeline]
     fields: dict[str, Any] = {
         parameter.name: (
             Any if parameter.annotation is parameter.empty else parameter.annotation,
@@ -59,58 +59,61 @@ def settings_model(entry: Callable, pipeline_arguments: tuple[str, ...]) -> type
         )
         for parameter in settings
     }
-    return create_model(entry.__name__, __base__=Section, **fields)
+    return create_model(entry_function.__name__, __base__=ParamsSection, **fields)
 
 
-def _check_settings(key: str, family: str, name: str, raw: Any, info: ValidationInfo) -> dict[str, Any]:
+def _check_settings(key: str, registry_folder: str, name: str, raw_content: Any, validation_info: ValidationInfo) -> dict[str, Any]:
     """Return the settings under KEY as params.yaml has them, if the score, data set or model NAME accepts them.
 
     Else raise a `validation_error`.
     """
-    if not _is_checking_entries(info):
-        return raw or {}
+    if not _is_checking_registry_entries(validation_info):
+        return raw_content or {}
     try:
-        entry = find_entry(family, name)
+        entry_function = find_entry(registry_folder, name)
     except ValueError as error:
         raise validation_error(key, f"names {name}, but {error}") from None
     try:
-        settings_model(entry, PIPELINE_ARGUMENTS[family]).model_validate(raw)
+        settings_schema(entry_function, ARGUMENTS_FROM_PIPELINE[registry_folder]).model_validate(raw_content)
     except ValidationError as error:
-        raise first_error(error, key) from None
-    return raw or {}
+        raise first_validation_error(error, key) from None
+    return raw_content or {}
 
 
-def _is_checking_entries(info: ValidationInfo) -> bool:
+def _is_checking_registry_entries(validation_info: ValidationInfo) -> bool:
     """Return whether this validation also checks the settings of scores, data sets and models (see `load_params`)."""
-    return (info.context or {}).get("check_entries", True)
+    return (validation_info.context or {}).get("check_entries", True)
 
 
-def _entry_choice_validator(family: str) -> BeforeValidator:
-    """Return a pydantic validator that converts {name: ..., setting: value} to an `EntryChoice` of this family."""
+def _registry_entry_validator(registry_folder: str) -> BeforeValidator:
+    """Return a pydantic validator that converts {name: ..., setting: value} to a `RegistryEntryChoice` of this registry folder."""
 
-    def to_entry_choice(raw: Any, info: ValidationInfo) -> EntryChoice:
-        if isinstance(raw, EntryChoice):
-            return raw
-        settings = dict(require_mapping("", raw))
+    def to_registry_entry_choice(raw_content: Any, validation_info: ValidationInfo) -> RegistryEntryChoice:
+        if isinstance(raw_content, RegistryEntryChoice):
+            return raw_content
+        settings = dict(require_mapping("", raw_content))
         if not (name := settings.pop("name", None)):
-            raise validation_error("", f"lacks name, the file of confidnet_core/{family} to use")
-        return EntryChoice(name, _check_settings("", family, name, settings, info))
+            raise validation_error("", f"lacks name, the file of confidnet_core/{registry_folder} to use")
+        return RegistryEntryChoice(name, _check_settings("", registry_folder, name, settings, validation_info))
 
-    return BeforeValidator(to_entry_choice)
-
-
-def _require_named_entries(raw: Any) -> dict[str, Any]:
-    return require_named_entries("", raw)
+    return BeforeValidator(to_registry_entry_choice)
 
 
-def _check_methods(raw: Any, info: ValidationInfo) -> dict[str, dict[str, Any]]:
+def _require_named_entries(raw_content: Any) -> dict[str, Any]:
+    return require_named_entries("", raw_content)
+
+
+def _check_methods(raw_content: Any, validation_info: ValidationInfo) -> dict[str, dict[str, Any]]:
     """Return the scores under `methods`, NAME -> settings, if all exist and accept their settings."""
-    return {name: _check_settings(name, "scores", name, settings, info) for name, settings in require_named_entries("", raw).items()}
+    return {
+        name: _check_settings(name, "scores", name, settings, validation_info)
+        for name, settings in require_named_entries("", raw_content).items()
+    }
 
 
-def _check_score_names(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+def _check_score_names(names: tuple[str, ...], validation_info: ValidationInfo) -> tuple[str, ...]:
     """Return NAMES if each is a score in confidnet_core/scores, listed under `methods` or not; else raise a `validation_error`."""
-    for name in names if _is_checking_entries(info) else ():
+    for name in names if _is_checking_registry_entries(validation_info) else ():
         try:
             find_entry("scores", name)
         except ValueError as error:
@@ -118,7 +121,7 @@ def _check_score_names(names: tuple[str, ...], info: ValidationInfo) -> tuple[st
     return names
 
 
-class McDropout(Section):
+class McDropout(ParamsSection):
     """Section `mc_dropout` of a benchmark in params.yaml: Monte Carlo dropout, stochastic forward passes of a classifier
     (scoring.mc_dropout).
     """
@@ -127,11 +130,11 @@ class McDropout(Section):
     precision: Literal["fp32", "bf16"] = "fp32"
 
 
-class Benchmark(Section):
+class Benchmark(ParamsSection):
     """A benchmark in params.yaml: its data set, its model, and the settings with which each network is trained."""
 
-    data: Annotated[EntryChoice, _entry_choice_validator("datasets")]
-    model: Annotated[EntryChoice, _entry_choice_validator("models")]
+    data: Annotated[RegistryEntryChoice, _registry_entry_validator("datasets")]
+    model: Annotated[RegistryEntryChoice, _registry_entry_validator("models")]
     baseline: BaselineRecipe
     confidnet: ConfidnetRecipe
     finetune: FinetuneRecipe
@@ -139,7 +142,7 @@ class Benchmark(Section):
     mc_dropout: McDropout
 
 
-class CalibrationSplit(Section):
+class CalibrationSplit(ParamsSection):
     """Section `calibration_split` of params.yaml: the part of the validation data that is held out for thresholds.
 
     Nothing is selected on this part: see splits.add_calibration_split.
@@ -151,11 +154,11 @@ class CalibrationSplit(Section):
 
     @model_validator(mode="after")
     def _check_gap(self) -> Self:
-        require("gap", self.gap, self.gap < 1 - self.share, f"at least 0 and below {1 - self.share:g}, what share leaves")
+        require_valid_setting("gap", self.gap, self.gap < 1 - self.share, f"at least 0 and below {1 - self.share:g}, what share leaves")
         return self
 
 
-class Bootstrap(Section):
+class Bootstrap(ParamsSection):
     """Section `bootstrap` of params.yaml: resampling of the test set, for confidence intervals and p-values."""
 
     resamples: Annotated[PositiveInt, Field(ge=100, description="at least 100: ends of intervals are quantiles")]
@@ -167,7 +170,7 @@ class Bootstrap(Section):
 TargetRisk = Annotated[Proportion, Field(description="numbers between 0 and 1, as 0.05 for 5 %")]
 
 
-class Thresholds(Section):
+class Thresholds(ParamsSection):
     """Section `thresholds` of params.yaml: confidences below which a classifier abstains, with a risk guarantee: see metrics.guarantee."""
 
     risks: NonEmptyDistinctListOf[TargetRisk]  # error rates that must not be exceeded, with one threshold each
@@ -175,7 +178,7 @@ class Thresholds(Section):
     delta: Annotated[Proportion, Field(description="a number between 0 and 1, as 0.05")]
 
 
-class Params(Section):
+class Params(ParamsSection):
     """The whole content of params.yaml: which benchmarks, seeds and scores are run, and with which settings."""
 
     run: NonEmptyDistinctListOf[str]
@@ -186,19 +189,19 @@ class Params(Section):
     thresholds: Thresholds
     against: Annotated[DistinctListOf[str], AfterValidator(_check_score_names)]
     benchmarks: Annotated[dict[str, Benchmark], BeforeValidator(_require_named_entries)]
-    _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _raw_content: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
-    def _check_run_names(self) -> Self:
+    def _check_benchmarks_to_run(self) -> Self:
         for name in self.run:
             if name not in self.benchmarks:
                 raise validation_error("run", f"names {name}, which is not under benchmarks{suggestion(name, self.benchmarks)}")
         return self
 
     @property
-    def raw(self) -> dict[str, Any]:
+    def raw_content(self) -> dict[str, Any]:
         """The content of params.yaml as read from the file, which is stored with results and compared later."""
-        return self._raw
+        return self._raw_content
 
     def benchmark(self, name: str) -> Benchmark:
         """Return the settings of the benchmark with this name. ValueError for an unknown name."""
@@ -218,10 +221,10 @@ def load_params(path: Path = Path("params.yaml"), check_entries: bool = True) ->
 
     check_entries: False leaves the settings of data sets, models and scores unchecked; then neither their code nor PyTorch is imported
     """
-    raw = read_yaml(path)  # YAML 1.2, as DVC reads it: 1e-7 is a number
+    raw_content = read_yaml(path)  # YAML 1.2, as DVC reads it: 1e-7 is a number
     try:
-        params = validate_section(Params, raw, check_entries=check_entries)
+        params = validate_section(Params, raw_content, check_entries=check_entries)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    params._raw = raw
+    params._raw_content = raw_content
     return params

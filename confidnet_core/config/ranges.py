@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from confidnet_core.config.section import require
+from confidnet_core.config.section import require_valid_setting
 
 ListItem = TypeVar("ListItem")
 MAX_INT32 = 2**31 - 1  # upper limit of whole numbers in params.yaml
@@ -40,11 +40,11 @@ def _list_to_tuple(yaml_value: Any) -> Any:
     return tuple(yaml_value) if isinstance(yaml_value, list) else yaml_value
 
 
-def _require_distinct(items: tuple[ListItem, ...]) -> tuple[ListItem, ...]:
+def _require_distinct(list_items: tuple[ListItem, ...]) -> tuple[ListItem, ...]:
     """Return the items of a list in params.yaml if none occurs twice; else raise an error that names the repeated item."""
-    for item in items:
-        require("", list(items), items.count(item) == 1, f"{item} once only")
-    return items
+    for list_item in list_items:
+        require_valid_setting("", list(list_items), list_items.count(list_item) == 1, f"{list_item} once only")
+    return list_items
 
 
 def reject_bool_and_float(setting_value: Any) -> Any:

@@ -13,12 +13,12 @@ from confidnet_core.config.ranges import (
     PositiveInt,
     reject_bool_and_float,
 )
-from confidnet_core.config.section import Section, require
+from confidnet_core.config.section import ParamsSection, require_valid_setting
 
 MilestoneEpoch = Annotated[PositiveInt, Field(description="rising epochs, from 1")]
 
 
-class Augmentation(Section):
+class Augmentation(ParamsSection):
     """Random changes to training images, with these settings: whole batches, on the device, before normalisation, in this order."""
 
     flip: bool = False  # horizontally, with probability 1/2
@@ -27,7 +27,7 @@ class Augmentation(Section):
     crop: Annotated[NonNegativeInt, Field(description="at least 0 pixels")] = 0
 
 
-class Recipe(Section):
+class Recipe(ParamsSection):
     """Training settings that every network in params.yaml has, such as epochs and learning rate."""
 
     epochs: PositiveInt
@@ -48,15 +48,17 @@ class Recipe(Section):
     def _check_milestones(self) -> Self:
         is_multi_step, milestones = self.schedule == "multi_step", list(self.milestones)
         expected_text = f"{'epochs' if is_multi_step else 'none'} with schedule {self.schedule}"
-        require("milestones", milestones, bool(milestones) == is_multi_step, expected_text)
-        require("milestones", milestones, [0, *milestones] == sorted({0, *milestones}), "rising epochs, from 1")
+        require_valid_setting("milestones", milestones, bool(milestones) == is_multi_step, expected_text)
+        require_valid_setting("milestones", milestones, [0, *milestones] == sorted({0, *milestones}), "rising epochs, from 1")
         return self
 
     @model_validator(mode="after")
     def _check_weight_averaging(self) -> Self:
-        require("swa_epochs", self.swa_epochs, self.swa_epochs <= self.epochs, f"0 to {self.epochs}, the epochs")
+        require_valid_setting("swa_epochs", self.swa_epochs, self.swa_epochs <= self.epochs, f"0 to {self.epochs}, the epochs")
         if self.swa_learning_rate is not None:
-            require("swa_learning_rate", self.swa_learning_rate, self.swa_epochs > 0, "null with swa_epochs 0: no epoch has this rate")
+            require_valid_setting(
+                "swa_learning_rate", self.swa_learning_rate, self.swa_epochs > 0, "null with swa_epochs 0: no epoch has this rate"
+            )
         return self
 
 
@@ -71,12 +73,15 @@ class ConfidenceRecipe(Recipe):
     """Training settings of a network that predicts confidence, with the target it learns and its loss."""
 
     target: Literal["tcp", "normalised_tcp", "correctness"] = "tcp"  # see losses.confidence_target
-    loss: Literal["mse", "bce", "weighted_bce", "focal", "ranking"] = "mse"  # between confidence and target: see losses.objective
+    # Between confidence and target: see losses.confidence_loss_to_targets.
+    loss: Literal["mse", "bce", "weighted_bce", "focal", "ranking"] = "mse"
 
     @model_validator(mode="after")
     def _check_loss_for_target(self) -> Self:
         loss_fits_target = self.target == "correctness" or self.loss in ("mse", "bce")
-        require("loss", self.loss, loss_fits_target, f"mse or bce with the target {self.target}: the others are for the target correctness")
+        require_valid_setting(
+            "loss", self.loss, loss_fits_target, f"mse or bce with the target {self.target}: the others are for the target correctness"
+        )
         return self
 
 

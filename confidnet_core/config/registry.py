@@ -30,8 +30,8 @@ def find_entry(registry_folder: str, entry_name: str) -> Callable:
     registry_folder: "scores", "datasets" or "models"; ValueError for a missing file or function
     """
     if entry_name not in entry_names(registry_folder):
-        similar_names = suggestion(entry_name, entry_names(registry_folder))
-        raise ValueError(f"confidnet_core/{registry_folder}/{entry_name}.py does not exist{similar_names}")
+        suggestion_text = suggestion(entry_name, entry_names(registry_folder))
+        raise ValueError(f"confidnet_core/{registry_folder}/{entry_name}.py does not exist{suggestion_text}")
     entry_function = getattr(import_module(f"confidnet_core.{registry_folder}.{entry_name}"), entry_name, None)
     if not callable(entry_function):
         problem_text = f"has no function {entry_name}; an entry's function bears the name of its file"

@@ -28,25 +28,25 @@ EXPECTED_TEXT_BY_BOUND = {
 PYDANTIC_LENGTH_ERROR_TYPES = ("too_short", "too_long", "string_too_short")
 MAX_REPR_LENGTH = 300  # characters of a value in an error message
 
-ModelType = TypeVar("ModelType", bound=BaseModel)
+PydanticModelType = TypeVar("PydanticModelType", bound=BaseModel)
 
 
-def validation_error(params_key: str, problem: str) -> PydanticCustomError:
-    """Return the error that a pydantic validator raises; its message is "PARAMS_KEY PROBLEM".
+def validation_error(params_yaml_key: str, problem: str) -> PydanticCustomError:
+    """Return the error that a pydantic validator raises; its message is "PARAMS_YAML_KEY PROBLEM".
 
-    params_key: key below the validated value, "" for the value itself; problem: the rest of the sentence, after the key
+    params_yaml_key: key below the validated value, "" for the value itself; problem: the rest of the sentence, after the key
     """
-    error_context = {"subject": params_key or TOP_LEVEL_TEXT, "key": params_key, "problem": problem}
+    error_context = {"subject": params_yaml_key or TOP_LEVEL_TEXT, "key": params_yaml_key, "problem": problem}
     return PydanticCustomError(PROJECT_ERROR_TYPE, "{subject} {problem}", error_context)
 
 
-def require(params_key: str, setting_value: Any, is_valid: bool, expected_text: str) -> None:
-    """Raise a `validation_error` unless IS_VALID; its message is "PARAMS_KEY is SETTING_VALUE; expected EXPECTED_TEXT"."""
+def require_valid_setting(params_yaml_key: str, setting_value: Any, is_valid: bool, expected_text: str) -> None:
+    """Raise a `validation_error` unless IS_VALID; its message is "PARAMS_YAML_KEY is SETTING_VALUE; expected EXPECTED_TEXT"."""
     if not is_valid:
-        raise validation_error(params_key, f"is {shortened_repr(setting_value)}; expected {expected_text}")
+        raise validation_error(params_yaml_key, f"is {shortened_repr(setting_value)}; expected {expected_text}")
 
 
-class Section(BaseModel):
+class ParamsSection(BaseModel):
     """Base class of the typed sections of params.yaml: mappings with known keys. None (an empty YAML value) counts as an empty mapping."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
@@ -61,7 +61,9 @@ class Section(BaseModel):
             raise _most_important_error(cls, raw_section or {}, sorted_errors) from None
 
 
-def validate_section(section_class: type[ModelType], raw_section: Any, key_prefix: str = "", **validation_context: Any) -> ModelType:
+def validate_section(
+    section_class: type[PydanticModelType], raw_section: Any, key_prefix: str = "", **validation_context: Any
+) -> PydanticModelType:
     """Return a mapping from params.yaml as an object of the pydantic class SECTION_CLASS, after checking its keys and values.
 
     ValueError with a message of one line, whose key begins with KEY_PREFIX. validation_context: values that validators can read
@@ -69,34 +71,34 @@ def validate_section(section_class: type[ModelType], raw_section: Any, key_prefi
     try:
         return section_class.model_validate(raw_section, context=validation_context)
     except ValidationError as error:
-        raise first_error(error, key_prefix) from None
+        raise first_validation_error(error, key_prefix) from None
 
 
-def first_error(error: ValidationError, key_prefix: str = "") -> PydanticCustomError:
+def first_validation_error(error: ValidationError, key_prefix: str = "") -> PydanticCustomError:
     """Return the first error in pydantic's ValidationError as a `validation_error`, with KEY_PREFIX before its key."""
     error_details = error.errors()[0]
     error_context = error_details.get("ctx", {})
     return validation_error(_join_key_parts(key_prefix, *error_details["loc"], error_context["key"]), error_context["problem"])
 
 
-def require_mapping(params_key: str, yaml_value: Any) -> dict[str, Any]:
+def require_mapping(params_yaml_key: str, yaml_value: Any) -> dict[str, Any]:
     """Return a mapping from params.yaml as a dictionary, empty for None (an empty YAML value). ValueError for any other value."""
-    require(params_key, yaml_value, yaml_value is None or isinstance(yaml_value, dict), "keys and values")
+    require_valid_setting(params_yaml_key, yaml_value, yaml_value is None or isinstance(yaml_value, dict), "keys and values")
     return yaml_value or {}
 
 
-def require_named_entries(params_key: str, yaml_value: Any) -> dict[str, Any]:
+def require_named_entries(params_yaml_key: str, yaml_value: Any) -> dict[str, Any]:
     """Return a mapping from params.yaml, such as benchmarks, as a dictionary NAME -> content.
 
     ValueError if it is empty, or if a name has a character other than letters, digits, _ and -, some of which mean something to
     DVC and MLflow.
     """
-    entry_by_name = require_mapping(params_key, yaml_value)
+    entry_by_name = require_mapping(params_yaml_key, yaml_value)
     if not entry_by_name:
-        raise validation_error(params_key, "is empty; expected at least one entry")
+        raise validation_error(params_yaml_key, "is empty; expected at least one entry")
     for entry_name in entry_by_name:
         if not isinstance(entry_name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", entry_name):  # @ and . have a meaning for DVC and MLflow
-            raise validation_error(params_key, f"has the name {entry_name!r}; rename it: text of letters, digits, _ and - only")
+            raise validation_error(params_yaml_key, f"has the name {entry_name!r}; rename it: text of letters, digits, _ and - only")
     return entry_by_name
 
 
@@ -125,16 +127,16 @@ def _most_important_error(section_class: type[BaseModel], raw_section: Any, sort
         return validation_error(_join_key_parts(*key_path, error_context["key"]), error_context["problem"])
     if not key_path:
         return validation_error("", f"is {shortened_repr(raw_section)}; expected keys and values")
-    params_key, field_by_name = str(key_path[0]), section_class.model_fields
+    params_yaml_key, field_by_name = str(key_path[0]), section_class.model_fields
     if error_type in PYDANTIC_UNKNOWN_KEY_ERROR_TYPES:
-        return validation_error("", f"has {params_key}, which nothing reads{suggestion(params_key, field_by_name)}")
+        return validation_error("", f"has {params_yaml_key}, which nothing reads{suggestion(params_yaml_key, field_by_name)}")
     if error_type == "missing":
         required_keys = ", ".join(field_name for field_name, field in field_by_name.items() if field.is_required())
-        return validation_error("", f"lacks {params_key}; it must hold {required_keys}")
-    field, setting_value = field_by_name[params_key], raw_section[params_key]
+        return validation_error("", f"lacks {params_yaml_key}; it must hold {required_keys}")
+    field, setting_value = field_by_name[params_yaml_key], raw_section[params_yaml_key]
     limit_texts = (_describe_limits(field, error) for error in sorted_errors if error["loc"][:1] == key_path[:1])
-    expected_text = next(filter(None, limit_texts), None) or _describe_expected_types(params_key, field, setting_value)
-    return validation_error(params_key, f"is {shortened_repr(setting_value)}; expected {expected_text}")
+    expected_text = next(filter(None, limit_texts), None) or _describe_expected_types(params_yaml_key, field, setting_value)
+    return validation_error(params_yaml_key, f"is {shortened_repr(setting_value)}; expected {expected_text}")
 
 
 def _describe_limits(field: FieldInfo, error: ErrorDetails) -> str | None:
@@ -158,16 +160,16 @@ def _type_descriptions(annotation: Any) -> Iterator[str]:
             yield from _type_descriptions(type_argument)
 
 
-def _describe_expected_types(params_key: str, field: FieldInfo, setting_value: Any) -> str:
+def _describe_expected_types(params_yaml_key: str, field: FieldInfo, setting_value: Any) -> str:
     """Return in words which types a field of a section accepts; for a single value in place of a list, also how to write the list."""
     types_text = _describe_type(field.annotation)
     list_types = [
         list_type
-        for list_type in (field.annotation, *map(_strip_annotation, typing.get_args(field.annotation)))
+        for list_type in (field.annotation, *map(_unwrap_annotated, typing.get_args(field.annotation)))
         if typing.get_origin(list_type) is tuple
     ]
-    is_single_value = any(type(setting_value) is _strip_annotation(typing.get_args(list_type)[0]) for list_type in list_types)
-    return f"{types_text}; write {params_key}: [{setting_value}]" if is_single_value else types_text
+    is_single_value = any(type(setting_value) is _unwrap_annotated(typing.get_args(list_type)[0]) for list_type in list_types)
+    return f"{types_text}; write {params_yaml_key}: [{setting_value}]" if is_single_value else types_text
 
 
 def _describe_type(annotation: Any) -> str:
@@ -176,7 +178,7 @@ def _describe_type(annotation: Any) -> str:
     if type_origin is Annotated:
         return _describe_type(type_arguments[0])
     if type_origin in (tuple, list, Sequence):
-        return f"a list of {getattr(_strip_annotation(type_arguments[0]), '__name__', 'values')}"
+        return f"a list of {getattr(_unwrap_annotated(type_arguments[0]), '__name__', 'values')}"
     if type_origin is dict or annotation is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
         return "keys and values"
     if type_origin in (types.UnionType, typing.Union):
@@ -186,7 +188,7 @@ def _describe_type(annotation: Any) -> str:
     return {type(None): "null", float: "a finite number"}.get(annotation) or getattr(annotation, "__name__", str(annotation))
 
 
-def _strip_annotation(annotation: Any) -> Any:
+def _unwrap_annotated(annotation: Any) -> Any:
     """Return the type inside Annotated[type, ...]; any other type as it is."""
     return typing.get_args(annotation)[0] if typing.get_origin(annotation) is Annotated else annotation
 

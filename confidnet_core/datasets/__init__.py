@@ -2,5 +2,5 @@
 
 Types and ranges of the settings stand in the signature (config/ranges.py), and the stage `sources` checks them before any other work.
 A function returns checked data: it raises ValueError, naming the file or the setting, for bad input. The result depends only on the
-settings and the raw files, which lie in `_raw.raw_folder` and are downloaded to it if they are absent.
+settings and the raw files. These lie in the folder that `raw_folder_of_data_set` in _raw.py returns, and are downloaded if absent.
 """

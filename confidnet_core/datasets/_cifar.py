@@ -17,7 +17,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from confidnet_core.data import Dataset
-from confidnet_core.datasets._raw import READ_BLOCK_BYTES, download, draw_split, exclusive_creation, md5_of, raw_folder
+from confidnet_core.datasets._raw import (
+    READ_BLOCK_BYTES,
+    compute_file_md5,
+    download,
+    draw_split,
+    exclusive_creation_lock,
+    raw_folder_of_data_set,
+)
 from confidnet_core.files import atomic_write
 
 # All globals that pickled arrays refer to, whether they were written by Python 2 (the published files) or 3, by numpy 1 or 2.
@@ -41,22 +48,24 @@ def read_cifar(data_set_name: str, data_set_title: str, torchvision_class: type,
     code.
     """
     with ExitStack() as exit_stack:
-        raw_data_folder = raw_folder(data_set_name)
+        raw_data_folder = raw_folder_of_data_set(data_set_name)
         batch_folder = _locate_data_folder(raw_data_folder, torchvision_class, exit_stack)
-        archive_remedy = f"remove what is there, to have {torchvision_class.filename} unpacked or downloaded"
-        remedy = f"put a whole {torchvision_class.base_folder} into {raw_data_folder}, or {archive_remedy}"
-        is_as_published = _check_files(batch_folder, torchvision_class, remedy)
-        unchecked_class = _class_without_checksums(torchvision_class)
-        train, test = unchecked_class(batch_folder, train=True), unchecked_class(batch_folder, train=False)
+        archive_remedy_text = f"remove what is there, to have {torchvision_class.filename} unpacked or downloaded"
+        remedy_text = f"put a whole {torchvision_class.base_folder} into {raw_data_folder}, or {archive_remedy_text}"
+        has_published_content = _has_published_content(batch_folder, torchvision_class, remedy_text)
+        dataset_class_without_md5 = _dataset_class_without_md5(torchvision_class)
+        train, test = dataset_class_without_md5(batch_folder, train=True), dataset_class_without_md5(batch_folder, train=False)
     return Dataset(
-        images=np.concatenate([cifar_part.data.transpose(0, 3, 1, 2) for cifar_part in (train, test)]),
+        images=np.concatenate([torchvision_dataset.data.transpose(0, 3, 1, 2) for torchvision_dataset in (train, test)]),
         labels=np.array(train.targets + test.targets, np.uint8),
-        splits=draw_split(data_set_name, training_count=len(train), test_count=len(test), validation_count=val, split_seed=split_seed),
+        splits=draw_split(
+            data_set_name, training_image_count=len(train), test_image_count=len(test), validation_image_count=val, split_seed=split_seed
+        ),
         classes=tuple(train.classes),
         mean=(0.4914, 0.4822, 0.4465),
         std=(0.2023, 0.1994, 0.2010),
         source=f"{data_set_title}, content as published"
-        if is_as_published
+        if has_published_content
         else f"pickles whose content is not {data_set_title} as published",
     )
 
@@ -75,11 +84,8 @@ def _locate_data_folder(raw_data_folder: Path, torchvision_class: type, exit_sta
     archive. The archive is unpacked below `raw_data_folder`, or, where that is read-only, into a temporary folder that is removed when
     `exit_stack` closes.
     """
-    unpacked_folder, archive_path, file_names = (
-        raw_data_folder / torchvision_class.base_folder,
-        raw_data_folder / torchvision_class.filename,
-        list(_published_md5_of_files(torchvision_class)),
-    )
+    unpacked_folder, archive_path = raw_data_folder / torchvision_class.base_folder, raw_data_folder / torchvision_class.filename
+    file_names = list(_published_md5_of_files(torchvision_class))
     if unpacked_folder.is_dir():
         return unpacked_folder
     if any((raw_data_folder / file_name).is_file() for file_name in file_names):
@@ -89,10 +95,10 @@ def _locate_data_folder(raw_data_folder: Path, torchvision_class: type, exit_sta
             [torchvision_class.url],
             archive_path,
             expected_md5=torchvision_class.tgz_md5,
-            needed_files=[f"{torchvision_class.filename} or its folder {torchvision_class.base_folder}"],
+            files_to_provide_by_hand=[f"{torchvision_class.filename} or its folder {torchvision_class.base_folder}"],
         )
     try:
-        with exclusive_creation(unpacked_folder):
+        with exclusive_creation_lock(unpacked_folder):
             if not unpacked_folder.is_dir():
                 _unpack_archive(archive_path, unpacked_folder, file_names)
             return unpacked_folder
@@ -113,11 +119,15 @@ def _unpack_archive(archive_path: Path, target_folder: Path, file_names: list[st
             tarfile.open(fileobj=gzip_stream, mode="r:") as tar_archive,
         ):
             temporary_folder.mkdir()
-            for member in tar_archive:
-                file_name = PurePosixPath(member.name).name
-                if file_name in file_names and member.isfile() and (member_stream := tar_archive.extractfile(member)):
-                    with member_stream, (temporary_folder / file_name).open("wb") as output_file:
-                        shutil.copyfileobj(member_stream, output_file)
+            for archive_member in tar_archive:
+                file_name = PurePosixPath(archive_member.name).name
+                if (
+                    file_name in file_names
+                    and archive_member.isfile()
+                    and (archive_member_stream := tar_archive.extractfile(archive_member))
+                ):
+                    with archive_member_stream, (temporary_folder / file_name).open("wb") as output_file:
+                        shutil.copyfileobj(archive_member_stream, output_file)
             while gzip_stream.read(READ_BLOCK_BYTES):  # gzip compares its checksum at the end of the file
                 pass
             for file_name in file_names:
@@ -129,34 +139,34 @@ def _unpack_archive(archive_path: Path, target_folder: Path, file_names: list[st
         ) from None
 
 
-def _class_without_checksums(torchvision_class: type) -> type:
+def _dataset_class_without_md5(torchvision_class: type) -> type:
     """Return a subclass of torchvision's CIFAR10 or CIFAR100 that accepts any folder name and skips checksums, for files checked before."""
-    unchecked_lists = {
-        list_name: [(file_name, None) for file_name, _ in getattr(torchvision_class, list_name)]
-        for list_name in ("train_list", "test_list")
+    file_lists_without_md5 = {
+        file_list_name: [(file_name, None) for file_name, _ in getattr(torchvision_class, file_list_name)]
+        for file_list_name in ("train_list", "test_list")
     }
     return type(
         torchvision_class.__name__,
         (torchvision_class,),
-        {"base_folder": "", "meta": torchvision_class.meta | {"md5": None}} | unchecked_lists,
+        {"base_folder": "", "meta": torchvision_class.meta | {"md5": None}} | file_lists_without_md5,
     )
 
 
-def _check_files(batch_folder: Path, torchvision_class: type, remedy: str) -> bool:
+def _has_published_content(batch_folder: Path, torchvision_class: type, remedy_text: str) -> bool:
     """Return whether all files of a CIFAR data set have the published bytes.
 
-    If they do not, raise ValueError, ending in `remedy`, for a file that is missing or malformed.
+    If they do not, raise ValueError, ending in `remedy_text`, for a file that is missing or malformed.
     """
     md5_of_file = _published_md5_of_files(torchvision_class)
     for file_name in md5_of_file:
         if not (batch_folder / file_name).is_file():
-            raise ValueError(f"{batch_folder / file_name} does not exist; {remedy}")
-    if all(md5_of(batch_folder / file_name) == published_md5 for file_name, published_md5 in md5_of_file.items()):
+            raise ValueError(f"{batch_folder / file_name} does not exist; {remedy_text}")
+    if all(compute_file_md5(batch_folder / file_name) == published_md5 for file_name, published_md5 in md5_of_file.items()):
         return True
-    *batch_paths, meta_path = (batch_folder / file_name for file_name in md5_of_file)
-    class_names = _read_class_names(meta_path, torchvision_class.meta["key"], remedy)
+    *batch_paths, class_names_path = (batch_folder / file_name for file_name in md5_of_file)
+    class_names = _read_class_names(class_names_path, torchvision_class.meta["key"], remedy_text)
     for batch_path in batch_paths:
-        _check_batch_file(batch_path, len(class_names), remedy)
+        _check_batch_file(batch_path, len(class_names), remedy_text)
     return False
 
 
@@ -169,39 +179,39 @@ class _ArraysOnlyUnpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def _load_pickled_dict(path: Path, remedy: str) -> dict:
-    """Return the dict that a pickle file holds. Raises ValueError, ending in `remedy`, for a damaged file or one without a dict."""
+def _load_pickled_dict(path: Path, remedy_text: str) -> dict:
+    """Return the dict that a pickle file holds. Raises ValueError, ending in `remedy_text`, for a damaged file or one without a dict."""
     try:
         with path.open("rb") as pickle_file:
-            unpickled = _ArraysOnlyUnpickler(pickle_file, encoding="latin1").load()
+            unpickled_object = _ArraysOnlyUnpickler(pickle_file, encoding="latin1").load()
     except Exception as error:  # a damaged pickle can raise anything
-        raise ValueError(f"{path} is truncated, damaged or no file of CIFAR ({type(error).__name__}: {error}); {remedy}") from None
-    if not isinstance(unpickled, dict):
-        raise ValueError(f"{path} holds a {type(unpickled).__name__}; expected a dict; {remedy}")
-    return unpickled
+        raise ValueError(f"{path} is truncated, damaged or no file of CIFAR ({type(error).__name__}: {error}); {remedy_text}") from None
+    if not isinstance(unpickled_object, dict):
+        raise ValueError(f"{path} holds a {type(unpickled_object).__name__}; expected a dict; {remedy_text}")
+    return unpickled_object
 
 
-def _read_class_names(path: Path, names_key: str, remedy: str) -> list[str]:
-    class_names = _load_pickled_dict(path, remedy).get(names_key)
+def _read_class_names(path: Path, class_names_key: str, remedy_text: str) -> list[str]:
+    class_names = _load_pickled_dict(path, remedy_text).get(class_names_key)
     if (
         not isinstance(class_names, list)
         or not 1 < len(class_names) <= 256
         or not all(isinstance(class_name, str) for class_name in class_names)
     ):
-        raise ValueError(f"{path} holds no list {names_key!r} of 2 to 256 class names; {remedy}")
+        raise ValueError(f"{path} holds no list {class_names_key!r} of 2 to 256 class names; {remedy_text}")
     return class_names
 
 
-def _check_batch_file(path: Path, class_count: int, remedy: str) -> None:
-    """Raise ValueError, ending in `remedy`, unless a CIFAR file holds images uint8 (n, 3072) and n labels below `class_count`."""
-    batch = _load_pickled_dict(path, remedy)
+def _check_batch_file(path: Path, class_count: int, remedy_text: str) -> None:
+    """Raise ValueError, ending in `remedy_text`, unless a CIFAR file holds images uint8 (n, 3072) and n labels below `class_count`."""
+    batch = _load_pickled_dict(path, remedy_text)
     images, labels = batch.get("data"), batch.get("labels", batch.get("fine_labels"))  # in the order of torchvision
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != 3072:
-        received = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else "no array"
-        raise ValueError(f"{path} holds {received} under 'data'; expected uint8 (n, 3072); {remedy}")
+        found_content_text = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else "no array"
+        raise ValueError(f"{path} holds {found_content_text} under 'data'; expected uint8 (n, 3072); {remedy_text}")
     if not isinstance(labels, list) or not len(labels) == len(images) > 0:
-        received = f"{len(labels)} labels" if isinstance(labels, list) else "no list of labels"
-        raise ValueError(f"{path} holds {len(images)} images, but {received} under 'labels' or 'fine_labels'; {remedy}")
+        found_content_text = f"{len(labels)} labels" if isinstance(labels, list) else "no list of labels"
+        raise ValueError(f"{path} holds {len(images)} images, but {found_content_text} under 'labels' or 'fine_labels'; {remedy_text}")
     unknown_labels = set(map(repr, labels)) - set(map(repr, range(class_count)))
     if unknown_labels:
-        raise ValueError(f"{path} holds the label {min(unknown_labels)}; expected whole numbers from 0 to {class_count - 1}; {remedy}")
+        raise ValueError(f"{path} holds the label {min(unknown_labels)}; expected whole numbers from 0 to {class_count - 1}; {remedy_text}")

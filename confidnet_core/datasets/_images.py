@@ -1,126 +1,27 @@
-"""Functions for data sets of image files: they read a folder or .zip, decode images by Pillow, resize them, draw splits."""
+"""Functions for data sets of image files: they decode images by Pillow, resize them, read many in threads, and draw splits."""
 
 import os
-import struct
 import sys
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from hashlib import blake2b
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
-from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from confidnet_core.data import TRAIN_VAL_TEST
-from confidnet_core.datasets._raw import DATA_FOLDER_VARIABLE, raw_root
+from confidnet_core.datasets._file_tree import DECODING_ERRORS, FileTree, name_file_in_errors
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-JUNK_FOLDERS = {"__macosx", "@eadir", "$recycle.bin"}  # in which operating systems keep thumbnails and copies
-IMAGES_PER_TASK = 8  # of a thread
+IMAGES_PER_THREAD_TASK = 8
 CONTENT_DIGEST_BYTES = 8  # any two different files among a million have the same digest with probability 3e-8
-DECODING_ERRORS = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-ARCHIVE_ERRORS = (BadZipFile, NotImplementedError, RuntimeError)  # of zipfile; RuntimeError for a password
 EXIF_TRANSPOSES = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
-TRANSPOSE_OF_ORIENTATION = {number: Image.Transpose[turn] for number, turn in enumerate(EXIF_TRANSPOSES, start=2)}
-
-
-@dataclass(frozen=True)
-class FileTree:
-    """All files and folders below a folder or in a .zip archive, without hidden ones and JUNK_FOLDERS, and a function to read a file."""
-
-    message_prefix: str  # what messages write before a path: the folder and a slash, or the archive and a colon
-    paths: tuple[str, ...]  # relative to the folder or archive, sorted; the path of a folder ends in /
-    read_bytes: Callable[[str], bytes]  # from a path to the content of the file
-
-    def read(self, path: str) -> bytes:
-        with name_file_in_errors(self.message_path(path)):
-            return self.read_bytes(path)
-
-    def message_path(self, path: str) -> str:
-        return f"{self.message_prefix}{path}"
-
-    def top_level_text(self) -> str:
-        """Return the names of the first six files and folders at the top of the tree, as text for messages."""
-        top_names = sorted({path.partition("/")[0] + "/" * ("/" in path) for path in self.paths})
-        return ", ".join(top_names[:6]) + ", ..." * (len(top_names) > 6) or "nothing"
-
-
-def locate_data(folder_setting: str) -> Path:
-    """Return the path that the setting `folder` gives, absolute or below the folder of raw data. Raises ValueError if it does not exist."""
-    data_path = raw_root() / Path(folder_setting).expanduser()
-    if not data_path.exists():
-        remedy = f"put the folder or .zip there, set {DATA_FOLDER_VARIABLE} to the folder that holds it, or give an absolute path"
-        raise ValueError(f"folder is {folder_setting}, but {data_path} does not exist; {remedy}")
-    return data_path
-
-
-@contextmanager
-def open_file_tree(folder_setting: str, top_names: set[str]) -> Iterator[FileTree]:
-    """Open a folder or .zip as a file tree. If `top_names` lie in exactly one inner folder, not at the top, open that inner folder."""
-    data_path = locate_data(folder_setting)
-    if data_path.is_dir():
-        file_tree = FileTree(f"{data_path}/", tuple(sorted(_paths_below(data_path))), lambda path: (data_path / path).read_bytes())
-        yield _inner_file_tree(file_tree, top_names)
-        return
-    try:
-        archive = ZipFile(data_path)
-    except (BadZipFile, OSError) as error:
-        raise ValueError(f"{data_path} is neither a folder nor a whole .zip archive ({error}); put a whole copy there") from None
-    with archive:  # its members are read one by one, never unpacked to disk
-        member_of_path = {path: member for member in archive.infolist() if not _is_junk_path(path := _member_posix_path(member))}
-        file_tree = FileTree(f"{data_path}: ", tuple(sorted(member_of_path)), lambda path: archive.read(member_of_path[path]))
-        yield _inner_file_tree(file_tree, top_names)
-
-
-def _paths_below(root_folder: Path) -> Iterator[str]:
-    """Yield the relative paths of all files and folders below a folder; links are followed, except those to a folder around them."""
-
-    def raise_unreadable(error: OSError) -> None:
-        raise ValueError(f"{error.filename} cannot be listed ({error.strerror}); make it readable") from None
-
-    for parent, folder_names, file_names in os.walk(root_folder, followlinks=True, onerror=raise_unreadable):
-        is_parent_inside = Path(parent).resolve().is_relative_to
-        folder_names[:] = [name for name in folder_names if not (_is_junk_path(name) or is_parent_inside(Path(parent, name).resolve()))]
-        parent_prefix = "" if Path(parent) == root_folder else f"{Path(parent).relative_to(root_folder).as_posix()}/"
-        yield from (f"{parent_prefix}{name}/" for name in folder_names)
-        yield from (f"{parent_prefix}{name}" for name in file_names if not _is_junk_path(name))
-
-
-def _member_posix_path(member: ZipInfo) -> str:
-    path = PurePosixPath(member.filename.replace("\\", "/").strip("/"))  # some archives of Windows have backslashes
-    return f"{path}/" if member.filename.endswith(("/", "\\")) else f"{path}"
-
-
-def _is_junk_path(path: str) -> bool:
-    return any(part.startswith(".") or part.lower() in JUNK_FOLDERS for part in path.split("/"))
-
-
-def _inner_file_tree(file_tree: FileTree, top_names: set[str]) -> FileTree:
-    """Return the tree of the one inner folder that holds any of `top_names`; the given tree if they are at its top or in several."""
-    if any(path.partition("/")[0] in top_names for path in file_tree.paths):
-        return file_tree
-    outer_folders = {path.split("/")[0] for path in file_tree.paths if "/" in path and path.split("/")[1] in top_names}
-    if len(outer_folders) != 1:
-        return file_tree
-    outer = f"{outer_folders.pop()}/"
-    inner_paths = tuple(path.removeprefix(outer) for path in file_tree.paths if path.startswith(outer) and path != outer)
-    return FileTree(file_tree.message_path(outer), inner_paths, lambda path: file_tree.read_bytes(outer + path))
-
-
-@contextmanager
-def name_file_in_errors(file_name: str) -> Iterator[None]:
-    """Context manager: turn an error in reading or decoding a file into a ValueError that names the file."""
-    try:
-        yield
-    except (*DECODING_ERRORS, *ARCHIVE_ERRORS) as error:
-        reason = "its content is that of no image" if isinstance(error, UnidentifiedImageError) else error
-        raise ValueError(f"{file_name} is damaged, or of a kind that cannot be read ({reason}); replace it by a whole copy") from None
+TRANSPOSE_OF_EXIF_ORIENTATION = {
+    exif_orientation: Image.Transpose[transpose_name] for exif_orientation, transpose_name in enumerate(EXIF_TRANSPOSES, start=2)
+}
 
 
 def decode_image(file_bytes: bytes, file_name: str, colour_mode: Literal["RGB", "L"] = "RGB") -> Image.Image:
@@ -135,7 +36,7 @@ def decode_image(file_bytes: bytes, file_name: str, colour_mode: Literal["RGB", 
 
 def _exif_transpose(image: Image.Image) -> Image.Transpose | None:
     try:
-        return TRANSPOSE_OF_ORIENTATION.get(image.getexif().get(0x0112, 1))
+        return TRANSPOSE_OF_EXIF_ORIENTATION.get(image.getexif().get(0x0112, 1))
     except DECODING_ERRORS:  # damaged EXIF data does not mean that the pixels are damaged
         return None
 
@@ -161,8 +62,8 @@ def resize_by_area_average(image: Image.Image, height: int, width: int) -> Image
 
 def resize_labels_nearest(labels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize a label map by nearest neighbour, in integer arithmetic, so that no rounding decides between two pixels."""
-    sizes = zip(labels.shape, (height, width), strict=True)
-    source_rows, source_columns = ((2 * np.arange(new_size) + 1) * old_size // (2 * new_size) for old_size, new_size in sizes)
+    old_and_new_sizes = zip(labels.shape, (height, width), strict=True)
+    source_rows, source_columns = ((2 * np.arange(new_size) + 1) * old_size // (2 * new_size) for old_size, new_size in old_and_new_sizes)
     return labels[np.ix_(source_rows, source_columns)]
 
 
@@ -171,26 +72,33 @@ def require_equal_sizes(image: Image.Image, image_file: object, mask: Image.Imag
         raise ValueError(f"{mask_file} is {mask.size[0]}x{mask.size[1]}, but its image {image_file} {image.size[0]}x{image.size[1]}")
 
 
-def parse_listing(listing_text: str, listing_file: object) -> list[tuple[str, str]]:
+def parse_image_list(image_list_text: str, image_list_file: object) -> list[tuple[str, str]]:
     """Return pairs (image name, mask name) from the first and last column of each line of a text. Raises ValueError without any line."""
-    line_columns = [listing_line.replace("\\", "/").split() for listing_line in listing_text.splitlines() if listing_line.strip()]
-    if not line_columns:
-        raise ValueError(f"{listing_file} lists no images; expected one a line")
-    return [(columns[0], columns[-1]) for columns in line_columns]
+    columns_of_lines = [
+        image_list_line.replace("\\", "/").split() for image_list_line in image_list_text.splitlines() if image_list_line.strip()
+    ]
+    if not columns_of_lines:
+        raise ValueError(f"{image_list_file} lists no images; expected one a line")
+    return [(columns_of_line[0], columns_of_line[-1]) for columns_of_line in columns_of_lines]
 
 
-def read_in_threads(read_item: Callable[[int], Sequence[np.ndarray]], item_count: int, *item_shapes: tuple[int, ...]) -> list[np.ndarray]:
-    """Return uint8 arrays (item_count, *item_shape), one for each shape; read_item(index), run in threads, gives an item of each array."""
-    arrays = [np.empty((item_count, *item_shape), np.uint8) for item_shape in item_shapes]
+def read_samples_in_threads(
+    read_sample: Callable[[int], Sequence[np.ndarray]], sample_count: int, *sample_array_shapes: tuple[int, ...]
+) -> list[np.ndarray]:
+    """Read all samples in threads, and return one uint8 array (sample_count, *shape) for each shape in `sample_array_shapes`.
 
-    def read_task(first_index: int) -> None:
-        for index in range(first_index, min(first_index + IMAGES_PER_TASK, item_count)):
-            for array, item_array in zip(arrays, read_item(index), strict=True):
-                array[index] = item_array
+    read_sample: returns the arrays of the sample with the given index, one for each shape, in the same order
+    """
+    stacked_arrays = [np.empty((sample_count, *sample_array_shape), np.uint8) for sample_array_shape in sample_array_shapes]
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:  # decoding and resampling release the interpreter's lock
-        list(threads.map(read_task, range(0, item_count, IMAGES_PER_TASK)))
-    return arrays
+    def read_chunk_of_samples(first_sample_index: int) -> None:
+        for index in range(first_sample_index, min(first_sample_index + IMAGES_PER_THREAD_TASK, sample_count)):
+            for stacked_array, sample_array in zip(stacked_arrays, read_sample(index), strict=True):
+                stacked_array[index] = sample_array
+
+    with ThreadPoolExecutor(os.cpu_count()) as thread_pool:  # decoding and resampling release the interpreter's lock
+        list(thread_pool.map(read_chunk_of_samples, range(0, sample_count, IMAGES_PER_THREAD_TASK)))
+    return stacked_arrays
 
 
 def assign_splits(
@@ -205,22 +113,27 @@ def assign_splits(
     splits: dict[str, np.ndarray] = dict(zip(TRAIN_VAL_TEST, indices_by_split, strict=True))
     if split_sizes[1]:
         if val:
-            problem = f"{file_tree.message_prefix} has a val split of {split_sizes[1]}; set val to 0, or take that away"
-            raise ValueError(f"{data_set_name}: val is {val}, but {problem}")
+            problem_text = f"{file_tree.path_prefix_in_messages} has a val split of {split_sizes[1]}; set val to 0, or take that away"
+            raise ValueError(f"{data_set_name}: val is {val}, but {problem_text}")
         return splits
     val_size = val if isinstance(val, int) else int(val * split_sizes[0] + 1e-9)  # since 0.29 * 100 is below 29 in floating point
     if not 0 < val_size < split_sizes[0]:
-        expected = f"how many of its {split_sizes[0]} training images to draw: 1 or more, but not all, or a share such as 0.1"
-        raise ValueError(f"{data_set_name}: val is {val}, and {file_tree.message_prefix} has no val split; expected {expected}")
+        expected_val_text = f"how many of its {split_sizes[0]} training images to draw: 1 or more, but not all, or a share such as 0.1"
+        raise ValueError(
+            f"{data_set_name}: val is {val}, and {file_tree.path_prefix_in_messages} has no val split; expected {expected_val_text}"
+        )
     shuffled_indices = splits["train"].copy()
     np.random.RandomState(seed).shuffle(shuffled_indices)
     return splits | {"train": np.sort(shuffled_indices[val_size:]), "val": np.sort(shuffled_indices[:val_size])}
 
 
-def describe_source(data_set_kind: str, folder_setting: str, splits: dict[str, np.ndarray], *, is_val_drawn: bool) -> str:
-    """Return a text on where a data set came from, for `Dataset.source`; is_val_drawn: whether the val split was drawn from train."""
+def describe_source(data_set_kind: str, folder_setting: str, splits: dict[str, np.ndarray], *, is_val_drawn_from_train: bool) -> str:
+    """Return a text on where a data set came from, for `Dataset.source`.
+
+    is_val_drawn_from_train: whether the val split was drawn from train
+    """
     image_counts = "/".join(str(len(splits[split])) for split in TRAIN_VAL_TEST)
-    return f"{data_set_kind} {Path(folder_setting).name}, {image_counts} images" + ", val drawn from train" * is_val_drawn
+    return f"{data_set_kind} {Path(folder_setting).name}, {image_counts} images" + ", val drawn from train" * is_val_drawn_from_train
 
 
 def content_digest(file_bytes: bytes) -> np.ndarray:
@@ -229,21 +142,23 @@ def content_digest(file_bytes: bytes) -> np.ndarray:
 
 def warn_of_leaks(data_set_name: str, content_digests: np.ndarray, splits: dict[str, np.ndarray]) -> None:
     """Print a warning if test images are, byte for byte, also in train or val; content_digests: uint8 (n, 8), of the images' files."""
-    digest_numbers = content_digests.view(np.uint64)[:, 0]
-    leaked_count = int(np.isin(digest_numbers[splits["test"]], digest_numbers[np.concatenate([splits["train"], splits["val"]])]).sum())
-    if leaked_count:
-        leak = f"{leaked_count} of {len(splits['test'])} test images are also in train or val, byte for byte"
-        print(f"warning: {data_set_name}: {leak}; results on them are too good", file=sys.stderr)
+    digests_as_integers = content_digests.view(np.uint64)[:, 0]
+    leaked_image_count = int(
+        np.isin(digests_as_integers[splits["test"]], digests_as_integers[np.concatenate([splits["train"], splits["val"]])]).sum()
+    )
+    if leaked_image_count:
+        leak_description = f"{leaked_image_count} of {len(splits['test'])} test images are also in train or val, byte for byte"
+        print(f"warning: {data_set_name}: {leak_description}; results on them are too good", file=sys.stderr)
 
 
 def channel_statistics(images: np.ndarray, image_indices: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the mean and standard deviation of each channel of images[image_indices], for values scaled to [0, 1], by histograms."""
-    value_counts = np.zeros((images.shape[1], 256), np.int64)
+    pixel_value_counts = np.zeros((images.shape[1], 256), np.int64)
     images_per_chunk = max(1, 2**22 // images[0].size)
     for chunk_start in range(0, len(image_indices), images_per_chunk):
         image_chunk = images[image_indices[chunk_start : chunk_start + images_per_chunk]]
-        value_counts += [np.bincount(image_chunk[:, channel].ravel(), minlength=256) for channel in range(len(value_counts))]
-    scaled_values, value_frequencies = np.arange(256) / 255, value_counts / value_counts.sum(1, keepdims=True)
-    mean = value_frequencies @ scaled_values
-    std = np.sqrt((value_frequencies * (scaled_values - mean[:, None]) ** 2).sum(1))
+        pixel_value_counts += [np.bincount(image_chunk[:, channel].ravel(), minlength=256) for channel in range(len(pixel_value_counts))]
+    scaled_pixel_values, pixel_value_frequencies = np.arange(256) / 255, pixel_value_counts / pixel_value_counts.sum(1, keepdims=True)
+    mean = pixel_value_frequencies @ scaled_pixel_values
+    std = np.sqrt((pixel_value_frequencies * (scaled_pixel_values - mean[:, None]) ** 2).sum(1))
     return tuple(mean.tolist()), tuple(std.tolist())

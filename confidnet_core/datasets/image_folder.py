@@ -11,17 +11,16 @@ from PIL import Image
 from confidnet_core.config.ranges import PathText, PositiveInt, SplitSeed, ValidationSize
 from confidnet_core.config.registry import suggestion
 from confidnet_core.data import TRAIN_VAL_TEST, Dataset
+from confidnet_core.datasets._file_tree import FileTree, open_file_tree
 from confidnet_core.datasets._images import (
     CONTENT_DIGEST_BYTES,
     IMAGE_SUFFIXES,
-    FileTree,
     assign_splits,
     channel_statistics,
     content_digest,
     decode_image,
     describe_source,
-    open_file_tree,
-    read_in_threads,
+    read_samples_in_threads,
     warn_of_leaks,
 )
 
@@ -49,24 +48,23 @@ def image_folder(
         images, content_digests = _read_images_and_digests(file_tree, image_paths, height, width, "L" if grey else "RGB")
     warn_of_leaks(DATA_SET_NAME, content_digests, splits)
     mean, std = channel_statistics(images, splits["train"])
-    return Dataset(
-        images, labels, splits, classes, mean, std, describe_source("image folder", folder, splits, is_val_drawn=not split_sizes[1])
-    )
+    source_description = describe_source("image folder", folder, splits, is_val_drawn_from_train=not split_sizes[1])
+    return Dataset(images, labels, splits, classes, mean, std, source_description)
 
 
 def _list_labelled_images(file_tree: FileTree) -> tuple[tuple[str, ...], list[str], np.ndarray, list[int]]:
     """Return the class names, the paths and labels (uint8) of all images in the order of the splits, and the number of images of each."""
-    images_by_split = {split: _images_by_class(file_tree, split) for split in TRAIN_VAL_TEST}
-    classes = tuple(sorted(images_by_split["train"]))
-    _check_class_folders(file_tree, classes, images_by_split)
-    paths_by_split_and_class = [images_by_split[split].get(class_name, ()) for split in TRAIN_VAL_TEST for class_name in classes]
+    image_paths_by_split = {split: _image_paths_by_class(file_tree, split) for split in TRAIN_VAL_TEST}
+    classes = tuple(sorted(image_paths_by_split["train"]))
+    _check_class_folders(file_tree, classes, image_paths_by_split)
+    paths_by_split_and_class = [image_paths_by_split[split].get(class_name, ()) for split in TRAIN_VAL_TEST for class_name in classes]
     image_paths = [image_path for image_paths in paths_by_split_and_class for image_path in image_paths]
-    image_counts = np.array([[len(images_by_split[split].get(class_name, ())) for class_name in classes] for split in TRAIN_VAL_TEST])
+    image_counts = np.array([[len(image_paths_by_split[split].get(class_name, ())) for class_name in classes] for split in TRAIN_VAL_TEST])
     labels = np.tile(np.arange(len(classes), dtype=np.uint8), len(TRAIN_VAL_TEST)).repeat(image_counts.ravel())
     return classes, image_paths, labels, image_counts.sum(1).tolist()
 
 
-def _images_by_class(file_tree: FileTree, split: str) -> dict[str, list[str]]:
+def _image_paths_by_class(file_tree: FileTree, split: str) -> dict[str, list[str]]:
     """Return {class name: paths of its images} of a split. A class has all images below its folder, in any depth."""
     paths_of_class: dict[str, list[str]] = {}
     for relative_path in file_tree.paths:
@@ -76,27 +74,26 @@ def _images_by_class(file_tree: FileTree, split: str) -> dict[str, list[str]]:
         if top_folder == split and separator:
             paths_of_class.setdefault(class_name, []).extend([relative_path] * is_image)
         elif top_folder == split and is_image:
-            raise ValueError(f"{file_tree.message_path(relative_path)} lies in no class folder; expected {split}/CLASS/{class_name}")
+            raise ValueError(f"{file_tree.path_in_messages(relative_path)} lies in no class folder; expected {split}/CLASS/{class_name}")
     return paths_of_class
 
 
-def _check_class_folders(file_tree: FileTree, class_names: tuple[str, ...], images_by_split: dict[str, dict[str, list[str]]]) -> None:
+def _check_class_folders(file_tree: FileTree, class_names: tuple[str, ...], image_paths_by_split: dict[str, dict[str, list[str]]]) -> None:
     if not 2 <= len(class_names) <= MAX_CLASSES:
-        problem = f"{file_tree.message_path('train')} holds {len(class_names)} class folders; expected 2 to {MAX_CLASSES}, train/CLASS/"
-        raise ValueError(f"{problem}; {file_tree.message_prefix} holds {file_tree.top_level_text()}")
+        class_folders_text = f"{file_tree.path_in_messages('train')} holds {len(class_names)} class folders"
+        problem_text = f"{class_folders_text}; expected 2 to {MAX_CLASSES}, train/CLASS/"
+        raise ValueError(f"{problem_text}; {file_tree.path_prefix_in_messages} holds {file_tree.top_level_names_as_text()}")
     for class_name in class_names:
-        if not images_by_split["train"][class_name]:
-            raise ValueError(
-                f"{file_tree.message_path(f'train/{class_name}')} holds no images; expected files that end in {', '.join(IMAGE_SUFFIXES)}"
-            )
+        if not image_paths_by_split["train"][class_name]:
+            class_folder = file_tree.path_in_messages(f"train/{class_name}")
+            raise ValueError(f"{class_folder} holds no images; expected files that end in {', '.join(IMAGE_SUFFIXES)}")
     for split in ("val", "test"):
-        for class_name in sorted(images_by_split[split].keys() - set(class_names)):
-            raise ValueError(
-                f"{file_tree.message_path(f'{split}/{class_name}')} is of a class that train lacks{suggestion(class_name, class_names)}"
-            )
-    if not any(images_by_split["test"].values()):
-        problem = f"{file_tree.message_path('test')} holds no images; expected test/CLASS/"
-        raise ValueError(f"{problem}; {file_tree.message_prefix} holds {file_tree.top_level_text()}")
+        for class_name in sorted(image_paths_by_split[split].keys() - set(class_names)):
+            class_folder = file_tree.path_in_messages(f"{split}/{class_name}")
+            raise ValueError(f"{class_folder} is of a class that train lacks{suggestion(class_name, class_names)}")
+    if not any(image_paths_by_split["test"].values()):
+        problem_text = f"{file_tree.path_in_messages('test')} holds no images; expected test/CLASS/"
+        raise ValueError(f"{problem_text}; {file_tree.path_prefix_in_messages} holds {file_tree.top_level_names_as_text()}")
 
 
 def _check_training_classes(class_names: tuple[str, ...], labels: np.ndarray) -> None:
@@ -114,14 +111,12 @@ def _read_images_and_digests(
 
     def read_image_at(index: int) -> tuple[np.ndarray, np.ndarray]:
         file_bytes = file_tree.read(image_paths[index])
-        pixels = np.asarray(
-            _resize_by_exact_area(decode_image(file_bytes, file_tree.message_path(image_paths[index]), colour_mode), height, width)
-        )
+        image = decode_image(file_bytes, file_tree.path_in_messages(image_paths[index]), colour_mode)
+        pixels = np.asarray(_resize_by_exact_area(image, height, width))
         return np.atleast_3d(pixels).transpose(2, 0, 1), content_digest(file_bytes)
 
-    return read_in_threads(
-        read_image_at, len(image_paths), (len(colour_mode), height, width), (CONTENT_DIGEST_BYTES,)
-    )  # the name of a mode has a letter for each channel
+    image_shape = (len(colour_mode), height, width)  # the name of a mode has a letter for each channel
+    return read_samples_in_threads(read_image_at, len(image_paths), image_shape, (CONTENT_DIGEST_BYTES,))
 
 
 def _resize_by_exact_area(image: Image.Image, height: int, width: int) -> Image.Image:
@@ -137,20 +132,20 @@ def _resize_by_exact_area(image: Image.Image, height: int, width: int) -> Image.
     return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def _scaled_area_sums(pixel_values: np.ndarray, part_count: int) -> np.ndarray:
-    """Divide the second axis into equal parts; return `part_count` times the sum of each part, int64.
+def _scaled_area_sums(pixel_values: np.ndarray, reduced_axis_size: int) -> np.ndarray:
+    """Divide the second axis into equal parts; return `reduced_axis_size` times the sum of each part, int64.
 
     A value at a border counts by the fraction that lies in the part. The sums are integers, hence exact. Pillow's box filter counts a
     border value wholly or not at all: it drops rows where 36 become 32.
     """
     axis_size = pixel_values.shape[1]
-    # Of the value at a border, the fraction border_remainders / part_count lies before the border.
-    border_indices, border_remainders = np.divmod(np.arange(part_count + 1) * axis_size, part_count)
+    # Of the value at a border, the fraction border_remainders / reduced_axis_size lies before the border.
+    border_indices, border_remainders = np.divmod(np.arange(reduced_axis_size + 1) * axis_size, reduced_axis_size)
     sum_before_border = (
         border_remainders.reshape(-1, *[1] * (pixel_values.ndim - 2)) * pixel_values[:, np.minimum(border_indices, axis_size - 1)]
     )
     return (
-        part_count * np.add.reduceat(pixel_values, border_indices[:-1], axis=1, dtype=np.int64)
+        reduced_axis_size * np.add.reduceat(pixel_values, border_indices[:-1], axis=1, dtype=np.int64)
         + sum_before_border[:, 1:]
         - sum_before_border[:, :-1]
     )

@@ -13,7 +13,7 @@ import numpy as np
 
 from confidnet_core.config.ranges import PositiveInt, SplitSeed
 from confidnet_core.data import Dataset
-from confidnet_core.datasets._raw import download, draw_split, raw_folder
+from confidnet_core.datasets._raw import download, draw_split, raw_folder_of_data_set
 
 # These are digests of the decompressed content, since copies of the gzip files differ in their compression.
 MD5_OF_PUBLISHED_FILE = {
@@ -32,7 +32,7 @@ def mnist(*, val: PositiveInt = 6000, split_seed: SplitSeed = 42) -> Dataset:
     `Dataset.source` says whether the content is MNIST as published; other idx files of ten classes are accepted.
     Raises ValueError for a file that is damaged or does not fit the others.
     """
-    idx_paths = _locate_idx_files(raw_folder("mnist"))
+    idx_paths = _locate_idx_files(raw_folder_of_data_set("mnist"))
     file_contents = [_read_decompressed(path) for path in idx_paths]
     train_images, train_labels = _parse_images_and_labels(idx_paths[:2], file_contents[:2])
     test_images, test_labels = _parse_images_and_labels(idx_paths[2:], file_contents[2:])
@@ -40,19 +40,22 @@ def mnist(*, val: PositiveInt = 6000, split_seed: SplitSeed = 42) -> Dataset:
         raise ValueError(
             f"{idx_paths[0]} holds images {train_images.shape[1:]} and {idx_paths[2]} {test_images.shape[1:]}; expected one size"
         )
-    is_as_published = [md5(file_bytes, usedforsecurity=False).hexdigest() for file_bytes in file_contents] == list(
-        MD5_OF_PUBLISHED_FILE.values()
-    )
+    file_md5s = [md5(file_bytes, usedforsecurity=False).hexdigest() for file_bytes in file_contents]
+    has_published_content = file_md5s == list(MD5_OF_PUBLISHED_FILE.values())
     return Dataset(
         images=np.concatenate([train_images, test_images])[:, None],
         labels=np.concatenate([train_labels, test_labels]),
         splits=draw_split(
-            "mnist", training_count=len(train_labels), test_count=len(test_labels), validation_count=val, split_seed=split_seed
+            "mnist",
+            training_image_count=len(train_labels),
+            test_image_count=len(test_labels),
+            validation_image_count=val,
+            split_seed=split_seed,
         ),
         classes=tuple("0123456789"),
         mean=(0.1307,),
         std=(0.3081,),
-        source="MNIST, content as published" if is_as_published else "idx files whose content is not MNIST as published",
+        source="MNIST, content as published" if has_published_content else "idx files whose content is not MNIST as published",
     )
 
 
@@ -68,14 +71,14 @@ def _locate_idx_files(raw_data_folder: Path) -> list[Path]:
     from torchvision.datasets import MNIST  # imported here, since it takes seconds and a local copy does not need it
 
     md5_of_gzip_file = dict(MNIST.resources)
-    gzip_names = [f"{file_name}.gz" for file_name in MD5_OF_PUBLISHED_FILE]
-    for file_name in gzip_names:
+    gzip_file_names = [f"{file_name}.gz" for file_name in MD5_OF_PUBLISHED_FILE]
+    for file_name in gzip_file_names:
         if not _plain_or_gzip_file(raw_data_folder / file_name.removesuffix(".gz")):
             download(
-                [mirror + file_name for mirror in MNIST.mirrors],
+                [mirror_url + file_name for mirror_url in MNIST.mirrors],
                 raw_data_folder / file_name,
                 expected_md5=md5_of_gzip_file[file_name],
-                needed_files=gzip_names,
+                files_to_provide_by_hand=gzip_file_names,
             )
     return _existing_idx_files(raw_data_folder)
 
@@ -85,8 +88,8 @@ def _existing_idx_files(folder: Path) -> list[Path]:
 
 
 def _plain_or_gzip_file(path: Path) -> Path | None:
-    candidates = (path, path.with_name(f"{path.name}.gz"))
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    candidate_paths = (path, path.with_name(f"{path.name}.gz"))
+    return next((candidate_path for candidate_path in candidate_paths if candidate_path.is_file()), None)
 
 
 def _read_decompressed(path: Path) -> bytes:
@@ -100,10 +103,8 @@ def _read_decompressed(path: Path) -> bytes:
 
 
 def _parse_images_and_labels(idx_paths: list[Path], file_contents: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    images, labels = (
-        _parse_idx(idx_paths[0], file_contents[0], dimension_count=3),
-        _parse_idx(idx_paths[1], file_contents[1], dimension_count=1),
-    )
+    images = _parse_idx(idx_paths[0], file_contents[0], dimension_count=3)
+    labels = _parse_idx(idx_paths[1], file_contents[1], dimension_count=1)
     if len(images) != len(labels):
         raise ValueError(f"{idx_paths[1]} holds {len(labels)} labels, {idx_paths[0]} {len(images)} images; do both come from one data set?")
     if len(labels) == 0 or labels.max() > 9:
@@ -122,10 +123,10 @@ def _parse_idx(idx_path: Path, file_bytes: bytes, *, dimension_count: int) -> np
             f"{idx_path} is no idx file of {dimension_count}-dimensional bytes: it begins with {file_bytes[:4].hex() or 'nothing'}"
         )
     shape = np.frombuffer(file_bytes, ">u4", count=dimension_count, offset=4).tolist()
-    expected_size = header_size + math.prod(shape)
-    if len(file_bytes) != expected_size:
+    expected_file_size = header_size + math.prod(shape)
+    if len(file_bytes) != expected_file_size:
         raise ValueError(
-            f"{idx_path} holds {len(file_bytes)} bytes, decompressed; its head, of {shape} values, asks for {expected_size}. "
+            f"{idx_path} holds {len(file_bytes)} bytes, decompressed; its head, of {shape} values, asks for {expected_file_size}. "
             "It is truncated or damaged: delete it, to download it anew, or put a whole copy there"
         )
     return np.frombuffer(file_bytes, np.uint8, offset=header_size).reshape(shape)

@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float64, Real
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from confidnet_core.evaluation.result import LOG_ODDS, PROBABILITY, RANK, SCALES
+from confidnet_core.evaluation.result import LOG_ODDS_SCALE, PROBABILITY_SCALE, RANK_SCALE, SCORE_SCALES
 
-MAX_SAMPLES = 2**20  # the maximum number of validation samples (or pixels) to which a calibrator is fitted
+MAX_FIT_SAMPLES = 2**20  # the maximum number of validation samples (or pixels) to which a calibrator is fitted
 # Isotonic regression can follow every sample, so with few errors or few correct predictions its steps are chance; Platt's two parameters
 # cannot. With more samples it is better: few scores are a sigmoid away from a probability, and the loss from a wrong shape does not shrink
 # with more samples.
@@ -52,11 +52,11 @@ def fit_calibrator(confidence: ArrayLike, correct: ArrayLike, scale: str) -> Cal
 
     confidence: (n,) finite real numbers, higher is more confident
     correct: (n,) bool
-    scale: one of SCALES, which determines the calibrator:
+    scale: one of SCORE_SCALES, which determines the calibrator:
 
     probability  the score is a probability already and stays as it is
     log_odds     the score is the log-odds of being correct, and the probability is its sigmoid
-    rank         only the order of the scores has a meaning, so the map is learned from at most MAX_SAMPLES evenly spaced samples:
+    rank         only the order of the scores has a meaning, so the map is learned from at most MAX_FIT_SAMPLES evenly spaced samples:
                  - with MIN_SAMPLES_PER_OUTCOME correct predictions and as many errors, by isotonic regression: the best non-decreasing fit
                    by mean squared error, linear between its steps, constant beyond them. The lowest and the highest confidence each get
                    one more correct and one more wrong sample. This makes the first and the last step (s + 1) / (m + 2) of s correct
@@ -69,18 +69,18 @@ def fit_calibrator(confidence: ArrayLike, correct: ArrayLike, scale: str) -> Cal
     """
     confidence, correct = _require_finite_vector(confidence), np.asarray(correct)
     if correct.dtype != bool or correct.shape != confidence.shape or len(correct) == 0:
-        received = f"{len(confidence)} confidences and {correct.dtype} {correct.shape} as correct"
-        raise ValueError(f"there are {received}; expected one bool for each confidence, and at least one")
-    if scale == PROBABILITY:
+        received_arrays_text = f"{len(confidence)} confidences and {correct.dtype} {correct.shape} as correct"
+        raise ValueError(f"there are {received_arrays_text}; expected one bool for each confidence, and at least one")
+    if scale == PROBABILITY_SCALE:
         calibrator = Calibrator("as it is", _require_confidence_in_unit_interval)
         calibrator(confidence)  # raises ValueError for values outside [0, 1]
         return calibrator
-    if scale == LOG_ODDS:
+    if scale == LOG_ODDS_SCALE:
         return Calibrator("sigmoid", expit)
-    if scale != RANK:
-        raise ValueError(f"scale is {scale!r}; expected one of {', '.join(SCALES)}")
-    if len(confidence) > MAX_SAMPLES:
-        sample_indices = np.linspace(0, len(confidence) - 1, MAX_SAMPLES).astype(np.int64)
+    if scale != RANK_SCALE:
+        raise ValueError(f"scale is {scale!r}; expected one of {', '.join(SCORE_SCALES)}")
+    if len(confidence) > MAX_FIT_SAMPLES:
+        sample_indices = np.linspace(0, len(confidence) - 1, MAX_FIT_SAMPLES).astype(np.int64)
         confidence, correct = confidence[sample_indices], correct[sample_indices]
     return _fit_rank_calibrator(confidence.astype(np.float64), correct)
 
@@ -117,10 +117,9 @@ def _fit_platt_sigmoid(confidence: np.ndarray, correct: np.ndarray) -> Callable[
     from scipy.optimize import minimize  # imported here for the same reason
 
     mean_confidence = confidence.mean()
-    mean_deviation = (
-        np.abs(confidence - mean_confidence).mean() or 1.0
-    )  # mean absolute deviation, since squares could overflow; it is 0 for a few subnormals only
-    standardised_confidence = (confidence - mean_confidence) / mean_deviation
+    # Not the standard deviation, since squares could overflow. It is 0 for a few subnormals only.
+    mean_absolute_deviation = np.abs(confidence - mean_confidence).mean() or 1.0
+    standardised_confidence = (confidence - mean_confidence) / mean_absolute_deviation
     success_count = np.count_nonzero(correct)
     platt_targets = np.where(correct, (success_count + 1) / (success_count + 2), 1 / (len(correct) - success_count + 2))
 
@@ -132,7 +131,7 @@ def _fit_platt_sigmoid(confidence: np.ndarray, correct: np.ndarray) -> Callable[
         )
 
     slope, offset = minimize(loss_and_gradient, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=[(0, None), (None, None)], tol=1e-12).x
-    return lambda confidences: expit(slope * ((confidences - mean_confidence) / mean_deviation) + offset)
+    return lambda confidences: expit(slope * ((confidences - mean_confidence) / mean_absolute_deviation) + offset)
 
 
 def _require_confidence_in_unit_interval(confidence: Real[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
@@ -140,7 +139,7 @@ def _require_confidence_in_unit_interval(confidence: Real[np.ndarray, "..."]) ->
     if len(confidence) and not (confidence.min() >= 0 and confidence.max() <= 1):
         raise ValueError(
             f"confidences reach from {confidence.min()} to {confidence.max()}, which are no probabilities; "
-            f"expected [0, 1], or {LOG_ODDS} or {RANK} as the scale of the score"
+            f"expected [0, 1], or {LOG_ODDS_SCALE} or {RANK_SCALE} as the scale of the score"
         )
     return confidence
 

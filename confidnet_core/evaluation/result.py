@@ -12,7 +12,7 @@ from confidnet_core.files import atomic_write, read_json, write_json
 from confidnet_core.metrics import METRICS, failure_metrics
 
 # What the values of a confidence score mean by its definition: a probability of being correct, its log-odds, or only a ranking.
-SCALES = PROBABILITY, LOG_ODDS, RANK = "probability", "log_odds", "rank"
+SCORE_SCALES = PROBABILITY_SCALE, LOG_ODDS_SCALE, RANK_SCALE = "probability", "log_odds", "rank"
 EVALUATION_KEYS = ("benchmark", "seed", "method", "oracle", "samples", "errors")  # of metrics.json, and columns of the comparison
 SPLIT_DEPENDENT_KEYS = ("samples", "errors", "metrics")  # these differ between the splits
 
@@ -28,7 +28,7 @@ class Evaluation:
     samples: int
     errors: int
     metrics: dict[str, float | None]
-    scale: str = RANK  # one of SCALES
+    scale: str = RANK_SCALE  # one of SCORE_SCALES
 
     @classmethod
     def read(cls, metrics_path: Path, split: Literal["test", "val"] = "test") -> "Evaluation":
@@ -56,7 +56,7 @@ def evaluate(
     seed: int,
     method: str,
     oracle: bool,
-    scale: str = RANK,
+    scale: str = RANK_SCALE,
 ) -> Evaluation:
     """Return the Evaluation of a confidence score on one split: its failure metrics, with the numbers of predictions and errors.
 
@@ -65,8 +65,8 @@ def evaluate(
     Raises ValueError unless the score gives one finite number for each prediction.
     """
     if confidence.shape != correct.shape:
-        expected = f"one number for each of the {len(correct)} predictions"
-        raise ValueError(f"scores/{method}.py gave shape {confidence.shape}; expected {expected}")
+        expected_length_text = f"one number for each of the {len(correct)} predictions"
+        raise ValueError(f"scores/{method}.py gave shape {confidence.shape}; expected {expected_length_text}")
     error_count = int(np.count_nonzero(~correct))
     return Evaluation(benchmark, seed, method, oracle, len(correct), error_count, failure_metrics(confidence, correct), scale)
 
@@ -77,17 +77,17 @@ def save_evaluation(
     test_evaluation: Evaluation,
     validation_evaluation: Evaluation,
     score_settings: dict[str, Any],
-    save_fitted: Callable[[Path], None] = lambda score_folder: None,
+    save_fitted_values: Callable[[Path], None] = lambda score_folder: None,
 ) -> None:
     """Write the results of a confidence score into the folder `score_folder`, all files or none.
 
-    The files are SPLIT.npy with the confidences (n,) of each split, metrics.json, and those that `save_fitted(folder)` writes. metrics.json
-    holds the evaluation on the test split and, under "val", the samples, errors and metrics on the validation split, by which a score may
-    be selected.
+    The files are SPLIT.npy with the confidences (n,) of each split, metrics.json, and those that `save_fitted_values(folder)` writes.
+    metrics.json holds the evaluation on the test split and, under "val", the samples, errors and metrics on the validation split, by which
+    a score may be selected.
     """
     with atomic_write(score_folder) as temporary_folder:
         temporary_folder.mkdir()
-        save_fitted(temporary_folder)
+        save_fitted_values(temporary_folder)
         for split, split_confidence in confidence_by_split.items():
             np.save(temporary_folder / f"{split}.npy", split_confidence)
         validation_json = {key: getattr(validation_evaluation, key) for key in SPLIT_DEPENDENT_KEYS}

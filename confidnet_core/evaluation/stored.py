@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Real, UInt8
 
 from confidnet_core import paths
-from confidnet_core.data import labelled, load_dataset
+from confidnet_core.data import labelled_mask, load_dataset
 from confidnet_core.evaluation.result import Evaluation
 from confidnet_core.files import atomic_write, read_json
 
@@ -53,9 +53,9 @@ class StoredResults:
 
         The second value is int (images,) for segmentation, whose predictions are pixels, and None for classification.
         """
-        dataset = load_dataset(paths.prepared(self.benchmark))
+        dataset = load_dataset(paths.prepared_data(self.benchmark))
         labels = dataset.split(split)[1]
-        is_labelled = labelled(labels, dataset.void)
+        is_labelled = labelled_mask(labels, dataset.void)
         pixels_per_image = is_labelled.reshape(len(is_labelled), -1).sum(axis=1) if dataset.is_segmentation else None
         return (self.predicted(split) == labels)[is_labelled], pixels_per_image
 
@@ -68,7 +68,7 @@ class StoredResults:
         return read_json(paths.predictions(self.benchmark, self.seed) / "metrics.json")
 
 
-def save_replicates(path: Path, replicates: Float[np.ndarray, "resamples metrics"]) -> None:
+def save_bootstrap_replicates(path: Path, replicates: Float[np.ndarray, "resamples metrics"]) -> None:
     """Write the metrics on each bootstrap resample, (resamples, metrics), as a NumPy file of float32, which is complete or absent."""
     with atomic_write(path) as temporary_path, temporary_path.open("wb") as file:
         np.save(file, replicates.astype(np.float32))

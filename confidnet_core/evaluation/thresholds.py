@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Bool, Float64, Int, Real
 
 from confidnet_core.config.params import Thresholds
-from confidnet_core.evaluation.calibrators import MAX_SAMPLES, fit_calibrator
+from confidnet_core.evaluation.calibrators import MAX_FIT_SAMPLES, fit_calibrator
 from confidnet_core.files import atomic_write, write_json
 from confidnet_core.metrics.calibration import bootstrap_calibration, calibration_metrics, reliability_curve
 from confidnet_core.metrics.guarantee import Guarantee, threshold_with_guarantee
@@ -61,8 +61,10 @@ def reliability(validation_split: ScoredSplit, test_split: ScoredSplit, score_sc
         pixels_per_image=test_split.pixels_per_image,
     )
     column_names = ("probability", "accuracy", "count")
-    bin_table = pd.DataFrame(dict(zip(column_names, reliability_curve(test_probability, test_split.correct), strict=True)))
-    return Reliability(calibrator.description, calibration_metrics(test_probability, test_split.correct), metric_replicates, bin_table)
+    reliability_bin_table = pd.DataFrame(dict(zip(column_names, reliability_curve(test_probability, test_split.correct), strict=True)))
+    return Reliability(
+        calibrator.description, calibration_metrics(test_probability, test_split.correct), metric_replicates, reliability_bin_table
+    )
 
 
 def guaranteed_thresholds(
@@ -72,9 +74,9 @@ def guaranteed_thresholds(
 
     Its keys are the fields of Guarantee and "test": the coverage and risk of the threshold on the test split, and whether the target is
     met there. For segmentation, every image with a labelled pixel has the same weight in them. The candidate thresholds are quantiles of at
-    most MAX_SAMPLES confidences of the validation split.
+    most MAX_FIT_SAMPLES confidences of the validation split.
     """
-    guarantees, candidate_thresholds = [], validation_split.confidence[:: -(-len(validation_split.confidence) // MAX_SAMPLES)]
+    guarantees, candidate_thresholds = [], validation_split.confidence[:: -(-len(validation_split.confidence) // MAX_FIT_SAMPLES)]
     for target_risk in threshold_settings.risks:
         guarantee = threshold_with_guarantee(
             calibration_split.confidence,
@@ -84,7 +86,7 @@ def guaranteed_thresholds(
             pixels_per_image=calibration_split.pixels_per_image,
             reference_confidence=candidate_thresholds,
         )
-        guarantees.append({**asdict(guarantee), "test": _guarantee_on_test(guarantee, test_split)})
+        guarantees.append({**asdict(guarantee), "test": _guarantee_result_on_test(guarantee, test_split)})
     return guarantees
 
 
@@ -101,16 +103,15 @@ def save_thresholds(thresholds_folder: Path, reliability: Reliability, guarantee
         write_json(temporary_folder / "threshold.json", {"thresholds": guarantees})
 
 
-def _guarantee_on_test(guarantee: Guarantee, test_split: ScoredSplit) -> Mapping[str, float | bool | None]:
+def _guarantee_result_on_test(guarantee: Guarantee, test_split: ScoredSplit) -> Mapping[str, float | bool | None]:
     """Return {"coverage", "risk", "kept"} of a guaranteed threshold on the test split; kept: whether the risk is at most the target.
 
     Risk and kept are None where the threshold accepts no prediction.
     """
     coverage, risk = _coverage_and_risk(test_split, guarantee.threshold)
-    highest_risk_kept = guarantee.risk * (
-        1 + 1e-12
-    )  # the risk is a rounded sum of fractions, and a risk equal to the target has to count as kept
-    return {"coverage": coverage, "risk": risk, "kept": None if risk is None else risk <= highest_risk_kept}
+    # The risk is a rounded sum of fractions, and a risk equal to the target has to count as kept.
+    target_risk_with_tolerance = guarantee.risk * (1 + 1e-12)
+    return {"coverage": coverage, "risk": risk, "kept": None if risk is None else risk <= target_risk_with_tolerance}
 
 
 def _coverage_and_risk(scored_split: ScoredSplit, threshold: float | None) -> tuple[float, float | None]:

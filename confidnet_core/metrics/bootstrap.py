@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float64, Int, Int64, Real
 from numpy.typing import ArrayLike
 
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.metrics._draws import check_sizes, resample_counts
+from confidnet_core.metrics._draws import check_pixels_per_image, iterate_draw_counts
 from confidnet_core.metrics._ranking.risk import TARGET_RISKS, expected_risk_contribution, max_accepted_at_risk
-from confidnet_core.metrics._ranking.samples import check_samples, require_finite
+from confidnet_core.metrics._ranking.samples import check_confidence_and_correct, require_finite_confidence
 
 MAX_CONFIDENCE_BINS = 4096  # the maximum number of bins (intervals of confidence) into which the pixels of images are counted
 
@@ -30,11 +30,11 @@ def bootstrap(
 
     Raises ValueError for arrays that failure_metrics refuses, less than 1 resample, or numbers of pixels that do not sum to n.
     """
-    confidence, correct = check_samples(confidence, correct)
-    require_finite(confidence)
+    confidence, correct = check_confidence_and_correct(confidence, correct)
+    require_finite_confidence(confidence)
     rng = np.random.default_rng(seed)
     if pixels_per_image is not None:
-        return _bootstrap_images(confidence, correct, check_sizes(pixels_per_image, len(correct)), resample_count, rng)
+        return _bootstrap_images(confidence, correct, check_pixels_per_image(pixels_per_image, len(correct)), resample_count, rng)
     confidence_order = np.argsort(confidence)[::-1]
     first_rank_at_threshold = np.flatnonzero(np.append(True, np.diff(confidence[confidence_order]) != 0))
     error_ranks = np.flatnonzero(~correct[confidence_order])
@@ -42,7 +42,7 @@ def bootstrap(
         np.searchsorted(first_rank_at_threshold, error_ranks, side="right") - 1, return_index=True
     )
     metrics_by_block = []
-    for sample_counts in resample_counts(len(correct), len(correct), resample_count, rng):
+    for sample_counts in iterate_draw_counts(len(correct), len(correct), resample_count, rng):
         sample_counts = sample_counts.take(confidence_order, axis=1)
         error_counts = sample_counts.take(error_ranks, axis=1)
         if len(first_rank_at_threshold) < len(confidence_order):
@@ -73,7 +73,7 @@ def _bootstrap_images(
         - _metrics_from_counts(_sum_over_images(pixel_counts), _sum_over_images(error_counts), error_threshold_indices)[0]
     )
     metrics_by_block = []
-    for image_draw_counts in resample_counts(len(pixels_per_image), pixel_counts.shape[1], resample_count, rng):
+    for image_draw_counts in iterate_draw_counts(len(pixels_per_image), pixel_counts.shape[1], resample_count, rng):
         image_weights = image_draw_counts.astype(float)
         metrics_by_block.append(
             _metrics_from_counts(
@@ -88,11 +88,11 @@ def _count_pixels_in_bins(
 ) -> tuple[Int64[np.ndarray, "images bins"], Int64[np.ndarray, "images bins"]]:
     """Count the pixels and the errors of each image in bins of confidence, the highest bin first: two int64 arrays (images, bins)."""
     # Half of the edges follow the distribution of all confidences, half that of the errors; a thinned sample suffices for either.
-    spaced_confidences = [
+    subsampled_confidences = [
         confidences[:: -(-len(confidences) // (MAX_CONFIDENCE_BINS * 64)) or 1] for confidences in (confidence, confidence[~correct])
     ]
     bin_edges = np.unique(
-        np.concatenate([_evenly_spaced_elements(np.sort(confidences), MAX_CONFIDENCE_BINS // 2) for confidences in spaced_confidences])
+        np.concatenate([_evenly_spaced_elements(np.sort(confidences), MAX_CONFIDENCE_BINS // 2) for confidences in subsampled_confidences])
     )
     pixel_counts = np.zeros((len(pixels_per_image), len(bin_edges) + 1), np.int64)
     error_counts = np.zeros_like(pixel_counts)
@@ -104,9 +104,9 @@ def _count_pixels_in_bins(
     return pixel_counts, error_counts
 
 
-def _evenly_spaced_elements(sorted_values: Real[np.ndarray, " n"], max_count: int) -> Real[np.ndarray, " edges"]:
-    """Return at most `count` elements of a sorted array, at evenly spaced positions from its first to its last."""
-    return sorted_values[np.linspace(0, len(sorted_values) - 1, min(max_count, len(sorted_values))).astype(np.int64)]
+def _evenly_spaced_elements(sorted_values: Real[np.ndarray, " n"], max_element_count: int) -> Real[np.ndarray, " edges"]:
+    """Return at most `max_element_count` elements of a sorted array, at evenly spaced positions from its first to its last."""
+    return sorted_values[np.linspace(0, len(sorted_values) - 1, min(max_element_count, len(sorted_values))).astype(np.int64)]
 
 
 def _metrics_from_counts(

@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int, Int64, Real
 from numpy.typing import ArrayLike
 
-from confidnet_core.metrics._draws import check_sizes, resample_counts
-from confidnet_core.metrics._ranking.samples import check_samples
+from confidnet_core.metrics._draws import check_pixels_per_image, iterate_draw_counts
+from confidnet_core.metrics._ranking.samples import check_confidence_and_correct
 
 CALIBRATION_METRICS = ("ece", "adaptive_ece", "brier", "nll")
 
@@ -41,7 +41,7 @@ def calibration_metrics(probability: ArrayLike, correct: ArrayLike, bins: int = 
     Raises ValueError for no samples, probabilities outside [0, 1] or NaN, unequal lengths, more than one axis, other types, or bins < 1.
     """
     probability, correct = _check_probabilities(probability, correct, bins)
-    bin_edges_by_binning = _equal_width_edges(bins), _equal_count_edges(probability, bins)
+    bin_edges_by_binning = _equal_width_bin_edges(bins), _equal_count_bin_edges(probability, bins)
     calibration_sums = _sum_samples_by_image(probability, correct, bin_edges_by_binning, np.array([len(correct)]))
     return dict(zip(CALIBRATION_METRICS, _metrics_from_sums(calibration_sums, np.array([[len(correct)]]), bins)[0].tolist(), strict=True))
 
@@ -57,7 +57,7 @@ def reliability_curve(
     Raises ValueError for arrays that calibration_metrics refuses, and for less than 1 bin.
     """
     probability, correct = _check_probabilities(probability, correct, bins)
-    bin_edges = _equal_width_edges(bins)
+    bin_edges = _equal_width_bin_edges(bins)
     samples_per_bin, correct_per_bin, probability_sum_per_bin = np.zeros(bins, np.int64), np.zeros(bins, np.int64), np.zeros(bins)
     for block_slice in _block_slices(0, len(correct)):
         block_probabilities = probability[block_slice].astype(np.float64)
@@ -85,17 +85,21 @@ def bootstrap_calibration(
     Raises ValueError for arrays that calibration_metrics refuses, less than 1 resample, or numbers of pixels that do not sum to n.
     """
     probability, correct = _check_probabilities(probability, correct, bins)
-    bin_edges_by_binning = _equal_width_edges(bins), _equal_count_edges(probability, bins)
+    bin_edges_by_binning = _equal_width_bin_edges(bins), _equal_count_bin_edges(probability, bins)
     if pixels_per_image is None:
         pixels_per_image = np.ones(len(correct), np.int64)
-        sums_by_unit = _sum_samples_by_unit(probability, correct, bin_edges_by_binning, np.arange(len(correct)), len(correct))
+        sums_by_bootstrap_unit = _sum_samples_by_bootstrap_unit(
+            probability, correct, bin_edges_by_binning, np.arange(len(correct)), len(correct)
+        )
     else:
-        pixels_per_image = check_sizes(pixels_per_image, len(correct))
-        sums_by_unit = _sum_samples_by_image(probability, correct, bin_edges_by_binning, pixels_per_image)
+        pixels_per_image = check_pixels_per_image(pixels_per_image, len(correct))
+        sums_by_bootstrap_unit = _sum_samples_by_image(probability, correct, bin_edges_by_binning, pixels_per_image)
     metrics_by_block = []
-    for draw_counts in resample_counts(len(pixels_per_image), sums_by_unit.shape[1], resample_count, np.random.default_rng(seed)):
+    for draw_counts in iterate_draw_counts(
+        len(pixels_per_image), sums_by_bootstrap_unit.shape[1], resample_count, np.random.default_rng(seed)
+    ):
         metrics_by_block.append(
-            _metrics_from_sums(draw_counts.astype(np.float64) @ sums_by_unit, (draw_counts @ pixels_per_image)[:, None], bins)
+            _metrics_from_sums(draw_counts.astype(np.float64) @ sums_by_bootstrap_unit, (draw_counts @ pixels_per_image)[:, None], bins)
         )
     return np.concatenate(metrics_by_block)
 
@@ -108,8 +112,8 @@ def _sum_samples_by_image(
 ) -> Float64[np.ndarray, "images k"]:
     """Return sums over the pixels of each image, float64 (images, k), from which calibration metrics follow.
 
-    The k columns are those of _sum_samples_by_unit: probability - correct in each bin of both binnings, squared error, and negative
-    log-likelihood. Pixels are processed in blocks, which bounds memory.
+    The k columns are those of _sum_samples_by_bootstrap_unit: probability - correct in each bin of both binnings, squared error, and
+    negative log-likelihood. Pixels are processed in blocks, which bounds memory.
     """
     end_pixel_of_image = np.cumsum(pixels_per_image)
     sums_by_image = np.zeros((len(pixels_per_image), sum(len(bin_edges) + 1 for bin_edges in bin_edges_by_binning) + 2))
@@ -118,25 +122,25 @@ def _sum_samples_by_image(
     ):
         for block_slice in _block_slices(first_pixel, end_pixel):
             block_probabilities = probability[block_slice]
-            sums_by_image[image_index] += _sum_samples_by_unit(
+            sums_by_image[image_index] += _sum_samples_by_bootstrap_unit(
                 block_probabilities, correct[block_slice], bin_edges_by_binning, np.zeros(len(block_probabilities), np.int64), 1
             )[0]
     return sums_by_image
 
 
-def _sum_samples_by_unit(
+def _sum_samples_by_bootstrap_unit(
     probability: Real[np.ndarray, " n"],
     correct: Bool[np.ndarray, " n"],
     bin_edges_by_binning: tuple[np.ndarray, ...],
-    unit_of_sample: Int[np.ndarray, " n"],
-    unit_count: int,
+    bootstrap_unit_of_sample: Int[np.ndarray, " n"],
+    bootstrap_unit_count: int,
 ) -> Float64[np.ndarray, "units k"]:
     """Return sums over the samples of each unit (a sample or an image), float64 (units, k), from which calibration metrics follow.
 
     The k columns are the sum of probability - correct in each bin of both binnings, of the squared error, and of the negative
     log-likelihood.
     bin_edges_by_binning: the edges between bins of equal width, and those between bins of equal count
-    unit_of_sample: (n,) index, below unit_count, of the unit to which each sample belongs
+    bootstrap_unit_of_sample: (n,) index, below bootstrap_unit_count, of the unit to which each sample belongs
     """
     probability = probability.astype(np.float64)
     signed_errors = probability - correct
@@ -144,10 +148,12 @@ def _sum_samples_by_unit(
     sum_columns = []
     for bin_edges in bin_edges_by_binning:
         bin_count = len(bin_edges) + 1
-        flat_bin_indices = np.searchsorted(bin_edges, probability) + unit_of_sample * bin_count
-        sum_columns.append(np.bincount(flat_bin_indices, signed_errors, unit_count * bin_count).reshape(unit_count, bin_count))
+        flat_bin_indices = np.searchsorted(bin_edges, probability) + bootstrap_unit_of_sample * bin_count
+        sum_columns.append(
+            np.bincount(flat_bin_indices, signed_errors, bootstrap_unit_count * bin_count).reshape(bootstrap_unit_count, bin_count)
+        )
     for sample_losses in (signed_errors * signed_errors, -np.log(np.maximum(outcome_probability, _MIN_PROBABILITY))):
-        sum_columns.append(np.bincount(unit_of_sample, sample_losses, unit_count)[:, None])
+        sum_columns.append(np.bincount(bootstrap_unit_of_sample, sample_losses, bootstrap_unit_count)[:, None])
     return np.hstack(sum_columns)
 
 
@@ -156,7 +162,7 @@ def _metrics_from_sums(
 ) -> Float64[np.ndarray, "b metrics"]:
     """Return the calibration metrics of b resamples of a data set, float64 (b, 4), in the order of CALIBRATION_METRICS.
 
-    calibration_sums: (b, k) sums over the samples of each resample, with the k columns of _sum_samples_by_unit
+    calibration_sums: (b, k) sums over the samples of each resample, with the k columns of _sum_samples_by_bootstrap_unit
     samples_per_resample: (b, 1) number of samples of each resample
     """
     calibration_error_sums = np.abs(calibration_sums[:, :bin_count]).sum(axis=1), np.abs(calibration_sums[:, bin_count:-2]).sum(axis=1)
@@ -164,7 +170,7 @@ def _metrics_from_sums(
         return np.column_stack([*calibration_error_sums, calibration_sums[:, -2:]]) / samples_per_resample
 
 
-def _equal_width_edges(bin_count: int) -> Float64[np.ndarray, " edges"]:
+def _equal_width_bin_edges(bin_count: int) -> Float64[np.ndarray, " edges"]:
     """Return the edges between bins of equal width in [0, 1], float64 (bin_count - 1,).
 
     The bin index of a value is the number of edges below it.
@@ -172,7 +178,7 @@ def _equal_width_edges(bin_count: int) -> Float64[np.ndarray, " edges"]:
     return np.arange(1, bin_count) / bin_count
 
 
-def _equal_count_edges(probability: Real[np.ndarray, " n"], bin_count: int) -> Float64[np.ndarray, " edges"]:
+def _equal_count_bin_edges(probability: Real[np.ndarray, " n"], bin_count: int) -> Float64[np.ndarray, " edges"]:
     """Return the edges between bins with equally many of the probabilities, float64 (at most bin_count - 1,).
 
     The bin index of a value is the number of edges below it. Equal edges are returned once.
@@ -189,11 +195,13 @@ def _block_slices(first_sample: int, end_sample: int) -> Iterator[slice]:
 def _check_probabilities(probability: ArrayLike, correct: ArrayLike, bins: int) -> tuple[Real[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     if bins < 1:
         raise ValueError(f"bins is {bins}; expected at least 1")
-    probability, correct = check_samples(probability, correct, "probability")
+    probability, correct = check_confidence_and_correct(probability, correct, "probability")
     if not (probability.min() >= 0 and probability.max() <= 1):  # NaN compares as False
-        is_invalid = ~((probability >= 0) & (probability <= 1))
+        is_invalid_probability = ~((probability >= 0) & (probability <= 1))
+        first_invalid_index = is_invalid_probability.argmax()
         raise ValueError(
-            f"{is_invalid.sum()} of {len(is_invalid)} probabilities are outside [0, 1] or NaN, the first at index {is_invalid.argmax()} "
-            f"({probability[is_invalid.argmax()]}); map a score of another scale to probabilities first, as evaluation/calibrators.py does"
+            f"{is_invalid_probability.sum()} of {len(is_invalid_probability)} probabilities are outside [0, 1] or NaN, the first at index "
+            f"{first_invalid_index} ({probability[first_invalid_index]}); map a score of another scale to probabilities first, as "
+            "evaluation/calibrators.py does"
         )
     return probability, correct

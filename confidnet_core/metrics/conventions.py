@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int, Real
 from numpy.typing import ArrayLike
 
-from confidnet_core.metrics._ranking.samples import check_samples, require_finite
+from confidnet_core.metrics._ranking.samples import check_confidence_and_correct, require_finite_confidence
 
 _CONFIDNET_THRESHOLD_COUNT = 10_000  # evenly spaced thresholds that ConfidNet's code tries
 
 
-def metrics_by_convention(confidence: ArrayLike, correct: ArrayLike) -> dict[str, dict[str, float | None]]:
+def metrics_by_project_convention(confidence: ArrayLike, correct: ArrayLike) -> dict[str, dict[str, float | None]]:
     """Return {project: {metric: value}}: failure metrics computed by the definitions that other projects use, which differ.
 
     A value is a fraction, or None where the project's rule gives no number.
@@ -31,8 +31,8 @@ def metrics_by_convention(confidence: ArrayLike, correct: ArrayLike) -> dict[str
     torch_uncertainty  aurc, augrc: trapezoidal area over every sample from coverage 1/n on, divided by 1 - 1/n, equal confidences in the
                        order of the samples (in the project itself they are in whatever order its sort leaves them)
     """
-    confidence, correct = check_samples(confidence, correct)
-    require_finite(confidence)
+    confidence, correct = check_confidence_and_correct(confidence, correct)
+    require_finite_confidence(confidence)
     confidence_order = np.argsort(-confidence.astype(np.float64), kind="stable")
     ranked_confidence, errors_accepted = (
         confidence[confidence_order],
@@ -42,27 +42,32 @@ def metrics_by_convention(confidence: ArrayLike, correct: ArrayLike) -> dict[str
     last_index_of_tie = np.flatnonzero(
         np.append(ranked_confidence[1:] != ranked_confidence[:-1], True)
     )  # index of the last sample at or above each threshold
-    curve_by_sample = _RiskCoverageCurve(samples_accepted / len(samples_accepted), errors_accepted / samples_accepted)
-    curve_by_threshold = _RiskCoverageCurve(curve_by_sample.coverage[last_index_of_tie], curve_by_sample.risk[last_index_of_tie])
-    roc_rates = _fpr_tpr_precision(samples_accepted[last_index_of_tie], errors_accepted[last_index_of_tie])
+    risk_coverage_by_sample = _RiskCoverageCurve(samples_accepted / len(samples_accepted), errors_accepted / samples_accepted)
+    risk_coverage_by_threshold = _RiskCoverageCurve(
+        risk_coverage_by_sample.coverage[last_index_of_tie], risk_coverage_by_sample.risk[last_index_of_tie]
+    )
+    fpr_tpr_precision = _fpr_tpr_precision(samples_accepted[last_index_of_tie], errors_accepted[last_index_of_tie])
     optimal_aurc = _optimal_aurc(errors_accepted[-1] / samples_accepted[-1])
 
-    confidnet_aurc, crl_aurc = curve_by_threshold.without_full_coverage().area(), float(curve_by_sample.risk.mean())
-    fd_shifts_curve = curve_by_threshold.extended_to_zero_coverage()
+    confidnet_aurc, crl_aurc = risk_coverage_by_threshold.without_full_coverage().area(), float(risk_coverage_by_sample.risk.mean())
+    fd_shifts_curve = risk_coverage_by_threshold.extended_to_zero_coverage()
     return {
         "published": {
             "aurc": confidnet_aurc,
             "e_aurc": None if confidnet_aurc is None else confidnet_aurc - optimal_aurc,
             "fpr_at_95_tpr": _fpr_at_95_tpr_of_confidnet(confidence, correct),
         },
-        "crl": {"aurc": crl_aurc, "e_aurc": crl_aurc - optimal_aurc, **_roc_metrics_of_crl(roc_rates)},
+        "crl": {"aurc": crl_aurc, "e_aurc": crl_aurc - optimal_aurc, **_roc_metrics_of_crl(fpr_tpr_precision)},
         "fd_shifts": {
             "aurc": fd_shifts_curve.area(),
             "e_aurc": fd_shifts_curve.trapezoid() - optimal_aurc,
-            "augrc": fd_shifts_curve.generalised_risk().area(),
-            "fpr_at_95_tpr": None if roc_rates is None else float(roc_rates[0][np.argmax(roc_rates[1] >= 0.9495)]),
+            "augrc": fd_shifts_curve.generalised_risk_curve().area(),
+            "fpr_at_95_tpr": None if fpr_tpr_precision is None else float(fpr_tpr_precision[0][np.argmax(fpr_tpr_precision[1] >= 0.9495)]),
         },
-        "torch_uncertainty": {"aurc": curve_by_sample.mean_height(), "augrc": curve_by_sample.generalised_risk().mean_height()},
+        "torch_uncertainty": {
+            "aurc": risk_coverage_by_sample.mean_risk_over_coverage(),
+            "augrc": risk_coverage_by_sample.generalised_risk_curve().mean_risk_over_coverage(),
+        },
     }
 
 
@@ -78,7 +83,7 @@ class _RiskCoverageCurve:
     def area(self) -> float | None:
         return self.trapezoid() if len(self.risk) > 1 else None
 
-    def mean_height(self) -> float | None:
+    def mean_risk_over_coverage(self) -> float | None:
         """Return the mean risk, which is the area under the curve divided by its range of coverage; None for a curve of one point."""
         return self.trapezoid() / float(self.coverage[-1] - self.coverage[0]) if len(self.risk) > 1 else None
 
@@ -88,7 +93,7 @@ class _RiskCoverageCurve:
     def extended_to_zero_coverage(self) -> "_RiskCoverageCurve":
         return _RiskCoverageCurve(np.append(0, self.coverage), np.append(self.risk[0], self.risk))
 
-    def generalised_risk(self) -> "_RiskCoverageCurve":
+    def generalised_risk_curve(self) -> "_RiskCoverageCurve":
         return _RiskCoverageCurve(self.coverage, self.risk * self.coverage)
 
 
@@ -111,15 +116,15 @@ def _fpr_tpr_precision(
     return errors_accepted / errors_accepted[-1], correct_accepted / correct_accepted[-1], correct_accepted / samples_accepted
 
 
-def _roc_metrics_of_crl(roc_rates: tuple[np.ndarray, np.ndarray, np.ndarray] | None) -> dict[str, float | None]:
-    if roc_rates is None:
+def _roc_metrics_of_crl(fpr_tpr_precision: tuple[np.ndarray, np.ndarray, np.ndarray] | None) -> dict[str, float | None]:
+    if fpr_tpr_precision is None:
         return {"fpr_at_95_tpr": None, "aupr_success": None}
-    fpr, tpr, precision = roc_rates
-    is_corner = (np.abs(np.diff(fpr, 2)) > 1e-12) | (np.abs(np.diff(tpr, 2)) > 1e-12)
-    corner_indices = np.flatnonzero(np.concatenate([[True], is_corner, [True]])[: len(fpr)])
+    fpr, tpr, precision_at_threshold = fpr_tpr_precision
+    is_roc_corner = (np.abs(np.diff(fpr, 2)) > 1e-12) | (np.abs(np.diff(tpr, 2)) > 1e-12)
+    roc_corner_indices = np.flatnonzero(np.concatenate([[True], is_roc_corner, [True]])[: len(fpr)])
     return {
-        "fpr_at_95_tpr": float(fpr[corner_indices[np.argmin(np.abs(tpr[corner_indices] - 0.95))]]),
-        "aupr_success": float(np.trapezoid(np.append(1, precision), np.append(0, tpr))),
+        "fpr_at_95_tpr": float(fpr[roc_corner_indices[np.argmin(np.abs(tpr[roc_corner_indices] - 0.95))]]),
+        "aupr_success": float(np.trapezoid(np.append(1, precision_at_threshold), np.append(0, tpr))),
     }
 
 

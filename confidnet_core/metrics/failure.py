@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float64, Shaped
 from numpy.typing import ArrayLike
 
-from confidnet_core.metrics._ranking.counts import CountBlocks, count_by_confidence, distinct_values
+from confidnet_core.metrics._ranking.counts import SampleErrorCountBlocks, count_by_confidence, distinct_values_and_counts
 from confidnet_core.metrics._ranking.risk import (
     TARGET_RISKS,
     expected_risk_contribution,
@@ -20,7 +20,7 @@ from confidnet_core.metrics._ranking.risk import (
     selective_risk,
     selective_risk_within_tie,
 )
-from confidnet_core.metrics._ranking.samples import check_samples, count_above, require_finite, sorted_confidences
+from confidnet_core.metrics._ranking.samples import check_confidence_and_correct, count_above, require_finite_confidence, sorted_confidences
 
 METRICS = (
     *("accuracy", "fpr_at_95_tpr", "aupr_error", "aupr_success", "auroc", "aurc", "e_aurc", "augrc"),
@@ -61,8 +61,8 @@ def failure_metrics(confidence: ArrayLike, correct: ArrayLike) -> dict[str, floa
 
     ValueError for no samples, NaN or infinite confidence, unequal lengths, more than one axis, or other types.
     """
-    confidence, correct = check_samples(confidence, correct)
-    require_finite(confidence)
+    confidence, correct = check_confidence_and_correct(confidence, correct)
+    require_finite_confidence(confidence)
     n_samples, n_correct = len(correct), int(np.count_nonzero(correct))
     if n_correct == n_samples:
         return dict(zip(METRICS, (1.0, None, None, 1.0, None, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0), strict=True))
@@ -72,45 +72,45 @@ def failure_metrics(confidence: ArrayLike, correct: ArrayLike) -> dict[str, floa
 
 
 def risk_coverage_curve(
-    confidence: ArrayLike, correct: ArrayLike, max_points: int = 200
+    confidence: ArrayLike, correct: ArrayLike, max_curve_points: int = 200
 ) -> tuple[Float64[np.ndarray, " points"], Float64[np.ndarray, " points"]]:
-    """Return the coverages and the selective risks (error rates of the most confident samples) of a curve, float64 (max_points,) each.
+    """Return the coverages and the selective risks (error rates of the most confident samples) of a curve, float64 (points,) each.
 
-    Coverages are evenly spaced and end at 1; the curve has n points if n samples are fewer than `max_points`. Within equal confidences the
-    risk is the expectation over their orders, as in the metric aurc.
+    Coverages are evenly spaced and end at 1. There are `max_curve_points` points, or n where n samples are fewer. Within equal confidences
+    the risk is the expectation over their orders, as in the metric aurc.
     confidence: (n,) finite real numbers, higher is more confident; correct: (n,) bool, or integers 0 and 1
-    Raises ValueError for arrays that failure_metrics refuses, and for max_points < 1.
+    Raises ValueError for arrays that failure_metrics refuses, and for max_curve_points < 1.
     """
-    _require_min_points(max_points, minimum=1)
+    _require_min_curve_points(max_curve_points, min_curve_points=1)
     sorted_confidence, sorted_error_confidence = sorted_confidences(confidence, correct)
-    n_samples, max_points = len(sorted_confidence), min(max_points, len(sorted_confidence))
-    accepted_counts = -(-np.arange(1, max_points + 1) * n_samples // max_points)  # rounded up
+    n_samples, max_curve_points = len(sorted_confidence), min(max_curve_points, len(sorted_confidence))
+    accepted_counts = -(-np.arange(1, max_curve_points + 1) * n_samples // max_curve_points)  # rounded up
     return accepted_counts / n_samples, selective_risk(sorted_confidence, sorted_error_confidence, accepted_counts)
 
 
 def roc_curve(
-    confidence: ArrayLike, correct: ArrayLike, max_points: int = 200
+    confidence: ArrayLike, correct: ArrayLike, max_curve_points: int = 200
 ) -> tuple[Float64[np.ndarray, " points"], Float64[np.ndarray, " points"]]:
-    """Return the false and the true positive rates of a ROC curve, float64 (at most max_points,) each, from (0, 0) to (1, 1).
+    """Return the false and the true positive rates of a ROC curve, float64 (at most max_curve_points,) each, from (0, 0) to (1, 1).
 
     Correct predictions are the positives. Every point is a threshold that accepts all equal confidences, so the area under straight lines
-    between all points is AUROC. Where there are more thresholds than `max_points`, half of those taken are spread evenly over all samples
-    and half over the errors. Both arrays are empty where all samples have the same outcome, because the curve is then undefined.
+    between all points is AUROC. Where there are more thresholds than `max_curve_points`, half of those taken are spread evenly over all
+    samples and half over the errors. Both arrays are empty where all samples have the same outcome, because the curve is then undefined.
     confidence: (n,) finite real numbers, higher is more confident; correct: (n,) bool, or integers 0 and 1
-    Raises ValueError for arrays that failure_metrics refuses, and for max_points < 2.
+    Raises ValueError for arrays that failure_metrics refuses, and for max_curve_points < 2.
     """
-    _require_min_points(max_points, minimum=2)
+    _require_min_curve_points(max_curve_points, min_curve_points=2)
     sorted_confidence, sorted_error_confidence = sorted_confidences(confidence, correct)
     n_correct = len(sorted_confidence) - len(sorted_error_confidence)
     if n_correct == 0 or len(sorted_error_confidence) == 0:
         return np.empty(0), np.empty(0)
-    thresholds = _thinned_thresholds(sorted_confidence, sorted_error_confidence, max_points - 1)
+    thresholds = _thinned_thresholds(sorted_confidence, sorted_error_confidence, max_curve_points - 1)
     errors_accepted = np.append(0, count_above(sorted_error_confidence, thresholds, "left"))
     correct_accepted = np.append(0, count_above(sorted_confidence, thresholds, "left")) - errors_accepted
     return errors_accepted / len(sorted_error_confidence), correct_accepted / n_correct
 
 
-def _metrics_with_both_outcomes(n_samples: int, n_correct: int, counts_by_confidence: CountBlocks) -> tuple[float, ...]:
+def _metrics_with_both_outcomes(n_samples: int, n_correct: int, counts_by_confidence: SampleErrorCountBlocks) -> tuple[float, ...]:
     """Return the failure metrics, in the order of METRICS, of data that has at least one correct prediction and at least one error.
 
     n_samples, n_correct: the number of samples, and of correct predictions among them
@@ -121,7 +121,7 @@ def _metrics_with_both_outcomes(n_samples: int, n_correct: int, counts_by_confid
     false_positives = risk_at_80_coverage = math.nan  # until the block that decides them
     discordant_pairs = 0  # pairs of an error and a correct prediction: 2 for each in which the error is more confident, 1 for a tie
     error_precision_sum = success_precision_sum = risk_sum = 0.0
-    max_accepted_at_targets = [n_samples if n_errors / n_samples <= target_risk else 0 for target_risk in TARGET_RISKS]
+    max_accepted_at_target_risks = [n_samples if n_errors / n_samples <= target_risk else 0 for target_risk in TARGET_RISKS]
     for sample_counts, error_counts in counts_by_confidence:
         success_counts = sample_counts - error_counts
         cumulative_accepted, cumulative_errors = samples_accepted + np.cumsum(sample_counts), errors_accepted + np.cumsum(error_counts)
@@ -132,9 +132,9 @@ def _metrics_with_both_outcomes(n_samples: int, n_correct: int, counts_by_confid
         if samples_accepted < n_at_80_coverage <= cumulative_accepted[-1]:
             index_at_80_coverage = np.searchsorted(cumulative_accepted, n_at_80_coverage)  # threshold of the last accepted sample
             samples_tied, errors_tied = sample_counts[index_at_80_coverage], error_counts[index_at_80_coverage]
-            above_tie = cumulative_accepted[index_at_80_coverage] - samples_tied
+            samples_above_tie = cumulative_accepted[index_at_80_coverage] - samples_tied
             errors_above_tie = cumulative_errors[index_at_80_coverage] - errors_tied
-            tie_counts = (above_tie, samples_tied, errors_above_tie, errors_tied)
+            tie_counts = (samples_above_tie, samples_tied, errors_above_tie, errors_tied)
             risk_at_80_coverage = float(selective_risk_within_tie(n_at_80_coverage, *tie_counts))
         samples_accepted, errors_accepted = int(cumulative_accepted[-1]), int(cumulative_errors[-1])
 
@@ -150,9 +150,9 @@ def _metrics_with_both_outcomes(n_samples: int, n_correct: int, counts_by_confid
         discordant_pairs += int(np.sum(error_counts * (2 * (n_correct - cumulative_correct[indices_with_error]) + success_counts)))
         error_precision_sum += float(np.sum(error_counts * ((n_errors - errors_above) / (n_samples - samples_above))))
         risk_sum += float(np.sum(error_counts * expected_risk_contribution(samples_above, sample_counts, n_samples)))
-        max_accepted_at_targets = [
+        max_accepted_at_target_risks = [
             max(max_accepted, int(max_accepted_at_risk(samples_above, errors_above, target_risk)))
-            for max_accepted, target_risk in zip(max_accepted_at_targets, TARGET_RISKS, strict=True)
+            for max_accepted, target_risk in zip(max_accepted_at_target_risks, TARGET_RISKS, strict=True)
         ]
 
     aurc = min(risk_sum / n_samples, 1.0)  # rounding could exceed 1
@@ -167,7 +167,7 @@ def _metrics_with_both_outcomes(n_samples: int, n_correct: int, counts_by_confid
         max(aurc - optimal_aurc, 0.0) if discordant_pairs else 0.0,
         (discordant_pairs + n_errors**2) / (2 * n_samples**2),
         risk_at_80_coverage,
-        *(max_accepted / n_samples for max_accepted in max_accepted_at_targets),
+        *(max_accepted / n_samples for max_accepted in max_accepted_at_target_risks),
     )
 
 
@@ -179,7 +179,7 @@ def _thinned_thresholds(
     sorted_confidence, sorted_error_confidence: the confidences of all samples and those of the errors, each from low to high
     """
     if 1 + np.count_nonzero(sorted_confidence[1:] != sorted_confidence[:-1]) <= max_thresholds:
-        return distinct_values(sorted_confidence)[0][::-1]
+        return distinct_values_and_counts(sorted_confidence)[0][::-1]
     thresholds_from_all = sorted_confidence[
         np.linspace(0, len(sorted_confidence) - 1, max_thresholds - max_thresholds // 2).astype(np.int64)
     ]
@@ -187,6 +187,6 @@ def _thinned_thresholds(
     return np.unique(np.concatenate([thresholds_from_all, thresholds_from_errors]))[::-1]
 
 
-def _require_min_points(max_points: int, minimum: int) -> None:
-    if max_points < minimum:
-        raise ValueError(f"max_points is {max_points}; expected at least {minimum}")
+def _require_min_curve_points(max_curve_points: int, min_curve_points: int) -> None:
+    if max_curve_points < min_curve_points:
+        raise ValueError(f"max_curve_points is {max_curve_points}; expected at least {min_curve_points}")

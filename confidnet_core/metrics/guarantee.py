@@ -12,11 +12,11 @@ from jaxtyping import Bool, Float64, Int, Real
 from numpy.typing import ArrayLike
 from scipy.special import betaincinv
 
-from confidnet_core.metrics._draws import check_sizes
-from confidnet_core.metrics._ranking.samples import check_samples, count_above, require_finite
+from confidnet_core.metrics._draws import check_pixels_per_image
+from confidnet_core.metrics._ranking.samples import check_confidence_and_correct, count_above, require_finite_confidence
 
 _HOLD_OUT_INTERVAL = 20  # every 20th unit gives candidate thresholds and is left out of the test
-_TRIED_BOUND_FRACTIONS = np.arange(100, 0, -1) / 100  # fractions of the target risk that are tried as the bound for images
+_TRIED_TARGET_RISK_FRACTIONS = np.arange(100, 0, -1) / 100  # fractions of the target risk that are tried as the bound for images
 
 
 @dataclass(frozen=True)
@@ -67,25 +67,26 @@ def threshold_with_guarantee(
     Raises ValueError for arrays that failure_metrics refuses, a target_risk or delta outside (0, 1), or numbers of pixels that do not sum
     to n.
     """
-    confidence, correct = check_samples(confidence, correct)
-    require_finite(confidence)
+    confidence, correct = check_confidence_and_correct(confidence, correct)
+    require_finite_confidence(confidence)
     for parameter_name, parameter_value in (("risk", target_risk), ("delta", delta)):
         if not 0 < parameter_value < 1:
             raise ValueError(f"{parameter_name} is {parameter_value}; give a share between 0 and 1, as 0.05 for 5 %")
     if pixels_per_image is None:
-        unit_count, threshold_function = len(correct), _threshold_from_samples
+        independent_unit_count, find_threshold = len(correct), _threshold_from_samples
     else:
-        pixels_per_image = check_sizes(pixels_per_image, len(correct))
+        pixels_per_image = check_pixels_per_image(pixels_per_image, len(correct))
         pixels_per_image = pixels_per_image[pixels_per_image > 0]
-        unit_count, threshold_function = len(pixels_per_image), partial(_threshold_from_images, pixels_per_image=pixels_per_image)
+        independent_unit_count, find_threshold = len(pixels_per_image), partial(_threshold_from_images, pixels_per_image=pixels_per_image)
     if reference_confidence is None:
-        is_held_out = np.arange(unit_count) % _HOLD_OUT_INTERVAL == 0
+        is_held_out = np.arange(independent_unit_count) % _HOLD_OUT_INTERVAL == 0
         reference_confidence = confidence[is_held_out if pixels_per_image is None else np.repeat(is_held_out, pixels_per_image)]
     else:
-        is_held_out, reference_confidence = np.zeros(unit_count, bool), _check_reference_confidence(reference_confidence, confidence.dtype)
-    threshold, bound = threshold_function(confidence, correct, is_held_out, reference_confidence, target_risk, delta)
+        is_held_out = np.zeros(independent_unit_count, bool)
+        reference_confidence = _check_reference_confidence(reference_confidence, confidence.dtype)
+    threshold, bound = find_threshold(confidence, correct, is_held_out, reference_confidence, target_risk, delta)
     coverage = 0.0 if threshold is None else _mean_coverage(confidence >= threshold, pixels_per_image)
-    return Guarantee(target_risk, delta, threshold, coverage, bound, len(correct), int(np.count_nonzero(~correct)), unit_count)
+    return Guarantee(target_risk, delta, threshold, coverage, bound, len(correct), int(np.count_nonzero(~correct)), independent_unit_count)
 
 
 def _mean_coverage(is_accepted: Bool[np.ndarray, " n"], pixels_per_image: Int[np.ndarray, " images"] | None) -> float:
@@ -99,8 +100,9 @@ def _mean_coverage(is_accepted: Bool[np.ndarray, " n"], pixels_per_image: Int[np
 
 
 def _check_reference_confidence(reference_confidence: ArrayLike, dtype: np.dtype) -> Real[np.ndarray, " r"]:
-    reference_confidence = check_samples(reference_confidence, np.ones(np.shape(reference_confidence), bool))[0].astype(dtype)
-    require_finite(reference_confidence)
+    reference_confidence, _ = check_confidence_and_correct(reference_confidence, np.ones(np.shape(reference_confidence), bool))
+    reference_confidence = reference_confidence.astype(dtype)
+    require_finite_confidence(reference_confidence)
     return reference_confidence
 
 
@@ -152,7 +154,7 @@ def _threshold_from_images(
     )
     if n_passed_thresholds == 0:
         return None, None
-    tried_risk_bounds = target_risk * _TRIED_BOUND_FRACTIONS
+    tried_risk_bounds = target_risk * _TRIED_TARGET_RISK_FRACTIONS
     n_proven_bounds = _count_passes_before_first_failure(
         _is_risk_bound_proven(
             accepted_fractions[:, [n_passed_thresholds - 1]],
@@ -176,9 +178,9 @@ def _candidate_thresholds(reference_confidence: Real[np.ndarray, " r"], min_cove
     return np.append(np.quantile(reference_confidence, 1 - candidate_coverages), np.finfo(dtype).min).astype(dtype)
 
 
-def _count_passes_before_first_failure(is_passed: Bool[np.ndarray, " m"]) -> int:
-    """Return how many thresholds pass before the first that fails; is_passed: bool (m,), whether each passes, in the order of testing."""
-    return int(np.argmin(np.append(is_passed, False)))
+def _count_passes_before_first_failure(is_test_passed: Bool[np.ndarray, " m"]) -> int:
+    """Return how many of m tests pass before the first that fails. is_test_passed: bool (m,), in the order of testing"""
+    return int(np.argmin(np.append(is_test_passed, False)))
 
 
 def _clopper_pearson_bound(
@@ -236,14 +238,12 @@ def _is_risk_bound_proven(
     """
     excess_errors = accepted_error_fractions - target_risk * accepted_fractions
     image_count = len(excess_errors)
-    images_before = np.arange(image_count)[:, None]
-    excess_sum_before, squared_excess_sum_before = (
-        np.cumsum(excess_errors, axis=0) - excess_errors,
-        np.cumsum(excess_errors**2, axis=0) - excess_errors**2,
-    )
+    preceding_image_count = np.arange(image_count)[:, None]
+    preceding_excess_sum = np.cumsum(excess_errors, axis=0) - excess_errors
+    preceding_squared_excess_sum = np.cumsum(excess_errors**2, axis=0) - excess_errors**2
     estimated_variance = (
-        target_risk**2 + np.maximum(squared_excess_sum_before - excess_sum_before**2 / np.maximum(images_before, 1), 0)
-    ) / (images_before + 1)
-    bets = np.minimum(np.sqrt(-2 * np.log(delta) / (max(image_count, 1) * estimated_variance)), 1 / (1 - target_risk))
+        target_risk**2 + np.maximum(preceding_squared_excess_sum - preceding_excess_sum**2 / np.maximum(preceding_image_count, 1), 0)
+    ) / (preceding_image_count + 1)
+    betting_fractions = np.minimum(np.sqrt(-2 * np.log(delta) / (max(image_count, 1) * estimated_variance)), 1 / (1 - target_risk))
     with np.errstate(divide="ignore"):  # the logarithm of 0 means that the whole stake is lost
-        return np.log1p(np.maximum(-bets * excess_errors, -1)).sum(axis=0) >= -np.log(delta)
+        return np.log1p(np.maximum(-betting_fractions * excess_errors, -1)).sum(axis=0) >= -np.log(delta)

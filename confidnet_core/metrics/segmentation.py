@@ -27,17 +27,17 @@ def confusion_matrix(
     for argument_name, class_indices in (("labels", labels), ("predictions", predicted)):
         if class_indices.dtype.kind not in "iu":
             raise ValueError(f"{argument_name} are {class_indices.dtype}; expected integer class indices")
-    pair_counts = np.zeros(class_count * class_count, dtype=np.int64)
+    label_prediction_counts = np.zeros(class_count * class_count, dtype=np.int64)
     for block_labels, block_predicted in _pixel_blocks(labels.reshape(-1), predicted.reshape(-1)):
         if void_label is not None:
             is_labelled = block_labels != void_label
             block_labels, block_predicted = block_labels[is_labelled], block_predicted[is_labelled]
-        _require_class_range("label", block_labels, class_count, void_label)
-        _require_class_range("prediction", block_predicted, class_count, None)
-        pair_counts += np.bincount(
+        _require_valid_class_indices("label", block_labels, class_count, void_label)
+        _require_valid_class_indices("prediction", block_predicted, class_count, None)
+        label_prediction_counts += np.bincount(
             block_labels.astype(np.int64) * class_count + block_predicted.astype(np.int64), minlength=class_count * class_count
         )
-    return pair_counts.reshape(class_count, class_count)
+    return label_prediction_counts.reshape(class_count, class_count)
 
 
 def intersection_over_union(confusion: Int[np.ndarray, "classes classes"]) -> Float64[np.ndarray, " classes"]:
@@ -53,8 +53,8 @@ def mean_iou(confusion: Int[np.ndarray, "classes classes"]) -> float | None:
     confusion: the confusion matrix (classes, classes). Returns None where it counts no pixel.
     """
     class_iou = intersection_over_union(confusion)
-    is_defined = ~np.isnan(class_iou)
-    return float(class_iou[is_defined].mean()) if is_defined.any() else None
+    is_class_present = ~np.isnan(class_iou)
+    return float(class_iou[is_class_present].mean()) if is_class_present.any() else None
 
 
 def _pixel_blocks(labels: Integer[np.ndarray, " n"], predicted: Integer[np.ndarray, " n"]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -62,10 +62,11 @@ def _pixel_blocks(labels: Integer[np.ndarray, " n"], predicted: Integer[np.ndarr
         yield labels[block_start : block_start + _BLOCK_PIXELS], predicted[block_start : block_start + _BLOCK_PIXELS]
 
 
-def _require_class_range(value_name: str, class_indices: Integer[np.ndarray, " n"], class_count: int, void_label: int | None) -> None:
+def _require_valid_class_indices(
+    label_or_prediction: str, class_indices: Integer[np.ndarray, " n"], class_count: int, void_label: int | None
+) -> None:
     if len(class_indices) and (class_indices.min() < 0 or class_indices.max() >= class_count):
-        invalid_index = class_indices[(class_indices < 0) | (class_indices >= class_count)][0]
+        invalid_class_index = class_indices[(class_indices < 0) | (class_indices >= class_count)][0]
         void_hint = f" or void {void_label}" if void_label is not None else ""
-        raise ValueError(
-            f"there is a {value_name} {invalid_index}; expected 0 ... {class_count - 1}{void_hint} (is the number of classes right?)"
-        )
+        expected_indices_text = f"0 ... {class_count - 1}{void_hint} (is the number of classes right?)"
+        raise ValueError(f"there is a {label_or_prediction} {invalid_class_index}; expected {expected_indices_text}")

@@ -26,10 +26,11 @@ def load_imagenet_encoder(convolutions: list[nn.Conv2d], pretrained: bool | str)
         return
     _require_vgg16_shapes(convolutions)
     pretrained_tensors = _download_vgg16_weights() if pretrained is True else _read_state_dict(Path(pretrained))
-    for convolution_number, (convolution, position) in enumerate(zip(convolutions, CONVOLUTION_POSITIONS, strict=True), start=1):
+    convolutions_and_positions = zip(convolutions, CONVOLUTION_POSITIONS, strict=True)
+    for convolution_number, (convolution, convolution_position) in enumerate(convolutions_and_positions, start=1):
         for parameter, parameter_name in (
-            (convolution.weight, f"features.{position}.weight"),
-            (convolution.bias, f"features.{position}.bias"),
+            (convolution.weight, f"features.{convolution_position}.weight"),
+            (convolution.bias, f"features.{convolution_position}.bias"),
         ):
             _copy_into_parameter(
                 parameter, pretrained_tensors.get(parameter_name), f"convolution {convolution_number} of 13 ({parameter_name})"
@@ -38,11 +39,11 @@ def load_imagenet_encoder(convolutions: list[nn.Conv2d], pretrained: bool | str)
 
 def _require_vgg16_shapes(convolutions: list[nn.Conv2d]) -> None:
     expected_shapes = [(out_channels, in_channels, 3, 3) for in_channels, out_channels in pairwise(VGG16_CHANNELS)]
-    received_shapes = [tuple(convolution.weight.shape) for convolution in convolutions]
-    if received_shapes != expected_shapes:
+    actual_shapes = [tuple(convolution.weight.shape) for convolution in convolutions]
+    if actual_shapes != expected_shapes:
         raise ValueError(
             f"model.pretrained needs VGG16's 13 convolutions at model.width 1.0 on images of 3 channels, from {expected_shapes[0]} "
-            f"to {expected_shapes[-1]}; got {len(received_shapes)}, from {received_shapes[:1]} to {received_shapes[-1:]}. "
+            f"to {expected_shapes[-1]}; got {len(actual_shapes)}, from {actual_shapes[:1]} to {actual_shapes[-1:]}. "
             f"Otherwise {RANDOM_WEIGHTS_HINT}"
         )
 
@@ -54,18 +55,18 @@ def _download_vgg16_weights() -> dict[str, Tensor]:
     try:
         return weights.get_state_dict(progress=True, check_hash=True)
     except (OSError, HTTPException, RuntimeError) as error:  # a wrong hash raises RuntimeError
-        remedy = f"give the path of that file, or {RANDOM_WEIGHTS_HINT}"
-        raise ValueError(f"model.pretrained: true needs {weights.url}, which could not be had ({error}); {remedy}") from error
+        remedy_text = f"give the path of that file, or {RANDOM_WEIGHTS_HINT}"
+        raise ValueError(f"model.pretrained: true needs {weights.url}, which could not be had ({error}); {remedy_text}") from error
 
 
 def _read_state_dict(path: Path) -> dict[str, Tensor]:
-    remedy = f"give the state dict of torchvision's vgg16, or {RANDOM_WEIGHTS_HINT}"
+    remedy_text = f"give the state dict of torchvision's vgg16, or {RANDOM_WEIGHTS_HINT}"
     try:
         state_dict = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise ValueError(f"model.pretrained is {str(path)!r}, which could not be read ({type(error).__name__}); {remedy}") from error
+        raise ValueError(f"model.pretrained is {str(path)!r}, which could not be read ({type(error).__name__}); {remedy_text}") from error
     if not isinstance(state_dict, dict):
-        raise ValueError(f"model.pretrained is {str(path)!r}, which holds no state dict but a {type(state_dict).__name__}; {remedy}")
+        raise ValueError(f"model.pretrained is {str(path)!r}, which holds no state dict but a {type(state_dict).__name__}; {remedy_text}")
     return state_dict
 
 

@@ -8,7 +8,7 @@ import math
 from torch import nn
 
 from confidnet_core.config.ranges import FractionBelowOne, PositiveInt
-from confidnet_core.networks.classifier import Classifier, DenseClassifier
+from confidnet_core.networks.classifier import Classifier, SequentialClassifier
 
 
 def mlp(*, classes: int, image_shape: tuple[int, int, int], hidden: PositiveInt = 1000, dropout: FractionBelowOne = 0.3) -> Classifier:
@@ -17,4 +17,4 @@ def mlp(*, classes: int, image_shape: tuple[int, int, int], hidden: PositiveInt 
     classes: the number of classes; image_shape: (channels, height, width); hidden: the width of the hidden layer; dropout: its rate
     """
     features = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(image_shape), hidden), nn.ReLU(), nn.Dropout(dropout))
-    return DenseClassifier(features, nn.Linear(hidden, classes))
+    return SequentialClassifier(features, nn.Linear(hidden, classes))

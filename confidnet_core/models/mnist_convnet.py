@@ -6,7 +6,7 @@ Corbière et al. 2019, arXiv:1910.04851, section 4.1; sizes and dropout as publi
 from torch import nn
 
 from confidnet_core.config.ranges import FractionBelowOne, PositiveInt, WidthFactor
-from confidnet_core.networks.classifier import Classifier, DenseClassifier, require_min_size, scale_channels
+from confidnet_core.networks.classifier import Classifier, SequentialClassifier, require_min_image_size, scale_channels
 
 
 def mnist_convnet(
@@ -24,11 +24,16 @@ def mnist_convnet(
     conv_dropout, dense_dropout: the rates after the convolutions and after the dense layer
     Raises ValueError for images below 6 x 6 pixels.
     """
-    require_min_size("mnist_convnet", image_shape, 6)
+    require_min_image_size("mnist_convnet", image_shape, 6)
     image_channels, image_height, image_width = image_shape
-    first_channels, second_channels = scale_channels(32, width), scale_channels(64, width)
-    pooled_features = second_channels * ((image_height - 4) // 2) * ((image_width - 4) // 2)
-    convolution_layers = [nn.Conv2d(image_channels, first_channels, 3), nn.ReLU(), nn.Conv2d(first_channels, second_channels, 3), nn.ReLU()]
+    first_layer_channels, second_layer_channels = scale_channels(32, width), scale_channels(64, width)
+    pooled_feature_count = second_layer_channels * ((image_height - 4) // 2) * ((image_width - 4) // 2)
+    convolution_layers = [
+        nn.Conv2d(image_channels, first_layer_channels, 3),
+        nn.ReLU(),
+        nn.Conv2d(first_layer_channels, second_layer_channels, 3),
+        nn.ReLU(),
+    ]
     pooling_layers = [nn.MaxPool2d(2), nn.Dropout(conv_dropout)]
-    dense_layers = [nn.Flatten(), nn.Linear(pooled_features, feature_dim), nn.ReLU(), nn.Dropout(dense_dropout)]
-    return DenseClassifier(nn.Sequential(*convolution_layers, *pooling_layers, *dense_layers), nn.Linear(feature_dim, classes))
+    dense_layers = [nn.Flatten(), nn.Linear(pooled_feature_count, feature_dim), nn.ReLU(), nn.Dropout(dense_dropout)]
+    return SequentialClassifier(nn.Sequential(*convolution_layers, *pooling_layers, *dense_layers), nn.Linear(feature_dim, classes))

@@ -8,7 +8,7 @@ from itertools import pairwise
 from torch import nn
 
 from confidnet_core.config.ranges import FractionBelowOne, PositiveInt, WidthFactor
-from confidnet_core.networks.classifier import Classifier, DenseClassifier, require_min_size, scale_channels
+from confidnet_core.networks.classifier import Classifier, SequentialClassifier, require_min_image_size, scale_channels
 
 
 def svhn_convnet(
@@ -25,16 +25,16 @@ def svhn_convnet(
     dropout: the rate after each block and after the dense layer
     Raises ValueError for images below 8 x 8 pixels.
     """
-    require_min_size("svhn_convnet", image_shape, 8)
+    require_min_image_size("svhn_convnet", image_shape, 8)
     block_channels = [image_shape[0], *(scale_channels(published_channels, width) for published_channels in (32, 64, 128))]
     block_layers = [
         layer
         for in_channels, out_channels in pairwise(block_channels)
         for layer in _build_convolution_block(in_channels, out_channels, dropout)
     ]
-    pooled_features = block_channels[-1] * (image_shape[1] // 8) * (image_shape[2] // 8)
-    dense_layers = [nn.Flatten(), nn.Linear(pooled_features, feature_dim), nn.ReLU(), nn.Dropout(dropout)]
-    return DenseClassifier(nn.Sequential(*block_layers, *dense_layers), nn.Linear(feature_dim, classes))
+    pooled_feature_count = block_channels[-1] * (image_shape[1] // 8) * (image_shape[2] // 8)
+    dense_layers = [nn.Flatten(), nn.Linear(pooled_feature_count, feature_dim), nn.ReLU(), nn.Dropout(dropout)]
+    return SequentialClassifier(nn.Sequential(*block_layers, *dense_layers), nn.Linear(feature_dim, classes))
 
 
 def _build_convolution_block(in_channels: int, out_channels: int, dropout: float) -> list[nn.Module]:

@@ -10,7 +10,7 @@ from torch import nn
 
 from confidnet_core.config.ranges import PositiveInt, PretrainedWeights, WidthFactor
 from confidnet_core.models._vgg_weights import load_imagenet_encoder
-from confidnet_core.networks.classifier import Classifier, DenseClassifier, scale_channels
+from confidnet_core.networks.classifier import Classifier, SequentialClassifier, scale_channels
 
 # Output channels of each convolution and the dropout rate after it; 0 means no dropout. Every stage ends with max pooling.
 CONVOLUTION_STAGES = (
@@ -44,24 +44,24 @@ def vgg16(
             f"vgg16 needs a height and width divisible by 32, got {image_height} x {image_width}; choose svhn_convnet or resize"
         )
     convolution_layers = _build_convolutions(image_channels, width, dropout)
-    pooled_features = scale_channels(512, width) * (image_height // 32) * (image_width // 32)
+    pooled_feature_count = scale_channels(512, width) * (image_height // 32) * (image_width // 32)
     dense_dropout_rate = 0.5 * dropout
     dense_layers = [
         nn.Dropout(dense_dropout_rate),
         nn.Flatten(),
-        nn.Linear(pooled_features, feature_dim),
+        nn.Linear(pooled_feature_count, feature_dim),
         nn.ReLU(),
         nn.Dropout(dense_dropout_rate),
     ]
     load_imagenet_encoder([layer for layer in convolution_layers if isinstance(layer, nn.Conv2d)], pretrained)
-    return DenseClassifier(nn.Sequential(*convolution_layers, *dense_layers), nn.Linear(feature_dim, classes))
+    return SequentialClassifier(nn.Sequential(*convolution_layers, *dense_layers), nn.Linear(feature_dim, classes))
 
 
 def _build_convolutions(image_channels: int, width_factor: float, dropout_factor: float) -> list[nn.Module]:
     layers: list[nn.Module] = []
     in_channels = image_channels
-    for stage in CONVOLUTION_STAGES:
-        for published_channels, dropout_rate in stage:
+    for convolution_stage in CONVOLUTION_STAGES:
+        for published_channels, dropout_rate in convolution_stage:
             out_channels = scale_channels(published_channels, width_factor)
             layers += [nn.Conv2d(in_channels, out_channels, 3, padding=1, padding_mode="reflect"), nn.ReLU(), nn.BatchNorm2d(out_channels)]
             layers += [nn.Dropout(dropout_rate * dropout_factor)] if dropout_rate else []

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from confidnet_core.config.params import Benchmark, EntryChoice
+from confidnet_core.config.params import Benchmark, RegistryEntryChoice
 from confidnet_core.config.recipes import ConfidenceHeadRecipe, ConfidnetRecipe, CorrectedMcpRecipe
 from confidnet_core.config.registry import find_entry
 from confidnet_core.data import Dataset
@@ -23,12 +23,12 @@ from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp, freeze
 from confidnet_core.networks.device import to_device
 from confidnet_core.networks.head import ConfidenceHead, build_confidence_head, head_from_weights
-from confidnet_core.networks.inference import classification_metrics
+from confidnet_core.networks.inference import classifier_validation_metrics
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
-def build_classifier(model: EntryChoice, dataset: Dataset) -> Classifier:
+def build_classifier(model: RegistryEntryChoice, dataset: Dataset) -> Classifier:
     """Build the untrained classifier that `model` names, with its settings, for the classes and the image shape of the data set."""
     return find_entry("models", model.name)(classes=len(dataset.classes), image_shape=dataset.image_shape, **model.settings)
 
@@ -38,7 +38,7 @@ def build_confidnet(classifier: Classifier, recipe: ConfidnetRecipe, dataset: Da
 
     Raises ValueError for a recipe with a kernel where the data set is no segmentation.
     """
-    return ConfidNet(classifier, _build_head(classifier.feature_channels, recipe, dataset, "confidnet"), dropout=recipe.dropout)
+    return ConfidNet(classifier, _build_head_from_recipe(classifier.feature_channels, recipe, dataset, "confidnet"), dropout=recipe.dropout)
 
 
 def build_corrected_mcp(classifier: Classifier, recipe: CorrectedMcpRecipe, dataset: Dataset) -> CorrectedMcp:
@@ -47,10 +47,10 @@ def build_corrected_mcp(classifier: Classifier, recipe: CorrectedMcpRecipe, data
     Raises ValueError for a recipe with a kernel where the data set is no segmentation.
     """
     input_channels = classifier.feature_channels + len(dataset.classes) + 1  # the last classes + 1 come from logit_features
-    return CorrectedMcp(classifier, _build_head(input_channels, recipe, dataset, "corrected_mcp"), dropout=recipe.dropout)
+    return CorrectedMcp(classifier, _build_head_from_recipe(input_channels, recipe, dataset, "corrected_mcp"), dropout=recipe.dropout)
 
 
-def _build_head(input_channels: int, recipe: ConfidenceHeadRecipe, dataset: Dataset, params_section: str) -> ConfidenceHead:
+def _build_head_from_recipe(input_channels: int, recipe: ConfidenceHeadRecipe, dataset: Dataset, params_section: str) -> ConfidenceHead:
     if recipe.kernel and not dataset.is_segmentation:
         raise ValueError(f"{params_section}.kernel is {recipe.kernel}, but {dataset.source} is no segmentation; remove the key")
     kernel_size = (recipe.kernel or 3) if dataset.is_segmentation else None
@@ -58,11 +58,11 @@ def _build_head(input_channels: int, recipe: ConfidenceHeadRecipe, dataset: Data
 
 
 def save_network(
-    network_folder: Path, weights: dict[str, Tensor], model_content: dict[str, Any], origin_content: dict[str, Any], **json_reports: Any
+    network_folder: Path, weights: dict[str, Tensor], model_json: dict[str, Any], origin_json: dict[str, Any], **json_reports: Any
 ) -> None:
     """Write a trained network into a folder: weights.pt, model.json, origin.json, and each of json_reports as NAME.json; all or none.
 
-    weights: the network's state_dict; model_content: as from model_facts; origin_content: parameters, data and code of the training
+    weights: the network's state_dict; model_json: as from describe_trained_network; origin_json: parameters, data and code of the training
     All contents are JSON-like and without times, so that equal trainings give equal files.
     """
     with atomic_write(network_folder) as temporary_folder:
@@ -70,7 +70,7 @@ def save_network(
         torch.save(
             {parameter_name: tensor.cpu().contiguous() for parameter_name, tensor in weights.items()}, temporary_folder / "weights.pt"
         )
-        for file_stem, json_content in {"model": model_content, "origin": origin_content, **json_reports}.items():
+        for file_stem, json_content in {"model": model_json, "origin": origin_json, **json_reports}.items():
             write_json(temporary_folder / f"{file_stem}.json", json_content)
 
 
@@ -89,13 +89,18 @@ def weights_digest(network_folder: Path) -> str:
     return sha256(_existing_weights_file(network_folder).read_bytes()).hexdigest()
 
 
-def model_facts(benchmark: Benchmark, dataset: Dataset, **further_entries: Any) -> dict[str, Any]:
-    """Return the content of model.json, which describes a trained network: its model, classes, image shape and further entries.
+def describe_trained_network(benchmark: Benchmark, dataset: Dataset, **training_results: Any) -> dict[str, Any]:
+    """Return the content of model.json, which describes a trained network: its model, classes and image shape, and results of its training.
 
-    further_entries: such as validation metrics. Loading a network compares only model, classes and image_shape, so that a network also
+    training_results: such as validation metrics. Loading a network compares only model, classes and image_shape, so that a network also
     fits other images of the same kind.
     """
-    return {"model": asdict(benchmark.model), "classes": list(dataset.classes), "image_shape": list(dataset.image_shape), **further_entries}
+    return {
+        "model": asdict(benchmark.model),
+        "classes": list(dataset.classes),
+        "image_shape": list(dataset.image_shape),
+        **training_results,
+    }
 
 
 def load_classifier(network_folder: Path, benchmark: Benchmark, dataset: Dataset) -> Classifier:
@@ -103,19 +108,16 @@ def load_classifier(network_folder: Path, benchmark: Benchmark, dataset: Dataset
 
     Raises ValueError where its model.json has another model, other classes or another image shape than the benchmark and data set.
     """
-    model_content = read_json(Path(network_folder) / "model.json")
-    expected_content = _with_tuples_as_lists(model_facts(benchmark, dataset))
-    differences = [
-        f"{key}: file {model_content.get(key)}, wanted {value}"
-        for key, value in expected_content.items()
-        if model_content.get(key) != value
+    model_json = read_json(Path(network_folder) / "model.json")
+    expected_model_json = _with_tuples_as_lists(describe_trained_network(benchmark, dataset))
+    model_differences = [
+        f"{key}: file {model_json.get(key)}, wanted {value}" for key, value in expected_model_json.items() if model_json.get(key) != value
     ]
-    if differences:
-        raise ValueError(f"{network_folder} holds another network ({'; '.join(differences)}); `dvc repro` trains the right one")
-    model_settings = {
-        key: value for key, value in benchmark.model.settings.items() if key != "pretrained"
-    }  # the saved weights replace them
-    classifier = build_classifier(EntryChoice(benchmark.model.name, model_settings), dataset)
+    if model_differences:
+        raise ValueError(f"{network_folder} holds another network ({'; '.join(model_differences)}); `dvc repro` trains the right one")
+    # ImageNet weights are not needed, because the saved weights replace them.
+    model_settings = {key: value for key, value in benchmark.model.settings.items() if key != "pretrained"}
+    classifier = build_classifier(RegistryEntryChoice(benchmark.model.name, model_settings), dataset)
     return _load_module_weights(classifier, classifier, _read_weights_file(network_folder), network_folder)
 
 
@@ -126,14 +128,14 @@ def load_verified_classifier(network_folder: Path, benchmark: Benchmark, dataset
     """
     classifier = to_device(freeze(load_classifier(network_folder, benchmark, dataset)), device)
     recorded_accuracy = read_json(network_folder / "model.json")["val_accuracy"]
-    measured_accuracy = classification_metrics(classifier, dataset, device, "fp32")["val_accuracy"]
+    measured_accuracy = classifier_validation_metrics(classifier, dataset, device, "fp32")["val_accuracy"]
     if abs(recorded_accuracy - measured_accuracy) > 1e-3:  # devices differ in the last bits of a sum, never by more than a few predictions
         accuracy_difference = f"the classifier's validation accuracy is {measured_accuracy:.4f}, its training noted {recorded_accuracy:.4f}"
         raise ValueError(f"{network_folder}: {accuracy_difference}; train it again")
     return classifier
 
 
-def load_head(network_folder: Path, classifier: Classifier) -> ConfidNet:
+def load_confidnet_head(network_folder: Path, classifier: Classifier) -> ConfidNet:
     """Load ConfidNet before fine-tuning, in eval mode: the classifier's own encoder with the trained head."""
     head_weights = _read_weights_file(network_folder)
     network = ConfidNet(classifier, _build_head_for_weights(head_weights, network_folder), dropout=False)
@@ -147,7 +149,7 @@ def load_corrected_mcp(network_folder: Path, classifier: Classifier) -> Correcte
     return _load_module_weights(network, network.head, head_weights, network_folder)
 
 
-def load_finetuned(network_folder: Path, classifier: Classifier) -> ConfidNet:
+def load_finetuned_confidnet(network_folder: Path, classifier: Classifier) -> ConfidNet:
     """Load the fine-tuned ConfidNet in eval mode: its head and its fine-tuned copy of the encoder. The classifier stays as it is."""
     weights = _read_weights_file(network_folder)
     head_weights = {

@@ -13,7 +13,7 @@ from torch.nn import functional
 from confidnet_core.config.recipes import Augmentation
 from confidnet_core.data import Dataset
 
-INFERENCE_PIXELS = 2**20  # pixels in an inference batch: this bounds memory for any image size
+PIXELS_PER_INFERENCE_BATCH = 2**20  # pixels in an inference batch: this bounds memory for any image size
 
 
 def normalise_images(images: Shaped[Tensor, "b c h w"], dataset: Dataset, device: torch.device) -> Float[Tensor, "b c h w"]:
@@ -43,7 +43,7 @@ def batch_count(images: UInt8[np.ndarray, "n c h w"]) -> int:
 
 
 def _inference_batch_size(images: UInt8[np.ndarray, "n c h w"]) -> int:
-    return max(1, min(1024, INFERENCE_PIXELS // (images.shape[-2] * images.shape[-1])))
+    return max(1, min(1024, PIXELS_PER_INFERENCE_BATCH // (images.shape[-2] * images.shape[-1])))
 
 
 class TrainingBatches:
@@ -88,10 +88,8 @@ def augment_batch(
     void_fill_value = cast(int, void_label)  # TrainingBatches refuses label maps without a void label if one is needed
     if augmentation.flip:
         is_flipped = torch.rand(len(images), generator=generator).to(images.device) < 0.5
-        images, labels = (
-            _mirror_selected_images(images, is_flipped),
-            _mirror_selected_images(labels, is_flipped) if is_label_map else labels,
-        )
+        images = _mirror_selected_images(images, is_flipped)
+        labels = _mirror_selected_images(labels, is_flipped) if is_label_map else labels
     if augmentation.rotation or augmentation.crop:
         rotation_angles = torch.deg2rad((torch.rand(len(images), generator=generator) * 2 - 1) * augmentation.rotation)
         pixel_shifts = torch.randint(-augmentation.crop, augmentation.crop + 1, (len(images), 2), generator=generator)
@@ -115,34 +113,41 @@ def augment_batch(
     return images, labels
 
 
-def _mirror_selected_images(maps: Shaped[Tensor, " b *rest"], is_flipped: Bool[Tensor, " b"]) -> Shaped[Tensor, " b *rest"]:
+def _mirror_selected_images(images_or_label_maps: Shaped[Tensor, " b *rest"], is_flipped: Bool[Tensor, " b"]) -> Shaped[Tensor, " b *rest"]:
     """Return a batch of images or label maps (b, ...), of which those with is_flipped (b,) True are mirrored left to right.
 
     On 8-bit values this is faster than torch.where.
     """
-    return torch.cat([maps, maps.flip(-1)]).index_select(0, torch.arange(len(maps), device=maps.device) + len(maps) * is_flipped)
+    return torch.cat([images_or_label_maps, images_or_label_maps.flip(-1)]).index_select(
+        0, torch.arange(len(images_or_label_maps), device=images_or_label_maps.device) + len(images_or_label_maps) * is_flipped
+    )
 
 
 def _crop_windows(
-    maps: Shaped[Tensor, "b c h w"], window_corners: Int[Tensor, "b 2"], padding: int, fill_value: int
+    images_or_label_maps: Shaped[Tensor, "b c h w"], window_corners: Int[Tensor, "b 2"], padding: int, fill_value: int
 ) -> Shaped[Tensor, "b c h w"]:
     """Return a window, (b, c, h, w), of each image or label map after padding with fill_value: a shift without rotation.
 
-    maps: (b, c, h, w); window_corners: (b, 2), column and row of the padded map at which its window begins; padding: pixels on each side
+    images_or_label_maps: (b, c, h, w); padding: pixels on each side
+    window_corners: (b, 2), column and row of the padded image or label map at which its window begins
     """
-    batch_size, channels, height, width = maps.shape
-    padded_maps = functional.pad(maps, [padding] * 4, value=fill_value).contiguous()
+    batch_size, channels, height, width = images_or_label_maps.shape
+    padded_maps = functional.pad(images_or_label_maps, [padding] * 4, value=fill_value).contiguous()
     image_stride, channel_stride, row_stride, _ = padded_maps.stride()
     # A window is copied fastest as one contiguous piece of memory from its first to its last pixel, gaps between its rows included.
     window_length = (channels - 1) * channel_stride + (height - 1) * row_stride + width
-    window_offsets = torch.arange(batch_size, device=maps.device) * image_stride + window_corners[:, 1] * row_stride + window_corners[:, 0]
+    window_offsets = (
+        torch.arange(batch_size, device=images_or_label_maps.device) * image_stride
+        + window_corners[:, 1] * row_stride
+        + window_corners[:, 0]
+    )
     windows = padded_maps.view(-1).unfold(0, window_length, 1).index_select(0, window_offsets)
-    return windows.as_strided(maps.shape, (window_length, channel_stride, row_stride, 1))
+    return windows.as_strided(images_or_label_maps.shape, (window_length, channel_stride, row_stride, 1))
 
 
-def _resample_nearest(maps: Shaped[Tensor, "b c h w"], sampling_grid: Float[Tensor, "b h w 2"]) -> Float[Tensor, "b c h w"]:
+def _resample_nearest(images_or_label_maps: Shaped[Tensor, "b c h w"], sampling_grid: Float[Tensor, "b h w 2"]) -> Float[Tensor, "b c h w"]:
     """Return images or label maps (b, c, h, w) sampled at the positions of sampling_grid, by nearest neighbour: float32 (b, c, h, w)."""
-    return functional.grid_sample(maps.float(), sampling_grid, mode="nearest", align_corners=False)
+    return functional.grid_sample(images_or_label_maps.float(), sampling_grid, mode="nearest", align_corners=False)
 
 
 def _sampling_grid(
@@ -163,5 +168,5 @@ def _sampling_grid(
 
 def _require_void_label(dataset: Dataset) -> None:
     if dataset.is_segmentation and dataset.void is None:
-        reason = "augmentation.rotation and augmentation.crop bring unlabelled pixels into label maps"
-        raise ValueError(f"{reason}, and this data has no void label for them; set both to 0")
+        void_label_reason = "augmentation.rotation and augmentation.crop bring unlabelled pixels into label maps"
+        raise ValueError(f"{void_label_reason}, and this data has no void label for them; set both to 0")

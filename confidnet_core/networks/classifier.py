@@ -37,7 +37,7 @@ class Classifier(nn.Module):
         return nn.Identity(), self.forward
 
 
-class DenseClassifier(Classifier):
+class SequentialClassifier(Classifier):
     """A classifier of whole images: a sequence of layers that returns a feature vector, and a linear layer that returns the logits."""
 
     def __init__(self, features: nn.Sequential, output: nn.Linear) -> None:
@@ -55,8 +55,8 @@ class DenseClassifier(Classifier):
         first_dropout_index = next(
             (index for index, layer in enumerate(self.features) if isinstance(layer, nn.Dropout)), len(self.features)
         )
-        before_dropout, after_dropout = self.features[:first_dropout_index], self.features[first_dropout_index:]
-        return before_dropout, lambda activations: self.classify(after_dropout(activations))
+        layers_before_dropout, layers_after_dropout = self.features[:first_dropout_index], self.features[first_dropout_index:]
+        return layers_before_dropout, lambda activations: self.classify(layers_after_dropout(activations))
 
 
 def apply_in_float32(layer: nn.Module, features: Float[Tensor, "b d *pixels"]) -> Float[Tensor, "b out *pixels"]:
@@ -74,8 +74,9 @@ def scale_channels(published_channels: int, width_factor: float) -> int:
     return max(1, round(published_channels * width_factor))
 
 
-def require_min_size(model_name: str, image_shape: tuple[int, int, int], min_size: int) -> None:
-    """Raise a ValueError for images whose height or width is below min_size, which the network's pooling would reduce to nothing."""
-    if min(image_shape[1:]) < min_size:
-        received = f"(channels, height, width) {tuple(image_shape)}"
-        raise ValueError(f"{model_name} needs images of at least {min_size} x {min_size} pixels, got {received}; choose mlp or resize")
+def require_min_image_size(model_name: str, image_shape: tuple[int, int, int], min_image_size: int) -> None:
+    """Raise a ValueError for images whose height or width is below min_image_size, which the network's pooling would reduce to nothing."""
+    if min(image_shape[1:]) < min_image_size:
+        needed_size_text = f"images of at least {min_image_size} x {min_image_size} pixels"
+        image_shape_text = f"(channels, height, width) {tuple(image_shape)}"
+        raise ValueError(f"{model_name} needs {needed_size_text}, got {image_shape_text}; choose mlp or resize")

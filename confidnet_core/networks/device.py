@@ -38,8 +38,9 @@ def _require_working_device(device_name: str) -> torch.device:
         selected_device = torch.device(device_name)
         torch.empty(1, device=selected_device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"CONFIDNET_DEVICE is {device_name}, which does not work here ({reason}); try cpu, or unset it") from None
+        device_error_text = str(error).splitlines()[0]
+        problem_text = f"CONFIDNET_DEVICE is {device_name}, which does not work here ({device_error_text})"
+        raise ValueError(f"{problem_text}; try cpu, or unset it") from None
     return selected_device
 
 
@@ -67,5 +68,5 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
 def _warn_of_emulated_bf16() -> None:
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         # 8.5 times: the head on features of SegNet, forward and backward, on a processor with AVX2.
-        warning = "this processor computes bf16 in software, up to 8 times slower than fp32; set `precision: fp32` in the benchmark"
-        print(f"WARNING {warning}, or run on a GPU", file=sys.stderr, flush=True)
+        bf16_warning = "this processor computes bf16 in software, up to 8 times slower than fp32; set `precision: fp32` in the benchmark"
+        print(f"WARNING {bf16_warning}, or run on a GPU", file=sys.stderr, flush=True)

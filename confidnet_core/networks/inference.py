@@ -24,29 +24,26 @@ def map_images(
     images: UInt8[np.ndarray, "n c h w"],
     dataset: Dataset,
     device: torch.device,
-    progress_label: str,
-    *extra_arrays: np.ndarray,
+    progress_bar_title: str,
+    *extra_input_arrays: np.ndarray,
 ) -> Shaped[np.ndarray, " n *values"]:
     """Apply a function to all n images, normalised and in batches, without gradients; return its outputs as one array (n, ...).
 
-    forward: (images float32 (b, c, h, w), *batches of extra_arrays) -> tensor (b, ...), whose dtype the array has
-    extra_arrays: arrays (n, ...), of which each call gets the images' part as tensors on the device
-    progress_label: the name of the progress bar. Raises ValueError where there are no images.
+    forward: (images float32 (b, c, h, w), *batches of extra_input_arrays) -> tensor (b, ...), whose dtype the array has
+    extra_input_arrays: arrays (n, ...), of which each call gets the images' part as tensors on the device
+    progress_bar_title: the name of the progress bar. Raises ValueError where there are no images.
     """
     outputs: np.ndarray | None = None
     batches = inference_batches(images, dataset, device)
     with torch.inference_mode():
-        for batch_slice, image_batch in progress_bar(batches, batch_count(images), progress_label, "batch"):
-            batch_outputs = (
-                forward(image_batch, *(torch.from_numpy(np.array(extra_array[batch_slice])).to(device) for extra_array in extra_arrays))
-                .cpu()
-                .numpy()
-            )
+        for batch_slice, image_batch in progress_bar(batches, batch_count(images), progress_bar_title, "batch"):
+            extra_inputs = (torch.from_numpy(np.array(array[batch_slice])).to(device) for array in extra_input_arrays)
+            batch_outputs = forward(image_batch, *extra_inputs).cpu().numpy()
             if outputs is None:
                 outputs = np.empty((len(images), *batch_outputs.shape[1:]), batch_outputs.dtype)
             outputs[batch_slice] = batch_outputs
     if outputs is None:
-        raise ValueError(f"{progress_label}: there are no images; check that the split holds some")
+        raise ValueError(f"{progress_bar_title}: there are no images; check that the split holds some")
     return outputs
 
 
@@ -97,7 +94,7 @@ def save_predictions(predictions_folder: Path, predictions_by_split: Mapping[str
         write_json(temporary_folder / "metrics.json", test_metrics)
 
 
-def classification_metrics(classifier: nn.Module, dataset: Dataset, device: torch.device, precision: str) -> dict[str, float | None]:
+def classifier_validation_metrics(classifier: nn.Module, dataset: Dataset, device: torch.device, precision: str) -> dict[str, float | None]:
     """Return {metric: value} of a classifier in eval mode on the validation split; void pixels are ignored.
 
     The metrics are "val_loss" (mean cross-entropy), "val_accuracy" and, for segmentation, "val_mean_iou".

@@ -18,15 +18,15 @@ def true_class_probability(logits: Float[Tensor, "b classes *pixels"], labels: I
     return functional.softmax(logits, dim=1).gather(1, labels.unsqueeze(1)).squeeze(1)
 
 
-def log_complements(log_probabilities: Float[Tensor, "m classes"]) -> Float[Tensor, "m classes"]:
+def log_complement_probabilities(log_probabilities: Float[Tensor, "m classes"]) -> Float[Tensor, "m classes"]:
     """Return log(1 - p) for log-probabilities log(p) of all classes: (m, classes) -> (m, classes).
 
     For the largest p it is computed as the logarithm of the sum of the others, because 1 - p would round to 0.
     """
     top_class = log_probabilities.argmax(1, keepdim=True)
-    log_sum_of_others = log_probabilities.scatter(1, top_class, -torch.inf).logsumexp(1, keepdim=True)
-    log_complement = torch.log1p(-log_probabilities.scatter(1, top_class, -torch.inf).exp())
-    return log_complement.scatter(1, top_class, log_sum_of_others)
+    log_sum_of_other_classes = log_probabilities.scatter(1, top_class, -torch.inf).logsumexp(1, keepdim=True)
+    log_complement_probability = torch.log1p(-log_probabilities.scatter(1, top_class, -torch.inf).exp())
+    return log_complement_probability.scatter(1, top_class, log_sum_of_other_classes)
 
 
 def max_probability_log_odds(logits: Float[Tensor, "b classes *pixels"]) -> Float[Tensor, " b *pixels"]:

@@ -16,7 +16,7 @@ from plotly.graph_objects import Bar, Figure, Scatter
 from plotly.offline import get_plotlyjs
 
 from confidnet_core.reporting.curves import HISTOGRAM_FRACTION_TICKS
-from confidnet_core.reporting.palette import CORRECT_COLOUR, DARK_PAGE_COLOURS, ERROR_COLOUR, ORACLE_COLOUR, PALETTE, LineStyle
+from confidnet_core.reporting.palette import CORRECT_PREDICTION_COLOUR, DARK_PAGE_COLOURS, ERROR_COLOUR, ORACLE_COLOUR, PALETTE, LineStyle
 
 PLOTLY_DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}  # matplotlib's line styles -> plotly's
 PERCENT_TICKS = {"tickformat": ".0%"}
@@ -27,17 +27,20 @@ def compressed_plotly_source() -> str:
     return b64encode(compress(get_plotlyjs().encode(), mtime=0)).decode()
 
 
-def risk_coverage_chart(risk_coverage_rows: pd.DataFrame, styles: Mapping[str, LineStyle], benchmark: str) -> Markup:
-    """Return the chart of a benchmark's risk-coverage curves as JSON for plotly.js, with all scores in the order of the styles.
+def risk_coverage_chart(risk_coverage_rows: pd.DataFrame, line_styles: Mapping[str, LineStyle], benchmark: str) -> Markup:
+    """Return the chart of a benchmark's risk-coverage curves as JSON for plotly.js, with all scores in the order of `line_styles`.
 
-    risk_coverage_rows: a data frame with the columns method (a style's `series`), coverage and risk, both in [0, 1]; with several seeds,
-    the mean risk is drawn. styles: {method: line style}
+    risk_coverage_rows: a data frame with the columns method (the `series_name` of a line style), coverage and risk, both in [0, 1]; with
+    several seeds, the mean risk is drawn
+    line_styles: {method: line style}
+
     As in plots.draw_risk_coverage, the axis is scaled to the risks at a coverage of 5 % and more.
     """
     mean_risk_rows = risk_coverage_rows.groupby(["method", "coverage"], sort=False)["risk"].mean().reset_index()
     line_traces = []
-    for style in styles.values():
-        method_rows, is_highlighted = mean_risk_rows[mean_risk_rows["method"] == style.series], benchmark in style.highlighted_in
+    for style in line_styles.values():
+        method_rows = mean_risk_rows[mean_risk_rows["method"] == style.series_name]
+        is_highlighted = benchmark in style.highlighted_in_benchmarks
         line_traces.append(
             Scatter(
                 x=_float32_array(method_rows["coverage"]),
@@ -59,16 +62,16 @@ def risk_coverage_chart(risk_coverage_rows: pd.DataFrame, styles: Mapping[str, L
     return _figure_to_json(Figure(line_traces), layout)
 
 
-def legend_entries(styles: Mapping[str, LineStyle], benchmark: str) -> list[dict[str, Any]]:
-    """Return label, dash and colours of each line of `risk_coverage_chart`, in the same order. styles: {method: line style}"""
+def legend_entries(line_styles: Mapping[str, LineStyle], benchmark: str) -> list[dict[str, Any]]:
+    """Return label, dash and colours of each line of `risk_coverage_chart`, in the same order. line_styles: {method: line style}"""
     return [
         {
             "label": style.label,
             "dash": PLOTLY_DASHES[style.linestyle],
-            "bright": benchmark in style.highlighted_in,
+            "bright": benchmark in style.highlighted_in_benchmarks,
             **light_and_dark_colour(style.colour),
         }
-        for style in styles.values()
+        for style in line_styles.values()
     ]
 
 
@@ -85,7 +88,7 @@ def confidence_histogram_chart(histogram_rows: pd.DataFrame) -> Markup:
     """
     bar_traces = []
     for outcome, legend_name, outcome_plural, colour in (
-        ("correct", "correct", "correct predictions", CORRECT_COLOUR),
+        ("correct", "correct", "correct predictions", CORRECT_PREDICTION_COLOUR),
         ("error", "errors", "errors", ERROR_COLOUR),
     ):
         outcome_rows = histogram_rows[histogram_rows["outcome"] == outcome]
@@ -105,7 +108,7 @@ def confidence_histogram_chart(histogram_rows: pd.DataFrame) -> Markup:
                 hovertemplate="%{text}, %{customdata:,} " + outcome_plural + "<extra></extra>",
             )
         )
-    share_axis_ticks = {
+    fraction_axis_ticks = {
         "tickvals": [fraction**0.5 for fraction in HISTOGRAM_FRACTION_TICKS],
         "ticktext": [f"{fraction:.0%}" for fraction in HISTOGRAM_FRACTION_TICKS],
     }
@@ -113,7 +116,7 @@ def confidence_histogram_chart(histogram_rows: pd.DataFrame) -> Markup:
         "barmode": "overlay",
         "bargap": 0,
         "xaxis": {"title": {"text": "confidence"}, "nticks": 6},
-        "yaxis": {"title": {"text": "fraction of correct / of errors"}, "range": [0, 1], **share_axis_ticks},
+        "yaxis": {"title": {"text": "fraction of correct / of errors"}, "range": [0, 1], **fraction_axis_ticks},
         "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
     }
     return _figure_to_json(Figure(bar_traces), layout)
@@ -130,10 +133,10 @@ def reliability_chart(reliability_bins: pd.DataFrame) -> Markup:
         y=_float32_array(reliability_bins["accuracy"]),
         customdata=reliability_bins["count"].to_numpy(np.int64),
         mode="lines+markers",
-        marker={"size": _float32_array(marker_sizes), "color": CORRECT_COLOUR, "opacity": 0.75},
-        line={"color": CORRECT_COLOUR, "width": 1},
+        marker={"size": _float32_array(marker_sizes), "color": CORRECT_PREDICTION_COLOUR, "opacity": 0.75},
+        line={"color": CORRECT_PREDICTION_COLOUR, "width": 1},
         cliponaxis=False,
-        meta=light_and_dark_colour(CORRECT_COLOUR),
+        meta=light_and_dark_colour(CORRECT_PREDICTION_COLOUR),
         hovertemplate="predicted confidence %{x:.1%}, accuracy %{y:.1%}, %{customdata:,} predictions<extra></extra>",
     )
     diagonal_trace = Scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": ORACLE_COLOUR, "width": 1, "dash": "dot"}, hoverinfo="skip")
@@ -152,7 +155,7 @@ def training_history_chart(training_history: pd.DataFrame, value_axis_title: str
     """
     traces = []
     for colour, (metric, metric_rows) in zip(PALETTE, training_history.groupby("metric", sort=False), strict=False):
-        shared_options = {"meta": light_and_dark_colour(colour), "legendgroup": metric, "name": metric}
+        shared_trace_options = {"meta": light_and_dark_colour(colour), "legendgroup": metric, "name": metric}
         for seed_index, (seed, seed_rows) in enumerate(metric_rows.groupby("seed", sort=False)):
             kept_epoch_rows = seed_rows[seed_rows["kept"] == 1]
             hover_text = f"epoch %{{x}}, seed {seed}: %{{y:.4g}} {metric}<extra></extra>"
@@ -169,14 +172,14 @@ def training_history_chart(training_history: pd.DataFrame, value_axis_title: str
                 "hovertemplate": f"kept: {hover_text}",
             }
             traces.append(
-                Scatter(x=_float32_array(seed_rows["epoch"]), y=_float32_array(seed_rows["value"]), **line_options, **shared_options)
+                Scatter(x=_float32_array(seed_rows["epoch"]), y=_float32_array(seed_rows["value"]), **line_options, **shared_trace_options)
             )
             traces.append(
                 Scatter(
                     x=_float32_array(kept_epoch_rows["epoch"]),
                     y=_float32_array(kept_epoch_rows["value"]),
                     **marker_options,
-                    **shared_options,
+                    **shared_trace_options,
                 )
             )
     has_few_epochs = training_history["epoch"].max() - training_history["epoch"].min() <= 6  # one tick per epoch, none between

@@ -8,19 +8,19 @@ import pandas as pd
 DEFAULT_HISTOGRAM_BINS = 25
 HISTOGRAM_FRACTION_TICKS = (0, 0.05, 0.2, 0.5, 1)  # tick positions on the square-root axis of a histogram
 MIN_PREDICTIONS_PER_BIN, MIN_FRACTION_PER_BIN = 20, 0.001  # predictions, and their fraction, that a bin of a reliability diagram must hold
-MAX_RANGE_SAMPLES = 1_000_000  # for histogram edges: as accurate as all pixels of a test set, in a tenth of the time
+MAX_SAMPLES_FOR_BIN_EDGES = 1_000_000  # for histogram edges: as accurate as all pixels of a test set, in a tenth of the time
 
 
 def curve_rows(
-    benchmark: str, seed: int, method: str, x: np.ndarray, y: np.ndarray, axis_names: tuple[str, str], max_points: int = 200
+    benchmark: str, seed: int, method: str, x: np.ndarray, y: np.ndarray, axis_names: tuple[str, str], max_curve_points: int = 200
 ) -> pd.DataFrame:
-    """Return a curve as a data frame for DVC's `methods` plot, with at most `max_points` points, both ends kept.
+    """Return a curve as a data frame for DVC's `methods` plot, with at most `max_curve_points` points, both ends kept.
 
     x, y: arrays (n,), which become the columns `axis_names`; points where one of them is not finite are left out
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    defined_indices = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
-    kept_indices = defined_indices[np.linspace(0, len(defined_indices) - 1, min(max_points, len(defined_indices))).round().astype(int)]
+    finite_indices = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    kept_indices = finite_indices[np.linspace(0, len(finite_indices) - 1, min(max_curve_points, len(finite_indices))).round().astype(int)]
     return pd.DataFrame(
         {"benchmark": benchmark, "seed": seed, "method": method, axis_names[0]: x[kept_indices], axis_names[1]: y[kept_indices]}
     )
@@ -35,7 +35,7 @@ def histogram_rows(
     Columns: `outcome` ("correct" or "error"), a bin from `confidence` to `confidence_to`, its `count`, and `share`, the fraction of the
     outcome's predictions that lie in this bin, in [0, 1].
     """
-    bin_edges, correct_counts, error_counts = outcome_bins(confidence, correct, bin_count)
+    bin_edges, correct_counts, error_counts = outcome_histogram(confidence, correct, bin_count)
     bin_counts = np.concatenate([correct_counts, error_counts])
     return pd.DataFrame(
         {
@@ -51,7 +51,7 @@ def histogram_rows(
     )
 
 
-def outcome_bins(
+def outcome_histogram(
     confidence: np.ndarray, correct: np.ndarray, bin_count: int = DEFAULT_HISTOGRAM_BINS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return bin edges of confidence (bin_count + 1,) and the numbers of correct predictions and of errors in each bin, both (bin_count,).
@@ -61,12 +61,12 @@ def outcome_bins(
     """
     confidence, correct = np.asarray(confidence), np.asarray(correct, dtype=bool)
     if confidence.ndim != 1 or confidence.shape != correct.shape or not len(confidence) or not np.isfinite(confidence).all():
-        received_shapes = f"{confidence.shape} (finite: {np.isfinite(confidence).sum()}) and {correct.shape}"
+        input_shapes_in_words = f"{confidence.shape} (finite: {np.isfinite(confidence).sum()}) and {correct.shape}"
         raise ValueError(
-            f"expected as many finite confidences as outcomes, at least one; got {received_shapes}; check the score that gave them"
+            f"expected as many finite confidences as outcomes, at least one; got {input_shapes_in_words}; check the score that gave them"
         )
     confidence_by_outcome = confidence[correct], confidence[~correct]
-    bin_edges = np.linspace(*_central_range(confidence_by_outcome), bin_count + 1)
+    bin_edges = np.linspace(*_central_confidence_range(confidence_by_outcome), bin_count + 1)
     bins_per_unit = bin_count / (bin_edges[-1] - bin_edges[0])
     bin_indices = (
         np.clip((outcome_confidence - bin_edges[0]) * bins_per_unit, 0, bin_count - 1).astype(np.intp)
@@ -83,37 +83,35 @@ def reliability_rows(reliability_bins: pd.DataFrame) -> pd.DataFrame:
     reliability_bins: columns `probability`, `accuracy` and `count`, from low to high, as the stage `thresholds` stores them in
     reliability.csv; the merged means are weighted by count.
     """
-    bin_counts, min_group_size = (
-        reliability_bins["count"].to_numpy(),
-        max(MIN_PREDICTIONS_PER_BIN, MIN_FRACTION_PER_BIN * reliability_bins["count"].sum()),
-    )
-    group_index, group_size, group_indices = 0, 0, []
-    for bin_size in bin_counts:
-        if group_size >= min_group_size:
-            group_index, group_size = group_index + 1, 0
-        group_indices.append(group_index)
-        group_size += bin_size
-    group_indices = np.array(group_indices, dtype=int)
-    if group_size < min_group_size and group_index:
-        group_indices[group_indices == group_index] = group_index - 1
-    weighted_sums = reliability_bins[["probability", "accuracy"]].mul(bin_counts, axis=0).groupby(group_indices).sum()
-    merged_counts = reliability_bins["count"].groupby(group_indices).sum()
+    bin_counts = reliability_bins["count"].to_numpy()
+    min_predictions_in_merged_bin = max(MIN_PREDICTIONS_PER_BIN, MIN_FRACTION_PER_BIN * reliability_bins["count"].sum())
+    merged_bin_index, predictions_in_merged_bin, merged_bin_indices = 0, 0, []
+    for predictions_in_bin in bin_counts:
+        if predictions_in_merged_bin >= min_predictions_in_merged_bin:
+            merged_bin_index, predictions_in_merged_bin = merged_bin_index + 1, 0
+        merged_bin_indices.append(merged_bin_index)
+        predictions_in_merged_bin += predictions_in_bin
+    merged_bin_indices = np.array(merged_bin_indices, dtype=int)
+    if predictions_in_merged_bin < min_predictions_in_merged_bin and merged_bin_index:
+        merged_bin_indices[merged_bin_indices == merged_bin_index] = merged_bin_index - 1
+    weighted_sums = reliability_bins[["probability", "accuracy"]].mul(bin_counts, axis=0).groupby(merged_bin_indices).sum()
+    merged_counts = reliability_bins["count"].groupby(merged_bin_indices).sum()
     return weighted_sums.div(merged_counts, axis=0).assign(count=merged_counts).reset_index(drop=True)
 
 
-def _central_range(confidence_by_outcome: Iterable[np.ndarray]) -> tuple[float, float]:
-    """Return (lowest, highest) confidence of the central 99 % of both outcomes, given as two arrays of confidences."""
-    spaced_confidences = (
-        outcome_confidence[:: max(len(outcome_confidence) // MAX_RANGE_SAMPLES, 1)].astype(np.float64)
+def _central_confidence_range(confidence_by_outcome: Iterable[np.ndarray]) -> tuple[float, float]:
+    """Return the lowest and the highest confidence of the central 99 % of both outcomes, given as two arrays of confidences."""
+    subsampled_confidences = (
+        outcome_confidence[:: max(len(outcome_confidence) // MAX_SAMPLES_FOR_BIN_EDGES, 1)].astype(np.float64)
         for outcome_confidence in confidence_by_outcome
         if len(outcome_confidence)
     )
-    percentiles = np.array([np.percentile(outcome_confidence, (0.5, 99.5)) for outcome_confidence in spaced_confidences])
-    lowest, highest = percentiles[:, 0].min(), percentiles[:, 1].max()
-    largest_magnitude = max(abs(lowest), abs(highest), 1e-12)
+    percentiles = np.array([np.percentile(outcome_confidence, (0.5, 99.5)) for outcome_confidence in subsampled_confidences])
+    lowest_confidence, highest_confidence = percentiles[:, 0].min(), percentiles[:, 1].max()
+    largest_magnitude = max(abs(lowest_confidence), abs(highest_confidence), 1e-12)
     # A confidence that is constant, up to rounding, still needs bins of positive width.
     return (
-        (lowest, highest)
-        if highest - lowest > 1e-9 * largest_magnitude
-        else (lowest - largest_magnitude / 2, highest + largest_magnitude / 2)
+        (lowest_confidence, highest_confidence)
+        if highest_confidence - lowest_confidence > 1e-9 * largest_magnitude
+        else (lowest_confidence - largest_magnitude / 2, highest_confidence + largest_magnitude / 2)
     )

@@ -11,7 +11,7 @@ from PIL import Image
 
 from confidnet_core.comparison.frames import HEADLINE_METRIC
 from confidnet_core.comparison.tables import UNDEFINED_SIGN, format_value
-from confidnet_core.data import Dataset, labelled
+from confidnet_core.data import Dataset, labelled_mask
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.metrics import confusion_matrix, failure_metrics
 from confidnet_core.reporting.highlights import best_method_as_list
@@ -39,22 +39,24 @@ class DisplayedSample(NamedTuple):
     @property
     def caption_lines(self) -> list[str]:
         """Lines of the image's caption: true class, wrongly predicted class, confidence and test index."""
-        predicted_line = [] if self.true_class == self.predicted_class else [f"predicted {self.predicted_class}"]
-        return [f"true {self.true_class}", *predicted_line, f"confidence {self.confidence_text}", f"test index {self.test_index}"]
+        predicted_class_line = [] if self.true_class == self.predicted_class else [f"predicted {self.predicted_class}"]
+        return [f"true {self.true_class}", *predicted_class_line, f"confidence {self.confidence_text}", f"test index {self.test_index}"]
 
 
-def failure_methods(stored_results: StoredResults, reference_methods: Sequence[str], evaluation_rows: pd.DataFrame) -> list[str]:
+def methods_with_shown_failures(
+    stored_results: StoredResults, reference_methods: Sequence[str], evaluation_rows: pd.DataFrame
+) -> list[str]:
     """Return the names of the two methods whose failures are shown: the first reference method, and the best of all other methods.
 
     evaluation_rows: from `comparison_frame`
     """
-    first_reference = [method for method in reference_methods if method in stored_results.methods][:1]
-    other_rows = evaluation_rows[
+    first_reference_method = [method for method in reference_methods if method in stored_results.methods][:1]
+    rows_of_other_methods = evaluation_rows[
         (evaluation_rows["benchmark"] == stored_results.benchmark)
         & ~evaluation_rows["oracle"]
         & ~evaluation_rows["method"].isin(reference_methods)
     ]
-    return [*first_reference, *best_method_as_list(other_rows)]
+    return [*first_reference_method, *best_method_as_list(rows_of_other_methods)]
 
 
 class MethodFailures(NamedTuple):
@@ -68,23 +70,23 @@ class MethodFailures(NamedTuple):
     unconfident_correct: list[DisplayedSample]  # correct predictions with the lowest confidence
 
 
-def pick_failures(stored_results: StoredResults, dataset: Dataset, label_by_method: Mapping[str, str]) -> list[MethodFailures]:
+def pick_failures(stored_results: StoredResults, dataset: Dataset, display_name_by_method: Mapping[str, str]) -> list[MethodFailures]:
     """Return the images on which each method's confidence is most wrong; an empty list for segmentation.
 
-    label_by_method: {method: its name for readers}
+    display_name_by_method: {method: its name for readers}
     """
     if dataset.is_segmentation:
         return []
     return [
         MethodFailures(
-            label, most_confident_errors(stored_results, dataset, method), least_confident_correct(stored_results, dataset, method)
+            display_name, most_confident_errors(stored_results, dataset, method), least_confident_correct(stored_results, dataset, method)
         )
-        for method, label in label_by_method.items()
+        for method, display_name in display_name_by_method.items()
     ]
 
 
 def failure_pictures(failures_by_method: Sequence[MethodFailures]) -> dict[str, list[tuple[np.ndarray, str]]]:
-    """Return {heading: list of (uint8 image, caption)} for sheets.picture_sheet, with two headings per method."""
+    """Return {heading: list of (uint8 image, caption)} for `sheets.picture_grid_figure`, with two headings per method."""
     pictures_by_heading = {}
     for method_label, errors, correct in failures_by_method:
         pictures_by_heading[f"{method_label}: most confident errors"] = [
@@ -98,47 +100,47 @@ def failure_pictures(failures_by_method: Sequence[MethodFailures]) -> dict[str, 
 
 def most_confident_errors(stored_results: StoredResults, dataset: Dataset, method: str, max_samples: int = 8) -> list[DisplayedSample]:
     """Return up to `max_samples` wrongly classified test images with the highest confidence, highest first."""
-    return _extreme_samples(stored_results, dataset, method, max_samples, picks_correct=False)
+    return _extreme_confidence_samples(stored_results, dataset, method, max_samples, picks_correct_predictions=False)
 
 
 def least_confident_correct(stored_results: StoredResults, dataset: Dataset, method: str, max_samples: int = 8) -> list[DisplayedSample]:
     """Return up to `max_samples` correctly classified test images with the lowest confidence, lowest first."""
-    return _extreme_samples(stored_results, dataset, method, max_samples, picks_correct=True)
+    return _extreme_confidence_samples(stored_results, dataset, method, max_samples, picks_correct_predictions=True)
 
 
-def class_table(stored_results: StoredResults, dataset: Dataset, label_by_method: Mapping[str, str]) -> list[list[str]]:
+def class_table(stored_results: StoredResults, dataset: Dataset, display_name_by_method: Mapping[str, str]) -> list[list[str]]:
     """Return the texts of a table about the classes in the test split: the heading row, then a row for each class.
 
     A row holds the samples or labelled pixels of the class, its errors, the class it is most confused with, and HEADLINE_METRIC of each
-    method within the class. label_by_method: {method: its name for readers}
+    method within the class. display_name_by_method: {method: its name for readers}
     """
     labels = dataset.labels[dataset.splits["test"]]
     predicted_classes = np.asarray(stored_results.predicted())
     confusion_counts = confusion_matrix(labels, predicted_classes, len(dataset.classes), dataset.void)
-    is_labelled = labelled(labels, dataset.void)
+    is_labelled = labelled_mask(labels, dataset.void)
     labels, correct = labels[is_labelled], (predicted_classes == labels)[is_labelled]
-    headline_columns = [
+    headline_metric_columns = [
         _headline_metric_by_class(np.asarray(stored_results.confidence(method)), correct, labels, len(dataset.classes))
-        for method in label_by_method
+        for method in display_name_by_method
     ]
     text_rows = [["class", "pixels" if dataset.is_segmentation else "samples", "errors", "error rate %", "most confused with"]]
-    text_rows[0] += [f"{label} {HEADLINE_METRIC.heading}" for label in label_by_method.values()]
+    text_rows[0] += [f"{display_name} {HEADLINE_METRIC.heading}" for display_name in display_name_by_method.values()]
     for class_index, class_name in enumerate(dataset.classes):
-        class_count, class_confusions = int(confusion_counts[class_index].sum()), confusion_counts[class_index].copy()
+        class_sample_count, class_confusions = int(confusion_counts[class_index].sum()), confusion_counts[class_index].copy()
         class_confusions[class_index] = 0
-        if class_count:
-            most_confused = (
+        if class_sample_count:
+            most_confused_class = (
                 f"{dataset.classes[class_confusions.argmax()]} ({class_confusions.max():,})" if class_confusions.any() else UNDEFINED_SIGN
             )
             error_count = int(class_confusions.sum())
             text_rows.append(
                 [
                     class_name,
-                    f"{class_count:,}",
+                    f"{class_sample_count:,}",
                     f"{error_count:,}",
-                    format_value(100 * error_count / class_count),
-                    most_confused,
-                    *(headline_column[class_index] for headline_column in headline_columns),
+                    format_value(100 * error_count / class_sample_count),
+                    most_confused_class,
+                    *(headline_metric_column[class_index] for headline_metric_column in headline_metric_columns),
                 ]
             )
     return text_rows
@@ -154,27 +156,29 @@ def _headline_metric_by_class(confidence: np.ndarray, correct: np.ndarray, label
     return cell_texts
 
 
-def _extreme_samples(
-    stored_results: StoredResults, dataset: Dataset, method: str, max_samples: int, picks_correct: bool
+def _extreme_confidence_samples(
+    stored_results: StoredResults, dataset: Dataset, method: str, max_samples: int, picks_correct_predictions: bool
 ) -> list[DisplayedSample]:
-    """Return up to `max_samples` test images: the least confident correct ones if `picks_correct`, else the most confident errors."""
-    test_indices, predicted_classes = dataset.splits["test"], stored_results.predicted()
-    confidence, candidate_positions = (
-        stored_results.confidence(method),
-        np.flatnonzero((predicted_classes == dataset.labels[test_indices]) == picks_correct),
-    )
-    chosen_candidates = np.argsort(confidence[candidate_positions] if picks_correct else -confidence[candidate_positions], kind="stable")[
+    """Return up to `max_samples` test images with extreme confidence.
+
+    They are the least confident correct predictions if `picks_correct_predictions`, else the most confident errors.
+    """
+    test_sample_indices, predicted_classes = dataset.splits["test"], stored_results.predicted()
+    confidence = stored_results.confidence(method)
+    candidate_positions = np.flatnonzero((predicted_classes == dataset.labels[test_sample_indices]) == picks_correct_predictions)
+    candidate_confidence = confidence[candidate_positions]
+    chosen_candidates = np.argsort(candidate_confidence if picks_correct_predictions else -candidate_confidence, kind="stable")[
         :max_samples
     ]
     return [
         DisplayedSample(
-            _displayable_pixels(dataset.images[test_indices[position]]),
-            int(position),
-            dataset.classes[dataset.labels[test_indices[position]]],
-            dataset.classes[predicted_classes[position]],
-            f"{confidence[position]:.4g}",
+            _displayable_pixels(dataset.images[test_sample_indices[test_index]]),
+            int(test_index),
+            dataset.classes[dataset.labels[test_sample_indices[test_index]]],
+            dataset.classes[predicted_classes[test_index]],
+            f"{confidence[test_index]:.4g}",
         )
-        for position in candidate_positions[chosen_candidates]
+        for test_index in candidate_positions[chosen_candidates]
     ]
 
 

@@ -10,49 +10,52 @@ from confidnet_core.config.registry import entry_attributes
 from confidnet_core.reporting.palette import ORACLE_COLOUR, PALETTE, LineStyle
 
 
-def assign_report_styles(evaluation_rows: pd.DataFrame, reference_methods: Iterable[str]) -> dict[str, LineStyle]:
+def assign_report_line_styles(evaluation_rows: pd.DataFrame, reference_methods: Iterable[str]) -> dict[str, LineStyle]:
     """Return {method: line style} for all methods, highlighting reference methods and best scores.
 
     evaluation_rows: from `comparison_frame`
     """
     oracle_method = next(iter(evaluation_rows["method"][evaluation_rows["oracle"]]), None)
-    return assign_styles(
+    return assign_line_styles(
         list(dict.fromkeys(evaluation_rows["method"])), find_highlighted_methods(evaluation_rows, reference_methods), oracle_method
     )
 
 
-def assign_styles(
-    methods: Sequence[str], highlighted_by_benchmark: Mapping[str, Sequence[str]], oracle_method: str | None = None
+def assign_line_styles(
+    methods: Sequence[str], highlighted_methods_by_benchmark: Mapping[str, Sequence[str]], oracle_method: str | None = None
 ) -> dict[str, LineStyle]:
     """Return {method: line style} in the order of figure legends: highlighted scores, the others, then the oracle in dashed grey.
 
-    After twelve methods the colours repeat with another line style. highlighted_by_benchmark: from `find_highlighted_methods`
+    After twelve methods the colours repeat with another line style. highlighted_methods_by_benchmark: from
+    `find_highlighted_methods`
     """
     display_name_by_method = display_names(methods)
     # The references of all benchmarks come before the best score of any.
-    highlighted_first = [
-        method for highlighted_methods in zip(*highlighted_by_benchmark.values(), strict=False) for method in highlighted_methods
+    all_highlighted_methods = [
+        method for highlighted_methods in zip(*highlighted_methods_by_benchmark.values(), strict=False) for method in highlighted_methods
     ]
-    highlighted_first += [method for highlighted_methods in highlighted_by_benchmark.values() for method in highlighted_methods]
-    methods_without_oracle = [method for method in dict.fromkeys([*highlighted_first, *methods]) if method != oracle_method]
-    styles = {}
+    all_highlighted_methods += [
+        method for highlighted_methods in highlighted_methods_by_benchmark.values() for method in highlighted_methods
+    ]
+    methods_without_oracle = [method for method in dict.fromkeys([*all_highlighted_methods, *methods]) if method != oracle_method]
+    line_styles = {}
     for style_index, method in enumerate(methods_without_oracle):
         linestyle = ("-", ":", "-.")[style_index // len(PALETTE) % 3]
-        highlighting_benchmarks = tuple(
-            benchmark for benchmark, highlighted_methods in highlighted_by_benchmark.items() if method in highlighted_methods
+        benchmarks_highlighting_method = tuple(
+            benchmark for benchmark, highlighted_methods in highlighted_methods_by_benchmark.items() if method in highlighted_methods
         )
-        styles[method] = LineStyle(
-            display_name_by_method[method], method, PALETTE[style_index % len(PALETTE)], linestyle, highlighting_benchmarks
+        line_styles[method] = LineStyle(
+            display_name_by_method[method], method, PALETTE[style_index % len(PALETTE)], linestyle, benchmarks_highlighting_method
         )
     if oracle_method is not None and oracle_method in methods:
-        styles[oracle_method] = LineStyle(
+        line_styles[oracle_method] = LineStyle(
             f"{display_name_by_method[oracle_method]} (oracle)",
             f"{oracle_method} (oracle)",
             ORACLE_COLOUR,
             "--",
-            tuple(highlighted_by_benchmark),
+            tuple(highlighted_methods_by_benchmark),
         )
-    return styles
+    return line_styles
 
 
 def find_highlighted_methods(evaluation_rows: pd.DataFrame, reference_methods: Iterable[str]) -> dict[str, list[str]]:
@@ -61,15 +64,17 @@ def find_highlighted_methods(evaluation_rows: pd.DataFrame, reference_methods: I
     They are the first of the reference methods, scores whose function has the attribute `highlighted`, and the best by HEADLINE_METRIC in
     its mean over seeds. The oracle is never highlighted. evaluation_rows: from `comparison_frame`
     """
-    methods_by_benchmark = {}
+    highlighted_methods_by_benchmark = {}
     for benchmark, benchmark_rows in evaluation_rows[~evaluation_rows["oracle"]].groupby("benchmark", sort=False):
         methods = list(dict.fromkeys(benchmark_rows["method"]))
-        first_reference = [method for method in reference_methods if method in methods][:1]
-        always_highlighted = [
+        first_reference_method = [method for method in reference_methods if method in methods][:1]
+        always_highlighted_methods = [
             method for method, is_highlighted in entry_attributes("scores", methods, "highlighted").items() if is_highlighted
         ]
-        methods_by_benchmark[benchmark] = list(dict.fromkeys([*first_reference, *always_highlighted, *best_method_as_list(benchmark_rows)]))
-    return methods_by_benchmark
+        highlighted_methods_by_benchmark[benchmark] = list(
+            dict.fromkeys([*first_reference_method, *always_highlighted_methods, *best_method_as_list(benchmark_rows)])
+        )
+    return highlighted_methods_by_benchmark
 
 
 def best_method_as_list(benchmark_rows: pd.DataFrame) -> list[str]:
@@ -77,9 +82,9 @@ def best_method_as_list(benchmark_rows: pd.DataFrame) -> list[str]:
 
     benchmark_rows: one benchmark's rows of `comparison_frame`
     """
-    headline_means = benchmark_rows.groupby("method", sort=False)[HEADLINE_METRIC.key].mean()
+    headline_metric_means = benchmark_rows.groupby("method", sort=False)[HEADLINE_METRIC.key].mean()
     return (
-        [str(headline_means.idxmax() if HEADLINE_METRIC.higher_is_better else headline_means.idxmin())]
-        if headline_means.notna().any()
+        [str(headline_metric_means.idxmax() if HEADLINE_METRIC.higher_is_better else headline_metric_means.idxmin())]
+        if headline_metric_means.notna().any()
         else []
     )

@@ -12,17 +12,17 @@ TRAINING_NAMES = ("baseline", "confidnet", "finetune", "corrected_mcp")  # in th
 HISTORY_COLUMNS = ["benchmark", "seed", "training", "epoch", "metric", "value", "kept"]
 
 
-def history_rows(benchmark: str, seed: int, max_epochs: int = 200) -> Iterator[tuple[str, pd.DataFrame]]:
+def history_rows(benchmark: str, seed: int, max_history_epochs: int = 200) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield the history of each training of a benchmark and seed as two pairs: ("losses", data frame) and ("validation", data frame).
 
-    A data frame has HISTORY_COLUMNS and at most `max_epochs` epochs, among them both ends and the epoch whose weights were kept.
+    A data frame has HISTORY_COLUMNS and at most `max_history_epochs` epochs, among them both ends and the epoch whose weights were kept.
     metric: "train" and "validation" of losses; "accuracy", "mean_iou", "aupr_error", ... of validation, in [0, 1]
     kept: 1 at the epoch whose weights were kept, 0 elsewhere
 
     Undefined values are left out. Raises ValueError for a missing file.
     """
     for training in TRAINING_NAMES:
-        history = _thin_epochs(_read_history(paths.history(benchmark, seed, training)), max_epochs)
+        history = _thin_epochs(_read_history(paths.history(benchmark, seed, training)), max_history_epochs)
         history = history.assign(benchmark=benchmark, seed=seed, training=training)
         yield "losses", _reshape_to_long_format(history, {"train_loss": "train", "val_loss": "validation"})
         validation_columns = [
@@ -42,9 +42,9 @@ def _read_history(csv_path: Path) -> pd.DataFrame:
         raise ValueError(f"{csv_path} does not exist; `dvc repro` makes it") from None
 
 
-def _thin_epochs(epoch_rows: pd.DataFrame, max_epochs: int) -> pd.DataFrame:
-    """Return at most max_epochs of a training's rows, evenly spaced, with both ends and the epoch whose weights were kept."""
-    evenly_spaced_epochs = np.linspace(0, len(epoch_rows) - 1, min(max_epochs - 1, len(epoch_rows))).round().astype(int)
+def _thin_epochs(epoch_rows: pd.DataFrame, max_history_epochs: int) -> pd.DataFrame:
+    """Return at most `max_history_epochs` of a training's rows, evenly spaced, with both ends and the epoch whose weights were kept."""
+    evenly_spaced_epochs = np.linspace(0, len(epoch_rows) - 1, min(max_history_epochs - 1, len(epoch_rows))).round().astype(int)
     return epoch_rows.iloc[np.union1d(evenly_spaced_epochs, np.flatnonzero(epoch_rows["kept"]))]
 
 
@@ -54,5 +54,5 @@ def _reshape_to_long_format(epoch_rows: pd.DataFrame, metric_by_column: dict[str
     metric_by_column: {column of epoch_rows: name of the metric in the result}
     """
     present_columns = [column_name for column_name in metric_by_column if column_name in epoch_rows]
-    long_rows = epoch_rows.melt(["benchmark", "seed", "training", "epoch", "kept"], present_columns, var_name="metric")
-    return long_rows.replace({"metric": metric_by_column}).dropna(subset="value")[HISTORY_COLUMNS]
+    long_format_rows = epoch_rows.melt(["benchmark", "seed", "training", "epoch", "kept"], present_columns, var_name="metric")
+    return long_format_rows.replace({"metric": metric_by_column}).dropna(subset="value")[HISTORY_COLUMNS]

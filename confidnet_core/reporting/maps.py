@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from scipy.stats import rankdata
 
 from confidnet_core.reporting.palette import ERROR_COLOUR, VOID_COLOUR
 
@@ -21,7 +20,7 @@ CAMVID_CLASS_COLOURS = (
 MAX_PANELS_PER_ROW = 8
 
 
-def segmentation_sheet(
+def segmentation_figure(
     images: np.ndarray,
     true_classes: np.ndarray,
     predicted_classes: np.ndarray,
@@ -31,7 +30,7 @@ def segmentation_sheet(
 ) -> Figure:
     """Return a figure with one row per image: image, truth, prediction, errors, and one confidence map per method.
 
-    Panels that do not fit side by side continue below. A map shows ranks: the fraction of the method's labelled pixels on this sheet that
+    Panels that do not fit side by side continue below. A map shows ranks: the fraction of the method's labelled pixels in this figure that
     are less confident. So every map uses all shades, whatever the scale of its score.
 
     images: uint8 (n, h, w, 3)
@@ -42,7 +41,7 @@ def segmentation_sheet(
     """
     for array_name, array in {"truth": true_classes, "predicted": predicted_classes, **confidence_by_method}.items():
         if array.shape != images.shape[:3]:
-            raise ValueError(f"segmentation sheet: {array_name} has shape {array.shape}, expected {images.shape[:3]} as of the images")
+            raise ValueError(f"segmentation figure: {array_name} has shape {array.shape}, expected {images.shape[:3]} as of the images")
     class_colours, is_unlabelled = (
         _class_colours(len(class_names)),
         np.zeros(true_classes.shape, bool) if void_label is None else true_classes == void_label,
@@ -60,8 +59,8 @@ def segmentation_sheet(
         zip((*class_names, "void", "error", "least confident, by rank", "most confident"), (*class_colours, *further_colours), strict=True)
     )
     legend_patches = [
-        Patch(facecolor=cast("tuple[float, float, float]", colour / 255), edgecolor="black", linewidth=0.5, label=array_name)
-        for array_name, colour in legend_colours.items()
+        Patch(facecolor=cast("tuple[float, float, float]", colour / 255), edgecolor="black", linewidth=0.5, label=legend_name)
+        for legend_name, colour in legend_colours.items()
     ]
     figure.legend(handles=legend_patches, loc="outside lower center", ncols=min(MAX_PANELS_PER_ROW, 2 + len(panel_by_title)), frameon=False)
     return figure
@@ -72,6 +71,8 @@ def fractional_ranks(confidence: np.ndarray) -> np.ndarray:
 
     The result is float64 in (0, 1) of the same shape; NaN where the confidence is not finite.
     """
+    from scipy.stats import rankdata  # imported here, since it takes a second and only segmentation needs it
+
     is_finite = np.isfinite(confidence)
     ranks = np.full(confidence.shape, np.nan)
     ranks[is_finite] = (rankdata(confidence[is_finite]) - 0.5) / max(is_finite.sum(), 1)
@@ -84,19 +85,21 @@ def _draw_panel_grid(panel_by_title: Mapping[str, np.ndarray]) -> Figure:
     panel_by_title: {title: images (n, h, w, 3)}
     """
     image_count, image_height, image_width = next(iter(panel_by_title.values())).shape[:3]
-    panel_columns, panel_bands = min(MAX_PANELS_PER_ROW, len(panel_by_title)), -(-len(panel_by_title) // MAX_PANELS_PER_ROW)
+    panel_column_count, panel_band_count = min(MAX_PANELS_PER_ROW, len(panel_by_title)), -(-len(panel_by_title) // MAX_PANELS_PER_ROW)
     figure = Figure(
-        figsize=(2 * panel_columns, panel_bands * (2 * image_count * image_height / image_width + 0.3) + 0.8), layout="compressed"
+        figsize=(2 * panel_column_count, panel_band_count * (2 * image_count * image_height / image_width + 0.3) + 0.8), layout="compressed"
     )
-    axes_grid = figure.subplots(panel_bands * image_count, panel_columns, squeeze=False).reshape(panel_bands, image_count, panel_columns)
+    axes_grid = figure.subplots(panel_band_count * image_count, panel_column_count, squeeze=False).reshape(
+        panel_band_count, image_count, panel_column_count
+    )
     for axes in axes_grid.flat:
         axes.set(xticks=[], yticks=[])
     for panel_index, (panel_title, panel_pictures) in enumerate(panel_by_title.items()):
-        column_axes = axes_grid[panel_index // panel_columns, :, panel_index % panel_columns]
+        column_axes = axes_grid[panel_index // panel_column_count, :, panel_index % panel_column_count]
         for axes, picture in zip(column_axes, panel_pictures, strict=True):
             axes.imshow(picture, interpolation="nearest")
         column_axes[0].set_title(panel_title, fontsize=min(12, 230 / len(panel_title)))  # long names stay above their own column
-    for axes in axes_grid[-1, :, len(panel_by_title) - (panel_bands - 1) * panel_columns :].flat:
+    for axes in axes_grid[-1, :, len(panel_by_title) - (panel_band_count - 1) * panel_column_count :].flat:
         axes.remove()
     return figure
 

@@ -17,10 +17,10 @@ from PIL import Image
 
 from confidnet_core import paths
 from confidnet_core.comparison.frames import HEADLINE_METRIC, METRIC_COLUMNS
-from confidnet_core.comparison.main_table import accuracy_line
+from confidnet_core.comparison.main_table import accuracy_sentence
 from confidnet_core.comparison.rendering import table_to_html
 from confidnet_core.comparison.tables import Table
-from confidnet_core.comparison.verdicts import Verdict, benchmark_verdicts
+from confidnet_core.comparison.verdicts import BenchmarkVerdict, benchmark_verdicts
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import entry_attributes
 from confidnet_core.data import load_dataset
@@ -28,38 +28,36 @@ from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import read_json, write_text
 from confidnet_core.reporting import charts
 from confidnet_core.reporting.curves import MIN_FRACTION_PER_BIN, MIN_PREDICTIONS_PER_BIN
-from confidnet_core.reporting.failures import MethodFailures, class_table, failure_methods, webp_data_uri
-from confidnet_core.reporting.highlights import assign_report_styles, best_method_as_list
+from confidnet_core.reporting.failures import MethodFailures, class_table, methods_with_shown_failures, webp_data_uri
+from confidnet_core.reporting.highlights import assign_report_line_styles, best_method_as_list
 from confidnet_core.reporting.palette import LineStyle
-from confidnet_core.revision import last_commit, package_versions
+from confidnet_core.reporting.setting_texts import dataset_and_recipe_texts, experiment_settings
 
 TEMPLATES_FOLDER = Path(__file__).with_name("templates")
-REPORTED_CODE_PATHS = ("confidnet_core", "stages", "dvc.yaml", "params.yaml")
-MAX_MAPS_SHEET_WIDTH_PX = 1600
-REPORTED_PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy")
-StyleByMethod = Mapping[str, LineStyle]
+MAX_CONFIDENCE_MAPS_WIDTH_PX = 1600
+LineStyleByMethod = Mapping[str, LineStyle]
 
 
 @dataclass(frozen=True)
 class ReportContent:
     """The results that the report page shows.
 
-    evaluation_rows: from `comparison_frame`; mean_intervals: of the means over seeds; difference_rows: from `method_differences`
+    evaluation_rows: from `comparison_frame`; intervals_of_means: of the means over seeds; difference_rows: from `method_differences`
     main_tables: {benchmark: its `main_table`}; benchmark_notes: {benchmark: a line above that table}
     further_table_groups: sections below it, each {benchmark: tables}; rank_table: of all benchmarks, or None
     curve_frames: {name: data frame}: "risk_coverage", "outcomes", "reliability", "losses" and "validation"
-    all_failures: {(benchmark, seed): from `pick_failures`}
+    failures_by_benchmark_and_seed: {(benchmark, seed): from `pick_failures`}
     """
 
     evaluation_rows: pd.DataFrame
-    mean_intervals: pd.DataFrame
+    intervals_of_means: pd.DataFrame
     difference_rows: pd.DataFrame
     main_tables: Mapping[str, Table]
     benchmark_notes: Mapping[str, str]
     further_table_groups: Sequence[Mapping[str, Sequence[Table]]]
     rank_table: Table | None
     curve_frames: Mapping[str, pd.DataFrame]
-    all_failures: Mapping[tuple[str, int], Sequence[MethodFailures]]
+    failures_by_benchmark_and_seed: Mapping[tuple[str, int], Sequence[MethodFailures]]
 
 
 class FoldedSection(NamedTuple):
@@ -78,9 +76,9 @@ class BenchmarkSection:
     """All that the report page shows about one benchmark, as fields for the page template."""
 
     benchmark: str
-    verdict: Verdict
+    verdict: BenchmarkVerdict
     table_html: Markup
-    data_facts: dict[str, str]
+    dataset_and_recipe_texts: dict[str, str]
     seed_count: int
     first_seed: int
     risk_coverage_json: Markup
@@ -90,35 +88,44 @@ class BenchmarkSection:
     training_cards: list[dict[str, Any]]
     class_table: list[list[str]]
     failures_by_method: Sequence[MethodFailures] = ()
-    maps_data_uri: str | None = None  # a data URI
+    confidence_maps_data_uri: str | None = None  # a data URI
     folded_sections: list[FoldedSection] = field(default_factory=list)
 
     @property
     def anchors_and_titles(self) -> list[tuple[str, str]]:
         """Pairs (anchor, title) of the section's parts, in the order of the page; the first four are open, the others collapsed."""
-        first_titles = {"table": "Methods and metrics", "curves": "Risk-coverage curve", "failures": "Failures"}
-        later_titles = {"trainings": "Trainings", "scores": "Scores one by one"}
-        folded_titles = {section.anchor_suffix: section.heading for section in self.folded_sections} | {"data": "Data and recipes"}
-        return [(f"{self.benchmark}-{suffix}", title) for suffix, title in (first_titles | later_titles | folded_titles).items()]
+        first_section_titles = {"table": "Methods and metrics", "curves": "Risk-coverage curve", "failures": "Failures"}
+        later_section_titles = {"trainings": "Trainings", "scores": "Scores one by one"}
+        folded_section_titles = {section.anchor_suffix: section.heading for section in self.folded_sections} | {"data": "Data and recipes"}
+        return [
+            (f"{self.benchmark}-{anchor_suffix}", title)
+            for anchor_suffix, title in (first_section_titles | later_section_titles | folded_section_titles).items()
+        ]
 
 
-def write_page(page_path: Path, params: Params, all_results: Sequence[StoredResults], content: ReportContent, figures_folder: Path) -> None:
-    """Write the report page to `page_path`. figures_folder: holds the confidence map sheets of segmentation benchmarks.
+def write_page(
+    page_path: Path, params: Params, all_stored_results: Sequence[StoredResults], report_content: ReportContent, figures_folder: Path
+) -> None:
+    """Write the report page to `page_path`. figures_folder: holds the confidence maps of segmentation benchmarks.
 
     With several seeds, pictures, histograms and class tables are those of the first seed.
     """
-    verdicts = benchmark_verdicts(content.evaluation_rows, content.difference_rows, content.mean_intervals)
-    styles = assign_report_styles(content.evaluation_rows, params.against)
-    first_results = {results.benchmark: results for results in reversed(all_results)}  # of each benchmark, those of the first seed
-    sections = [_benchmark_section(first_results[name], params, content, verdicts[name], figures_folder, styles) for name in params.run]
-    environment = Environment(loader=FileSystemLoader(TEMPLATES_FOLDER), autoescape=select_autoescape(), undefined=StrictUndefined)
-    page_html = environment.get_template("page.html").render(
+    verdicts = benchmark_verdicts(report_content.evaluation_rows, report_content.difference_rows, report_content.intervals_of_means)
+    line_styles = assign_report_line_styles(report_content.evaluation_rows, params.against)
+    # Of each benchmark the results of its first seed, which come last in reversed order.
+    first_seed_results = {results.benchmark: results for results in reversed(all_stored_results)}
+    sections = [
+        _benchmark_section(first_seed_results[name], params, report_content, verdicts[name], figures_folder, line_styles)
+        for name in params.run
+    ]
+    jinja_environment = Environment(loader=FileSystemLoader(TEMPLATES_FOLDER), autoescape=select_autoescape(), undefined=StrictUndefined)
+    page_html = jinja_environment.get_template("page.html").render(
         sections=sections,
         headline=HEADLINE_METRIC.heading,
         level=params.bootstrap.level,
         bins={"count": MIN_PREDICTIONS_PER_BIN, "share": MIN_FRACTION_PER_BIN},
-        ranks=table_to_html(content.rank_table, heading_level=2) if content.rank_table else "",
-        run=_study_settings(params),
+        ranks=table_to_html(report_content.rank_table, heading_level=2) if report_content.rank_table else "",
+        run=experiment_settings(params),
         library=charts.compressed_plotly_source(),
         style=_read_template("style.css"),
         scripts=[_read_template("page.js"), _read_template("tables.js"), _read_template("charts.js")],
@@ -131,62 +138,79 @@ def _read_template(template_name: str) -> Markup:
 
 
 def _benchmark_section(
-    stored_results: StoredResults, params: Params, content: ReportContent, verdict: Verdict, figures_folder: Path, styles: StyleByMethod
+    stored_results: StoredResults,
+    params: Params,
+    report_content: ReportContent,
+    verdict: BenchmarkVerdict,
+    figures_folder: Path,
+    line_styles: LineStyleByMethod,
 ) -> BenchmarkSection:
-    benchmark, evaluation_rows = stored_results.benchmark, content.evaluation_rows
-    dataset, benchmark_rows = load_dataset(paths.prepared(benchmark)), evaluation_rows[evaluation_rows["benchmark"] == benchmark]
-    curve_frames = {curve_name: rows[rows["benchmark"] == benchmark] for curve_name, rows in content.curve_frames.items()}
-    label_by_method = {method: styles[method].label for method in failure_methods(stored_results, params.against, evaluation_rows)}
-    notes_above_table = tuple(note for note in (accuracy_line(benchmark_rows), content.benchmark_notes.get(benchmark)) if note)
+    benchmark, evaluation_rows = stored_results.benchmark, report_content.evaluation_rows
+    dataset, benchmark_rows = load_dataset(paths.prepared_data(benchmark)), evaluation_rows[evaluation_rows["benchmark"] == benchmark]
+    curve_frames = {curve_name: rows[rows["benchmark"] == benchmark] for curve_name, rows in report_content.curve_frames.items()}
+    display_name_by_method = {
+        method: line_styles[method].label for method in methods_with_shown_failures(stored_results, params.against, evaluation_rows)
+    }
+    notes_above_table = tuple(note for note in (accuracy_sentence(benchmark_rows), report_content.benchmark_notes.get(benchmark)) if note)
     return BenchmarkSection(
         benchmark=benchmark,
         verdict=verdict,
-        table_html=table_to_html(replace(content.main_tables[benchmark], notes=notes_above_table), heading_level=None),
-        data_facts=_data_facts(benchmark, params),
+        table_html=table_to_html(replace(report_content.main_tables[benchmark], notes=notes_above_table), heading_level=None),
+        dataset_and_recipe_texts=dataset_and_recipe_texts(benchmark, params),
         seed_count=benchmark_rows["seed"].nunique(),
         first_seed=stored_results.seed,
-        risk_coverage_json=charts.risk_coverage_chart(curve_frames["risk_coverage"], styles, benchmark),
-        legend_entries=charts.legend_entries(styles, benchmark),
-        highlighted_names=_highlighted_in_words(benchmark_rows, styles),
-        score_cards=_score_cards(stored_results, curve_frames, styles),
+        risk_coverage_json=charts.risk_coverage_chart(curve_frames["risk_coverage"], line_styles, benchmark),
+        legend_entries=charts.legend_entries(line_styles, benchmark),
+        highlighted_names=_highlighted_method_names(benchmark_rows, line_styles),
+        score_cards=_score_cards(stored_results, curve_frames, line_styles),
         training_cards=_training_cards(curve_frames["losses"], curve_frames["validation"]),
-        class_table=class_table(stored_results, dataset, label_by_method),
-        failures_by_method=content.all_failures[benchmark, stored_results.seed],
-        maps_data_uri=_maps_data_uri(figures_folder / f"{benchmark}_seed{stored_results.seed}_maps.png")
+        class_table=class_table(stored_results, dataset, display_name_by_method),
+        failures_by_method=report_content.failures_by_benchmark_and_seed[benchmark, stored_results.seed],
+        confidence_maps_data_uri=_confidence_maps_data_uri(figures_folder / f"{benchmark}_seed{stored_results.seed}_maps.png")
         if dataset.is_segmentation
         else None,
-        folded_sections=[_folded_section(group[benchmark]) for group in content.further_table_groups if group.get(benchmark)],
+        folded_sections=[
+            _folded_section(tables_by_benchmark[benchmark])
+            for tables_by_benchmark in report_content.further_table_groups
+            if tables_by_benchmark.get(benchmark)
+        ],
     )
 
 
-def _maps_data_uri(image_path: Path) -> str:
+def _confidence_maps_data_uri(image_path: Path) -> str:
     """Return the image file of confidence maps as a data URI, no wider than a page shows it on a high-resolution screen."""
     image = Image.open(image_path).convert("RGB")
-    image.thumbnail((MAX_MAPS_SHEET_WIDTH_PX, image.height))
+    image.thumbnail((MAX_CONFIDENCE_MAPS_WIDTH_PX, image.height))
     return webp_data_uri(image)
 
 
 def _folded_section(tables: Sequence[Table]) -> FoldedSection:
     """Return tables as one collapsed section of the report page, titled like the first table."""
-    first, *others = tables
-    return FoldedSection(first.title, Markup("").join([table_to_html(first, heading_level=None), *map(table_to_html, others)]))
+    first_table, *other_tables = tables
+    return FoldedSection(
+        first_table.title, Markup("").join([table_to_html(first_table, heading_level=None), *map(table_to_html, other_tables)])
+    )
 
 
-def _highlighted_in_words(benchmark_rows: pd.DataFrame, styles: StyleByMethod) -> str:
+def _highlighted_method_names(benchmark_rows: pd.DataFrame, line_styles: LineStyleByMethod) -> str:
     """Return the names of the highlighted scores as text. benchmark_rows: one benchmark's rows of `comparison_frame`"""
     competing_rows = benchmark_rows[~benchmark_rows["oracle"]]
     benchmark, best_methods = benchmark_rows["benchmark"].iloc[0], best_method_as_list(competing_rows)
-    others = set(competing_rows["method"]) - set(best_methods)
-    other_labels = [style.label for method, style in styles.items() if benchmark in style.highlighted_in and method in others]
-    best_labels = [f"{styles[method].label}, the best by {HEADLINE_METRIC.title}" for method in best_methods]
-    return "; ".join([*best_labels, *other_labels])
+    other_methods = set(competing_rows["method"]) - set(best_methods)
+    other_highlighted_names = [
+        style.label for method, style in line_styles.items() if benchmark in style.highlighted_in_benchmarks and method in other_methods
+    ]
+    best_method_names = [f"{line_styles[method].label}, the best by {HEADLINE_METRIC.title}" for method in best_methods]
+    return "; ".join([*best_method_names, *other_highlighted_names])
 
 
-def _score_cards(stored_results: StoredResults, curve_frames: Mapping[str, pd.DataFrame], styles: StyleByMethod) -> list[dict[str, Any]]:
+def _score_cards(
+    stored_results: StoredResults, curve_frames: Mapping[str, pd.DataFrame], line_styles: LineStyleByMethod
+) -> list[dict[str, Any]]:
     module_by_method, score_cards = entry_attributes("scores", stored_results.methods, "__module__"), []
-    for method, style in styles.items():
+    for method, style in line_styles.items():
         seed_frames = [rows[rows["seed"] == stored_results.seed] for rows in (curve_frames["outcomes"], curve_frames["reliability"])]
-        histogram_rows, reliability_bins = (seed_rows[seed_rows["method"] == style.series] for seed_rows in seed_frames)
+        histogram_rows, reliability_bins = (seed_rows[seed_rows["method"] == style.series_name] for seed_rows in seed_frames)
         score_cards.append(
             {
                 "name": style.label,
@@ -206,45 +230,8 @@ def _training_cards(loss_rows: pd.DataFrame, validation_rows: pd.DataFrame) -> l
     rows_and_axis_titles = (loss_rows, "loss"), (validation_rows.replace({"metric": title_by_metric}), "on validation data")
     training_cards = []
     for training in dict.fromkeys(loss_rows["training"]):
-        both_charts = (charts.training_history_chart(rows[rows["training"] == training], title) for rows, title in rows_and_axis_titles)
-        training_cards.append({"name": training} | dict(zip(("losses", "validation"), both_charts, strict=True)))
+        loss_and_validation_charts = (
+            charts.training_history_chart(rows[rows["training"] == training], title) for rows, title in rows_and_axis_titles
+        )
+        training_cards.append({"name": training} | dict(zip(("losses", "validation"), loss_and_validation_charts, strict=True)))
     return training_cards
-
-
-def _data_facts(benchmark: str, params: Params) -> dict[str, str]:
-    """Return {heading: text} about a benchmark's data and the training settings of its networks."""
-    dataset_facts = read_json(paths.prepared(benchmark) / "facts.json")
-    image_shape = " x ".join(map(str, dataset_facts["image_shape"]))
-    text_by_heading = {
-        "data": dataset_facts["source"],
-        "SHA-256 of the prepared data": dataset_facts["sha256"],
-        "task": f"{dataset_facts['task']} of images {image_shape} in {len(dataset_facts['classes'])} classes",
-        "images": _settings_in_words(dataset_facts["samples"]),
-    }
-    recipes = vars(params.benchmarks[benchmark]) if benchmark in params.benchmarks else {}
-    return text_by_heading | {recipe_name: _settings_in_words(_non_default_settings(recipe)) for recipe_name, recipe in recipes.items()}
-
-
-def _study_settings(params: Params) -> dict[str, str]:
-    score_settings = [f"{method}: {_settings_in_words(settings)}" for method, settings in params.methods.items() if settings]
-    return {
-        "benchmarks": ", ".join(params.run),
-        "seeds": ", ".join(map(str, params.seeds)),
-        "code": last_commit(REPORTED_CODE_PATHS) or "in no git repository",
-        "versions at the comparison": _settings_in_words(package_versions(*REPORTED_PACKAGES)),
-        "settings of scores": "; ".join(score_settings) or "none",
-        "calibration split": _settings_in_words(dict(params.calibration_split)),
-        "resamples": _settings_in_words(dict(params.bootstrap)),
-        "thresholds": _settings_in_words(dict(params.thresholds)),
-        "compared with": ", ".join(params.against) or "none",
-    }
-
-
-def _non_default_settings(settings: Any) -> dict[str, Any]:
-    """Return {name: value} of the settings that differ from their defaults."""
-    defaults = {name: field.default for name, field in getattr(type(settings), "model_fields", {}).items()}
-    return {name: value for name, value in vars(settings).items() if name not in defaults or value != defaults[name]}
-
-
-def _settings_in_words(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {_settings_in_words(value) if isinstance(value, dict) else value}" for name, value in settings.items())

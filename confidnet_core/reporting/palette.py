@@ -11,7 +11,7 @@ PALETTE = (
     "#000000", "#882255", "#999933", "#7B5CD6", "#7A4B2A", "#00B8B8",
 )  # fmt: skip
 ORACLE_COLOUR = "#808080"
-CORRECT_COLOUR, ERROR_COLOUR = PALETTE[0], PALETTE[1]
+CORRECT_PREDICTION_COLOUR, ERROR_COLOUR = PALETTE[0], PALETTE[1]
 VOID_COLOUR = "#D9D9D9"
 DARK_PAGE_COLOURS: dict[str, str] = dict(
     zip(
@@ -29,12 +29,12 @@ DARK_PAGE_COLOURS: dict[str, str] = dict(
 class LineStyle:
     """The line style of one confidence score in all charts.
 
-    label: the score's name for readers; series: the score's name in the files of curves
-    linestyle: a line style of matplotlib; highlighted_in: benchmarks in whose charts the score is highlighted
+    label: the score's name for readers; series_name: the score's name in the files of curves
+    linestyle: a line style of matplotlib; highlighted_in_benchmarks: benchmarks in whose charts the score is highlighted
     """
 
     label: str
-    series: str
+    series_name: str
     colour: str
     linestyle: str = "-"
-    highlighted_in: tuple[str, ...] = ()
+    highlighted_in_benchmarks: tuple[str, ...] = ()

@@ -13,23 +13,26 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from confidnet_core.files import atomic_write
-from confidnet_core.reporting.curves import HISTOGRAM_FRACTION_TICKS, outcome_bins
-from confidnet_core.reporting.palette import CORRECT_COLOUR, ERROR_COLOUR, ORACLE_COLOUR, VOID_COLOUR, LineStyle
+from confidnet_core.reporting.curves import HISTOGRAM_FRACTION_TICKS, outcome_histogram
+from confidnet_core.reporting.palette import CORRECT_PREDICTION_COLOUR, ERROR_COLOUR, ORACLE_COLOUR, VOID_COLOUR, LineStyle
 
 ArrayPairByMethod = Mapping[str, tuple[np.ndarray, np.ndarray]]  # METHOD -> two arrays of equal length
-StyleByMethod = Mapping[str, LineStyle]
+LineStyleByMethod = Mapping[str, LineStyle]
 
 MAX_HISTOGRAMS_PER_ROW = 4
 FADED_OPACITY = 0.35  # of curves that are not highlighted
 
 
-def draw_risk_coverage(axes: Axes, curve_by_method: ArrayPairByMethod, styles: StyleByMethod, benchmark: str | None = None) -> None:
-    """Draw the risk-coverage curve of each method: {method: (coverage, selective risk)}, arrays in [0, 1]. styles: {method: line style}
+def draw_risk_coverage(
+    axes: Axes, curve_by_method: ArrayPairByMethod, line_styles: LineStyleByMethod, benchmark: str | None = None
+) -> None:
+    """Draw the risk-coverage curve of each method: {method: (coverage, selective risk)}, arrays in [0, 1].
 
+    line_styles: {method: line style}
     benchmark: its highlighted scores stand out; None draws all scores alike. The axis is scaled to the risks at a coverage of 5 % and more:
     below, one error among the most confident few would flatten all the rest.
     """
-    _draw_method_curves(axes, curve_by_method, styles, benchmark)
+    _draw_method_curves(axes, curve_by_method, line_styles, benchmark)
     visible_risks = [risk[coverage >= 0.05] for coverage, risk in curve_by_method.values()]
     highest_risk = max((float(np.nanmax(risk)) for risk in visible_risks if np.isfinite(risk).any()), default=0.0)
     axes.set(xlim=(0, 1), ylim=(0, 1.05 * highest_risk or 1))
@@ -38,16 +41,16 @@ def draw_risk_coverage(axes: Axes, curve_by_method: ArrayPairByMethod, styles: S
     _add_legend(axes, curve_by_method, "upper left")
 
 
-def draw_roc(axes: Axes, curve_by_method: ArrayPairByMethod, styles: StyleByMethod, benchmark: str | None = None) -> None:
+def draw_roc(axes: Axes, curve_by_method: ArrayPairByMethod, line_styles: LineStyleByMethod, benchmark: str | None = None) -> None:
     """Draw the ROC curve of each method: {method: (false positive rate, true positive rate)}, arrays in [0, 1].
 
-    A correct prediction is the positive class. styles: {method: line style}
+    A correct prediction is the positive class. line_styles: {method: line style}
     benchmark: its highlighted scores stand out; None draws all scores alike
     """
     axes.plot([0, 1], [0, 1], color=VOID_COLOUR, linewidth=1, label="_chance")
     axes.axhline(0.95, color=VOID_COLOUR, linewidth=1, label="_95% true positives")
     axes.text(0.995, 0.94, "95%", color=ORACLE_COLOUR, fontsize="small", ha="right", va="top")
-    _draw_method_curves(axes, curve_by_method, styles, benchmark)
+    _draw_method_curves(axes, curve_by_method, line_styles, benchmark)
     axes.set(xlim=(0, 1), ylim=(0, 1.01))
     axes.set(xlabel="false positive rate: accepted errors", ylabel="true positive rate: accepted correct predictions")
     _format_as_percent(axes, both_axes=True)
@@ -59,9 +62,9 @@ def draw_outcome_histogram(axes: Axes, confidence: np.ndarray, correct: np.ndarr
 
     The square root keeps rare values visible. confidence: array (n,), higher is more confident; correct: bool array (n,)
     """
-    bin_edges, correct_counts, error_counts = outcome_bins(confidence, correct)
+    bin_edges, correct_counts, error_counts = outcome_histogram(confidence, correct)
     for bin_counts, colour, outcome_label in (
-        (correct_counts, CORRECT_COLOUR, "correct predictions"),
+        (correct_counts, CORRECT_PREDICTION_COLOUR, "correct predictions"),
         (error_counts, ERROR_COLOUR, "errors"),
     ):
         fraction = bin_counts / max(bin_counts.sum(), 1)
@@ -79,26 +82,28 @@ def comparison_figure(
     risk_coverage_by_method: ArrayPairByMethod,
     roc_by_method: ArrayPairByMethod,
     outcomes_by_method: ArrayPairByMethod,
-    styles: StyleByMethod,
+    line_styles: LineStyleByMethod,
     benchmark: str | None = None,
 ) -> Figure:
     """Return the figure of one benchmark: risk-coverage curves, ROC curves, and a confidence histogram for each method.
 
     risk_coverage_by_method: {method: (coverage, risk)}; roc_by_method: {method: (false positive rate, true positive rate)}
-    outcomes_by_method: {method: (confidence, correct)}; styles: {method: line style}; benchmark: its highlighted scores stand out
+    outcomes_by_method: {method: (confidence, correct)}; line_styles: {method: line style}; benchmark: its highlighted scores stand out
     """
-    histogram_rows = -(-len(outcomes_by_method) // MAX_HISTOGRAMS_PER_ROW)
-    figure = Figure(figsize=(11, 5.2 + 0.6 + 1.9 * histogram_rows), layout="constrained")
-    curves_figure, histograms_figure = cast("np.ndarray", figure.subfigures(2, 1, height_ratios=(5.2, 0.6 + 1.9 * histogram_rows)))
+    histogram_row_count = -(-len(outcomes_by_method) // MAX_HISTOGRAMS_PER_ROW)
+    figure = Figure(figsize=(11, 5.2 + 0.6 + 1.9 * histogram_row_count), layout="constrained")
+    curves_figure, histograms_figure = cast("np.ndarray", figure.subfigures(2, 1, height_ratios=(5.2, 0.6 + 1.9 * histogram_row_count)))
     risk_coverage_axes, roc_axes = curves_figure.subplots(1, 2)
-    draw_risk_coverage(risk_coverage_axes, risk_coverage_by_method, styles, benchmark)
-    draw_roc(roc_axes, roc_by_method, styles, benchmark)
+    draw_risk_coverage(risk_coverage_axes, risk_coverage_by_method, line_styles, benchmark)
+    draw_roc(roc_axes, roc_by_method, line_styles, benchmark)
     for legend in filter(None, (risk_coverage_axes.get_legend(), roc_axes.get_legend())):
         legend.remove()
-    legend_lines, legend_labels = risk_coverage_axes.get_legend_handles_labels()
-    curves_figure.legend(legend_lines, legend_labels, loc="outside upper center", ncols=_count_legend_columns(legend_labels), frameon=False)
+    legend_handles, legend_labels = risk_coverage_axes.get_legend_handles_labels()
+    curves_figure.legend(
+        legend_handles, legend_labels, loc="outside upper center", ncols=_count_legend_columns(legend_labels), frameon=False
+    )
     if outcomes_by_method:
-        _draw_histograms(histograms_figure, outcomes_by_method, styles)
+        _draw_histograms(histograms_figure, outcomes_by_method, line_styles)
     return figure
 
 
@@ -109,7 +114,7 @@ def tcp_target_histogram(target_summary: Mapping) -> Figure:
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    axes.stairs(target_summary["histogram"]["counts"], target_summary["histogram"]["edges"], fill=True, color=CORRECT_COLOUR)
+    axes.stairs(target_summary["histogram"]["counts"], target_summary["histogram"]["edges"], fill=True, color=CORRECT_PREDICTION_COLOUR)
     axes.set(yscale="symlog", xlim=(0, 1), xlabel="true class probability", ylabel="training samples")
     axes.set_title(
         f"{target_summary['errors']} errors of {target_summary['samples']}, dropout {'on' if target_summary['dropout'] else 'off'}"
@@ -130,15 +135,15 @@ def save_figure(figure: Figure, path: Path, width_px: int = 1200) -> None:
     figure.clear()
 
 
-def _draw_method_curves(axes: Axes, curve_by_method: ArrayPairByMethod, styles: StyleByMethod, benchmark: str | None) -> None:
-    """Draw the curve of each method, (x, y), in the order of the styles, with highlighted ones on top."""
-    for method in (method for method in styles if method in curve_by_method):
-        style = styles[method]
-        is_highlighted = benchmark is None or benchmark in style.highlighted_in
-        line_style = (
+def _draw_method_curves(axes: Axes, curve_by_method: ArrayPairByMethod, line_styles: LineStyleByMethod, benchmark: str | None) -> None:
+    """Draw the curve of each method, (x, y), in the order of `line_styles`, with highlighted ones on top."""
+    for method in (method for method in line_styles if method in curve_by_method):
+        style = line_styles[method]
+        is_highlighted = benchmark is None or benchmark in style.highlighted_in_benchmarks
+        emphasis_options = (
             {"alpha": 1.0, "linewidth": 1.8, "zorder": 3} if is_highlighted else {"alpha": FADED_OPACITY, "linewidth": 1.2, "zorder": 2}
         )
-        axes.plot(*curve_by_method[method], color=style.colour, linestyle=style.linestyle, label=style.label, **line_style)
+        axes.plot(*curve_by_method[method], color=style.colour, linestyle=style.linestyle, label=style.label, **emphasis_options)
 
 
 def _add_legend(
@@ -165,15 +170,15 @@ def _format_as_percent(axes: Axes, both_axes: bool = False) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_histograms(parent_figure: SubFigure, outcomes_by_method: ArrayPairByMethod, styles: StyleByMethod) -> None:
+def _draw_histograms(parent_figure: SubFigure, outcomes_by_method: ArrayPairByMethod, line_styles: LineStyleByMethod) -> None:
     """Draw a confidence histogram for each method in a grid. outcomes_by_method: {method: (confidence, correct)}"""
     column_count = min(MAX_HISTOGRAMS_PER_ROW, len(outcomes_by_method))
     axes_grid = parent_figure.subplots(-(-len(outcomes_by_method) // column_count), column_count, squeeze=False, sharey=True)
     for axes in axes_grid.flat[len(outcomes_by_method) :]:
         axes.set_axis_off()
     for axes, (method, (confidence, correct)) in zip(axes_grid.flat, outcomes_by_method.items(), strict=False):
-        draw_outcome_histogram(axes, confidence, correct, styles[method].label)
-        axes.title.set_color(styles[method].colour)
+        draw_outcome_histogram(axes, confidence, correct, line_styles[method].label)
+        axes.title.set_color(line_styles[method].colour)
         axes.set_xlabel("")
     parent_figure.legend(*axes_grid.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     parent_figure.supxlabel("confidence, each method on its own scale", fontsize="medium")

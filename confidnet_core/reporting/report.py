@@ -10,39 +10,39 @@ from matplotlib.figure import Figure
 
 from confidnet_core import paths
 from confidnet_core.comparison.costs import cost_frame, cost_tables, method_requirements
-from confidnet_core.comparison.differences import mean_replicates, method_differences, significance_tables
-from confidnet_core.comparison.frames import comparison_frame, study_summary, write_frame
+from confidnet_core.comparison.differences import mean_bootstrap_replicates, method_differences, significance_tables
+from confidnet_core.comparison.frames import benchmark_summaries, comparison_frame, write_frame
 from confidnet_core.comparison.main_table import comparison_markdown, main_table
 from confidnet_core.comparison.published import load_published_results, published_tables
 from confidnet_core.comparison.rendering import table_to_markdown
 from confidnet_core.comparison.sections import (
     calibration_frame,
     calibration_tables,
-    guarantee_frame,
-    guarantee_tables,
     operating_point_tables,
     rank_table,
+    risk_guarantee_frame,
+    risk_guarantee_tables,
 )
 from confidnet_core.comparison.tables import UNDEFINED_SIGN
 from confidnet_core.config.params import Params
-from confidnet_core.data import Dataset, labelled, load_dataset
+from confidnet_core.data import Dataset, labelled_mask, load_dataset
 from confidnet_core.evaluation.intervals import metric_intervals
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import atomic_write, write_json, write_text
 from confidnet_core.metrics import risk_coverage_curve, roc_curve
 from confidnet_core.reporting.curves import curve_rows, histogram_rows, reliability_rows
-from confidnet_core.reporting.failures import MethodFailures, failure_methods, failure_pictures, pick_failures
-from confidnet_core.reporting.highlights import assign_report_styles
+from confidnet_core.reporting.failures import MethodFailures, failure_pictures, methods_with_shown_failures, pick_failures
+from confidnet_core.reporting.highlights import assign_report_line_styles
 from confidnet_core.reporting.histories import history_rows
-from confidnet_core.reporting.maps import segmentation_sheet
+from confidnet_core.reporting.maps import segmentation_figure
 from confidnet_core.reporting.page import ReportContent, write_page
 from confidnet_core.reporting.palette import LineStyle
 from confidnet_core.reporting.plots import comparison_figure, save_figure
-from confidnet_core.reporting.sheets import picture_sheet
+from confidnet_core.reporting.sheets import picture_grid_figure
 
 REPORT_CURVE_NAMES = ("risk_coverage", "roc", "outcomes", "reliability", "losses", "validation")
 RELIABILITY_COLUMNS = ["benchmark", "seed", "method", "probability", "accuracy", "count"]
-IMAGES_PER_MAPS_SHEET = 4  # of a segmentation benchmark, evenly spaced in the test split
+IMAGES_IN_CONFIDENCE_MAPS = 4  # of a segmentation benchmark, evenly spaced in the test split
 
 
 def list_stored_results(params: Params) -> list[StoredResults]:
@@ -73,44 +73,49 @@ def write_report(params: Params, report_folder: Path) -> WrittenReport:
         for results in all_stored_results
         for method in results.methods
     }
-    styles = assign_report_styles(evaluation_rows, params.against)
-    all_failures = {
-        (results.benchmark, results.seed): _pick_report_failures(results, params, evaluation_rows, styles) for results in all_stored_results
+    line_styles = assign_report_line_styles(evaluation_rows, params.against)
+    failures_by_benchmark_and_seed = {
+        (results.benchmark, results.seed): _pick_report_failures(results, params, evaluation_rows, line_styles)
+        for results in all_stored_results
     }
-    curve_frames = _write_curves_and_figures(report_folder, all_stored_results, all_failures, styles)
-    replicates_by_method = mean_replicates(replicates_by_evaluation)
-    mean_intervals = metric_intervals(replicates_by_method, confidence_level, ["benchmark", "method"])
+    curve_frames = _write_curves_and_figures(report_folder, all_stored_results, failures_by_benchmark_and_seed, line_styles)
+    replicates_by_method = mean_bootstrap_replicates(replicates_by_evaluation)
+    intervals_of_means = metric_intervals(replicates_by_method, confidence_level, ["benchmark", "method"])
     difference_rows = method_differences(evaluation_rows, replicates_by_method, params.against, confidence_level)
     key_columns = ["benchmark", "seed", "method"]
     evaluation_intervals = metric_intervals(replicates_by_evaluation, confidence_level, key_columns)
     write_frame(report_folder / "comparison.csv", evaluation_rows.join(evaluation_intervals, on=key_columns))
     write_frame(report_folder / "differences.csv", difference_rows)
-    calibration_rows, guarantee_rows = calibration_frame(all_stored_results, confidence_level), guarantee_frame(all_stored_results)
-    cost_rows, requirements = cost_frame(all_stored_results, params), method_requirements(params.methods)
-    for file_stem, csv_rows in (("calibration", calibration_rows), ("thresholds", guarantee_rows), ("costs", cost_rows)):
+    calibration_rows = calibration_frame(all_stored_results, confidence_level)
+    risk_guarantee_rows = risk_guarantee_frame(all_stored_results)
+    cost_rows, requirement_by_method = cost_frame(all_stored_results, params), method_requirements(params.methods)
+    for file_stem, csv_rows in (("calibration", calibration_rows), ("thresholds", risk_guarantee_rows), ("costs", cost_rows)):
         write_frame(report_folder / f"{file_stem}.csv", csv_rows)
-
     iou_by_benchmark = _mean_ious(all_stored_results)
     benchmark_notes = {benchmark: _iou_note(iou_metrics) for benchmark, iou_metrics in iou_by_benchmark.items()}
     main_tables = {
         str(benchmark): main_table(
-            rows, mean_intervals, difference_rows, requirement_by_method=requirements, confidence_level=confidence_level
+            rows, intervals_of_means, difference_rows, requirement_by_method=requirement_by_method, confidence_level=confidence_level
         )
         for benchmark, rows in evaluation_rows.groupby("benchmark", sort=False)
     }
     further_table_groups = [
         significance_tables(difference_rows, evaluation_rows, confidence_level),
-        *(operating_point_tables(evaluation_rows, mean_intervals), calibration_tables(calibration_rows), guarantee_tables(guarantee_rows)),
-        *(cost_tables(cost_rows), published_tables(evaluation_rows, load_published_results(), mean_intervals)),
+        operating_point_tables(evaluation_rows, intervals_of_means),
+        calibration_tables(calibration_rows),
+        risk_guarantee_tables(risk_guarantee_rows),
+        cost_tables(cost_rows),
+        published_tables(evaluation_rows, load_published_results(), intervals_of_means),
     ]
     table_of_ranks = rank_table(evaluation_rows)
     comparison_text = comparison_markdown(evaluation_rows, main_tables, benchmark_notes, further_table_groups)
-    markdown_parts = [comparison_text, *([table_to_markdown(table_of_ranks, 2) + "\n"] if table_of_ranks else [])]
-    write_text(report_folder / "comparison.md", "\n".join(markdown_parts))
+    markdown_sections = [comparison_text, *([table_to_markdown(table_of_ranks, 2) + "\n"] if table_of_ranks else [])]
+    write_text(report_folder / "comparison.md", "\n".join(markdown_sections))
+    result_frames = evaluation_rows, intervals_of_means, difference_rows
     page_tables = main_tables, benchmark_notes, further_table_groups, table_of_ranks
-    report_content = ReportContent(evaluation_rows, mean_intervals, difference_rows, *page_tables, curve_frames, all_failures)
+    report_content = ReportContent(*result_frames, *page_tables, curve_frames, failures_by_benchmark_and_seed)
     write_page(report_folder / "index.html", params, all_stored_results, report_content, report_folder / "figures")
-    summary_by_benchmark = study_summary(evaluation_rows)
+    summary_by_benchmark = benchmark_summaries(evaluation_rows)
     for benchmark, iou_metrics in iou_by_benchmark.items():
         summary_by_benchmark[benchmark]["mean_iou"] = round(100 * iou_metrics["mean_iou"], 2)
     write_json(report_folder / "summary.json", summary_by_benchmark)
@@ -118,29 +123,31 @@ def write_report(params: Params, report_folder: Path) -> WrittenReport:
 
 
 def _pick_report_failures(
-    stored_results: StoredResults, params: Params, evaluation_rows: pd.DataFrame, styles: Mapping[str, LineStyle]
+    stored_results: StoredResults, params: Params, evaluation_rows: pd.DataFrame, line_styles: Mapping[str, LineStyle]
 ) -> list[MethodFailures]:
-    """Return the test images on which the two methods of `failure_methods` fail worst, for the picture sheet and the page."""
-    label_by_method = {method: styles[method].label for method in failure_methods(stored_results, params.against, evaluation_rows)}
-    return pick_failures(stored_results, load_dataset(paths.prepared(stored_results.benchmark)), label_by_method)
+    """Return the test images on which the two methods of `methods_with_shown_failures` fail worst, for their figure and the page."""
+    display_name_by_method = {
+        method: line_styles[method].label for method in methods_with_shown_failures(stored_results, params.against, evaluation_rows)
+    }
+    return pick_failures(stored_results, load_dataset(paths.prepared_data(stored_results.benchmark)), display_name_by_method)
 
 
 def _write_curves_and_figures(
     report_folder: Path,
     all_stored_results: Sequence[StoredResults],
-    all_failures: Mapping[tuple[str, int], Sequence[MethodFailures]],
-    styles: Mapping[str, LineStyle],
+    failures_by_benchmark_and_seed: Mapping[tuple[str, int], Sequence[MethodFailures]],
+    line_styles: Mapping[str, LineStyle],
 ) -> dict[str, pd.DataFrame]:
     """Write the folders `figures` and `curves` of the report; return {curve name: data frame} for each of REPORT_CURVE_NAMES.
 
-    all_failures: {(benchmark, seed): failures of each method}; styles: {method: line style}
+    failures_by_benchmark_and_seed: {(benchmark, seed): failures of each method}; line_styles: {method: line style}
     """
     frames_by_curve: dict[str, list[pd.DataFrame]] = {curve_name: [] for curve_name in REPORT_CURVE_NAMES}
     with atomic_write(report_folder / "figures") as figures_folder:
         figures_folder.mkdir()
         for stored_results in all_stored_results:
             benchmark, seed = stored_results.benchmark, stored_results.seed
-            drawn_curves = _draw_figures(stored_results, figures_folder, all_failures[benchmark, seed], styles)
+            drawn_curves = _draw_figures(stored_results, figures_folder, failures_by_benchmark_and_seed[benchmark, seed], line_styles)
             for curve_name, curve_frame in (*drawn_curves, *history_rows(benchmark, seed)):
                 frames_by_curve[curve_name].append(curve_frame)
     frame_by_curve = {curve_name: pd.concat(curve_frame) for curve_name, curve_frame in frames_by_curve.items()}
@@ -152,19 +159,20 @@ def _write_curves_and_figures(
 
 
 def _draw_figures(
-    stored_results: StoredResults, figures_folder: Path, failures_by_method: Sequence[MethodFailures], styles: Mapping[str, LineStyle]
+    stored_results: StoredResults, figures_folder: Path, failures_by_method: Sequence[MethodFailures], line_styles: Mapping[str, LineStyle]
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Draw the figures of a benchmark and seed, and yield (curve name, data frame) for each curve but those of the trainings.
 
-    Scores are in the order of the styles, because `dvc plots` assigns its colours in that order. failures_by_method: for the picture sheet
+    Scores are in the order of `line_styles`, because `dvc plots` assigns its colours in that order.
+    failures_by_method: for the figure of failures
     """
-    benchmark, seed, dataset = stored_results.benchmark, stored_results.seed, load_dataset(paths.prepared(stored_results.benchmark))
+    benchmark, seed, dataset = stored_results.benchmark, stored_results.seed, load_dataset(paths.prepared_data(stored_results.benchmark))
     images, labels = dataset.split("test")
-    is_labelled = labelled(labels, dataset.void)
+    is_labelled = labelled_mask(labels, dataset.void)
     correct = (stored_results.predicted() == labels)[is_labelled]
     risk_coverage_by_method, roc_by_method, outcomes_by_method = {}, {}, {}
-    for method, style in styles.items():
-        confidence, series_name = stored_results.confidence(method), style.series
+    for method, style in line_styles.items():
+        confidence, series_name = stored_results.confidence(method), style.series_name
         risk_coverage_by_method[method], outcomes_by_method[method] = risk_coverage_curve(confidence, correct), (confidence, correct)
         risk_coverage_rows = curve_rows(benchmark, seed, series_name, *risk_coverage_by_method[method], axis_names=("coverage", "risk"))
         yield "risk_coverage", risk_coverage_rows
@@ -176,38 +184,40 @@ def _draw_figures(
         if len(roc_points[0]):  # the curve is empty if all predictions are correct or all are errors
             roc_by_method[method] = roc_points
     file_stem = f"{benchmark}_seed{seed}"
-    curves_and_histograms = comparison_figure(risk_coverage_by_method, roc_by_method, outcomes_by_method, styles, benchmark)
-    save_figure(curves_and_histograms, figures_folder / f"{file_stem}.png")
+    curves_and_histograms_figure = comparison_figure(risk_coverage_by_method, roc_by_method, outcomes_by_method, line_styles, benchmark)
+    save_figure(curves_and_histograms_figure, figures_folder / f"{file_stem}.png")
     if dataset.is_segmentation:
-        maps_sheet = _confidence_sheet(stored_results, dataset, images, labels, is_labelled, styles)
-        save_figure(maps_sheet, figures_folder / f"{file_stem}_maps.png", width_px=2400)
+        confidence_maps_figure = _confidence_maps_figure(stored_results, dataset, images, labels, is_labelled, line_styles)
+        save_figure(confidence_maps_figure, figures_folder / f"{file_stem}_maps.png", width_px=2400)
     else:
-        save_figure(picture_sheet(failure_pictures(failures_by_method)), figures_folder / f"{file_stem}_failures.png")
+        save_figure(picture_grid_figure(failure_pictures(failures_by_method)), figures_folder / f"{file_stem}_failures.png")
 
 
-def _confidence_sheet(
+def _confidence_maps_figure(
     stored_results: StoredResults,
     dataset: Dataset,
     images: np.ndarray,
     labels: np.ndarray,
     is_labelled: np.ndarray,
-    styles: Mapping[str, LineStyle],
+    line_styles: Mapping[str, LineStyle],
 ) -> Figure:
     """Return the figure of some test images of a segmentation benchmark, with a confidence map of each score."""
-    image_indices = np.unique(np.linspace(0, len(images) - 1, IMAGES_PER_MAPS_SHEET).round().astype(int))
-    first_pixels = np.concatenate([[0], np.cumsum(is_labelled.reshape(len(is_labelled), -1).sum(1))])
-    maps_by_label = {}
-    for method, style in styles.items():
+    image_indices = np.unique(np.linspace(0, len(images) - 1, IMAGES_IN_CONFIDENCE_MAPS).round().astype(int))
+    first_pixel_indices = np.concatenate([[0], np.cumsum(is_labelled.reshape(len(is_labelled), -1).sum(1))])
+    confidence_map_by_method = {}
+    for method, style in line_styles.items():
         confidence, confidence_map = stored_results.confidence(method), np.full((len(image_indices), *labels.shape[1:]), np.nan)
-        for sheet_row, image_index in enumerate(image_indices):
-            confidence_map[sheet_row][is_labelled[image_index]] = confidence[first_pixels[image_index] : first_pixels[image_index + 1]]
-        maps_by_label[style.label] = confidence_map
+        for figure_row, image_index in enumerate(image_indices):
+            confidence_map[figure_row][is_labelled[image_index]] = confidence[
+                first_pixel_indices[image_index] : first_pixel_indices[image_index + 1]
+            ]
+        confidence_map_by_method[style.label] = confidence_map
     image_pixels = np.moveaxis(images[image_indices], 1, -1)
-    return segmentation_sheet(
+    return segmentation_figure(
         image_pixels,
         labels[image_indices],
         np.asarray(stored_results.predicted()[image_indices]),
-        maps_by_label,
+        confidence_map_by_method,
         dataset.void,
         dataset.classes,
     )
@@ -219,18 +229,18 @@ def _mean_ious(all_stored_results: list[StoredResults]) -> dict[str, dict]:
     for benchmark in dict.fromkeys(results.benchmark for results in all_stored_results):
         metrics_by_seed = [results.classifier_metrics() for results in all_stored_results if results.benchmark == benchmark]
         if all(metrics.get("mean_iou") is not None for metrics in metrics_by_seed):
-            class_means = pd.DataFrame([metrics["class_iou"] for metrics in metrics_by_seed]).astype(float).mean()
+            mean_class_ious = pd.DataFrame([metrics["class_iou"] for metrics in metrics_by_seed]).astype(float).mean()
             iou_by_benchmark[benchmark] = {
                 "mean_iou": float(np.mean([metrics["mean_iou"] for metrics in metrics_by_seed])),
-                "class_iou": class_means.to_dict(),
+                "class_iou": mean_class_ious.to_dict(),
             }
     return iou_by_benchmark
 
 
 def _iou_note(iou_metrics: dict) -> str:
     """Return a line of text with the mean IoU and the IoU of each class, in percent."""
-    classes_in_words = ", ".join(
+    class_ious_in_words = ", ".join(
         f"{class_name} {UNDEFINED_SIGN if np.isnan(class_iou) else f'{100 * class_iou:.1f}'}"
         for class_name, class_iou in iou_metrics["class_iou"].items()
     )
-    return f"mean IoU {100 * iou_metrics['mean_iou']:.2f}% ({classes_in_words})"
+    return f"mean IoU {100 * iou_metrics['mean_iou']:.2f}% ({class_ious_in_words})"

@@ -1,4 +1,4 @@
-"""Picture sheets: figures of small images on which a score fails, to compare with those of another experiment."""
+"""Grid of the test images on which a score fails worst, as a figure to compare with that of another experiment."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 PICTURES_PER_ROW = 8
 
 
-def picture_sheet(pictures_by_heading: Mapping[str, Sequence[tuple[np.ndarray, str]]]) -> Figure:
+def picture_grid_figure(pictures_by_heading: Mapping[str, Sequence[tuple[np.ndarray, str]]]) -> Figure:
     """Return a figure with a row of up to PICTURES_PER_ROW pictures below each heading.
 
     pictures_by_heading: {heading: list of (uint8 picture, caption)}, each picture (h, w, 3) or grey (h, w); a heading without pictures

@@ -10,8 +10,9 @@ The function of a score may have these attributes:
 - oracle: True if it reads the labels
 - reads: the inputs beside the classifier and its predictions, of scoring/reads.py
 - over_seeds: the one of ENSEMBLE_QUANTITIES (scoring/ensembles.py) that it needs of the classifiers of all seeds
-- learned, trainings, passes, count_views: its costs beside the classifier's own forward pass. `learned` is a word of costs.REQUIREMENTS for
-  what it needs. `trainings` are the stages that train the networks it reads. `passes` are the extra forward passes for each image: a
-  number, or a word of costs.PASS_COUNTERS for the setting that determines it. `count_views` is the function that counts augmented views.
+- learned, trainings, passes, count_views: its costs beside the classifier's own forward pass. `learned` is a key of
+  costs.METHOD_REQUIREMENTS and says what it needs. `trainings` are the stages that train the networks it reads. `passes` are the extra
+  forward passes for each image: a number, or a key of costs.FORWARD_PASS_COUNTERS for the setting that determines it. `count_views` is the
+  function that counts augmented views.
 The command line reads the costs without importing the file, so they are literals.
 """

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from confidnet_core.data import labelled
+from confidnet_core.data import labelled_mask
 from confidnet_core.networks.batches import batch_count, inference_batches
 from confidnet_core.progress import progress_bar
 from confidnet_core.scoring.run import Run
@@ -17,14 +17,14 @@ from confidnet_core.scoring.run import Run
 MAX_DISTANCES = 2**24  # in memory at once: 64 MiB of float32
 
 
-def reference(run: Run, method: str, samples_per_class: int) -> list[Tensor]:
+def training_features_by_class(run: Run, method: str, samples_per_class: int) -> list[Tensor]:
     """Return the classifier's penultimate features of random training samples: a list of a float32 tensor (r, d) for each class.
 
     r is at most samples_per_class, and 0 for a class without training samples. The samples are drawn by the Run's seed.
     method: the name of the score, for the progress bar
     """
     images, labels = run.dataset.split("train")
-    is_drawn = _draw_training_samples(labels, labelled(labels, run.dataset.void), samples_per_class, run.seed)
+    is_drawn = _draw_training_samples(labels, labelled_mask(labels, run.dataset.void), samples_per_class, run.seed)
     feature_blocks, label_blocks = [], []
     batches = progress_bar(inference_batches(images, run.dataset, run.device), batch_count(images), f"{method}: reference", "batch")
     with torch.inference_mode():
@@ -35,8 +35,8 @@ def reference(run: Run, method: str, samples_per_class: int) -> list[Tensor]:
             )
             label_blocks.append(torch.from_numpy(labels[batch_slice][is_drawn_in_batch]).long())
     drawn_labels = torch.cat(label_blocks)
-    sorted_features = torch.cat(feature_blocks)[drawn_labels.argsort(stable=True).to(run.device)]
-    return list(sorted_features.split(torch.bincount(drawn_labels, minlength=len(run.dataset.classes)).tolist()))
+    features_sorted_by_class = torch.cat(feature_blocks)[drawn_labels.argsort(stable=True).to(run.device)]
+    return list(features_sorted_by_class.split(torch.bincount(drawn_labels, minlength=len(run.dataset.classes)).tolist()))
 
 
 def score_in_chunks(score_function: Callable[..., Tensor], distances_per_query: int, features: Tensor, *aligned_tensors: Tensor) -> Tensor:
@@ -64,11 +64,11 @@ def distance_to_neighbour(query_features: Tensor, reference_features: Tensor, ne
         return query_features.new_full((len(query_features),), torch.inf)
     # The order leaves out |q|^2, which is the same for all points. The distance is computed anew, since |p|^2 - 2 q p would cancel for
     # close points.
-    relative_distances = reference_features.square().sum(1).addmm(query_features, reference_features.T, alpha=-2)
+    relative_squared_distances = reference_features.square().sum(1).addmm(query_features, reference_features.T, alpha=-2)
     neighbour_indices = (
-        relative_distances.min(1).indices
+        relative_squared_distances.min(1).indices
         if neighbour_rank == 1
-        else relative_distances.topk(neighbour_rank, dim=1, largest=False).indices[:, -1]
+        else relative_squared_distances.topk(neighbour_rank, dim=1, largest=False).indices[:, -1]
     )
     return (query_features - reference_features[neighbour_indices]).norm(dim=1)
 

@@ -27,17 +27,17 @@ class AugmentedView:
     pixels_down: int = 0
     pixels_right: int = 0
 
-    def apply(self, maps: Tensor) -> Tensor:
+    def apply(self, images_or_label_maps: Tensor) -> Tensor:
         """Return images or label maps (..., h, w) mirrored and shifted by this augmentation, in the same shape."""
-        return _shift_maps(maps.flip(-1) if self.mirrored else maps, self.pixels_down, self.pixels_right)
+        return _shift_pixels(images_or_label_maps.flip(-1) if self.mirrored else images_or_label_maps, self.pixels_down, self.pixels_right)
 
-    def undo(self, maps: Tensor) -> Tensor:
+    def undo(self, images_or_label_maps: Tensor) -> Tensor:
         """Move values (..., h, w) at the pixels of the augmented image back to the pixels of the image itself.
 
         A pixel that was shifted out of the augmented image gets the value at its edge.
         """
-        maps = _shift_maps(maps, -self.pixels_down, -self.pixels_right)
-        return maps.flip(-1) if self.mirrored else maps
+        images_or_label_maps = _shift_pixels(images_or_label_maps, -self.pixels_down, -self.pixels_right)
+        return images_or_label_maps.flip(-1) if self.mirrored else images_or_label_maps
 
 
 def augmented_views(run: Run, shift_fraction: float) -> list[AugmentedView]:
@@ -72,10 +72,10 @@ def mean_log_odds(run: Run, shift_fraction: float) -> np.ndarray:
     if not views:
         return log_odds_of_image
 
-    def sum_over_views(images: Tensor, predicted: Tensor) -> Tensor:
+    def sum_log_odds_over_views(images: Tensor, predicted: Tensor) -> Tensor:
         return torch.stack([_log_odds_in_view(run, view, images, predicted.long()) for view in views]).sum(0)
 
-    return (log_odds_of_image + run.map_images(sum_over_views, run.predicted_maps)) / (len(views) + 1)
+    return (log_odds_of_image + run.map_images(sum_log_odds_over_views, run.predicted_maps)) / (len(views) + 1)
 
 
 def _log_odds_in_view(run: Run, view: AugmentedView, images: Tensor, predicted: Tensor) -> Tensor:
@@ -86,15 +86,15 @@ def _log_odds_in_view(run: Run, view: AugmentedView, images: Tensor, predicted: 
     """
     logits = to_float64(run.classifier(view.apply(images).contiguous(memory_format=torch.channels_last)))
     class_indices = (view.apply(predicted) if run.dataset.is_segmentation else predicted).unsqueeze(1).to(logits.device)
-    log_sum_of_others = logits.scatter(1, class_indices, -torch.inf).logsumexp(1)
-    log_odds = logits.gather(1, class_indices).squeeze(1) - log_sum_of_others
+    log_sum_of_other_classes = logits.scatter(1, class_indices, -torch.inf).logsumexp(1)
+    log_odds = logits.gather(1, class_indices).squeeze(1) - log_sum_of_other_classes
     return view.undo(log_odds) if run.dataset.is_segmentation else log_odds
 
 
-def _shift_maps(maps: Tensor, pixels_down: int, pixels_right: int) -> Tensor:
-    height, width = maps.shape[-2:]
+def _shift_pixels(images_or_label_maps: Tensor, pixels_down: int, pixels_right: int) -> Tensor:
+    height, width = images_or_label_maps.shape[-2:]
     source_rows, source_columns = (
-        (torch.arange(axis_length, device=maps.device) - axis_shift).clamp(0, axis_length - 1)
+        (torch.arange(axis_length, device=images_or_label_maps.device) - axis_shift).clamp(0, axis_length - 1)
         for axis_length, axis_shift in ((height, pixels_down), (width, pixels_right))
     )
-    return maps[..., source_rows[:, None], source_columns]
+    return images_or_label_maps[..., source_rows[:, None], source_columns]

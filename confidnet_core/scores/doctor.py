@@ -3,7 +3,7 @@
 import numpy as np
 from torch import Tensor
 
-from confidnet_core.networks.probabilities import log_complements
+from confidnet_core.networks.probabilities import log_complement_probabilities
 from confidnet_core.scoring.run import Run
 
 
@@ -20,5 +20,5 @@ doctor.display_name = "DOCTOR"
 
 def _log_odds_of_squares(log_probabilities: Tensor) -> Tensor:
     log_sum_of_squares = (2 * log_probabilities).logsumexp(1)
-    log_complement = (log_probabilities + log_complements(log_probabilities)).logsumexp(1)
+    log_complement = (log_probabilities + log_complement_probabilities(log_probabilities)).logsumexp(1)
     return log_sum_of_squares - log_complement

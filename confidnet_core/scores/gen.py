@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from confidnet_core.config.ranges import PositiveInt, Proportion
-from confidnet_core.networks.probabilities import log_complements
+from confidnet_core.networks.probabilities import log_complement_probabilities
 from confidnet_core.scoring.run import Run
 
 
@@ -20,6 +20,6 @@ gen.display_name = "GEN"
 
 
 def _generalised_entropy(log_probabilities: Tensor, gamma: float, top_class_count: int) -> Tensor:
-    log_products = log_probabilities + log_complements(log_probabilities)
+    log_products = log_probabilities + log_complement_probabilities(log_probabilities)
     top_classes = log_probabilities.topk(min(top_class_count, log_probabilities.shape[1]), dim=1).indices
     return log_products.gather(1, top_classes).mul(gamma).exp().sum(1)

@@ -15,5 +15,5 @@ margin.display_name = "Margin"
 
 
 def _margin(logits: Tensor, _: Tensor) -> Tensor:
-    largest, second_largest = logits.softmax(1).topk(2, dim=1).values.unbind(1)
-    return largest - second_largest
+    largest_probability, second_largest_probability = logits.softmax(1).topk(2, dim=1).values.unbind(1)
+    return largest_probability - second_largest_probability

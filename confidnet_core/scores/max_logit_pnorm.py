@@ -20,7 +20,7 @@ def max_logit_pnorm(run: Run) -> np.ndarray:
     p is the order from 1 to 10 with the lowest AURC on up to 2^20 validation samples or pixels. Where no p is better than MCP, the score is
     the log-odds of MCP, any real number.
     """
-    norm_order = run.fitted(_fitted)
+    norm_order = run.fitted(_fit_norm_order)
     return run.map_logits(lambda logits, _: _normalised_max_logit(logits, norm_order))
 
 
@@ -28,7 +28,7 @@ max_logit_pnorm.display_name = "Max logit (p-norm)"
 max_logit_pnorm.learned = "fitted"
 
 
-def _fitted(run: Run) -> int | None:
+def _fit_norm_order(run: Run) -> int | None:
     """Return the order p of the norm with the lowest AURC on validation data; None where no p is better than MCP."""
     return best_norm_order(*run.validation.subsample_logits())
 
@@ -39,12 +39,13 @@ def best_norm_order(logits: Tensor, labels: Tensor) -> int | None:
     logits: float64 (m, classes); labels: int64 (m,), the true classes
     """
     correct = (logits.argmax(1) == labels).numpy()
-    candidate_orders = (
+    candidate_norm_orders = (
         None,
         *NORM_ORDERS,
     )  # `min` takes the first of equally good candidates: MCP before a norm, a smaller p before a larger one
     return min(
-        candidate_orders, key=lambda norm_order: failure_metrics(_normalised_max_logit(logits, norm_order).numpy(), correct)["aurc"] or 0.0
+        candidate_norm_orders,
+        key=lambda norm_order: failure_metrics(_normalised_max_logit(logits, norm_order).numpy(), correct)["aurc"] or 0.0,
     )
 
 

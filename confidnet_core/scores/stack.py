@@ -15,17 +15,18 @@ from confidnet_core.config.ranges import FractionBelowOne, PositiveInt
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.device import to_float64
 from confidnet_core.networks.probabilities import max_probability_log_odds
-from confidnet_core.scores._neighbours import distance_to_neighbour, reference, score_in_chunks
+from confidnet_core.scores._neighbours import distance_to_neighbour, score_in_chunks, training_features_by_class
 from confidnet_core.scores._views import count_views, mean_log_odds
 from confidnet_core.scoring.run import Run, Split
 
 FOLD_COUNT = 5  # of the cross-validation: each part of the validation data is scored by a regression on the others
-MAX_SAMPLES = 2**20  # the maximum number of validation samples or pixels in the fit
+MAX_FIT_SAMPLES = 2**20  # the maximum number of validation samples or pixels in the fit
 LOG_DISTANCE_RANGE = (-30, 30)  # bounds for a sample that is in the training data, and for a class that is not
 
 RegressionInputs = np.ndarray  # float64 (n, columns): log-odds of MCP, their mean over views, and for classification two logs of distances
 LOG_ODDS_COLUMNS = (0, 1)  # the columns that are a score by themselves: MCP and tta
-Regression = tuple[list[float], list[float], list[float], float]  # means and standard deviations of the columns; coefficients; intercept
+# Means and standard deviations of the columns; coefficients; intercept.
+RegressionParameters = tuple[list[float], list[float], list[float], float]
 
 
 def stack(run: Run, samples_per_class: PositiveInt = 1000, shift: FractionBelowOne = 0.04) -> np.ndarray:
@@ -37,7 +38,10 @@ def stack(run: Run, samples_per_class: PositiveInt = 1000, shift: FractionBelowO
     samples_per_class: the maximum number of training samples of a class, to the nearest of which distances are taken
     shift: the shift of the augmented views, as a fraction of the image's height
     """
-    return apply_regression(run.fitted(_best, samples_per_class, shift), run.cached(stack_inputs, run.split, samples_per_class, shift))
+    return apply_regression(
+        run.fitted(_fit_best_regression, samples_per_class, shift),
+        run.cached(compute_regression_inputs, run.split, samples_per_class, shift),
+    )
 
 
 stack.display_name = "Stack"
@@ -47,7 +51,7 @@ stack.passes = "views"
 stack.count_views = count_views
 
 
-def choose_regression(regression_inputs: RegressionInputs, correct: np.ndarray) -> Regression | int:
+def choose_regression(regression_inputs: RegressionInputs, correct: np.ndarray) -> RegressionParameters | int:
     """Return a logistic regression of `correct` on several scores or, if one of the scores ranks as well, the index of its column.
 
     regression_inputs: float64 (n, columns), a score in each column; correct: bool (n,); both in the order of the images
@@ -73,38 +77,44 @@ def choose_regression(regression_inputs: RegressionInputs, correct: np.ndarray) 
     return column_index
 
 
-def _best(run: Run, samples_per_class: int, shift: float) -> Regression | int:
-    """Return the regression fitted to at most MAX_SAMPLES validation samples, or the index of the column that ranks as well.
+def _fit_best_regression(run: Run, samples_per_class: int, shift: float) -> RegressionParameters | int:
+    """Return the regression fitted to at most MAX_FIT_SAMPLES validation samples, or the index of the column that ranks as well.
 
     samples_per_class, shift: the settings of the score
     """
     validation = run.validation
-    sampling_step = -(-len(validation.correct) // MAX_SAMPLES)
+    sampling_step = -(-len(validation.correct) // MAX_FIT_SAMPLES)
     return choose_regression(
-        run.cached(stack_inputs, validation.split, samples_per_class, shift)[::sampling_step], validation.correct[::sampling_step]
+        run.cached(compute_regression_inputs, validation.split, samples_per_class, shift)[::sampling_step],
+        validation.correct[::sampling_step],
     )
 
 
-def _fit_regression(regression_inputs: RegressionInputs, correct: np.ndarray) -> Regression:
+def _fit_regression(regression_inputs: RegressionInputs, correct: np.ndarray) -> RegressionParameters:
     from sklearn.linear_model import LogisticRegression  # imported here, since it takes a second and every stage imports the scores
 
-    column_means, column_deviations = regression_inputs.mean(0), regression_inputs.std(0) + 1e-12
-    fitted_model = LogisticRegression(max_iter=1000).fit((regression_inputs - column_means) / column_deviations, correct)
-    return column_means.tolist(), column_deviations.tolist(), fitted_model.coef_[0].tolist(), float(fitted_model.intercept_[0])
+    column_means, column_standard_deviations = regression_inputs.mean(0), regression_inputs.std(0) + 1e-12
+    logistic_regression = LogisticRegression(max_iter=1000).fit((regression_inputs - column_means) / column_standard_deviations, correct)
+    return (
+        column_means.tolist(),
+        column_standard_deviations.tolist(),
+        logistic_regression.coef_[0].tolist(),
+        float(logistic_regression.intercept_[0]),
+    )
 
 
-def apply_regression(regression: Regression | int, regression_inputs: RegressionInputs) -> np.ndarray:
+def apply_regression(regression: RegressionParameters | int, regression_inputs: RegressionInputs) -> np.ndarray:
     """Return the log-odds, float64 (n,), that a logistic regression predicts from its inputs, float64 (n, columns).
 
     regression: its means, standard deviations, coefficients and intercept; or an integer, the index of the column to return instead
     """
     if isinstance(regression, int):
         return regression_inputs[:, regression]
-    column_means, column_deviations, coefficients, intercept = regression
-    return (regression_inputs - np.array(column_means)) / np.array(column_deviations) @ np.array(coefficients) + intercept
+    column_means, column_standard_deviations, coefficients, intercept = regression
+    return (regression_inputs - np.array(column_means)) / np.array(column_standard_deviations) @ np.array(coefficients) + intercept
 
 
-def stack_inputs(run: Run, split: Split, samples_per_class: int, shift: float) -> RegressionInputs:
+def compute_regression_inputs(run: Run, split: Split, samples_per_class: int, shift: float) -> RegressionInputs:
     """Return the inputs of the regression for all n predictions of a split, float64 (n, 2) for segmentation, (n, 4) for classification.
 
     The columns are the log-odds of MCP, their mean over augmented views and, for classification, two logarithms of distances to training
@@ -112,21 +122,23 @@ def stack_inputs(run: Run, split: Split, samples_per_class: int, shift: float) -
     """
     run = run.on_split(split)
     input_columns = [run.map_logits(lambda logits, _: max_probability_log_odds(logits)), mean_log_odds(run, shift)]
-    return np.column_stack(input_columns if run.dataset.is_segmentation else [*input_columns, _log_distances(run, samples_per_class)])
+    return np.column_stack(
+        input_columns if run.dataset.is_segmentation else [*input_columns, _log_neighbour_distances(run, samples_per_class)]
+    )
 
 
-def _log_distances(run: Run, samples_per_class: int) -> np.ndarray:
+def _log_neighbour_distances(run: Run, samples_per_class: int) -> np.ndarray:
     """Return two log distances in penultimate features for each of n predictions, float64 (n, 2).
 
     First the log distance to the nearest training sample of the predicted class, then that to the nearest sample of any other class.
     """
-    features_by_class = run.fitted(reference, "stack", samples_per_class)
+    features_by_class = run.fitted(training_features_by_class, "stack", samples_per_class)
 
-    def score_queries(queries: Tensor, predicted: Tensor) -> Tensor:
-        distances = torch.stack([distance_to_neighbour(queries, class_features, 1) for class_features in features_by_class], 1)
-        own_distance = distances.gather(1, predicted[:, None])
-        other_distance = distances.scatter(1, predicted[:, None], torch.inf).amin(1, keepdim=True)
-        return to_float64(torch.cat([own_distance, other_distance], 1)).log().clamp(*LOG_DISTANCE_RANGE)
+    def score_queries(query_features: Tensor, predicted: Tensor) -> Tensor:
+        distances = torch.stack([distance_to_neighbour(query_features, class_features, 1) for class_features in features_by_class], 1)
+        predicted_class_distance = distances.gather(1, predicted[:, None])
+        other_class_distance = distances.scatter(1, predicted[:, None], torch.inf).amin(1, keepdim=True)
+        return to_float64(torch.cat([predicted_class_distance, other_class_distance], 1)).log().clamp(*LOG_DISTANCE_RANGE)
 
     def score_images(images: Tensor, predicted: Tensor) -> Tensor:
         return score_in_chunks(score_queries, max(map(len, features_by_class)), run.classifier.encode(images), predicted.long())

@@ -18,7 +18,7 @@ def temperature(run: Run) -> np.ndarray:
 
     The temperature minimises the cross-entropy on up to 2^20 validation samples or pixels.
     """
-    fitted_temperature = run.fitted(_fitted)
+    fitted_temperature = run.fitted(_fit_temperature)
     return run.map_logits(lambda logits, _: max_probability_log_odds(logits / fitted_temperature))
 
 
@@ -27,7 +27,7 @@ temperature.scale = "log_odds"
 temperature.learned = "fitted"
 
 
-def _fitted(run: Run) -> float:
+def _fit_temperature(run: Run) -> float:
     """Return the temperature with the lowest cross-entropy on validation data."""
     return best_temperature(*run.validation.subsample_logits())
 
@@ -41,5 +41,5 @@ def best_temperature(logits: Tensor, labels: Tensor) -> float:
     def cross_entropy_at(log_temperature: float) -> float:
         return cross_entropy(logits / math.exp(log_temperature), labels).item()
 
-    log_bounds = tuple(math.log(bound) for bound in TEMPERATURE_RANGE)
-    return math.exp(minimize_scalar(cross_entropy_at, bounds=log_bounds, method="bounded", options={"xatol": 1e-4}).x)
+    log_temperature_bounds = tuple(math.log(bound) for bound in TEMPERATURE_RANGE)
+    return math.exp(minimize_scalar(cross_entropy_at, bounds=log_temperature_bounds, method="bounded", options={"xatol": 1e-4}).x)

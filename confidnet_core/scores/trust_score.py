@@ -9,7 +9,7 @@ from torch import Tensor
 
 from confidnet_core.config.ranges import FractionBelowOne, PositiveInt
 from confidnet_core.networks.device import to_float64
-from confidnet_core.scores._neighbours import distance_to_neighbour, reference, score_in_chunks
+from confidnet_core.scores._neighbours import distance_to_neighbour, score_in_chunks, training_features_by_class
 from confidnet_core.scoring.run import Run
 
 
@@ -26,17 +26,19 @@ def trust_score(
     A class without training samples is infinitely far away: predictions of it get 0.
     Raises ValueError if `neighbour` exceeds the number of points of the smallest class.
     """
-    features_by_class = run.fitted(_classes, samples_per_class, alpha, k)
+    features_by_class = run.fitted(_features_without_outliers, samples_per_class, alpha, k)
     smallest_class_size = min(len(class_features) for class_features in features_by_class if len(class_features))
     if neighbour > smallest_class_size:
         raise ValueError(f"methods.trust_score.neighbour is {neighbour}; expected 1 to {smallest_class_size} (the smallest class)")
 
-    def score_queries(queries: Tensor, predicted: Tensor) -> Tensor:
-        distances = torch.stack([distance_to_neighbour(queries, class_features, neighbour) for class_features in features_by_class], 1)
-        own_distance = distances.gather(1, predicted[:, None]).squeeze(1)
-        other_distance = distances.scatter(1, predicted[:, None], torch.inf).amin(1)
-        own_distance, other_distance = to_float64(own_distance), to_float64(other_distance)
-        return torch.where(own_distance.isinf(), 0.0, other_distance / (own_distance + 1e-12))
+    def score_queries(query_features: Tensor, predicted: Tensor) -> Tensor:
+        distances = torch.stack(
+            [distance_to_neighbour(query_features, class_features, neighbour) for class_features in features_by_class], 1
+        )
+        predicted_class_distance = distances.gather(1, predicted[:, None]).squeeze(1)
+        other_class_distance = distances.scatter(1, predicted[:, None], torch.inf).amin(1)
+        predicted_class_distance, other_class_distance = to_float64(predicted_class_distance), to_float64(other_class_distance)
+        return torch.where(predicted_class_distance.isinf(), 0.0, other_class_distance / (predicted_class_distance + 1e-12))
 
     largest_class_size = max(map(len, features_by_class))
 
@@ -50,9 +52,9 @@ trust_score.display_name = "Trust Score"
 trust_score.learned = "neighbours"
 
 
-def _classes(run: Run, samples_per_class: int, alpha: float, k: int) -> list[Tensor]:
+def _features_without_outliers(run: Run, samples_per_class: int, alpha: float, k: int) -> list[Tensor]:
     """Return the penultimate features of each class's random training samples, without outliers: a list of float32 tensors (r, d)."""
-    features_by_class = reference(run, "trust_score", samples_per_class)
+    features_by_class = training_features_by_class(run, "trust_score", samples_per_class)
     return [_without_outliers(class_features, alpha, k) for class_features in features_by_class] if alpha else features_by_class
 
 
@@ -65,7 +67,7 @@ def _without_outliers(class_features: Tensor, alpha: float, k: int) -> Tensor:
         return class_features
     neighbour_rank = min(k, len(class_features))
     neighbour_distances = score_in_chunks(
-        lambda queries: distance_to_neighbour(queries, class_features, neighbour_rank), len(class_features), class_features
+        lambda query_features: distance_to_neighbour(query_features, class_features, neighbour_rank), len(class_features), class_features
     )
     return class_features[
         neighbour_distances <= torch.from_numpy(np.quantile(neighbour_distances.cpu().numpy(), [1 - alpha])).to(neighbour_distances)

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from confidnet_core.config.registry import suggestion
-from confidnet_core.data import SCORED_SPLITS, Dataset, labelled
+from confidnet_core.data import SCORED_SPLITS, Dataset, labelled_mask
 from confidnet_core.files import atomic_write, write_json
 
 PREDICTIONS_PER_CHUNK = 2**20  # bounds the memory: probabilities of this many predictions are held at once
@@ -23,34 +23,38 @@ PREDICTIONS_PER_CHUNK = 2**20  # bounds the memory: probabilities of this many p
 # int64 (seeds, m).
 ENSEMBLE_QUANTITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     # (m,), in nats, in [0, log(classes)]
-    "predictive_entropy": lambda mean, _: torch.special.entr(mean).sum(1),
+    "predictive_entropy": lambda mean_softmax, _: torch.special.entr(mean_softmax).sum(1),
     # (seeds, m), in [0, 1]: a run's predictions stay those of its own classifier, which the ensemble need not share
-    "probability_of_predicted": lambda mean, predicted: mean.gather(1, predicted.T).T,
+    "probability_of_predicted": lambda mean_softmax, predicted: mean_softmax.gather(1, predicted.T).T,
 }
 
 
 def save_ensembles(
-    ensembles_folder: Path, quantity_of_method: Mapping[str, str | None], seeds: Sequence[int], predictions_folder: Path, dataset: Dataset
+    ensembles_folder: Path,
+    ensemble_quantity_of_method: Mapping[str, str | None],
+    seeds: Sequence[int],
+    predictions_folder: Path,
+    dataset: Dataset,
 ) -> None:
     """Compute the deep-ensemble quantities that scores need, and write them to a folder METHOD/ for each score; all folders or none.
 
     METHOD/ holds facts.json with the seeds of the ensemble and, for a score that needs an ensemble of two or more seeds, SPLIT.npy of each
     split: float64 (n,), or (seeds, n) in the order of "seeds" in facts.json.
 
-    quantity_of_method: {name of a score: the one of ENSEMBLE_QUANTITIES that it needs}; None for a score without an ensemble, whose folder
-        then is the same for any seeds
+    ensemble_quantity_of_method: {name of a score: the one of ENSEMBLE_QUANTITIES that it needs}; None for a score without an ensemble,
+        whose folder then is the same for any seeds
     predictions_folder: the folder with seedK/ of every seed, as the stage `predict` writes it
     Raises ValueError for an unknown quantity.
     """
-    for method, quantity in quantity_of_method.items():
-        if quantity is not None and quantity not in ENSEMBLE_QUANTITIES:
-            raise ValueError(f"scores/{method}.py has over_seeds {quantity!r}{suggestion(quantity, ENSEMBLE_QUANTITIES)}")
-    seeds, quantity_of_ensemble_method = (
-        sorted(seeds),
-        {method: quantity for method, quantity in quantity_of_method.items() if quantity is not None},
-    )
+    for method, ensemble_quantity in ensemble_quantity_of_method.items():
+        if ensemble_quantity is not None and ensemble_quantity not in ENSEMBLE_QUANTITIES:
+            raise ValueError(f"scores/{method}.py has over_seeds {ensemble_quantity!r}{suggestion(ensemble_quantity, ENSEMBLE_QUANTITIES)}")
+    seeds = sorted(seeds)
+    quantity_of_ensemble_method = {
+        method: ensemble_quantity for method, ensemble_quantity in ensemble_quantity_of_method.items() if ensemble_quantity is not None
+    }
     with atomic_write(ensembles_folder) as temporary_folder:
-        for method in quantity_of_method:
+        for method in ensemble_quantity_of_method:
             (temporary_folder / method).mkdir(parents=True)
             write_json(temporary_folder / method / "facts.json", {"seeds": seeds if method in quantity_of_ensemble_method else []})
         if quantity_of_ensemble_method and len(seeds) > 1:
@@ -61,7 +65,10 @@ def save_ensembles(
 
 
 def _save_split_quantities(
-    ensembles_folder: Path, quantity_of_method: Mapping[str, str], softmax_chunks: Iterator[tuple[int, slice, Tensor, Tensor]], split: str
+    ensembles_folder: Path,
+    ensemble_quantity_of_method: Mapping[str, str],
+    softmax_chunks: Iterator[tuple[int, slice, Tensor, Tensor]],
+    split: str,
 ) -> None:
     """Write the ensemble quantity of each score on one split to METHOD/SPLIT.npy, chunk by chunk, which bounds memory.
 
@@ -70,16 +77,16 @@ def _save_split_quantities(
     array_of_method: dict[str, np.ndarray] = {}
     for prediction_count, chunk_slice, mean_softmax, predicted_by_seed in softmax_chunks:
         chunk_quantities = {
-            quantity: ENSEMBLE_QUANTITIES[quantity](mean_softmax, predicted_by_seed).numpy()
-            for quantity in set(quantity_of_method.values())
+            ensemble_quantity: ENSEMBLE_QUANTITIES[ensemble_quantity](mean_softmax, predicted_by_seed).numpy()
+            for ensemble_quantity in set(ensemble_quantity_of_method.values())
         }
-        for method, quantity in quantity_of_method.items():
+        for method, ensemble_quantity in ensemble_quantity_of_method.items():
             if method not in array_of_method:
-                array_shape = (*chunk_quantities[quantity].shape[:-1], prediction_count)
+                array_shape = (*chunk_quantities[ensemble_quantity].shape[:-1], prediction_count)
                 array_of_method[method] = np.lib.format.open_memmap(
                     ensembles_folder / method / f"{split}.npy", "w+", np.float64, array_shape
                 )
-            array_of_method[method][..., chunk_slice] = chunk_quantities[quantity]
+            array_of_method[method][..., chunk_slice] = chunk_quantities[ensemble_quantity]
 
 
 def _mean_softmax_chunks(
@@ -94,10 +101,11 @@ def _mean_softmax_chunks(
         [np.load(split_folder / file_name, mmap_mode="r") for split_folder in split_folders]
         for file_name in ("logits.npy", "predicted.npy")
     )
-    is_labelled = labelled(dataset.split(split)[1], dataset.void)
-    prediction_count, images_per_chunk, predictions_done = int(is_labelled.sum()), max(1, PREDICTIONS_PER_CHUNK // is_labelled[0].size), 0
-    for first_image in range(0, len(is_labelled), images_per_chunk):
-        image_slice = slice(first_image, first_image + images_per_chunk)
+    is_labelled = labelled_mask(dataset.split(split)[1], dataset.void)
+    prediction_count, first_prediction_index = int(is_labelled.sum()), 0
+    images_per_chunk = max(1, PREDICTIONS_PER_CHUNK // is_labelled[0].size)
+    for first_image_index in range(0, len(is_labelled), images_per_chunk):
+        image_slice = slice(first_image_index, first_image_index + images_per_chunk)
         is_labelled_in_chunk = is_labelled[image_slice]
         mean_softmax = reduce(
             add, (_softmax_of_labelled(seed_logits[image_slice], is_labelled_in_chunk) for seed_logits in logits_by_seed)
@@ -107,9 +115,9 @@ def _mean_softmax_chunks(
                 np.int64
             )
         )
-        chunk_slice = slice(predictions_done, predictions_done + len(mean_softmax))
+        chunk_slice = slice(first_prediction_index, first_prediction_index + len(mean_softmax))
         yield prediction_count, chunk_slice, mean_softmax, predicted_by_seed
-        predictions_done = chunk_slice.stop
+        first_prediction_index = chunk_slice.stop
 
 
 def _softmax_of_labelled(

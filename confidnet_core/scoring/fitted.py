@@ -8,37 +8,38 @@ from typing import Any
 import torch
 from torch import Tensor
 
-FITTED_FILE_NAME = "fitted.pt"
+FITTED_VALUES_FILE_NAME = "fitted.pt"
 STORABLE_PLAIN_TYPES = (bool, int, float, str, type(None))
 
 
-def require_storable(fitted_value: Any, function_name: str) -> Any:
+def require_storable_value(fitted_value: Any, fit_function_name: str) -> Any:
     """Return the value that a score fitted, unchanged, if a file can store it; otherwise raise ValueError.
 
-    Numbers, text, None, tensors, and lists and tuples of these can be stored. function_name: the function that fitted the value
+    Numbers, text, None, tensors, and lists and tuples of these can be stored. fit_function_name: the function that fitted the value
     """
     for element in fitted_value if isinstance(fitted_value, list | tuple) else ():
-        require_storable(element, function_name)
+        require_storable_value(element, fit_function_name)
     if not isinstance(fitted_value, (*STORABLE_PLAIN_TYPES, Tensor, list, tuple)):
-        expected = "numbers, text, None, tensors, and lists and tuples of these: torch.from_numpy(array), float(number)"
-        raise ValueError(f"{function_name} fitted a {type(fitted_value).__module__}.{type(fitted_value).__qualname__}; expected {expected}")
+        storable_types_text = "numbers, text, None, tensors, and lists and tuples of these: torch.from_numpy(array), float(number)"
+        type_name = f"{type(fitted_value).__module__}.{type(fitted_value).__qualname__}"
+        raise ValueError(f"{fit_function_name} fitted a {type_name}; expected {storable_types_text}")
     return fitted_value
 
 
-def save_fitted(score_folder: Path, fitted_values: Mapping[str, Any]) -> None:
+def save_fitted_values(score_folder: Path, fitted_values: Mapping[str, Any]) -> None:
     """Write the values that a score fitted to fitted.pt in its folder; equal values give equal bytes, whichever device tensors are on."""
     torch.save(
         {key: _copy_tensors_to_device(fitted_value, torch.device("cpu")) for key, fitted_value in fitted_values.items()},
-        score_folder / FITTED_FILE_NAME,
+        score_folder / FITTED_VALUES_FILE_NAME,
     )
 
 
-def load_fitted(score_folder: Path, device: torch.device) -> dict[str, Any]:
+def load_fitted_values(score_folder: Path, device: torch.device) -> dict[str, Any]:
     """Return the values that a score fitted, from fitted.pt in its folder, with tensors on the device.
 
     Raises ValueError for a missing or damaged file.
     """
-    path = Path(score_folder) / FITTED_FILE_NAME
+    path = Path(score_folder) / FITTED_VALUES_FILE_NAME
     try:
         fitted_values = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:

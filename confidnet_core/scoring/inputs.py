@@ -29,7 +29,7 @@ def declared_inputs(methods: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return inputs_of_method
 
 
-def save_inputs(inputs_folder: Path, methods: Iterable[str], benchmark: str, seed: int) -> None:
+def save_input_digests(inputs_folder: Path, methods: Iterable[str], benchmark: str, seed: int) -> None:
     """Write METHOD.json in `inputs_folder` for each score: {name of an input that the score reads: SHA-256 of it}; all files or none."""
     inputs_of_method = declared_inputs(methods)
     sha256_of_input = {
@@ -53,13 +53,13 @@ def _sha256_of_input(input_name: str, benchmark: str, seed: int) -> str:
     return _sha256_of_files({path.relative_to(input_folder).as_posix(): path for path in input_files})
 
 
-def _sha256_of_files(path_of_name: Mapping[str, Path]) -> str:
+def _sha256_of_files(path_of_file_name: Mapping[str, Path]) -> str:
     """Return one SHA-256, in hex, of the names and contents of several files together.
 
-    path_of_name: {name: path of the file}, in the order in which they count. Raises ValueError for a missing file.
+    path_of_file_name: {name: path of the file}, in the order in which they count. Raises ValueError for a missing file.
     """
     digest = sha256()
-    for file_name, path in path_of_name.items():
+    for file_name, path in path_of_file_name.items():
         try:
             with path.open("rb") as file:
                 digest.update(file_name.encode())

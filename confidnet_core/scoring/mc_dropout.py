@@ -12,7 +12,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from confidnet_core.config.params import McDropout
-from confidnet_core.data import Dataset, labelled
+from confidnet_core.data import Dataset, labelled_mask
 from confidnet_core.files import atomic_write, write_json
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import set_dropout
@@ -42,47 +42,52 @@ def sample_dropout(
     """
     images, labels = dataset.split(split)
     network = to_device(classifier, device).eval()
-    before_dropout, after_dropout = network.split_at_dropout()
+    layers_before_dropout, layers_after_dropout = network.split_at_dropout()
 
-    def quantities_of_batch(image_batch: Tensor) -> Tensor:
-        mean = entropy_sum = torch.zeros(())  # running sums: memory holds one map of probabilities, not one for each pass
+    def dropout_quantities_of_batch(image_batch: Tensor) -> Tensor:
+        mean_softmax = entropy_sum = torch.zeros(())  # running sums: memory holds one map of probabilities, not one for each pass
         with autocast(device, dropout_settings.precision):
-            features = before_dropout(image_batch)
+            features = layers_before_dropout(image_batch)
         for _ in range(dropout_settings.passes):
             with autocast(device, dropout_settings.precision):
-                probabilities = after_dropout(features).float().softmax(1)
-            mean = probabilities + mean
+                probabilities = layers_after_dropout(features).float().softmax(1)
+            mean_softmax = probabilities + mean_softmax
             entropy_sum = _entropy_in_nats(probabilities) + entropy_sum
-        mean = mean.div_(dropout_settings.passes)
-        return torch.stack([_entropy_in_nats(mean), entropy_sum / dropout_settings.passes, to_float64(mean.amax(1))], dim=-1)
+        mean_softmax = mean_softmax.div_(dropout_settings.passes)
+        return torch.stack(
+            [_entropy_in_nats(mean_softmax), entropy_sum / dropout_settings.passes, to_float64(mean_softmax.amax(1))], dim=-1
+        )
 
     set_dropout(network, True)
     try:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            labelled_quantities = map_images(quantities_of_batch, images, dataset, device, f"sample {split}")[
-                labelled(labels, dataset.void)
+            labelled_quantities = map_images(dropout_quantities_of_batch, images, dataset, device, f"sample {split}")[
+                labelled_mask(labels, dataset.void)
             ]
     finally:
         set_dropout(network, False)
     return dict(zip(DROPOUT_QUANTITIES, labelled_quantities.T, strict=True))
 
 
-def save_samples(
-    samples_folder: Path, samples_by_split: Mapping[str, Mapping[str, np.ndarray]], pass_count: int, classifier_has_dropout: bool
+def save_dropout_samples(
+    samples_folder: Path,
+    dropout_samples_by_split: Mapping[str, Mapping[str, np.ndarray]],
+    forward_pass_count: int,
+    classifier_has_dropout: bool,
 ) -> None:
     """Write the quantities of forward passes with dropout as SPLIT/QUANTITY.npy, and facts.json; all files or none.
 
-    samples_by_split: {split: {quantity: values (n,)}}, as from sample_dropout
-    pass_count, classifier_has_dropout: the entries "passes" and "dropout" of facts.json
+    dropout_samples_by_split: {split: {quantity: values (n,)}}, as from sample_dropout
+    forward_pass_count, classifier_has_dropout: the entries "passes" and "dropout" of facts.json
     """
     with atomic_write(samples_folder) as temporary_folder:
         temporary_folder.mkdir()
-        for split, array_of_quantity in samples_by_split.items():
+        for split, array_of_dropout_quantity in dropout_samples_by_split.items():
             (temporary_folder / split).mkdir()
-            for quantity, quantity_array in array_of_quantity.items():
-                np.save(temporary_folder / split / f"{quantity}.npy", quantity_array)
-        write_json(temporary_folder / "facts.json", {"passes": pass_count, "dropout": classifier_has_dropout})
+            for dropout_quantity, dropout_quantity_array in array_of_dropout_quantity.items():
+                np.save(temporary_folder / split / f"{dropout_quantity}.npy", dropout_quantity_array)
+        write_json(temporary_folder / "facts.json", {"passes": forward_pass_count, "dropout": classifier_has_dropout})
 
 
 def _entropy_in_nats(probabilities: Float[Tensor, "b classes *pixels"]) -> Float64[Tensor, " b *pixels"]:

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 
 from confidnet_core import paths
 from confidnet_core.config.params import Benchmark
-from confidnet_core.data import Dataset, labelled, load_dataset
+from confidnet_core.data import Dataset, labelled_mask, load_dataset
 from confidnet_core.files import read_json
-from confidnet_core.networks.artifacts import load_classifier, load_corrected_mcp, load_finetuned, load_head
+from confidnet_core.networks.artifacts import load_classifier, load_confidnet_head, load_corrected_mcp, load_finetuned_confidnet
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp
 from confidnet_core.networks.device import select_device, to_device
 from confidnet_core.networks.inference import map_images
-from confidnet_core.scoring.fitted import require_storable, save_fitted
-from confidnet_core.scoring.reads import DROPOUT_SAMPLES, NETWORK_INPUTS, READABLE_INPUTS, require_declared
+from confidnet_core.scoring.fitted import require_storable_value, save_fitted_values
+from confidnet_core.scoring.reads import DROPOUT_SAMPLES, NETWORK_INPUTS, READABLE_INPUTS, require_declared_input
 
 PREDICTIONS_PER_CHUNK = 2**20  # bounds the memory: logits of this many predictions are held at once
 Split = Literal["test", "val", "calibration"]
@@ -88,22 +88,22 @@ class Run:
         return self.cache.cached_values[cache_key]
 
     def fitted(self, fit_function: Callable[..., ValueT], *settings: Hashable) -> ValueT:
-        """Return fit_function(run, *settings), computed at the first call only; `save_fitted` stores the value with the score.
+        """Return fit_function(run, *settings), computed at the first call only; `save_fitted_values` stores the value with the score.
 
         A score must compute all that depends on training or validation data in such functions: a served model has the stored values, but
         not the data. fit_function: a module-level function; its qualified name and the settings identify the stored value. Raises
         ValueError unless the value is made of numbers, text, None, tensors, lists and tuples.
         """
-        fitted_key = json.dumps([function_name := f"{fit_function.__module__}.{fit_function.__qualname__}", *settings])
+        fitted_key = json.dumps([fit_function_name := f"{fit_function.__module__}.{fit_function.__qualname__}", *settings])
         if fitted_key not in self.cache.fitted_values:
             start_time = perf_counter()
-            self.cache.fitted_values[fitted_key] = require_storable(fit_function(self, *settings), function_name)
+            self.cache.fitted_values[fitted_key] = require_storable_value(fit_function(self, *settings), fit_function_name)
             self.cache.fit_seconds[fitted_key] = perf_counter() - start_time
         return self.cache.fitted_values[fitted_key]
 
-    def save_fitted(self, score_folder: Path) -> None:
-        """Write all values that the score has fitted so far to fitted.pt in its folder, which load_fitted reads."""
-        save_fitted(score_folder, self.cache.fitted_values)
+    def save_fitted_values(self, score_folder: Path) -> None:
+        """Write all values that the score has fitted so far to fitted.pt in its folder, which load_fitted_values reads."""
+        save_fitted_values(score_folder, self.cache.fitted_values)
 
     @cached_property
     def cache(self) -> RunCache:
@@ -121,7 +121,7 @@ class Run:
     @cached_property
     def is_labelled(self) -> Bool[np.ndarray, " images *pixels"]:
         """Return whether each image or pixel of the split has a label other than void: bool (images,) or (images, h, w), n of them True."""
-        return labelled(self._label_maps, self.dataset.void)
+        return labelled_mask(self._label_maps, self.dataset.void)
 
     @cached_property
     def _label_maps(self) -> Integer[np.ndarray, " images *pixels"]:
@@ -159,11 +159,11 @@ class Run:
 
     def confidnet_head(self) -> ConfidNet:
         """Return ConfidNet before fine-tuning: its head reads the features of the classifier's own encoder."""
-        return self._cached_network("confidnet", lambda folder: load_head(folder, self.classifier))
+        return self._cached_network("confidnet", lambda folder: load_confidnet_head(folder, self.classifier))
 
     def confidnet(self) -> ConfidNet:
         """Return ConfidNet after fine-tuning: its own copy of the encoder, and its head."""
-        return self._cached_network("finetune", lambda folder: load_finetuned(folder, self.classifier))
+        return self._cached_network("finetune", lambda folder: load_finetuned_confidnet(folder, self.classifier))
 
     def corrected_mcp(self) -> CorrectedMcp:
         """Return the network that adds a learned correction to MCP."""
@@ -172,24 +172,24 @@ class Run:
     def _cached_network(self, network_name: str, load_network: Callable[[Path], nn.Module]) -> Any:
         """Return a trained network on the Run's device; load_network(its folder) is called at the first use only."""
         if network_name in NETWORK_INPUTS:
-            require_declared(self.method, self.declared_inputs, network_name)
+            require_declared_input(self.method, self.declared_inputs, network_name)
         if network_name not in self.cache.networks:
             self.cache.networks[network_name] = to_device(load_network(self.models_folder / network_name), self.device)
         return self.cache.networks[network_name]
 
-    def dropout_quantity(self, quantity: str) -> Float64[np.ndarray, " n"]:
+    def dropout_quantity(self, quantity_name: str) -> Float64[np.ndarray, " n"]:
         """Return a quantity of the forward passes with dropout, such as "predictive_entropy", for each prediction: float64 (n,).
 
-        quantity: one of DROPOUT_QUANTITIES. Raises ValueError where the classifier has no dropout, or params.yaml asks for no passes.
+        quantity_name: one of DROPOUT_QUANTITIES. Raises ValueError where the classifier has no dropout, or params.yaml asks for no passes.
         """
-        require_declared(self.method, self.declared_inputs, DROPOUT_SAMPLES)
-        sampling_json = read_json(self.samples_folder / "facts.json")
-        if not sampling_json["dropout"]:
+        require_declared_input(self.method, self.declared_inputs, DROPOUT_SAMPLES)
+        dropout_facts_json = read_json(self.samples_folder / "facts.json")
+        if not dropout_facts_json["dropout"]:
             raise ValueError(f"{self.benchmark_name}: the classifier has no dropout to sample; remove the mc_dropout methods")
-        if not sampling_json["passes"]:
-            remedy = "remove the mc_dropout methods, or ask for passes"
-            raise ValueError(f"{self.benchmark_name}: its mc_dropout.passes in params.yaml are 0; {remedy}")
-        return np.load(self.samples_folder / self.split / f"{quantity}.npy")
+        if not dropout_facts_json["passes"]:
+            remedy_text = "remove the mc_dropout methods, or ask for passes"
+            raise ValueError(f"{self.benchmark_name}: its mc_dropout.passes in params.yaml are 0; {remedy_text}")
+        return np.load(self.samples_folder / self.split / f"{quantity_name}.npy")
 
     def ensemble_quantity(self, method: str) -> Float64[np.ndarray, " n"]:
         """Return the deep-ensemble quantity of each prediction that the stage `ensemble` stored for the score `method`: float64 (n,).
@@ -198,11 +198,11 @@ class Run:
         """
         seeds = read_json(self.ensembles_folder / method / "facts.json")["seeds"]
         if len(seeds) < 2:
-            remedy = f"try dvc exp run -S 'seeds=[0,1,2,3,4]', or remove methods.{method}"
-            raise ValueError(f"{self.benchmark_name}: {method} needs two seeds or more, got {seeds}; {remedy}")
+            remedy_text = f"try dvc exp run -S 'seeds=[0,1,2,3,4]', or remove methods.{method}"
+            raise ValueError(f"{self.benchmark_name}: {method} needs two seeds or more, got {seeds}; {remedy_text}")
         if self.seed not in seeds:
-            problem = f"{self.benchmark_name}: the ensemble is of the seeds {seeds}, without {self.seed}"
-            raise ValueError(f"{problem}; add it to seeds of params.yaml")
+            problem_text = f"{self.benchmark_name}: the ensemble is of the seeds {seeds}, without {self.seed}"
+            raise ValueError(f"{problem_text}; add it to seeds of params.yaml")
         stored_quantity = np.load(self.ensembles_folder / method / f"{self.split}.npy", mmap_mode="r")
         return np.array(stored_quantity if stored_quantity.ndim == 1 else stored_quantity[seeds.index(self.seed)])
 
@@ -217,20 +217,20 @@ class Run:
         """Return logits, float64 (m, classes), and labels, int64 (m,), of at most `max_samples` evenly spaced predictions."""
         sampling_step, sampled_logits, sampled_labels = -(-len(self.labels) // max_samples), [], []
         for chunk_slice, chunk_logits, chunk_labels in self._logit_chunks():
-            is_sampled = slice(-chunk_slice.start % sampling_step, None, sampling_step)
-            sampled_logits.append(chunk_logits[is_sampled])
-            sampled_labels.append(chunk_labels[is_sampled])
+            sampled_slice = slice(-chunk_slice.start % sampling_step, None, sampling_step)
+            sampled_logits.append(chunk_logits[sampled_slice])
+            sampled_labels.append(chunk_labels[sampled_slice])
         return torch.cat(sampled_logits), torch.cat(sampled_labels)
 
     def _logit_chunks(self) -> Iterator[tuple[slice, Float64[Tensor, "m classes"], Int64[Tensor, " m"]]]:
         """Yield for each chunk of m predictions: its slice of all n, its logits float64 (m, classes), its labels int64 (m,)."""
-        images_per_chunk, predictions_done = max(1, PREDICTIONS_PER_CHUNK // max(1, self._label_maps[0].size)), 0
-        for first_image in range(0, len(self.logits), images_per_chunk):
-            image_slice = slice(first_image, first_image + images_per_chunk)
+        images_per_chunk, first_prediction_index = max(1, PREDICTIONS_PER_CHUNK // max(1, self._label_maps[0].size)), 0
+        for first_image_index in range(0, len(self.logits), images_per_chunk):
+            image_slice = slice(first_image_index, first_image_index + images_per_chunk)
             chunk_logits = np.moveaxis(self.logits[image_slice], 1, -1)[self.is_labelled[image_slice]]
-            chunk_slice = slice(predictions_done, predictions_done + len(chunk_logits))
+            chunk_slice = slice(first_prediction_index, first_prediction_index + len(chunk_logits))
             yield chunk_slice, torch.from_numpy(chunk_logits).double(), torch.from_numpy(self.labels[chunk_slice]).long()
-            predictions_done = chunk_slice.stop
+            first_prediction_index = chunk_slice.stop
 
     def map_images(self, forward: Callable[..., Tensor], *aligned_arrays: np.ndarray) -> Real[np.ndarray, " n *numbers"]:
         """Apply a function to the normalised images of the split in batches; return its values (n,) for the n images or labelled pixels.
@@ -243,7 +243,7 @@ class Run:
 
 def load_run(benchmark_name: str, benchmark: Benchmark, seed: int, method: str, declared_inputs: Iterable[str]) -> Run:
     """Return the Run (input) of a score on the test split. declared_inputs: those that the score names in its attribute `reads`."""
-    dataset, models_folder = load_dataset(paths.prepared(benchmark_name)), paths.seed_folder(paths.MODELS_FOLDER, benchmark_name, seed)
+    dataset, models_folder = load_dataset(paths.prepared_data(benchmark_name)), paths.seed_folder(paths.MODELS_FOLDER, benchmark_name, seed)
     run = Run(benchmark_name, benchmark, seed, dataset, models_folder, paths.predictions(benchmark_name, seed))
     samples_folder, ensembles_folder = paths.dropout_samples(benchmark_name, seed), paths.ENSEMBLES_FOLDER / benchmark_name
     score_inputs = {"samples_folder": samples_folder, "ensembles_folder": ensembles_folder, "declared_inputs": tuple(declared_inputs)}

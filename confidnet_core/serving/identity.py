@@ -3,7 +3,7 @@
 weights      the weights of the networks that the score uses
 values       the values that the score fitted, and the validation sample to which the calibrator is fitted
 thresholds   the thresholds with their guarantees, without their results on the test split
-facts        score, settings, scale, classes, shape and normalisation of images, and the benchmark's model and baseline, the only ones of
+metadata     score, settings, scale, classes, shape and normalisation of images, and the benchmark's model and baseline, the only ones of
              its recipes that a score may read (params of the stage `evaluate` in dvc.yaml)
 code         the code that a served model runs: SERVED_CODE_PATHS, and the files of its score and of its model
 
@@ -23,30 +23,33 @@ SERVED_CODE_PATHS = (  # files and folders of confidnet_core, without the files 
     *("metrics/failure.py", "metrics/segmentation.py", "networks", "paths.py", "progress.py"),
     *("scoring/fitted.py", "scoring/reads.py", "scoring/run.py", "serving/selective_classifier.py"),
 )
-DIGESTED_FACT_KEYS = ("benchmark", "seed", "method", "settings", "scale", "classes", "image_shape", "mean", "std", "segmentation")
+DIGESTED_METADATA_KEYS = ("benchmark", "seed", "method", "settings", "scale", "classes", "image_shape", "mean", "std", "segmentation")
 DIGESTED_RECIPE_KEYS = ("model", "baseline")
 
 
 def served_model_digest(model_folder: Path) -> str:
     """Return the SHA-256 that identifies a served model, from the files that packing.py wrote into the folder, networks included."""
-    model_facts = read_json(model_folder / "model.json")
-    digested_facts = {fact_name: model_facts[fact_name] for fact_name in DIGESTED_FACT_KEYS} | {
-        fact_name: model_facts["recipes"][fact_name] for fact_name in DIGESTED_RECIPE_KEYS
+    model_metadata = read_json(model_folder / "model.json")
+    digested_metadata = {field_name: model_metadata[field_name] for field_name in DIGESTED_METADATA_KEYS} | {
+        field_name: model_metadata["recipes"][field_name] for field_name in DIGESTED_RECIPE_KEYS
     }
     stored_thresholds = read_json(model_folder / "threshold.json")["thresholds"]
     digested_thresholds = [
-        {fact_name: fact_value for fact_name, fact_value in stored_threshold.items() if fact_name != "test"}
+        {field_name: field_value for field_name, field_value in stored_threshold.items() if field_name != "test"}
         for stored_threshold in stored_thresholds
     ]
-    digest = sha256(json.dumps([digested_facts, digested_thresholds], sort_keys=True).encode())
+    digest = sha256(json.dumps([digested_metadata, digested_thresholds], sort_keys=True).encode())
     for model_file in sorted([model_folder / "fitted.pt", model_folder / "validation.npz", *model_folder.glob("networks/*/weights.pt")]):
         digest.update(f"{model_file.relative_to(model_folder).as_posix()} {model_file.stat().st_size} ".encode() + model_file.read_bytes())
-    digest.update(_code_digest(model_facts).encode())
+    digest.update(_code_digest(model_metadata).encode())
     return digest.hexdigest()
 
 
-def _code_digest(model_facts: dict[str, Any]) -> str:
-    """Return the SHA-256 of the code that a served model runs, including the names of its files. model_facts: content of model.json"""
+def _code_digest(model_metadata: dict[str, Any]) -> str:
+    """Return the SHA-256 of the code that a served model runs, including the names of its files.
+
+    model_metadata: the content of model.json
+    """
     code_files = {
         code_file
         for code_path in SERVED_CODE_PATHS
@@ -57,5 +60,8 @@ def _code_digest(model_facts: dict[str, Any]) -> str:
     code_bytes = b"".join(
         served_file.relative_to(PACKAGE_FOLDER).as_posix().encode() + served_file.read_bytes() for served_file in sorted(code_files)
     )
-    entry_digests = [source_digest("scores", model_facts["method"]), source_digest("models", model_facts["recipes"]["model"]["name"])]
-    return sha256(code_bytes + "".join(entry_digests).encode()).hexdigest()
+    score_and_model_digests = [
+        source_digest("scores", model_metadata["method"]),
+        source_digest("models", model_metadata["recipes"]["model"]["name"]),
+    ]
+    return sha256(code_bytes + "".join(score_and_model_digests).encode()).hexdigest()

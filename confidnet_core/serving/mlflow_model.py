@@ -20,21 +20,21 @@ DIGEST_TAG = "digest"  # by this tag an existing model is found
 class PackedModel:
     """A model whose files are complete, with all that MLflow needs to log and register it.
 
-    files_folder: the folder of the model's files
+    model_files_folder: the folder of the model's files
     loader_module: the module with the function _load_pyfunc, which loads them; code_folder: the folder of its package
     example_images: the input example, uint8 (b, c, h, w); is_per_pixel: whether the model classifies each pixel
-    default_risk: the target risk if the caller of the model gives none
+    default_target_risk: the target risk if the caller of the model gives none
     tags: facts about the model, with a unique "digest" among them
     model_description, version_description: Markdown texts about the registered model and about this version
     """
 
-    files_folder: Path
+    model_files_folder: Path
     loader_module: str
     code_folder: Path
     pip_requirements: list[str]
     example_images: np.ndarray
     is_per_pixel: bool
-    default_risk: float
+    default_target_risk: float
     tags: dict[str, str]
     class_names: list[str]
     model_description: str
@@ -110,8 +110,8 @@ def _attach_to_mlflow_run(mlflow_client: Any, logged_model: Any, mlflow_run_id: 
     from mlflow.entities import LoggedModelOutput
 
     run_outputs = mlflow_client.get_run(mlflow_run_id).outputs if mlflow_run_id else None
-    attached_ids = [output.model_id for output in run_outputs.model_outputs] if run_outputs else []
-    if mlflow_run_id and logged_model.model_id not in attached_ids:
+    attached_model_ids = [output.model_id for output in run_outputs.model_outputs] if run_outputs else []
+    if mlflow_run_id and logged_model.model_id not in attached_model_ids:
         mlflow_client.log_outputs(mlflow_run_id, [LoggedModelOutput(logged_model.model_id, step=0)])
     return logged_model
 
@@ -128,12 +128,12 @@ def _save_pyfunc_model(model_folder: Path, packed_model: PackedModel, logged_mod
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *packed_model.example_images.shape[1:]))]),
         outputs=Schema([TensorSpec(np.dtype(dtype), output_shape, output_name) for output_name, dtype in dtype_by_output.items()]),
-        params=ParamSchema([ParamSpec("risk", "double", packed_model.default_risk)]),
+        params=ParamSchema([ParamSpec("risk", "double", packed_model.default_target_risk)]),
     )
     mlflow.pyfunc.save_model(
         model_folder,
         loader_module=packed_model.loader_module,
-        data_path=packed_model.files_folder,
+        data_path=packed_model.model_files_folder,
         code_paths=[str(packed_model.code_folder)],
         mlflow_model=Model(model_id=logged_model.model_id, model_uuid=logged_model.model_id, run_id=logged_model.source_run_id),
         signature=signature,

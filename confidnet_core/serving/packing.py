@@ -12,22 +12,22 @@ import numpy as np
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
-from confidnet_core.data import Dataset, labelled, load_dataset
-from confidnet_core.evaluation.calibrators import MAX_SAMPLES
-from confidnet_core.evaluation.result import RANK, Evaluation
+from confidnet_core.data import Dataset, labelled_mask, load_dataset
+from confidnet_core.evaluation.calibrators import MAX_FIT_SAMPLES
+from confidnet_core.evaluation.result import RANK_SCALE, Evaluation
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import read_json, write_json
-from confidnet_core.scoring.fitted import FITTED_FILE_NAME
-from confidnet_core.serving.selective_classifier import CLASSIFIER_FOLDER, NETWORKS_FOLDER, NotServedError, SelectiveClassifier
+from confidnet_core.scoring.fitted import FITTED_VALUES_FILE_NAME
+from confidnet_core.serving.selective_classifier import CLASSIFIER_FOLDER, NETWORKS_FOLDER, ScoreNotServableError, SelectiveClassifier
 
 MAX_EXAMPLE_IMAGES, MAX_EXAMPLE_PIXELS = 16, 2**18  # of the validation images on which a packed score is tested
 # Tolerances of equal confidences: float32 sums depend on the batch and the device; values that were not restored differ by more.
 CONFIDENCE_RTOL, CONFIDENCE_ATOL = 1e-3, 1e-4
-MIN_EQUAL_FRACTION = 0.9  # below 1, since for an image in the training data rounding decides the log of a distance near 0
+MIN_EQUAL_CONFIDENCE_FRACTION = 0.9  # below 1, since for an image in the training data rounding decides the log of a distance near 0
 
 
 @dataclass(frozen=True)
-class Candidate:
+class CandidateModel:
     """A classifier packed with one of its confidence scores into a model that can be served, and perhaps registered.
 
     model_folder: its files; stored_results: those of the trained classifier; served_model: the model loaded from these files
@@ -42,7 +42,7 @@ class Candidate:
     skipped_scores: tuple[str, ...] = ()
 
 
-def pack_best_score(stored_results: StoredResults, params: Params, candidates_folder: Path) -> Candidate:
+def pack_model_with_best_score(stored_results: StoredResults, params: Params, candidates_folder: Path) -> CandidateModel:
     """Pack the score with the highest AUPR-Error on validation data that can be served, and return it as a candidate.
 
     stored_results: those of one trained classifier. No label of the test or calibration split is used.
@@ -52,30 +52,30 @@ def pack_best_score(stored_results: StoredResults, params: Params, candidates_fo
     evaluations = (_validation_evaluation(stored_results, method) for method in stored_results.compared_methods())
     for evaluation in sorted(evaluations, key=_aupr_error_or_minimum, reverse=True):
         try:
-            return pack_score(stored_results, evaluation.method, params, candidates_folder / evaluation.method, tuple(skipped_scores))
-        except NotServedError as error:
+            return pack_model_with_score(
+                stored_results, evaluation.method, params, candidates_folder / evaluation.method, tuple(skipped_scores)
+            )
+        except ScoreNotServableError as error:
             skipped_scores.append(f"{evaluation.method} ({error})")
-    problem_text = "; ".join(skipped_scores) or "there is none but the oracle"
-    raise ValueError(f"{stored_results.benchmark_and_seed}: none of the scores can be served: {problem_text}")
+    skipped_scores_text = "; ".join(skipped_scores) or "there is none but the oracle"
+    raise ValueError(f"{stored_results.benchmark_and_seed}: none of the scores can be served: {skipped_scores_text}")
 
 
-def pack_score(
+def pack_model_with_score(
     stored_results: StoredResults, method: str, params: Params, model_folder: Path, skipped_scores: tuple[str, ...] = ()
-) -> Candidate:
+) -> CandidateModel:
     """Pack a classifier and one score into a new folder, without the networks; return the candidate.
 
     skipped_scores: better scores that cannot be served, each with the reason
-    Raises NotServedError if this score cannot be served, ValueError for a missing file.
+    Raises ScoreNotServableError if this score cannot be served, ValueError for a missing file.
     """
-    score_folder, dataset = (
-        paths.score(stored_results.benchmark, stored_results.seed, method),
-        load_dataset(paths.prepared(stored_results.benchmark)),
-    )
+    score_folder = paths.score(stored_results.benchmark, stored_results.seed, method)
+    dataset = load_dataset(paths.prepared_data(stored_results.benchmark))
     evaluation = stored_results.evaluation(method)
     if not params.thresholds.risks:
         raise ValueError("thresholds.risks of params.yaml is empty, so that nothing could be accepted; give a target risk, as 0.05")
     model_folder.mkdir(parents=True)
-    model_facts = {
+    model_metadata = {
         "benchmark": stored_results.benchmark,
         "seed": stored_results.seed,
         "method": method,
@@ -86,18 +86,20 @@ def pack_score(
         "mean": dataset.mean,
         "std": dataset.std,
         "segmentation": dataset.is_segmentation,
-        "data": read_json(paths.prepared(stored_results.benchmark) / "facts.json")["sha256"],
+        "data": read_json(paths.prepared_data(stored_results.benchmark) / "facts.json")["sha256"],
         "recipes": params.benchmark(stored_results.benchmark).model_dump(),
     }
-    write_json(model_folder / "model.json", model_facts)
-    for required_file in (score_folder / FITTED_FILE_NAME, stored_results.thresholds_folder(method) / "threshold.json"):
+    write_json(model_folder / "model.json", model_metadata)
+    for required_file in (score_folder / FITTED_VALUES_FILE_NAME, stored_results.thresholds_folder(method) / "threshold.json"):
         if not required_file.exists():
             raise ValueError(f"{required_file} does not exist; `dvc repro` makes it")
         shutil.copyfile(required_file, model_folder / required_file.name)
     confidence, correct = stored_results.confidence(method, "val"), stored_results.outcomes("val")[0]
     # The calibrators of other scales are not fitted; they need one sample, for its dtype.
     sample_indices = (
-        np.linspace(0, len(correct) - 1, min(len(correct), MAX_SAMPLES)).astype(np.int64) if evaluation.scale == RANK else slice(1)
+        np.linspace(0, len(correct) - 1, min(len(correct), MAX_FIT_SAMPLES)).astype(np.int64)
+        if evaluation.scale == RANK_SCALE
+        else slice(1)
     )
     np.savez(model_folder / "validation.npz", confidence=confidence[sample_indices], correct=correct[sample_indices])
 
@@ -105,10 +107,10 @@ def pack_score(
         model_folder, paths.seed_folder(paths.MODELS_FOLDER, stored_results.benchmark, stored_results.seed)
     )
     _check_served_confidence(served_model, dataset, confidence)
-    return Candidate(model_folder, stored_results, served_model, _validation_evaluation(stored_results, method), skipped_scores)
+    return CandidateModel(model_folder, stored_results, served_model, _validation_evaluation(stored_results, method), skipped_scores)
 
 
-def add_networks(candidate: Candidate) -> None:
+def copy_networks_to_candidate(candidate: CandidateModel) -> None:
     """Copy the classifier's network, and the networks that the score used, into the candidate's folder."""
     for network_name in sorted({CLASSIFIER_FOLDER, *candidate.served_model.run_cache.networks}):
         target_folder = candidate.model_folder / NETWORKS_FOLDER / network_name
@@ -124,18 +126,18 @@ def example_images(dataset: Dataset) -> np.ndarray:
 
 
 def _check_served_confidence(served_model: SelectiveClassifier, dataset: Dataset, stored_confidence: np.ndarray) -> None:
-    """Raise NotServedError unless the packed model gives the stored confidences (n,) of the example images."""
+    """Raise ScoreNotServableError unless the packed model gives the stored confidences (n,) of the example images."""
     images = example_images(dataset)
-    is_labelled = labelled(dataset.labels[dataset.splits["val"][: len(images)]], dataset.void)
+    is_labelled = labelled_mask(dataset.labels[dataset.splits["val"][: len(images)]], dataset.void)
     try:
         served_confidence = served_model.predict(images)["confidence"][is_labelled]
-    except NotServedError:
+    except ScoreNotServableError:
         raise
     except Exception as error:  # a score that reads absent data can raise anything
-        raise NotServedError(f"it fails on new images: {type(error).__name__}, {error}") from error
+        raise ScoreNotServableError(f"it fails on new images: {type(error).__name__}, {error}") from error
     is_equal = np.isclose(served_confidence, stored_confidence[: len(served_confidence)], rtol=CONFIDENCE_RTOL, atol=CONFIDENCE_ATOL)
-    if is_equal.mean() < MIN_EQUAL_FRACTION:
-        raise NotServedError(
+    if is_equal.mean() < MIN_EQUAL_CONFIDENCE_FRACTION:
+        raise ScoreNotServableError(
             f"it gives other confidences than those stored for {np.count_nonzero(~is_equal)} of {len(is_equal)} predictions"
         )
 

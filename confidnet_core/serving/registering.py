@@ -25,9 +25,15 @@ from confidnet_core.revision import git, package_versions
 from confidnet_core.serving import selective_classifier as serving
 from confidnet_core.serving.identity import served_model_digest
 from confidnet_core.serving.mlflow_model import DIGEST_TAG, PackedModel, find_or_log_model, find_or_register_version, find_version_by_alias
-from confidnet_core.serving.packing import Candidate, add_networks, example_images, pack_best_score, pack_score
-from confidnet_core.serving.selective_classifier import NotServedError
-from confidnet_core.tracking.store import ServerError, open_store, project_root, server_failure_reason, uses_server
+from confidnet_core.serving.packing import (
+    CandidateModel,
+    copy_networks_to_candidate,
+    example_images,
+    pack_model_with_best_score,
+    pack_model_with_score,
+)
+from confidnet_core.serving.selective_classifier import ScoreNotServableError
+from confidnet_core.tracking.store import ServerError, open_mlflow_store, project_root, server_failure_reason, uses_server
 
 CHAMPION_ALIAS = "champion"
 SERVED_MODEL_REQUIREMENTS = (
@@ -55,7 +61,7 @@ def register_best_model(params: Params, benchmark: str, mlflow_run_id: str | Non
     """
     params.benchmark(benchmark)
     try:
-        mlflow_client, mlflow_experiment_id = open_store(f"confidnet/{benchmark}")
+        mlflow_client, mlflow_experiment_id = open_mlflow_store(f"confidnet/{benchmark}")
         with TemporaryDirectory() as temporary_folder, FileLock(_registering_lock_path()):
             best_candidate = _pack_best_candidate(params, benchmark, Path(temporary_folder))
             if (baseline_candidate := _pack_baseline_candidate(params, best_candidate, Path(temporary_folder))) is not None:
@@ -69,9 +75,11 @@ def register_best_model(params: Params, benchmark: str, mlflow_run_id: str | Non
                 packed_model,
                 find_or_log_model(mlflow_client, mlflow_experiment_id, "selective", packed_model, mlflow_run_id),
             )
-            registered_in_words = f"{model_version.name} version {model_version.version}: {_candidate_summary(best_candidate)}"
-            skipped_in_words = [f"better, but not served: {score}" for score in best_candidate.skipped_scores]
-            return "; ".join([registered_in_words, *skipped_in_words, *_update_champion(mlflow_client, model_version, force_champion)])
+            registration_in_words = f"{model_version.name} version {model_version.version}: {_candidate_summary(best_candidate)}"
+            skipped_scores_in_words = [f"better, but not served: {score}" for score in best_candidate.skipped_scores]
+            return "; ".join(
+                [registration_in_words, *skipped_scores_in_words, *_update_champion(mlflow_client, model_version, force_champion)]
+            )
     except ValueError:
         raise
     except Exception as error:
@@ -89,16 +97,17 @@ def register_best_model_or_warn(params: Params, benchmark: str, mlflow_run_id: s
         print(f"WARNING the model of {benchmark} is not registered: {error}; {remedy}", file=sys.stderr, flush=True)
 
 
-def _pack_best_candidate(params: Params, benchmark: str, candidates_folder: Path) -> Candidate:
+def _pack_best_candidate(params: Params, benchmark: str, candidates_folder: Path) -> CandidateModel:
     """Pack each seed's classifier with its best score; return the candidate with the lowest AURC on validation data."""
-    results_by_seed = [StoredResults(benchmark, seed, tuple(params.methods)) for seed in params.seeds]
+    stored_results_by_seed = [StoredResults(benchmark, seed, tuple(params.methods)) for seed in params.seeds]
     candidates = (
-        pack_best_score(stored_results, params, candidates_folder / str(stored_results.seed)) for stored_results in results_by_seed
+        pack_model_with_best_score(stored_results, params, candidates_folder / str(stored_results.seed))
+        for stored_results in stored_results_by_seed
     )
     return min(candidates, key=lambda candidate: _aurc_or_infinity(candidate.validation_evaluation.metrics))
 
 
-def _pack_baseline_candidate(params: Params, best_candidate: Candidate, candidates_folder: Path) -> Candidate | None:
+def _pack_baseline_candidate(params: Params, best_candidate: CandidateModel, candidates_folder: Path) -> CandidateModel | None:
     """Pack the best candidate's classifier with the first score of `against`, and return it as a candidate.
 
     The result is None without such a score, or if this score cannot be served.
@@ -106,11 +115,11 @@ def _pack_baseline_candidate(params: Params, best_candidate: Candidate, candidat
     reference_methods = [method for method in params.against if method in best_candidate.stored_results.methods]
     try:
         return (
-            pack_score(best_candidate.stored_results, reference_methods[0], params, candidates_folder / "baseline")
+            pack_model_with_score(best_candidate.stored_results, reference_methods[0], params, candidates_folder / "baseline")
             if reference_methods
             else None
         )
-    except NotServedError:
+    except ScoreNotServableError:
         return None
 
 
@@ -119,27 +128,27 @@ def _aurc_or_infinity(metrics: Mapping[str, float | None]) -> float:
     return float("inf") if metrics["aurc"] is None else metrics["aurc"]
 
 
-def _complete_packed_model(candidate: Candidate) -> PackedModel:
+def _complete_packed_model(candidate: CandidateModel) -> PackedModel:
     """Copy the networks into the candidate's folder; return it with all else that MLflow needs, as a PackedModel."""
-    add_networks(candidate)
+    copy_networks_to_candidate(candidate)
     served_model, validation_metrics = candidate.served_model, candidate.validation_evaluation.metrics
-    model_facts, threshold = served_model.model_facts, served_model.guaranteed_threshold()
+    model_metadata, threshold = served_model.model_metadata, served_model.guaranteed_threshold()
     tags = {
         DIGEST_TAG: served_model_digest(candidate.model_folder),
-        "benchmark": model_facts["benchmark"],
-        "score": model_facts["method"],
-        "seed": model_facts["seed"],
+        "benchmark": model_metadata["benchmark"],
+        "score": model_metadata["method"],
+        "seed": model_metadata["seed"],
         "val_aupr_error": validation_metrics["aupr_error"],
         "val_aurc": validation_metrics["aurc"],
         "target_risk": threshold["risk"],
         "threshold": threshold["threshold"],
         "delta": threshold["delta"],
-        "data": model_facts["data"],
+        "data": model_metadata["data"],
         "git_commit": git("rev-parse", "HEAD"),
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME"),
     }
     return PackedModel(
-        files_folder=candidate.model_folder,
+        model_files_folder=candidate.model_folder,
         loader_module=serving.__name__,
         code_folder=PACKAGE_FOLDER,
         pip_requirements=[
@@ -147,12 +156,12 @@ def _complete_packed_model(candidate: Candidate) -> PackedModel:
             for package, package_version in package_versions(*SERVED_MODEL_REQUIREMENTS).items()
             if package != "Python"
         ],
-        example_images=example_images(load_dataset(paths.prepared(model_facts["benchmark"]))),
-        is_per_pixel=model_facts["segmentation"],
-        default_risk=threshold["risk"],
+        example_images=example_images(load_dataset(paths.prepared_data(model_metadata["benchmark"]))),
+        is_per_pixel=model_metadata["segmentation"],
+        default_target_risk=threshold["risk"],
         tags={tag_name: str(tag_value) for tag_name, tag_value in tags.items() if tag_value not in (None, "")},
-        class_names=model_facts["classes"],
-        model_description=_model_description(model_facts["benchmark"]),
+        class_names=model_metadata["classes"],
+        model_description=_model_description(model_metadata["benchmark"]),
         version_description=f"{_candidate_summary(candidate)}.",
     )
 
@@ -166,46 +175,48 @@ accepted at a target risk. `mlflow.pyfunc.load_model("models:/confidnet-{benchma
 `{CHAMPION_ALIAS}` is the version of the lowest AURC on validation data. Experiments that serve the same model share a version."""
 
 
-def _candidate_summary(candidate: Candidate) -> str:
+def _candidate_summary(candidate: CandidateModel) -> str:
     """Return a sentence without a full stop about a candidate: score, seed, metrics on validation data and threshold."""
     threshold, validation_evaluation = candidate.served_model.guaranteed_threshold(), candidate.validation_evaluation
     metric_texts = {
         metric: "undefined" if (metric_value := validation_evaluation.metrics[metric]) is None else f"{metric_value:.4f}"
         for metric in ("aupr_error", "aurc")
     }
-    target_phrase = f"at a target risk of {threshold['risk']:g}"
-    accepts_nothing_clause = f"accepts nothing, since no threshold was found even {target_phrase}"
+    target_risk_phrase = f"at a target risk of {threshold['risk']:g}"
+    accepts_nothing_clause = f"accepts nothing, since no threshold was found even {target_risk_phrase}"
     acceptance_clause = (
         accepts_nothing_clause
         if threshold["threshold"] is None
-        else f"accepts from a confidence of {threshold['threshold']:.4g} on, {target_phrase}"
+        else f"accepts from a confidence of {threshold['threshold']:.4g} on, {target_risk_phrase}"
     )
     method_and_seed = f"{validation_evaluation.method}, seed {validation_evaluation.seed}"
     metrics_in_words = f"AUPR-Error {metric_texts['aupr_error']} and AURC {metric_texts['aurc']} on validation data"
     return f"{method_and_seed}, {metrics_in_words}, {acceptance_clause}"
 
 
-def _update_champion(mlflow_client: Any, new_version: Any, is_forced: bool) -> list[str]:
+def _update_champion(mlflow_client: Any, new_model_version: Any, is_forced: bool) -> list[str]:
     """Give a new version the alias `champion` if it is forced, the first, or better; return a description of what was done, as a list."""
-    former_version = find_version_by_alias(mlflow_client, new_version.name, CHAMPION_ALIAS)
-    if former_version is not None and former_version.version == new_version.version:
+    champion_version = find_version_by_alias(mlflow_client, new_model_version.name, CHAMPION_ALIAS)
+    if champion_version is not None and champion_version.version == new_model_version.version:
         return [CHAMPION_ALIAS]
-    reason_against = None if is_forced or former_version is None else _reason_against_champion(new_version.tags, former_version.tags)
-    if former_version is None or reason_against is None:
-        mlflow_client.set_registered_model_alias(new_version.name, CHAMPION_ALIAS, new_version.version)
-        return [CHAMPION_ALIAS]
-    command_hint = f"`python -m confidnet_core register {new_version.tags['benchmark']} --{CHAMPION_ALIAS}` gives it the alias"
-    return [f"{CHAMPION_ALIAS} stays version {former_version.version}, {reason_against}; {command_hint}"]
-
-
-def _reason_against_champion(new_tags: Mapping[str, str], former_tags: Mapping[str, str]) -> str | None:
-    """Return why a new version does not replace the former champion, from the MLflow tags of both; None if the new one is better."""
-    if new_tags["data"] != former_tags.get("data"):
-        return "which was judged on other data"
-    new_aurc, former_aurc = (
-        _aurc_or_infinity({"aurc": float(tags["val_aurc"]) if "val_aurc" in tags else None}) for tags in (new_tags, former_tags)
+    reason_to_keep_champion = (
+        None if is_forced or champion_version is None else _reason_to_keep_champion(new_model_version.tags, champion_version.tags)
     )
-    return None if new_aurc < former_aurc else f"whose AURC on validation data is {former_aurc:.4f}"
+    if champion_version is None or reason_to_keep_champion is None:
+        mlflow_client.set_registered_model_alias(new_model_version.name, CHAMPION_ALIAS, new_model_version.version)
+        return [CHAMPION_ALIAS]
+    command_hint = f"`python -m confidnet_core register {new_model_version.tags['benchmark']} --{CHAMPION_ALIAS}` gives it the alias"
+    return [f"{CHAMPION_ALIAS} stays version {champion_version.version}, {reason_to_keep_champion}; {command_hint}"]
+
+
+def _reason_to_keep_champion(new_tags: Mapping[str, str], champion_tags: Mapping[str, str]) -> str | None:
+    """Return why a new version does not replace the champion, from the MLflow tags of both; None if the new one is better."""
+    if new_tags["data"] != champion_tags.get("data"):
+        return "which was judged on other data"
+    new_aurc, champion_aurc = (
+        _aurc_or_infinity({"aurc": float(tags["val_aurc"]) if "val_aurc" in tags else None}) for tags in (new_tags, champion_tags)
+    )
+    return None if new_aurc < champion_aurc else f"whose AURC on validation data is {champion_aurc:.4f}"
 
 
 def _registering_lock_path() -> Path:

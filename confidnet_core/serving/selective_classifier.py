@@ -1,12 +1,12 @@
 """`SelectiveClassifier`, which predicts classes, confidences and decisions to abstain for images, from the files of one folder.
 
-model.json       facts: benchmark, seed, score and its settings, classes, image_shape, mean, std
+model.json       metadata: benchmark, seed, score and its settings, classes, image_shape, mean, std
 networks/NAME/   weights.pt and model.json of each network that the score uses, as under models/
 fitted.pt        the values that the score fitted on training and validation data: see Run.fitted
 validation.npz   the score on validation data, and which predictions there are correct, to fit the calibrator
 threshold.json   thresholds with a guarantee, as the stage `thresholds` wrote them
 
-The scores are the functions of scores/. One that needs more than new images, networks and fitted values raises NotServedError.
+The scores are the functions of scores/. One that needs more than new images, networks and fitted values raises ScoreNotServableError.
 MLflow loads the folder by _load_pyfunc (mlflow.org/docs/latest/api_reference/python_api/mlflow.pyfunc.html, loader_module).
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from confidnet_core.config.params import Benchmark, EntryChoice
+from confidnet_core.config.params import Benchmark, RegistryEntryChoice
 from confidnet_core.config.registry import find_entry
 from confidnet_core.config.section import validate_section
 from confidnet_core.data import Dataset
@@ -27,7 +27,7 @@ from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.device import select_device
 from confidnet_core.networks.inference import predict
-from confidnet_core.scoring.fitted import load_fitted
+from confidnet_core.scoring.fitted import load_fitted_values
 from confidnet_core.scoring.run import Run, RunCache
 
 NETWORKS_FOLDER = "networks"
@@ -35,11 +35,11 @@ CLASSIFIER_FOLDER = "baseline"  # in NETWORKS_FOLDER
 UNKNOWN_LABEL = -100  # in place of a label: neither a class nor a valid index
 
 
-class NotServedError(ValueError):
+class ScoreNotServableError(ValueError):
     """Error: a confidence score cannot be served, since it needs data that a served model does not have."""
 
 
-class _NewImages(Dataset):
+class _NewImagesDataset(Dataset):
     """A data set of new images without labels, which takes the place of the test split."""
 
     def __post_init__(self) -> None:
@@ -47,7 +47,7 @@ class _NewImages(Dataset):
 
     def split(self, split_name: str) -> tuple[np.ndarray, np.ndarray]:
         if split_name != "test":
-            raise NotServedError(f"it reads the {split_name} split, and not within Run.fitted")
+            raise ScoreNotServableError(f"it reads the {split_name} split, and not within Run.fitted")
         return self.images, self.labels
 
 
@@ -56,31 +56,31 @@ class _NewImagesRun(Run):
 
     def on_split(self, split: str) -> Run:
         if split != self.split:
-            raise NotServedError(f"it reads the {split} split, and not within Run.fitted")
+            raise ScoreNotServableError(f"it reads the {split} split, and not within Run.fitted")
         return self
 
     @cached_property
     def correct(self) -> np.ndarray:
-        raise NotServedError("it reads which predictions are correct")
+        raise ScoreNotServableError("it reads which predictions are correct")
 
-    def dropout_quantity(self, quantity: str) -> np.ndarray:
-        raise NotServedError("it needs stochastic forward passes, which are drawn for a whole split at once")
+    def dropout_quantity(self, quantity_name: str) -> np.ndarray:
+        raise ScoreNotServableError("it needs stochastic forward passes, which are drawn for a whole split at once")
 
     def ensemble_quantity(self, method: str) -> np.ndarray:
-        raise NotServedError("it needs the classifiers of all seeds")
+        raise ScoreNotServableError("it needs the classifiers of all seeds")
 
 
 @dataclass(frozen=True)
 class SelectiveClassifier:
     """A classifier that gives each prediction a confidence, and accepts the prediction if the confidence reaches a threshold.
 
-    model_facts: the content of model.json
+    model_metadata: the content of model.json
     guaranteed_thresholds: the thresholds in threshold.json with their guarantees, one for each target risk
     calibrator: converts confidences to probabilities of being correct; networks_folder: the folder of the networks
     run_cache: the loaded networks and fitted values, shared by all predictions
     """
 
-    model_facts: dict[str, Any]
+    model_metadata: dict[str, Any]
     guaranteed_thresholds: list[dict[str, Any]]
     calibrator: Calibrator
     networks_folder: Path
@@ -93,12 +93,12 @@ class SelectiveClassifier:
         Raises ValueError for a damaged or missing file.
         """
         model_folder = Path(model_folder)
-        model_facts = read_json(model_folder / "model.json")
+        model_metadata = read_json(model_folder / "model.json")
         with np.load(model_folder / "validation.npz") as validation_arrays:
-            calibrator = fit_calibrator(validation_arrays["confidence"], validation_arrays["correct"], model_facts["scale"])
-        run_cache = RunCache(fitted_values=load_fitted(model_folder, select_device()))
+            calibrator = fit_calibrator(validation_arrays["confidence"], validation_arrays["correct"], model_metadata["scale"])
+        run_cache = RunCache(fitted_values=load_fitted_values(model_folder, select_device()))
         return cls(
-            model_facts,
+            model_metadata,
             read_json(model_folder / "threshold.json")["thresholds"],
             calibrator,
             networks_folder or model_folder / NETWORKS_FOLDER,
@@ -121,9 +121,10 @@ class SelectiveClassifier:
         for threshold in self.guaranteed_thresholds:
             if threshold["risk"] == target_risk:
                 return threshold
-        known_risks = ", ".join(f"{threshold['risk']:g}" for threshold in self.guaranteed_thresholds)
+        known_target_risks = ", ".join(f"{threshold['risk']:g}" for threshold in self.guaranteed_thresholds)
         raise ValueError(
-            f"risk is {target_risk}; this model has thresholds for {known_risks}: add it to thresholds.risks of params.yaml for another"
+            f"risk is {target_risk}; this model has thresholds for {known_target_risks}: "
+            "add it to thresholds.risks of params.yaml for another"
         )
 
     def predict(self, images: np.ndarray, params: dict[str, Any] | None = None) -> dict[str, np.ndarray]:
@@ -144,7 +145,7 @@ class SelectiveClassifier:
         """
         threshold = self.guaranteed_threshold((params or {}).get("risk"))["threshold"]
         run = self._run_on_images(self._checked_images(images))
-        confidence = find_entry("scores", self.model_facts["method"])(run, **self.model_facts["settings"])
+        confidence = find_entry("scores", self.model_metadata["method"])(run, **self.model_metadata["settings"])
         output_shape = run.predicted_maps.shape
         accepted = np.zeros(len(confidence), bool) if threshold is None else confidence >= threshold
         outputs = {
@@ -154,23 +155,27 @@ class SelectiveClassifier:
             "accepted": accepted.reshape(output_shape),
         }
         return (
-            outputs if self.model_facts["segmentation"] else {"label": np.array(self.model_facts["classes"])[run.predicted_maps], **outputs}
+            outputs
+            if self.model_metadata["segmentation"]
+            else {"label": np.array(self.model_metadata["classes"])[run.predicted_maps], **outputs}
         )
 
     def _checked_images(self, images: np.ndarray) -> np.ndarray:
         """Return the images as an array. Raises ValueError unless they are uint8 (b, *image_shape)."""
-        images, image_shape = np.asarray(images), tuple(self.model_facts["image_shape"])
+        images, image_shape = np.asarray(images), tuple(self.model_metadata["image_shape"])
         if images.dtype != np.uint8 or images.shape[1:] != image_shape or len(images) == 0:
-            expected_format = f"uint8 (b, {', '.join(map(str, image_shape))}) with b >= 1, pixels in [0, 255]"
-            raise ValueError(f"images are {images.dtype} {images.shape}; expected {expected_format}: resize them, or scale and round them")
+            expected_image_format = f"uint8 (b, {', '.join(map(str, image_shape))}) with b >= 1, pixels in [0, 255]"
+            raise ValueError(
+                f"images are {images.dtype} {images.shape}; expected {expected_image_format}: resize them, or scale and round them"
+            )
         return images
 
     @cached_property
     def _benchmark_recipes(self) -> Benchmark:
         """Settings of the benchmark's data, model and trainings, from model.json."""
-        recipes = self.model_facts["recipes"]
+        recipes = self.model_metadata["recipes"]
         return validate_section(
-            Benchmark, {**recipes, **{recipe_name: EntryChoice(**recipes[recipe_name]) for recipe_name in ("data", "model")}}
+            Benchmark, {**recipes, **{recipe_name: RegistryEntryChoice(**recipes[recipe_name]) for recipe_name in ("data", "model")}}
         )
 
     @cached_property
@@ -182,22 +187,22 @@ class SelectiveClassifier:
         return load_classifier(
             self.networks_folder / CLASSIFIER_FOLDER,
             self._benchmark_recipes,
-            self._images_as_dataset(np.zeros((1, *self.model_facts["image_shape"]), np.uint8)),
+            self._images_as_dataset(np.zeros((1, *self.model_metadata["image_shape"]), np.uint8)),
         )
 
     def _images_as_dataset(self, images: np.ndarray) -> Dataset:
         """Return the images as a data set in which UNKNOWN_LABEL takes the place of all labels."""
-        labels = np.full((len(images), *images.shape[2:]) if self.model_facts["segmentation"] else len(images), UNKNOWN_LABEL)
-        dataset_settings: dict[str, Any] = {field_name: tuple(self.model_facts[field_name]) for field_name in ("classes", "mean", "std")}
-        return _NewImages(images, labels, {}, source="images to predict", **dataset_settings)
+        labels = np.full((len(images), *images.shape[2:]) if self.model_metadata["segmentation"] else len(images), UNKNOWN_LABEL)
+        dataset_settings: dict[str, Any] = {field_name: tuple(self.model_metadata[field_name]) for field_name in ("classes", "mean", "std")}
+        return _NewImagesDataset(images, labels, {}, source="images to predict", **dataset_settings)
 
     def _run_on_images(self, images: np.ndarray) -> Run:
         """Return the classifier's predictions on the images as the `run` that scores read, with shared networks and fitted values."""
         dataset = self._images_as_dataset(images)
         run = _NewImagesRun(
-            self.model_facts["benchmark"],
+            self.model_metadata["benchmark"],
             self._benchmark_recipes,
-            self.model_facts["seed"],
+            self.model_metadata["seed"],
             dataset,
             self.networks_folder,
             self.networks_folder,
@@ -213,5 +218,5 @@ class SelectiveClassifier:
 def _load_pyfunc(model_folder: str) -> SelectiveClassifier:
     """Load a packed model for MLflow, and classify one image, so that a damaged model fails here."""
     model = SelectiveClassifier.load(Path(model_folder))
-    model.predict(np.zeros((1, *model.model_facts["image_shape"]), np.uint8))
+    model.predict(np.zeros((1, *model.model_metadata["image_shape"]), np.uint8))
     return model

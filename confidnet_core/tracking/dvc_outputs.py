@@ -33,14 +33,14 @@ def stage_names() -> set[str]:
     return set(_read_stage_definitions(CODE_ROOT / "dvc.yaml"))
 
 
-def locked_output_md5s(stage_with_suffix: str) -> dict[str, str]:
+def locked_output_md5s(stage_with_matrix_suffix: str) -> dict[str, str]:
     """Return a dictionary PATH -> md5 of a stage's outputs, read from dvc.lock; it is empty if dvc.lock does not have the stage.
 
-    stage_with_suffix: name of the stage with its matrix suffix, such as evaluate@digits-0-mcp
+    stage_with_matrix_suffix: name of the stage with its matrix suffix, such as evaluate@digits-0-mcp
     """
     return {
         locked_output["path"]: locked_output.get("md5", "")
-        for locked_output in _read_stage_definitions(Path("dvc.lock")).get(stage_with_suffix, {}).get("outs", [])
+        for locked_output in _read_stage_definitions(Path("dvc.lock")).get(stage_with_matrix_suffix, {}).get("outs", [])
     }
 
 

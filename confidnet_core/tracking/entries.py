@@ -84,10 +84,10 @@ class RunLogger:
             ]
         }
         if (
-            new_undefined_names := {metric for metric, metric_value in value_by_mlflow_name.items() if not math.isfinite(metric_value)}
+            newly_undefined_metrics := {metric for metric, metric_value in value_by_mlflow_name.items() if not math.isfinite(metric_value)}
             - self._undefined_metric_names
         ):
-            self._undefined_metric_names |= new_undefined_names
+            self._undefined_metric_names |= newly_undefined_metrics
             log_entry["tags"] = self._undefined_metrics_tag()
         self._store_entry(log_entry)
 

@@ -20,10 +20,10 @@ from typing import Any
 
 from confidnet_core import paths
 from confidnet_core.files import read_json
-from confidnet_core.revision import VERSION, git, package_code, package_versions
-from confidnet_core.tracking.changes import PARAMS_FILE, changed_params, changes_as_markdown, changes_for_name, code_is_edited
+from confidnet_core.revision import VERSION, git, package_code_version, package_versions
+from confidnet_core.tracking.changes import PARAMS_FILE, changed_params, changes_as_markdown, changes_text_for_run_name, code_is_edited
 from confidnet_core.tracking.store import project_root, without_password
-from confidnet_core.tracking.views import NOTE_TAG
+from confidnet_core.tracking.views import MLFLOW_NOTE_TAG
 
 RUN_ROLE_TAG, PIPELINE_ID_TAG, PROJECT_ID_TAG = "role", "pipeline", "project"
 GENERATED_PATHS = ("dvc.lock", "reports")  # written by the stages themselves, so changes there do not make the commit dirty
@@ -51,7 +51,9 @@ def describe_stage_run(
         shared_tags | stage_identity | {RUN_ROLE_TAG: "stage", source_tag: f"stages/{stage}.py", "dvc_stage": os.environ.get("DVC_STAGE")}
     )
     # Data that this stage writes itself does not exist yet, or is that of an earlier run.
-    dataset_description = None if paths.prepared(benchmark).as_posix() in output_paths else describe_prepared_data(benchmark, output_paths)
+    dataset_description = (
+        None if paths.prepared_data(benchmark).as_posix() in output_paths else describe_prepared_data(benchmark, output_paths)
+    )
     return {
         "experiment": f"confidnet/{benchmark}",
         "name": _stage_run_name(stage, seed, method),
@@ -76,19 +78,21 @@ def describe_prepared_data(benchmark: str, output_paths: list[str]) -> dict[str,
 
     None if the data is not prepared yet. output_paths: paths that the stage writes, which tell whether it trains, prepares or tests
     """
-    facts_path = paths.prepared(benchmark) / "facts.json"
+    dataset_facts_path = paths.prepared_data(benchmark) / "facts.json"
     try:
-        dataset_facts = read_json(facts_path)
+        dataset_metadata = read_json(dataset_facts_path)
         dataset_description = {
             "name": benchmark,
-            "digest": dataset_facts["sha256"][:MAX_DATASET_DIGEST_LENGTH],
-            "source": dataset_facts["source"],
-            "samples": dataset_facts["samples"],
+            "digest": dataset_metadata["sha256"][:MAX_DATASET_DIGEST_LENGTH],
+            "source": dataset_metadata["source"],
+            "samples": dataset_metadata["samples"],
         }
     except (ValueError, KeyError, TypeError):  # missing, or of another version: the stage itself reports this
         return None
-    use_by_folder = {"models": "train", "data/prepared": "prepare"}
-    data_use = next((use for folder, use in use_by_folder.items() if any(path.startswith(f"{folder}/") for path in output_paths)), "test")
+    data_use_by_folder = {"models": "train", "data/prepared": "prepare"}
+    data_use = next(
+        (use for folder, use in data_use_by_folder.items() if any(path.startswith(f"{folder}/") for path in output_paths)), "test"
+    )
     return dataset_description | {"context": data_use}
 
 
@@ -138,11 +142,13 @@ def _describe_pipeline_run(benchmark: str, commit_hash: str | None, pipeline_tag
     """
     param_changes, is_code_edited = changed_params(benchmark), commit_hash is not None and code_is_edited()
     note_introduction = f"What differs from commit {commit_hash[:7]}:\n\n" if commit_hash else ""
-    note_tags = {NOTE_TAG: note_introduction + change_list} if (change_list := changes_as_markdown(param_changes, is_code_edited)) else {}
+    note_tags = (
+        {MLFLOW_NOTE_TAG: note_introduction + change_list} if (change_list := changes_as_markdown(param_changes, is_code_edited)) else {}
+    )
     if experiment_name := os.environ.get("DVC_EXP_NAME"):
         return {"name": experiment_name, "tags": pipeline_tags | note_tags}
     repro_name = " ".join(["repro", *([commit_hash[:7]] if commit_hash else [])])
-    changes_text = changes_for_name(param_changes, is_code_edited)
+    changes_text = changes_text_for_run_name(param_changes, is_code_edited)
     return {"name": f"{repro_name}: {changes_text}" if changes_text else repro_name, "tags": pipeline_tags | note_tags}
 
 
@@ -152,7 +158,7 @@ def _pipeline_id(commit_hash: str | None) -> str:
     if experiment_name:
         return f"exp/{baseline_commit[:7]}/{experiment_name}"
     params_bytes = PARAMS_FILE.read_bytes() if PARAMS_FILE.exists() else b""
-    params_and_code_digest = sha256(params_bytes + package_code()["sha256"].encode()).hexdigest()
+    params_and_code_digest = sha256(params_bytes + package_code_version()["sha256"].encode()).hexdigest()
     return f"repro/{(commit_hash or 'none')[:7]}/{params_and_code_digest[:8]}"
 
 

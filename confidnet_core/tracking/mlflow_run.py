@@ -21,9 +21,9 @@ from confidnet_core.tracking.open_rows import (
     mark_stage_run_open,
     unmark_pipeline_run,
 )
-from confidnet_core.tracking.records import RECORDS_FOLDER, RunRecord, record_of_run
+from confidnet_core.tracking.records import RUN_RECORDS_FOLDER, RunRecord, record_of_run
 from confidnet_core.tracking.rows import NestedRun, close_abandoned_runs, mark_runs_running, open_nested_run, send_log_entry
-from confidnet_core.tracking.sending import send_record
+from confidnet_core.tracking.sending import send_run_record
 from confidnet_core.tracking.store import StoreError, first_message_line, project_root, server_failure_reason, store_lock, uses_server
 from confidnet_core.tracking.views import experiment_tags
 
@@ -65,12 +65,12 @@ class StageRun(RunLogger):
 
         A run that is already recorded on disk continues there.
         """
-        if resumed_run_id and (record := record_of_run(project_root(), resumed_run_id)).exists:
+        if resumed_run_id and (run_record := record_of_run(project_root(), resumed_run_id)).exists:
             with ExitStack() as record_lock:
-                record_lock.enter_context(record.locked(SEND_LOCK_TIMEOUT_S))
-                if record.exists:  # checked again under the lock: another process may have sent it
-                    if all(record.read_run_description()[key] == self._run_description[key] for key in ("experiment", "params")):
-                        self._continue_record(record)
+                record_lock.enter_context(run_record.locked(SEND_LOCK_TIMEOUT_S))
+                if run_record.exists:  # checked again under the lock: another process may have sent it
+                    if all(run_record.read_run_description()[key] == self._run_description[key] for key in ("experiment", "params")):
+                        self._continue_record(run_record)
                         self._exit_stack.enter_context(record_lock.pop_all())
                         return
                     resumed_run_id = None  # the record of another run stays untouched
@@ -90,8 +90,8 @@ class StageRun(RunLogger):
         """Record the run on local disk, for a later stage of the same DVC process to send."""
         self._record = record_of_run(project_root(), self.run_id)
         self._exit_stack.enter_context(self._record.locked())
-        pipeline_description = self._run_description["parent"] | {"dvc_process": dvc_process_identity}
-        self._run_description |= {"deferred_by": dvc_process_identity, "parent": pipeline_description}
+        pipeline_run_description = self._run_description["parent"] | {"dvc_process": dvc_process_identity}
+        self._run_description |= {"deferred_by": dvc_process_identity, "parent": pipeline_run_description}
         self._record.write_run_description(self._run_description)
 
     def _mark_run_as_open(self, nested_run: NestedRun) -> None:
@@ -116,8 +116,8 @@ class StageRun(RunLogger):
                     raise
                 was_stopped = not isinstance(error, Exception)  # by SIGTERM or Ctrl-C
                 stopped_text = "had not answered yet when the run was stopped"
-                record = self._switch_to_record(stopped_text if was_stopped else server_failure_reason(error))
-                record.append_entry(log_entry)
+                run_record = self._switch_to_record(stopped_text if was_stopped else server_failure_reason(error))
+                run_record.append_log_entry(log_entry)
                 if was_stopped:
                     raise
                 return
@@ -128,27 +128,27 @@ class StageRun(RunLogger):
             if uses_server() and self._server_wait_s > MAX_SERVER_WAIT_S:
                 self._switch_to_record(f"is slow ({self._server_wait_s:.0f} s of waiting in this run)")
         else:
-            self._record.append_entry(log_entry)
+            self._record.append_log_entry(log_entry)
 
     def _switch_to_record(self, server_failure: str) -> RunRecord:
         """Stop using the MLflow server for this run; return the local record on disk to which the run is written from now on."""
-        self._record = record = record_of_run(project_root(), self.run_id)
+        self._record = run_record = record_of_run(project_root(), self.run_id)
         self._exit_stack.enter_context(self._record.locked())
         self._record.write_run_description({**self._run_description, "tags": self._run_description["tags"] | self._undefined_metrics_tag()})
         if self._marker:  # if killed from now on, the MLflow run is closed when its record is sent
             self._marker.path.unlink(missing_ok=True)
         store_address = self._run_description["meant_for"]
-        _print_warning(f"the MLflow server {store_address} {server_failure}; this run is recorded in {RECORDS_FOLDER}/{self.run_id}")
-        return record
+        _print_warning(f"the MLflow server {store_address} {server_failure}; this run is recorded in {RUN_RECORDS_FOLDER}/{self.run_id}")
+        return run_record
 
-    def _continue_record(self, record: RunRecord) -> None:
+    def _continue_record(self, run_record: RunRecord) -> None:
         """Continue this run in the local record that an interrupted training left on disk."""
-        self._record, self.run_id = record, record.folder.name
-        for description_or_entry in [record.read_run_description(), *record.read_entries()]:
-            if description_or_entry.get("to") != "parent":
-                self._restore_undefined_metrics(description_or_entry.get("tags", {}))
-        record.write_run_description({**record.read_run_description(), "parent": self._run_description["parent"]})
-        _print_warning(f"this run continues in {RECORDS_FOLDER}/{self.run_id}, where it is recorded since its MLflow server failed")
+        self._record, self.run_id = run_record, run_record.folder.name
+        for description_or_log_entry in [run_record.read_run_description(), *run_record.read_log_entries()]:
+            if description_or_log_entry.get("to") != "parent":
+                self._restore_undefined_metrics(description_or_log_entry.get("tags", {}))
+        run_record.write_run_description({**run_record.read_run_description(), "parent": self._run_description["parent"]})
+        _print_warning(f"this run continues in {RUN_RECORDS_FOLDER}/{self.run_id}, where it is recorded since its MLflow server failed")
 
     def _log_output_md5s(self, output_md5s: dict[str, str]) -> None:
         """Log what is known only after the stage's work: md5 of its output files, and the description of a data set that it made.
@@ -168,43 +168,41 @@ class StageRun(RunLogger):
         An error is only printed, so that finished work is kept even if the project's own store has gone.
         """
         try:
-            end_entry: LogEntry = {"status": final_status}
+            end_log_entry: LogEntry = {"status": final_status}
             if final_status == "FINISHED":
                 output_md5s = {output_path: dvc_md5(Path(output_path)) for output_path in output_paths if Path(output_path).exists()}
                 self._log_output_md5s(output_md5s)
-                end_entry |= {"goes_on": True} if self._will_pipeline_continue(output_md5s) else {}
-            self.store_log_entry({**end_entry, "time": int(time.time() * 1000)})
+                end_log_entry |= {"goes_on": True} if self._will_pipeline_continue(output_md5s) else {}
+            self.store_log_entry({**end_log_entry, "time": int(time.time() * 1000)})
             if self._record and "deferred_by" in self._run_description:
-                self._send_deferred_record(will_pipeline_continue="goes_on" in end_entry)
-            if self.pipeline_run_id and "goes_on" not in end_entry:
+                self._send_deferred_record(will_pipeline_continue="goes_on" in end_log_entry)
+            if self.pipeline_run_id and "goes_on" not in end_log_entry:
                 unmark_pipeline_run(project_root(), self.pipeline_run_id)
         except Exception as error:
             print(f"MLflow run {self.run_id} could not be set to {final_status}: {first_message_line(error)}", file=sys.stderr)
 
     def _send_deferred_record(self, will_pipeline_continue: bool) -> None:
         """Send the record of this deferred run, unless the stage was short and a later one follows, which sends it."""
-        was_short = time.time() - self._run_description["start"] / 1000 < MAX_DEFERRED_S
-        if self._record and not (was_short and will_pipeline_continue):
+        was_stage_short = time.time() - self._run_description["start"] / 1000 < MAX_DEFERRED_S
+        if self._record and not (was_stage_short and will_pipeline_continue):
             running_dvc_process = self._run_description["deferred_by"] if will_pipeline_continue else None
-            send_record(self._record, self._run_description, running_dvc_process)
+            send_run_record(self._record, self._run_description, running_dvc_process)
 
     def _will_pipeline_continue(self, output_md5s: dict[str, str]) -> bool:
         """Return whether DVC will run the pipeline's last stage, `compare`, after this one.
 
         If so, also write a marker file that names the DVC process, so that the pipeline execution's MLflow run stays open.
         """
-        nested_run, pipeline_run_id, dvc_process, project_folder = (
-            self._nested_run,
-            self.pipeline_run_id,
-            find_dvc_process(),
-            project_root(),
-        )
+        nested_run, pipeline_run_id = self._nested_run, self.pipeline_run_id
+        dvc_process, project_folder = find_dvc_process(), project_root()
         if dvc_process is None or self._run_description["tags"]["stage"] == LAST_STAGE:
             return False
         if "deferred_by" in self._run_description:  # the pipeline execution's run is known to the stages that open the store
-            identity = self._run_description["deferred_by"]
-            is_marked = find_pipeline_run_id(project_folder, self._run_description["meant_for"], None, identity) is not None
-            return is_marked or will_run_last_stage(dvc_process, output_md5s)
+            dvc_process_identity = self._run_description["deferred_by"]
+            has_open_marker = (
+                find_pipeline_run_id(project_folder, self._run_description["meant_for"], None, dvc_process_identity) is not None
+            )
+            return has_open_marker or will_run_last_stage(dvc_process, output_md5s)
         if nested_run is None or pipeline_run_id is None:
             return False
         with store_lock(project_folder):

@@ -11,20 +11,19 @@ report and of `dvc exp show`: percent for rates, areas under curves and IoU; AUR
 import re
 from collections.abc import Iterable, Mapping
 
-TIMES_100_METRICS = (
+METRICS_SCALED_BY_100 = (
     *("accuracy", "iou", "mean_iou", "fpr_at_95_tpr", "aupr_error", "aupr_success", "auroc", "risk_at_80_coverage"),
     *("coverage_at_1_risk", "coverage_at_5_risk", "guaranteed_coverage", "ece", "adaptive_ece", "brier", "nll"),
 )
-TIMES_1000_METRICS = ("aurc", "e_aurc", "augrc")
-MLFLOW_UNIT_FACTORS = dict.fromkeys(TIMES_100_METRICS, 100) | dict.fromkeys(
-    TIMES_1000_METRICS, 1000
-)  # METRIC -> factor from a fraction to its unit
+METRICS_SCALED_BY_1000 = ("aurc", "e_aurc", "augrc")
+# METRIC -> factor from a fraction to its unit.
+MLFLOW_UNIT_FACTORS = dict.fromkeys(METRICS_SCALED_BY_100, 100) | dict.fromkeys(METRICS_SCALED_BY_1000, 1000)
 COMPARED_METRICS = ("auroc", "aurc")  # shown for each score in a pipeline execution's MLflow run, beside the metrics of summary.json
 RESULT_DECIMALS = 2  # as in tables
 MLFLOW_NAME_BY_SUMMARY_KEY = {"best": "best_aupr_error"}  # key of summary.json -> a clearer name in MLflow
 
-_SPLIT_PATTERN = re.compile(r"(?P<best>best_)?(?P<split>train|val|calibration|test)_(?P<metric>.+)")  # as in val_loss, best_val_loss
-_UNCERTAINTY_PATTERN = re.compile(r"(?P<metric>.+)_(?P<part>standard_error)")
+_SPLIT_METRIC_PATTERN = re.compile(r"(?P<best>best_)?(?P<split>train|val|calibration|test)_(?P<metric>.+)")  # as in val_loss, best_val_loss
+_STANDARD_ERROR_PATTERN = re.compile(r"(?P<metric>.+)_(?P<part>standard_error)")
 
 
 def mlflow_metric_name(metric: str) -> str:
@@ -32,10 +31,10 @@ def mlflow_metric_name(metric: str) -> str:
 
     val_loss becomes val/loss, best_val_auroc val/best_auroc, test_samples samples, and auroc_standard_error auroc/standard_error.
     """
-    if match := _SPLIT_PATTERN.fullmatch(metric):
+    if match := _SPLIT_METRIC_PATTERN.fullmatch(metric):
         split_prefix = "" if match["split"] == "test" else f"{match['split']}/"
         return f"{split_prefix}{match['best'] or ''}{match['metric']}"
-    if match := _UNCERTAINTY_PATTERN.fullmatch(metric):
+    if match := _STANDARD_ERROR_PATTERN.fullmatch(metric):
         return f"{match['metric']}/{match['part']}"
     return metric
 
@@ -46,24 +45,26 @@ def mlflow_unit_factor(mlflow_name: str) -> int:
     return next((MLFLOW_UNIT_FACTORS[metric] for metric in name_parts if metric in MLFLOW_UNIT_FACTORS), 1)
 
 
-def pipeline_results(benchmark_summary: Mapping[str, object], mean_metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, object]:
+def pipeline_results(
+    benchmark_summary: Mapping[str, object], mean_metrics_by_method: Mapping[str, Mapping[str, float | None]]
+) -> dict[str, object]:
     """Return a dictionary METRIC -> result, in MLflow's units, for the MLflow run of a whole pipeline execution.
 
     benchmark_summary: the benchmark's part of summary.json, whose results are all returned
-    mean_metrics: METHOD -> metric -> fraction, of which COMPARED_METRICS are returned for the scores in the summary, which leaves out
-        the oracle
+    mean_metrics_by_method: METHOD -> metric -> fraction, of which COMPARED_METRICS are returned for the scores in the summary, which
+        leaves out the oracle
     """
     result_by_mlflow_name: dict[str, object] = {}
     for summary_key, result in benchmark_summary.items():
         mlflow_name = MLFLOW_NAME_BY_SUMMARY_KEY.get(summary_key, summary_key)
         result_by_mlflow_name |= (
-            {f"{mlflow_name}/{part_name}": part_result for part_name, part_result in result.items()}
+            {f"{mlflow_name}/{subresult_name}": subresult for subresult_name, subresult in result.items()}
             if isinstance(result, Mapping)
             else {mlflow_name: result}
         )
     methods = [result_name.partition("/")[2] for result_name in result_by_mlflow_name if result_name.startswith("aupr_error/")]
     return result_by_mlflow_name | {
-        f"{metric}/{method}": _scale_and_round(mean_metrics[method][metric], MLFLOW_UNIT_FACTORS[metric])
+        f"{metric}/{method}": _scale_and_round(mean_metrics_by_method[method][metric], MLFLOW_UNIT_FACTORS[metric])
         for metric in COMPARED_METRICS
         for method in methods
     }
@@ -74,6 +75,6 @@ def sort_metric_names(metric_names: Iterable[str]) -> list[str]:
     return sorted(metric_names, key=lambda metric_name: (metric_name.count("/"), metric_name.partition("/")[0] in COMPARED_METRICS))
 
 
-def _scale_and_round(fraction: float | None, factor: int) -> float | None:
-    """Return a metric's fraction times FACTOR, rounded to RESULT_DECIMALS digits; None for an undefined metric."""
-    return None if fraction is None else round(factor * fraction, RESULT_DECIMALS)
+def _scale_and_round(fraction: float | None, unit_factor: int) -> float | None:
+    """Return a metric's fraction times UNIT_FACTOR, rounded to RESULT_DECIMALS digits; None for an undefined metric."""
+    return None if fraction is None else round(unit_factor * fraction, RESULT_DECIMALS)

@@ -5,8 +5,8 @@ RUN.json, RUN.lock   for the run of a stage; the lock is held while the stage's 
 RUN.json             for the run of a pipeline execution, between two of its stages, with the identity of the DVC process that will start
                      the next stage
 
-After SIGKILL the lock is free, or the process gone, but the marker remains: the project's next stage of any kind, and tracking/ui.py, close
-that run as killed. Markers are written and searched under the project's store lock.
+After SIGKILL the lock is free, or the process gone, but the marker remains: the project's next stage of any kind, and tracking/ui.py,
+close that run as killed. Markers are written and searched under the project's store lock.
 """
 
 import os
@@ -55,7 +55,7 @@ class AbandonedRun:
     that execution still run
     """
 
-    marker: OpenRunMarker
+    open_run_marker: OpenRunMarker
     run_id: str
     pipeline_run_id: str | None
     last_seen_ms: int  # last sign of life of the process, in milliseconds since 1970
@@ -64,13 +64,13 @@ class AbandonedRun:
 @contextmanager
 def mark_stage_run_open(project_folder: Path, store_address: str, run_id: str, pipeline_run_id: str | None) -> Iterator[OpenRunMarker]:
     """Context manager that keeps a marker file on disk, which says that this process writes a stage's MLflow run; it yields the marker."""
-    marker = _marker_of_run(project_folder, run_id)
-    with FileLock(marker.lock_path, timeout=60):
-        write_json(marker.path, {"store": store_address, "run_id": run_id, "parent_id": pipeline_run_id})
+    open_run_marker = _marker_of_run(project_folder, run_id)
+    with FileLock(open_run_marker.lock_path, timeout=60):
+        write_json(open_run_marker.path, {"store": store_address, "run_id": run_id, "parent_id": pipeline_run_id})
         try:
-            yield marker
+            yield open_run_marker
         finally:
-            marker.remove()
+            open_run_marker.remove()
 
 
 def mark_pipeline_run_open(
@@ -127,12 +127,16 @@ def find_abandoned_runs(project_folder: Path, store_address: str) -> list[Abando
             marker_content, last_seen_ms = read_json(marker_path), int(marker_path.stat().st_mtime * 1000)
         except (ValueError, OSError):  # removed meanwhile by its own process
             continue
-        marker = OpenRunMarker(marker_path)
+        open_run_marker = OpenRunMarker(marker_path)
         silent_seconds = max(0.0, time.time() - last_seen_ms / 1000)
-        if is_process_alive(marker_content["process"], silent_seconds) if "process" in marker_content else _is_marker_locked(marker):
+        if (
+            is_process_alive(marker_content["process"], silent_seconds)
+            if "process" in marker_content
+            else _is_marker_locked(open_run_marker)
+        ):
             live_run_ids |= {marker_content["parent_id"], marker_content["run_id"]}
         elif marker_content["store"] == store_address:
-            dead_runs.append(AbandonedRun(marker, marker_content["run_id"], marker_content["parent_id"], last_seen_ms))
+            dead_runs.append(AbandonedRun(open_run_marker, marker_content["run_id"], marker_content["parent_id"], last_seen_ms))
     abandoned_runs = [dead_run for dead_run in dead_runs if dead_run.run_id not in live_run_ids]
     return [
         replace(dead_run, pipeline_run_id=None) if dead_run.pipeline_run_id in live_run_ids else dead_run for dead_run in abandoned_runs
@@ -141,15 +145,15 @@ def find_abandoned_runs(project_folder: Path, store_address: str) -> list[Abando
 
 def _marker_of_run(project_folder: Path, run_id: str) -> OpenRunMarker:
     """Return the marker file of an MLflow run, which need not exist; create the folder of marker files."""
-    marker = OpenRunMarker(project_folder / OPEN_RUN_MARKERS_FOLDER / f"{run_id}.json")
-    marker.path.parent.mkdir(parents=True, exist_ok=True)
-    return marker
+    open_run_marker = OpenRunMarker(project_folder / OPEN_RUN_MARKERS_FOLDER / f"{run_id}.json")
+    open_run_marker.path.parent.mkdir(parents=True, exist_ok=True)
+    return open_run_marker
 
 
-def _is_marker_locked(marker: OpenRunMarker) -> bool:
+def _is_marker_locked(open_run_marker: OpenRunMarker) -> bool:
     """Return whether a live process holds the lock file beside a marker file."""
     try:
-        with FileLock(marker.lock_path, timeout=0):
+        with FileLock(open_run_marker.lock_path, timeout=0):
             return False
     except Timeout:
         return True

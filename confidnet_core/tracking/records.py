@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from confidnet_core.files import read_json, write_json
 
-RECORDS_FOLDER = ".mlflow_kept"
+RUN_RECORDS_FOLDER = ".mlflow_kept"
 RUN_DESCRIPTION_KEYS = ("experiment", "name", "start", "params", "tags", "meant_for")
 
 
@@ -35,7 +35,7 @@ class RecordInUseError(ValueError):
 class RunRecord:
     """Local copy of one MLflow run, as a folder on disk; a `RunRecord` object can be made before its folder exists.
 
-    Methods other than `exists` and `locked` must be called inside `with record.locked():`.
+    Methods other than `exists` and `locked` must be called inside `with run_record.locked():`.
     """
 
     folder: Path
@@ -81,7 +81,7 @@ class RunRecord:
             raise ValueError(f"{description_path} is no record of a run; expected {', '.join(RUN_DESCRIPTION_KEYS)}")
         return run_description
 
-    def read_entries(self) -> list[dict[str, Any]]:
+    def read_log_entries(self) -> list[dict[str, Any]]:
         """Return all that the MLflow run logged as a list of dictionaries, with absolute artifact paths. ValueError for a damaged line."""
         log_entries = []
         for line_number, entry_line in enumerate(self._read_complete_lines(), start=1):
@@ -96,7 +96,7 @@ class RunRecord:
             )
         return log_entries
 
-    def append_entry(self, log_entry: dict[str, Any]) -> None:
+    def append_log_entry(self, log_entry: dict[str, Any]) -> None:
         """Append a log entry (a dictionary) to entries.jsonl as a line of JSON, after copying the file or folder in its key "artifact"."""
         earlier_lines = self._read_complete_lines()
         if "artifact" in log_entry:
@@ -115,12 +115,12 @@ class RunRecord:
 
     def count_sent_entries(self, run_id: str) -> int:
         """Return how many of this record's log entries the MLflow run with this id already has on the server."""
-        sent_path = self.folder / "sent.json"
-        return read_json(sent_path).get(run_id, 0) if sent_path.exists() else 0
+        sent_count_path = self.folder / "sent.json"
+        return read_json(sent_count_path).get(run_id, 0) if sent_count_path.exists() else 0
 
-    def mark_entries_sent(self, run_id: str, sent_count: int) -> None:
-        """Store in sent.json that the MLflow run with this id has the first `sent_count` of this record's log entries."""
-        write_json(self.folder / "sent.json", {run_id: sent_count})
+    def mark_entries_sent(self, run_id: str, sent_entry_count: int) -> None:
+        """Store in sent.json that the MLflow run with this id has the first `sent_entry_count` of this record's log entries."""
+        write_json(self.folder / "sent.json", {run_id: sent_entry_count})
 
     def last_written_ms(self) -> int:
         """Return the time when the record was last written, in milliseconds since 1970."""
@@ -148,10 +148,10 @@ class RunRecord:
 
 def record_of_run(project_folder: Path, run_id: str) -> RunRecord:
     """Return the local copy of the MLflow run RUN_ID, a `RunRecord` object whose folder need not exist."""
-    return RunRecord(project_folder / RECORDS_FOLDER / run_id)
+    return RunRecord(project_folder / RUN_RECORDS_FOLDER / run_id)
 
 
-def list_records(project_folder: Path) -> list[RunRecord]:
+def list_run_records(project_folder: Path) -> list[RunRecord]:
     """Return the records (local copies of MLflow runs) in a project's .mlflow_kept/, oldest first."""
-    description_paths = (project_folder / RECORDS_FOLDER).glob("*/record.json")
+    description_paths = (project_folder / RUN_RECORDS_FOLDER).glob("*/record.json")
     return [RunRecord(path.parent) for path in sorted(description_paths, key=lambda path: path.stat().st_mtime)]

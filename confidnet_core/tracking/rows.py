@@ -21,7 +21,7 @@ from typing import Any
 from confidnet_core.tracking.dvc_process import find_dvc_process, process_identity
 from confidnet_core.tracking.header import PIPELINE_ID_TAG, PROJECT_ID_TAG, RUN_ROLE_TAG
 from confidnet_core.tracking.open_rows import find_abandoned_runs, find_pipeline_run_id
-from confidnet_core.tracking.store import open_store, project_root, store_lock, temporary_environment
+from confidnet_core.tracking.store import open_mlflow_store, project_root, store_lock, temporary_environment
 
 MAX_LOG_BATCH_SIZE = 100  # limit of MLflow for params, tags or metrics per call
 RECORD_ID_TAG = "record_id"  # finds an MLflow run whose creation was not confirmed, or that was recorded locally before
@@ -60,7 +60,7 @@ def open_nested_run(run_description: dict[str, Any], resumed_run_id: str | None,
     run_description: see tracking/header.py
     record_id: stored as a tag of a new run, so that a later RESUMED_RUN_ID can also be this id
     """
-    mlflow_client, experiment_id = open_store(run_description["experiment"])
+    mlflow_client, experiment_id = open_mlflow_store(run_description["experiment"])
     pipeline_run = (
         _find_or_create_pipeline_run(mlflow_client, experiment_id, run_description["parent"], run_description["meant_for"])
         if run_description.get("parent")
@@ -104,14 +104,14 @@ def send_log_entry(nested_run: NestedRun, log_entry: dict[str, Any]) -> None:
     elif "artifact" in log_entry:
         mlflow_client.log_artifact(run_id, log_entry["artifact"], log_entry["folder"])
     else:
-        items_by_argument = {
+        log_batch_arguments = {
             "tags": [RunTag(tag_name, tag_value) for tag_name, tag_value in log_entry.get("tags", {}).items()],
             "params": [Param(param_name, param_value) for param_name, param_value in log_entry.get("params", {}).items()],
             "metrics": [Metric(*metric_fields) for metric_fields in log_entry.get("metrics", [])],
         }
-        for argument_name, batch_items in items_by_argument.items():
-            for batch_start in range(0, len(batch_items), MAX_LOG_BATCH_SIZE):
-                mlflow_client.log_batch(run_id, **{argument_name: batch_items[batch_start : batch_start + MAX_LOG_BATCH_SIZE]})
+        for argument_name, mlflow_entities in log_batch_arguments.items():
+            for batch_start in range(0, len(mlflow_entities), MAX_LOG_BATCH_SIZE):
+                mlflow_client.log_batch(run_id, **{argument_name: mlflow_entities[batch_start : batch_start + MAX_LOG_BATCH_SIZE]})
         if log_entry.get("dataset"):
             mlflow_client.log_inputs(run_id, [_build_dataset_input(**log_entry["dataset"])])
 
@@ -139,53 +139,59 @@ def close_abandoned_runs(mlflow_client: Any, project_folder: Path, store_address
     for abandoned_run in find_abandoned_runs(project_folder, store_address):
         for run_id in {abandoned_run.run_id, abandoned_run.pipeline_run_id} - {*kept_run_ids, None}:
             close_run_as_killed(mlflow_client, run_id, abandoned_run.last_seen_ms)
-        abandoned_run.marker.remove()
+        abandoned_run.open_run_marker.remove()
 
 
-def _find_or_create_pipeline_run(mlflow_client: Any, experiment_id: str, pipeline_description: dict[str, Any], store_address: str) -> Any:
+def _find_or_create_pipeline_run(
+    mlflow_client: Any, experiment_id: str, pipeline_run_description: dict[str, Any], store_address: str
+) -> Any:
     """Return the MLflow run of the current pipeline execution, which all its stages share even if they run in parallel.
 
     The run is, in this order: the one that the same DVC process used before, even if something was committed meanwhile; one with the same
     tags and no other parameters; a new one.
     """
-    pipeline_tags = pipeline_description["tags"]
+    pipeline_tags = pipeline_run_description["tags"]
     search_filter = " and ".join(
         f"tags.{tag_name} = {_quote_for_filter(pipeline_tags[tag_name])}" for tag_name in (RUN_ROLE_TAG, PIPELINE_ID_TAG, PROJECT_ID_TAG)
     )
     with store_lock(project_root()):
         matching_runs = mlflow_client.search_runs([experiment_id], search_filter, order_by=["attributes.start_time DESC"])
-        pipeline_run = _find_running_pipeline_run(mlflow_client, experiment_id, pipeline_description, store_address)
+        pipeline_run = _find_running_pipeline_run(mlflow_client, experiment_id, pipeline_run_description, store_address)
         pipeline_run = pipeline_run or next(
-            (matching_run for matching_run in matching_runs if matching_run.data.params.items() <= pipeline_description["params"].items()),
+            (
+                matching_run
+                for matching_run in matching_runs
+                if matching_run.data.params.items() <= pipeline_run_description["params"].items()
+            ),
             None,
         )
         if pipeline_run is None:
-            run_name = _find_unused_run_name(mlflow_client, experiment_id, pipeline_description["name"])
+            run_name = _find_unused_run_name(mlflow_client, experiment_id, pipeline_run_description["name"])
             pipeline_run = mlflow_client.create_run(
-                experiment_id, start_time=pipeline_description["start"], tags=pipeline_tags, run_name=run_name
+                experiment_id, start_time=pipeline_run_description["start"], tags=pipeline_tags, run_name=run_name
             )
     has_dataset = pipeline_run.inputs and pipeline_run.inputs.dataset_inputs
-    pipeline_params = pipeline_description["params"]
+    pipeline_params = pipeline_run_description["params"]
     missing_params = {name: value for name, value in pipeline_params.items() if name not in pipeline_run.data.params}
     log_entry: dict[str, Any] = {"params": missing_params}
-    log_entry |= {} if has_dataset else {"dataset": pipeline_description["dataset"]}
+    log_entry |= {} if has_dataset else {"dataset": pipeline_run_description["dataset"]}
     send_log_entry(NestedRun(mlflow_client, pipeline_run, None), log_entry)
     return pipeline_run
 
 
 def _find_running_pipeline_run(
-    mlflow_client: Any, experiment_id: str, pipeline_description: dict[str, Any], store_address: str
+    mlflow_client: Any, experiment_id: str, pipeline_run_description: dict[str, Any], store_address: str
 ) -> Any | None:
     """Return the MLflow run that earlier stages of the same `dvc repro` process used; None if there is none.
 
     None also in a DVC experiment, whose MLflow run is found by its tags instead.
     """
-    dvc_process = find_dvc_process() if pipeline_description["tags"][PIPELINE_ID_TAG].startswith("repro/") else None
+    dvc_process = find_dvc_process() if pipeline_run_description["tags"][PIPELINE_ID_TAG].startswith("repro/") else None
     dvc_process_identity = dvc_process and process_identity(dvc_process)
-    if dvc_process_identity is None or pipeline_description.get("dvc_process", dvc_process_identity) != dvc_process_identity:
+    if dvc_process_identity is None or pipeline_run_description.get("dvc_process", dvc_process_identity) != dvc_process_identity:
         return None  # no DVC process, or this is sent for the pipeline execution of an earlier one
     run_id = find_pipeline_run_id(project_root(), store_address, experiment_id, dvc_process_identity)
-    return run_id and _find_resumable_run(mlflow_client, experiment_id, run_id, pipeline_description["params"])
+    return run_id and _find_resumable_run(mlflow_client, experiment_id, run_id, pipeline_run_description["params"])
 
 
 def _find_unused_run_name(mlflow_client: Any, experiment_id: str, wanted_name: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from confidnet_core.tracking.dvc_process import find_dvc_process, is_process_alive, process_identity
 from confidnet_core.tracking.open_rows import mark_pipeline_run_open
-from confidnet_core.tracking.records import RecordInUseError, RunRecord, list_records
+from confidnet_core.tracking.records import RecordInUseError, RunRecord, list_run_records
 from confidnet_core.tracking.rows import NestedRun, mark_runs_running, open_nested_run, send_log_entry
 from confidnet_core.tracking.store import ServerError, StoreError, project_root, server_failure_reason, store_lock, uses_server
 
@@ -27,26 +27,26 @@ class SendOutcome:
     record_id: str
     run_description: dict[str, Any]  # with records.RUN_DESCRIPTION_KEYS; empty if damaged
     run_id: str | None = None
-    sent_count: int = 0  # number of log entries sent by this call
+    sent_entry_count: int = 0  # number of log entries sent by this call
     run_status: str | None = None  # MLflow status of the run, if it was sent
     failure: str | None = None
 
 
-def send_records(project_folder: Path) -> Iterator[SendOutcome]:
+def send_run_records(project_folder: Path) -> Iterator[SendOutcome]:
     """Send all records (local copies of MLflow runs) of a project to the store in MLFLOW_TRACKING_URI, and yield the outcome of each.
 
     A store that does not open is tried only once.
     """
     server_error = None
-    for record in list_records(project_folder):
+    for run_record in list_run_records(project_folder):
         run_description: dict[str, Any] = {}
         try:
-            run_description = record.read_run_description()
+            run_description = run_record.read_run_description()
             if server_error:
                 raise server_error
-            with record.locked():
-                if record.exists:  # otherwise another process has sent it meanwhile
-                    yield send_record(record, run_description)
+            with run_record.locked():
+                if run_record.exists:  # otherwise another process has sent it meanwhile
+                    yield send_run_record(run_record, run_description)
             continue
         except ServerError as error:
             server_error, failure = error, f"the server {error}"
@@ -54,63 +54,69 @@ def send_records(project_folder: Path) -> Iterator[SendOutcome]:
             failure = str(error)
         except Exception as error:
             failure = f"the server {server_failure_reason(error)}"
-        yield SendOutcome(record.folder.name, run_description, failure=failure)
+        yield SendOutcome(run_record.folder.name, run_description, failure=failure)
 
 
-def send_deferred_records(project_folder: Path, store_address: str) -> None:
+def send_deferred_run_records(project_folder: Path, store_address: str) -> None:
     """Send the records that short stages left for a later stage; a record of a pipeline execution that another process runs is left to it.
 
     store_address: the store in use, as `meant_for` of tracking/header.py. A record that cannot be sent stays on disk, with a warning.
-    Raises StoreError as `open_store` does.
+    Raises StoreError as `open_mlflow_store` does.
     """
     dvc_process = find_dvc_process()
-    own_identity = dvc_process and process_identity(dvc_process)
-    for record in list_records(project_folder):
+    own_process_identity = dvc_process and process_identity(dvc_process)
+    for run_record in list_run_records(project_folder):
         try:
-            run_description = record.read_run_description()
+            run_description = run_record.read_run_description()
             dvc_process_identity = run_description.get("deferred_by")
             if dvc_process_identity is None or run_description["meant_for"] != store_address:
                 continue
-            is_own, silent_seconds = dvc_process_identity == own_identity, time.time() - record.last_written_ms() / 1000
-            if not is_own and is_process_alive(dvc_process_identity, silent_seconds):
+            is_own_process, silent_seconds = dvc_process_identity == own_process_identity, time.time() - run_record.last_written_ms() / 1000
+            if not is_own_process and is_process_alive(dvc_process_identity, silent_seconds):
                 continue
-            with record.locked():
-                if record.exists:  # otherwise another process has sent it meanwhile
-                    send_record(record, run_description, dvc_process_identity if is_own else None)
+            with run_record.locked():
+                if run_record.exists:  # otherwise another process has sent it meanwhile
+                    send_run_record(run_record, run_description, dvc_process_identity if is_own_process else None)
         except RecordInUseError:  # its stage still runs, or another process sends it
             continue
         except StoreError:
             raise
         except Exception as error:
             failure = str(error) if isinstance(error, ValueError) else server_failure_reason(error)
-            print(f"WARNING {record.folder} was not sent to MLflow: {failure}; `python -m confidnet_core send` sends it", file=sys.stderr)
+            print(
+                f"WARNING {run_record.folder} was not sent to MLflow: {failure}; `python -m confidnet_core send` sends it", file=sys.stderr
+            )
             if uses_server():  # it would be waited for again with each record
                 return
 
 
-def send_record(record: RunRecord, run_description: dict[str, Any], running_dvc_process: Mapping[str, Any] | None = None) -> SendOutcome:
+def send_run_record(
+    run_record: RunRecord, run_description: dict[str, Any], running_dvc_process: Mapping[str, Any] | None = None
+) -> SendOutcome:
     """Send one record (local copy of an MLflow run) and delete it; return the outcome. Raises MLflow's error if the store refuses it.
 
     The caller must hold the record's lock. running_dvc_process: identity of the DVC process that still runs the pipeline execution, whose
     MLflow run then stays open if the record's stage knew that others follow; None if it has ended
     """
-    log_entries, last_written_ms = record.read_entries(), record.last_written_ms()
-    nested_run = open_nested_run(run_description, record.folder.name, record.folder.name)
-    earlier_sent_count = record.count_sent_entries(nested_run.run_id)
+    log_entries, last_written_ms = run_record.read_log_entries(), run_record.last_written_ms()
+    nested_run = open_nested_run(run_description, run_record.folder.name, run_record.folder.name)
+    earlier_sent_entry_count = run_record.count_sent_entries(nested_run.run_id)
     send_log_entry(nested_run, {entry_key: run_description.get(entry_key, {}) for entry_key in ("tags", "params", "dataset")})
-    for entry_number, log_entry in enumerate(log_entries[earlier_sent_count:], start=earlier_sent_count + 1):
+    for entry_number, log_entry in enumerate(log_entries[earlier_sent_entry_count:], start=earlier_sent_entry_count + 1):
         if running_dvc_process is None:  # no pipeline execution is still open for what is sent later
             log_entry.pop("goes_on", None)
         elif log_entry.get("goes_on"):
             _keep_pipeline_run_open(nested_run, run_description["meant_for"], running_dvc_process)
         send_log_entry(nested_run, log_entry)
-        record.mark_entries_sent(nested_run.run_id, entry_number)
+        run_record.mark_entries_sent(nested_run.run_id, entry_number)
     final_status = log_entries[-1].get("status") if log_entries else None
     if final_status is None:  # no process holds the record, so its stage was killed; a resumed training reopens the MLflow run
         final_status = "KILLED"
         send_log_entry(nested_run, {"status": final_status, "time": last_written_ms})
-    record.remove()
-    return SendOutcome(record.folder.name, run_description, nested_run.run_id, len(log_entries) - earlier_sent_count, final_status)
+    run_record.remove()
+    return SendOutcome(
+        run_record.folder.name, run_description, nested_run.run_id, len(log_entries) - earlier_sent_entry_count, final_status
+    )
 
 
 def _keep_pipeline_run_open(nested_run: NestedRun, store_address: str, dvc_process_identity: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ from confidnet_core.tracking.dvc_process import find_dvc_process, process_identi
 from confidnet_core.tracking.entries import mlflow_params
 from confidnet_core.tracking.header import describe_stage_run
 from confidnet_core.tracking.mlflow_run import StageRun
-from confidnet_core.tracking.sending import send_deferred_records
+from confidnet_core.tracking.sending import send_deferred_run_records
 from confidnet_core.tracking.store import project_root
 from confidnet_core.tracking.termination import sigterm_raises
 from confidnet_core.tracking.workspace import check_workspace
@@ -66,7 +66,7 @@ def stage_run(
         if deferred and (dvc_process := find_dvc_process()):
             tracked_run.record_for_later_stage(process_identity(dvc_process))
         else:
-            send_deferred_records(project_root(), run_description["meant_for"])
+            send_deferred_run_records(project_root(), run_description["meant_for"])
             tracked_run.open_mlflow_run(resume_id)
         try:
             tracked_run.store_log_entry({key: run_description[key] for key in ("tags", "params", "dataset")})

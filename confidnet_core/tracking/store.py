@@ -49,21 +49,21 @@ class ServerError(Exception):
     """Raised if the MLflow server does not accept requests at present."""
 
 
-def open_store(experiment_name: str) -> tuple[Any, str]:
+def open_mlflow_store(experiment_name: str) -> tuple[Any, str]:
     """Return an MLflow client and the id of the experiment with this name, created if missing. Raises StoreError or ServerError."""
-    return _open_store_with(lambda tracking_uri, project_folder: _open_experiment(tracking_uri, experiment_name, project_folder))
+    return _call_with_store_uri(lambda tracking_uri, project_folder: _open_experiment(tracking_uri, experiment_name, project_folder))
 
 
-def open_client() -> Any:
-    """Return an MLflow client for the project's store. Raises StoreError and ServerError as `open_store` does."""
-    return _open_store_with(lambda tracking_uri, project_folder: _create_client(tracking_uri))
+def open_mlflow_client() -> Any:
+    """Return an MLflow client for the project's store. Raises StoreError and ServerError as `open_mlflow_store` does."""
+    return _call_with_store_uri(lambda tracking_uri, project_folder: _create_mlflow_client(tracking_uri))
 
 
-def _open_store_with(open_uri_in_folder: Callable[[str, Path], ReturnType]) -> ReturnType:
+def _call_with_store_uri(open_uri_in_folder: Callable[[str, Path], ReturnType]) -> ReturnType:
     """Return the result of OPEN_URI_IN_FOLDER(store URI, project folder), which at most one process of the project runs at a time."""
     os.environ.pop("MLFLOW_RUN_ID", None)  # set in a shell, it would merge all stages into one run
-    for variable, default_value in MLFLOW_ENVIRONMENT_DEFAULTS.items():
-        os.environ.setdefault(variable, default_value)
+    for variable_name, default_value in MLFLOW_ENVIRONMENT_DEFAULTS.items():
+        os.environ.setdefault(variable_name, default_value)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # it reports each retry; one warning is enough
     project_folder = project_root()
     tracking_uri = store_uri(project_folder)
@@ -100,14 +100,14 @@ def store_lock(project_folder: Path) -> FileLock:
 def _lock_database(project_folder: Path) -> Iterator[None]:
     # Two processes that create the database at once corrupt it. MLflow places its Default experiment in the working directory.
     incomplete_database_removal = _remove_incomplete_database(project_folder / "mlflow.db")
-    with store_lock(project_folder), chdir(project_folder), incomplete_database_removal, _remove_escaped_folders(project_folder):
+    with store_lock(project_folder), chdir(project_folder), incomplete_database_removal, _remove_escaped_name_folders(project_folder):
         yield
 
 
 def _open_experiment(tracking_uri: str, experiment_name: str, project_folder: Path) -> tuple[Any, str]:
     from mlflow.exceptions import MlflowException
 
-    mlflow_client = _create_client(tracking_uri)
+    mlflow_client = _create_mlflow_client(tracking_uri)
     artifact_uri = (project_folder / "mlruns").as_uri()
     experiment, expected_tags = mlflow_client.get_experiment_by_name(experiment_name), experiment_tags(experiment_name.rpartition("/")[2])
     if experiment is None:
@@ -131,7 +131,7 @@ def _open_experiment(tracking_uri: str, experiment_name: str, project_folder: Pa
     return mlflow_client, experiment.experiment_id
 
 
-def _create_client(tracking_uri: str) -> Any:
+def _create_mlflow_client(tracking_uri: str) -> Any:
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri)  # creates or migrates a database
@@ -182,15 +182,15 @@ def _escape_sqlite_path(unescaped_path: Path) -> str:
 
 
 @contextmanager
-def temporary_environment(variables: dict[str, str]) -> Iterator[None]:
+def temporary_environment(environment_variables: dict[str, str]) -> Iterator[None]:
     """Context manager that sets environment variables for its with-block and restores the old values afterwards."""
-    previous_values = {variable: os.environ.get(variable) for variable in variables}
-    os.environ.update(variables)
+    previous_values = {variable_name: os.environ.get(variable_name) for variable_name in environment_variables}
+    os.environ.update(environment_variables)
     try:
         yield
     finally:
-        for variable, previous_value in previous_values.items():
-            os.environ.pop(variable, None) if previous_value is None else os.environ.update({variable: previous_value})
+        for variable_name, previous_value in previous_values.items():
+            os.environ.pop(variable_name, None) if previous_value is None else os.environ.update({variable_name: previous_value})
 
 
 @contextmanager
@@ -206,7 +206,7 @@ def _remove_incomplete_database(database_path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _remove_escaped_folders(project_folder: Path) -> Iterator[None]:
+def _remove_escaped_name_folders(project_folder: Path) -> Iterator[None]:
     """Context manager that removes the empty folders which MLflow creates under the escaped name of PROJECT_FOLDER in a sqlite URI."""
     escaped_folder = Path(_escape_sqlite_path(project_folder))
     missing_folders = [folder for folder in (escaped_folder, *escaped_folder.parents) if not folder.exists()]
@@ -229,12 +229,12 @@ def server_failure_reason(error: Exception) -> str:
     if isinstance(error, ServerError):
         return str(error)
     error_text = first_message_line(error)
-    if http_status := re.search(r"error code (\d{3})|too many (\d{3}) error|(\d{3}) (?:Client|Server) Error", error_text):
-        return f"answers with HTTP {next(filter(None, http_status.groups()))}"
+    if http_status_match := re.search(r"error code (\d{3})|too many (\d{3}) error|(\d{3}) (?:Client|Server) Error", error_text):
+        return f"answers with HTTP {next(filter(None, http_status_match.groups()))}"
     if "timed out" in error_text:
         return "does not answer in time"
-    if system_error := re.search(r"\[Errno -?\d+\] ([\w ]+)", error_text):
-        return f"is not reached ({system_error[1]})"
+    if system_error_match := re.search(r"\[Errno -?\d+\] ([\w ]+)", error_text):
+        return f"is not reached ({system_error_match[1]})"
     return f"fails ({without_password(error_text)[:200]})"
 
 

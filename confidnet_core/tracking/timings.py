@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from statistics import mean
 from typing import NamedTuple
 
-from confidnet_core.tracking.store import StoreError, open_store, project_root, server_failure_reason, uses_server
+from confidnet_core.tracking.store import StoreError, open_mlflow_store, project_root, server_failure_reason, uses_server
 
 RUNS_PER_MLFLOW_PAGE = 1000  # MLflow runs per answer of a search
 
@@ -32,7 +32,7 @@ def newest_timings(benchmark: str) -> list[StageTiming]:
     if not os.environ.get("MLFLOW_TRACKING_URI") and not database_path.is_file():
         raise ValueError(f"{database_path} does not exist; `dvc repro` makes it, with the seconds of the stages that it runs")
     try:
-        mlflow_client, experiment_id = open_store(f"confidnet/{benchmark}")
+        mlflow_client, experiment_id = open_mlflow_store(f"confidnet/{benchmark}")
         return _load_newest_timings(mlflow_client, experiment_id)
     except StoreError:
         raise
@@ -47,10 +47,13 @@ def mean_timings(timings: Iterable[StageTiming]) -> dict[tuple[str, str | None],
 
     A time is None in the mean if it is None for any seed.
     """
-    timings_by_group: dict[tuple[str, str | None], list[StageTiming]] = {}
+    timings_by_stage_and_method: dict[tuple[str, str | None], list[StageTiming]] = {}
     for timing in timings:
-        timings_by_group.setdefault((timing.stage, timing.method), []).append(timing)
-    return {stage_and_method: _average_timings(grouped_timings) for stage_and_method, grouped_timings in timings_by_group.items()}
+        timings_by_stage_and_method.setdefault((timing.stage, timing.method), []).append(timing)
+    return {
+        stage_and_method: _average_timings(timings_over_seeds)
+        for stage_and_method, timings_over_seeds in timings_by_stage_and_method.items()
+    }
 
 
 def _average_timings(timings_over_seeds: list[StageTiming]) -> StageTiming:

@@ -17,10 +17,10 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from confidnet_core.tracking.rows import close_abandoned_runs
-from confidnet_core.tracking.sending import send_deferred_records
+from confidnet_core.tracking.sending import send_deferred_run_records
 from confidnet_core.tracking.store import (
     MLFLOW_ENVIRONMENT_DEFAULTS,
-    open_client,
+    open_mlflow_client,
     project_root,
     store_lock,
     store_uri,
@@ -32,8 +32,8 @@ from confidnet_core.tracking.views import saved_view_link
 
 DEFAULT_PORT = 5000
 START_TIMEOUT_S = 120.0
-NO_MODEL_JOBS_ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # no processes that evaluate language models
-EXPERIMENT_PREFIX = "confidnet/"  # of experiment names
+NO_JOB_EXECUTION_ENVIRONMENT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # no processes that evaluate language models
+EXPERIMENT_NAME_PREFIX = "confidnet/"  # of experiment names
 
 
 def benchmark_links(page_address: str) -> dict[str, str]:
@@ -45,15 +45,17 @@ def benchmark_links(page_address: str) -> dict[str, str]:
     project_folder = project_root()
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (project_folder / "mlflow.db").is_file():
         raise ValueError(f"{project_folder / 'mlflow.db'} does not exist; `dvc repro` makes it")
-    mlflow_client, store_address = open_client(), without_password(os.environ.get("MLFLOW_TRACKING_URI", "").strip())
-    send_deferred_records(project_folder, store_address)
+    mlflow_client, store_address = open_mlflow_client(), without_password(os.environ.get("MLFLOW_TRACKING_URI", "").strip())
+    send_deferred_run_records(project_folder, store_address)
     with store_lock(project_folder):
         close_abandoned_runs(mlflow_client, project_folder, store_address)
-    experiments = mlflow_client.search_experiments(filter_string=f"name LIKE '{EXPERIMENT_PREFIX}%'", order_by=["last_update_time DESC"])
+    experiments = mlflow_client.search_experiments(
+        filter_string=f"name LIKE '{EXPERIMENT_NAME_PREFIX}%'", order_by=["last_update_time DESC"]
+    )
     if not experiments:
         raise ValueError("the MLflow store has no experiment of this project; `dvc repro` makes them")
     return {
-        experiment.name.removeprefix(EXPERIMENT_PREFIX): saved_view_link(page_address, experiment.experiment_id)
+        experiment.name.removeprefix(EXPERIMENT_NAME_PREFIX): saved_view_link(page_address, experiment.experiment_id)
         for experiment in experiments
     }
 
@@ -82,8 +84,9 @@ def serve_results_page(port: int = DEFAULT_PORT, opens_browser: bool = False) ->
 def _run_server(port: int, page_address: str) -> Iterator[subprocess.Popen]:
     """Context manager that runs MLflow's own server on `port` for its with-block and yields the server's process."""
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store_uri(project_root()), "--workers", "1"]
-    search_path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # MLflow looks up uvicorn on the PATH
-    server_environment = MLFLOW_ENVIRONMENT_DEFAULTS | NO_MODEL_JOBS_ENVIRONMENT | os.environ | {"PATH": search_path}
+    # MLflow looks up uvicorn on the PATH.
+    executable_search_path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    server_environment = MLFLOW_ENVIRONMENT_DEFAULTS | NO_JOB_EXECUTION_ENVIRONMENT | os.environ | {"PATH": executable_search_path}
     server_process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], cwd=project_root(), env=server_environment)
     try:
         _wait_for_server(page_address, server_process)

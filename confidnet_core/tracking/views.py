@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 
 from confidnet_core.tracking.names import COMPARED_METRICS, sort_metric_names
 
-EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}  # otherwise MLflow may show it as traces of a language model
-NOTE_TAG = "mlflow.note.content"  # the description of an experiment or of a run
-VIEW_TAG_PREFIX = "mlflow.sharedViewState."  # of the tags that hold saved views
+EXPERIMENT_KIND_TAG = {"mlflow.experimentKind": "custom_model_development"}  # otherwise MLflow may show it as traces of a language model
+MLFLOW_NOTE_TAG = "mlflow.note.content"  # the description of an experiment or of a run
+SAVED_VIEW_TAG_PREFIX = "mlflow.sharedViewState."  # of the tags that hold saved views
 EXPERIMENTS_VIEW_KEY, SCORES_VIEW_KEY, TRAININGS_VIEW_KEY = "experiments", "scores", "trainings"  # keys of the views in tags and addresses
 RUN_NAME_COLUMN, RUN_NAME_WIDTH_PX = "attributes.`Run Name`", 320
 UNGROUPED_CHART_SECTION = "Model metrics"  # MLflow's section for metrics without a slash, shown last by default
@@ -32,7 +32,7 @@ def experiment_tags(benchmark: str, result_metric_names: Iterable[str] = ()) -> 
     score_columns = ["tags.`method`", "tags.`seed`", *_metric_column_names(score_metrics)]
     training_columns = ["tags.`stage`", "tags.`seed`", *_metric_column_names(training_metrics)]
     chart_sections = [UNGROUPED_CHART_SECTION, "aupr_error", *COMPARED_METRICS]
-    view_by_key = {
+    saved_view_by_key = {
         EXPERIMENTS_VIEW_KEY: _build_saved_view(
             "Experiments", "tags.role = 'pipeline'", [*_metric_column_names(result_metrics), "tags.`best_score`"], chart_sections
         ),
@@ -44,9 +44,9 @@ def experiment_tags(benchmark: str, result_metric_names: Iterable[str] = ()) -> 
         ),
     }
     return (
-        EXPERIMENT_KIND
-        | {NOTE_TAG: _describe_experiment(benchmark)}
-        | {f"{VIEW_TAG_PREFIX}{view_key}": view_json for view_key, view_json in view_by_key.items()}
+        EXPERIMENT_KIND_TAG
+        | {MLFLOW_NOTE_TAG: _describe_experiment(benchmark)}
+        | {f"{SAVED_VIEW_TAG_PREFIX}{view_key}": saved_view_json for view_key, saved_view_json in saved_view_by_key.items()}
     )
 
 

@@ -13,8 +13,8 @@ from torch.nn.utils import get_total_norm
 from torch.optim.swa_utils import AveragedModel
 
 
-def sharpness_aware_gradient(network: nn.Module, radius: float, compute_gradient: Callable[[], Tensor]) -> Tensor:
-    """Set each parameter's gradient to the one at w + radius * g / norm(g), where g is the gradient at w; return the loss at w.
+def set_sharpness_aware_gradient(network: nn.Module, perturbation_radius: float, compute_gradient: Callable[[], Tensor]) -> Tensor:
+    """Set each parameter's gradient to that at w + perturbation_radius * g / norm(g), where g is the gradient at w; return the loss at w.
 
     compute_gradient(): computes gradients by one forward and backward pass, with none before, and returns the loss
     The weights are restored afterwards. Both passes draw the same dropout masks, because they evaluate one loss, and the random state
@@ -27,7 +27,7 @@ def sharpness_aware_gradient(network: nn.Module, radius: float, compute_gradient
     parameters = [parameter for parameter in network.parameters() if parameter.grad is not None]
     if (gradient_norm := _gradient_norm(parameters, loss)) > 0:
         _set_random_states(device, random_states)
-        with _perturbed_weights(parameters, radius, gradient_norm), _frozen_batchnorm_statistics(network):
+        with _perturbed_weights(parameters, perturbation_radius, gradient_norm), _frozen_batchnorm_statistics(network):
             _gradient_norm(parameters, compute_gradient())
     return loss
 
@@ -36,22 +36,23 @@ def _gradient_norm(parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
     """Return the Euclidean norm of the gradients of all parameters together. Raises ValueError for a norm that is not finite."""
     gradient_norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
     if not gradient_norm.isfinite():
-        remedy = "lower learning_rate or sam_radius, or use precision: fp32"
-        raise ValueError(f"the gradient is no longer finite (its norm is {gradient_norm.item()}, the loss {loss.item()}); {remedy}")
+        remedy_text = "lower learning_rate or sam_radius, or use precision: fp32"
+        raise ValueError(f"the gradient is no longer finite (its norm is {gradient_norm.item()}, the loss {loss.item()}); {remedy_text}")
     return gradient_norm
 
 
 @contextmanager
-def _perturbed_weights(parameters: list[nn.Parameter], radius: float, gradient_norm: Tensor) -> Iterator[None]:
-    """Within the block, add radius * gradient / norm to the weights: to first order, the loss is highest there within the radius.
+def _perturbed_weights(parameters: list[nn.Parameter], perturbation_radius: float, gradient_norm: Tensor) -> Iterator[None]:
+    """Within the block, add perturbation_radius * gradient / gradient_norm to the weights.
 
-    The weights are restored from copies, because subtracting the step would round.
+    To first order, the loss is highest there within this radius. The weights are restored from copies afterwards, because subtracting the
+    step would round.
     """
     original_values = [parameter.detach().clone() for parameter in parameters]
     with torch.no_grad():
         for parameter in parameters:
             if parameter.grad is not None:
-                parameter.add_(parameter.grad / gradient_norm, alpha=radius)
+                parameter.add_(parameter.grad / gradient_norm, alpha=perturbation_radius)
     try:
         yield
     finally:
@@ -63,13 +64,13 @@ def _perturbed_weights(parameters: list[nn.Parameter], radius: float, gradient_n
 @contextmanager
 def _frozen_batchnorm_statistics(network: nn.Module) -> Iterator[None]:
     """Within the block, keep BatchNorm's running statistics unchanged; normalisation goes on according to each layer's mode."""
-    tracking_layers = [layer for layer in _batch_norm_layers(network) if layer.track_running_stats]
-    for layer in tracking_layers:
+    layers_tracking_statistics = [layer for layer in _batch_norm_layers(network) if layer.track_running_stats]
+    for layer in layers_tracking_statistics:
         layer.track_running_stats = False
     try:
         yield
     finally:
-        for layer in tracking_layers:
+        for layer in layers_tracking_statistics:
             layer.track_running_stats = True
 
 
@@ -87,15 +88,15 @@ def recompute_batchnorm_statistics(network: nn.Module) -> Iterator[None]:
 
     Only layers in training mode are affected, so ConfidNet's encoder keeps the classifier's statistics.
     """
-    training_layers = [layer for layer in _batch_norm_layers(network) if layer.training and layer.track_running_stats]
-    former_momenta = [layer.momentum for layer in training_layers]
-    for layer in training_layers:
+    layers_in_training_mode = [layer for layer in _batch_norm_layers(network) if layer.training and layer.track_running_stats]
+    former_momenta = [layer.momentum for layer in layers_in_training_mode]
+    for layer in layers_in_training_mode:
         layer.reset_running_stats()
         layer.momentum = None  # in PyTorch, None means the plain mean over all batches
     try:
         yield
     finally:
-        for layer, momentum in zip(training_layers, former_momenta, strict=True):
+        for layer, momentum in zip(layers_in_training_mode, former_momenta, strict=True):
             layer.momentum = momentum
 
 

@@ -11,7 +11,7 @@ from confidnet_core import paths
 from confidnet_core.config.params import Benchmark
 from confidnet_core.data import Dataset
 from confidnet_core.files import read_json
-from confidnet_core.networks.artifacts import load_verified_classifier, model_facts, save_history, save_network, weights_digest
+from confidnet_core.networks.artifacts import describe_trained_network, load_verified_classifier, save_history, save_network, weights_digest
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.training.loop import Metrics, Training, TrainingState
 
@@ -23,7 +23,7 @@ class TrainingJob:
     benchmark_name: str
     benchmark: Benchmark
     training: Training[Any]
-    origin: dict[str, Any]  # from training_origin
+    origin_json: dict[str, Any]  # from training_origin
     log_result: Callable[[Metrics, Path], None]  # called with the network's validation metrics and the file of the training history
 
     def load_classifier(self) -> Classifier:
@@ -39,10 +39,10 @@ class TrainingJob:
         metrics: the network's validation metrics, if they are not those of its best epoch
         """
         metrics, seed = state.best_metrics if metrics is None else metrics, self.training.seed
-        facts = model_facts(self.benchmark, self.training.dataset, best_epoch=state.best_epoch, **metrics)
+        model_json = describe_trained_network(self.benchmark, self.training.dataset, best_epoch=state.best_epoch, **metrics)
         history = paths.history(self.benchmark_name, seed, network_name)
         save_history(history, state.history, state.best_epoch)
-        save_network(paths.network(self.benchmark_name, seed, network_name), weights, facts, self.origin, **reports)
+        save_network(paths.network(self.benchmark_name, seed, network_name), weights, model_json, self.origin_json, **reports)
         self.log_result(metrics, history)
 
 
@@ -51,10 +51,10 @@ def training_origin(
 ) -> dict[str, Any]:
     """Return the content of origin.json, all that determines a trained network: parameters, seed, data, code, and earlier networks.
 
-    used_params: the benchmark's sections of params.yaml that the training reads; code: from revision.stage_code;
+    used_params: the benchmark's sections of params.yaml that the training reads; code: from revision.stage_code_version;
     upstream: names of the networks that the training starts from, whose weights are named by their SHA-256
     """
-    data_sha256 = read_json(paths.prepared(benchmark_name) / "facts.json")["sha256"]
-    origin = {"params": used_params, "seed": seed, "data_sha256": data_sha256, "data_source": dataset.source, "code": code}
+    data_sha256 = read_json(paths.prepared_data(benchmark_name) / "facts.json")["sha256"]
+    origin_json = {"params": used_params, "seed": seed, "data_sha256": data_sha256, "data_source": dataset.source, "code": code}
     weights_sha256 = {network: weights_digest(paths.network(benchmark_name, seed, network)) for network in upstream}
-    return origin | ({"upstream_sha256": weights_sha256} if weights_sha256 else {})
+    return origin_json | ({"upstream_sha256": weights_sha256} if weights_sha256 else {})

@@ -17,10 +17,10 @@ from confidnet_core.data import Dataset
 from confidnet_core.networks.batches import TrainingBatches
 from confidnet_core.networks.device import autocast
 from confidnet_core.progress import print_epoch, progress_bar
-from confidnet_core.training.flat_minima import load_averaged_weights, recompute_batchnorm_statistics, sharpness_aware_gradient
+from confidnet_core.training.flat_minima import load_averaged_weights, recompute_batchnorm_statistics, set_sharpness_aware_gradient
 from confidnet_core.training.resume import ResumeFolder
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+LossFunction = Callable[[Tensor, Tensor], Tensor]
 Metrics = dict[str, float | None]
 RecipeT = TypeVar("RecipeT", bound=Recipe, covariant=True)
 EpochLogger = Callable[[Metrics, int], None]
@@ -35,14 +35,14 @@ class TrainingState:
 
     history: list[Metrics] = field(default_factory=list)  # one row per epoch; with SWA, one more row for the averaged weights
     best_epoch: int = 0
-    best_rank: list[float] = field(default_factory=list)
+    best_epoch_rank: list[float] = field(default_factory=list)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def best_metrics(self) -> Metrics:
         """Return the validation metrics (keys that begin with val_) of the best epoch."""
-        best_row = next(row for row in self.history if row["epoch"] == self.best_epoch)
-        return {key: value for key, value in best_row.items() if key.startswith("val_")}
+        best_history_row = next(row for row in self.history if row["epoch"] == self.best_epoch)
+        return {key: value for key, value in best_history_row.items() if key.startswith("val_")}
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Training(Generic[RecipeT]):
     log: EpochLogger
 
     @property
-    def random_key(self) -> tuple[str, int]:
+    def random_seed_key(self) -> tuple[str, int]:
         """Return the key (stage name, seed), from which the random draws of all epochs are derived."""
         return FORMER_STAGE_NAMES.get(self.stage, self.stage), self.seed
 
@@ -67,7 +67,7 @@ def fit(
     network: nn.Module,
     training: Training[Recipe],
     *,
-    loss: Loss,
+    loss: LossFunction,
     validate: Callable[[], Metrics],
     selection_metric: str,
     include_untrained: bool = False,
@@ -91,19 +91,21 @@ def fit(
     first_epoch = 0 if include_untrained else 1
     for epoch in range(first_epoch + len(state.history), last_epoch + 1):
         start_time, is_averaging_epoch = time.perf_counter(), epoch > recipe.epochs
-        run_epoch = partial(_process_epoch, network, batches, recipe, (*training.random_key, epoch), f"{stage} {epoch}/{last_epoch}")
+        run_epoch = partial(_process_epoch, network, batches, recipe, (*training.random_seed_key, epoch), f"{stage} {epoch}/{last_epoch}")
         if epoch == 0:
             learning_rate, train_loss = 0.0, None
         else:
-            learning_rate, train_loss = trainer.finish_average(run_epoch) if is_averaging_epoch else trainer.train_epoch(epoch, run_epoch)
+            learning_rate, train_loss = (
+                trainer.finish_weight_average(run_epoch) if is_averaging_epoch else trainer.train_epoch(epoch, run_epoch)
+            )
         network.eval()
         # Metrics become plain floats, because the resume file is read with weights_only, which refuses NumPy numbers.
         metrics = {key: None if value is None else float(value) for key, value in validate().items()}
         averaged_epochs = {"averaged_epochs": recipe.swa_epochs if is_averaging_epoch else 0} if recipe.swa_epochs else {}
         state.history.append({"epoch": epoch, **averaged_epochs, "learning_rate": learning_rate, "train_loss": train_loss, **metrics})
-        rank = _epoch_rank(metrics, selection_metric)
-        if is_averaging_epoch or not state.best_weights or rank > state.best_rank:
-            state.best_epoch, state.best_rank, state.best_weights = epoch, rank, _copy_weights(network)
+        epoch_rank = _epoch_rank(metrics, selection_metric)
+        if is_averaging_epoch or not state.best_weights or epoch_rank > state.best_epoch_rank:
+            state.best_epoch, state.best_epoch_rank, state.best_weights = epoch, epoch_rank, _copy_weights(network)
         training.log(state.history[-1], epoch)
         training.resume.save({**vars(state), **trainer.state_dict()})
         print_epoch(stage, epoch, last_epoch, {"train_loss": train_loss, **metrics}, time.perf_counter() - start_time)
@@ -115,24 +117,24 @@ def fit(
 class _NetworkTrainer:
     """Trains a network epoch by epoch, with an optimizer, a learning rate schedule and, for SWA, an average of the weights."""
 
-    def __init__(self, network: nn.Module, loss: Loss, recipe: Recipe, steps_per_epoch: int) -> None:
+    def __init__(self, network: nn.Module, loss: LossFunction, recipe: Recipe, steps_per_epoch: int) -> None:
         self.network, self.loss, self.recipe = network, loss, recipe
         self.optimizer, self.schedule = _build_optimizer(network, recipe, steps_per_epoch)
         self.average = AveragedModel(network) if recipe.swa_epochs else None
 
-    def train_epoch(self, epoch: int, run_epoch: Callable[[Loss], float]) -> tuple[float, float]:
+    def train_epoch(self, epoch: int, run_epoch: Callable[[LossFunction], float]) -> tuple[float, float]:
         """Train one epoch, with an optimizer step for each batch; return (learning rate at the start of the epoch, mean loss)."""
         is_averaging = self.average is not None and epoch > self.recipe.epochs - self.recipe.swa_epochs
-        constant_rate = self.recipe.swa_learning_rate if is_averaging else None
+        constant_learning_rate = self.recipe.swa_learning_rate if is_averaging else None
         for parameter_group in self.optimizer.param_groups:
-            parameter_group["lr"] = constant_rate or parameter_group["lr"]
+            parameter_group["lr"] = constant_learning_rate or parameter_group["lr"]
         learning_rate = self.optimizer.param_groups[0]["lr"]
-        train_loss = run_epoch(partial(self._training_step, advance_schedule=not constant_rate))
+        train_loss = run_epoch(partial(self._training_step, advance_schedule=not constant_learning_rate))
         if self.average is not None and is_averaging:
             self.average.update_parameters(self.network)
         return learning_rate, train_loss
 
-    def finish_average(self, run_epoch: Callable[[Loss], float]) -> tuple[float, float]:
+    def finish_weight_average(self, run_epoch: Callable[[LossFunction], float]) -> tuple[float, float]:
         """Load the averaged weights and recompute the BatchNorm statistics in one pass; return (rate 0, mean loss of the pass)."""
         assert self.average is not None, "an average is only made with swa_epochs"
         load_averaged_weights(self.network, self.average)
@@ -152,7 +154,7 @@ class _NetworkTrainer:
 
     def _training_step(self, images: Tensor, labels: Tensor, *, advance_schedule: bool) -> Tensor:
         compute_gradient, sam_radius = partial(self._compute_gradient, images, labels), self.recipe.sam_radius
-        loss_value = sharpness_aware_gradient(self.network, sam_radius, compute_gradient) if sam_radius else compute_gradient()
+        loss_value = set_sharpness_aware_gradient(self.network, sam_radius, compute_gradient) if sam_radius else compute_gradient()
         self.optimizer.step()
         if advance_schedule:
             self.schedule.step()
@@ -163,30 +165,30 @@ class _NetworkTrainer:
         return {**state, "average": _copy_weights(self.average)} if self.average is not None else state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, values in state.items():
-            getattr(self, name).load_state_dict(values)
+        for name, component_state in state.items():
+            getattr(self, name).load_state_dict(component_state)
 
 
 def _process_epoch(
     network: nn.Module,
     batches: TrainingBatches,
     recipe: Recipe,
-    random_key: tuple[str, int, int],
-    progress_label: str,
+    random_seed_key: tuple[str, int, int],
+    progress_bar_title: str,
     step: Callable[..., Tensor],
 ) -> float:
     """Call step(images, labels) -> loss for each batch of one epoch, in training mode; return the mean loss over all training samples."""
-    *_, epoch = random_key
-    random_seed = int.from_bytes(sha256(repr(random_key).encode()).digest()[:8], "big") >> 1
+    *_, epoch = random_seed_key
+    random_seed = int.from_bytes(sha256(repr(random_seed_key).encode()).digest()[:8], "big") >> 1
     torch.manual_seed(random_seed)  # dropout
     network.train()
     loss_sum, sample_count = 0.0, 0
-    batch_progress = progress_bar(batches.epoch(torch.Generator().manual_seed(random_seed)), len(batches), progress_label, "batch")
+    batch_progress = progress_bar(batches.epoch(torch.Generator().manual_seed(random_seed)), len(batches), progress_bar_title, "batch")
     for images, labels in batch_progress:
         loss_sum, sample_count = loss_sum + step(images, labels).item() * len(images), sample_count + len(images)
         if not math.isfinite(loss_sum):
-            remedy = f"lower learning_rate ({recipe.learning_rate}) or use precision: fp32"
-            raise ValueError(f"the loss is no longer finite in epoch {epoch}; {remedy}")
+            remedy_text = f"lower learning_rate ({recipe.learning_rate}) or use precision: fp32"
+            raise ValueError(f"the loss is no longer finite in epoch {epoch}; {remedy_text}")
         batch_progress.set_postfix(loss=f"{loss_sum / sample_count:.4f}", refresh=False)
     return loss_sum / sample_count
 
@@ -215,8 +217,8 @@ def _build_optimizer(
 
 def _epoch_rank(metrics: Metrics, selection_metric: str) -> list[float]:
     """Return an epoch's rank [selection metric, -val_loss], larger is better; None and NaN become -inf, as NaN would beat later epochs."""
-    selected, loss = metrics[selection_metric], metrics["val_loss"]
-    return [-math.inf if value is None or math.isnan(value) else value for value in (selected, None if loss is None else -loss)]
+    selection_value, loss = metrics[selection_metric], metrics["val_loss"]
+    return [-math.inf if value is None or math.isnan(value) else value for value in (selection_value, None if loss is None else -loss)]
 
 
 def _copy_weights(network: nn.Module) -> dict[str, Tensor]:

@@ -9,13 +9,13 @@ from torch.nn import functional
 
 from confidnet_core.networks.probabilities import true_class_probability
 
-Target = Literal["tcp", "normalised_tcp", "correctness"]
-Objective = Literal["mse", "bce", "weighted_bce", "focal", "ranking"]
+ConfidenceTargetName = Literal["tcp", "normalised_tcp", "correctness"]
+ConfidenceLossName = Literal["mse", "bce", "weighted_bce", "focal", "ranking"]
 MAX_RANKING_SAMPLES = 1024  # most errors, and most correct predictions, of a batch that the ranking loss pairs
 
 
 def confidence_target(
-    class_logits: Float[Tensor, "b classes *pixels"], labels: Int[Tensor, " b *pixels"], target: Target
+    class_logits: Float[Tensor, "b classes *pixels"], labels: Int[Tensor, " b *pixels"], target: ConfidenceTargetName
 ) -> Float[Tensor, " b *pixels"]:
     """Return what a confidence shall predict, in [0, 1]: class_logits (b, classes, ...), labels int64 (b, ...) in [0, classes) -> (b, ...).
 
@@ -37,8 +37,8 @@ def confidence_loss(
     labels: Int[Tensor, " b *pixels"],
     void: int | None = None,
     *,
-    target: Target = "tcp",
-    loss: Objective = "mse",
+    target: ConfidenceTargetName = "tcp",
+    loss: ConfidenceLossName = "mse",
 ) -> Float[Tensor, ""]:
     """Return the scalar loss of confidence_logits (b, ...) against targets from class_logits (b, classes, ...), labels int64 (b, ...).
 
@@ -47,10 +47,12 @@ def confidence_loss(
     is_labelled = torch.ones_like(labels, dtype=torch.bool) if void is None else labels != void
     # A void label is no valid class index, so class 0 is read there and these pixels are then left out.
     target_values = confidence_target(class_logits.detach().float(), labels.where(is_labelled, 0), target)
-    return objective(confidence_logits.float()[is_labelled], target_values[is_labelled], loss)
+    return confidence_loss_to_targets(confidence_logits.float()[is_labelled], target_values[is_labelled], loss)
 
 
-def objective(confidence_logits: Float[Tensor, " n"], target_values: Float[Tensor, " n"], loss: Objective) -> Float[Tensor, ""]:
+def confidence_loss_to_targets(
+    confidence_logits: Float[Tensor, " n"], target_values: Float[Tensor, " n"], loss: ConfidenceLossName
+) -> Float[Tensor, ""]:
     """Compute the scalar loss between sigmoid(confidence_logits) and target_values in [0, 1], float (n,) each; 0 for n = 0.
 
     mse           mean squared difference, as published. Its gradient vanishes where the sigmoid is near 0 or 1
@@ -110,11 +112,11 @@ def cross_entropy(
     return (loss_sum / total_weight.where(total_weight > 0, 1)).where(total_weight > 0, 0)
 
 
-def median_frequency_weights(counts: Integer[Tensor, " classes"]) -> Float32[Tensor, " classes"]:
+def median_frequency_weights(label_counts: Integer[Tensor, " classes"]) -> Float32[Tensor, " classes"]:
     """Compute class weights median(frequency) / frequency, float32 (classes,) (Eigen & Fergus 2015, arXiv:1411.4734).
 
-    counts: (classes,) labels of each class in the whole training split. A class that never occurs gets the weight 0.
+    label_counts: (classes,) labels of each class in the whole training split. A class that never occurs gets the weight 0.
     """
-    class_frequency = counts.double() / counts.sum()
+    class_frequency = label_counts.double() / label_counts.sum()
     class_weights = class_frequency[class_frequency > 0].quantile(0.5) / class_frequency
     return class_weights.where(class_frequency > 0, 0.0).float()

@@ -46,28 +46,27 @@ class ResumeFolder:
 
     def save_run_id(self, run_id: str) -> None:
         """Keep the id of the training's MLflow run, so that a resumed training continues this run."""
-        write_json(self._run_file, {"run_id": run_id})
+        write_json(self._mlflow_run_file, {"run_id": run_id})
 
     def run_id(self) -> str | None:
         """Return the id of the interrupted training's MLflow run; None for a training that has not begun before."""
-        return read_json(self._run_file)["run_id"] if self._run_file.exists() else None
+        return read_json(self._mlflow_run_file)["run_id"] if self._mlflow_run_file.exists() else None
 
     @property
-    def _run_file(self) -> Path:
+    def _mlflow_run_file(self) -> Path:
         return self.folder / "mlflow.json"
 
 
 @contextmanager
-def resumable_training(stage: str, inputs: Any) -> Iterator[ResumeFolder]:
+def resumable_training(stage: str, training_inputs: Any) -> Iterator[ResumeFolder]:
     """Lock and yield the ResumeFolder of a training with these inputs; the folder is deleted when the block succeeds.
 
-    The block trains and writes the outputs.
-    inputs: everything that determines the result, JSON-like: parameters, data, weights, code. ValueError if another process is running
-    the same training.
+    The block trains and writes the outputs. ValueError if another process is running the same training.
+    training_inputs: everything that determines the result, JSON-like: parameters, data, weights, code
     """
     resume_root = Path(os.environ.get("DVC_ROOT") or ".").resolve() / ".resume"
-    fingerprint = sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
-    folder = resume_root / f"{stage}-{fingerprint}"
+    inputs_fingerprint = sha256(json.dumps(training_inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    folder = resume_root / f"{stage}-{inputs_fingerprint}"
     resume_root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(resume_root / f"{folder.name}.lock", timeout=0)
     try:

@@ -12,15 +12,22 @@ import torch
 from torch import Tensor
 
 from confidnet_core.config.recipes import BaselineRecipe, ConfidenceRecipe
-from confidnet_core.data import Dataset, labelled
+from confidnet_core.data import Dataset, labelled_mask
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.batches import inference_batches
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp
 from confidnet_core.networks.device import autocast, to_device
-from confidnet_core.networks.inference import classification_metrics
+from confidnet_core.networks.inference import classifier_validation_metrics
 from confidnet_core.training.loop import Metrics, Training, TrainingState, fit
-from confidnet_core.training.losses import Target, confidence_loss, confidence_target, cross_entropy, median_frequency_weights, objective
+from confidnet_core.training.losses import (
+    ConfidenceTargetName,
+    confidence_loss,
+    confidence_loss_to_targets,
+    confidence_target,
+    cross_entropy,
+    median_frequency_weights,
+)
 
 
 def train_classifier(classifier: Classifier, training: Training[BaselineRecipe]) -> TrainingState:
@@ -33,7 +40,7 @@ def train_classifier(classifier: Classifier, training: Training[BaselineRecipe])
         return cross_entropy(classifier(images), labels, dataset.void, weights, recipe.label_smoothing)
 
     def validate() -> Metrics:
-        return classification_metrics(classifier, dataset, device, recipe.precision)
+        return classifier_validation_metrics(classifier, dataset, device, recipe.precision)
 
     selection_metric = "val_mean_iou" if dataset.is_segmentation else "val_accuracy"
     return fit(classifier, training, loss=loss, validate=validate, selection_metric=selection_metric)
@@ -85,7 +92,7 @@ def _fit_confidence_network(
     dataset, device, recipe = training.dataset, training.device, training.recipe
     to_device(confidnet, device)
     images, labels = dataset.split("val")
-    is_labelled = labelled(labels, dataset.void)
+    is_labelled = labelled_mask(labels, dataset.void)
     target_values, correct = _compute_confidence_targets(classifier, images, labels, dataset, device, recipe.target)
 
     def validate() -> Metrics:
@@ -95,7 +102,7 @@ def _fit_confidence_network(
                 with autocast(device, recipe.precision):
                     confidence_maps[batch_slice] = confidnet(batch).float().cpu().numpy()
         confidence_logits = confidence_maps[is_labelled]
-        val_loss = objective(torch.from_numpy(confidence_logits), torch.from_numpy(target_values), recipe.loss).item()
+        val_loss = confidence_loss_to_targets(torch.from_numpy(confidence_logits), torch.from_numpy(target_values), recipe.loss).item()
         ranking_metrics = failure_metrics(confidence_logits, correct)
         return {"val_loss": val_loss, **{f"val_{metric}": ranking_metrics[metric] for metric in ("aupr_error", "auroc", "fpr_at_95_tpr")}}
 
@@ -111,7 +118,7 @@ def class_weights(dataset: Dataset, recipe: BaselineRecipe, device: torch.device
 
 
 def _compute_confidence_targets(
-    classifier: Classifier, images: np.ndarray, labels: np.ndarray, dataset: Dataset, device: torch.device, target: Target
+    classifier: Classifier, images: np.ndarray, labels: np.ndarray, dataset: Dataset, device: torch.device, target: ConfidenceTargetName
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return targets float32 (n,) and correctness bool (n,) of the n labelled images or pixels; the classifier's mode stays as it is."""
     target_values, correct = np.empty(labels.shape, np.float32), np.empty(labels.shape, bool)
@@ -119,10 +126,10 @@ def _compute_confidence_targets(
         for batch_slice, batch in inference_batches(images, dataset, device):
             batch_labels = torch.from_numpy(labels[batch_slice]).to(device).long()
             logits = classifier(batch).float()
-            valid_labels = batch_labels if dataset.void is None else batch_labels.where(batch_labels != dataset.void, 0)
-            target_values[batch_slice] = confidence_target(logits, valid_labels, target).cpu().numpy()
+            labels_without_void = batch_labels if dataset.void is None else batch_labels.where(batch_labels != dataset.void, 0)
+            target_values[batch_slice] = confidence_target(logits, labels_without_void, target).cpu().numpy()
             correct[batch_slice] = (logits.argmax(1) == batch_labels).cpu().numpy()
-    is_labelled = labelled(labels, dataset.void)
+    is_labelled = labelled_mask(labels, dataset.void)
     return target_values[is_labelled], correct[is_labelled]
 
 
@@ -153,11 +160,11 @@ def training_target_summary(confidnet: ConfidNet, dataset: Dataset, device: torc
     }
 
 
-def warn_if_target_collapsed(target: dict, name: str) -> None:
+def warn_if_target_collapsed(target: dict, benchmark_name: str) -> None:
     """Print a warning about the benchmark of this name if its target, from training_target_summary, has collapsed."""
     if target["collapsed"]:
         print(
-            f"WARNING {name}: the classifier is nearly always sure and right on its training data ({target['errors']} errors of "
+            f"WARNING {benchmark_name}: the classifier is nearly always sure and right on its training data ({target['errors']} errors of "
             f"{target['samples']}, TCP {target['mean']:.4f} +- {target['std']:.4f}); a head that regresses this target learns a constant. "
             "Train the baseline for fewer epochs, with more augmentation or dropout, or keep confidnet.dropout: true.",
             file=sys.stderr,

@@ -16,7 +16,7 @@ from tracking_servers import free_port
 from tracking_stores import rows, trained
 
 from confidnet_core.metrics import METRICS
-from confidnet_core.tracking.records import list_records
+from confidnet_core.tracking.records import list_run_records
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_kept_runs_are_sent_and_each_is_named(root: Path, clean: pytest.MonkeyPa
     trained("digits")
     capsys.readouterr()
     code, out, err = run("send")
-    (record,) = list_records(root)
+    (record,) = list_run_records(root)
     assert code == 1 and f"{record.folder.name}: the server is not reached" in out and "1 of 1 left in" in err
     clean.delenv("MLFLOW_TRACKING_URI")
     assert refused("send") == f"MLFLOW_TRACKING_URI is not set; give --to URI (1 recorded for {address})"
@@ -126,7 +126,7 @@ def test_kept_runs_are_sent_and_each_is_named(root: Path, clean: pytest.MonkeyPa
     before = len(rows(root, query=stages))
     out = shown("send", "--to", "sqlite:///mlflow.db")
     assert re.fullmatch(r"sent  confidnet/digits  train_baseline · seed 0  8 entries to run [0-9a-f]{32} \(FINISHED\)\n", out)
-    assert len(rows(root, query=stages)) == before + 1 and list_records(root) == []
+    assert len(rows(root, query=stages)) == before + 1 and list_run_records(root) == []
 
 
 def test_a_shell_completes_commands_kinds_and_benchmarks(folder: Path):

@@ -13,7 +13,7 @@ from recorded_experiments import RATE, RECORDED, end, fail, line, named, names, 
 from small_study import small_study
 
 from confidnet_core.cli.experiments import load_experiments, parse_experiments, short_param_names
-from confidnet_core.cli.experiments_order import methods_with_changes, sort_experiments
+from confidnet_core.cli.experiments_order import methods_with_changed_results, sort_experiments
 
 
 @pytest.fixture
@@ -72,15 +72,15 @@ def test_a_difference_is_the_value_minus_that_of_the_commit(shown: list[dict]):
     summary(shown, "main")["digits"]["aupr_error"]["mcp"] = 40.0
     summary(shown, "rate-0.005")["digits"]["aupr_error"]["mcp"] = 41.25
     experiment = named(parse_experiments(shown), "rate-0.005")
-    assert experiment.difference_from_baseline("digits", ("aupr_error", "mcp")) == 1.25
+    assert experiment.difference_from_commit("digits", ("aupr_error", "mcp")) == 1.25
     assert "41.25 +1.25" in " ".join(line(printed(parse_experiments(shown), 160), "rate-0.005").split())
 
 
 def test_only_scores_that_moved_are_shown_and_the_best_ones_where_none_did(shown: list[dict]):
     summary(shown, "rate-0.005")["digits"] = deepcopy(summary(shown, "main")["digits"])
-    assert methods_with_changes(parse_experiments(shown)) == ["trust_score"] == [summary(shown, "main")["digits"]["best_score"]]
+    assert methods_with_changed_results(parse_experiments(shown)) == ["trust_score"] == [summary(shown, "main")["digits"]["best_score"]]
     summary(shown, "rate-0.005")["digits"]["aupr_error"]["mc_dropout"] += 0.01
-    assert methods_with_changes(parse_experiments(shown)) == ["mc_dropout"]
+    assert methods_with_changed_results(parse_experiments(shown)) == ["mc_dropout"]
 
 
 def test_the_best_scores_come_first_then_those_that_others_are_compared_with_then_those_that_moved_farthest(shown: list[dict]):
@@ -88,7 +88,14 @@ def test_the_best_scores_come_first_then_those_that_others_are_compared_with_the
     summary(shown, "rate-0.005")["digits"] = after
     moves = {"corrected_mcp": -3.0, "confidnet": 2.0, "mc_dropout": 0.5, "entropy": 0.1, "mcp": 0.2, "trust_score": 0.01}
     after["aupr_error"] |= {name: before["aupr_error"][name] + move for name, move in moves.items()}
-    assert methods_with_changes(parse_experiments(shown)) == ["trust_score", "mcp", "entropy", "corrected_mcp", "confidnet", "mc_dropout"]
+    assert methods_with_changed_results(parse_experiments(shown)) == [
+        "trust_score",
+        "mcp",
+        "entropy",
+        "corrected_mcp",
+        "confidnet",
+        "mc_dropout",
+    ]
 
 
 def test_results_are_sorted_best_first_below_their_commit_and_those_without_come_last(shown: list[dict]):

@@ -8,7 +8,7 @@ import pytest
 from recorded_experiments import RATE, RECORDED, line, names, printed, summary
 
 from confidnet_core.cli.experiments import parse_experiments
-from confidnet_core.cli.experiments_order import evaluated_methods, methods_with_changes
+from confidnet_core.cli.experiments_order import evaluated_methods, methods_with_changed_results
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_at_any_width_there_are_results_and_what_is_left_out_is_named():
         text = printed(found, width)
         assert max(map(len, text.splitlines())) <= width
         heading = next(line for line in text.splitlines() if line.startswith("experiment"))
-        assert "accuracy" in heading and methods_with_changes(found)[0] in heading
+        assert "accuracy" in heading and methods_with_changed_results(found)[0] in heading
         *_, last = text.partition("Not shown at this width:") if "Not shown" in text else ("",)
         hidden.append([name for name in evaluated_methods(found) if f" {name}" in " ".join(last.split())])
         shown = len(line(text, "rate-0.005").split()) - 3  # name, status, change; then values and differences
@@ -95,7 +95,7 @@ def test_without_a_terminal_it_is_markdown_with_all_scores():
         "status",
         "changed",
         "accuracy",
-        *methods_with_changes(found),
+        *methods_with_changed_results(found),
     ]
     assert len({len(line) for line in lines}) == 1 and set(lines[1]) == set("|-: ")
     assert "`~mc_dropout`" in line(printed(found).replace("| ", ""), "no-dropout")

@@ -22,9 +22,9 @@ def folder(clean: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_entry_is_listed_with_the_first_line_of_its_docstring(folder: Path):
-    for kind, family in (("methods", "scores"), ("models", "models"), ("datasets", "datasets")):
+    for kind, registry_folder in (("methods", "scores"), ("models", "models"), ("datasets", "datasets")):
         found = {one["name"]: one for one in json.loads(shown("list", kind, "--json"))}
-        assert sorted(found) == entry_names(family)
+        assert sorted(found) == entry_names(registry_folder)
     assert found["digits"]["description"].startswith("Handwritten digits of 8x8 pixels") and found["digits"]["selected"] is None
 
 
@@ -40,8 +40,8 @@ def test_benchmarks_and_methods_say_what_params_yaml_runs(folder: Path):
     assert shown("list", "benchmarks").startswith(f"* small\t{data}")
 
 
-def passes(family: str) -> dict[str, int | str]:
-    return {name: count for name, count in entry_attributes(family, entry_names(family), "passes").items() if count}
+def passes(registry_folder: str) -> dict[str, int | str]:
+    return {name: count for name, count in entry_attributes(registry_folder, entry_names(registry_folder), "passes").items() if count}
 
 
 def test_a_list_has_a_line_an_entry_and_details_where_they_are_asked_for(folder: Path):

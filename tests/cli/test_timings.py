@@ -8,7 +8,7 @@ import pytest
 from command_lines import on_terminal, plain, refused, shown
 from tracking_servers import free_port
 
-from confidnet_core.cli.timed_page import write_timed_page
+from confidnet_core.cli.timed_page import write_page_with_run_times
 from confidnet_core.tracking import stopwatch
 from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.tracking.timings import newest_timings
@@ -103,7 +103,7 @@ def test_a_copy_of_the_page_has_them_and_the_page_stays_as_it_is(timed: Path):
     page = Path("reports/index.html")
     page.write_text("<main><!-- seconds of timed --><hr><!-- seconds of never_run --></main>")
     costs = pd.read_csv("reports/costs.csv")
-    first, second = write_timed_page(page, timed, costs, newest_timings, "mcp").read_text().split("<hr>")
+    first, second = write_page_with_run_times(page, timed, costs, newest_timings, "mcp").read_text().split("<hr>")
     assert re.search(r'<th scope="row" data-sort="MC-dropout \(entropy\)">.*<td class="number" data-sort="22">22</td>', first)
     assert '<th scope="row" data-sort="compare">compare</th>' in first and "Of the newest runs in MLflow" in first
     assert second == "</main>"

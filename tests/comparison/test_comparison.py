@@ -203,14 +203,14 @@ def test_the_summary_is_strict_json_of_means_in_percent_without_the_oracle():
             evaluation("mcp", benchmark="other", errors=0, aupr_error=None),
         ]
     )
-    content = json.loads(json.dumps(frames.study_summary(frame), allow_nan=False))
+    content = json.loads(json.dumps(frames.benchmark_summaries(frame), allow_nan=False))
     best = {"best": 35.0, "best_score": "margin"}
     assert content["digits"] == {"accuracy": 93.28, "errors": 60.5, "aupr_error": {"mcp": 11.17, "margin": 35.0}, **best}
     assert content["other"] == {"accuracy": 100.0, "errors": 0.0, "aupr_error": {"mcp": None}, "best": None, "best_score": None}
 
 
 def test_the_summary_of_the_oracle_alone_has_no_method():
-    content = frames.study_summary(comparison_frame([evaluation("tcp", oracle=True)]))
+    content = frames.benchmark_summaries(comparison_frame([evaluation("tcp", oracle=True)]))
     assert content["digits"]["aupr_error"] == {} and content["digits"]["best"] is None and content["digits"]["errors"] == 60
 
 
@@ -224,12 +224,12 @@ def test_what_a_score_needs_stands_in_a_column_of_its_own():
 
 def test_the_summary_takes_accuracy_over_all_seeds_even_where_the_first_method_lacks_one():
     frame = comparison_frame([evaluation("late", 0, errors=60), evaluation("mcp", 0, errors=60), evaluation("mcp", 1, errors=90)])
-    assert frames.study_summary(frame)["digits"]["errors"] == 75
+    assert frames.benchmark_summaries(frame)["digits"]["errors"] == 75
 
 
 def test_the_conventions_of_others_are_a_table_of_what_each_of_them_has():
     found = {"mcp": {"crl": {"aurc": 0.01234, "fpr_at_95_tpr": None}, "fd_shifts": {"augrc": 0.5}}}
-    text = table_to_markdown(frames.conventions_table(found))
+    text = table_to_markdown(frames.metric_conventions_table(found))
     (rows,) = parsed(text + "\n")
     assert list(rows["MCP"]) == ["as printed by", "FPR@95%TPR ↓", "AURC ↓", "AUGRC ↓"]
     assert text.count("| MCP ") == 2 and "12.34" in text

@@ -10,14 +10,14 @@ from small import benchmark, small_digits
 from small_params import replace
 
 from confidnet_core.comparison.costs import (
+    METHOD_REQUIREMENTS,
     NO_REQUIREMENT_TEXT,
-    REQUIREMENTS,
-    StageCounts,
+    StageRunCounts,
     cost_frame,
     cost_tables,
     count_extra_passes,
     method_requirements,
-    stage_counts,
+    stage_run_counts,
 )
 from confidnet_core.comparison.rendering import table_to_markdown
 from confidnet_core.config.params import McDropout
@@ -36,27 +36,27 @@ def test_what_has_to_be_made_for_a_score_is_said_in_a_few_words():
     assert found == {"mcp": "nothing", "confidnet": "trained network", "stack": "validation data", "trust_score": "training features"}
     assert set(method_requirements(entry_names("scores")).values()) == {
         NO_REQUIREMENT_TEXT,
-        *(words for words, _ in REQUIREMENTS.values()),
+        *(words for words, _ in METHOD_REQUIREMENTS.values()),
     }
 
 
 def test_scores_that_read_trained_networks_or_training_data_say_so():
     """Whatever their code asks of a Run beyond the classifier's answers."""
     asking = {"trained": ("run.confidnet", "run.corrected_mcp", "run.ensemble_quantity"), "fitted": ("run.validation", ".validation")}
-    asking["neighbours"] = ("reference(",)
+    asking["neighbours"] = ("training_features_by_class(",)
     for name, words in method_requirements(entry_names("scores")).items():
         code = (PACKAGE_FOLDER / "scores" / f"{name}.py").read_text()
-        asked = [REQUIREMENTS[kind][0] for kind, words in asking.items() if any(one in code for one in words)]
+        asked = [METHOD_REQUIREMENTS[kind][0] for kind, words in asking.items() if any(one in code for one in words)]
         assert words in (asked or [NO_REQUIREMENT_TEXT]), name
 
 
 def test_a_score_that_needs_a_trained_network_says_which_stages_train_it():
-    stages = {name: stage_counts(name, extra_passes=2) for name in entry_names("scores")}
-    assert {name for name, own in stages.items() if own.training_counts} == {
+    stages = {name: stage_run_counts(name, extra_passes=2) for name in entry_names("scores")}
+    assert {name for name, own in stages.items() if own.training_stage_runs} == {
         name for name, words in method_requirements(entry_names("scores")).items() if words == "trained network"
     }
-    assert stages["confidnet"] == StageCounts({}, {"train_confidnet": 1, "finetune": 1})
-    assert stages["mc_dropout"] == StageCounts({"sample": 1}, {}) and stages["ensemble"] == StageCounts(
+    assert stages["confidnet"] == StageRunCounts({}, {"train_confidnet": 1, "finetune": 1})
+    assert stages["mc_dropout"] == StageRunCounts({"sample": 1}, {}) and stages["ensemble"] == StageRunCounts(
         {"predict": 2}, {"train_baseline": 2}
     )
 
@@ -98,4 +98,4 @@ def test_the_table_has_every_score_but_the_oracle_and_explains_the_words_it_uses
     (table,) = cost_tables(cost_frame([StoredResults("letters", 0, ("mcp", "tcp"))], PARAMS))["letters"]
     text = table_to_markdown(table)
     assert "| MCP    | nothing |                    0 |" in text and "| TCP " not in text
-    assert not any(f"{words.capitalize()}: " in text for words, _ in REQUIREMENTS.values())
+    assert not any(f"{words.capitalize()}: " in text for words, _ in METHOD_REQUIREMENTS.values())

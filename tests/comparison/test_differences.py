@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from test_comparison import evaluation, parsed
 
-from confidnet_core.comparison.differences import holm_correction, mean_replicates, method_differences, significance_tables
+from confidnet_core.comparison.differences import holm_correction, mean_bootstrap_replicates, method_differences, significance_tables
 from confidnet_core.comparison.frames import comparison_frame
 from confidnet_core.comparison.rendering import table_to_markdown
 from confidnet_core.evaluation.intervals import metric_intervals
@@ -32,7 +32,7 @@ def scored(distances: dict[str, float], n: int = 1000, seed: int = 0) -> tuple[l
 
 def compared(distances: dict[str, float], against: tuple[str, ...] = ("mcp",)) -> pd.DataFrame:
     evaluations, replicates = scored(distances)
-    found = method_differences(comparison_frame(evaluations), mean_replicates(replicates), against, 0.95)
+    found = method_differences(comparison_frame(evaluations), mean_bootstrap_replicates(replicates), against, 0.95)
     return found.set_index(["method", "against", "metric"])
 
 
@@ -47,7 +47,7 @@ def test_an_interval_is_the_central_part_of_the_resamples_in_which_the_metric_is
 def test_replicates_are_averaged_over_seeds_and_undefined_where_one_is():
     rows = {("digits", seed, "mcp"): np.full((3, 11), seed, np.float32) for seed in (1, 2)} | {("other", 0, "mcp"): np.ones((3, 11))}
     rows["digits", 2, "mcp"][0, 0] = np.nan
-    means = mean_replicates(rows)
+    means = mean_bootstrap_replicates(rows)
     assert list(means) == [("digits", "mcp"), ("other", "mcp")]
     assert np.isnan(means["digits", "mcp"][0, 0]) and means["digits", "mcp"][1].tolist() == [1.5] * 11
 
@@ -61,7 +61,11 @@ def test_a_clear_difference_is_significant_either_way_and_equal_scores_differ_by
 
 def test_the_difference_is_of_the_data_and_its_interval_is_paired():
     evaluations, replicates = scored({"mcp": 1.0, "good": 1.1})
-    row = method_differences(comparison_frame(evaluations), mean_replicates(replicates), ["mcp"], 0.95).set_index("metric").loc["auroc"]
+    row = (
+        method_differences(comparison_frame(evaluations), mean_bootstrap_replicates(replicates), ["mcp"], 0.95)
+        .set_index("metric")
+        .loc["auroc"]
+    )
     assert row["difference"] == pytest.approx(evaluations[1].metrics["auroc"] - evaluations[0].metrics["auroc"])
     paired = replicates["digits", 0, "good"][:, AUROC] - replicates["digits", 0, "mcp"][:, AUROC]
     assert [row["low"], row["high"]] == pytest.approx(np.quantile(paired, [0.025, 0.975]))
@@ -137,7 +141,7 @@ def test_an_undefined_difference_has_no_verdict_and_is_shown_as_undefined():
 def test_the_verdict_stands_in_words_above_its_table_with_the_errors_it_rests_on():
     evaluations, replicates = scored({"mcp": 1.0, "entropy": 1.0, "good": 2.0, "bad": 0.2})
     frame = comparison_frame(evaluations)
-    compared = method_differences(frame, mean_replicates(replicates), ["mcp", "entropy"], 0.95)
+    compared = method_differences(frame, mean_bootstrap_replicates(replicates), ["mcp", "entropy"], 0.95)
     (drawn,) = significance_tables(compared, frame, 0.95)["digits"]
     text = table_to_markdown(drawn)
     assert text.startswith("### Differences from MCP and Entropy\n")

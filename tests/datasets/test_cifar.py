@@ -18,7 +18,7 @@ from test_raw_downloads import serve
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from confidnet_core.data import PREPARED_SPLITS, load_dataset, save_dataset
-from confidnet_core.datasets._raw import exclusive_creation
+from confidnet_core.datasets._raw import exclusive_creation_lock
 from confidnet_core.datasets.cifar10 import cifar10
 from confidnet_core.datasets.cifar100 import cifar100
 
@@ -215,7 +215,7 @@ def test_two_processes_that_find_an_archive_unpack_it_once(cifar: Cifar) -> None
     (cifar.root / cifar.reader.filename).write_bytes(cifar.archive())
     folder = cifar.root / cifar.reader.base_folder
     with ThreadPoolExecutor() as pool:
-        with exclusive_creation(folder):
+        with exclusive_creation_lock(folder):
             other = pool.submit(cifar.load, val=VAL)
             time.sleep(0.3)  # the other one has seen no folder, and waits
             (cifar.write(folder) / "first").touch()

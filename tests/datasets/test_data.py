@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from confidnet_core.data import PREPARED_SPLITS, TRAIN_VAL_TEST, Dataset, labelled, load_dataset, save_dataset
+from confidnet_core.data import PREPARED_SPLITS, TRAIN_VAL_TEST, Dataset, labelled_mask, load_dataset, save_dataset
 
 CLASSES = ("road", "sky", "tree")
 VOID = 7
@@ -114,8 +114,8 @@ def test_every_part_of_the_data_changes_the_digest(example: Dataset, tmp_path: P
 
 def test_labelled_is_true_where_the_label_is_a_class():
     labels = np.array([[0, VOID], [2, 1]], np.uint8)
-    assert labelled(labels, VOID).tolist() == [[True, False], [True, True]]
-    assert labelled(labels, None).all() and labelled(labels, None).dtype == bool
+    assert labelled_mask(labels, VOID).tolist() == [[True, False], [True, True]]
+    assert labelled_mask(labels, None).all() and labelled_mask(labels, None).dtype == bool
 
 
 def refused(example: Dataset, **changes: object) -> str:

@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from torchvision.datasets import MNIST
 
 from confidnet_core.data import TRAIN_VAL_TEST
-from confidnet_core.datasets._raw import download, raw_folder
+from confidnet_core.datasets._raw import download, raw_folder_of_data_set
 from confidnet_core.datasets.digits import digits
 from confidnet_core.datasets.mnist import MD5_OF_PUBLISHED_FILE, mnist
 
@@ -55,19 +55,19 @@ def web(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 
 def test_raw_data_lies_in_the_project_unless_a_variable_says_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert raw_folder("mnist") == tmp_path / "data/raw/mnist"
+    assert raw_folder_of_data_set("mnist") == tmp_path / "data/raw/mnist"
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))  # as DVC does, also in an experiment's temporary workspace
-    assert raw_folder("mnist") == tmp_path / "project/data/raw/mnist"
+    assert raw_folder_of_data_set("mnist") == tmp_path / "project/data/raw/mnist"
     monkeypatch.setenv("CONFIDNET_DATA", str(tmp_path / "shelf"))
     with pytest.raises(ValueError, match=r"CONFIDNET_DATA is .*shelf, but .*shelf/mnist is no folder"):
-        raw_folder("mnist")
+        raw_folder_of_data_set("mnist")
     (tmp_path / "shelf/mnist").mkdir(parents=True)
-    assert raw_folder("mnist") == tmp_path / "shelf/mnist"
+    assert raw_folder_of_data_set("mnist") == tmp_path / "shelf/mnist"
 
 
 def test_a_download_without_a_network_is_one_error_that_says_how_to_go_on(tmp_path: Path) -> None:
     with pytest.raises(ValueError) as error:
-        download([f"{CLOSED}x/one.gz", f"{CLOSED}y/one.gz"], tmp_path / "mnist/one.gz", needed_files=["one.gz", "two.gz"])
+        download([f"{CLOSED}x/one.gz", f"{CLOSED}y/one.gz"], tmp_path / "mnist/one.gz", files_to_provide_by_hand=["one.gz", "two.gz"])
     for part in (f"{CLOSED}x/one.gz", f"{CLOSED}y/one.gz", str(tmp_path / "mnist"), "one.gz, two.gz", "CONFIDNET_DATA"):
         assert part in str(error.value)
     assert list((tmp_path / "mnist").iterdir()) == []

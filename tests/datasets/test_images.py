@@ -11,8 +11,8 @@ import pytest
 from PIL import Image, ImageOps
 from real_data import data_folder, needs
 
-from confidnet_core.data import Dataset
-from confidnet_core.datasets._images import decode_image, open_file_tree
+from confidnet_core.datasets._file_tree import open_file_tree
+from confidnet_core.datasets._images import decode_image
 from confidnet_core.datasets.image_folder import image_folder
 
 CIFAR = data_folder("cifar10-images.zip") / "cifar10-images.zip"
@@ -124,7 +124,7 @@ def fitted(tmp_path: Path) -> Callable[..., np.ndarray]:
         for name in ("train/a/1.png", "train/a/2.png", "train/b/1.png", "train/b/2.png", "test/b/1.png"):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_bytes(encoded(image))
-        data: Dataset = image_folder(folder=str(tmp_path), height=height, width=width, val=1, split_seed=0, **settings)
+        data = image_folder(folder=str(tmp_path), height=height, width=width, val=1, split_seed=0, **settings)
         return data.images[0].transpose(1, 2, 0).astype(float)
 
     return fit
@@ -202,10 +202,10 @@ def test_a_single_outer_folder_is_entered_and_two_are_not(tmp_path: Path) -> Non
         (tmp_path / name).write_bytes(b"")
     with open_file_tree(str(tmp_path), {"train"}) as tree:
         assert tree.paths == ("test/", "test/b.png", "train/", "train/a.png")
-        assert tree.message_path("test/b.png") == str(tmp_path / "set/test/b.png")
+        assert tree.path_in_messages("test/b.png") == str(tmp_path / "set/test/b.png")
     (tmp_path / "again/train").mkdir(parents=True)
     with open_file_tree(str(tmp_path), {"train"}) as tree:
-        assert tree.top_level_text() == "README.txt, again/, set/"
+        assert tree.top_level_names_as_text() == "README.txt, again/, set/"
 
 
 def test_links_are_followed_but_never_in_a_circle(tmp_path: Path) -> None:

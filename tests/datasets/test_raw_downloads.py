@@ -11,7 +11,7 @@ from threading import Event, Thread
 import numpy as np
 import pytest
 
-from confidnet_core.datasets._raw import download, draw_split, md5_of
+from confidnet_core.datasets._raw import compute_file_md5, download, draw_split
 
 SIZE = 300_000
 CONTENT = np.random.default_rng(0).bytes(SIZE)
@@ -197,13 +197,13 @@ def test_the_split_is_the_one_that_was_published_with_confidnet(count: int, val:
     order = list(range(count))
     np.random.seed(42)
     np.random.shuffle(order)
-    splits = draw_split("any", training_count=count, test_count=10, validation_count=val, split_seed=42)
+    splits = draw_split("any", training_image_count=count, test_image_count=10, validation_image_count=val, split_seed=42)
     assert (splits["val"].tolist(), splits["train"].tolist()) == (order[:val], order[val:])
     assert splits["test"].tolist() == list(range(count, count + 10))
     with pytest.raises(ValueError, match=f"any: val is {count}, but it is taken from the {count} training images"):
-        draw_split("any", training_count=count, test_count=10, validation_count=count, split_seed=42)
+        draw_split("any", training_image_count=count, test_image_count=10, validation_image_count=count, split_seed=42)
 
 
 def test_the_md5_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(CONTENT)
-    assert md5_of(tmp_path / "file") == DIGEST
+    assert compute_file_md5(tmp_path / "file") == DIGEST

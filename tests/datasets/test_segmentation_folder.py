@@ -15,7 +15,7 @@ from stage_processes import start
 
 from confidnet_core.config.params import load_params
 from confidnet_core.data import TRAIN_VAL_TEST, Dataset, load_dataset, save_dataset
-from confidnet_core.datasets.camvid import CLASSES, VOID, camvid
+from confidnet_core.datasets.camvid import CLASSES, VOID_LABEL, camvid
 from confidnet_core.datasets.segmentation_folder import segmentation_folder
 
 REAL = data_folder("camvid") / "camvid"
@@ -204,7 +204,7 @@ def test_the_real_camvid_is_what_camvid_reads(size: tuple[int, int], tmp_path: P
             shutil.copy(REAL / f"{split}annot" / f"{stem}.png", tmp_path / "camvid" / f"{split}annot")
     monkeypatch.setenv("CONFIDNET_DATA", str(tmp_path))
     settings = {"height": size[0], "width": size[1]}
-    data, reference = segmentation_folder(folder="camvid", classes=CLASSES, void=VOID, **settings), camvid(**settings)
+    data, reference = segmentation_folder(folder="camvid", classes=CLASSES, void=VOID_LABEL, **settings), camvid(**settings)
     np.testing.assert_array_equal(data.images, reference.images)
     np.testing.assert_array_equal(data.labels, reference.labels)
     assert (data.classes, data.void, len(data.images)) == (reference.classes, reference.void, 16)

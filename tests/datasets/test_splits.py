@@ -50,9 +50,11 @@ def test_of_597_digits_199_are_for_calibration():
 def test_the_remaining_validation_split_is_the_published_one(name: str, train: int, published: int):
     params = load_params(ROOT / "params.yaml")
     settings = params.benchmark(name).data.settings
-    drawn = draw_split(name, training_count=train, test_count=10, validation_count=settings["val"], split_seed=settings["split_seed"])
+    drawn = draw_split(
+        name, training_image_count=train, test_image_count=10, validation_image_count=settings["val"], split_seed=settings["split_seed"]
+    )
     splits = add_calibration_split(images(drawn), params.calibration_split).splits
-    published_splits = draw_split(name, training_count=train, test_count=10, validation_count=published, split_seed=42)
+    published_splits = draw_split(name, training_image_count=train, test_image_count=10, validation_image_count=published, split_seed=42)
     assert np.array_equal(splits["val"], published_splits["val"])
     assert not np.isin(splits["calibration"], splits["train"]).any() and np.isin(splits["calibration"], published_splits["train"]).all()
 

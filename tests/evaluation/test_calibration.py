@@ -6,8 +6,8 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from confidnet_core.evaluation.calibrators import MAX_SAMPLES, MIN_SAMPLES_PER_OUTCOME, fit_calibrator
-from confidnet_core.evaluation.result import SCALES
+from confidnet_core.evaluation.calibrators import MAX_FIT_SAMPLES, MIN_SAMPLES_PER_OUTCOME, fit_calibrator
+from confidnet_core.evaluation.result import SCORE_SCALES
 from confidnet_core.metrics.calibration import calibration_metrics
 
 
@@ -140,10 +140,10 @@ def test_a_wrong_prediction_surer_than_all_of_the_fit_costs_no_more_than_the_fit
 
 
 def test_many_samples_are_thinned_evenly():
-    n = 3 * MAX_SAMPLES + 5
+    n = 3 * MAX_FIT_SAMPLES + 5
     confidence = np.arange(n, dtype=np.float32)  # sorted: a part from either end would have one outcome
     calibrator = fit_calibrator(confidence, confidence >= n / 2, "rank")
-    assert calibrator.description == f"isotonic on {MAX_SAMPLES:,} validation samples"
+    assert calibrator.description == f"isotonic on {MAX_FIT_SAMPLES:,} validation samples"
     np.testing.assert_allclose(calibrator([0, n / 2 - 9, n / 2 + 9, n]), [0, 0, 1, 1], atol=1e-5)
 
 
@@ -174,7 +174,7 @@ def test_what_cannot_be_fitted_is_refused(changes: dict, message: str):
         fit_calibrator(**{"confidence": [0.1, 0.2], "correct": [True, False], "scale": "probability"} | changes)
 
 
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("scale", SCORE_SCALES)
 def test_a_confidence_that_is_not_finite_has_no_probability(scale: str):
     calibrator = fit_calibrator([0.1, 0.2], np.array([True, False]), scale)
     for bad in (np.nan, np.inf, -np.inf):

@@ -10,7 +10,7 @@ from small import trained_runs
 from small_params import VALID, load, replace
 
 from confidnet_core.config.registry import entry_names, find_entry
-from confidnet_core.data import SCORED_SPLITS, labelled
+from confidnet_core.data import SCORED_SPLITS, labelled_mask
 from confidnet_core.evaluation.result import Evaluation
 from confidnet_core.files import read_json, write_json
 from confidnet_core.metrics import failure_metrics
@@ -109,7 +109,7 @@ def test_predictions_are_stored_of_each_split(runs: dict[str, Run], root: Path, 
     assert len(stored) == 2 * len(SCORED_SPLITS)
     shutil.rmtree("data/predictions")
     params = replace(load(tmp_path, VALID), benchmarks={run.benchmark_name: run.benchmark})
-    params._raw = {"benchmarks": {run.benchmark_name: {"model": {}}}}
+    params._raw_content = {"benchmarks": {run.benchmark_name: {"model": {}}}}
     predict.main(params, run.benchmark_name, 0)
     assert {path for path in run.predictions_folder.rglob("*") if path.is_file()} == {*stored, run.predictions_folder / "metrics.json"}
     for path, values in stored.items():
@@ -121,7 +121,7 @@ def test_a_split_has_its_own_images_labels_and_predictions_wherever_it_is_asked_
     run = runs[task]
     for split, part in (("test", run.calibration.on_split("test")), ("val", run.calibration.validation), ("calibration", run.calibration)):
         images, labels = run.dataset.split(split)
-        is_labelled = labelled(labels, run.dataset.void)
+        is_labelled = labelled_mask(labels, run.dataset.void)
         assert np.array_equal(part.images, images) and np.array_equal(part.labels, labels[is_labelled])
         assert np.array_equal(part.predicted, np.load(run.predictions_folder / split / "predicted.npy")[is_labelled])
 

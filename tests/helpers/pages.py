@@ -11,7 +11,7 @@ from confidnet_core import paths
 from confidnet_core.config.params import Thresholds
 from confidnet_core.data import PREPARED_SPLITS, Dataset, save_dataset
 from confidnet_core.evaluation.result import evaluate, save_evaluation
-from confidnet_core.evaluation.stored import save_replicates
+from confidnet_core.evaluation.stored import save_bootstrap_replicates
 from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.networks.artifacts import save_history
@@ -70,7 +70,9 @@ def lay_out(name: str, labels: np.ndarray, seeds: tuple[int, ...], blur: float =
             save_evaluation(Path("data/scores") / place, {split: of[split].confidence for split in SCORED_SPLITS}, one, one, {})
             promised = guaranteed_thresholds(of["val"], of["calibration"], test, Thresholds(risks=(0.3,), delta=0.1))
             save_thresholds(Path("data/thresholds") / place, reliability(of["val"], test, "rank", **RESAMPLING), promised)
-            save_replicates(paths.bootstrap_replicates(name, seed, method), bootstrap(test.confidence, test.correct, **RESAMPLING))
+            save_bootstrap_replicates(
+                paths.bootstrap_replicates(name, seed, method), bootstrap(test.confidence, test.correct, **RESAMPLING)
+            )
         for training in TRAINING_NAMES:
             history = [{"epoch": epoch, "train_loss": 2 / epoch, "val_loss": 3 / epoch, "val_auroc": epoch / 9} for epoch in (1, 2, 3)]
             save_history(paths.history(name, seed, training), [{**row, "val_accuracy": 0.5} for row in history], best_epoch=2)

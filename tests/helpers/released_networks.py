@@ -13,8 +13,8 @@ from small_params import replace
 from torch import Tensor, nn
 from torch.nn import functional
 
-from confidnet_core.checkpoints import ImportedCheckpoint, import_checkpoint
-from confidnet_core.config.params import Benchmark, EntryChoice
+from confidnet_core.checkpoints.importing import ImportedCheckpoint, import_checkpoint
+from confidnet_core.config.params import Benchmark, RegistryEntryChoice
 from confidnet_core.data import Dataset
 from confidnet_core.networks.artifacts import load_verified_classifier
 from confidnet_core.networks.batches import normalise_images
@@ -122,14 +122,14 @@ def colours() -> Dataset:
     return Dataset(images, labels, splits, tuple("0123456789"), (0.5, 0.5, 0.4), (0.2, 0.2, 0.3), "noise")
 
 
-MODELS: dict[str, tuple[EntryChoice, Callable[[int], nn.Module], Callable[[], Dataset]]] = {
-    "mlp": (EntryChoice("mlp", {"hidden": 32}), lambda classes: Mlp(classes, 64, 32), small_digits),
+MODELS: dict[str, tuple[RegistryEntryChoice, Callable[[int], nn.Module], Callable[[], Dataset]]] = {
+    "mlp": (RegistryEntryChoice("mlp", {"hidden": 32}), lambda classes: Mlp(classes, 64, 32), small_digits),
     "convnet": (
-        EntryChoice("mnist_convnet", {"width": 0.25, "feature_dim": 16}),
+        RegistryEntryChoice("mnist_convnet", {"width": 0.25, "feature_dim": 16}),
         lambda classes: Convnet(classes, (8, 16), 4, 16),
         small_digits,
     ),
-    "vgg": (EntryChoice("vgg16", {"width": 1 / 8, "feature_dim": 16}), lambda classes: Vgg(classes, 8, 16), colours),
+    "vgg": (RegistryEntryChoice("vgg16", {"width": 1 / 8, "feature_dim": 16}), lambda classes: Vgg(classes, 8, 16), colours),
 }
 
 

@@ -10,7 +10,7 @@ from small_params import VALID, load, replace
 from confidnet_core.config.params import Params, Thresholds
 from confidnet_core.config.registry import find_entry
 from confidnet_core.data import SCORED_SPLITS
-from confidnet_core.evaluation.result import RANK, evaluate, save_evaluation
+from confidnet_core.evaluation.result import RANK_SCALE, evaluate, save_evaluation
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, save_thresholds
 from confidnet_core.evaluation.thresholds import reliability as calibrated
@@ -40,12 +40,12 @@ def score(run: Run, methods: Iterable[str], root: Path) -> None:
     for method in methods:
         function, part = find_entry("scores", method), replace(run)
         facts = {"benchmark": run.benchmark_name, "seed": run.seed, "method": method, "oracle": getattr(function, "oracle", False)}
-        facts["scale"] = getattr(function, "scale", RANK)
+        facts["scale"] = getattr(function, "scale", RANK_SCALE)
         splits = {split: part.on_split(split) for split in SCORED_SPLITS}
         confidence = {split: function(one) for split, one in splits.items()}
         found = {split: evaluate(confidence[split], one.correct, **facts) for split, one in splits.items()}
         folder = f"{run.benchmark_name}/seed{run.seed}/{method}"
-        save_evaluation(root / "data/scores" / folder, confidence, found["test"], found["val"], {}, part.save_fitted)
+        save_evaluation(root / "data/scores" / folder, confidence, found["test"], found["val"], {}, part.save_fitted_values)
         scored = {split: ScoredSplit(confidence[split], one.correct, _sizes(one)) for split, one in splits.items()}
         reliable = calibrated(scored["val"], scored["test"], facts["scale"], resample_count=100, seed=0)
         promises = guaranteed_thresholds(scored["val"], scored["calibration"], scored["test"], Thresholds(risks=RISKS, delta=0.1))

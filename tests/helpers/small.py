@@ -12,7 +12,7 @@ from small_params import replace
 from torch import Tensor, nn
 
 from confidnet_core import paths
-from confidnet_core.config.params import Benchmark, CalibrationSplit, EntryChoice, McDropout
+from confidnet_core.config.params import Benchmark, CalibrationSplit, McDropout, RegistryEntryChoice
 from confidnet_core.config.recipes import BaselineRecipe, ConfidnetRecipe, CorrectedMcpRecipe, FinetuneRecipe, Recipe
 from confidnet_core.config.registry import entry_attributes, entry_names
 from confidnet_core.data import PREPARED_SPLITS, Dataset, load_dataset, save_dataset
@@ -21,14 +21,14 @@ from confidnet_core.networks.artifacts import (
     build_classifier,
     build_confidnet,
     build_corrected_mcp,
-    model_facts,
+    describe_trained_network,
     save_history,
     save_network,
 )
 from confidnet_core.networks.confidnet import freeze
 from confidnet_core.networks.inference import Predictions, predict, prediction_metrics, save_predictions
 from confidnet_core.scoring.ensembles import save_ensembles
-from confidnet_core.scoring.mc_dropout import sample_dropout, save_samples
+from confidnet_core.scoring.mc_dropout import sample_dropout, save_dropout_samples
 from confidnet_core.scoring.run import Run
 from confidnet_core.splits import add_calibration_split
 from confidnet_core.training.loop import Training, TrainingState
@@ -38,9 +38,9 @@ from confidnet_core.training.trainings import finetune_confidnet, train_classifi
 CPU = torch.device("cpu")
 VOID = 3  # of the segmentation data, after its three classes
 
-MLP = EntryChoice("mlp", {"hidden": 32, "dropout": 0.3})
-CONVNET = EntryChoice("svhn_convnet", {"width": 0.25, "feature_dim": 32})  # with BatchNorm
-SEGNET = EntryChoice("segnet", {"width": 1 / 8})
+MLP = RegistryEntryChoice("mlp", {"hidden": 32, "dropout": 0.3})
+CONVNET = RegistryEntryChoice("svhn_convnet", {"width": 0.25, "feature_dim": 32})  # with BatchNorm
+SEGNET = RegistryEntryChoice("segnet", {"width": 1 / 8})
 
 BASELINE = BaselineRecipe(epochs=3, batch_size=32, learning_rate=0.01, optimizer="adam")
 CONFIDNET = ConfidnetRecipe(epochs=3, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
@@ -49,11 +49,11 @@ MC_DROPOUT = McDropout(passes=3)
 CORRECTED_MCP = CorrectedMcpRecipe(epochs=2, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
 
 
-def benchmark(model: EntryChoice = MLP, **settings: object) -> Benchmark:
+def benchmark(model: RegistryEntryChoice = MLP, **settings: object) -> Benchmark:
     """settings: of all recipes."""
     recipes = {"baseline": BASELINE, "confidnet": CONFIDNET, "finetune": FINETUNE, "corrected_mcp": CORRECTED_MCP}
     recipes = {name: replace(recipe, **settings) for name, recipe in recipes.items()}
-    return Benchmark(data=EntryChoice("digits", {}), model=model, **recipes, mc_dropout=MC_DROPOUT)
+    return Benchmark(data=RegistryEntryChoice("digits", {}), model=model, **recipes, mc_dropout=MC_DROPOUT)
 
 
 def segmentation_benchmark() -> Benchmark:
@@ -149,7 +149,7 @@ def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "smal
     answers = {split: predict(classifier, dataset.split(split)[0], dataset, CPU) for split in ("test", "val", "calibration")}
     save_predictions(predictions, answers, prediction_metrics(answers["test"], dataset.split("test")[1], dataset))
     sampled = {split: sample_dropout(classifier, dataset, split, MC_DROPOUT, 0, CPU) for split in answers}
-    save_samples(root / "data/samples" / name / "seed0", sampled, 3, classifier_has_dropout=True)
+    save_dropout_samples(root / "data/samples" / name / "seed0", sampled, 3, classifier_has_dropout=True)
 
     torch.manual_seed(1)  # a classifier of another seed, untrained
     other = build_classifier(what.model, dataset)
@@ -163,7 +163,7 @@ def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "smal
 
 
 def described(what: Benchmark, dataset: Dataset, state: TrainingState) -> dict[str, Any]:
-    return model_facts(what, dataset, best_epoch=state.best_epoch, **state.best_metrics)
+    return describe_trained_network(what, dataset, best_epoch=state.best_epoch, **state.best_metrics)
 
 
 def trained_runs(root: Path) -> dict[str, Run]:

@@ -211,7 +211,7 @@ def test_the_roc_curve_is_empty_where_it_is_undefined():
 
 def test_too_few_points_are_refused():
     drawn = [0.1, 0.2], [True, False]
-    with pytest.raises(ValueError, match="max_points is 0; expected at least 1"):
-        risk_coverage_curve(*drawn, max_points=0)
-    with pytest.raises(ValueError, match="max_points is 1; expected at least 2"):
-        roc_curve(*drawn, max_points=1)
+    with pytest.raises(ValueError, match="max_curve_points is 0; expected at least 1"):
+        risk_coverage_curve(*drawn, max_curve_points=0)
+    with pytest.raises(ValueError, match="max_curve_points is 1; expected at least 2"):
+        roc_curve(*drawn, max_curve_points=1)

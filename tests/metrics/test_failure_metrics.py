@@ -155,7 +155,7 @@ def test_every_numeric_type_gives_the_same(drawn):
 
 @given(samples(most=60))
 def test_the_mean_of_the_whole_risk_coverage_curve_is_aurc(drawn):
-    coverage, risk = risk_coverage_curve(*drawn, max_points=100)
+    coverage, risk = risk_coverage_curve(*drawn, max_curve_points=100)
     assert np.array_equal(coverage, np.arange(1, len(drawn[1]) + 1) / len(drawn[1]))
     assert risk.mean() == pytest.approx(failure_metrics(*drawn)["aurc"], abs=1e-13)
     assert risk[-1] == (~drawn[1]).sum() / len(drawn[1])
@@ -163,9 +163,9 @@ def test_the_mean_of_the_whole_risk_coverage_curve_is_aurc(drawn):
 
 @given(samples(most=60), st.integers(1, 59))
 def test_a_thinned_risk_coverage_curve_is_part_of_the_whole_one(drawn, points):
-    coverage, risk = risk_coverage_curve(*drawn, max_points=points)
+    coverage, risk = risk_coverage_curve(*drawn, max_curve_points=points)
     n = len(drawn[1])
-    full = risk_coverage_curve(*drawn, max_points=n)[1]
+    full = risk_coverage_curve(*drawn, max_curve_points=n)[1]
     assert len(coverage) == min(points, n) and coverage[-1] == 1 and (np.diff(coverage) > 0).all()
     assert np.array_equal(risk, full[np.rint(coverage * n).astype(int) - 1])
 
@@ -179,7 +179,7 @@ def test_the_whole_roc_curve_encloses_auroc(drawn):
 
 @given(both_outcomes(FINITE), st.integers(2, 12))
 def test_a_roc_curve_has_no_more_points_than_asked_for(drawn, points):
-    false_positive_rate, true_positive_rate = roc_curve(*drawn, max_points=points)
+    false_positive_rate, true_positive_rate = roc_curve(*drawn, max_curve_points=points)
     full = len(np.unique(drawn[0])) + 1
     assert len(false_positive_rate) == len(true_positive_rate) <= points
     assert len(true_positive_rate) == full or full > points
@@ -191,7 +191,7 @@ def test_a_roc_curve_has_no_more_points_than_asked_for(drawn, points):
 def test_a_thinned_roc_curve_holds_points_of_scikit_learns(points, decimals):
     confidence, correct = synthetic(5_000, decimals)
     reference = {pair for pair in zip(*sklearn_metrics.roc_curve(correct, confidence, drop_intermediate=False)[:2], strict=True)}
-    false_positive_rate, true_positive_rate = roc_curve(confidence, correct, max_points=points)
+    false_positive_rate, true_positive_rate = roc_curve(confidence, correct, max_curve_points=points)
     found = list(zip(false_positive_rate, true_positive_rate, strict=True))
     assert len(found) <= points and found[0] == (0, 0) and found[-1] == (1, 1)
     assert set(found) <= reference

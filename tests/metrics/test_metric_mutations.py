@@ -48,7 +48,11 @@ MUTATIONS = {
         ("failure", "success_precision_sum / n_correct", "success_precision_sum / n_samples"),
         ("failure", "(1.0, None, None, 1.0,", "(1.0, None, None, None,"),
         ("failure", "int(cumulative_accepted[-1])", "int(cumulative_accepted[-1]) + 1"),
-        ("_ranking/counts", "error_counts[block_slice][occurring_keys]", "np.minimum(error_counts[block_slice][occurring_keys], 1)"),
+        (
+            "_ranking/counts",
+            "error_counts[block_slice][occurring_float_keys]",
+            "np.minimum(error_counts[block_slice][occurring_float_keys], 1)",
+        ),
     ],
     "auroc": [
         (
@@ -82,8 +86,8 @@ MUTATIONS = {
         ("_ranking/counts", "error_counts[::-1]", "error_counts"),
         ("_ranking/counts", "np.sort(confidence[~correct])", "np.sort(confidence[correct])"),
         ("_ranking/counts", "np.flatnonzero(sample_counts[block_slice])[::-1]", "np.flatnonzero(sample_counts[block_slice])"),
-        ("_ranking/counts", "sample_keys[~correct[block_slice]]", "sample_keys[correct[block_slice]]"),
-        ("_ranking/counts", "error_counts[block_slice][occurring_keys]", "error_counts[block_slice][occurring_keys[::-1]]"),
+        ("_ranking/counts", "sample_float_keys[~correct[block_slice]]", "sample_float_keys[correct[block_slice]]"),
+        ("_ranking/counts", "error_counts[block_slice][occurring_float_keys]", "error_counts[block_slice][occurring_float_keys[::-1]]"),
         ("_ranking/counts", "(sign_mask & 0x7FFFFFFF)) - sign_mask", "(sign_mask & 0x7FFFFFFF))"),
         ("_ranking/counts", "float_bits >> 31", "float_bits >> 30"),
         ("failure", "(1.0, None, None, 1.0, None,", "(1.0, None, None, 1.0, 1.0,"),
@@ -196,7 +200,7 @@ def is_detected(module: ModuleType, *metrics: str) -> bool:
         return module.failure_metrics(neighbours_of_zero(confidence), correct)
 
     def metrics_with_curve_risk(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float | None]:
-        risk = module.risk_coverage_curve(confidence, correct, max_points=len(correct))[1]
+        risk = module.risk_coverage_curve(confidence, correct, max_curve_points=len(correct))[1]
         return {**module.failure_metrics(confidence, correct), "risk_at_80_coverage": risk[-(-4 * len(correct) // 5) - 1]}
 
     counts, large = sys.modules["confidnet_core.metrics._ranking.counts"], list(LARGE.values())

@@ -14,9 +14,9 @@ from confidnet_core.metrics.selective import coverage_at_risk, risk_at_coverage
 FUNCTIONS = {
     "failure_metrics": failure_metrics,
     "risk_coverage_curve": risk_coverage_curve,
-    "risk_coverage_curve, thinned": partial(risk_coverage_curve, max_points=2),
+    "risk_coverage_curve, thinned": partial(risk_coverage_curve, max_curve_points=2),
     "roc_curve": roc_curve,
-    "roc_curve, thinned": partial(roc_curve, max_points=3),
+    "roc_curve, thinned": partial(roc_curve, max_curve_points=3),
     "risk_at_coverage": partial(risk_at_coverage, coverage=0.6),
     "coverage_at_risk": partial(coverage_at_risk, risk=0.4),
 }

@@ -18,12 +18,19 @@ from small import CPU, benchmark, same, small_digits, trained_run
 from small_params import replace
 from torch import Tensor
 
-from confidnet_core.checkpoints import import_checkpoint, match_layers
-from confidnet_core.config.params import EntryChoice
+from confidnet_core.checkpoints.importing import import_checkpoint
+from confidnet_core.checkpoints.weights import match_layers
+from confidnet_core.config.params import RegistryEntryChoice
 from confidnet_core.data import load_dataset
 from confidnet_core.files import read_json
-from confidnet_core.networks.artifacts import build_classifier, build_confidnet, load_classifier, load_finetuned, load_head
-from confidnet_core.revision import package_code
+from confidnet_core.networks.artifacts import (
+    build_classifier,
+    build_confidnet,
+    load_classifier,
+    load_confidnet_head,
+    load_finetuned_confidnet,
+)
+from confidnet_core.revision import package_code_version
 
 EVERY = pytest.mark.parametrize("name", MODELS)
 
@@ -64,7 +71,7 @@ def test_a_head_gives_the_confidence_of_the_released_one(name: str, case: Case):
     case.take("confidnet", case.classic)
     images, _ = case.split("test")
     with torch.no_grad():
-        found = load_head(case.models / "confidnet", case.own())(images)
+        found = load_confidnet_head(case.models / "confidnet", case.own())(images)
     close(found, released.confidence(case.classic, images))
 
 
@@ -73,7 +80,7 @@ def test_a_fine_tuned_copy_gives_the_confidence_of_the_released_one(name: str, c
     case.take("baseline", case.classifier)
     case.take("finetune", case.clone)
     images, _ = case.split("test")
-    tuned = load_finetuned(case.models / "finetune", case.own())
+    tuned = load_finetuned_confidnet(case.models / "finetune", case.own())
     with torch.no_grad():
         close(tuned(images), released.confidence(case.clone["uncertainty_network"], images))
     assert torch.equal(tuned.encoder.output.weight, case.classifier.fc2.weight)  # the copy's own has one class and no use
@@ -121,7 +128,7 @@ def test_networks_of_the_published_size_fit_our_defaults(choice: str, network: t
     dataset = replace(colours(), images=np.zeros((90, *shape), np.uint8), mean=(0.5,) * shape[0], std=(0.5,) * shape[0])
     with torch.device("meta"):
         theirs = with_head(network(10))
-        classifier = build_classifier(EntryChoice(choice, {}), dataset)
+        classifier = build_classifier(RegistryEntryChoice(choice, {}), dataset)
         ours = build_confidnet(classifier, replace(benchmark().confidnet, widths=None), dataset).head
     state = theirs.state_dict()
     parts = ({name: state[name] for name in state if ("uncertainty" in name) == is_head} for is_head in (False, True))
@@ -183,7 +190,7 @@ def test_later_stages_go_on_from_what_was_imported(tmp_path: Path):
         assert (history["epoch"].tolist(), history["kept"].tolist()) == ([11], [1])
         assert facts["data_sha256"] == read_json(project.folder / "data/prepared/digits/facts.json")["sha256"]
         assert facts["params"] == {section: stated[section] for section in ("data", "model")}
-        assert (facts["seed"], facts["code"]) == (0, package_code())
+        assert (facts["seed"], facts["code"]) == (0, package_code_version())
         project.dvc("commit", "-f", f"{stage}@digits-0")
         if kind == "baseline":
             assert project.stages_run("repro", "train_confidnet@digits-0") == ["train_confidnet@digits-0"]

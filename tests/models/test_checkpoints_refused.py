@@ -12,7 +12,8 @@ import torch
 from released_networks import Case, save
 from small import CPU, segmentation_benchmark, small_segmentation
 
-from confidnet_core.checkpoints import import_checkpoint, read_checkpoint
+from confidnet_core.checkpoints.importing import import_checkpoint
+from confidnet_core.checkpoints.weights import read_checkpoint
 
 
 @pytest.fixture
@@ -215,7 +216,7 @@ def test_other_statistics_of_batchnorm_are_noted_and_the_baselines_stay(vgg: Cas
     network = {"confidnet": vgg.classic, "finetune": vgg.clone}[kind]
     statistics = network.get_buffer({"confidnet": "conv2.bn.running_mean", "finetune": "pred_network.conv2.bn.running_mean"}[kind])
     statistics[0] += 0.25
-    (note,) = vgg.take(kind, network).notes
+    (note,) = vgg.take(kind, network).user_notes
     assert re.search(r"in 1 of 82 tensors, most in features\.6\.running_mean, by 0\.25: BatchNorm's statistics alone", note)
     assert (vgg.models / "baseline/weights.pt").read_bytes() == before
 

@@ -22,24 +22,24 @@ from small import (
 from small_params import RECIPE, changed, load, replace
 from torch import nn
 
-from confidnet_core.config.params import EntryChoice
+from confidnet_core.config.params import RegistryEntryChoice
 from confidnet_core.data import Dataset, save_dataset
 from confidnet_core.files import read_json, write_json
 from confidnet_core.networks.artifacts import (
     build_classifier,
     build_confidnet,
+    describe_trained_network,
     load_classifier,
-    load_finetuned,
-    load_head,
+    load_confidnet_head,
+    load_finetuned_confidnet,
     load_verified_classifier,
-    model_facts,
     save_history,
     save_network,
     weights_digest,
 )
 from confidnet_core.networks.confidnet import freeze
 from confidnet_core.networks.inference import map_images
-from confidnet_core.revision import stage_code
+from confidnet_core.revision import stage_code_version
 from confidnet_core.scoring.run import Run
 from stages import finetune, train_baseline, train_confidnet
 
@@ -69,7 +69,7 @@ def answers(network: nn.Module, dataset: Dataset) -> np.ndarray:
 def test_what_is_loaded_answers_bit_for_bit_as_what_was_saved(kind: str, request: pytest.FixtureRequest, tmp_path: Path):
     run = request.getfixturevalue(kind)
     classifier, _ = trained_classifier(run.dataset, run.benchmark, tmp_path / "resume")
-    save_network(tmp_path / "baseline", classifier.state_dict(), model_facts(run.benchmark, run.dataset), {})
+    save_network(tmp_path / "baseline", classifier.state_dict(), describe_trained_network(run.benchmark, run.dataset), {})
     loaded = load_classifier(tmp_path / "baseline", run.benchmark, run.dataset)
     assert not loaded.training
     assert np.array_equal(answers(loaded, run.dataset), answers(classifier, run.dataset))
@@ -77,7 +77,7 @@ def test_what_is_loaded_answers_bit_for_bit_as_what_was_saved(kind: str, request
     torch.manual_seed(1)
     confidnet = build_confidnet(freeze(classifier), run.benchmark.confidnet, run.dataset)
     save_network(tmp_path / "confidnet", confidnet.head.state_dict(), {}, {})
-    loaded_head = load_head(tmp_path / "confidnet", freeze(loaded))
+    loaded_head = load_confidnet_head(tmp_path / "confidnet", freeze(loaded))
     assert loaded_head.encoder is loaded
     assert np.array_equal(answers(loaded_head, run.dataset), answers(confidnet, run.dataset))
 
@@ -85,7 +85,7 @@ def test_what_is_loaded_answers_bit_for_bit_as_what_was_saved(kind: str, request
     nn.init.normal_(next(tuned.encoder.parameters()))  # an encoder other than the classifier's
     save_network(tmp_path / "finetune", tuned.state_dict(), {}, {})
     before = state(loaded)
-    loaded_tuned = load_finetuned(tmp_path / "finetune", loaded)
+    loaded_tuned = load_finetuned_confidnet(tmp_path / "finetune", loaded)
     assert np.array_equal(answers(loaded_tuned, run.dataset), answers(tuned, run.dataset))
     assert not np.array_equal(answers(loaded_tuned, run.dataset), answers(confidnet, run.dataset))
     assert same(state(loaded), before)
@@ -124,7 +124,7 @@ def test_a_network_says_what_it_was_trained_with_and_a_second_training_says_the_
         given = content["benchmarks"]["small"]
         assert origin["params"] == {key: given[key] for key in ("data", "model", section)}
         assert (origin["seed"], origin["data_sha256"], origin["data_source"]) == (3, sha256, dataset.source)
-        assert origin["code"] == stage_code(stage, "mlp")
+        assert origin["code"] == stage_code_version(stage, "mlp")
         assert (facts["model"], facts["image_shape"], len(facts["classes"])) == ({"name": "mlp", "settings": {"hidden": 8}}, [1, 8, 8], 10)
         assert facts["best_epoch"] in (1, 2) and "val_loss" in facts
         assert not set(facts) & set(origin)  # so that equal weights of other code are equal for the stages that read them
@@ -140,7 +140,7 @@ def test_the_heads_training_starts_where_its_recipe_says(first: str, root: Path,
     for stage in (train_baseline, train_confidnet):
         stage.main(params, "small", 0)
     folder, config = Path("models/small/seed0"), params.benchmark("small")
-    head = load_head(folder / "confidnet", load_classifier(folder / "baseline", config, dataset))
+    head = load_confidnet_head(folder / "confidnet", load_classifier(folder / "baseline", config, dataset))
     mean = read_json(folder / "confidnet/target.json")["mean"]
     assert abs(mean - 0.5) > 0.1
     start = {"half": 0.5, "mean_tcp": mean}[first]
@@ -181,13 +181,15 @@ def test_an_error_while_writing_leaves_the_former_network(tmp_path: Path):
 @pytest.mark.parametrize(
     ("model", "change", "difference"),
     [
-        (EntryChoice("mlp", {"hidden": 32}), {}, r"model: file .*svhn_convnet.*, wanted .*mlp"),
-        (EntryChoice("svhn_convnet", {"width": 0.5, "feature_dim": 32}), {}, r"model: file .*0\.25.*, wanted .*0\.5"),
+        (RegistryEntryChoice("mlp", {"hidden": 32}), {}, r"model: file .*svhn_convnet.*, wanted .*mlp"),
+        (RegistryEntryChoice("svhn_convnet", {"width": 0.5, "feature_dim": 32}), {}, r"model: file .*0\.25.*, wanted .*0\.5"),
         (CONVNET, {"classes": ("zero", *"123456789")}, r"classes: file \['0', .*, wanted \['zero'"),
         (CONVNET, {"images": np.zeros((1797, 1, 16, 8), np.uint8)}, r"image_shape: file \[1, 8, 8\], wanted \[1, 16, 8\]"),
     ],
 )
-def test_a_network_of_another_model_or_data_is_refused_with_what_differs(folder: Path, model: EntryChoice, change: dict, difference: str):
+def test_a_network_of_another_model_or_data_is_refused_with_what_differs(
+    folder: Path, model: RegistryEntryChoice, change: dict, difference: str
+):
     with pytest.raises(ValueError, match=f"holds another network .*{difference}"):
         load_classifier(folder, benchmark(model), replace(small_digits(), **change))
 
@@ -196,8 +198,8 @@ def test_the_start_of_a_pretrained_network_is_not_loaded_again(tmp_path: Path):
     """Whatever `pretrained` names may be gone by then; the trained weights replace it anyway."""
     dataset, config = small_segmentation(), segmentation_benchmark()
     classifier = build_classifier(config.model, dataset)
-    config = replace(config, model=EntryChoice("segnet", {**config.model.settings, "pretrained": str(tmp_path / "gone.pth")}))
-    save_network(tmp_path / "baseline", classifier.state_dict(), model_facts(config, dataset), {})
+    config = replace(config, model=RegistryEntryChoice("segnet", {**config.model.settings, "pretrained": str(tmp_path / "gone.pth")}))
+    save_network(tmp_path / "baseline", classifier.state_dict(), describe_trained_network(config, dataset), {})
     assert same(state(load_classifier(tmp_path / "baseline", config, dataset)), state(classifier))
 
 
@@ -208,13 +210,13 @@ def test_weights_that_do_not_fit_are_refused(digits_run: Run, folder: Path, tmp_
     with pytest.raises(ValueError, match=r"weights\.pt does not fit the network of params\.yaml: (.|\n)*output\.bias"):
         load_classifier(tmp_path, BENCHMARK, digits_run.dataset)
     with pytest.raises(ValueError, match=r"baseline.weights\.pt: the weights .* are not of a confidence head"):
-        load_head(folder, digits_run.classifier)
+        load_confidnet_head(folder, digits_run.classifier)
     with pytest.raises(ValueError, match=r"confidnet.weights\.pt: the weights \(none\) are not of a confidence head"):
-        load_finetuned(digits_run.models_folder / "confidnet", digits_run.classifier)
+        load_finetuned_confidnet(digits_run.models_folder / "confidnet", digits_run.classifier)
     foreign = torch.load(digits_run.models_folder / "finetune/weights.pt")
     save_network(tmp_path / "finetune", {name: value for name, value in foreign.items() if "encoder" not in name}, {}, {})
     with pytest.raises(ValueError, match=r"finetune.weights\.pt does not fit"):
-        load_finetuned(tmp_path / "finetune", digits_run.classifier)
+        load_finetuned_confidnet(tmp_path / "finetune", digits_run.classifier)
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights\n", b"PK\x03\x04 cut"])
@@ -236,8 +238,7 @@ def test_missing_files_are_named(digits_run: Run, folder: Path, tmp_path: Path):
 
 def test_a_checked_classifier_is_frozen_and_reproduces_its_noted_accuracy(digits_run: Run, folder: Path):
     classifier = load_verified_classifier(folder, BENCHMARK, digits_run.dataset, CPU)
-    assert not classifier.training
-    assert not any(parameter.requires_grad for parameter in classifier.parameters())
+    assert not classifier.training and not any(parameter.requires_grad for parameter in classifier.parameters())
 
 
 def test_a_classifier_that_does_not_reproduce_its_noted_accuracy_is_refused(digits_run: Run, folder: Path, tmp_path: Path):

@@ -62,7 +62,7 @@ def test_inference_batches_hold_every_image_once_in_order(count: int, size: int)
     assert np.concatenate([np.arange(count)[where] for where, _ in parts]).tolist() == list(range(count))
     assert torch.allclose(torch.cat([batch for _, batch in parts]), torch.from_numpy(images).float(), atol=1e-3)
     assert len(parts) == batch_count(images)
-    assert all(batch[:, 0].numel() <= max(batches.INFERENCE_PIXELS, size * size) and len(batch) <= 1024 for _, batch in parts)
+    assert all(batch[:, 0].numel() <= max(batches.PIXELS_PER_INFERENCE_BATCH, size * size) and len(batch) <= 1024 for _, batch in parts)
 
 
 def test_an_image_larger_than_a_whole_batch_is_still_one_batch():

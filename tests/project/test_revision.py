@@ -13,7 +13,7 @@ from project_code import ROOT
 
 from confidnet_core import revision
 from confidnet_core.config import registry
-from confidnet_core.revision import VERSION, git, last_commit, package_code, package_versions, stage_code
+from confidnet_core.revision import VERSION, git, last_commit, package_code_version, package_versions, stage_code_version
 
 
 @pytest.fixture
@@ -30,18 +30,18 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_version_is_that_of_the_package():
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
-    assert stage_code("train_baseline", "mlp")["version"] == package_code()["version"] == VERSION
+    assert stage_code_version("train_baseline", "mlp")["version"] == package_code_version()["version"] == VERSION
 
 
 def test_two_checkouts_of_the_same_files_hold_the_same_code(checkout: Path, monkeypatch: pytest.MonkeyPatch):
-    copied = stage_code("train_baseline", "mlp"), package_code()
+    copied = stage_code_version("train_baseline", "mlp"), package_code_version()
     monkeypatch.undo()
-    assert copied == (stage_code("train_baseline", "mlp"), package_code())
+    assert copied == (stage_code_version("train_baseline", "mlp"), package_code_version())
 
 
 def test_each_stage_and_each_model_has_code_of_its_own():
     stages, models = ("train_baseline", "train_confidnet", "finetune"), ("mlp", "vgg16")
-    digests = [stage_code(stage, model)["sha256"] for stage in stages for model in models]
+    digests = [stage_code_version(stage, model)["sha256"] for stage in stages for model in models]
     assert len(set(digests)) == 6 and all(len(digest) == 64 for digest in digests)
 
 
@@ -62,10 +62,10 @@ def test_each_stage_and_each_model_has_code_of_its_own():
 def test_a_stages_code_is_what_it_computes_with_and_the_packages_is_all_of_it(
     name: str, same_stage: bool, same_package: bool, checkout: Path
 ):
-    before = stage_code("train_baseline", "mlp"), package_code()
+    before = stage_code_version("train_baseline", "mlp"), package_code_version()
     with (checkout / name).open("a") as file:
         file.write("# edited\n")
-    assert [stage_code("train_baseline", "mlp") == before[0], package_code() == before[1]] == [same_stage, same_package]
+    assert [stage_code_version("train_baseline", "mlp") == before[0], package_code_version() == before[1]] == [same_stage, same_package]
 
 
 def test_git_answers_of_the_working_directory_or_not_at_all(clean: pytest.MonkeyPatch, tmp_path: Path):

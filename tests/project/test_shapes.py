@@ -13,7 +13,7 @@ from project_code import ROOT
 from confidnet_core.evaluation.thresholds import ScoredSplit
 from confidnet_core.metrics.segmentation import mean_iou
 from confidnet_core.networks.probabilities import true_class_probability
-from confidnet_core.training.losses import objective
+from confidnet_core.training.losses import confidence_loss_to_targets
 
 
 def test_an_argument_of_a_wrong_shape_is_named_with_its_shape():
@@ -23,7 +23,7 @@ def test_an_argument_of_a_wrong_shape_is_named_with_its_shape():
 
 def test_an_argument_of_a_wrong_type_of_number_is_named():
     with pytest.raises(TypeCheckError, match=r"(?s)parameter 'target_values'.*i64\[4\]"):
-        objective(torch.zeros(4), torch.zeros(4, dtype=torch.int64), "mse")
+        confidence_loss_to_targets(torch.zeros(4), torch.zeros(4, dtype=torch.int64), "mse")
 
 
 def test_a_matrix_that_is_not_square_is_refused():

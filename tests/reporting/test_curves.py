@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from confidnet_core.reporting.curves import DEFAULT_HISTOGRAM_BINS, curve_rows, histogram_rows, outcome_bins, reliability_rows
+from confidnet_core.reporting.curves import DEFAULT_HISTOGRAM_BINS, curve_rows, histogram_rows, outcome_histogram, reliability_rows
 
 
 def test_curve_rows_are_thinned_with_both_ends_and_without_undefined_points():
@@ -45,7 +45,7 @@ def test_bins_hold_every_sample_and_reach_few_errors_far_off():
     """One error in a thousand at -8 lies outside the central 99% of all samples, but not of the errors."""
     confidence = np.concatenate([np.linspace(0, 1, 1000), [-8.0]])
     correct = confidence >= 0
-    edges, right, errors = outcome_bins(confidence, correct, bin_count=10)
+    edges, right, errors = outcome_histogram(confidence, correct, bin_count=10)
     assert edges[0] == -8 and (right.sum(), errors.sum()) == (1000, 1)
     assert errors[0] == 1 and right[0] == 0
 
@@ -54,14 +54,14 @@ def test_bins_agree_with_numpy_histogram():
     generator = np.random.default_rng(0)
     correct = generator.random(900) < 0.93
     confidence = generator.normal(size=900) + correct
-    edges, right, errors = outcome_bins(confidence, correct)
+    edges, right, errors = outcome_histogram(confidence, correct)
     for counts, values in ((right, confidence[correct]), (errors, confidence[~correct])):
         np.testing.assert_array_equal(counts, np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0])
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -3e7, 1e-9])
 def test_a_constant_confidence_fills_one_bin(value):
-    edges, right, errors = outcome_bins(np.full(5, value), np.array([1, 1, 1, 0, 0], bool))
+    edges, right, errors = outcome_histogram(np.full(5, value), np.array([1, 1, 1, 0, 0], bool))
     assert (np.diff(edges) > 0).all()
     assert (right.max(), errors.max()) == (3, 2)
 
@@ -69,7 +69,7 @@ def test_a_constant_confidence_fills_one_bin(value):
 @pytest.mark.parametrize("confidence", [[0.1, np.nan], [0.1, np.inf], [0.1], []])
 def test_confidences_that_cannot_be_binned_are_refused(confidence):
     with pytest.raises(ValueError, match="expected as many finite confidences as outcomes"):
-        outcome_bins(np.array(confidence), np.array([True, False][: max(len(confidence), 2) if confidence else 0]))
+        outcome_histogram(np.array(confidence), np.array([True, False][: max(len(confidence), 2) if confidence else 0]))
 
 
 def bins(*counts: int) -> pd.DataFrame:

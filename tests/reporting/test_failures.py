@@ -17,14 +17,14 @@ from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.reporting.failures import (
     class_table,
-    failure_methods,
     failure_pictures,
     least_confident_correct,
+    methods_with_shown_failures,
     most_confident_errors,
     pick_failures,
 )
 from confidnet_core.reporting.plots import save_figure
-from confidnet_core.reporting.sheets import picture_sheet
+from confidnet_core.reporting.sheets import picture_grid_figure
 
 WORDS = ("most confident errors", "least confident correct predictions")
 
@@ -57,7 +57,7 @@ def test_the_most_confident_errors_come_first_and_the_least_confident_correct_to
     assert np.array_equal(np.asarray(drawn), dataset.split("test")[0][first.test_index, 0])
 
 
-def test_the_sheet_has_both_kinds_of_failures_of_each_method_with_their_captions(stored: tuple[StoredResults, Dataset], tmp_path: Path):
+def test_the_figure_has_both_kinds_of_failures_of_each_method_with_their_captions(stored: tuple[StoredResults, Dataset], tmp_path: Path):
     rows = failure_pictures(pick_failures(*stored, {"mcp": "MCP", "margin": "Margin"}))
     assert list(rows) == [f"{label}: {what}" for label in ("MCP", "Margin") for what in WORDS]
     first = most_confident_errors(*stored, "mcp")[0]
@@ -67,17 +67,17 @@ def test_the_sheet_has_both_kinds_of_failures_of_each_method_with_their_captions
         f"confidence {first.confidence_text}",
         f"test index {first.test_index}",
     ]
-    figure = picture_sheet({**rows, "nobody: nothing": []})
+    figure = picture_grid_figure({**rows, "nobody: nothing": []})
     drawn = [picture for part in figure.subfigs for axes in part.axes for picture in axes.images]
     assert np.array_equal(drawn[0].get_array(), first.pixels) and len(drawn) == sum(map(len, rows.values()))
-    save_figure(figure, tmp_path / "sheet.png")
-    assert image_width(tmp_path / "sheet.png") == 1200
+    save_figure(figure, tmp_path / "failures.png")
+    assert image_width(tmp_path / "failures.png") == 1200
 
 
 def test_failures_are_shown_of_the_reference_and_of_the_best_other_method(stored: tuple[StoredResults, Dataset]):
     frame = comparison_frame(stored[0].evaluation(method) for method in METHODS)
-    assert failure_methods(stored[0], ["entropy", "mcp"], frame) == ["entropy", "margin"]
-    assert failure_methods(stored[0], ["energy"], frame)[0] in ("mcp", "entropy")
+    assert methods_with_shown_failures(stored[0], ["entropy", "mcp"], frame) == ["entropy", "margin"]
+    assert methods_with_shown_failures(stored[0], ["energy"], frame)[0] in ("mcp", "entropy")
 
 
 def test_a_class_is_judged_on_its_own_samples(stored: tuple[StoredResults, Dataset]):

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from confidnet_core.config.registry import entry_attributes, entry_names
-from confidnet_core.reporting.highlights import assign_report_styles, assign_styles, find_highlighted_methods
+from confidnet_core.reporting.highlights import assign_line_styles, assign_report_line_styles, find_highlighted_methods
 from confidnet_core.reporting.palette import DARK_PAGE_COLOURS, ORACLE_COLOUR, PALETTE
 
 SCORES = entry_names("scores")
@@ -43,20 +43,22 @@ def test_a_score_is_marked_in_its_own_file():
 
 def test_scores_that_stand_out_somewhere_have_the_first_colours_and_the_oracle_is_grey_and_last():
     values = {"entropy": 0.1, "tcp": 0.9, "margin": 0.2, "mcp": 0.3}
-    styles = assign_report_styles(frame({"digits": values | {"margin": 0.5}, "streets": values}), ["mcp"])
-    assert list(styles) == ["mcp", "margin", "entropy", "tcp"]
-    assert [style.colour for style in styles.values()] == [*PALETTE[:3], ORACLE_COLOUR]
-    assert styles["mcp"].highlighted_in == ("digits", "streets") == styles["tcp"].highlighted_in
-    assert styles["margin"].highlighted_in == ("digits",) and not styles["entropy"].highlighted_in
-    assert styles["tcp"].series == "tcp (oracle)" and styles["tcp"].label.endswith(" (oracle)")
+    line_styles = assign_report_line_styles(frame({"digits": values | {"margin": 0.5}, "streets": values}), ["mcp"])
+    assert list(line_styles) == ["mcp", "margin", "entropy", "tcp"]
+    assert [style.colour for style in line_styles.values()] == [*PALETTE[:3], ORACLE_COLOUR]
+    assert line_styles["mcp"].highlighted_in_benchmarks == ("digits", "streets") == line_styles["tcp"].highlighted_in_benchmarks
+    assert line_styles["margin"].highlighted_in_benchmarks == ("digits",) and not line_styles["entropy"].highlighted_in_benchmarks
+    assert line_styles["tcp"].series_name == "tcp (oracle)" and line_styles["tcp"].label.endswith(" (oracle)")
 
 
 def test_all_scores_of_the_project_differ_in_colour_or_line():
-    styles = assign_styles(SCORES, {}, "tcp").values()
-    assert len({(style.colour, style.linestyle) for style in styles}) == len(SCORES)
-    assert all(style.colour in DARK_PAGE_COLOURS for style in styles) and len(set(DARK_PAGE_COLOURS.values())) == len(DARK_PAGE_COLOURS)
+    line_styles = assign_line_styles(SCORES, {}, "tcp").values()
+    assert len({(style.colour, style.linestyle) for style in line_styles}) == len(SCORES)
+    assert all(style.colour in DARK_PAGE_COLOURS for style in line_styles) and len(set(DARK_PAGE_COLOURS.values())) == len(
+        DARK_PAGE_COLOURS
+    )
 
 
 def test_a_score_keeps_its_look_wherever_the_oracle_stands():
     others = [name for name in SCORES if name != "tcp"]
-    assert assign_styles(["tcp", *others], {}, "tcp") == assign_styles([*others, "tcp"], {}, "tcp")
+    assert assign_line_styles(["tcp", *others], {}, "tcp") == assign_line_styles([*others, "tcp"], {}, "tcp")

@@ -48,7 +48,7 @@ def test_what_is_undefined_and_what_is_no_metric_is_left_out():
 
 def test_a_long_training_is_thinned_with_its_ends_and_the_kept_epoch():
     store("confidnet", [{"epoch": epoch, "train_loss": 1 / epoch, "val_loss": 1.0, **RANKED} for epoch in range(1, 1001)], best_epoch=777)
-    found = rows("confidnet", "losses", max_epochs=50)
+    found = rows("confidnet", "losses", max_history_epochs=50)
     train = found[found["metric"] == "train"]
     assert 49 <= len(train) <= 50 and [train["epoch"].iloc[0], train["epoch"].iloc[-1]] == [1, 1000]
     assert train.loc[train["kept"] == 1, "epoch"].tolist() == [777]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib import colors
 
-from confidnet_core.reporting.maps import CAMVID_CLASS_COLOURS, MAX_PANELS_PER_ROW, fractional_ranks, segmentation_sheet
+from confidnet_core.reporting.maps import CAMVID_CLASS_COLOURS, MAX_PANELS_PER_ROW, fractional_ranks, segmentation_figure
 from confidnet_core.reporting.palette import ERROR_COLOUR, VOID_COLOUR
 from confidnet_core.reporting.plots import save_figure
 
@@ -21,9 +21,9 @@ def scene():
     return np.full((2, 4, 6, 3), 77, np.uint8), truth, predicted, confidence
 
 
-def test_the_sheet_shows_truth_prediction_errors_and_confidence(scene):
+def test_the_figure_shows_truth_prediction_errors_and_confidence(scene):
     images, truth, predicted, confidence = scene
-    figure = segmentation_sheet(images, truth, predicted, {"mcp": confidence, "flat": 0 * confidence}, 9, ["sky", "road", "car"])
+    figure = segmentation_figure(images, truth, predicted, {"mcp": confidence, "flat": 0 * confidence}, 9, ["sky", "road", "car"])
     grid = np.array(figure.axes).reshape(2, 6)
     assert [axes.get_title() for axes in grid[0]] == ["image", "truth", "prediction", "errors", "mcp", "flat"]
     image, shown_truth, shown_prediction, errors, mcp, _ = (axes.images[0].get_array() for axes in grid[1])
@@ -37,7 +37,7 @@ def test_the_sheet_shows_truth_prediction_errors_and_confidence(scene):
 
 def test_void_is_grey_in_truth_errors_and_confidence_only(scene):
     images, truth, predicted, confidence = scene
-    figure = segmentation_sheet(images, truth, predicted, {"mcp": confidence}, 9, ["sky", "road", "car"])
+    figure = segmentation_figure(images, truth, predicted, {"mcp": confidence}, 9, ["sky", "road", "car"])
     grey = [round(255 * part) for part in colors.to_rgb(VOID_COLOUR)]
     places = {axes.get_title(): np.argwhere((axes.images[0].get_array() == grey).all(axis=-1)).tolist() for axes in figure.axes[:5]}
     assert places == {"image": [], "truth": [[3, 5]], "prediction": [], "errors": [[3, 5]], "mcp": [[3, 5]]}
@@ -52,18 +52,18 @@ def test_void_is_grey_in_truth_errors_and_confidence_only(scene):
     ]
 
 
-def test_a_sheet_without_void_and_with_many_classes_is_drawn(tmp_path):
+def test_a_figure_without_void_and_with_many_classes_is_drawn(tmp_path):
     truth = np.arange(48).reshape(1, 6, 8)
     names = [f"class {index}" for index in range(48)]
-    figure = segmentation_sheet(np.zeros((1, 6, 8, 3), np.uint8), truth, truth, {}, None, names)
-    save_figure(figure, tmp_path / "sheet.png")
-    assert (tmp_path / "sheet.png").stat().st_size > 0
+    figure = segmentation_figure(np.zeros((1, 6, 8, 3), np.uint8), truth, truth, {}, None, names)
+    save_figure(figure, tmp_path / "maps.png")
+    assert (tmp_path / "maps.png").stat().st_size > 0
 
 
-def test_a_sheet_of_maps_that_do_not_fit_is_refused(scene):
+def test_a_figure_of_maps_that_do_not_fit_is_refused(scene):
     images, truth, predicted, confidence = scene
     with pytest.raises(ValueError, match=r"mcp has shape \(1, 4, 6\), expected \(2, 4, 6\)"):
-        segmentation_sheet(images, truth, predicted, {"mcp": confidence[:1]}, 9, ["sky", "road", "car"])
+        segmentation_figure(images, truth, predicted, {"mcp": confidence[:1]}, 9, ["sky", "road", "car"])
 
 
 def test_ranks_are_even_whatever_the_scale_and_equal_confidences_share_one():
@@ -76,7 +76,7 @@ def test_ranks_are_even_whatever_the_scale_and_equal_confidences_share_one():
 def test_a_map_of_skewed_confidences_is_as_bright_as_any_other(scene):
     images, truth, predicted, _ = scene
     draw = np.random.default_rng(0).random(truth.shape)
-    figure = segmentation_sheet(images, truth, predicted, {"even": draw, "skewed": draw**50}, None, ["sky", "road", "car"] * 4)
+    figure = segmentation_figure(images, truth, predicted, {"even": draw, "skewed": draw**50}, None, ["sky", "road", "car"] * 4)
     even, skewed = (axes.images[0].get_array() for axes in figure.axes if axes.get_title() in ("even", "skewed"))
     assert np.array_equal(even, skewed)
 
@@ -84,7 +84,7 @@ def test_a_map_of_skewed_confidences_is_as_bright_as_any_other(scene):
 def test_maps_that_have_no_place_beside_stand_below(scene):
     images, truth, predicted, confidence = scene
     maps = {f"method_{place}": confidence for place in range(MAX_PANELS_PER_ROW)}
-    figure = segmentation_sheet(images, truth, predicted, maps, 9, ["sky", "road", "car"])
+    figure = segmentation_figure(images, truth, predicted, maps, 9, ["sky", "road", "car"])
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert titles == ["image", "truth", "prediction", "errors", *maps]
     assert len([axes for axes in figure.axes if axes.images]) == len(figure.axes) == len(images) * len(titles)

@@ -18,7 +18,7 @@ from confidnet_core.cli.timed_page import SECONDS_PLACEHOLDER
 from confidnet_core.comparison.frames import comparison_frame
 from confidnet_core.comparison.tables import UNDEFINED_SIGN
 from confidnet_core.evaluation.stored import StoredResults
-from confidnet_core.reporting.highlights import assign_report_styles
+from confidnet_core.reporting.highlights import assign_report_line_styles
 from confidnet_core.reporting.histories import TRAINING_NAMES
 from confidnet_core.reporting.report import list_stored_results, write_report
 
@@ -76,7 +76,7 @@ def labels(folder: Path) -> list[str]:
             for stored in list_stored_results(params(METHODS, ("letters", "streets"), (0, 1)))
             for method in METHODS
         )
-    return [style.label for style in assign_report_styles(frame, ("mcp", "entropy")).values()]
+    return [style.label for style in assign_report_line_styles(frame, ("mcp", "entropy")).values()]
 
 
 def curves(page: Page) -> list[dict]:

@@ -9,7 +9,7 @@ from browser import PROGRAM, PROGRAMS, Browser
 from pages import METHODS, lay_out
 from test_report import params
 
-from confidnet_core.reporting.palette import CORRECT_COLOUR, DARK_PAGE_COLOURS, PALETTE
+from confidnet_core.reporting.palette import CORRECT_PREDICTION_COLOUR, DARK_PAGE_COLOURS, PALETTE
 from confidnet_core.reporting.report import write_report
 
 pytestmark = [
@@ -173,4 +173,4 @@ def test_histograms_of_all_scores_have_one_axis(browser: Browser, page: Path):
     bars = "[...document.querySelectorAll('#letters-scores .plot')].filter((plot) => plot.data?.[0].type === 'bar')"
     browser.wait(lambda: browser.run(f"{bars}.length") >= 2)
     assert browser.run(f"{bars}.every((plot) => plot.layout.yaxis.range.join() === '0,1')")
-    assert browser.run(f"{bars}.every((plot) => plot.data[0].marker.color === '{CORRECT_COLOUR}')")
+    assert browser.run(f"{bars}.every((plot) => plot.data[0].marker.color === '{CORRECT_PREDICTION_COLOUR}')")

@@ -13,14 +13,14 @@ from matplotlib.figure import Figure
 from project_code import ROOT
 
 from confidnet_core.reporting import curves, palette, plots
-from confidnet_core.reporting.curves import HISTOGRAM_FRACTION_TICKS, outcome_bins
+from confidnet_core.reporting.curves import HISTOGRAM_FRACTION_TICKS, outcome_histogram
 from confidnet_core.reporting.palette import LineStyle
 
 TEMPLATES = ROOT / ".dvc" / "plots"
 COVERAGE = np.linspace(0.01, 1, 100)
 CURVES = {"mcp": (COVERAGE, COVERAGE * 0.10), "tcp": (COVERAGE, COVERAGE * 0.02), "entropy": (COVERAGE, COVERAGE * 0.2)}
 STYLES = {
-    "mcp": LineStyle("MCP", "mcp", "#0072B2", highlighted_in=("digits",)),
+    "mcp": LineStyle("MCP", "mcp", "#0072B2", highlighted_in_benchmarks=("digits",)),
     "entropy": LineStyle("Entropy", "entropy", "#D55E00", ":"),
     "tcp": LineStyle("TCP (oracle)", "tcp (oracle)", palette.ORACLE_COLOUR, "--", ("digits",)),
 }
@@ -83,7 +83,7 @@ def test_the_histogram_shows_the_share_of_each_outcome(outcomes):
     axes = Figure().subplots()
     plots.draw_outcome_histogram(axes, *outcomes, "energy")
     assert axes.get_title() == "energy"
-    edges, right, errors = outcome_bins(*outcomes)
+    edges, right, errors = outcome_histogram(*outcomes)
     filled = {patch.get_label(): patch.get_data().values for patch in axes.patches if patch.get_fill()}
     np.testing.assert_allclose(filled["correct predictions"], right / right.sum())
     np.testing.assert_allclose(filled["errors"], errors / errors.sum())
@@ -100,8 +100,8 @@ def test_a_histogram_without_errors_is_drawn():
 @pytest.mark.parametrize("methods", [0, 1, 3, 9])
 def test_the_comparison_has_two_curves_and_a_histogram_for_each_method(tmp_path, outcomes, methods):
     histograms = {f"method_{index}": outcomes for index in range(methods)}
-    styles = STYLES | {name: LineStyle(name, name, "#000000") for name in histograms}
-    figure = plots.comparison_figure(CURVES, CURVES, histograms, styles)
+    line_styles = STYLES | {name: LineStyle(name, name, "#000000") for name in histograms}
+    figure = plots.comparison_figure(CURVES, CURVES, histograms, line_styles)
     titles = [axes.get_title() for axes in figure.axes if axes.axison]
     assert titles == ["", "", *histograms]
     assert [text.get_text() for text in figure.subfigs[0].legends[0].get_texts()] == ["MCP", "Entropy", "TCP (oracle)"]
@@ -160,7 +160,7 @@ def test_templates_have_the_colours_of_the_figures():
     assert tuple(template("methods")["spec"]["encoding"]["color"]["scale"]["range"]) == palette.PALETTE
     assert template("histogram")["spec"]["encoding"]["color"]["scale"] == {
         "domain": ["correct", "error"],
-        "range": [palette.CORRECT_COLOUR, palette.ERROR_COLOUR],
+        "range": [palette.CORRECT_PREDICTION_COLOUR, palette.ERROR_COLOUR],
     }
     for colours in (
         template("trainings")["spec"]["encoding"]["color"]["scale"]["range"],

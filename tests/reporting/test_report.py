@@ -17,7 +17,7 @@ from confidnet_core.config.params import Thresholds
 from confidnet_core.config.registry import find_entry
 from confidnet_core.data import SCORED_SPLITS
 from confidnet_core.evaluation.result import evaluate, save_evaluation
-from confidnet_core.evaluation.stored import save_replicates
+from confidnet_core.evaluation.stored import save_bootstrap_replicates
 from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.files import read_json, write_json
 from confidnet_core.metrics import METRICS
@@ -43,7 +43,7 @@ def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> 
         guarantees, folder = guaranteed_thresholds(val, calibration, test, targets), paths.thresholds(run.benchmark_name, run.seed, method)
         save_thresholds(root / folder, reliability(val, test, one.scale, **resampling), guarantees)
         replicates = bootstrap(test.confidence, run.correct, **resampling)
-        save_replicates(root / paths.bootstrap_replicates(run.benchmark_name, run.seed, method), replicates)
+        save_bootstrap_replicates(root / paths.bootstrap_replicates(run.benchmark_name, run.seed, method), replicates)
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +66,11 @@ def runs(trained: tuple[Path, dict[str, Run]], monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture(scope="module")
 def written(trained: tuple[Path, dict[str, Run]]) -> tuple[Path, pd.DataFrame, tuple]:
-    """The folder of a report on everything, its table, and what was handed to the sheet of maps."""
-    root, drawn, real = trained[0], [], report.segmentation_sheet
+    """The folder of a report on everything, its table, and what was handed to the figure of maps."""
+    root, drawn, real = trained[0], [], report.segmentation_figure
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        patch.setattr(report, "segmentation_sheet", lambda *panels: drawn.append(panels) or real(*panels))
+        patch.setattr(report, "segmentation_figure", lambda *panels: drawn.append(panels) or real(*panels))
         frame, _ = write_report(params(), root / "reports")
     return root / "reports", frame, drawn[0]
 
@@ -143,8 +143,8 @@ def test_summary_tables_and_figures_are_written(runs: dict[str, Run], written: t
     text = (folder / "comparison.md").read_text()
     assert [line for line in text.splitlines() if line.startswith("## ")] == ["## digits", "## segmentation", "## Ranks"]
     figures = {path.name: image_width(path) for path in (folder / "figures").iterdir()}
-    sheets = {"digits_seed0_failures.png": 1200, "segmentation_seed0_maps.png": 2400}
-    assert figures == {"digits_seed0.png": 1200, "segmentation_seed0.png": 1200, **sheets}
+    picture_grids = {"digits_seed0_failures.png": 1200, "segmentation_seed0_maps.png": 2400}
+    assert figures == {"digits_seed0.png": 1200, "segmentation_seed0.png": 1200, **picture_grids}
 
 
 def mean_iou(run: Run) -> float:
@@ -187,10 +187,10 @@ def test_the_maps_put_each_confidence_at_its_pixel_and_nothing_at_void(runs: dic
 
 
 def test_many_test_images_are_shown_evenly_spread(runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(report, "IMAGES_PER_MAPS_SHEET", 2)
+    monkeypatch.setattr(report, "IMAGES_IN_CONFIDENCE_MAPS", 2)
     drawn = []
-    real = report.segmentation_sheet
-    monkeypatch.setattr(report, "segmentation_sheet", lambda *panels: drawn.append(panels) or real(*panels))
+    real = report.segmentation_figure
+    monkeypatch.setattr(report, "segmentation_figure", lambda *panels: drawn.append(panels) or real(*panels))
     write_report(params({"mcp": {}}, run=("segmentation",)), tmp_path)
     run, (_, truth, _, maps, *_) = runs["segmentation"], drawn[0]
     labels = run.dataset.split("test")[1]

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from small import CPU, trained_runs
 
-from confidnet_core.data import labelled
+from confidnet_core.data import labelled_mask
 from confidnet_core.networks.inference import map_images
 from confidnet_core.scores import _neighbours
 from confidnet_core.scores.knn import knn
@@ -39,7 +39,7 @@ def training_without(run: Run, label: int) -> Run:
 def features(run: Run, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the features of the labelled samples or pixels, float64 (n, d), and their labels."""
     images, labels = run.dataset.split(split)
-    is_labelled = labelled(labels, run.dataset.void)
+    is_labelled = labelled_mask(labels, run.dataset.void)
     maps = map_images(run.classifier.encode, images, run.dataset, CPU, "features")
     return np.moveaxis(maps, 1, -1)[is_labelled].astype(np.float64), labels[is_labelled]
 

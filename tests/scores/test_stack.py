@@ -14,7 +14,7 @@ from small import CPU, trained_runs, without_test
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.inference import map_images
 from confidnet_core.scores.log_odds import log_odds
-from confidnet_core.scores.stack import FOLD_COUNT, LOG_ODDS_COLUMNS, apply_regression, choose_regression, stack, stack_inputs
+from confidnet_core.scores.stack import FOLD_COUNT, LOG_ODDS_COLUMNS, apply_regression, choose_regression, compute_regression_inputs, stack
 from confidnet_core.scores.tta import tta
 from confidnet_core.scoring.run import Run
 
@@ -57,7 +57,7 @@ def by_brute_force(run: Run) -> np.ndarray:
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_the_inputs_are_mcp_other_views_and_for_classification_distances_to_training_samples(runs: dict[str, Run], kind: str, split: str):
     run = runs[kind]
-    inputs = stack_inputs(run, split, samples_per_class=10**6, shift=0.04)
+    inputs = compute_regression_inputs(run, split, samples_per_class=10**6, shift=0.04)
     assert np.abs(inputs - by_brute_force(run.on_split(split))).max() < 1e-4
 
 

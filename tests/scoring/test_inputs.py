@@ -13,7 +13,7 @@ from confidnet_core.files import read_json, write_json
 from confidnet_core.scores.confidnet import confidnet
 from confidnet_core.scores.mc_dropout import mc_dropout
 from confidnet_core.scores.mcp import mcp
-from confidnet_core.scoring.inputs import declared_inputs, save_inputs
+from confidnet_core.scoring.inputs import declared_inputs, save_input_digests
 from confidnet_core.scoring.reads import READABLE_INPUTS
 from confidnet_core.scoring.run import Run
 
@@ -32,7 +32,7 @@ def stored(digits_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path / "project")
 
     def inputs() -> dict[str, dict]:
-        save_inputs(Path("inputs"), METHODS, digits_run.benchmark_name, digits_run.seed)
+        save_input_digests(Path("inputs"), METHODS, digits_run.benchmark_name, digits_run.seed)
         return {method: read_json(Path(f"inputs/{method}.json")) for method in METHODS}
 
     return inputs

@@ -17,7 +17,7 @@ from confidnet_core.data import save_dataset
 from confidnet_core.files import read_json
 from confidnet_core.networks.confidnet import set_dropout
 from confidnet_core.scores.entropy import entropy
-from confidnet_core.scoring.mc_dropout import DROPOUT_QUANTITIES, sample_dropout, save_samples
+from confidnet_core.scoring.mc_dropout import DROPOUT_QUANTITIES, sample_dropout, save_dropout_samples
 from confidnet_core.scoring.run import Run, load_run
 from stages import sample as stage
 from stages import train_baseline
@@ -115,7 +115,7 @@ def test_it_approaches_the_plain_entropy_as_the_rate_falls(tmp_path: Path, monke
     ],
 )
 def test_scores_without_samples_are_refused(runs: dict[str, Run], tmp_path: Path, passes: int, dropout: bool, message: str):
-    save_samples(tmp_path / "samples", {}, passes, classifier_has_dropout=dropout)
+    save_dropout_samples(tmp_path / "samples", {}, passes, classifier_has_dropout=dropout)
     with pytest.raises(ValueError, match=message):
         find_entry("scores", "mc_dropout")(replace(runs["digits"], samples_folder=tmp_path / "samples"))
 

@@ -8,7 +8,7 @@ import pytest
 from project_code import ROOT, entries, reached
 
 from confidnet_core.files import read_json, write_json
-from confidnet_core.serving.identity import DIGESTED_FACT_KEYS, SERVED_CODE_PATHS, served_model_digest
+from confidnet_core.serving.identity import DIGESTED_METADATA_KEYS, SERVED_CODE_PATHS, served_model_digest
 
 PACKAGE = ROOT / "confidnet_core"
 
@@ -16,7 +16,7 @@ PACKAGE = ROOT / "confidnet_core"
 @pytest.fixture
 def packed(tmp_path: Path) -> Path:
     """Write those files of a packed model that its digest covers."""
-    facts = dict.fromkeys(DIGESTED_FACT_KEYS, 0) | {
+    facts = dict.fromkeys(DIGESTED_METADATA_KEYS, 0) | {
         "method": "mcp",
         "recipes": {"model": {"name": "mlp"}, "baseline": {"epochs": 1}, "mc_dropout": {}},
     }

@@ -18,13 +18,13 @@ from confidnet_core.config import registry
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import entry_attributes, entry_names
 from confidnet_core.evaluation.calibrators import fit_calibrator
-from confidnet_core.evaluation.result import RANK
+from confidnet_core.evaluation.result import RANK_SCALE
 from confidnet_core.files import read_json, write_json
-from confidnet_core.scoring.fitted import load_fitted, require_storable, save_fitted
+from confidnet_core.scoring.fitted import load_fitted_values, require_storable_value, save_fitted_values
 from confidnet_core.scoring.run import Run
-from confidnet_core.serving.packing import add_networks, pack_best_score, pack_score
+from confidnet_core.serving.packing import copy_networks_to_candidate, pack_model_with_best_score, pack_model_with_score
 from confidnet_core.serving.registering import SERVED_MODEL_REQUIREMENTS
-from confidnet_core.serving.selective_classifier import NotServedError, SelectiveClassifier
+from confidnet_core.serving.selective_classifier import ScoreNotServableError, SelectiveClassifier
 
 # These scores need what a served model does not have: dropout samples of a split, classifiers of other seeds, or labels.
 NOT_SERVED = {name for name in entry_names("scores") if name.startswith("mc_dropout")}
@@ -59,8 +59,8 @@ def params(trained: tuple[Path, dict[str, Run], Params]) -> Params:
 
 def served(run: Run, method: str, params: Params, folder: Path, patch: pytest.MonkeyPatch) -> SelectiveClassifier:
     """Load a packed model from a copy of its folder, in an empty working directory."""
-    candidate = pack_score(stored_of(run, method), method, params, folder / "packed")
-    add_networks(candidate)
+    candidate = pack_model_with_score(stored_of(run, method), method, params, folder / "packed")
+    copy_networks_to_candidate(candidate)
     shutil.copytree(folder / "packed", folder / "moved")
     (folder / "empty").mkdir()
     patch.chdir(folder / "empty")
@@ -90,13 +90,13 @@ def test_in_other_batches_it_differs_by_rounding_only(runs, params, task, method
 
 @pytest.mark.parametrize("method", sorted(NOT_SERVED))
 def test_a_score_that_needs_more_than_new_images_is_refused(runs, params, method, tmp_path):
-    with pytest.raises(NotServedError):
-        pack_score(stored_of(runs["digits"], method), method, params, tmp_path / "packed")
+    with pytest.raises(ScoreNotServableError):
+        pack_model_with_score(stored_of(runs["digits"], method), method, params, tmp_path / "packed")
 
 
 def test_only_the_networks_that_a_score_uses_are_packed(runs, params, tmp_path):
     for method, networks in {"mcp": ["baseline"], "confidnet": ["baseline", "finetune"], "stack": ["baseline"]}.items():
-        add_networks(pack_score(stored_of(runs["digits"], method), method, params, tmp_path / method))
+        copy_networks_to_candidate(pack_model_with_score(stored_of(runs["digits"], method), method, params, tmp_path / method))
         assert sorted(path.name for path in (tmp_path / method / "networks").iterdir()) == networks
 
 
@@ -104,7 +104,7 @@ def test_only_the_networks_that_a_score_uses_are_packed(runs, params, tmp_path):
 def test_labels_probabilities_and_decisions_go_with_the_confidence(runs, params, task, tmp_path, monkeypatch):
     run = runs[task]
     validation, images, classes = run.validation, np.array(run.images), run.dataset.classes
-    calibrate = fit_calibrator(np.load(f"data/scores/{task}/seed0/entropy/val.npy"), validation.correct, RANK)
+    calibrate = fit_calibrator(np.load(f"data/scores/{task}/seed0/entropy/val.npy"), validation.correct, RANK_SCALE)
     guarantees = read_json(Path(f"data/thresholds/{task}/seed0/entropy/threshold.json"))["thresholds"]
     model = served(run, "entropy", params, tmp_path, monkeypatch)
     answers = model.predict(images)
@@ -160,7 +160,7 @@ def test_the_best_score_on_validation_data_that_can_be_served_is_taken(runs, par
     shutil.copytree("models", tmp_path / "project/models")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path / "project")
-        candidate = pack_best_score(stored, params, tmp_path / "packed")
+        candidate = pack_model_with_best_score(stored, params, tmp_path / "packed")
     assert candidate.validation_evaluation.method == "entropy"
     assert [reason.partition(" ")[0] for reason in candidate.skipped_scores] == ["mc_dropout"]
 
@@ -196,46 +196,46 @@ def test_a_users_own_score_is_served_if_it_takes_fitted_values_by_run_fitted(run
     monkeypatch.setattr(registry, "entry_names", lambda family: [*entry_names(family), name])
     score(runs["digits"], [name], Path())
     if is_served:
-        pack_score(stored_of(runs["digits"], name), name, params, tmp_path / name)
+        pack_model_with_score(stored_of(runs["digits"], name), name, params, tmp_path / name)
     else:
-        with pytest.raises(NotServedError, match=r"it reads the val split, and not within Run\.fitted"):
-            pack_score(stored_of(runs["digits"], name), name, params, tmp_path / name)
+        with pytest.raises(ScoreNotServableError, match=r"it reads the val split, and not within Run\.fitted"):
+            pack_model_with_score(stored_of(runs["digits"], name), name, params, tmp_path / name)
 
 
 def test_a_score_whose_values_differ_from_the_stored_ones_is_not_served(runs, params, tmp_path):
     path = Path("data/scores/digits/seed0/temperature/fitted.pt")
-    fitted = load_fitted(path.parent, torch.device("cpu"))
+    fitted = load_fitted_values(path.parent, torch.device("cpu"))
     shutil.copytree(".", tmp_path / "project")
-    save_fitted(tmp_path / "project" / path.parent, {key: 2 * value for key, value in fitted.items()})
+    save_fitted_values(tmp_path / "project" / path.parent, {key: 2 * value for key, value in fitted.items()})
     with (
         pytest.MonkeyPatch.context() as patch,
-        pytest.raises(NotServedError, match="other confidences than those stored for 16 of 16 predictions"),
+        pytest.raises(ScoreNotServableError, match="other confidences than those stored for 16 of 16 predictions"),
     ):
         patch.chdir(tmp_path / "project")
-        pack_score(stored_of(runs["digits"], "temperature"), "temperature", params, tmp_path / "packed")
+        pack_model_with_score(stored_of(runs["digits"], "temperature"), "temperature", params, tmp_path / "packed")
 
 
 def test_fitted_values_come_back_as_they_were(tmp_path):
     values = {"a": [torch.arange(6.0)[::2], None, (1, 0.1, "x", True)], "b": float("inf")}
-    save_fitted(tmp_path, values)
-    loaded = load_fitted(tmp_path, torch.device("cpu"))
+    save_fitted_values(tmp_path, values)
+    loaded = load_fitted_values(tmp_path, torch.device("cpu"))
     assert torch.equal(loaded["a"][0], values["a"][0]) and loaded["a"][1:] == values["a"][1:] and loaded["b"] == values["b"]
     first = (tmp_path / "fitted.pt").read_bytes()
-    save_fitted(tmp_path, values)
+    save_fitted_values(tmp_path, values)
     assert (tmp_path / "fitted.pt").read_bytes() == first
 
 
 def test_a_fitted_value_that_no_file_can_hold_is_refused_by_name():
     with pytest.raises(ValueError, match=r"stack\.fit fitted a numpy\.ndarray; expected numbers, text.*torch\.from_numpy"):
-        require_storable([1.0, np.zeros(2)], "stack.fit")
+        require_storable_value([1.0, np.zeros(2)], "stack.fit")
 
 
 def test_a_damaged_file_of_fitted_values_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"fitted\.pt does not exist; `dvc repro` makes it"):
-        load_fitted(tmp_path, torch.device("cpu"))
+        load_fitted_values(tmp_path, torch.device("cpu"))
     (tmp_path / "fitted.pt").write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(ValueError, match=r"fitted\.pt is damaged"):
-        load_fitted(tmp_path, torch.device("cpu"))
+        load_fitted_values(tmp_path, torch.device("cpu"))
 
 
 def test_the_requirements_are_all_that_the_code_of_a_served_model_imports():

@@ -16,7 +16,7 @@ from project_code import ROOT
 from tracking_servers import free_port
 from tracking_stores import SCRIPT, client, start
 
-from confidnet_core.tracking.records import list_records
+from confidnet_core.tracking.records import list_run_records
 from confidnet_core.tracking.ui import benchmark_links
 
 OUTPUT = "data/bootstrap/short/seed0/mcp.npy"
@@ -65,9 +65,9 @@ def short(last: str = "pass", **options) -> list[str]:
 
 def test_it_imports_no_mlflow_and_the_next_stage_sends_it_under_the_same_execution(root: Path):
     assert short()[0] == "False"
-    assert stored_runs(root) == {} and len(list_records(root)) == 1
+    assert stored_runs(root) == {} and len(list_run_records(root)) == 1
     run_stage(LATER.format("evaluate"), "evaluate@short-0-mcp")
-    runs, records = stored_runs(root), list_records(root)
+    runs, records = stored_runs(root), list_run_records(root)
     assert set(runs) == {"bootstrap", "evaluate", "pipeline"} and records == []
     assert {runs[stage].data.tags["mlflow.parentRunId"] for stage in ("bootstrap", "evaluate")} == {runs["pipeline"].info.run_id}
     sent = runs["bootstrap"]
@@ -95,7 +95,7 @@ def test_where_the_output_is_the_same_as_before_no_stage_follows_and_it_is_sent_
     locked = {"outs": [{"path": OUTPUT, "md5": hashlib.md5(b"1").hexdigest()}]}
     Path("dvc.lock").write_text(json.dumps({"stages": {"bootstrap@short-0-mcp": locked}}))
     assert short()[0] == "True"
-    assert {run.info.status for run in stored_runs(root).values()} == {"FINISHED"} and list_records(root) == []
+    assert {run.info.status for run in stored_runs(root).values()} == {"FINISHED"} and list_run_records(root) == []
 
 
 def test_a_long_one_is_sent_when_it_ends_and_the_execution_stays_open(root: Path):
@@ -113,14 +113,14 @@ def test_a_long_one_is_sent_when_it_ends_and_the_execution_stays_open(root: Path
 )
 def test_a_failure_and_a_kill_are_sent_at_once(root: Path, last: str, returncode: int, status: str):
     short(last, returncode=returncode)
-    assert stored_runs(root)["bootstrap"].info.status == status and list_records(root) == []
+    assert stored_runs(root)["bootstrap"].info.status == status and list_run_records(root) == []
 
 
 def test_what_sigkill_left_is_sent_as_killed(root: Path):
     short("os.kill(os.getpid(), 9)", returncode=-signal.SIGKILL)
-    assert len(list_records(root)) == 1
+    assert len(list_run_records(root)) == 1
     run_stage(LATER.format("evaluate"), "evaluate@short-0-mcp")
-    assert stored_runs(root)["bootstrap"].info.status == "KILLED" and list_records(root) == []
+    assert stored_runs(root)["bootstrap"].info.status == "KILLED" and list_run_records(root) == []
 
 
 OTHER_DVC = """
@@ -145,12 +145,12 @@ def run_in_another_dvc(until: Callable[[], None], ends: bool) -> None:
 @pytest.mark.parametrize("ends", [True, False])
 def test_a_record_of_another_execution_is_sent_only_once_that_has_ended(root: Path, ends: bool):
     run_in_another_dvc(lambda: run_stage(LATER.format("evaluate"), "evaluate@short-0-mcp"), ends)
-    assert ("bootstrap" in stored_runs(root)) == ends and len(list_records(root)) == (not ends)
+    assert ("bootstrap" in stored_runs(root)) == ends and len(list_run_records(root)) == (not ends)
 
 
 def test_the_web_page_shows_what_no_stage_has_sent(root: Path):
     run_in_another_dvc(lambda: benchmark_links("http://127.0.0.1:5000"), ends=True)
-    assert stored_runs(root)["bootstrap"].info.status == "FINISHED" and list_records(root) == []
+    assert stored_runs(root)["bootstrap"].info.status == "FINISHED" and list_run_records(root) == []
 
 
 def test_a_server_that_is_not_there_keeps_the_records_with_two_warnings(root: Path):
@@ -159,10 +159,10 @@ def test_a_server_that_is_not_there_keeps_the_records_with_two_warnings(root: Pa
         short(MLFLOW_TRACKING_URI=gone)
     warnings = [line for line in run_stage(LATER.format("evaluate"), "evaluate@short-0-mcp", MLFLOW_TRACKING_URI=gone) if "WARNING" in line]
     assert len(warnings) == 2 and "was not sent to MLflow: is not reached" in warnings[0]
-    assert len(list_records(root)) == 4
+    assert len(list_run_records(root)) == 4
 
 
 def test_by_hand_a_short_stage_writes_its_run_as_every_other(root: Path):
     process = start(SHORT.replace("LAST", "pass"), **{name: value for name, value in os.environ.items() if name != "DVC_STAGE"})
     assert process.communicate(timeout=120)[0].split()[0] == "True"
-    assert stored_runs(root)["bootstrap"].info.status == "FINISHED" and list_records(root) == []
+    assert stored_runs(root)["bootstrap"].info.status == "FINISHED" and list_run_records(root) == []

@@ -17,8 +17,8 @@ from tracking_stores import TRAINING, start, trained, warning
 
 from confidnet_core.files import write_json
 from confidnet_core.tracking import mlflow_run as tracking
-from confidnet_core.tracking.records import RECORDS_FOLDER, list_records
-from confidnet_core.tracking.sending import SendOutcome, send_records
+from confidnet_core.tracking.records import RUN_RECORDS_FOLDER, list_run_records
+from confidnet_core.tracking.sending import SendOutcome, send_run_records
 from confidnet_core.tracking.stage_run import stage_run
 
 STAGE = "with stage_run(stage='train_baseline', benchmark='digits', seed=0, params={'lr': 0.1}) as run:\n "
@@ -34,7 +34,7 @@ def server(first_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 def send(project: Path, uri: str, patch: pytest.MonkeyPatch) -> list[SendOutcome]:
     patch.setenv("MLFLOW_TRACKING_URI", uri)
-    return list(send_records(project))
+    return list(send_run_records(project))
 
 
 def losses(uri: str, run_id: str) -> list[tuple[int, float]]:
@@ -101,7 +101,7 @@ def test_a_server_that_dies_or_hangs_in_a_training_gets_the_rest_of_the_row_late
         assert (found.info.status, found.data.params["lr"]) == ("FINISHED", "0.1")
         assert sorted(losses(server.uri, run.run_id)) == [(1, 0.5), *((epoch, 1 / epoch) for epoch in range(2, 20))]
         assert [file.path for file in MlflowClient(server.uri).list_artifacts(run.run_id, "curves")] == ["curves/loss.png"]
-        assert list_records(project) == [] and list((project / RECORDS_FOLDER).iterdir()) == []
+        assert list_run_records(project) == [] and list((project / RUN_RECORDS_FOLDER).iterdir()) == []
 
 
 @pytest.mark.slow
@@ -112,15 +112,15 @@ def test_sending_may_break_at_any_request_and_nothing_comes_twice(project: Path,
     write_json(Path("data/prepared/broken/facts.json"), {"sha256": "0" * 64, "source": "made up", "samples": {"train": 1}})
     before = int(time.time() * 1000)
     record_id = trained("broken")
-    times = [each[2] for entry in list_records(project)[0].read_entries() for each in entry.get("metrics", []) if each[0] == "loss"]
+    times = [each[2] for entry in list_run_records(project)[0].read_log_entries() for each in entry.get("metrics", []) if each[0] == "loss"]
     clean.delenv("DVC_EXP_NAME")  # nor is anything else of where it was logged there when it is sent
     clean.chdir(project)
     breaks = 0
     with line(server.uri) as breaking:
-        while list_records(project):
+        while list_run_records(project):
             breaking.left = breaks
             (outcome,) = send(project, breaking.uri, clean)
-            assert (outcome.failure is None) == (list_records(project) == [])
+            assert (outcome.failure is None) == (list_run_records(project) == [])
             breaks += 1
     assert breaks > 5
     (row,) = rows_of(server.uri, "broken")
@@ -144,14 +144,14 @@ def test_a_process_killed_while_it_sends_loses_nothing(project: Path, server: Ml
     trained("killed")
     with line(server.uri, delay=0.1) as slow:
         sender = start(
-            f"os.environ['MLFLOW_TRACKING_URI'] = {slow.uri!r}\nfrom confidnet_core.tracking.sending import send_records\n"
-            f"list(send_records(__import__('pathlib').Path({str(project)!r})))"
+            f"os.environ['MLFLOW_TRACKING_URI'] = {slow.uri!r}\nfrom confidnet_core.tracking.sending import send_run_records\n"
+            f"list(send_run_records(__import__('pathlib').Path({str(project)!r})))"
         )
         while slow.seen < 6:
             time.sleep(0.01)
         sender.kill()
         sender.wait()
-    assert len(list_records(project)) == 1
+    assert len(list_run_records(project)) == 1
     assert [outcome.failure for outcome in send(project, server.uri, clean)] == [None]
     (row,) = rows_of(server.uri, "killed")
     assert sorted(losses(server.uri, row)) == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
@@ -184,16 +184,16 @@ def test_what_cannot_be_sent_stays_with_the_reason_and_holds_nothing_up(project:
         trained(benchmark, epochs=1)
     client = MlflowClient(server.uri)
     client.delete_experiment(client.create_experiment("confidnet/withdrawn"))
-    damaged = next(record for record in list_records(project) if record.read_run_description()["experiment"] == "confidnet/damaged")
+    damaged = next(record for record in list_run_records(project) if record.read_run_description()["experiment"] == "confidnet/damaged")
     lines = (damaged.folder / "entries.jsonl").read_text().splitlines(keepends=True)
     (damaged.folder / "entries.jsonl").write_text("".join([lines[0], "{\n", *lines[1:]]))
     left = {outcome.run_description["experiment"]: outcome.failure or "" for outcome in send(project, server.uri, clean)}
     assert "mlflow experiments restore" in left["confidnet/withdrawn"]
     assert "entries.jsonl line 2 is damaged" in left["confidnet/damaged"]
-    assert left["confidnet/fine"] == "" and len(list_records(project)) == 2
+    assert left["confidnet/fine"] == "" and len(list_run_records(project)) == 2
     began = time.monotonic()
     assert ["is not reached" in each.failure for each in send(project, f"http://127.0.0.1:{free_port()}", clean)] == [True, True]
-    assert time.monotonic() - began < 60 and len(list_records(project)) == 2
+    assert time.monotonic() - began < 60 and len(list_run_records(project)) == 2
 
 
 def test_a_slow_server_is_waited_for_only_so_long(project: Path, server: Mlflow, clean: pytest.MonkeyPatch, capsys) -> None:
@@ -224,6 +224,6 @@ def test_a_terminated_stage_keeps_what_it_was_sending_and_says_killed(project: P
             time.sleep(0.05)
         stage.terminate()
         assert stage.wait(timeout=30) == 143
-    (record,) = list_records(project)
+    (record,) = list_run_records(project)
     assert record.folder.name == run_id
-    assert [entry.get("status") or entry["metrics"][0][1] for entry in record.read_entries()] == [0.5, "KILLED"]
+    assert [entry.get("status") or entry["metrics"][0][1] for entry in record.read_log_entries()] == [0.5, "KILLED"]

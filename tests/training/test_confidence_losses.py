@@ -9,14 +9,26 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from confidnet_core.networks.probabilities import true_class_probability
-from confidnet_core.training.losses import MAX_RANKING_SAMPLES, Objective, Target, confidence_loss, confidence_target, objective
+from confidnet_core.training.losses import (
+    MAX_RANKING_SAMPLES,
+    ConfidenceLossName,
+    ConfidenceTargetName,
+    confidence_loss,
+    confidence_loss_to_targets,
+    confidence_target,
+)
 
 VOID = 4
-targets = pytest.mark.parametrize("target", get_args(Target))
-losses = pytest.mark.parametrize("loss", get_args(Objective))
+targets = pytest.mark.parametrize("target", get_args(ConfidenceTargetName))
+losses = pytest.mark.parametrize("loss", get_args(ConfidenceLossName))
 combined = pytest.mark.parametrize(
     ("target", "loss"),
-    [(target, loss) for target in get_args(Target) for loss in get_args(Objective) if target == "correctness" or loss in "mse bce"],
+    [
+        (target, loss)
+        for target in get_args(ConfidenceTargetName)
+        for loss in get_args(ConfidenceLossName)
+        if target == "correctness" or loss in "mse bce"
+    ],
 )
 regressions = pytest.mark.parametrize("loss", ["mse", "bce"])
 
@@ -32,12 +44,12 @@ def maps() -> tuple[Tensor, Tensor, Tensor]:
 def test_the_targets_by_hand():
     """Softmax (1/2, 1/4, 1/4): the true class has 1/2 where the prediction is right, and 1/4, half of the largest, where it is not."""
     logits, labels = torch.tensor([[2.0, 1.0, 1.0]]).log().expand(2, 3), torch.tensor([0, 2])
-    found = {target: confidence_target(logits, labels, target).tolist() for target in get_args(Target)}
+    found = {target: confidence_target(logits, labels, target).tolist() for target in get_args(ConfidenceTargetName)}
     assert found == {"tcp": pytest.approx([0.5, 0.25]), "normalised_tcp": pytest.approx([1, 0.5]), "correctness": [1, 0]}
 
 
 @targets
-def test_a_target_of_maps_is_that_of_their_pixels(target: Target, maps: tuple[Tensor, Tensor, Tensor]):
+def test_a_target_of_maps_is_that_of_their_pixels(target: ConfidenceTargetName, maps: tuple[Tensor, Tensor, Tensor]):
     _, logits, labels = maps
     labels = labels % 4
     pixels = confidence_target(logits.movedim(1, -1).reshape(-1, 4), labels.reshape(-1), target)
@@ -53,7 +65,7 @@ def test_the_normalised_target_is_one_for_right_predictions_and_no_others():
 
 
 @regressions
-def test_a_regression_is_least_when_the_head_already_says_tcp(loss: Objective):
+def test_a_regression_is_least_when_the_head_already_says_tcp(loss: ConfidenceLossName):
     logits, labels = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 5
     tcp = true_class_probability(logits, labels)
     confidence = tcp.logit().requires_grad_()
@@ -66,10 +78,10 @@ def test_a_regression_is_least_when_the_head_already_says_tcp(loss: Objective):
 
 @regressions
 @pytest.mark.parametrize("tcp", [0.3, 0.999])
-def test_of_one_confidence_for_many_targets_their_mean_is_best(loss: Objective, tcp: float):
+def test_of_one_confidence_for_many_targets_their_mean_is_best(loss: ConfidenceLossName, tcp: float):
     target_values = torch.tensor([1.0, tcp, tcp / 2], dtype=torch.float64)
     logits = torch.logit(target_values.mean()) + torch.linspace(-0.3, 0.3, 601).double()
-    found = [objective(logit.expand(3), target_values, loss).item() for logit in logits]
+    found = [confidence_loss_to_targets(logit.expand(3), target_values, loss).item() for logit in logits]
     assert np.argmin(found) == pytest.approx(300, abs=2)
 
 
@@ -77,7 +89,7 @@ def test_cross_entropy_still_teaches_a_head_that_is_sure_and_wrong_where_the_squ
     gradients = {}
     for loss in ("mse", "bce"):
         confidence = torch.tensor([12.0], requires_grad=True)
-        objective(confidence, torch.tensor([0.0]), loss).backward()
+        confidence_loss_to_targets(confidence, torch.tensor([0.0]), loss).backward()
         gradients[loss] = confidence.grad.item()
     assert gradients["mse"] < 2e-5 and gradients["bce"] > 0.999
 
@@ -107,18 +119,22 @@ def test_the_losses_of_correctness_by_hand():
         "ranking": np.mean([np.log(2), np.log(1 + np.exp(np.log(1 / 3) - np.log(3)))]),
     }
     for loss, value in expected.items():
-        assert objective(confidence, target_value, loss).item() == pytest.approx(value)
+        assert confidence_loss_to_targets(confidence, target_value, loss).item() == pytest.approx(value)
 
 
 def test_ranking_asks_for_the_order_alone_and_nothing_without_a_pair():
     confidence, target_value = torch.tensor([-9.0, -8.0, -3.0, -2.0]), torch.tensor([0.0, 0.0, 1.0, 1.0])
-    assert objective(confidence, target_value, "ranking").item() == pytest.approx(
-        objective(confidence + 50, target_value, "ranking").item()
+    assert confidence_loss_to_targets(confidence, target_value, "ranking").item() == pytest.approx(
+        confidence_loss_to_targets(confidence + 50, target_value, "ranking").item()
     )
-    assert objective(20 * confidence, target_value, "ranking") < 1e-6 < objective(-confidence, target_value, "ranking")
+    assert (
+        confidence_loss_to_targets(20 * confidence, target_value, "ranking")
+        < 1e-6
+        < confidence_loss_to_targets(-confidence, target_value, "ranking")
+    )
     for outcome in (0.0, 1.0):
         alone = confidence.clone().requires_grad_()
-        objective(alone, torch.full((4,), outcome), "ranking").backward()
+        confidence_loss_to_targets(alone, torch.full((4,), outcome), "ranking").backward()
         assert (alone.grad == 0).all()
 
 
@@ -126,7 +142,7 @@ def test_ranking_of_many_pairs_thins_both_outcomes_evenly():
     count = 3 * MAX_RANKING_SAMPLES
     confidence = torch.linspace(-2, 2, 2 * count).requires_grad_()
     target_value = torch.arange(2 * count) % 2 * 1.0
-    objective(confidence, target_value, "ranking").backward()
+    confidence_loss_to_targets(confidence, target_value, "ranking").backward()
     for outcome in (0, 1):
         used = torch.nonzero(confidence.grad[target_value == outcome]).squeeze(1)
         assert torch.equal(used, torch.arange(0, count, 3))
@@ -134,15 +150,17 @@ def test_ranking_of_many_pairs_thins_both_outcomes_evenly():
 
 @losses
 @pytest.mark.parametrize("target_value", [0.0, 1.0])
-def test_one_outcome_alone_gives_a_finite_loss_and_gradient(loss: Objective, target_value: float):
+def test_one_outcome_alone_gives_a_finite_loss_and_gradient(loss: ConfidenceLossName, target_value: float):
     confidence = torch.tensor([-200.0, 0.0, 200.0], requires_grad=True)
-    value = objective(confidence, torch.full((3,), target_value), loss)
+    value = confidence_loss_to_targets(confidence, torch.full((3,), target_value), loss)
     value.backward()
     assert value.isfinite() and confidence.grad.isfinite().all()
 
 
 @combined
-def test_the_gradient_never_reaches_the_class_logits(target: Target, loss: Objective, maps: tuple[Tensor, Tensor, Tensor]):
+def test_the_gradient_never_reaches_the_class_logits(
+    target: ConfidenceTargetName, loss: ConfidenceLossName, maps: tuple[Tensor, Tensor, Tensor]
+):
     confidence, logits, labels = maps
     confidence.requires_grad_(), logits.requires_grad_()
     confidence_loss(confidence, logits, labels, VOID, target=target, loss=loss).backward()
@@ -151,7 +169,9 @@ def test_the_gradient_never_reaches_the_class_logits(target: Target, loss: Objec
 
 
 @combined
-def test_void_pixels_have_no_influence_on_the_loss_or_its_gradient(target: Target, loss: Objective, maps: tuple[Tensor, Tensor, Tensor]):
+def test_void_pixels_have_no_influence_on_the_loss_or_its_gradient(
+    target: ConfidenceTargetName, loss: ConfidenceLossName, maps: tuple[Tensor, Tensor, Tensor]
+):
     confidence, logits, labels = maps
     void = labels == VOID
     other_confidence = confidence.masked_fill(void, 50.0).requires_grad_()
@@ -166,7 +186,7 @@ def test_void_pixels_have_no_influence_on_the_loss_or_its_gradient(target: Targe
 
 
 @losses
-def test_the_loss_of_maps_is_that_of_their_labelled_pixels(loss: Objective, maps: tuple[Tensor, Tensor, Tensor]):
+def test_the_loss_of_maps_is_that_of_their_labelled_pixels(loss: ConfidenceLossName, maps: tuple[Tensor, Tensor, Tensor]):
     confidence, logits, labels = maps
     kept = labels != VOID
     pixels = confidence_loss(confidence[kept], logits.movedim(1, -1)[kept], labels[kept], target="correctness", loss=loss)
@@ -174,7 +194,7 @@ def test_the_loss_of_maps_is_that_of_their_labelled_pixels(loss: Objective, maps
 
 
 @losses
-def test_a_batch_that_is_void_throughout_costs_nothing_and_moves_nothing(loss: Objective):
+def test_a_batch_that_is_void_throughout_costs_nothing_and_moves_nothing(loss: ConfidenceLossName):
     confidence, logits = torch.randn(2, 5, 6, requires_grad=True), torch.randn(2, 4, 5, 6)
     value = confidence_loss(confidence, logits, torch.full((2, 5, 6), VOID), VOID, target="correctness", loss=loss)
     value.backward()

@@ -23,7 +23,7 @@ from small_params import RECIPE, changed, load, replace
 from torch import nn
 
 from confidnet_core.config.params import Benchmark
-from confidnet_core.data import Dataset, labelled, load_dataset, save_dataset
+from confidnet_core.data import Dataset, labelled_mask, load_dataset, save_dataset
 from confidnet_core.files import read_json
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.artifacts import build_corrected_mcp, load_classifier, load_corrected_mcp, save_network
@@ -53,7 +53,7 @@ def answers(network: nn.Module, dataset: Dataset, split: str = "val") -> np.ndar
 
 def validation_aupr_error(confidence: np.ndarray, classifier: nn.Module, dataset: Dataset) -> float:
     labels = dataset.split("val")[1]
-    counted, predicted = labelled(labels, dataset.void), answers(classifier, dataset).argmax(1)
+    counted, predicted = labelled_mask(labels, dataset.void), answers(classifier, dataset).argmax(1)
     return failure_metrics(confidence[counted], (predicted == labels)[counted])["aupr_error"]
 
 

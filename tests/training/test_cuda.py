@@ -10,7 +10,7 @@ from small import CONVNET, CPU, MC_DROPOUT, MLP, SEGNET, benchmark, same, small_
 from small_params import replace
 from torch import Tensor
 
-from confidnet_core.config.params import EntryChoice
+from confidnet_core.config.params import RegistryEntryChoice
 from confidnet_core.config.recipes import Augmentation
 from confidnet_core.config.registry import entry_names, find_entry
 from confidnet_core.data import SCORED_SPLITS, Dataset
@@ -46,7 +46,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]
         yield trained_runs(tmp_path_factory.mktemp("trained"))
 
 
-def train(stage: str, model: EntryChoice, folder: Path, stop_at: int | None = None, **settings: object) -> tuple[dict[str, Tensor], list]:
+def train(
+    stage: str, model: RegistryEntryChoice, folder: Path, stop_at: int | None = None, **settings: object
+) -> tuple[dict[str, Tensor], list]:
     """Train three epochs on the GPU; return weights and history."""
 
     def log(metrics: dict, epoch: int) -> None:
@@ -75,7 +77,9 @@ def train(stage: str, model: EntryChoice, folder: Path, stop_at: int | None = No
 @every_training
 @every_model
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_training_that_is_interrupted_ends_bit_for_bit_as_another_one(tmp_path: Path, stage: str, model: EntryChoice, precision: str):
+def test_a_training_that_is_interrupted_ends_bit_for_bit_as_another_one(
+    tmp_path: Path, stage: str, model: RegistryEntryChoice, precision: str
+):
     weights, history = train(stage, model, tmp_path / "uninterrupted", precision=precision)
     with pytest.raises(KeyboardInterrupt):
         train(stage, model, tmp_path / "interrupted", stop_at=3, precision=precision)

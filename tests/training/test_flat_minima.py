@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from confidnet_core.config.recipes import Augmentation
 from confidnet_core.networks.batches import TrainingBatches
-from confidnet_core.training.flat_minima import sharpness_aware_gradient
+from confidnet_core.training.flat_minima import set_sharpness_aware_gradient
 
 
 def convnet(dropout: float = 0.3) -> nn.Module:
@@ -62,7 +62,7 @@ class Quadratic(nn.Module):
 def test_on_a_quadratic_the_gradient_is_that_one_radius_up_the_slope(radius: float):
     form = Quadratic()
     before = form.vector()
-    loss = sharpness_aware_gradient(form, radius, form.gradient)
+    loss = set_sharpness_aware_gradient(form, radius, form.gradient)
     slope = form.curvature.numpy() * before
     expected = form.curvature.numpy() * (before + radius * slope / np.linalg.norm(slope))
     assert loss.item() == pytest.approx(before @ slope / 2)
@@ -102,7 +102,7 @@ def test_both_passes_draw_the_same_dropout_masks_and_random_numbers_go_on_as_aft
     gradient()
     next_random = torch.rand(4)
     torch.manual_seed(5)
-    sharpness_aware_gradient(network, 0.1, gradient)
+    set_sharpness_aware_gradient(network, 0.1, gradient)
     assert torch.equal(torch.rand(4), next_random)
     single_pass, first, second = masks
     assert torch.equal(first, single_pass) and torch.equal(first, second)
@@ -113,7 +113,7 @@ def test_the_running_statistics_take_in_the_first_pass_only():
     network, images_and_labels = convnet(dropout=0.0).train(), batch()
     once = deepcopy(network)
     gradient_of(once, *images_and_labels)()
-    sharpness_aware_gradient(network, 0.5, gradient_of(network, *images_and_labels))
+    set_sharpness_aware_gradient(network, 0.5, gradient_of(network, *images_and_labels))
     assert same(dict(network.named_buffers()), dict(once.named_buffers()))
     assert network[1].num_batches_tracked == 1
     assert all(layer.track_running_stats for layer in (network[1], network[6]))
@@ -124,7 +124,7 @@ def test_in_eval_mode_the_second_pass_normalises_with_the_running_statistics_too
     network[1].running_var.fill_(9.0)
     scale_ratios = []
     network[1].register_forward_hook(lambda layer, inputs, output: scale_ratios.append((inputs[0].std() / output.std()).item()))
-    sharpness_aware_gradient(network, 0.01, gradient_of(network, *batch()))
+    set_sharpness_aware_gradient(network, 0.01, gradient_of(network, *batch()))
     assert scale_ratios == pytest.approx([3.0, 3.0], rel=0.1)
 
 
@@ -138,16 +138,16 @@ def test_weights_come_back_bit_for_bit_also_from_a_pass_that_fails():
             raise MemoryError
         return gradient()
 
-    sharpness_aware_gradient(network, 0.1, gradient)
+    set_sharpness_aware_gradient(network, 0.1, gradient)
     assert all(torch.equal(value, before[name]) for name, value in network.named_parameters())
     with pytest.raises(MemoryError):
-        sharpness_aware_gradient(network, 0.1, failing)
+        set_sharpness_aware_gradient(network, 0.1, failing)
     assert all(torch.equal(value, before[name]) for name, value in network.named_parameters())
 
 
 def test_without_a_slope_the_gradient_stays_zero():
     form, calls = Quadratic(scale=0.0), []
-    sharpness_aware_gradient(form, 0.1, lambda: calls.append(1) or form.gradient())
+    set_sharpness_aware_gradient(form, 0.1, lambda: calls.append(1) or form.gradient())
     assert len(calls) == 1
     assert torch.cat([form.first.grad, form.second.grad]).tolist() == [0, 0, 0]
 
@@ -155,7 +155,7 @@ def test_without_a_slope_the_gradient_stays_zero():
 @pytest.mark.parametrize("scale", [1e-44, 1e-30, 1e-15, 1e15])
 def test_the_smallest_and_largest_slopes_give_finite_gradients(scale: float):
     form = Quadratic(scale)
-    sharpness_aware_gradient(form, 0.1, form.gradient)
+    set_sharpness_aware_gradient(form, 0.1, form.gradient)
     assert torch.cat([form.first.grad, form.second.grad]).isfinite().all()
 
 
@@ -181,5 +181,5 @@ def test_a_second_pass_that_is_not_finite_moves_no_weight_either():
         return loss
 
     with pytest.raises(ValueError, match="its norm is inf"):
-        sharpness_aware_gradient(weight, 0.1, gradient)
+        set_sharpness_aware_gradient(weight, 0.1, gradient)
     assert torch.equal(weight.weight, before)

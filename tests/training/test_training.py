@@ -23,13 +23,13 @@ from small import (
 from small_params import replace
 from torch import Tensor, nn
 
-from confidnet_core.config.params import Benchmark, EntryChoice
+from confidnet_core.config.params import Benchmark, RegistryEntryChoice
 from confidnet_core.config.recipes import BaselineRecipe
 from confidnet_core.data import Dataset
 from confidnet_core.networks.artifacts import build_confidnet
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, freeze
-from confidnet_core.networks.inference import classification_metrics, predict
+from confidnet_core.networks.inference import classifier_validation_metrics, predict
 from confidnet_core.training.loop import TrainingState
 from confidnet_core.training.trainings import (
     class_weights,
@@ -59,7 +59,7 @@ def test_the_classifier_learns_digits_in_a_few_epochs(tmp_path: Path):
     dataset, config = small_digits(), benchmark(MLP, epochs=8)
     classifier, fit = trained_classifier(dataset, config, tmp_path)
     assert max(row["val_accuracy"] for row in fit.history) > 0.85
-    assert classification_metrics(classifier, dataset, CPU, "fp32") == fit.best_metrics
+    assert classifier_validation_metrics(classifier, dataset, CPU, "fp32") == fit.best_metrics
     assert fit.history[-1]["train_loss"] < fit.history[0]["train_loss"] / 2
 
 
@@ -80,7 +80,7 @@ def test_flat_minima_and_smoothed_labels_learn_digits_too(tmp_path: Path):
     classifier, fit = trained_classifier(dataset, smoothed, tmp_path / "smoothed")
     assert fit.best_epoch == len(fit.history) == 13
     assert fit.best_metrics["val_accuracy"] > 0.85
-    assert classification_metrics(classifier, dataset, CPU, "fp32") == fit.best_metrics
+    assert classifier_validation_metrics(classifier, dataset, CPU, "fp32") == fit.best_metrics
     _, unsmoothed_fit = trained_classifier(dataset, config, tmp_path / "sharp")
     assert unsmoothed_fit.history[-1]["train_loss"] < fit.history[-1]["train_loss"] - 0.1  # a smoothed target is never met
 
@@ -188,7 +188,7 @@ def test_the_mean_training_target_is_the_mean_true_class_probability(tmp_path: P
 
 def test_a_classifier_that_is_sure_and_right_on_its_training_data_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture):
     dataset = small_digits(train=20)
-    config = benchmark(EntryChoice("mlp", {"hidden": 64, "dropout": 0.0}), epochs=60)
+    config = benchmark(RegistryEntryChoice("mlp", {"hidden": 64, "dropout": 0.0}), epochs=60)
     classifier, _ = trained_classifier(dataset, config, tmp_path)
     target = summarise_target(classifier, dataset, config, dropout=True)
     assert (target["errors"], target["collapsed"]) == (0, True)

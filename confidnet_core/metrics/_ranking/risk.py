@@ -62,8 +62,8 @@ def max_accepted_at_risk(
     Between two such confidences a lower threshold only adds correct predictions, so no other threshold accepts more.
     """
     # The quotient is the float nearest to the rate, and risk the float nearest to its decimal, so a rate of exactly 1 % equals 0.01.
-    is_within_risk = errors_above / np.maximum(samples_above, 1) <= target_risk
-    return np.asarray(np.where(is_within_risk, samples_above, 0).max(axis=-1, initial=0))
+    is_within_target_risk = errors_above / np.maximum(samples_above, 1) <= target_risk
+    return np.asarray(np.where(is_within_target_risk, samples_above, 0).max(axis=-1, initial=0))
 
 
 def expected_risk_contribution(
@@ -75,8 +75,8 @@ def expected_risk_contribution(
     the error included. An error at position p adds the sum of 1/k over k = p ... n. Its position is uniform over above + 1 ...
     above + tied, so with the harmonic numbers H the mean is H(n) - H(above + tied) + mean of j / (above + j) over j = 1 ... tied.
     """
-    contribution_below_tie = _harmonic_difference(samples_above + samples_tied, np.atleast_1d(sample_count))
-    contribution_within_tie = 1 - samples_above / samples_tied * _harmonic_difference(samples_above, samples_above + samples_tied)
+    contribution_below_tie = _harmonic_number_difference(samples_above + samples_tied, np.atleast_1d(sample_count))
+    contribution_within_tie = 1 - samples_above / samples_tied * _harmonic_number_difference(samples_above, samples_above + samples_tied)
     mean_position = samples_above + (samples_tied + 1) / 2
     is_narrow_tie = (samples_tied * 256 < mean_position) | (samples_tied == 1)
     if is_narrow_tie.any():  # the difference of harmonic numbers would cancel; moments of 1/i around the centre of the positions do not
@@ -95,17 +95,17 @@ def expected_risk_contribution(
     return contribution_below_tie + contribution_within_tie
 
 
-def _harmonic_difference(low_index: np.ndarray, high_index: np.ndarray) -> np.ndarray:
+def _harmonic_number_difference(low_index: np.ndarray, high_index: np.ndarray) -> np.ndarray:
     """Return the difference of harmonic numbers H(high_index) - H(low_index) = 1/(low_index + 1) + ... + 1/high_index, float64.
 
     Harmonic numbers up to H(64) are from a table, those above from the Euler-Maclaurin series and log1p.
     """
     last_table_index = len(_HARMONIC_NUMBERS) - 1
-    table_difference = (
+    tabulated_difference = (
         _HARMONIC_NUMBERS[np.minimum(high_index, last_table_index)] - _HARMONIC_NUMBERS[np.minimum(low_index, last_table_index)]
     )
     low_index, high_index = np.maximum(low_index, last_table_index), np.maximum(high_index, last_table_index)
-    return table_difference + (
+    return tabulated_difference + (
         np.log1p((high_index - low_index) / low_index) + (_harmonic_remainder(1 / high_index) - _harmonic_remainder(1 / low_index))
     )
 

@@ -7,26 +7,31 @@ from jaxtyping import Bool, Int, Real, Shaped
 from numpy.typing import ArrayLike
 
 
-def check_samples(
-    confidence: ArrayLike, correct: ArrayLike, confidence_name: str = "confidence"
+def check_confidence_and_correct(
+    confidence: ArrayLike, correct: ArrayLike, confidence_argument_name: str = "confidence"
 ) -> tuple[Real[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     """Return confidence as an array of real numbers (n,) and correct as a bool array (n,), n >= 1. Raises ValueError for other input.
 
-    NaN and infinite confidences are not refused here, but by require_finite. confidence_name: what messages call the confidence
+    NaN and infinite confidences are not refused here, but by require_finite_confidence.
+    confidence_argument_name: what messages call the confidence
     """
-    confidence, correct = _as_numpy_array(confidence_name, confidence), _as_numpy_array("correct", correct)
+    confidence, correct = _as_numpy_array(confidence_argument_name, confidence), _as_numpy_array("correct", correct)
     if confidence.ndim != 1 or confidence.shape != correct.shape:
-        raise ValueError(f"{confidence_name} has shape {confidence.shape} and correct {correct.shape}; give one value a sample, both (n,)")
+        raise ValueError(
+            f"{confidence_argument_name} has shape {confidence.shape} and correct {correct.shape}; give one value a sample, both (n,)"
+        )
     if len(confidence) == 0:
-        raise ValueError(f"there are no samples: {confidence_name} is empty; check that the split holds samples")
+        raise ValueError(f"there are no samples: {confidence_argument_name} is empty; check that the split holds samples")
     if confidence.dtype.kind not in "fiu":
-        raise ValueError(f"{confidence_name} is {confidence.dtype}; expected real numbers (are {confidence_name} and correct swapped?)")
+        raise ValueError(
+            f"{confidence_argument_name} is {confidence.dtype}; expected real numbers (are {confidence_argument_name} and correct swapped?)"
+        )
     if confidence.dtype.itemsize == 2 and confidence.dtype.kind == "f":
         confidence = confidence.astype(np.float32)  # NumPy 2.4 missorts float16 that holds both zeros, with AVX-512
     return confidence, _correct_as_bool(correct)
 
 
-def require_finite(confidence: Real[np.ndarray, " n"]) -> None:
+def require_finite_confidence(confidence: Real[np.ndarray, " n"]) -> None:
     """Raise ValueError, naming the index of the first such element, if any confidence (n,) is NaN or infinite."""
     if np.isfinite([confidence.min(), confidence.max()]).all():  # where there is a NaN, it is both the minimum and the maximum
         return
@@ -43,8 +48,8 @@ def sorted_confidences(confidence: ArrayLike, correct: ArrayLike) -> tuple[Real[
     confidence: (n,) real numbers; correct: (n,) bool, or integers 0 and 1
     Raises ValueError for unequal lengths, no samples, other types, and confidences that are NaN or infinite.
     """
-    confidence, correct = check_samples(confidence, correct)
-    require_finite(confidence)
+    confidence, correct = check_confidence_and_correct(confidence, correct)
+    require_finite_confidence(confidence)
     return np.sort(confidence), np.sort(confidence[~correct])
 
 
@@ -59,8 +64,10 @@ def _correct_as_bool(correct: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"
     if correct.dtype == bool:
         return correct
     if correct.dtype.kind not in "iu" or correct.min() < 0 or correct.max() > 1:
-        received = f"integers from {correct.min()} to {correct.max()}" if correct.dtype.kind in "iu" else str(correct.dtype)
-        raise ValueError(f"correct holds {received}; expected bool or 0 and 1, True where the prediction is right (predicted == labels)")
+        received_correct_text = f"integers from {correct.min()} to {correct.max()}" if correct.dtype.kind in "iu" else str(correct.dtype)
+        raise ValueError(
+            f"correct holds {received_correct_text}; expected bool or 0 and 1, True where the prediction is right (predicted == labels)"
+        )
     return correct.astype(bool)
 
 
