@@ -9,12 +9,12 @@ MODELS_FOLDER, PREDICTIONS_FOLDER = Path("models"), Path("data/predictions")
 DROPOUT_SAMPLES_FOLDER, ENSEMBLES_FOLDER = Path("data/samples"), Path("data/ensembles")
 
 
-def source_digests(benchmark: str) -> Path:
+def source_digests_folder(benchmark: str) -> Path:
     """Return the path of the folder with dataset.txt and model.txt: digests of the code of the benchmark's data set and model."""
     return Path("data/sources") / benchmark
 
 
-def prepared_data(benchmark: str) -> Path:
+def prepared_data_folder(benchmark: str) -> Path:
     """Return the path of the folder with a benchmark's prepared data: images.npy, labels.npy, split.json and facts.json."""
     return Path("data/prepared") / benchmark
 
@@ -24,7 +24,7 @@ def seed_folder(parent_folder: Path, benchmark: str, seed: int) -> Path:
     return parent_folder / benchmark / f"seed{seed}"
 
 
-def network(benchmark: str, seed: int, network_name: str) -> Path:
+def network_folder(benchmark: str, seed: int, network_name: str) -> Path:
     """Return the path of a network's folder with weights.pt, model.json and origin.json.
 
     network_name: baseline, confidnet, finetune or corrected_mcp
@@ -32,41 +32,41 @@ def network(benchmark: str, seed: int, network_name: str) -> Path:
     return seed_folder(MODELS_FOLDER, benchmark, seed) / network_name
 
 
-def history(benchmark: str, seed: int, network_name: str) -> Path:
+def history_path(benchmark: str, seed: int, network_name: str) -> Path:
     """Return the path of a network's training history, a CSV file with a row for each epoch."""
     return seed_folder(Path("data/histories"), benchmark, seed) / f"{network_name}.csv"
 
 
-def predictions(benchmark: str, seed: int) -> Path:
+def predictions_folder(benchmark: str, seed: int) -> Path:
     """Return the path of the folder with the classifier's predictions: metrics.json, and SPLIT/ with logits.npy and predicted.npy."""
     return seed_folder(PREDICTIONS_FOLDER, benchmark, seed)
 
 
-def dropout_samples(benchmark: str, seed: int) -> Path:
+def dropout_samples_folder(benchmark: str, seed: int) -> Path:
     """Return the path of the folder with results of forward passes with dropout: facts.json and SPLIT/QUANTITY.npy."""
     return seed_folder(DROPOUT_SAMPLES_FOLDER, benchmark, seed)
 
 
-def ensemble(benchmark: str, method: str) -> Path:
+def ensemble_folder(benchmark: str, method: str) -> Path:
     """Return the path of the folder with a score's ensemble over seeds: facts.json, and SPLIT.npy if the score needs it."""
     return ENSEMBLES_FOLDER / benchmark / method
 
 
-def input_digests(benchmark: str, seed: int, method: str) -> Path:
+def input_digests_path(benchmark: str, seed: int, method: str) -> Path:
     """Return the path of the JSON file with digests of the networks and samples that a score reads beside the classifier."""
     return seed_folder(Path("data/inputs"), benchmark, seed) / f"{method}.json"
 
 
-def score(benchmark: str, seed: int, method: str) -> Path:
+def score_folder(benchmark: str, seed: int, method: str) -> Path:
     """Return the path of the folder with a score's results: SPLIT.npy (confidences), metrics.json and fitted.pt."""
     return seed_folder(Path("data/scores"), benchmark, seed) / method
 
 
-def bootstrap_replicates(benchmark: str, seed: int, method: str) -> Path:
+def bootstrap_replicates_path(benchmark: str, seed: int, method: str) -> Path:
     """Return the path of the array of a score's metrics on bootstrap resamples of the test split."""
     return seed_folder(Path("data/bootstrap"), benchmark, seed) / f"{method}.npy"
 
 
-def thresholds(benchmark: str, seed: int, method: str) -> Path:
+def thresholds_folder(benchmark: str, seed: int, method: str) -> Path:
     """Return the path of the folder with a score's thresholds: calibration.json, replicates.npy, reliability.csv and threshold.json."""
     return seed_folder(Path("data/thresholds"), benchmark, seed) / method

@@ -25,7 +25,7 @@ def training_job(
 
     recipe_name: the recipe's section in params.yaml; upstream: names of the networks that the training starts from
     """
-    benchmark, dataset, device = params.benchmark(benchmark_name), load_dataset(paths.prepared_data(benchmark_name)), select_device()
+    benchmark, dataset, device = params.benchmark(benchmark_name), load_dataset(paths.prepared_data_folder(benchmark_name)), select_device()
     used_params = stage_params(params, benchmark_name, "data", "model", recipe_name)
     code_version = stage_code_version(stage, used_params["model"]["name"])
     origin_json = training_origin(benchmark_name, seed, dataset, used_params, code_version, *upstream)

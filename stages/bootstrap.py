@@ -26,7 +26,7 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
         confidence, resampling_settings = stored_results.confidence(method), {"resample_count": resample_count, "seed": resampling_seed}
         replicates = bootstrap(confidence, correct, pixels_per_image=predictions_per_image, **resampling_settings)
 
-        save_bootstrap_replicates(paths.bootstrap_replicates(benchmark_name, seed, method), replicates)
+        save_bootstrap_replicates(paths.bootstrap_replicates_path(benchmark_name, seed, method), replicates)
         tracked.log_metrics({f"{metric}_standard_error": error for metric, error in standard_errors(replicates).items()})
 
 

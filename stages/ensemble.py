@@ -17,7 +17,7 @@ from stages._command import run_stage
 
 def main(params: Params, benchmark_name: str) -> None:
     params.benchmark(benchmark_name)
-    dataset, seeds = load_dataset(paths.prepared_data(benchmark_name)), params.seeds
+    dataset, seeds = load_dataset(paths.prepared_data_folder(benchmark_name)), params.seeds
     ensemble_quantity_of_method = entry_attributes("scores", params.methods, "over_seeds")
     ensembles_folder, predictions_folder = paths.ENSEMBLES_FOLDER / benchmark_name, paths.PREDICTIONS_FOLDER / benchmark_name
 

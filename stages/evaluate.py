@@ -33,7 +33,7 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
             )
 
         test_evaluation, val_evaluation = evaluation_by_split["test"], evaluation_by_split["val"]
-        score_folder = paths.score(benchmark_name, seed, method)
+        score_folder = paths.score_folder(benchmark_name, seed, method)
         save_evaluation(score_folder, confidence_by_split, test_evaluation, val_evaluation, method_settings, score_run.save_fitted_values)
         for metric_prefix, metrics in {"": test_evaluation.metrics, "val_": val_evaluation.metrics}.items():
             # The stage `predict` logs the accuracy.

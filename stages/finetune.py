@@ -17,7 +17,7 @@ from stages._training import training_job
 def main(params: Params, benchmark_name: str, seed: int) -> None:
     with training_job("finetune", params, benchmark_name, seed, "finetune", "baseline", "confidnet") as (job, _):
         classifier = job.load_classifier()
-        confidnet = load_confidnet_head(paths.network(benchmark_name, seed, "confidnet"), classifier).finetuning_copy()
+        confidnet = load_confidnet_head(paths.network_folder(benchmark_name, seed, "confidnet"), classifier).finetuning_copy()
         training_state = finetune_confidnet(confidnet, classifier, job.training)
 
         job.save("finetune", confidnet.state_dict(), training_state)

@@ -29,7 +29,7 @@ STAGE_BY_CHECKPOINT_KIND = {
 
 
 def main(params: Params, benchmark_name: str, seed: int, checkpoint_kind: str, checkpoint_path: Path) -> None:
-    benchmark, dataset = params.benchmark(benchmark_name), load_dataset(paths.prepared_data(benchmark_name))
+    benchmark, dataset = params.benchmark(benchmark_name), load_dataset(paths.prepared_data_folder(benchmark_name))
     origin_json = training_origin(
         benchmark_name, seed, dataset, stage_params(params, benchmark_name, "data", "model"), package_code_version()
     )
@@ -37,7 +37,7 @@ def main(params: Params, benchmark_name: str, seed: int, checkpoint_kind: str, c
 
     imported_checkpoint = import_checkpoint(checkpoint_kind, checkpoint_path, benchmark, dataset, networks_folder, device, **origin_json)
     history_row = {"epoch": imported_checkpoint.epoch, **imported_checkpoint.validation_metrics}
-    save_history(paths.history(benchmark_name, seed, checkpoint_kind), [history_row], imported_checkpoint.epoch)
+    save_history(paths.history_path(benchmark_name, seed, checkpoint_kind), [history_row], imported_checkpoint.epoch)
 
     epoch_text = "" if imported_checkpoint.epoch is None else f" of epoch {imported_checkpoint.epoch}"
     metric_texts = [

@@ -15,7 +15,7 @@ from stages._command import run_stage
 def main(params: Params, benchmark_name: str, seed: int) -> None:
     params.benchmark(benchmark_name)
 
-    save_input_digests(paths.input_digests(benchmark_name, seed, "").parent, params.methods, benchmark_name, seed)
+    save_input_digests(paths.input_digests_path(benchmark_name, seed, "").parent, params.methods, benchmark_name, seed)
 
 
 if __name__ == "__main__":

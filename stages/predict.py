@@ -16,18 +16,18 @@ from stages._command import run_stage, stage_params
 
 
 def main(params: Params, benchmark_name: str, seed: int) -> None:
-    benchmark, dataset = params.benchmark(benchmark_name), load_dataset(paths.prepared_data(benchmark_name))
+    benchmark, dataset = params.benchmark(benchmark_name), load_dataset(paths.prepared_data_folder(benchmark_name))
     logged_params = stage_params(params, benchmark_name, "model")
 
     with stage_run(stage="predict", benchmark=benchmark_name, seed=seed, params=logged_params, deferred=True) as tracked:
-        classifier = load_classifier(paths.network(benchmark_name, seed, "baseline"), benchmark, dataset)
+        classifier = load_classifier(paths.network_folder(benchmark_name, seed, "baseline"), benchmark, dataset)
         predictions_by_split, stopwatch = {}, Stopwatch()
         for split in SCORED_SPLITS:
             with stopwatch.measure(len(dataset.splits[split])):
                 predictions_by_split[split] = predict(classifier, dataset.split(split)[0], dataset, select_device())
         metrics = prediction_metrics(predictions_by_split["test"], dataset.split("test")[1], dataset)
 
-        save_predictions(paths.predictions(benchmark_name, seed), predictions_by_split, metrics)
+        save_predictions(paths.predictions_folder(benchmark_name, seed), predictions_by_split, metrics)
         tracked.log_metrics({metric: metric_value for metric, metric_value in metrics.items() if metric != "class_iou"})
         tracked.log_metrics(stopwatch.metrics())
         tracked.log_metrics({f"iou/{class_name}": class_iou for class_name, class_iou in metrics.get("class_iou", {}).items()})

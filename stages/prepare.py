@@ -19,7 +19,7 @@ def main(params: Params, benchmark_name: str) -> None:
 
     with stage_run(stage="prepare", benchmark=benchmark_name, seed=None, params=logged_params) as tracked:
         dataset = add_calibration_split(find_entry("datasets", dataset_choice.name)(**dataset_choice.settings), calibration_split)
-        dataset_metadata = save_dataset(dataset, paths.prepared_data(benchmark_name))
+        dataset_metadata = save_dataset(dataset, paths.prepared_data_folder(benchmark_name))
 
         tracked.set_tag("data_source", dataset_metadata["source"])
         tracked.set_tag("data_sha256", dataset_metadata["sha256"])

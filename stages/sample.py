@@ -16,11 +16,11 @@ from stages._command import run_stage
 
 
 def main(params: Params, benchmark_name: str, seed: int) -> None:
-    benchmark, dataset = params.benchmark(benchmark_name), load_dataset(paths.prepared_data(benchmark_name))
+    benchmark, dataset = params.benchmark(benchmark_name), load_dataset(paths.prepared_data_folder(benchmark_name))
     mc_dropout_settings = benchmark.mc_dropout
 
     with stage_run(stage="sample", benchmark=benchmark_name, seed=seed, params=dict(mc_dropout_settings)) as tracked:
-        classifier = load_classifier(paths.network(benchmark_name, seed, "baseline"), benchmark, dataset)
+        classifier = load_classifier(paths.network_folder(benchmark_name, seed, "baseline"), benchmark, dataset)
         has_dropout_layers = has_dropout(classifier)
         splits_with_dropout_samples = SCORED_SPLITS if mc_dropout_settings.passes and has_dropout_layers else ()
         dropout_samples_by_split, stopwatch = {}, Stopwatch()
@@ -29,7 +29,7 @@ def main(params: Params, benchmark_name: str, seed: int) -> None:
                 dropout_samples_by_split[split] = sample_dropout(classifier, dataset, split, mc_dropout_settings, seed, select_device())
 
         save_dropout_samples(
-            paths.dropout_samples(benchmark_name, seed), dropout_samples_by_split, mc_dropout_settings.passes, has_dropout_layers
+            paths.dropout_samples_folder(benchmark_name, seed), dropout_samples_by_split, mc_dropout_settings.passes, has_dropout_layers
         )
         tracked.log_metrics(stopwatch.metrics())
 

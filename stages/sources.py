@@ -19,7 +19,7 @@ def main(params: Params, benchmark_name: str) -> None:
 
     digest_by_file = {"dataset": source_digest("datasets", benchmark.data.name), "model": source_digest("models", benchmark.model.name)}
 
-    with atomic_write(paths.source_digests(benchmark_name)) as temporary_folder:
+    with atomic_write(paths.source_digests_folder(benchmark_name)) as temporary_folder:
         temporary_folder.mkdir()
         for file_stem, digest in digest_by_file.items():
             (temporary_folder / f"{file_stem}.txt").write_text(digest + "\n")

@@ -28,7 +28,7 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
         reliability_on_test = reliability(val_split, test_split, stored_results.evaluation(method).scale, **resampling_settings)
         guarantees = guaranteed_thresholds(val_split, calibration_split, test_split, threshold_settings)
 
-        save_thresholds(paths.thresholds(benchmark_name, seed, method), reliability_on_test, guarantees)
+        save_thresholds(paths.thresholds_folder(benchmark_name, seed, method), reliability_on_test, guarantees)
         tracked.log_metrics(reliability_on_test.metrics)
         coverage_by_risk = {f"{100 * guarantee['risk']:g}": guarantee["test"]["coverage"] for guarantee in guarantees}
         tracked.log_metrics({f"guaranteed_coverage/risk_{risk}": coverage for risk, coverage in coverage_by_risk.items()})

@@ -115,9 +115,9 @@ def _check_mat_tags(mat_path: Path) -> None:
                 mat_elements = list(islice(element_iterator, 5))
                 mat_file.seek(data_start_byte + 8)
                 (array_flags,) = struct.unpack(f"{byte_order}I", mat_file.read(4))
-                allowed_type_codes = (MAT_FLAGS_TYPE_CODES, MAT_SHAPE_TYPE_CODES, MAT_NAME_TYPE_CODES, MAT_VALUES_TYPE_CODES)
+                allowed_mat_type_codes = (MAT_FLAGS_TYPE_CODES, MAT_SHAPE_TYPE_CODES, MAT_NAME_TYPE_CODES, MAT_VALUES_TYPE_CODES)
                 has_allowed_types = len(mat_elements) == 4 and all(
-                    mat_element[0] in allowed_codes for mat_element, allowed_codes in zip(mat_elements, allowed_type_codes, strict=True)
+                    mat_element[0] in allowed_codes for mat_element, allowed_codes in zip(mat_elements, allowed_mat_type_codes, strict=True)
                 )
                 if not has_allowed_types or array_flags & 0xFF not in MATLAB_ARRAY_CLASS_CODES or array_flags & MAT_COMPLEX_FLAG:
                     raise ValueError(f"what begins at byte {data_start_byte} is no array of whole or real numbers")

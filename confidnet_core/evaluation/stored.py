@@ -30,7 +30,7 @@ class StoredResults:
 
     def evaluation(self, method: str) -> Evaluation:
         """Return the failure metrics of the score `method` on the test split, as the stage `evaluate` stored them."""
-        return Evaluation.read(paths.score(self.benchmark, self.seed, method) / "metrics.json")
+        return Evaluation.read(paths.score_folder(self.benchmark, self.seed, method) / "metrics.json")
 
     def compared_methods(self) -> list[str]:
         """Return the names of the scores that a comparison ranks: all but an oracle, which reads the labels."""
@@ -38,22 +38,22 @@ class StoredResults:
 
     def confidence(self, method: str, split: str = "test") -> Real[np.ndarray, " n"]:
         """Return the confidence of the score `method` in each of the n labelled predictions of a split, real (n,), memory-mapped."""
-        return np.load(paths.score(self.benchmark, self.seed, method) / f"{split}.npy", mmap_mode="r")
+        return np.load(paths.score_folder(self.benchmark, self.seed, method) / f"{split}.npy", mmap_mode="r")
 
     def bootstrap_replicates(self, method: str) -> Float[np.ndarray, "resamples metrics"]:
         """Return the failure metrics of the score `method` on each bootstrap resample of the test split, float32 (resamples, metrics)."""
-        return np.load(paths.bootstrap_replicates(self.benchmark, self.seed, method))
+        return np.load(paths.bootstrap_replicates_path(self.benchmark, self.seed, method))
 
     def thresholds_folder(self, method: str) -> Path:
         """Return the path of the folder of calibration results and guaranteed thresholds that the stage `thresholds` wrote for a score."""
-        return paths.thresholds(self.benchmark, self.seed, method)
+        return paths.thresholds_folder(self.benchmark, self.seed, method)
 
     def outcomes(self, split: str = "test") -> tuple[Bool[np.ndarray, " n"], Int[np.ndarray, " images"] | None]:
         """Return whether each of the n labelled predictions of a split is correct, bool (n,), and how many of them each image has.
 
         The second value is int (images,) for segmentation, whose predictions are pixels, and None for classification.
         """
-        dataset = load_dataset(paths.prepared_data(self.benchmark))
+        dataset = load_dataset(paths.prepared_data_folder(self.benchmark))
         labels = dataset.split(split)[1]
         is_labelled = labelled_mask(labels, dataset.void)
         pixels_per_image = is_labelled.reshape(len(is_labelled), -1).sum(axis=1) if dataset.is_segmentation else None
@@ -61,11 +61,11 @@ class StoredResults:
 
     def predicted(self, split: str = "test") -> UInt8[np.ndarray, " images *pixels"]:
         """Return the predicted class of each image or pixel of a split, void pixels included: uint8 (images,) or (images, h, w)."""
-        return np.load(paths.predictions(self.benchmark, self.seed) / split / "predicted.npy", mmap_mode="r")
+        return np.load(paths.predictions_folder(self.benchmark, self.seed) / split / "predicted.npy", mmap_mode="r")
 
     def classifier_metrics(self) -> dict:
         """Return {metric: value}: the classifier's own metrics on the test split, such as its accuracy."""
-        return read_json(paths.predictions(self.benchmark, self.seed) / "metrics.json")
+        return read_json(paths.predictions_folder(self.benchmark, self.seed) / "metrics.json")
 
 
 def save_bootstrap_replicates(path: Path, replicates: Float[np.ndarray, "resamples metrics"]) -> None:

@@ -57,7 +57,7 @@ def metrics_by_project_convention(confidence: ArrayLike, correct: ArrayLike) -> 
             "e_aurc": None if confidnet_aurc is None else confidnet_aurc - optimal_aurc,
             "fpr_at_95_tpr": _fpr_at_95_tpr_of_confidnet(confidence, correct),
         },
-        "crl": {"aurc": crl_aurc, "e_aurc": crl_aurc - optimal_aurc, **_roc_metrics_of_crl(fpr_tpr_precision)},
+        "crl": {"aurc": crl_aurc, "e_aurc": crl_aurc - optimal_aurc, **_roc_metrics_by_crl_convention(fpr_tpr_precision)},
         "fd_shifts": {
             "aurc": fd_shifts_curve.area(),
             "e_aurc": fd_shifts_curve.trapezoid() - optimal_aurc,
@@ -116,7 +116,7 @@ def _fpr_tpr_precision(
     return errors_accepted / errors_accepted[-1], correct_accepted / correct_accepted[-1], correct_accepted / samples_accepted
 
 
-def _roc_metrics_of_crl(fpr_tpr_precision: tuple[np.ndarray, np.ndarray, np.ndarray] | None) -> dict[str, float | None]:
+def _roc_metrics_by_crl_convention(fpr_tpr_precision: tuple[np.ndarray, np.ndarray, np.ndarray] | None) -> dict[str, float | None]:
     if fpr_tpr_precision is None:
         return {"fpr_at_95_tpr": None, "aupr_success": None}
     fpr, tpr, precision_at_threshold = fpr_tpr_precision

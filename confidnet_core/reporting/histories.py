@@ -22,7 +22,7 @@ def history_rows(benchmark: str, seed: int, max_history_epochs: int = 200) -> It
     Undefined values are left out. Raises ValueError for a missing file.
     """
     for training in TRAINING_NAMES:
-        history = _thin_epochs(_read_history(paths.history(benchmark, seed, training)), max_history_epochs)
+        history = _thin_epochs(_read_history(paths.history_path(benchmark, seed, training)), max_history_epochs)
         history = history.assign(benchmark=benchmark, seed=seed, training=training)
         yield "losses", _reshape_to_long_format(history, {"train_loss": "train", "val_loss": "validation"})
         validation_columns = [

@@ -146,7 +146,8 @@ def _benchmark_section(
     line_styles: LineStyleByMethod,
 ) -> BenchmarkSection:
     benchmark, evaluation_rows = stored_results.benchmark, report_content.evaluation_rows
-    dataset, benchmark_rows = load_dataset(paths.prepared_data(benchmark)), evaluation_rows[evaluation_rows["benchmark"] == benchmark]
+    benchmark_rows = evaluation_rows[evaluation_rows["benchmark"] == benchmark]
+    dataset = load_dataset(paths.prepared_data_folder(benchmark))
     curve_frames = {curve_name: rows[rows["benchmark"] == benchmark] for curve_name, rows in report_content.curve_frames.items()}
     display_name_by_method = {
         method: line_styles[method].label for method in methods_with_shown_failures(stored_results, params.against, evaluation_rows)

@@ -129,7 +129,7 @@ def _pick_report_failures(
     display_name_by_method = {
         method: line_styles[method].label for method in methods_with_shown_failures(stored_results, params.against, evaluation_rows)
     }
-    return pick_failures(stored_results, load_dataset(paths.prepared_data(stored_results.benchmark)), display_name_by_method)
+    return pick_failures(stored_results, load_dataset(paths.prepared_data_folder(stored_results.benchmark)), display_name_by_method)
 
 
 def _write_curves_and_figures(
@@ -166,7 +166,8 @@ def _draw_figures(
     Scores are in the order of `line_styles`, because `dvc plots` assigns its colours in that order.
     failures_by_method: for the figure of failures
     """
-    benchmark, seed, dataset = stored_results.benchmark, stored_results.seed, load_dataset(paths.prepared_data(stored_results.benchmark))
+    benchmark, seed = stored_results.benchmark, stored_results.seed
+    dataset = load_dataset(paths.prepared_data_folder(benchmark))
     images, labels = dataset.split("test")
     is_labelled = labelled_mask(labels, dataset.void)
     correct = (stored_results.predicted() == labels)[is_labelled]

@@ -14,7 +14,7 @@ REPORTED_PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy")
 
 def dataset_and_recipe_texts(benchmark: str, params: Params) -> dict[str, str]:
     """Return {heading: text} about a benchmark's data and the training settings of its networks."""
-    dataset_metadata = read_json(paths.prepared_data(benchmark) / "facts.json")
+    dataset_metadata = read_json(paths.prepared_data_folder(benchmark) / "facts.json")
     image_shape = " x ".join(map(str, dataset_metadata["image_shape"]))
     text_by_heading = {
         "data": dataset_metadata["source"],

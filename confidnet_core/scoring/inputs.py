@@ -45,10 +45,10 @@ def save_input_digests(inputs_folder: Path, methods: Iterable[str], benchmark: s
 def _sha256_of_input(input_name: str, benchmark: str, seed: int) -> str:
     """Return the SHA-256 of an input of scores: of the dropout samples if `input_name` is "samples", else of the network of this name."""
     if input_name == DROPOUT_SAMPLES:
-        input_folder = paths.dropout_samples(benchmark, seed)
+        input_folder = paths.dropout_samples_folder(benchmark, seed)
         input_files = sorted(path for path in input_folder.rglob("*") if path.is_file())
     else:
-        input_folder = paths.network(benchmark, seed, input_name)
+        input_folder = paths.network_folder(benchmark, seed, input_name)
         input_files = [input_folder / file_name for file_name in NETWORK_FILE_NAMES]
     return _sha256_of_files({path.relative_to(input_folder).as_posix(): path for path in input_files})
 

@@ -243,8 +243,8 @@ class Run:
 
 def load_run(benchmark_name: str, benchmark: Benchmark, seed: int, method: str, declared_inputs: Iterable[str]) -> Run:
     """Return the Run (input) of a score on the test split. declared_inputs: those that the score names in its attribute `reads`."""
-    dataset, models_folder = load_dataset(paths.prepared_data(benchmark_name)), paths.seed_folder(paths.MODELS_FOLDER, benchmark_name, seed)
-    run = Run(benchmark_name, benchmark, seed, dataset, models_folder, paths.predictions(benchmark_name, seed))
-    samples_folder, ensembles_folder = paths.dropout_samples(benchmark_name, seed), paths.ENSEMBLES_FOLDER / benchmark_name
-    score_inputs = {"samples_folder": samples_folder, "ensembles_folder": ensembles_folder, "declared_inputs": tuple(declared_inputs)}
-    return replace(run, method=method, **score_inputs)
+    dataset = load_dataset(paths.prepared_data_folder(benchmark_name))
+    models_folder = paths.seed_folder(paths.MODELS_FOLDER, benchmark_name, seed)
+    run = Run(benchmark_name, benchmark, seed, dataset, models_folder, paths.predictions_folder(benchmark_name, seed))
+    run = replace(run, method=method, declared_inputs=tuple(declared_inputs), ensembles_folder=paths.ENSEMBLES_FOLDER / benchmark_name)
+    return replace(run, samples_folder=paths.dropout_samples_folder(benchmark_name, seed))

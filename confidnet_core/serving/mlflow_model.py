@@ -17,7 +17,7 @@ DIGEST_TAG = "digest"  # by this tag an existing model is found
 
 
 @dataclass(frozen=True)
-class PackedModel:
+class ModelToLog:
     """A model whose files are complete, with all that MLflow needs to log and register it.
 
     model_files_folder: the folder of the model's files
@@ -42,23 +42,23 @@ class PackedModel:
 
 
 def find_or_log_model(
-    mlflow_client: Any, mlflow_experiment_id: str, model_name: str, packed_model: PackedModel, mlflow_run_id: str | None
+    mlflow_client: Any, mlflow_experiment_id: str, model_name: str, model_to_log: ModelToLog, mlflow_run_id: str | None
 ) -> Any:
     """Return MLflow's logged model that has this model's digest, created if there is none, after adding it to the outputs of the run.
 
     model_name: of the logged model; mlflow_run_id: the MLflow run, or None
     """
     models_of_digest = mlflow_client.search_logged_models(
-        [mlflow_experiment_id], f"tags.{DIGEST_TAG} = '{packed_model.tags[DIGEST_TAG]}' AND name = '{model_name}'"
+        [mlflow_experiment_id], f"tags.{DIGEST_TAG} = '{model_to_log.tags[DIGEST_TAG]}' AND name = '{model_name}'"
     )
     if ready_models := [logged_model for logged_model in models_of_digest if logged_model.status == "READY"]:
         return _attach_to_mlflow_run(mlflow_client, ready_models[0], mlflow_run_id)
     logged_model = mlflow_client.create_logged_model(
-        mlflow_experiment_id, model_name, mlflow_run_id, tags=packed_model.tags, model_type="selective classifier"
+        mlflow_experiment_id, model_name, mlflow_run_id, tags=model_to_log.tags, model_type="selective classifier"
     )
     try:
         with TemporaryDirectory() as temporary_folder:
-            _save_pyfunc_model(Path(temporary_folder) / "model", packed_model, logged_model)
+            _save_pyfunc_model(Path(temporary_folder) / "model", model_to_log, logged_model)
             mlflow_client.log_model_artifacts(logged_model.model_id, f"{temporary_folder}/model")
     except BaseException:
         mlflow_client.finalize_logged_model(logged_model.model_id, "FAILED")
@@ -66,17 +66,17 @@ def find_or_log_model(
     return _attach_to_mlflow_run(mlflow_client, mlflow_client.finalize_logged_model(logged_model.model_id, "READY"), mlflow_run_id)
 
 
-def find_or_register_version(mlflow_client: Any, model_name: str, packed_model: PackedModel, logged_model: Any) -> Any:
+def find_or_register_version(mlflow_client: Any, model_name: str, model_to_log: ModelToLog, logged_model: Any) -> Any:
     """Return the version of the registered model `model_name` that has this model's digest, created if there is none."""
     from mlflow.exceptions import MlflowException
 
     try:
-        mlflow_client.create_registered_model(model_name, description=packed_model.model_description)
+        mlflow_client.create_registered_model(model_name, description=model_to_log.model_description)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     versions_of_digest = mlflow_client.search_model_versions(
-        f"name = '{model_name}' AND tag.{DIGEST_TAG} = '{packed_model.tags[DIGEST_TAG]}'"
+        f"name = '{model_name}' AND tag.{DIGEST_TAG} = '{model_to_log.tags[DIGEST_TAG]}'"
     )
     if versions_of_digest:
         return versions_of_digest[0]
@@ -87,8 +87,8 @@ def find_or_register_version(mlflow_client: Any, model_name: str, packed_model: 
             model_name,
             model_uri,
             mlflow_run_id,
-            packed_model.tags,
-            description=packed_model.version_description,
+            model_to_log.tags,
+            description=model_to_log.version_description,
             model_id=logged_model.model_id,
         )
 
@@ -116,28 +116,28 @@ def _attach_to_mlflow_run(mlflow_client: Any, logged_model: Any, mlflow_run_id: 
     return logged_model
 
 
-def _save_pyfunc_model(model_folder: Path, packed_model: PackedModel, logged_model: Any) -> None:
+def _save_pyfunc_model(model_folder: Path, model_to_log: ModelToLog, logged_model: Any) -> None:
     """Write an MLflow model folder: the packed files, code, requirements, signature and input example."""
     import mlflow.pyfunc
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
-    output_shape = (-1, *packed_model.example_images.shape[2:]) if packed_model.is_per_pixel else (-1,)
+    output_shape = (-1, *model_to_log.example_images.shape[2:]) if model_to_log.is_per_pixel else (-1,)
     dtype_by_output = {"class_index": np.int64, "confidence": np.float64, "probability": np.float64, "accepted": np.bool_}
-    dtype_by_output = dtype_by_output if packed_model.is_per_pixel else {"label": np.str_, **dtype_by_output}
+    dtype_by_output = dtype_by_output if model_to_log.is_per_pixel else {"label": np.str_, **dtype_by_output}
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *packed_model.example_images.shape[1:]))]),
+        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *model_to_log.example_images.shape[1:]))]),
         outputs=Schema([TensorSpec(np.dtype(dtype), output_shape, output_name) for output_name, dtype in dtype_by_output.items()]),
-        params=ParamSchema([ParamSpec("risk", "double", packed_model.default_target_risk)]),
+        params=ParamSchema([ParamSpec("risk", "double", model_to_log.default_target_risk)]),
     )
     mlflow.pyfunc.save_model(
         model_folder,
-        loader_module=packed_model.loader_module,
-        data_path=packed_model.model_files_folder,
-        code_paths=[str(packed_model.code_folder)],
+        loader_module=model_to_log.loader_module,
+        data_path=model_to_log.model_files_folder,
+        code_paths=[str(model_to_log.code_folder)],
         mlflow_model=Model(model_id=logged_model.model_id, model_uuid=logged_model.model_id, run_id=logged_model.source_run_id),
         signature=signature,
-        input_example=packed_model.example_images,
-        pip_requirements=packed_model.pip_requirements,
-        metadata={**packed_model.tags, "classes": packed_model.class_names},
+        input_example=model_to_log.example_images,
+        pip_requirements=model_to_log.pip_requirements,
+        metadata={**model_to_log.tags, "classes": model_to_log.class_names},
     )

@@ -69,8 +69,8 @@ def pack_model_with_score(
     skipped_scores: better scores that cannot be served, each with the reason
     Raises ScoreNotServableError if this score cannot be served, ValueError for a missing file.
     """
-    score_folder = paths.score(stored_results.benchmark, stored_results.seed, method)
-    dataset = load_dataset(paths.prepared_data(stored_results.benchmark))
+    score_folder = paths.score_folder(stored_results.benchmark, stored_results.seed, method)
+    dataset = load_dataset(paths.prepared_data_folder(stored_results.benchmark))
     evaluation = stored_results.evaluation(method)
     if not params.thresholds.risks:
         raise ValueError("thresholds.risks of params.yaml is empty, so that nothing could be accepted; give a target risk, as 0.05")
@@ -86,7 +86,7 @@ def pack_model_with_score(
         "mean": dataset.mean,
         "std": dataset.std,
         "segmentation": dataset.is_segmentation,
-        "data": read_json(paths.prepared_data(stored_results.benchmark) / "facts.json")["sha256"],
+        "data": read_json(paths.prepared_data_folder(stored_results.benchmark) / "facts.json")["sha256"],
         "recipes": params.benchmark(stored_results.benchmark).model_dump(),
     }
     write_json(model_folder / "model.json", model_metadata)
@@ -144,7 +144,7 @@ def _check_served_confidence(served_model: SelectiveClassifier, dataset: Dataset
 
 def _validation_evaluation(stored_results: StoredResults, method: str) -> Evaluation:
     """Return the stored evaluation of a score on the validation split."""
-    return Evaluation.read(paths.score(stored_results.benchmark, stored_results.seed, method) / "metrics.json", "val")
+    return Evaluation.read(paths.score_folder(stored_results.benchmark, stored_results.seed, method) / "metrics.json", "val")
 
 
 def _aupr_error_or_minimum(evaluation: Evaluation) -> float:

@@ -24,7 +24,7 @@ from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.revision import git, package_versions
 from confidnet_core.serving import selective_classifier as serving
 from confidnet_core.serving.identity import served_model_digest
-from confidnet_core.serving.mlflow_model import DIGEST_TAG, PackedModel, find_or_log_model, find_or_register_version, find_version_by_alias
+from confidnet_core.serving.mlflow_model import DIGEST_TAG, ModelToLog, find_or_log_model, find_or_register_version, find_version_by_alias
 from confidnet_core.serving.packing import (
     CandidateModel,
     copy_networks_to_candidate,
@@ -66,14 +66,14 @@ def register_best_model(params: Params, benchmark: str, mlflow_run_id: str | Non
             best_candidate = _pack_best_candidate(params, benchmark, Path(temporary_folder))
             if (baseline_candidate := _pack_baseline_candidate(params, best_candidate, Path(temporary_folder))) is not None:
                 find_or_log_model(
-                    mlflow_client, mlflow_experiment_id, "baseline", _complete_packed_model(baseline_candidate), mlflow_run_id
+                    mlflow_client, mlflow_experiment_id, "baseline", _complete_model_to_log(baseline_candidate), mlflow_run_id
                 )
-            packed_model = _complete_packed_model(best_candidate)
+            model_to_log = _complete_model_to_log(best_candidate)
             model_version = find_or_register_version(
                 mlflow_client,
                 f"confidnet-{benchmark}",
-                packed_model,
-                find_or_log_model(mlflow_client, mlflow_experiment_id, "selective", packed_model, mlflow_run_id),
+                model_to_log,
+                find_or_log_model(mlflow_client, mlflow_experiment_id, "selective", model_to_log, mlflow_run_id),
             )
             registration_in_words = f"{model_version.name} version {model_version.version}: {_candidate_summary(best_candidate)}"
             skipped_scores_in_words = [f"better, but not served: {score}" for score in best_candidate.skipped_scores]
@@ -128,8 +128,8 @@ def _aurc_or_infinity(metrics: Mapping[str, float | None]) -> float:
     return float("inf") if metrics["aurc"] is None else metrics["aurc"]
 
 
-def _complete_packed_model(candidate: CandidateModel) -> PackedModel:
-    """Copy the networks into the candidate's folder; return it with all else that MLflow needs, as a PackedModel."""
+def _complete_model_to_log(candidate: CandidateModel) -> ModelToLog:
+    """Copy the networks into the candidate's folder; return it with all else that MLflow needs, as a ModelToLog."""
     copy_networks_to_candidate(candidate)
     served_model, validation_metrics = candidate.served_model, candidate.validation_evaluation.metrics
     model_metadata, threshold = served_model.model_metadata, served_model.guaranteed_threshold()
@@ -147,7 +147,7 @@ def _complete_packed_model(candidate: CandidateModel) -> PackedModel:
         "git_commit": git("rev-parse", "HEAD"),
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME"),
     }
-    return PackedModel(
+    return ModelToLog(
         model_files_folder=candidate.model_folder,
         loader_module=serving.__name__,
         code_folder=PACKAGE_FOLDER,
@@ -156,7 +156,7 @@ def _complete_packed_model(candidate: CandidateModel) -> PackedModel:
             for package, package_version in package_versions(*SERVED_MODEL_REQUIREMENTS).items()
             if package != "Python"
         ],
-        example_images=example_images(load_dataset(paths.prepared_data(model_metadata["benchmark"]))),
+        example_images=example_images(load_dataset(paths.prepared_data_folder(model_metadata["benchmark"]))),
         is_per_pixel=model_metadata["segmentation"],
         default_target_risk=threshold["risk"],
         tags={tag_name: str(tag_value) for tag_name, tag_value in tags.items() if tag_value not in (None, "")},

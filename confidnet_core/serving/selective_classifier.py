@@ -108,8 +108,8 @@ class SelectiveClassifier:
     @property
     def target_risk(self) -> float:
         """The least target risk for which the calibration split gave a threshold; if it gave none, the largest target risk."""
-        risks_with_threshold = [threshold["risk"] for threshold in self.guaranteed_thresholds if threshold["threshold"] is not None]
-        return min(risks_with_threshold, default=max(threshold["risk"] for threshold in self.guaranteed_thresholds))
+        target_risks_with_threshold = [threshold["risk"] for threshold in self.guaranteed_thresholds if threshold["threshold"] is not None]
+        return min(target_risks_with_threshold, default=max(threshold["risk"] for threshold in self.guaranteed_thresholds))
 
     def guaranteed_threshold(self, target_risk: float | None = None) -> dict[str, Any]:
         """Return the threshold of a target risk with its guarantee: risk, delta, threshold (None if nothing can be accepted), coverage,

@@ -52,7 +52,7 @@ def describe_stage_run(
     )
     # Data that this stage writes itself does not exist yet, or is that of an earlier run.
     dataset_description = (
-        None if paths.prepared_data(benchmark).as_posix() in output_paths else describe_prepared_data(benchmark, output_paths)
+        None if paths.prepared_data_folder(benchmark).as_posix() in output_paths else describe_prepared_data(benchmark, output_paths)
     )
     return {
         "experiment": f"confidnet/{benchmark}",
@@ -78,7 +78,7 @@ def describe_prepared_data(benchmark: str, output_paths: list[str]) -> dict[str,
 
     None if the data is not prepared yet. output_paths: paths that the stage writes, which tell whether it trains, prepares or tests
     """
-    dataset_facts_path = paths.prepared_data(benchmark) / "facts.json"
+    dataset_facts_path = paths.prepared_data_folder(benchmark) / "facts.json"
     try:
         dataset_metadata = read_json(dataset_facts_path)
         dataset_description = {

@@ -28,7 +28,7 @@ class TrainingJob:
 
     def load_classifier(self) -> Classifier:
         """Load the classifier that an earlier stage trained, frozen."""
-        folder = paths.network(self.benchmark_name, self.training.seed, "baseline")
+        folder = paths.network_folder(self.benchmark_name, self.training.seed, "baseline")
         return load_verified_classifier(folder, self.benchmark, self.training.dataset, self.training.device)
 
     def save(
@@ -40,9 +40,9 @@ class TrainingJob:
         """
         metrics, seed = state.best_metrics if metrics is None else metrics, self.training.seed
         model_json = describe_trained_network(self.benchmark, self.training.dataset, best_epoch=state.best_epoch, **metrics)
-        history = paths.history(self.benchmark_name, seed, network_name)
+        history = paths.history_path(self.benchmark_name, seed, network_name)
         save_history(history, state.history, state.best_epoch)
-        save_network(paths.network(self.benchmark_name, seed, network_name), weights, model_json, self.origin_json, **reports)
+        save_network(paths.network_folder(self.benchmark_name, seed, network_name), weights, model_json, self.origin_json, **reports)
         self.log_result(metrics, history)
 
 
@@ -54,7 +54,7 @@ def training_origin(
     used_params: the benchmark's sections of params.yaml that the training reads; code: from revision.stage_code_version;
     upstream: names of the networks that the training starts from, whose weights are named by their SHA-256
     """
-    data_sha256 = read_json(paths.prepared_data(benchmark_name) / "facts.json")["sha256"]
+    data_sha256 = read_json(paths.prepared_data_folder(benchmark_name) / "facts.json")["sha256"]
     origin_json = {"params": used_params, "seed": seed, "data_sha256": data_sha256, "data_source": dataset.source, "code": code}
-    weights_sha256 = {network: weights_digest(paths.network(benchmark_name, seed, network)) for network in upstream}
+    weights_sha256 = {network: weights_digest(paths.network_folder(benchmark_name, seed, network)) for network in upstream}
     return origin_json | ({"upstream_sha256": weights_sha256} if weights_sha256 else {})

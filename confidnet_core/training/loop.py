@@ -35,7 +35,7 @@ class TrainingState:
 
     history: list[Metrics] = field(default_factory=list)  # one row per epoch; with SWA, one more row for the averaged weights
     best_epoch: int = 0
-    best_epoch_rank: list[float] = field(default_factory=list)
+    best_epoch_sort_key: list[float] = field(default_factory=list)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -103,9 +103,9 @@ def fit(
         metrics = {key: None if value is None else float(value) for key, value in validate().items()}
         averaged_epochs = {"averaged_epochs": recipe.swa_epochs if is_averaging_epoch else 0} if recipe.swa_epochs else {}
         state.history.append({"epoch": epoch, **averaged_epochs, "learning_rate": learning_rate, "train_loss": train_loss, **metrics})
-        epoch_rank = _epoch_rank(metrics, selection_metric)
-        if is_averaging_epoch or not state.best_weights or epoch_rank > state.best_epoch_rank:
-            state.best_epoch, state.best_epoch_rank, state.best_weights = epoch, epoch_rank, _copy_weights(network)
+        epoch_sort_key = _epoch_sort_key(metrics, selection_metric)
+        if is_averaging_epoch or not state.best_weights or epoch_sort_key > state.best_epoch_sort_key:
+            state.best_epoch, state.best_epoch_sort_key, state.best_weights = epoch, epoch_sort_key, _copy_weights(network)
         training.log(state.history[-1], epoch)
         training.resume.save({**vars(state), **trainer.state_dict()})
         print_epoch(stage, epoch, last_epoch, {"train_loss": train_loss, **metrics}, time.perf_counter() - start_time)
@@ -215,7 +215,7 @@ def _build_optimizer(
     return optimizer, schedulers[recipe.schedule]()
 
 
-def _epoch_rank(metrics: Metrics, selection_metric: str) -> list[float]:
+def _epoch_sort_key(metrics: Metrics, selection_metric: str) -> list[float]:
     """Return an epoch's rank [selection metric, -val_loss], larger is better; None and NaN become -inf, as NaN would beat later epochs."""
     selection_value, loss = metrics[selection_metric], metrics["val_loss"]
     return [-math.inf if value is None or math.isnan(value) else value for value in (selection_value, None if loss is None else -loss)]

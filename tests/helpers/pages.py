@@ -71,11 +71,11 @@ def lay_out(name: str, labels: np.ndarray, seeds: tuple[int, ...], blur: float =
             promised = guaranteed_thresholds(of["val"], of["calibration"], test, Thresholds(risks=(0.3,), delta=0.1))
             save_thresholds(Path("data/thresholds") / place, reliability(of["val"], test, "rank", **RESAMPLING), promised)
             save_bootstrap_replicates(
-                paths.bootstrap_replicates(name, seed, method), bootstrap(test.confidence, test.correct, **RESAMPLING)
+                paths.bootstrap_replicates_path(name, seed, method), bootstrap(test.confidence, test.correct, **RESAMPLING)
             )
         for training in TRAINING_NAMES:
             history = [{"epoch": epoch, "train_loss": 2 / epoch, "val_loss": 3 / epoch, "val_auroc": epoch / 9} for epoch in (1, 2, 3)]
-            save_history(paths.history(name, seed, training), [{**row, "val_accuracy": 0.5} for row in history], best_epoch=2)
+            save_history(paths.history_path(name, seed, training), [{**row, "val_accuracy": 0.5} for row in history], best_epoch=2)
 
 
 class Page(HTMLParser):

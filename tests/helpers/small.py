@@ -122,8 +122,8 @@ def trained_classifier(dataset: Dataset, what: Benchmark, folder: Path) -> tuple
 
 def save(root: Path, name: str, part: str, weights: dict[str, Tensor], facts: dict[str, Any], state: TrainingState) -> None:
     """A network and its history, as the training stages write them under ROOT."""
-    save_network(root / paths.network(name, 0, part), weights, facts, {})
-    save_history(root / paths.history(name, 0, part), state.history, state.best_epoch)
+    save_network(root / paths.network_folder(name, 0, part), weights, facts, {})
+    save_history(root / paths.history_path(name, 0, part), state.history, state.best_epoch)
 
 
 def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "small") -> Run:

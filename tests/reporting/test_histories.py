@@ -20,7 +20,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def store(training: str, history: list[dict], best_epoch: int | None = None) -> None:
-    save_history(paths.history("small", 3, training), history, best_epoch)
+    save_history(paths.history_path("small", 3, training), history, best_epoch)
 
 
 def rows(training: str, quantity: str, **options: int) -> pd.DataFrame:
@@ -62,6 +62,6 @@ def test_an_imported_network_has_what_its_row_says_and_no_kept_epoch():
 
 
 def test_a_missing_history_is_named():
-    paths.history("small", 3, "confidnet").unlink()
+    paths.history_path("small", 3, "confidnet").unlink()
     with pytest.raises(ValueError, match=r"data/histories/small/seed3/confidnet\.csv does not exist; `dvc repro` makes it"):
         list(history_rows("small", 3))

@@ -32,18 +32,18 @@ def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> 
     resampling, targets = {"resample_count": 200, "seed": 0}, Thresholds(risks=(0.05, 0.5), delta=0.1)
     for method, settings in methods.items():
         function = find_entry("scores", method)
-        splits = {
-            split: ScoredSplit(function(part, **settings), part.correct) for split in SCORED_SPLITS for part in (run.on_split(split),)
-        }
+        runs = {split: run.on_split(split) for split in SCORED_SPLITS}
+        splits = {split: ScoredSplit(function(part, **settings), part.correct) for split, part in runs.items()}
         test, val, calibration = splits.values()
         facts = {"oracle": getattr(function, "oracle", False), "scale": getattr(function, "scale", "rank")}
         one = evaluate(test.confidence, run.correct, benchmark=run.benchmark_name, seed=run.seed, method=method, **facts)
         confidence = {split: scored.confidence for split, scored in splits.items()}
-        save_evaluation(root / paths.score(run.benchmark_name, run.seed, method), confidence, one, one, settings)
-        guarantees, folder = guaranteed_thresholds(val, calibration, test, targets), paths.thresholds(run.benchmark_name, run.seed, method)
-        save_thresholds(root / folder, reliability(val, test, one.scale, **resampling), guarantees)
-        replicates = bootstrap(test.confidence, run.correct, **resampling)
-        save_bootstrap_replicates(root / paths.bootstrap_replicates(run.benchmark_name, run.seed, method), replicates)
+        save_evaluation(root / paths.score_folder(run.benchmark_name, run.seed, method), confidence, one, one, settings)
+        folder = root / paths.thresholds_folder(run.benchmark_name, run.seed, method)
+        guarantees = guaranteed_thresholds(val, calibration, test, targets)
+        save_thresholds(folder, reliability(val, test, one.scale, **resampling), guarantees)
+        replicates_path = root / paths.bootstrap_replicates_path(run.benchmark_name, run.seed, method)
+        save_bootstrap_replicates(replicates_path, bootstrap(test.confidence, run.correct, **resampling))
 
 
 @pytest.fixture(scope="module")
