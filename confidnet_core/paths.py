@@ -9,7 +9,7 @@ MODELS_FOLDER, PREDICTIONS_FOLDER = Path("models"), Path("data/predictions")
 DROPOUT_SAMPLES_FOLDER, ENSEMBLES_FOLDER = Path("data/samples"), Path("data/ensembles")
 
 
-def source_digests_folder(benchmark: str) -> Path:
+def entry_code_digests_folder(benchmark: str) -> Path:
     """Return the path of the folder with dataset.txt and model.txt: digests of the code of the benchmark's data set and model."""
     return Path("data/sources") / benchmark
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 
-from confidnet_core.config.registry import source_digest
+from confidnet_core.config.registry import entry_code_digest
 from confidnet_core.files import read_yaml
 
 VERSION = "0.1.0"  # also in pyproject.toml
@@ -25,7 +25,7 @@ def stage_code_version(stage: str, model_name: str) -> dict[str, str]:
     stage_dependencies = read_yaml(CODE_ROOT / "dvc.yaml")["stages"][stage]["deps"]
     code_paths = [CODE_ROOT / code_path for code_path in stage_dependencies if code_path.startswith(("confidnet_core", "stages"))]
     code_files = {code_file for code_path in code_paths for code_file in (code_path.rglob("*.py") if code_path.is_dir() else [code_path])}
-    return {"version": VERSION, "sha256": _digest_files(sorted(map(_path_in_project, code_files)), source_digest("models", model_name))}
+    return {"version": VERSION, "sha256": _digest_files(sorted(map(_path_in_project, code_files)), entry_code_digest("models", model_name))}
 
 
 def package_code_version() -> dict[str, str]:

@@ -9,7 +9,7 @@ folders reruns this stage in a second, changes neither hash, and so retrains not
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
-from confidnet_core.config.registry import source_digest
+from confidnet_core.config.registry import entry_code_digest
 from confidnet_core.files import atomic_write
 from stages._command import run_stage
 
@@ -17,9 +17,12 @@ from stages._command import run_stage
 def main(params: Params, benchmark_name: str) -> None:
     benchmark = params.benchmark(benchmark_name)
 
-    digest_by_file = {"dataset": source_digest("datasets", benchmark.data.name), "model": source_digest("models", benchmark.model.name)}
+    digest_by_file = {
+        "dataset": entry_code_digest("datasets", benchmark.data.name),
+        "model": entry_code_digest("models", benchmark.model.name),
+    }
 
-    with atomic_write(paths.source_digests_folder(benchmark_name)) as temporary_folder:
+    with atomic_write(paths.entry_code_digests_folder(benchmark_name)) as temporary_folder:
         temporary_folder.mkdir()
         for file_stem, digest in digest_by_file.items():
             (temporary_folder / f"{file_stem}.txt").write_text(digest + "\n")

@@ -195,8 +195,8 @@ def _require_known_names(name_kind: str, chosen_names: Iterable, known_names: It
             raise ValueError(f"{source_file} has no {name_kind} {name}{suggestion(name, map(str, known_names))}")
 
 
-def _print_heading(console: Console, benchmark: str, heading_note: str = "") -> None:
-    heading_text = Text.assemble((benchmark, "bold"), (f": {heading_note}" if heading_note else "", "dim"))
+def _print_heading(console: Console, benchmark: str, note_after_benchmark_name: str = "") -> None:
+    heading_text = Text.assemble((benchmark, "bold"), (f": {note_after_benchmark_name}" if note_after_benchmark_name else "", "dim"))
     console.print(heading_text, soft_wrap=not console.is_terminal)
     console.print()
 

@@ -41,9 +41,9 @@ def load_published_results(csv_path: Path = PUBLISHED_CSV_PATH) -> pd.DataFrame:
     text_rows = pd.read_csv(csv_path, dtype=str, keep_default_na=False)
     for problem in _published_file_problems(text_rows):
         raise ValueError(f"{csv_path}: {problem}")
-    number_texts = text_rows[[*PUBLISHED_RATE_COLUMNS, *PUBLISHED_COUNT_COLUMNS]]
-    number_columns = number_texts.where(number_texts != "", "nan").astype(float)
-    return text_rows.assign(**{str(name): number_column for name, number_column in number_columns.items()})
+    published_numbers_as_text = text_rows[[*PUBLISHED_RATE_COLUMNS, *PUBLISHED_COUNT_COLUMNS]]
+    published_number_columns = published_numbers_as_text.where(published_numbers_as_text != "", "nan").astype(float)
+    return text_rows.assign(**{str(name): number_column for name, number_column in published_number_columns.items()})
 
 
 def published_tables(

@@ -54,7 +54,7 @@ def suggestion(unknown_name: str, known_names: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(close_matches)}?" if close_matches else f"; known: {', '.join(known_names) or 'none'}"
 
 
-def source_digest(registry_folder: str, entry_name: str) -> str:
+def entry_code_digest(registry_folder: str, entry_name: str) -> str:
     """Return the SHA-256 of the source files of a score, data set or model: its own file, and its folder's files with a leading underscore.
 
     registry_folder: "scores", "datasets" or "models"

@@ -57,14 +57,14 @@ def vgg16(
     return SequentialClassifier(nn.Sequential(*convolution_layers, *dense_layers), nn.Linear(feature_dim, classes))
 
 
-def _build_convolutions(image_channels: int, width_factor: float, dropout_factor: float) -> list[nn.Module]:
+def _build_convolutions(image_channels: int, width_factor: float, dropout_rate_factor: float) -> list[nn.Module]:
     layers: list[nn.Module] = []
     in_channels = image_channels
     for convolution_stage in CONVOLUTION_STAGES:
         for published_channels, dropout_rate in convolution_stage:
             out_channels = scale_channels(published_channels, width_factor)
             layers += [nn.Conv2d(in_channels, out_channels, 3, padding=1, padding_mode="reflect"), nn.ReLU(), nn.BatchNorm2d(out_channels)]
-            layers += [nn.Dropout(dropout_rate * dropout_factor)] if dropout_rate else []
+            layers += [nn.Dropout(dropout_rate * dropout_rate_factor)] if dropout_rate else []
             in_channels = out_channels
         layers.append(nn.MaxPool2d(2))
     return layers

@@ -62,12 +62,12 @@ def sample_dropout(
     try:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            labelled_quantities = map_images(dropout_quantities_of_batch, images, dataset, device, f"sample {split}")[
+            quantities_of_labelled_pixels = map_images(dropout_quantities_of_batch, images, dataset, device, f"sample {split}")[
                 labelled_mask(labels, dataset.void)
             ]
     finally:
         set_dropout(network, False)
-    return dict(zip(DROPOUT_QUANTITIES, labelled_quantities.T, strict=True))
+    return dict(zip(DROPOUT_QUANTITIES, quantities_of_labelled_pixels.T, strict=True))
 
 
 def save_dropout_samples(

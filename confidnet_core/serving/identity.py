@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from confidnet_core.config.registry import PACKAGE_FOLDER, source_digest
+from confidnet_core.config.registry import PACKAGE_FOLDER, entry_code_digest
 from confidnet_core.files import read_json
 
 SERVED_CODE_PATHS = (  # files and folders of confidnet_core, without the files of the score and of the model
@@ -61,7 +61,7 @@ def _code_digest(model_metadata: dict[str, Any]) -> str:
         served_file.relative_to(PACKAGE_FOLDER).as_posix().encode() + served_file.read_bytes() for served_file in sorted(code_files)
     )
     score_and_model_digests = [
-        source_digest("scores", model_metadata["method"]),
-        source_digest("models", model_metadata["recipes"]["model"]["name"]),
+        entry_code_digest("scores", model_metadata["method"]),
+        entry_code_digest("models", model_metadata["recipes"]["model"]["name"]),
     ]
     return sha256(code_bytes + "".join(score_and_model_digests).encode()).hexdigest()

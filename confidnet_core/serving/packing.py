@@ -112,7 +112,7 @@ def pack_model_with_score(
 
 def copy_networks_to_candidate(candidate: CandidateModel) -> None:
     """Copy the classifier's network, and the networks that the score used, into the candidate's folder."""
-    for network_name in sorted({CLASSIFIER_FOLDER, *candidate.served_model.run_cache.networks}):
+    for network_name in sorted({CLASSIFIER_FOLDER, *candidate.served_model.networks_and_fitted_values.networks}):
         target_folder = candidate.model_folder / NETWORKS_FOLDER / network_name
         target_folder.mkdir(parents=True)
         for file_name in ("weights.pt", "model.json"):

@@ -52,7 +52,7 @@ class _NewImagesDataset(Dataset):
 
 
 class _NewImagesRun(Run):
-    """The classifier's predictions on new images, as the `run` that scores read; it refuses what a served model does not have."""
+    """The Run of new images: the input of a confidence score, which refuses what a served model does not have, such as labels."""
 
     def on_split(self, split: str) -> Run:
         if split != self.split:
@@ -77,14 +77,14 @@ class SelectiveClassifier:
     model_metadata: the content of model.json
     guaranteed_thresholds: the thresholds in threshold.json with their guarantees, one for each target risk
     calibrator: converts confidences to probabilities of being correct; networks_folder: the folder of the networks
-    run_cache: the loaded networks and fitted values, shared by all predictions
+    networks_and_fitted_values: the loaded networks and fitted values, shared by all predictions
     """
 
     model_metadata: dict[str, Any]
     guaranteed_thresholds: list[dict[str, Any]]
     calibrator: Calibrator
     networks_folder: Path
-    run_cache: RunCache
+    networks_and_fitted_values: RunCache
 
     @classmethod
     def load(cls, model_folder: Path, networks_folder: Path | None = None) -> "SelectiveClassifier":
@@ -96,13 +96,13 @@ class SelectiveClassifier:
         model_metadata = read_json(model_folder / "model.json")
         with np.load(model_folder / "validation.npz") as validation_arrays:
             calibrator = fit_calibrator(validation_arrays["confidence"], validation_arrays["correct"], model_metadata["scale"])
-        run_cache = RunCache(fitted_values=load_fitted_values(model_folder, select_device()))
+        networks_and_fitted_values = RunCache(fitted_values=load_fitted_values(model_folder, select_device()))
         return cls(
             model_metadata,
             read_json(model_folder / "threshold.json")["thresholds"],
             calibrator,
             networks_folder or model_folder / NETWORKS_FOLDER,
-            run_cache,
+            networks_and_fitted_values,
         )
 
     @property
@@ -197,7 +197,7 @@ class SelectiveClassifier:
         return _NewImagesDataset(images, labels, {}, source="images to predict", **dataset_settings)
 
     def _run_on_images(self, images: np.ndarray) -> Run:
-        """Return the classifier's predictions on the images as the `run` that scores read, with shared networks and fitted values."""
+        """Classify the images; return their Run, the input of a confidence score, with the networks and fitted values loaded so far."""
         dataset = self._images_as_dataset(images)
         run = _NewImagesRun(
             self.model_metadata["benchmark"],
@@ -210,7 +210,9 @@ class SelectiveClassifier:
         predictions = predict(self._contiguous_classifier, images, dataset, run.device)
         # The values of Run.cached belong to these images only, so that the next images must not share them.
         run.__dict__.update(
-            cache=replace(self.run_cache, cached_values={}), logits=predictions.logits, predicted_maps=predictions.predicted
+            cache=replace(self.networks_and_fitted_values, cached_values={}),
+            logits=predictions.logits,
+            predicted_maps=predictions.predicted,
         )
         return run
 

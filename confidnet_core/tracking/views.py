@@ -46,18 +46,18 @@ def experiment_tags(benchmark: str, result_metric_names: Iterable[str] = ()) -> 
     return (
         EXPERIMENT_KIND_TAG
         | {MLFLOW_NOTE_TAG: _describe_experiment(benchmark)}
-        | {f"{SAVED_VIEW_TAG_PREFIX}{view_key}": saved_view_json for view_key, saved_view_json in saved_view_by_key.items()}
+        | {f"{SAVED_VIEW_TAG_PREFIX}{saved_view_key}": saved_view_json for saved_view_key, saved_view_json in saved_view_by_key.items()}
     )
 
 
-def saved_view_link(page_address: str, experiment_id: str, view_key: str = EXPERIMENTS_VIEW_KEY, as_charts: bool = False) -> str:
+def saved_view_link(page_address: str, experiment_id: str, saved_view_key: str = EXPERIMENTS_VIEW_KEY, as_charts: bool = False) -> str:
     """Return the web address that opens a saved view of an experiment, as a table or as charts.
 
     page_address: address of MLflow's page, such as http://127.0.0.1:5000. The returned address must not hold a filter or an order, since
     MLflow would then ignore the saved view.
     """
     chart_view_query = {"compareRunsMode": "CHART"} if as_charts else {}
-    url_query = urlencode({"workflowType": "machine_learning", **chart_view_query, "viewStateShareKey": view_key})
+    url_query = urlencode({"workflowType": "machine_learning", **chart_view_query, "viewStateShareKey": saved_view_key})
     return f"{page_address.rstrip('/')}/#/experiments/{experiment_id}/runs?{url_query}"
 
 

@@ -8,7 +8,7 @@ import pytest
 from project_code import ROOT
 
 from confidnet_core.config import registry
-from confidnet_core.config.registry import entry_names, find_entry, source_digest, suggestion
+from confidnet_core.config.registry import entry_code_digest, entry_names, find_entry, suggestion
 
 REGISTRY_FOLDERS = ("datasets", "models", "scores")
 
@@ -72,25 +72,25 @@ def test_the_suggestion_is_what_is_near_or_everything():
 
 
 def test_a_digest_follows_the_entrys_file_and_the_shared_files_of_its_registry_folder(package: Path):
-    digests = [source_digest("models", "mlp")]
+    digests = [entry_code_digest("models", "mlp")]
     for name in ("mlp.py", "_classifier.py", "_vgg_weights.py"):
         with (package / "models" / name).open("a") as file:
             file.write("# changed\n")
-        digests.append(source_digest("models", "mlp"))
+        digests.append(entry_code_digest("models", "mlp"))
     (package / "models/_new.py").write_text("")
-    digests.append(source_digest("models", "mlp"))
+    digests.append(entry_code_digest("models", "mlp"))
     assert len(set(digests)) == len(digests)
 
 
 def test_a_digest_does_not_follow_other_entries_or_other_folders(package: Path):
-    before = source_digest("models", "mlp")
+    before = entry_code_digest("models", "mlp")
     (package / "models/segnet.py").unlink()
     (package / "models/new.py").write_text("def new(): ...\n")
     (package / "datasets/_raw.py").write_text("")
-    assert source_digest("models", "mlp") == before
-    assert source_digest("models", "mlp") != source_digest("models", "vgg16")
+    assert entry_code_digest("models", "mlp") == before
+    assert entry_code_digest("models", "mlp") != entry_code_digest("models", "vgg16")
 
 
 def test_a_digest_of_what_is_no_entry_is_refused():
     with pytest.raises(ValueError, match=r"datasets/digit\.py does not exist; did you mean digits\?"):
-        source_digest("datasets", "digit")
+        entry_code_digest("datasets", "digit")

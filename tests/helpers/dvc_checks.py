@@ -48,7 +48,7 @@ def code_dependencies(name: str) -> frozenset[str]:
     files = code_of(name)
     looked_up = {family for path in files for family in families(path)}
     named = {DIGEST.get(family, f"confidnet_core/{family}/${{item.method}}.py") for family in looked_up}
-    calls = ("source_digest", "entry_attributes")
+    calls = ("entry_code_digest", "entry_attributes")
     folders = {f"confidnet_core/{family}" for path in files for call in calls for family in families(path, call)}
     return frozenset(folded(files) | named | folders)
 

@@ -10,7 +10,7 @@ from small_params import VALID, changed
 from stage_processes import start
 
 from confidnet_core.config.params import Params
-from confidnet_core.config.registry import source_digest
+from confidnet_core.config.registry import entry_code_digest
 from confidnet_core.data import save_dataset
 from stages._command import run_stage
 
@@ -149,6 +149,6 @@ def test_the_sources_of_a_benchmark_are_the_digests_of_its_two_files(folder: Pat
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     written = {path.relative_to(folder).as_posix(): path.read_text() for path in (folder / "data").rglob("*") if path.is_file()}
     assert written == {
-        "data/sources/small/dataset.txt": source_digest("datasets", "digits") + "\n",
-        "data/sources/small/model.txt": source_digest("models", "mlp") + "\n",
+        "data/sources/small/dataset.txt": entry_code_digest("datasets", "digits") + "\n",
+        "data/sources/small/model.txt": entry_code_digest("models", "mlp") + "\n",
     }
