@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     The first makes the small study that others copy; the second, on another core, needs none, and so waits for nothing.
     """
-    first = ["test_pipeline.py", "test_pipeline_data.py", "test_reruns.py", "test_story.py"]
+    first = ["test_pipeline.py", "test_pipeline_data.py", "test_story.py", "test_reruns.py"]
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(
         key=lambda item: (

@@ -39,7 +39,7 @@ class Project:
             source, target = ROOT / name, folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             if source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, target)  # with the bytecode, which a stage would otherwise make again
             else:
                 shutil.copy(source, target)
         project = cls(folder)
