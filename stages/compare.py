@@ -33,11 +33,9 @@ def main(params: Params) -> None:
             for figure_path in sorted((reports_folder / "figures").glob(f"{benchmark_name}_seed*.png")):
                 tracked.pipeline_run.log_artifact(figure_path, "figures")
             register_best_model_or_warn(params, benchmark_name, tracked.pipeline_run_id)
-    page_path, markdown_report_path, figures_folder = (
-        reports_folder / "index.html",
-        reports_folder / "comparison.md",
-        reports_folder / "figures",
-    )
+    page_path = reports_folder / "index.html"
+    markdown_report_path = reports_folder / "comparison.md"
+    figures_folder = reports_folder / "figures"
     print(f"all scores side by side: {page_path}, as text: {markdown_report_path}, figures: {figures_folder}/")
 
 

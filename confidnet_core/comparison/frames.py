@@ -112,10 +112,8 @@ def benchmark_summaries(evaluation_rows: pd.DataFrame) -> dict:
     """
     summary_by_benchmark = {}
     for benchmark, benchmark_rows in evaluation_rows.groupby("benchmark", sort=False):
-        seed_rows, metric_means_by_method = (
-            benchmark_rows.drop_duplicates("seed"),
-            mean_metrics_by_method(benchmark_rows[~benchmark_rows["oracle"]]),
-        )
+        seed_rows = benchmark_rows.drop_duplicates("seed")
+        metric_means_by_method = mean_metrics_by_method(benchmark_rows[~benchmark_rows["oracle"]])
         headline_percent_by_method = {
             method: _rounded_percent(metric_means[HEADLINE_METRIC.key]) for method, metric_means in metric_means_by_method.items()
         }

@@ -102,10 +102,8 @@ def _fit_isotonic_map(confidence: np.ndarray, correct: np.ndarray) -> Callable[[
     from sklearn.isotonic import IsotonicRegression  # imported here, since it takes a second
 
     lowest_confidence, highest_confidence = confidence.min(), confidence.max()
-    confidence, correct = (
-        np.append(confidence, [lowest_confidence, lowest_confidence, highest_confidence, highest_confidence]),
-        np.append(correct, [True, False, True, False]),
-    )
+    confidence = np.append(confidence, [lowest_confidence, lowest_confidence, highest_confidence, highest_confidence])
+    correct = np.append(correct, [True, False, True, False])
     return IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(confidence, correct).predict
 
 

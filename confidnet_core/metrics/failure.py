@@ -140,11 +140,9 @@ def _metrics_with_both_outcomes(n_samples: int, n_correct: int, counts_by_confid
 
         # The sums over errors need only the thresholds at which an error lies.
         indices_with_error = np.flatnonzero(error_counts)
-        sample_counts, success_counts, error_counts = (
-            sample_counts[indices_with_error],
-            success_counts[indices_with_error],
-            error_counts[indices_with_error],
-        )
+        sample_counts = sample_counts[indices_with_error]
+        success_counts = success_counts[indices_with_error]
+        error_counts = error_counts[indices_with_error]
         samples_above = cumulative_accepted[indices_with_error] - sample_counts
         errors_above = cumulative_errors[indices_with_error] - error_counts
         discordant_pairs += int(np.sum(error_counts * (2 * (n_correct - cumulative_correct[indices_with_error]) + success_counts)))

@@ -42,10 +42,8 @@ def segmentation_figure(
     for array_name, array in {"truth": true_classes, "predicted": predicted_classes, **confidence_by_method}.items():
         if array.shape != images.shape[:3]:
             raise ValueError(f"segmentation figure: {array_name} has shape {array.shape}, expected {images.shape[:3]} as of the images")
-    class_colours, is_unlabelled = (
-        _class_colours(len(class_names)),
-        np.zeros(true_classes.shape, bool) if void_label is None else true_classes == void_label,
-    )
+    class_colours = _class_colours(len(class_names))
+    is_unlabelled = np.zeros(true_classes.shape, bool) if void_label is None else true_classes == void_label
     error_colours = np.where((true_classes != predicted_classes)[..., None], _hex_to_rgb(ERROR_COLOUR), _hex_to_rgb("#FFFFFF"))
     panel_by_title = {
         "image": images,

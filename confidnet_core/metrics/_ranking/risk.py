@@ -25,14 +25,10 @@ def selective_risk(
     accepted_counts: (points,) how many of the most confident samples are accepted at each point, 1 to n
     """
     thresholds = sorted_confidence[len(sorted_confidence) - accepted_counts]
-    samples_above, errors_above = (
-        count_above(sorted_confidence, thresholds, "right"),
-        count_above(sorted_error_confidence, thresholds, "right"),
-    )
-    samples_tied, errors_tied = (
-        count_above(sorted_confidence, thresholds, "left") - samples_above,
-        count_above(sorted_error_confidence, thresholds, "left") - errors_above,
-    )
+    samples_above = count_above(sorted_confidence, thresholds, "right")
+    errors_above = count_above(sorted_error_confidence, thresholds, "right")
+    samples_tied = count_above(sorted_confidence, thresholds, "left") - samples_above
+    errors_tied = count_above(sorted_error_confidence, thresholds, "left") - errors_above
     return selective_risk_within_tie(accepted_counts, samples_above, samples_tied, errors_above, errors_tied)
 
 
@@ -80,15 +76,13 @@ def expected_risk_contribution(
     mean_position = samples_above + (samples_tied + 1) / 2
     is_narrow_tie = (samples_tied * 256 < mean_position) | (samples_tied == 1)
     if is_narrow_tie.any():  # the difference of harmonic numbers would cancel; moments of 1/i around the centre of the positions do not
-        samples_tied, samples_above, inverse_position = (
-            samples_tied[is_narrow_tie],
-            samples_above[is_narrow_tie],
-            1 / mean_position[is_narrow_tie],
-        )
+        samples_tied = samples_tied[is_narrow_tie]
+        samples_above = samples_above[is_narrow_tie]
+        inverse_position = 1 / mean_position[is_narrow_tie]
         squared_relative_width, squared_inverse_position = (samples_tied * inverse_position) ** 2, inverse_position * inverse_position
-        second_moment, fourth_moment = (
-            (squared_relative_width - squared_inverse_position) / 12,
-            (squared_relative_width - squared_inverse_position) * (3 * squared_relative_width - 7 * squared_inverse_position) / 240,
+        second_moment = (squared_relative_width - squared_inverse_position) / 12
+        fourth_moment = (
+            (squared_relative_width - squared_inverse_position) * (3 * squared_relative_width - 7 * squared_inverse_position) / 240
         )
         even_moments = second_moment + fourth_moment
         contribution_within_tie[is_narrow_tie] = (samples_tied + 1) * inverse_position / 2 - samples_above * inverse_position * even_moments
