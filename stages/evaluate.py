@@ -6,11 +6,13 @@ reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/inp
 writes  data/scores/BENCHMARK/seedSEED/METHOD/{test.npy, val.npy, calibration.npy, metrics.json, fitted.pt}
 """
 
+import sys
+
 from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import find_entry
 from confidnet_core.data import SCORED_SPLITS
-from confidnet_core.evaluation.result import RANK_SCALE, evaluate, save_evaluation
+from confidnet_core.evaluation.result import RANK_SCALE, evaluate, saturation_warning, save_evaluation
 from confidnet_core.scoring.run import load_run
 from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.tracking.stopwatch import Stopwatch
@@ -32,6 +34,8 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
                 confidence, split_run.correct, benchmark=benchmark_name, seed=seed, method=method, **score_properties
             )
 
+        if not score_properties["oracle"] and (warning := saturation_warning(confidence_by_split["test"], method)):
+            print(warning, file=sys.stderr)
         test_evaluation, val_evaluation = evaluation_by_split["test"], evaluation_by_split["val"]
         score_folder = paths.score_folder(benchmark_name, seed, method)
         save_evaluation(score_folder, confidence_by_split, test_evaluation, val_evaluation, method_settings, score_run.save_fitted_values)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Real, Shaped
 
 from confidnet_core.files import atomic_write, read_json, write_json
 from confidnet_core.metrics import METRICS, failure_metrics
@@ -15,6 +15,7 @@ from confidnet_core.metrics import METRICS, failure_metrics
 SCORE_SCALES = PROBABILITY_SCALE, LOG_ODDS_SCALE, RANK_SCALE = "probability", "log_odds", "rank"
 EVALUATION_KEYS = ("benchmark", "seed", "method", "oracle", "samples", "errors")  # of metrics.json, and columns of the comparison
 SPLIT_DEPENDENT_KEYS = ("samples", "errors", "metrics")  # these differ between the splits
+MAX_SATURATED_FRACTION = 0.05  # of confidences that are exactly 1.0, above which a warning says that they are not ranked
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,15 @@ def evaluate(
         raise ValueError(f"scores/{method}.py gave shape {confidence.shape}; expected {expected_length_text}")
     error_count = int(np.count_nonzero(~correct))
     return Evaluation(benchmark, seed, method, oracle, len(correct), error_count, failure_metrics(confidence, correct), scale)
+
+
+def saturation_warning(confidence: Real[np.ndarray, " n"], method: str) -> str | None:
+    """Return a warning if more than MAX_SATURATED_FRACTION of the confidences are exactly 1.0 and so cannot be ranked, else None."""
+    saturated_count = np.count_nonzero(confidence == 1)
+    if saturated_count <= MAX_SATURATED_FRACTION * len(confidence):
+        return None
+    saturated_text = f"{saturated_count:,} of {len(confidence):,} confidences are exactly 1.0"
+    return f"WARNING {method}: {saturated_text}, and among them correct predictions and errors are not told apart; try the score log_odds"
 
 
 def save_evaluation(

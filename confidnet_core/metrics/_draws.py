@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Int64
 from numpy.typing import ArrayLike
 
+from confidnet_core.metrics._ranking.samples import as_unmasked_array
+
 _BLOCK_ELEMENTS = 1 << 18  # elements of an array that are processed at a time, so that they stay in the processor's cache
 
 
@@ -34,7 +36,7 @@ def check_pixels_per_image(pixels_per_image: ArrayLike, sample_count: int) -> In
 
     Raises ValueError unless they are whole numbers of at least 0 that sum to `sample_count`, the number of all pixels.
     """
-    pixels_per_image = np.asarray(pixels_per_image)
+    pixels_per_image = as_unmasked_array("pixels_per_image", pixels_per_image)
     if (
         pixels_per_image.ndim != 1
         or pixels_per_image.dtype.kind not in "iu"

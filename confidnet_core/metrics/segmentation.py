@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float64, Int, Int64, Integer
 from numpy.typing import ArrayLike
 
+from confidnet_core.metrics._ranking.samples import as_unmasked_array
+
 _BLOCK_PIXELS = 1 << 16  # pixels counted at a time, because bincount needs 8 bytes for each
 
 
@@ -21,7 +23,7 @@ def confusion_matrix(
     void_label: the label of pixels without a class, which are left out; None if there are none
     Matrices of parts of a data set may be added. Raises ValueError for unequal shapes, other types and class indices out of range.
     """
-    labels, predicted = np.asarray(labels), np.asarray(predicted)
+    labels, predicted = as_unmasked_array("labels", labels), as_unmasked_array("predicted", predicted)
     if labels.shape != predicted.shape:
         raise ValueError(f"labels have shape {labels.shape}, predictions {predicted.shape}; give one predicted class a label")
     for argument_name, class_indices in (("labels", labels), ("predictions", predicted)):

@@ -1,6 +1,7 @@
 """MCP after temperature scaling. The temperature is fitted on validation data. Guo et al. 2017, arXiv:1706.04599."""
 
 import math
+import sys
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -28,8 +29,15 @@ temperature.learned = "fitted"
 
 
 def _fit_temperature(run: Run) -> float:
-    """Return the temperature with the lowest cross-entropy on validation data."""
-    return best_temperature(*run.validation.subsample_logits())
+    """Return the temperature with the lowest cross-entropy on validation data; print a warning if a bound fits as well."""
+    logits, labels = run.validation.subsample_logits()
+    fitted_temperature = best_temperature(logits, labels)
+    for bound, outcome in zip(TEMPERATURE_RANGE, ("correct", "an error"), strict=True):
+        if cross_entropy(logits / bound, labels) <= cross_entropy(logits / fitted_temperature, labels):
+            reason = f"its bound {bound:g} fits no worse than {fitted_temperature:.3g}, as if every prediction on them were {outcome}"
+            remedy = "use the score log_odds, which fits nothing, or more validation data"
+            print(f"WARNING {run.benchmark_name}: the validation data determine no temperature: {reason}; {remedy}", file=sys.stderr)
+    return fitted_temperature
 
 
 def best_temperature(logits: Tensor, labels: Tensor) -> float:

@@ -11,7 +11,7 @@ from small_params import VALID, load, replace
 
 from confidnet_core.config.registry import entry_names, find_entry
 from confidnet_core.data import SCORED_SPLITS, labelled_mask
-from confidnet_core.evaluation.result import Evaluation
+from confidnet_core.evaluation.result import Evaluation, saturation_warning
 from confidnet_core.files import read_json, write_json
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.scoring.run import Run
@@ -157,3 +157,11 @@ def test_another_classifier_or_data_set_is_a_run_that_shares_nothing(runs: dict[
     assert replace(run, seed=1).classifier is not run.classifier
     with pytest.raises(ValueError, match=r"nowhere/baseline/model\.json does not exist"):
         _ = replace(run.calibration, models_folder=tmp_path / "nowhere").classifier
+
+
+@pytest.mark.parametrize(("saturated", "warns"), [(5, False), (6, True), (100, True)])
+def test_many_confidences_of_exactly_1_are_warned_of(saturated: int, warns: bool):
+    confidence = np.concatenate([np.ones(saturated), np.linspace(0, 1, 100 - saturated, endpoint=False)])
+    warning = saturation_warning(confidence, "mcp")
+    assert (warning is not None) == warns
+    assert warning is None or (f"mcp: {saturated} of 100 confidences are exactly 1.0" in warning and "try the score log_odds" in warning)

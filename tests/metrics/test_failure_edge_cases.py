@@ -192,6 +192,8 @@ REFUSED = {
     "swapped arguments": ([True, False], [0.5, 0.1], r"confidence is bool.*swapped"),
     "words": (["a", "b"], [1, 0], r"expected real numbers"),
     "complex numbers": ([1j, 2], [1, 0], r"expected real numbers"),
+    "masked confidences": (np.ma.array([0.1, 0.2], mask=[0, 1]), [1, 0], r"confidence is a masked array, with 1 of 2 elements masked"),
+    "masked correctness": ([0.1, 0.2], np.ma.array([1, 0]), r"correct is a masked array, with 0 of 2 elements masked; select what counts"),
     "a tensor with gradient": (torch.ones(2, requires_grad=True), [1, 0], r"detach"),
 }
 

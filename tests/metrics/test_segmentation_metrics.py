@@ -73,6 +73,7 @@ def test_counts_beyond_what_float32_can_count_are_exact():
         ([0, 1], [0, 1, 2], None, r"\(2,\).*\(3,\)"),
         ([0.0, 1.0], [0, 1], None, r"labels are float64; expected integer"),
         ([0, 1], [False, True], None, r"predictions are bool; expected integer"),
+        (np.ma.array([0, 1], mask=[0, 1]), [0, 1], None, r"labels is a masked array, with 1 of 2 elements masked"),
     ],
 )
 def test_bad_input_is_refused_with_the_value(labels, predicted, void, message):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.distance import cdist
 from small import CPU, trained_runs
 
@@ -173,3 +174,22 @@ def test_a_neighbour_beyond_the_smallest_class_is_refused(digits_run: Run):
     trust_score(digits_run, neighbour=int(smallest))
     with pytest.raises(ValueError, match=f"neighbour is {smallest + 1}; expected 1 to {smallest}"):
         trust_score(digits_run, neighbour=int(smallest) + 1)
+
+
+@pytest.mark.parametrize("neighbour", [1, 2, 5, 300])
+@pytest.mark.parametrize(("offset", "spread"), [(0, 1), (130, 0.01), (1e6, 1)])
+def test_the_neighbour_is_the_nearest_however_far_from_zero_all_features_lie(offset: float, spread: float, neighbour: int):
+    random = np.random.default_rng(0)
+    centre = random.normal(size=64)
+    centre *= offset / np.linalg.norm(centre)
+    points, queries = (torch.from_numpy(centre + spread * random.normal(size=(300, 64))).float() for _ in range(2))
+    expected = np.sort(cdist(queries.double(), points.double()), axis=1)[:, neighbour - 1]
+    assert _neighbours.distance_to_neighbour(queries, points, neighbour).numpy() == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_neighbour_is_the_nearest_of_a_narrow_class_far_from_another():
+    random = np.random.default_rng(0)
+    points = torch.from_numpy(np.concatenate([place + 0.01 * random.normal(size=(200, 64)) for place in (-50, 50)])).float()
+    queries = torch.from_numpy(50 + 0.01 * random.normal(size=(200, 64))).float()
+    expected = cdist(queries.double(), points.double()).min(axis=1)
+    assert _neighbours.distance_to_neighbour(queries, points, 1).numpy() == pytest.approx(expected, rel=1e-6)

@@ -52,6 +52,23 @@ def test_a_classifier_without_an_error_has_a_temperature_near_0_and_one_without_
     assert best_temperature(logits, (torch.arange(4) + 1) % 4) == pytest.approx(TEMPERATURE_RANGE[1], rel=1e-2)
 
 
+@pytest.mark.parametrize(("is_right", "outcome"), [(True, "correct"), (False, "an error")])
+def test_a_temperature_that_the_data_do_not_determine_is_warned_of_once(
+    runs: dict[str, Run], tmp_path: Path, capsys: pytest.CaptureFixture, is_right: bool, outcome: str
+):
+    run = runs["digits"]
+    logits = [300 * np.eye(10, dtype=np.float32)[(part.labels + (not is_right)) % 10] for part in (run, run.validation)]
+    sure = answering(run, logits[0], tmp_path / "sure", logits[1])
+    assert np.array_equal(temperature(sure), temperature(sure.on_split("test")))
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert f"as if every prediction on them were {outcome}; use the score log_odds" in warning
+
+
+def test_a_temperature_that_the_data_determine_is_no_reason_to_warn(runs: dict[str, Run], capsys: pytest.CaptureFixture):
+    temperature(runs["digits"])
+    assert capsys.readouterr().err == ""
+
+
 def test_temperature_scaling_undoes_a_scale_of_all_logits(runs: dict[str, Run], tmp_path: Path):
     run = runs["digits"]
     test, validation = (np.load(part.predictions_folder / part.split / "logits.npy") for part in (run, run.validation))

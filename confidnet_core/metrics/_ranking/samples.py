@@ -15,7 +15,7 @@ def check_confidence_and_correct(
     NaN and infinite confidences are not refused here, but by require_finite_confidence.
     confidence_argument_name: what messages call the confidence
     """
-    confidence, correct = _as_numpy_array(confidence_argument_name, confidence), _as_numpy_array("correct", correct)
+    confidence, correct = as_unmasked_array(confidence_argument_name, confidence), as_unmasked_array("correct", correct)
     if confidence.ndim != 1 or confidence.shape != correct.shape:
         raise ValueError(
             f"{confidence_argument_name} has shape {confidence.shape} and correct {correct.shape}; give one value a sample, both (n,)"
@@ -71,7 +71,15 @@ def _correct_as_bool(correct: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"
     return correct.astype(bool)
 
 
-def _as_numpy_array(argument_name: str, argument: ArrayLike) -> Shaped[np.ndarray, "..."]:
+def as_unmasked_array(argument_name: str, argument: ArrayLike) -> Shaped[np.ndarray, "..."]:
+    """Return an argument of any array type as a NumPy array. Raises ValueError for what NumPy cannot read, and for a masked array.
+
+    argument_name: what messages call the argument
+    """
+    if isinstance(argument, np.ma.MaskedArray):  # NumPy would drop the mask without a word, and the masked samples would count
+        masked_count = int(np.count_nonzero(np.ma.getmaskarray(argument)))
+        remedy_text = "select what counts from all arrays, or give .data to count all"
+        raise ValueError(f"{argument_name} is a masked array, with {masked_count} of {argument.size} elements masked; {remedy_text}")
     try:
         return np.asarray(argument)
     except (TypeError, RuntimeError) as error:  # a torch tensor on a GPU, with gradient, or of a type NumPy lacks
