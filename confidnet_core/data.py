@@ -1,8 +1,8 @@
 """`Dataset`, a benchmark's 8-bit images and labels with named splits, and its storage as arrays that later stages memory-map."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,15 @@ from confidnet_core.files import atomic_write, read_json, write_json
 TRAIN_VAL_TEST = ("train", "val", "test")  # splits of a data set that a function in datasets/ returns
 PREPARED_SPLITS = (*TRAIN_VAL_TEST, "calibration")  # splits of a data set in data/prepared/
 SCORED_SPLITS = ("test", "val", "calibration")  # splits whose predictions and scores are stored
+MAX_SHARED_EXAMPLES = 3  # images that two splits share, named in a warning
+CONSEQUENCE_BY_SPLITS = {
+    ("train", "val"): "what is chosen on val, such as the best epoch, is chosen on images that were trained on",
+    ("train", "calibration"): "the guarantee of the thresholds does not hold for other images",
+    ("val", "calibration"): "the guarantee of the thresholds does not hold for other images",
+    ("train", "test"): "results on them are too good",
+    ("val", "test"): "results on them are too good",
+    ("calibration", "test"): "the thresholds look better on the test split than they are",
+}
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,7 @@ class Dataset:
 def save_dataset(dataset: Dataset, prepared_folder: Path) -> dict:
     """Write a data set as images.npy, labels.npy, split.json (indices) and facts.json; return the content of facts.json.
 
-    This holds the other fields, the number of samples and of labels in each split, and a digest of everything.
+    This holds the other fields, the number of samples and of labels in each split, the images that splits share, and a digest of all.
     """
     with atomic_write(prepared_folder) as temporary_folder:
         temporary_folder.mkdir()
@@ -128,6 +137,51 @@ def labelled_mask(labels: np.ndarray, void: int | None) -> np.ndarray:
     return np.ones(labels.shape, bool) if void is None else labels != void
 
 
+def shared_image_sentences(prepared_folder: Path, *splits: str) -> list[str]:
+    """Return a sentence for each two splits of a prepared data set that share images: how many, which, and what that spoils.
+
+    splits: only sentences about at least one of these splits; all sentences without any
+    Raises ValueError where the folder is missing or of an older version.
+    """
+    dataset_metadata = read_json(prepared_folder / "facts.json")
+    try:
+        shared_images, sample_counts = dataset_metadata["shared_images"], dataset_metadata["samples"]
+    except KeyError as error:
+        raise ValueError(f"{prepared_folder} is of another version (it lacks {error}); delete it and run `dvc repro`") from None
+    sentences = []
+    for (first_split, second_split), consequence in CONSEQUENCE_BY_SPLITS.items():
+        shared = shared_images.get(f"{first_split}/{second_split}")
+        if shared and (not splits or {first_split, second_split} & set(splits)):
+            count, examples = shared["images"], shared["examples"]
+            examples_text = ", ".join(f"{second_split} {second} is {first_split} {first}" for first, second in examples)
+            verb = "is" if count == 1 else "are"
+            sentences.append(
+                f"{count:,} of {sample_counts[second_split]:,} {second_split} images {verb} also in {first_split}, pixel for pixel "
+                f"({examples_text}{', ...' * (count > len(examples))}): {consequence}."
+            )
+    return sentences
+
+
+def _find_shared_images(images: np.ndarray, indices_by_split: Mapping[str, np.ndarray]) -> dict[str, dict]:
+    """Return {"FIRST/SECOND": {"images": how many images of SECOND are also in FIRST, "examples": [[position, position], ...]}}.
+
+    images: uint8 (n, ...), which are the same if all their pixels are; pairs of splits without a common image are left out.
+    The examples are positions in FIRST and in SECOND, at most MAX_SHARED_EXAMPLES.
+    """
+    digests = np.array([blake2b(np.ascontiguousarray(image).data, digest_size=16).digest() for image in images])
+    image_ids = np.unique(digests, return_inverse=True)[1]
+    shared_images = {}
+    for first_split, second_split in CONSEQUENCE_BY_SPLITS:
+        if not {first_split, second_split} <= indices_by_split.keys():
+            continue
+        first_ids, second_ids = image_ids[indices_by_split[first_split]], image_ids[indices_by_split[second_split]]
+        shared_positions = np.flatnonzero(np.isin(second_ids, first_ids))
+        if len(shared_positions):
+            examples = [[int(np.argmax(first_ids == second_ids[second])), int(second)] for second in shared_positions[:MAX_SHARED_EXAMPLES]]
+            shared_images[f"{first_split}/{second_split}"] = {"images": len(shared_positions), "examples": examples}
+    return shared_images
+
+
 def _describe_dataset(dataset: Dataset) -> dict:
     """Return the content of facts.json: a data set's fields except arrays, the counts of each split, and a digest of everything."""
     digest = sha256()
@@ -153,6 +207,7 @@ def _describe_dataset(dataset: Dataset) -> dict:
         "void_labels": {
             split: 0 if dataset.void is None else int(label_counts[dataset.void]) for split, label_counts in label_counts_by_split.items()
         },
+        "shared_images": _find_shared_images(dataset.images, indices_by_split),
         "sha256": digest.hexdigest(),
     }
 

@@ -6,7 +6,7 @@ writes  data/thresholds/BENCHMARK/seedSEED/METHOD/{calibration.json, replicates.
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
-from confidnet_core.data import SCORED_SPLITS
+from confidnet_core.data import SCORED_SPLITS, shared_image_sentences
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.tracking.stage_run import stage_run
@@ -28,7 +28,8 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
         reliability_on_test = reliability(val_split, test_split, stored_results.evaluation(method).scale, **resampling_settings)
         guarantees = guaranteed_thresholds(val_split, calibration_split, test_split, threshold_settings)
 
-        save_thresholds(paths.thresholds_folder(benchmark_name, seed, method), reliability_on_test, guarantees)
+        warnings = shared_image_sentences(paths.prepared_data_folder(benchmark_name), "calibration")
+        save_thresholds(paths.thresholds_folder(benchmark_name, seed, method), reliability_on_test, guarantees, warnings)
         tracked.log_metrics(reliability_on_test.metrics)
         coverage_by_risk = {f"{100 * guarantee['risk']:g}": guarantee["test"]["coverage"] for guarantee in guarantees}
         tracked.log_metrics({f"guaranteed_coverage/risk_{risk}": coverage for risk, coverage in coverage_by_risk.items()})

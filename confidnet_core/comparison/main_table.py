@@ -122,12 +122,12 @@ def errors_and_accuracy_phrase(benchmark_rows: pd.DataFrame) -> str:
 def comparison_markdown(
     evaluation_rows: pd.DataFrame,
     main_tables: Mapping[str, Table],
-    benchmark_notes: Mapping[str, str],
+    benchmark_notes: Mapping[str, Sequence[str]],
     further_table_groups: Iterable[Mapping[str, Sequence[Table]]],
 ) -> str:
     """Return the comparison of all benchmarks as Markdown text, one section per benchmark with its accuracy, note and tables.
 
-    evaluation_rows: from `comparison_frame`; main_tables: {benchmark: its `main_table`}; benchmark_notes: {benchmark: a line above that
+    evaluation_rows: from `comparison_frame`; main_tables: {benchmark: its `main_table`}; benchmark_notes: {benchmark: lines above that
     table}
     further_table_groups: groups of tables below it, each group as {benchmark: its tables}
     """
@@ -139,7 +139,7 @@ def comparison_markdown(
         section_paragraphs = (
             f"## {benchmark}",
             accuracy_sentence(benchmark_rows),
-            benchmark_notes.get(benchmark),
+            *benchmark_notes.get(benchmark, ()),
             table_to_markdown(main_tables[benchmark], None),
             *further_tables_markdown,
         )

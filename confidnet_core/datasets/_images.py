@@ -1,10 +1,8 @@
 """Functions for data sets of image files: they decode images by Pillow, resize them, read many in threads, and draw splits."""
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -17,7 +15,6 @@ from confidnet_core.datasets._file_tree import DECODING_ERRORS, FileTree, name_f
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 IMAGES_PER_THREAD_TASK = 8
-CONTENT_DIGEST_BYTES = 8  # any two different files among a million have the same digest with probability 3e-8
 EXIF_TRANSPOSES = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
 TRANSPOSE_OF_EXIF_ORIENTATION = {
     exif_orientation: Image.Transpose[transpose_name] for exif_orientation, transpose_name in enumerate(EXIF_TRANSPOSES, start=2)
@@ -134,21 +131,6 @@ def describe_source(data_set_kind: str, folder_setting: str, splits: dict[str, n
     """
     image_counts = "/".join(str(len(splits[split])) for split in TRAIN_VAL_TEST)
     return f"{data_set_kind} {Path(folder_setting).name}, {image_counts} images" + ", val drawn from train" * is_val_drawn_from_train
-
-
-def content_digest(file_bytes: bytes) -> np.ndarray:
-    return np.frombuffer(blake2b(file_bytes, digest_size=CONTENT_DIGEST_BYTES).digest(), np.uint8)
-
-
-def warn_of_leaks(data_set_name: str, content_digests: np.ndarray, splits: dict[str, np.ndarray]) -> None:
-    """Print a warning if test images are, byte for byte, also in train or val; content_digests: uint8 (n, 8), of the images' files."""
-    digests_as_integers = content_digests.view(np.uint64)[:, 0]
-    leaked_image_count = int(
-        np.isin(digests_as_integers[splits["test"]], digests_as_integers[np.concatenate([splits["train"], splits["val"]])]).sum()
-    )
-    if leaked_image_count:
-        leak_description = f"{leaked_image_count} of {len(splits['test'])} test images are also in train or val, byte for byte"
-        print(f"warning: {data_set_name}: {leak_description}; results on them are too good", file=sys.stderr)
 
 
 def channel_statistics(images: np.ndarray, image_indices: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

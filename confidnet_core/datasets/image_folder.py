@@ -13,15 +13,12 @@ from confidnet_core.config.registry import suggestion
 from confidnet_core.data import TRAIN_VAL_TEST, Dataset
 from confidnet_core.datasets._file_tree import FileTree, open_file_tree
 from confidnet_core.datasets._images import (
-    CONTENT_DIGEST_BYTES,
     IMAGE_SUFFIXES,
     assign_splits,
     channel_statistics,
-    content_digest,
     decode_image,
     describe_source,
     read_samples_in_threads,
-    warn_of_leaks,
 )
 
 DATA_SET_NAME = "image_folder"
@@ -38,15 +35,13 @@ def image_folder(
         enlarged linearly. Images are turned by their EXIF orientation; transparent pixels become white, and 16 bits become 8.
     val: where there is no val split, the number or the fraction of the training images that are drawn for it at random, from any class
     Mean and standard deviation are those of the training images.
-    Raises ValueError naming val, the folder, or the file that is out of place or damaged. Prints a warning where test files are also in
-    train or val.
+    Raises ValueError naming val, the folder, or the file that is out of place or damaged.
     """
     with open_file_tree(folder, {"train"}) as file_tree:
         classes, image_paths, labels, split_sizes = _list_labelled_images(file_tree)
         splits = assign_splits(DATA_SET_NAME, file_tree, split_sizes, val, split_seed)
         _check_training_classes(classes, labels[splits["train"]])
-        images, content_digests = _read_images_and_digests(file_tree, image_paths, height, width, "L" if grey else "RGB")
-    warn_of_leaks(DATA_SET_NAME, content_digests, splits)
+        images = _read_images(file_tree, image_paths, height, width, "L" if grey else "RGB")
     mean, std = channel_statistics(images, splits["train"])
     source_description = describe_source("image folder", folder, splits, is_val_drawn_from_train=not split_sizes[1])
     return Dataset(images, labels, splits, classes, mean, std, source_description)
@@ -104,19 +99,18 @@ def _check_training_classes(class_names: tuple[str, ...], labels: np.ndarray) ->
         )
 
 
-def _read_images_and_digests(
-    file_tree: FileTree, image_paths: list[str], height: int, width: int, colour_mode: Literal["RGB", "L"]
-) -> list[np.ndarray]:
-    """Return all images, uint8 (n, channels, height, width), and a digest of each image's file, uint8 (n, CONTENT_DIGEST_BYTES)."""
+def _read_images(file_tree: FileTree, image_paths: list[str], height: int, width: int, colour_mode: Literal["RGB", "L"]) -> np.ndarray:
+    """Return all images, uint8 (n, channels, height, width)."""
 
-    def read_image_at(index: int) -> tuple[np.ndarray, np.ndarray]:
-        file_bytes = file_tree.read(image_paths[index])
-        image = decode_image(file_bytes, file_tree.path_in_messages(image_paths[index]), colour_mode)
+    def read_image_at(index: int) -> tuple[np.ndarray]:
+        image_path = image_paths[index]
+        image = decode_image(file_tree.read(image_path), file_tree.path_in_messages(image_path), colour_mode)
         pixels = np.asarray(_resize_by_exact_area(image, height, width))
-        return np.atleast_3d(pixels).transpose(2, 0, 1), content_digest(file_bytes)
+        return (np.atleast_3d(pixels).transpose(2, 0, 1),)
 
     image_shape = (len(colour_mode), height, width)  # the name of a mode has a letter for each channel
-    return read_samples_in_threads(read_image_at, len(image_paths), image_shape, (CONTENT_DIGEST_BYTES,))
+    (images,) = read_samples_in_threads(read_image_at, len(image_paths), image_shape)
+    return images
 
 
 def _resize_by_exact_area(image: Image.Image, height: int, width: int) -> Image.Image:

@@ -16,11 +16,9 @@ from confidnet_core.config.ranges import PathText, PositiveInt, SplitSeed, Valid
 from confidnet_core.data import TRAIN_VAL_TEST, Dataset
 from confidnet_core.datasets._file_tree import FileTree, name_file_in_errors, open_file_tree
 from confidnet_core.datasets._images import (
-    CONTENT_DIGEST_BYTES,
     IMAGE_SUFFIXES,
     assign_splits,
     channel_statistics,
-    content_digest,
     decode_image,
     describe_source,
     parse_image_list,
@@ -28,7 +26,6 @@ from confidnet_core.datasets._images import (
     require_equal_sizes,
     resize_by_area_average,
     resize_labels_nearest,
-    warn_of_leaks,
 )
 from confidnet_core.datasets._mask_legend import ClassesSetting, MaskLegend, VoidSetting, mask_to_labels, parse_mask_legend
 
@@ -55,7 +52,7 @@ def segmentation_folder(
     folder, val, split_seed: as for image_folder, and so are the decoding of images, their mean and standard deviation
     A split is in the order of its list, or without a list, in the order of the names.
     Raises ValueError naming the setting, the folder, or the file that is missing, in two splits, damaged, of another size than its image,
-    or holds a value that is neither a class nor void. Prints a warning where test images are also in train or val.
+    or holds a value that is neither a class nor void.
     """
     mask_legend = parse_mask_legend(DATA_SET_NAME, classes, void)
     with open_file_tree(folder, {"train", "images"}) as file_tree:
@@ -63,8 +60,7 @@ def segmentation_folder(
         split_sizes = [len(image_mask_pairs_of_split[split]) for split in TRAIN_VAL_TEST]
         splits = assign_splits(DATA_SET_NAME, file_tree, split_sizes, val, split_seed)
         all_image_mask_pairs = [image_mask_pair for split in TRAIN_VAL_TEST for image_mask_pair in image_mask_pairs_of_split[split]]
-        images, labels, content_digests = _read_images_labels_digests(file_tree, all_image_mask_pairs, height, width, mask_legend)
-    warn_of_leaks(DATA_SET_NAME, content_digests, splits)
+        images, labels = _read_images_and_labels(file_tree, all_image_mask_pairs, height, width, mask_legend)
     mean, std = channel_statistics(images, splits["train"])
     source_description = describe_source("segmentation folder", folder, splits, is_val_drawn_from_train=not split_sizes[1])
     return Dataset(images, labels, splits, mask_legend.class_names, mean, std, source_description, mask_legend.void_label)
@@ -154,12 +150,12 @@ def _find_listed_file(file_tree: FileTree, path_of_stem: dict[str, str], listed_
     raise ValueError(f"{file_tree.path_in_messages(image_list_name)} lists {listed_path}, but {problem_text}")
 
 
-def _read_images_labels_digests(
+def _read_images_and_labels(
     file_tree: FileTree, image_mask_pairs: list[tuple[str, str]], height: int, width: int, mask_legend: MaskLegend
 ) -> list[np.ndarray]:
-    """Return images (n, 3, height, width), labels (n, height, width) and file digests (n, 8), uint8, of n pairs of image and mask path."""
+    """Return images (n, 3, height, width) and labels (n, height, width), uint8, of n pairs of image and mask path."""
 
-    def read_image_labels_digest(index: int) -> tuple[np.ndarray, ...]:
+    def read_image_and_labels(index: int) -> tuple[np.ndarray, ...]:
         image_file, mask_file = map(file_tree.path_in_messages, image_mask_pairs[index])
         image_bytes, mask_bytes = map(file_tree.read, image_mask_pairs[index])
         image = decode_image(image_bytes, image_file)
@@ -169,8 +165,6 @@ def _read_images_labels_digests(
         require_equal_sizes(image, image_file, mask, mask_file)
         image_pixels = np.asarray(resize_by_area_average(image, height, width))
         labels = resize_labels_nearest(mask_to_labels(mask, mask_file, mask_legend), height, width)
-        return image_pixels.transpose(2, 0, 1), labels, content_digest(image_bytes)
+        return image_pixels.transpose(2, 0, 1), labels
 
-    return read_samples_in_threads(
-        read_image_labels_digest, len(image_mask_pairs), (3, height, width), (height, width), (CONTENT_DIGEST_BYTES,)
-    )
+    return read_samples_in_threads(read_image_and_labels, len(image_mask_pairs), (3, height, width), (height, width))

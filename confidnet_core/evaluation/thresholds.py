@@ -1,6 +1,6 @@
 """The reliability of a score's probabilities, and thresholds with a guarantee, below which a classifier abstains."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -90,17 +90,20 @@ def guaranteed_thresholds(
     return guarantees
 
 
-def save_thresholds(thresholds_folder: Path, reliability: Reliability, guarantees: list[dict[str, Any]]) -> None:
+def save_thresholds(
+    thresholds_folder: Path, reliability: Reliability, guarantees: list[dict[str, Any]], warnings: Sequence[str] = ()
+) -> None:
     """Write a score's calibration metrics, their bootstrap replicates, its reliability bins and its guaranteed thresholds, or nothing.
 
     The files are calibration.json, replicates.npy (float32), reliability.csv and threshold.json.
+    warnings: sentences for threshold.json that say why the guarantees do not hold, such as images that the splits share
     """
     with atomic_write(thresholds_folder) as temporary_folder:
         temporary_folder.mkdir(parents=True)
         write_json(temporary_folder / "calibration.json", {"how": reliability.calibrator_description, "metrics": reliability.metrics})
         np.save(temporary_folder / "replicates.npy", reliability.metric_replicates.astype(np.float32))
         reliability.reliability_bins.to_csv(temporary_folder / "reliability.csv", index=False)
-        write_json(temporary_folder / "threshold.json", {"thresholds": guarantees})
+        write_json(temporary_folder / "threshold.json", {"thresholds": guarantees, "warnings": list(warnings)})
 
 
 def _guarantee_result_on_test(guarantee: Guarantee, test_split: ScoredSplit) -> Mapping[str, float | bool | None]:

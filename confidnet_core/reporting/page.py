@@ -43,7 +43,7 @@ class ReportContent:
     """The results that the report page shows.
 
     evaluation_rows: from `comparison_frame`; intervals_of_means: of the means over seeds; difference_rows: from `method_differences`
-    main_tables: {benchmark: its `main_table`}; benchmark_notes: {benchmark: a line above that table}
+    main_tables: {benchmark: its `main_table`}; benchmark_notes: {benchmark: lines above that table}
     further_table_groups: sections below it, each {benchmark: tables}; rank_table: of all benchmarks, or None
     curve_frames: {name: data frame}: "risk_coverage", "outcomes", "reliability", "losses" and "validation"
     failures_by_benchmark_and_seed: {(benchmark, seed): from `pick_failures`}
@@ -53,7 +53,7 @@ class ReportContent:
     intervals_of_means: pd.DataFrame
     difference_rows: pd.DataFrame
     main_tables: Mapping[str, Table]
-    benchmark_notes: Mapping[str, str]
+    benchmark_notes: Mapping[str, Sequence[str]]
     further_table_groups: Sequence[Mapping[str, Sequence[Table]]]
     rank_table: Table | None
     curve_frames: Mapping[str, pd.DataFrame]
@@ -152,7 +152,7 @@ def _benchmark_section(
     display_name_by_method = {
         method: line_styles[method].label for method in methods_with_shown_failures(stored_results, params.against, evaluation_rows)
     }
-    notes_above_table = tuple(note for note in (accuracy_sentence(benchmark_rows), report_content.benchmark_notes.get(benchmark)) if note)
+    notes_above_table = tuple(filter(None, (accuracy_sentence(benchmark_rows), *report_content.benchmark_notes.get(benchmark, ()))))
     return BenchmarkSection(
         benchmark=benchmark,
         verdict=verdict,

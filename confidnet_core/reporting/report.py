@@ -23,7 +23,6 @@ from confidnet_core.comparison.sections import (
     risk_guarantee_frame,
     risk_guarantee_tables,
 )
-from confidnet_core.comparison.tables import UNDEFINED_SIGN
 from confidnet_core.config.params import Params
 from confidnet_core.data import Dataset, labelled_mask, load_dataset
 from confidnet_core.evaluation.intervals import metric_intervals
@@ -35,6 +34,7 @@ from confidnet_core.reporting.failures import MethodFailures, failure_pictures, 
 from confidnet_core.reporting.highlights import assign_report_line_styles
 from confidnet_core.reporting.histories import history_rows
 from confidnet_core.reporting.maps import segmentation_figure
+from confidnet_core.reporting.notes import notes_above_table
 from confidnet_core.reporting.page import ReportContent, write_page
 from confidnet_core.reporting.palette import LineStyle
 from confidnet_core.reporting.plots import comparison_figure, save_figure
@@ -92,13 +92,13 @@ def write_report(params: Params, report_folder: Path) -> WrittenReport:
     for file_stem, csv_rows in (("calibration", calibration_rows), ("thresholds", risk_guarantee_rows), ("costs", cost_rows)):
         write_frame(report_folder / f"{file_stem}.csv", csv_rows)
     iou_by_benchmark = _mean_ious(all_stored_results)
-    benchmark_notes = {benchmark: _iou_note(iou_metrics) for benchmark, iou_metrics in iou_by_benchmark.items()}
     main_tables = {
         str(benchmark): main_table(
             rows, intervals_of_means, difference_rows, requirement_by_method=requirement_by_method, confidence_level=confidence_level
         )
         for benchmark, rows in evaluation_rows.groupby("benchmark", sort=False)
     }
+    benchmark_notes = notes_above_table(main_tables, iou_by_benchmark)
     further_table_groups = [
         significance_tables(difference_rows, evaluation_rows, confidence_level),
         operating_point_tables(evaluation_rows, intervals_of_means),
@@ -236,12 +236,3 @@ def _mean_ious(all_stored_results: list[StoredResults]) -> dict[str, dict]:
                 "class_iou": mean_class_ious.to_dict(),
             }
     return iou_by_benchmark
-
-
-def _iou_note(iou_metrics: dict) -> str:
-    """Return a line of text with the mean IoU and the IoU of each class, in percent."""
-    class_ious_in_words = ", ".join(
-        f"{class_name} {UNDEFINED_SIGN if np.isnan(class_iou) else f'{100 * class_iou:.1f}'}"
-        for class_name, class_iou in iou_metrics["class_iou"].items()
-    )
-    return f"mean IoU {100 * iou_metrics['mean_iou']:.2f}% ({class_ious_in_words})"

@@ -156,15 +156,15 @@ def test_markdown_is_aligned_for_reading_as_plain_text():
 
 def test_markdown_has_the_notes_of_its_benchmarks():
     frame = comparison_frame([evaluation("mcp"), evaluation("mcp", benchmark="other")])
-    first, second = written(frame, notes={"other": "mean IoU 40.00%"}).split("## other")
+    first, second = written(frame, notes={"other": ["mean IoU 40.00%"]}).split("## other")
     assert "mean IoU" not in first and "mean IoU 40.00%" in second
 
 
 def test_markdown_has_what_belongs_below_a_table_there():
     frame = comparison_frame([evaluation("mcp"), evaluation("mcp", benchmark="other")])
     below = [{"digits": [Table("below")]}, {}, {"digits": [Table("last", notes=("a note",), legend=("a", "legend"))]}]
-    first, second = written(frame, notes={"digits": "above"}, below=below).split("## other")
-    starts = ["##", "accuracy", "above", "|", "FPR@95%TPR,", "### below", "### last", "a note", "a legend", ""]
+    first, second = written(frame, notes={"digits": ["above", "a warning"]}, below=below).split("## other")
+    starts = ["##", "accuracy", "above", "a warning", "|", "FPR@95%TPR,", "### below", "### last", "a note", "a legend", ""]
     assert [part.split("\n")[0][: len(start)] for part, start in zip(first.split("\n\n"), starts, strict=True)] == starts
     assert not re.search("above|below|last", second)
 

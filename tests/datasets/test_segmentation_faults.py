@@ -82,12 +82,6 @@ def test_unknown_colours_are_shown_as_colours(folder: Path) -> None:
         read(classes=BY_COLOUR, void=None)
 
 
-def test_a_warning_counts_test_images_that_are_also_training_images(folder: Path, capsys: pytest.CaptureFixture) -> None:
-    shutil.copy(build(folder) / "images/train/a.png", folder / "images/test/g.png")
-    read()
-    assert "segmentation_folder: 1 of 2 test images are also in train or val" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
