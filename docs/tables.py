@@ -1,8 +1,8 @@
-"""The tables of results in README.md and docs/*.md, from the CSV files under reports/: python -m docs.tables, or make docs.
+"""The tables and figures in README.md and docs/*.md, from the CSV files under reports/: python -m docs.tables, or make docs.
 
 reads   reports/{comparison,differences}.csv, those of reports/studies/*/ and their thresholds.csv, confidnet_core/comparison/published.csv,
         confidnet_core/scores/*.py (first lines of the docstrings), params.yaml
-writes  README.md, docs/*.md: the lines between `<!-- table: NAME -->` and `<!-- end -->`
+writes  README.md, docs/*.md: the lines between `<!-- table: NAME -->` and `<!-- end -->`, and numbers in the text (docs/figures.py)
 
 tests/test_documents.py holds the files to it: edit the text around a table, never the table.
 """
@@ -18,11 +18,11 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from confidnet_core.comparison.names import display_name
+from docs.figures import FIGURE, figure
+from docs.study_files import ROOT, differences_from, means_over_seeds, published_values, read_study, rows_of_seeds, study_of
 from docs.terminal import printed
 
-ROOT = Path(__file__).parents[1]
 MARKED = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-STUDIES = ("digits_and_mnist", "camvid_segnet", "quick")
 SCORES = ("mcp", "confidnet", "corrected_mcp", "tta", "stack")  # of the differences
 BENCHMARKS = {  # in the tables of all studies: the name, and the benchmark whose published numbers stand beside it
     "digits": ("digits", None),
@@ -69,14 +69,14 @@ def rewritten(text: str) -> str:
     made, count = MARKED.subn(lambda marked: f"{marked[1]}{TABLES[marked['name']]()}\n\n{marked[3]}", text)
     if count != len(names):
         raise ValueError(f"{len(names)} tables begin with <!-- table: NAME -->, but {count} of them end with <!-- end -->")
-    return made
+    return FIGURE.sub(lambda marked: f"{marked[1]}{figure(marked['expression'])}{marked[3]}", made)
 
 
 def glance() -> str:
     """AUPR-Error of the whole studies and of CIFAR-10, for the README; ▲ and ▼: significantly better or worse than MCP."""
     rows = [["benchmark", "seeds", "accuracy", "MCP", "ConfidNet", "best score", "published MCP", "published ConfidNet"]]
     for benchmark in ("digits", "mnist_mlp", "mnist_convnet", "camvid_segnet", "cifar10_images_quick"):
-        means, changes, paper = _means(benchmark), _changes(benchmark), _published(BENCHMARKS[benchmark][1])
+        means, changes, paper = means_over_seeds(benchmark), differences_from(benchmark), published_values(BENCHMARKS[benchmark][1])
         best = means["aupr_error"].drop("tcp").idxmax()
         ours = [f"{means.at[score, 'aupr_error']:.1f}{_mark(changes, score)}" for score in ("mcp", "confidnet", best)]
         ours[-1] = f"{display_name(best)} {ours[-1]}"
@@ -84,7 +84,7 @@ def glance() -> str:
         rows.append(
             [
                 name,
-                str(_seeds(benchmark)["seed"].nunique()),
+                str(rows_of_seeds(benchmark)["seed"].nunique()),
                 accuracy,
                 *ours,
                 *(_number(paper.get(score), 1) for score in ("mcp", "confidnet")),
@@ -98,7 +98,7 @@ def studies() -> str:
     scores = ("mcp", "confidnet", "tta", "stack")
     rows = [["`run`", "accuracy", "errors", *map(display_name, scores)]]
     for benchmark in BENCHMARKS:
-        frame = _seeds(benchmark)
+        frame = rows_of_seeds(benchmark)
         errors = sorted(frame.drop_duplicates("seed")["errors"])
         counts = NO_BREAK.join([_count(errors[0]), *(("to", _count(errors[-1])) if len(errors) > 1 else ())])
         values = [_spread(frame[frame["method"] == score]["aupr_error"] * 100) for score in scores]
@@ -111,7 +111,7 @@ def published() -> str:
     rows = [["`run`", *(f"{what}: {whose}" for what in ("accuracy", "MCP", "ConfidNet") for whose in ("ours", "paper"))]]
     for benchmark, (_, paper) in BENCHMARKS.items():
         if paper:
-            means, theirs = _means(benchmark), _published(paper)
+            means, theirs = means_over_seeds(benchmark), published_values(paper)
             ours = {"accuracy": means["accuracy"].iloc[0], **means["aupr_error"]}
             pairs = ((ours[key], theirs.get(key)) for key in ("accuracy", "mcp", "confidnet"))
             rows.append([f"`{benchmark}`", *(_number(value) for pair in pairs for value in pair)])
@@ -123,7 +123,7 @@ def differences(against: str) -> str:
     scores = [score for score in SCORES if score not in (against, "mcp")]
     rows = [["`run`", *map(display_name, scores)]]
     for benchmark in BENCHMARKS:
-        changes = _changes(benchmark, against)
+        changes = differences_from(benchmark, against)
         rows.append([f"`{benchmark}`", *(_change(changes, score) for score in scores)])
     return _markdown(rows)
 
@@ -133,7 +133,7 @@ def coverage() -> str:
     risks, scores = (0.01, 0.05), ("mcp", "confidnet", "stack")
     rows = [["`run`", *(f"{100 * risk:g} %: {display_name(score)}" for risk in risks for score in scores)]]
     for benchmark in BENCHMARKS:
-        found = _read(_study(benchmark), "thresholds").query("benchmark == @benchmark")
+        found = read_study(study_of(benchmark), "thresholds").query("benchmark == @benchmark")
         cells = [_covered(found[(found["risk"] == risk) & (found["method"] == score)]) for risk in risks for score in scores]
         rows.append([f"`{benchmark}`", *cells])
     return _markdown(rows)
@@ -157,7 +157,7 @@ def rejection() -> str:
 
 def full(benchmark: str) -> str:
     """All scores of a study with the paper's metrics; bold the best of a column, the oracle aside."""
-    frame = _seeds(benchmark)
+    frame = rows_of_seeds(benchmark)
     rows = [["score", *(heading for heading, _, _ in COLUMNS.values())]]
     methods = sorted(frame["method"].unique(), key="tcp".__eq__)  # in the order of the study, the oracle last
     columns = []
@@ -172,7 +172,7 @@ def full(benchmark: str) -> str:
 
 def ranks() -> str:
     """Mean rank by AUPR-Error over the fifteen pairs of benchmark and seed of digits and MNIST, the oracle aside."""
-    frame = _read("digits_and_mnist", "comparison")
+    frame = read_study("digits_and_mnist", "comparison")
     frame = frame[frame["method"] != "tcp"]
     rank = frame.groupby(["benchmark", "seed"])["aupr_error"].rank(ascending=False)
     means = rank.groupby(frame["method"]).mean().sort_values(kind="stable")
@@ -213,36 +213,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "scores": scores,
     "repro": repro,
 }
-
-
-def _read(study: str, name: str) -> pd.DataFrame:
-    return pd.read_csv(ROOT / "reports/studies" / study / f"{name}.csv")
-
-
-def _study(benchmark: str) -> str:
-    return next(study for study in STUDIES if (_read(study, "comparison")["benchmark"] == benchmark).any())
-
-
-def _seeds(benchmark: str) -> pd.DataFrame:
-    return _read(_study(benchmark), "comparison").query("benchmark == @benchmark")
-
-
-def _means(benchmark: str) -> pd.DataFrame:
-    """Means over seeds in percent, by method: accuracy, aupr_error."""
-    return _seeds(benchmark).groupby("method", sort=False)[["accuracy", "aupr_error"]].mean() * 100
-
-
-def _changes(benchmark: str, against: str = "mcp") -> pd.DataFrame:
-    """Differences of AUPR-Error, by method."""
-    rows = _read(_study(benchmark), "differences")
-    return rows.query("benchmark == @benchmark and against == @against and metric == 'aupr_error'").set_index("method")
-
-
-def _published(benchmark: str | None) -> dict[str, float]:
-    """AUPR-Error of the paper in percent by score, and its accuracy."""
-    rows = pd.read_csv(ROOT / "confidnet_core/comparison/published.csv")
-    rows = rows[(rows["benchmark"] == benchmark) & rows["variant"].isna()].set_index("method")
-    return {**rows["aupr_error"], "accuracy": rows["accuracy"].get("mcp", np.nan)}
 
 
 def _mark(changes: pd.DataFrame, score: str) -> str:

@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from documents import anchors, code_blocks, documents, inline_code, links
@@ -100,3 +101,24 @@ def test_paths_of_code_in_the_text_exist(path: Path):
 def test_abandoned_names_do_not_return(path: Path):
     text = path.read_text(encoding="utf-8")
     assert not [name for name in ABANDONED if name in text]
+
+
+@pytest.mark.parametrize("path", tables.documents(), ids=relative)
+def test_no_line_begins_with_the_comment_of_a_figure_which_would_end_the_paragraph(path: Path):
+    assert not [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("<!-- figure")]
+
+
+def test_a_figure_in_the_text_is_that_of_the_csv_files():
+    differences = pd.read_csv(ROOT / "reports/differences.csv")
+    (gain,) = differences.query("benchmark == 'digits' and method == 'confidnet' and against == 'mcp' and metric == 'aupr_error'")[
+        "difference"
+    ]
+    text = "by <!-- figure: gain repro digits confidnet -->99<!-- end --> points"
+    assert tables.rewritten(text) == text.replace("99", f"{100 * gain:.1f}")
+
+
+def test_an_unknown_figure_is_refused():
+    with pytest.raises(ValueError, match=r"no figure is called size repro; docs/figures\.py knows gain, "):
+        tables.rewritten("<!-- figure: size repro digits --><!-- end -->")
+    with pytest.raises(ValueError, match="no figure is called gain here"):
+        tables.rewritten("<!-- figure: gain here digits confidnet --><!-- end -->")
