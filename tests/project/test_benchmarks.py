@@ -40,3 +40,18 @@ def test_the_metrics_are_timed_and_compared_with_other_libraries_one_by_one():
         assert dict(lines) == dict.fromkeys(("fpr_at_95_tpr", "aupr_error", "aupr_success", "auroc"), "agrees")
         metrics, together = re.search(r"single calls together / ours, (\d+) metrics: [\d.]+ s ([\d.]+)x$", part, re.MULTILINE).groups()
         assert int(metrics) >= 4 and float(together) > 0
+
+
+@pytest.mark.slow
+def test_the_coverage_of_intervals_is_printed_with_few_errors_and_few_images():
+    table = ["--repetitions", "40", "--resamples", "200", "--samples", "1", "40", "--images", "1", "20"]
+    command = [sys.executable, "-m", "benchmarks.interval_coverage", *table]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
+    rows = {row[0]: row[1].split() for row in re.findall(r"^(.*? +(?:percentile|logit t)) +([-\d. ]+)$", printed, re.MULTILINE)}
+    found = {
+        tuple(re.split(r" {2,}", label)): [float("nan") if cell == "-" else float(cell) for cell in cells] for label, cells in rows.items()
+    }
+    assert set(found) == {(size, kind) for size in ("1 of 200", "40 of 200", "1 images", "20 images") for kind in ("percentile", "logit t")}
+    assert found["1 of 200", "percentile"][1] > 20 > found["1 of 200", "logit t"][1]  # AUROC, told apart
+    assert all(covered > 80 for covered in found["40 of 200", "logit t"][::2])
+    assert all(cell != cell for cell in found["1 images", "logit t"])
