@@ -1,4 +1,8 @@
-"""The reliability of a score's probabilities, and thresholds with a guarantee, below which a classifier abstains."""
+"""The reliability of a score's probabilities, and thresholds with a guarantee, below which a classifier abstains.
+
+Whether the test split agrees with a guarantee is tested one-sided: Clopper & Pearson 1934 (the exact binomial test, for samples); Student
+1908, "The probable error of a mean" (the t-test, for images, whose pixels err together).
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float64, Int, Real
+from scipy.special import bdtrc, stdtr
 
 from confidnet_core.config.params import Thresholds
 from confidnet_core.evaluation.calibrators import MAX_FIT_SAMPLES, fit_calibrator
@@ -72,9 +77,9 @@ def guaranteed_thresholds(
 ) -> list[dict[str, Any]]:
     """Return, for each target risk, a dictionary of the threshold whose selective risk is guaranteed, from the calibration split.
 
-    Its keys are the fields of Guarantee and "test": the coverage and risk of the threshold on the test split, and whether the target is
-    met there. For segmentation, every image with a labelled pixel has the same weight in them. The candidate thresholds are quantiles of at
-    most MAX_FIT_SAMPLES confidences of the validation split.
+    Its keys are the fields of Guarantee and "test": the coverage and risk of the threshold on the test split, and the p-value of a test of
+    whether the target is exceeded there. The candidate thresholds are quantiles of at most MAX_FIT_SAMPLES confidences of the validation
+    split.
     """
     guarantees, candidate_thresholds = [], validation_split.confidence[:: -(-len(validation_split.confidence) // MAX_FIT_SAMPLES)]
     for target_risk in threshold_settings.risks:
@@ -106,35 +111,57 @@ def save_thresholds(
         write_json(temporary_folder / "threshold.json", {"thresholds": guarantees, "warnings": list(warnings)})
 
 
-def _guarantee_result_on_test(guarantee: Guarantee, test_split: ScoredSplit) -> Mapping[str, float | bool | None]:
-    """Return {"coverage", "risk", "kept"} of a guaranteed threshold on the test split; kept: whether the risk is at most the target.
+def _guarantee_result_on_test(guarantee: Guarantee, test_split: ScoredSplit) -> Mapping[str, float | None]:
+    """Return {"coverage", "risk", "p"} of a guaranteed threshold on the test split.
 
-    Risk and kept are None where the threshold accepts no prediction.
+    coverage: the fraction of the predictions that it accepts; risk: the error rate of the accepted ones. For segmentation both weigh every
+    image with a labelled pixel equally; for classification each sample counts as an image of one pixel.
+    p: the probability of a risk at least as high if the target is met
+    Risk and p are None where the threshold accepts no prediction, and p where there is only one image.
     """
-    coverage, risk = _coverage_and_risk(test_split, guarantee.threshold)
-    # The risk is a rounded sum of fractions, and a risk equal to the target has to count as kept.
-    target_risk_with_tolerance = guarantee.risk * (1 + 1e-12)
-    return {"coverage": coverage, "risk": risk, "kept": None if risk is None else risk <= target_risk_with_tolerance}
-
-
-def _coverage_and_risk(scored_split: ScoredSplit, threshold: float | None) -> tuple[float, float | None]:
-    """Return the fraction of predictions that a threshold accepts, and the error rate of the accepted ones (None if it accepts none).
-
-    For segmentation both weigh every image with a labelled pixel equally; for classification each sample counts as an image of one pixel.
-    """
-    if threshold is None:
-        return 0.0, None
-    is_accepted = scored_split.confidence >= threshold
-    pixels_per_image = (
-        np.ones(len(is_accepted), np.int64)
-        if scored_split.pixels_per_image is None
-        else scored_split.pixels_per_image[scored_split.pixels_per_image > 0]
-    )
+    if guarantee.threshold is None:
+        return {"coverage": 0.0, "risk": None, "p": None}
+    is_accepted = test_split.confidence >= guarantee.threshold
+    is_error = is_accepted & ~test_split.correct
+    if not is_accepted.any():
+        return {"coverage": 0.0, "risk": None, "p": None}
+    if test_split.pixels_per_image is None:
+        accepted_count, error_count = int(np.count_nonzero(is_accepted)), int(np.count_nonzero(is_error))
+        p_value = samples_excess_p_value(accepted_count, error_count, guarantee.risk)
+        return {"coverage": accepted_count / len(is_accepted), "risk": error_count / accepted_count, "p": p_value}
+    pixels_per_image = test_split.pixels_per_image[test_split.pixels_per_image > 0]
     first_pixel_of_image = np.cumsum(pixels_per_image) - pixels_per_image
-    is_error = is_accepted & ~scored_split.correct
     accepted_fraction_of_image, error_fraction_of_image = (
         np.add.reduceat(is_counted, first_pixel_of_image, dtype=np.int64) / pixels_per_image for is_counted in (is_accepted, is_error)
     )
-    return float(accepted_fraction_of_image.mean()), float(
-        error_fraction_of_image.sum() / accepted_fraction_of_image.sum()
-    ) if is_accepted.any() else None
+    return {
+        "coverage": float(accepted_fraction_of_image.mean()),
+        "risk": float(error_fraction_of_image.sum() / accepted_fraction_of_image.sum()),
+        "p": images_excess_p_value(accepted_fraction_of_image, error_fraction_of_image, guarantee.risk),
+    }
+
+
+def samples_excess_p_value(accepted_count: int, error_count: int, target_risk: float) -> float:
+    """Return the probability of at least so many errors among the accepted samples if each is an error with probability `target_risk`.
+
+    accepted_count: number of accepted samples, at least 1; error_count: number of errors among them; target_risk: in (0, 1)
+    """
+    return 1.0 if error_count == 0 else float(bdtrc(error_count - 1, accepted_count, target_risk))
+
+
+def images_excess_p_value(
+    accepted_fraction_of_image: Float64[np.ndarray, " images"],
+    error_fraction_of_image: Float64[np.ndarray, " images"],
+    target_risk: float,
+) -> float | None:
+    """Return the p-value of a t-test over images of whether more than `target_risk` of what is accepted is wrong; None for one image.
+
+    accepted_fraction_of_image, error_fraction_of_image: the fractions of an image's pixels that are accepted, and accepted and wrong
+    """
+    excess = error_fraction_of_image - target_risk * accepted_fraction_of_image
+    if len(excess) < 2:
+        return None
+    standard_error = excess.std(ddof=1) / len(excess) ** 0.5
+    if standard_error == 0:
+        return 1.0 if excess[0] <= 0 else 0.0
+    return float(stdtr(len(excess) - 1, -excess.mean() / standard_error))

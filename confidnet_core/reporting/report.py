@@ -15,13 +15,12 @@ from confidnet_core.comparison.frames import benchmark_summaries, comparison_fra
 from confidnet_core.comparison.main_table import comparison_markdown, main_table
 from confidnet_core.comparison.published import load_published_results, published_tables
 from confidnet_core.comparison.rendering import table_to_markdown
+from confidnet_core.comparison.risk_guarantees import risk_guarantee_frame, risk_guarantee_tables
 from confidnet_core.comparison.sections import (
     calibration_frame,
     calibration_tables,
     operating_point_tables,
     rank_table,
-    risk_guarantee_frame,
-    risk_guarantee_tables,
 )
 from confidnet_core.config.params import Params
 from confidnet_core.data import Dataset, labelled_mask, load_dataset

@@ -1,27 +1,21 @@
-"""Operating points, calibration, thresholds with a guarantee and ranks as tables: their numbers by hand."""
+"""Calibration, and thresholds with a guarantee, as tables: their numbers by hand."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_tables import drawn, table_of
 
-from confidnet_core.comparison.rendering import table_to_markdown
-from confidnet_core.comparison.sections import (
-    calibration_frame,
-    calibration_tables,
-    operating_point_tables,
-    rank_table,
-    risk_guarantee_frame,
-    risk_guarantee_tables,
-)
-from confidnet_core.comparison.tables import UNDEFINED_SIGN, Table
+from confidnet_core.comparison.risk_guarantees import risk_guarantee_frame, risk_guarantee_tables
+from confidnet_core.comparison.sections import calibration_frame, calibration_tables
+from confidnet_core.comparison.tables import UNDEFINED_SIGN
 from confidnet_core.config.params import Thresholds
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
-from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.calibration import CALIBRATION_METRICS
 
 
@@ -45,17 +39,6 @@ def all_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[StoredRe
             guaranteed = guaranteed_thresholds(val, calibration, test, Thresholds(risks=(0.001, 0.3), delta=0.1))
             save_thresholds(Path(f"data/thresholds/toy/seed{seed}/{method}"), found, guaranteed)
     return [StoredResults("toy", seed, ("mcp", "margin", "tcp")) for seed in (0, 1)]
-
-
-def drawn(tables: list[Table]) -> str:
-    return "\n\n".join(map(table_to_markdown, tables))
-
-
-def table_of(text: str) -> list[list[str]]:
-    """The cells of all its tables' lines; each of a table has as many."""
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
-    assert len({len(line) for line in lines}) == 1
-    return [line for line in lines if not set("".join(line)) <= set("-: ")]
 
 
 def test_probabilities_have_a_row_a_seed_and_method_but_the_oracle_with_quantiles_as_intervals(all_stored: list[StoredResults]):
@@ -102,14 +85,15 @@ def test_guarantees_have_a_row_a_target_with_what_became_of_it(all_stored: list[
         [seed, method, risk] for seed in (0, 1) for method in ("mcp", "margin") for risk in (0.001, 0.3)
     ]
     assert found[found["risk"] == 0.001]["threshold"].isna().all() and found[found["risk"] == 0.3]["threshold"].notna().all()
-    assert {"coverage", "bound", "test_coverage", "test_risk", "test_kept"} < set(found)
+    assert {"coverage", "bound", "test_coverage", "test_risk", "test_p"} < set(found)
 
 
-def guarantee(method: str, threshold: float | None, *numbers: float | None, seed: int = 0, risk: float = 0.05, **facts: int) -> dict:
-    """numbers: coverage, test coverage, test risk. facts: samples, errors and units."""
+def guarantee(
+    method: str, threshold: float | None, *numbers: float | None, p: float | None = 0.5, seed: int = 0, risk: float = 0.05, **facts: int
+) -> dict:
+    """numbers: coverage, test coverage, test risk; p: that the test risk is so high by chance. facts: samples, errors and units."""
     coverage, test_coverage, test_risk = numbers or (0.0, 0.0, None)
-    kept = None if test_risk is None else test_risk <= risk
-    of_test = {"test_coverage": test_coverage, "test_risk": test_risk, "test_kept": kept}
+    of_test = {"test_coverage": test_coverage, "test_risk": test_risk, "test_p": None if test_risk is None else p}
     keys = {"benchmark": "toy", "seed": seed, "method": method, "risk": risk, "delta": 0.1, "threshold": threshold, "coverage": coverage}
     return keys | of_test | {"samples": 400, "errors": 16, "units": 400} | facts
 
@@ -125,29 +109,34 @@ def test_the_table_of_guarantees_of_what_the_stages_stored(all_stored: list[Stor
     text = drawn(risk_guarantee_tables(found)["toy"])
     assert "At most 0.1 % errors: no threshold satisfies the guarantee for any method." in text and "At most 30 % errors:\n" in text
     header, mcp, margin = table_of(text)
-    assert header == ["method", "threshold", "coverage", "test coverage", "test risk", "target met on test"]
+    assert header == ["method", "threshold", "coverage", "test coverage", "test risk", "target on test"]
     assert margin[0] == "Margin"
     of_mcp = found[(found["method"] == "mcp") & (found["risk"] == 0.3)]
     numbers = [f"{100 * of_mcp[name].astype(float).mean():.2f}" for name in ("coverage", "test_coverage", "test_risk")]
-    assert mcp == ["MCP", "2 of 2", *numbers, f"{of_mcp['test_kept'].sum()} of 2"]
+    assert mcp[:-1] == ["MCP", "2 of 2", *numbers]
+    assert sum(int(number) for number in re.findall(r"(\d) (?:met|compatible|exceeded)", mcp[-1])) == 2
 
 
-def test_one_seed_shows_its_threshold_and_whether_the_target_was_met():
+def test_one_seed_shows_its_threshold_and_whether_chance_explains_a_risk_above_the_target():
     rows, legend = tabled(
-        guarantee("kept", 0.12345678, 0.8, 0.75, 0.04),
-        guarantee("broken", -1.5, 0.9, 0.85, 0.06),
+        guarantee("kept", 0.12345678, 0.8, 0.75, 0.04, p=0.9),
+        guarantee("chance", -1.5, 0.9, 0.85, 0.0519, p=0.4432),
+        guarantee("more", -1.5, 0.9, 0.85, 0.06, p=0.0123),
+        guarantee("one image", -1.5, 0.9, 0.85, 0.06, p=None),
         guarantee("nothing", None),
         guarantee("empty", 3, 0.5, 0.0, None),
         guarantee("float32", float(np.finfo(np.float32).min), 1.0, 1.0, 0.05),
         guarantee("float64", float(np.finfo(np.float64).min), 1.0, 1.0, 0.05),
     )
     assert rows == [
-        ["kept", "0.123457", "80.00", "75.00", "4.00", "yes"],
-        ["broken", "-1.5", "90.00", "85.00", "6.00", "no"],
+        ["kept", "0.123457", "80.00", "75.00", "4.00", "met"],
+        ["chance", "-1.5", "90.00", "85.00", "5.19", "compatible (p = 0.44)"],
+        ["more", "-1.5", "90.00", "85.00", "6.00", "exceeded (p = 0.012)"],
+        ["one image", "-1.5", "90.00", "85.00", "6.00", "compatible"],
         ["nothing", "none", *[UNDEFINED_SIGN] * 4],
         ["empty", "3", "50.00", "0.00", *[UNDEFINED_SIGN] * 2],
-        ["float32", "all", "100.00", "100.00", "5.00", "yes"],
-        ["float64", "all", "100.00", "100.00", "5.00", "yes"],
+        ["float32", "all", "100.00", "100.00", "5.00", "met"],
+        ["float64", "all", "100.00", "100.00", "5.00", "met"],
     ]
     assert "With probability 0.9," in legend and "for each method and target" in legend
     assert "has 400 samples, of which 16 are predicted incorrectly" in legend
@@ -164,8 +153,8 @@ def test_of_several_seeds_the_numbers_are_means_over_those_with_a_threshold():
         *(guarantee("empty", 0.9, 0.4, 0.0, None, seed=seed) for seed in (0, 1, 2)),
     )
     assert rows == [
-        ["all", "3 of 3", "70.00", "60.00", "5.00", "2 of 3"],
-        ["some", "2 of 3", "60.00", "35.00", "2.00", "1 of 1"],
+        ["all", "3 of 3", "70.00", "60.00", "5.00", "2 met, 1 compatible"],
+        ["some", "2 of 3", "60.00", "35.00", "2.00", "1 met"],
         ["none", "none", *[UNDEFINED_SIGN] * 4],
         ["empty", "3 of 3", "40.00", "0.00", *[UNDEFINED_SIGN] * 2],
     ]
@@ -180,7 +169,7 @@ def test_each_target_has_a_table_of_its_own_from_low_to_high():
         "At most 1 % errors:",
         "At most 10 % errors:",
     ]
-    assert [row[-1] for row in table_of(text)] == ["target met on test", "no", "target met on test", "yes"]
+    assert [row[-1] for row in table_of(text)] == ["target on test", "compatible (p = 0.5)", "target on test", "met"]
 
 
 def test_where_seeds_differ_in_errors_the_legend_says_from_where_to_where():
@@ -198,53 +187,3 @@ def test_of_segmentation_the_legend_counts_images_and_pixels():
 def test_the_oracle_alone_has_no_table(all_stored: list[StoredResults]):
     alone = [replace(stored, methods=("tcp",)) for stored in all_stored]
     assert calibration_tables(calibration_frame(alone, confidence_level=0.8)) == risk_guarantee_tables(risk_guarantee_frame(alone)) == {}
-
-
-def frame(*rows: tuple) -> pd.DataFrame:
-    """(benchmark, seed, method, oracle, value of every metric)"""
-    keys = pd.DataFrame(rows, columns=["benchmark", "seed", "method", "oracle", "value"])
-    metrics = pd.DataFrame(dict.fromkeys(METRICS, keys["value"].astype(float)))
-    return keys[["benchmark", "seed", "method", "oracle"]].assign(samples=100, errors=10).join(metrics)
-
-
-def test_operating_points_in_percent_without_the_oracle():
-    found = frame(("toy", 0, "mcp", False, 0.25), ("toy", 1, "mcp", False, 0.35), ("toy", 0, "tcp", True, 1.0))
-    names = [f"{metric}_{end}" for metric in METRICS for end in ("low", "high")]
-    keys = pd.MultiIndex.from_tuples([("toy", "mcp"), ("toy", "tcp")], names=["benchmark", "method"])
-    intervals = pd.DataFrame([[0.2, 0.4] * len(METRICS)] * 2, index=keys, columns=names)
-    header, mcp = table_of(drawn(operating_point_tables(found, intervals)["toy"]))
-    assert header == ["method", "Risk@80% ↓", "Coverage@1% ↑", "Coverage@5% ↑"]
-    assert mcp == ["MCP", *["30.00 ± 7.07 [20.00, 40.00]"] * 3]
-
-
-def test_operating_points_that_are_undefined_for_a_seed_are_undefined():
-    values = {("mcp", 0): np.nan, ("mcp", 1): 0.35, ("a", 0): 0.5, ("a", 1): 0.5}
-    found = frame(*(("toy", seed, method, False, value) for (method, seed), value in values.items()))
-    names = [f"{metric}_{end}" for metric in METRICS for end in ("low", "high")]
-    keys = pd.MultiIndex.from_tuples([("toy", "mcp"), ("toy", "a")], names=["benchmark", "method"])
-    intervals = pd.DataFrame([[np.nan] * len(names), [0.4, 0.6] * len(METRICS)], index=keys, columns=names)
-    _, mcp, other = table_of(drawn(operating_point_tables(found, intervals)["toy"]))
-    assert (mcp, other) == (["MCP", *[UNDEFINED_SIGN] * 3], ["a", *["50.00 ± 0.00 [40.00, 60.00]"] * 3])
-
-
-def test_ranks_are_means_over_benchmarks_and_seeds_without_the_oracle():
-    """Higher is better for AUPR-Error: a, b, c have the ranks 1, 2, 3 there and 2.5, 1, 2.5; for FPR the other way round."""
-    values = {"x": {"a": 0.9, "b": 0.5, "c": 0.1, "tcp": 1.0}, "y": {"a": 0.2, "b": 0.7, "c": 0.2, "tcp": 1.0}}
-    found = frame(*((name, 0, method, method == "tcp", value) for name, methods in values.items() for method, value in methods.items()))
-    text = table_to_markdown(rank_table(found))
-    header, *rows = table_of(text)
-    assert header == ["method", "FPR@95%TPR", "AUPR-Error", "AUROC", "AURC"]
-    assert rows == [
-        ["b", "2.50", "1.50", "1.50", "2.50"],
-        ["a", "2.25", "1.75", "1.75", "2.25"],
-        ["c", "1.25", "2.75", "2.75", "1.25"],
-    ]
-    assert "among 3 methods over 2 pairs of benchmark and seed;" in text and "undefined" not in text
-
-
-def test_what_is_undefined_has_no_rank_and_one_block_alone_no_table():
-    rows = [("x", 0, "a", False, np.nan), ("x", 0, "b", False, 0.5), ("x", 1, "a", False, 0.4), ("x", 1, "b", False, 0.5)]
-    drawn_ranks = table_to_markdown(rank_table(frame(*rows)))
-    assert table_of(drawn_ranks)[1:] == [["b", "1.50", "1.00", "1.00", "1.50"], ["a", "1.00", "2.00", "2.00", "1.00"]]
-    assert "Pairs where a metric is undefined are left out of its means." in drawn_ranks
-    assert rank_table(frame(*rows[2:])) is rank_table(frame(("x", 0, "tcp", True, 0.5), ("x", 1, "tcp", True, 0.5))) is None
