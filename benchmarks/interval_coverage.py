@@ -9,12 +9,13 @@ percentile  the central 95 % of the resamples (Efron & Tibshirani 1993, chapter 
 logit t     value and standard deviation over the resamples on the logit scale, with the quantile of Student's t distribution for the number
             of the rarer outcome less 1, or of images less 1; a difference of two scores as it is, by the same distribution
 
-"told apart" is the percentage of repetitions in which the two scores of one test set differ at the level of 5 %; 5 is right. "-" stands for
+"significant" is the percentage of repetitions in which the two scores of a test set differ at the level of 5 %; 5 is right. "-" stands for
 what is undefined: Student's t needs two errors or images.
 """
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from scipy.stats import t as student
@@ -49,7 +50,7 @@ def logit(values: np.ndarray) -> np.ndarray:
 
 
 def judged(value: np.ndarray, other: np.ndarray, replicates: np.ndarray, others: np.ndarray, truth: np.ndarray, freedom: int) -> Iterator:
-    """Yield for either kind of interval whether it covers the truth, and whether it tells the scores apart: bool (metrics,) each."""
+    """Yield for either kind of interval whether it covers the truth, and whether the difference is significant: bool (metrics,) each."""
     low, high = np.nanquantile(replicates, [0.025, 0.975], axis=0)
     differences = replicates - others
     defined = (~np.isnan(differences)).sum(0)
@@ -64,22 +65,22 @@ def judged(value: np.ndarray, other: np.ndarray, replicates: np.ndarray, others:
 
 
 def simulate(draw, truth: np.ndarray, repetitions: int, resamples: int, generator: np.random.Generator) -> dict[str, np.ndarray]:
-    """{kind of interval: percentages of repetitions (2, metrics): covered, told apart}."""
+    """{kind of interval: percentages of repetitions (2, metrics): covered, significant}."""
     outcomes: dict[str, list] = {}
     for _ in range(repetitions):
         correct, score, other, sizes, freedom = draw(generator)
         draws = {"resample_count": resamples, "seed": int(generator.integers(2**31)), "pixels_per_image": sizes}
         replicates, others = (bootstrap(confidence, correct, **draws)[:, COLUMNS] for confidence in (score, other))
         values = [np.array([failure_metrics(confidence, correct)[metric] for metric in SHOWN], float) for confidence in (score, other)]
-        for kind, covers, apart in judged(*values, replicates, others, truth, freedom):
-            outcomes.setdefault(kind, []).append((covers, apart))
+        for kind, covers, significant in judged(*values, replicates, others, truth, freedom):
+            outcomes.setdefault(kind, []).append((covers, significant))
     return {kind: 100 * np.mean(found, axis=0) for kind, found in outcomes.items()}
 
 
 def print_rows(label: str, found: dict[str, np.ndarray]) -> None:
     for kind in ("percentile", "logit t"):
-        covered, apart = found.get(kind, np.full((2, len(SHOWN)), np.nan))
-        cells = [f"{'-' if np.isnan(number) else f'{number:.1f}':>7}" for pair in zip(covered, apart, strict=True) for number in pair]
+        covered, significant = found.get(kind, np.full((2, len(SHOWN)), np.nan))
+        cells = [f"{'-' if np.isnan(number) else f'{number:.1f}':>7}" for pair in zip(covered, significant, strict=True) for number in pair]
         print(f"{label:<14} {kind:<11}{''.join(cells)}")
 
 
@@ -95,15 +96,17 @@ def main() -> None:
     samples = SAMPLES if given.samples is None else [(200, errors) for errors in given.samples]
     images = IMAGES if given.images is None else given.images
 
-    print(f"{given.repetitions} repetitions, {given.resamples} resamples, normal scores {SEPARATION} apart; percent covered and told apart")
+    print(
+        f"{given.repetitions} repetitions, {given.resamples} resamples, normal scores {SEPARATION} apart; percent covered and significant"
+    )
     print(f"{'':<26}{''.join(f'{metric:>14}' for metric in SHOWN)}")
     for sample_count, error_count in samples:
         truth = true_metrics(error_count / sample_count, SHOWN, generator)
-        found = simulate(lambda g: draw_samples(sample_count, error_count, g), truth, given.repetitions, given.resamples, generator)  # noqa: B023
+        found = simulate(partial(draw_samples, sample_count, error_count), truth, given.repetitions, given.resamples, generator)
         print_rows(f"{error_count} of {sample_count}", found)
     truth = true_metrics(None, SHOWN, generator) if images else np.empty(0)
     for image_count in images:
-        found = simulate(lambda g: draw_images(image_count, g), truth, given.repetitions, given.resamples, generator)  # noqa: B023
+        found = simulate(partial(draw_images, image_count), truth, given.repetitions, given.resamples, generator)
         print_rows(f"{image_count} images", found)
     print(f"An image has {PIXELS} pixels, whose scores and error rate share a part that differs from image to image.")
 

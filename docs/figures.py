@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from docs.study_files import ROOT, read_study, study_of
+from docs.study_files import differences_from, read_results
 
 FIGURE = re.compile(r"(<!-- figure: (?P<expression>[^>]*?) -->)[^<]*(<!-- end -->)")
 
@@ -22,21 +22,13 @@ def figure(expression: str) -> str:
     return FIGURES[name](source, *arguments)
 
 
-def _results(source: str, benchmark: str, file_name: str) -> pd.DataFrame:
-    frame = pd.read_csv(ROOT / f"reports/{file_name}.csv") if source == "repro" else read_study(study_of(benchmark), file_name)
-    return frame[frame["benchmark"] == benchmark]
-
-
 def _difference(source: str, benchmark: str, method: str) -> pd.Series:
-    rows = _results(source, benchmark, "differences")
-    (index,) = rows.index[(rows["method"] == method) & (rows["against"] == "mcp") & (rows["metric"] == "aupr_error")]
-    return rows.loc[index]
+    return differences_from(benchmark, source=source).loc[method]
 
 
 def _evaluation(source: str, benchmark: str, method: str, seed: str) -> pd.Series:
-    rows = _results(source, benchmark, "comparison")
-    (index,) = rows.index[(rows["method"] == method) & (rows["seed"] == int(seed))]
-    return rows.loc[index]
+    rows = read_results(source, benchmark, "comparison").set_index(["benchmark", "seed", "method"])
+    return rows.loc[(benchmark, int(seed), method)]
 
 
 def _gain(source: str, benchmark: str, method: str, column: str = "difference") -> str:
@@ -48,8 +40,7 @@ def _p_value(source: str, benchmark: str, method: str, column: str = "p") -> str
 
 
 def _verdict(source: str, benchmark: str, method: str) -> str:
-    words = {"better": "are", "worse": "are"}
-    return words.get(_difference(source, benchmark, method)["verdict"], "are not")
+    return "are" if _difference(source, benchmark, method)["verdict"] in ("better", "worse") else "are not"
 
 
 def _errors(source: str, benchmark: str, seed: str = "0") -> str:

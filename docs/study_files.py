@@ -26,9 +26,14 @@ def means_over_seeds(benchmark: str) -> pd.DataFrame:
     return rows_of_seeds(benchmark).groupby("method", sort=False)[["accuracy", "aupr_error"]].mean() * 100
 
 
-def differences_from(benchmark: str, against: str = "mcp") -> pd.DataFrame:
+def read_results(source: str, benchmark: str, name: str) -> pd.DataFrame:
+    """A file of reports/, as `make repro` writes it (source "repro"), or of the benchmark's study (source "study")."""
+    return pd.read_csv(ROOT / f"reports/{name}.csv") if source == "repro" else read_study(study_of(benchmark), name)
+
+
+def differences_from(benchmark: str, against: str = "mcp", source: str = "study") -> pd.DataFrame:
     """Differences of AUPR-Error, by method."""
-    rows = read_study(study_of(benchmark), "differences")
+    rows = read_results(source, benchmark, "differences")
     return rows.query("benchmark == @benchmark and against == @against and metric == 'aupr_error'").set_index("method")
 
 

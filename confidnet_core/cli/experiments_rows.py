@@ -16,8 +16,8 @@ from confidnet_core.cli.experiments import (
     yaml_text,
 )
 from confidnet_core.cli.experiments_order import ACCURACY_KEY_PATH, aupr_error_key_path
+from confidnet_core.comparison.tables import UNDEFINED_SIGN
 
-UNDEFINED_RESULT_SIGN = "–"  # noqa: RUF001
 MAX_HEADING_CHARACTERS = 12  # per line
 
 
@@ -100,7 +100,7 @@ def _result_cell(table_row: ExperimentRow, key_path: KeyPath, result: float | No
     if table_row.benchmark is None:
         return "", "", False
     if result is None:
-        return UNDEFINED_RESULT_SIGN if table_row.experiment.has_result(table_row.benchmark, key_path) else "", "", False
+        return UNDEFINED_SIGN if table_row.experiment.has_result(table_row.benchmark, key_path) else "", "", False
     difference = table_row.experiment.difference_from_commit(table_row.benchmark, key_path)
     is_best = len(benchmark_results) > 1 and result == max(benchmark_results)
     return f"{result:.2f}", f"{difference:+.2f}" if difference else "", is_best

@@ -17,6 +17,11 @@ def row_dictionaries(data_frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def iterate_groups(data_frame: pd.DataFrame, column_name: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield (value, rows) for each value of a text column, with the rows that have this value, in the order of the data frame."""
+    """Yield (value, rows) for each value of a text column, with the rows that have this value, in the order of the data frame.
+
+    A data frame without rows, which may have no columns either, has no groups.
+    """
+    if data_frame.empty:
+        return
     for column_value, group_rows in data_frame.groupby(column_name, sort=False):
         yield str(column_value), group_rows

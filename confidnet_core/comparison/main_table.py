@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from confidnet_core.comparison.costs import REQUIREMENT_COLUMN
 from confidnet_core.comparison.frames import (
     COLUMN_BY_METRIC,
     HEADLINE_METRIC,
@@ -27,8 +28,6 @@ from confidnet_core.comparison.tables import (
     format_value,
     join_names,
 )
-
-REQUIREMENT_COLUMN = Column("needs", "needs", is_text=True)
 
 
 def main_table(

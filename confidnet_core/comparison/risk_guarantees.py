@@ -9,7 +9,6 @@ import pandas as pd
 
 from confidnet_core.comparison.lines import iterate_groups, iterate_rows
 from confidnet_core.comparison.names import display_name
-from confidnet_core.comparison.sections import rows_by_benchmark
 from confidnet_core.comparison.tables import Cell, Column, Row, Table
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import read_json
@@ -48,7 +47,7 @@ def risk_guarantee_tables(risk_guarantee_rows: pd.DataFrame) -> dict[str, list[T
     risk_guarantee_rows: from `risk_guarantee_frame`
     """
     tables_by_benchmark = {}
-    for benchmark, benchmark_rows in rows_by_benchmark(risk_guarantee_rows):
+    for benchmark, benchmark_rows in iterate_groups(risk_guarantee_rows, "benchmark"):
         target_risk_tables = [
             _target_risk_table(cast("float", target_risk), target_risk_rows)
             for target_risk, target_risk_rows in benchmark_rows.groupby("risk")

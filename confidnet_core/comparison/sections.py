@@ -74,7 +74,7 @@ def operating_point_tables(evaluation_rows: pd.DataFrame, intervals_of_means: pd
 def calibration_tables(calibration_rows: pd.DataFrame) -> dict[str, list[Table]]:
     """Return {benchmark: a list with its table of calibration metrics}, as means over seeds. calibration_rows: from `calibration_frame`"""
     tables_by_benchmark = {}
-    for benchmark, benchmark_rows in rows_by_benchmark(calibration_rows):
+    for benchmark, benchmark_rows in iterate_groups(calibration_rows, "benchmark"):
         method_groups = benchmark_rows.groupby("method", sort=False)
         metric_means = method_groups[
             [column_name for column_name in map(str, benchmark_rows) if column_name.startswith(CALIBRATION_METRICS)]
@@ -124,8 +124,3 @@ def rank_table(evaluation_rows: pd.DataFrame) -> Table | None:
         for method, method_ranks in mean_ranks.iterrows()
     )
     return Table("Ranks", columns, tuple(table_rows), legend=tuple(legend_lines))
-
-
-def rows_by_benchmark(data_frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
-    """Yield (benchmark, its rows of the data frame); nothing if the data frame is empty, as it is if the oracle is the only method."""
-    return iterate_groups(data_frame, "benchmark") if len(data_frame) else ()

@@ -78,7 +78,7 @@ def saturation_warning(confidence: Real[np.ndarray, " n"], method: str) -> str |
     if saturated_count <= MAX_SATURATED_FRACTION * len(confidence):
         return None
     saturated_text = f"{saturated_count:,} of {len(confidence):,} confidences are exactly 1.0"
-    return f"WARNING {method}: {saturated_text}, and among them correct predictions and errors are not told apart; try the score log_odds"
+    return f"WARNING {method}: {saturated_text}, so that these predictions are not ranked; try the score log_odds"
 
 
 def save_evaluation(

@@ -32,8 +32,9 @@ def _fit_temperature(run: Run) -> float:
     """Return the temperature with the lowest cross-entropy on validation data; print a warning if a bound fits as well."""
     logits, labels = run.validation.subsample_logits()
     fitted_temperature = best_temperature(logits, labels)
+    lowest_cross_entropy = cross_entropy(logits / fitted_temperature, labels)
     for bound, outcome in zip(TEMPERATURE_RANGE, ("correct", "an error"), strict=True):
-        if cross_entropy(logits / bound, labels) <= cross_entropy(logits / fitted_temperature, labels):
+        if cross_entropy(logits / bound, labels) <= lowest_cross_entropy:
             reason = f"its bound {bound:g} fits no worse than {fitted_temperature:.3g}, as if every prediction on them were {outcome}"
             remedy = "use the score log_odds, which fits nothing, or more validation data"
             print(f"WARNING {run.benchmark_name}: the validation data determine no temperature: {reason}; {remedy}", file=sys.stderr)

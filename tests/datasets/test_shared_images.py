@@ -80,7 +80,7 @@ def test_prepared_data_of_another_version_are_refused_with_the_remedy(clean_digi
         shared_image_sentences(tmp_path / "data")
 
 
-def test_prepare_warns_and_the_file_of_the_thresholds_says_it(clean_digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_file_of_the_thresholds_says_what_voids_their_guarantee(clean_digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     save_dataset(with_copies(clean_digits, calibration=("val", 0, 0), test=("train", 0, 0)), paths.prepared_data_folder("small"))
     about_thresholds = shared_image_sentences(paths.prepared_data_folder("small"), "calibration")

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from project_code import FAMILIES, REPORTING, ROOT, entries, families, has_code, reached, relative, tree
+from project_code import REGISTRY_FOLDERS, REPORTING, ROOT, entries, has_code, looked_up_folders, reached, relative, tree
 
 from confidnet_core.config.params import Benchmark
 
@@ -28,17 +28,17 @@ def paths(stage: Stage, *kinds: str) -> list[str]:
 
 @cache
 def code_of(name: str) -> frozenset[Path]:
-    """Project files that a stage computes with, the entries of registry families excepted."""
+    """Project files that a stage computes with, the entries of registry folders excepted."""
     # A figure is what the comparison makes; the training stages only show one of their data.
     reporting = REPORTING if name == "compare" else REPORTING | {"confidnet_core/reporting/plots.py"}
     files, looked_up = reached(script(name), without=reporting), set()
-    while new := {family for path in files for family in families(path)} - looked_up:
+    while new := {registry_folder for path in files for registry_folder in looked_up_folders(path)} - looked_up:
         looked_up |= new
-        for family in new:
-            files |= reached(*entries(family), without=reporting)
-    inside = {path for family in looked_up for path in entries(family)}
+        for registry_folder in new:
+            files |= reached(*entries(registry_folder), without=reporting)
+    inside = {path for registry_folder in looked_up for path in entries(registry_folder)}
     # The digest of a data set or model covers the shared files of its folder, too.
-    shared = {path for family in looked_up & set(DIGEST) for path in (ROOT / "confidnet_core" / family).glob("_*.py")}
+    shared = {path for registry_folder in looked_up & set(DIGEST) for path in (ROOT / "confidnet_core" / registry_folder).glob("_*.py")}
     return frozenset(files - inside - (shared - reached(script(name), without=reporting)))
 
 
@@ -46,10 +46,10 @@ def code_of(name: str) -> frozenset[Path]:
 def code_dependencies(name: str) -> frozenset[str]:
     """The deps that stand for code: files, and what stands for the one entry that params.yaml names."""
     files = code_of(name)
-    looked_up = {family for path in files for family in families(path)}
-    named = {DIGEST.get(family, f"confidnet_core/{family}/${{item.method}}.py") for family in looked_up}
+    looked_up = {registry_folder for path in files for registry_folder in looked_up_folders(path)}
+    named = {DIGEST.get(registry_folder, f"confidnet_core/{registry_folder}/${{item.method}}.py") for registry_folder in looked_up}
     calls = ("entry_code_digest", "entry_attributes")
-    folders = {f"confidnet_core/{family}" for path in files for call in calls for family in families(path, call)}
+    folders = {f"confidnet_core/{registry_folder}" for path in files for call in calls for registry_folder in looked_up_folders(path, call)}
     return frozenset(folded(files) | named | folders)
 
 
@@ -66,9 +66,9 @@ def folded(files: frozenset[Path] | set[Path]) -> set[str]:
 
 
 def _is_package(folder: Path) -> bool:
-    """Of the core, below its root and outside the families, whose entries params.yaml names."""
+    """Of the core, below its root and outside the registry folders, whose entries params.yaml names."""
     core = ROOT / "confidnet_core"
-    return folder.is_relative_to(core) and folder != core and folder.relative_to(core).parts[0] not in FAMILIES
+    return folder.is_relative_to(core) and folder != core and folder.relative_to(core).parts[0] not in REGISTRY_FOLDERS
 
 
 def _code(folder: Path) -> Iterator[Path]:

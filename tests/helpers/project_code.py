@@ -1,4 +1,4 @@
-"""Which project files a module computes with: its imports, walked statically, and the registry families that it looks up."""
+"""Which project files a module computes with: its imports, walked statically, and the registry looked_up_folders that it looks up."""
 
 import ast
 from functools import cache
@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-FAMILIES = ("datasets", "models", "scores")  # registry families
+REGISTRY_FOLDERS = ("datasets", "models", "scores")
 
 # Code that reports on a computation and never enters its result: a change here retrains nothing.
 REPORTING = {
@@ -15,8 +15,8 @@ REPORTING = {
     for path in ([ROOT / "confidnet_core" / name] if name.endswith(".py") else (ROOT / "confidnet_core" / name).glob("*.py"))
 }
 
-# These call find_entry() with a family that only a run knows. params.py reads an entry's signature, to refuse settings that it does
-# not take; registry.py asks whether the entry exists. Nothing that an entry computes comes out of either.
+# These call find_entry() with a registry folder that only a run knows. params.py reads an entry's signature, to refuse settings that it
+# does not take; registry.py asks whether the entry exists. Nothing that an entry computes comes out of either.
 VALIDATION = {"confidnet_core/config/params.py", "confidnet_core/config/registry.py"}
 
 
@@ -61,20 +61,22 @@ def reached(*paths: Path, without: frozenset[str] | set[str] = frozenset()) -> s
     return seen
 
 
-def families(path: Path, function: str = "find_entry") -> set[str]:
-    """The registry families whose entries PATH looks up: the literal first argument of find_entry(), or of another function."""
+def looked_up_folders(path: Path, function: str = "find_entry") -> set[str]:
+    """The registry folders whose entries PATH looks up: the literal first argument of find_entry(), or of another function."""
     found = set()
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Call) and _called(node) == function and relative(path) not in VALIDATION:
-            family = node.args[0] if node.args else None
-            if not isinstance(family, ast.Constant):
-                raise ValueError(f"{path} line {node.lineno}: {function}() needs its family as a literal, so that it can be read here")
-            found.add(family.value)
+            registry_folder = node.args[0] if node.args else None
+            if not isinstance(registry_folder, ast.Constant):
+                raise ValueError(
+                    f"{path} line {node.lineno}: {function}() needs its registry folder as a literal, so that it can be read here"
+                )
+            found.add(registry_folder.value)
     return found
 
 
-def entries(family: str) -> list[Path]:
-    return sorted((ROOT / "confidnet_core" / family).glob("[!_]*.py"))
+def entries(registry_folder: str) -> list[Path]:
+    return sorted((ROOT / "confidnet_core" / registry_folder).glob("[!_]*.py"))
 
 
 def relative(path: Path) -> str:

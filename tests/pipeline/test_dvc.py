@@ -7,7 +7,7 @@ from pathlib import Path
 import project_code
 import pytest
 from dvc_checks import MATRIX, Stage, code_dependencies, complaints, folded, parameters, paths
-from project_code import REPORTING, ROOT, VALIDATION, entries, families, reached, relative
+from project_code import REPORTING, ROOT, VALIDATION, entries, looked_up_folders, reached, relative
 from ruamel.yaml import YAML
 
 STAGES: dict[str, Stage] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
@@ -92,7 +92,7 @@ def test_what_only_reports_is_no_dependency(name: str):
     assert ("confidnet_core/reporting" in paths(STAGES[name], "deps")) == (name == "compare")
 
 
-def test_what_the_entries_of_a_family_need_is_needed_by_the_stages_that_call_them():
+def test_what_the_entries_of_a_registry_folder_need_is_needed_by_the_stages_that_call_them():
     needed = {relative(path) for entry in entries("scores") for path in reached(entry, without=REPORTING)} - {
         relative(entry) for entry in entries("scores")
     }
@@ -112,10 +112,8 @@ def test_the_sections_that_a_stage_reads_are_found_in_its_code():
     assert parameters("compare") == shared
 
 
-def test_every_look_up_of_a_family_that_a_run_decides_is_a_known_validation():
-    calling = {
-        path for path in (ROOT / "confidnet_core").rglob("*.py") if re.search(r"find_entry\((family|registry_folder),", path.read_text())
-    }
+def test_every_look_up_of_a_registry_folder_that_a_run_decides_is_a_known_validation():
+    calling = {path for path in (ROOT / "confidnet_core").rglob("*.py") if re.search(r"find_entry\([a-z_]+,", path.read_text())}
     assert {relative(path) for path in calling} == VALIDATION
 
 
@@ -173,16 +171,16 @@ def test_what_only_reporting_code_leads_to_is_not_reached(project: Path):
         ("entry_names('models')", set()),
     ],
 )
-def test_families_are_read_from_calls_of_the_registry(project: Path, line: str, found: set[str]):
+def test_registry_folders_are_read_from_calls_of_the_registry(project: Path, line: str, found: set[str]):
     (project / "script.py").write_text(line)
-    assert families(project / "script.py") == found
+    assert looked_up_folders(project / "script.py") == found
 
 
-@pytest.mark.parametrize("line", ["find_entry(family, name)", "find_entry(family='models', name='mlp')"])
-def test_a_family_that_cannot_be_read_is_an_error(project: Path, line: str):
+@pytest.mark.parametrize("line", ["find_entry(registry_folder, name)", "find_entry(registry_folder='models', name='mlp')"])
+def test_a_registry_folder_that_cannot_be_read_is_an_error(project: Path, line: str):
     (project / "script.py").write_text(line)
-    with pytest.raises(ValueError, match=r"line 1: find_entry\(\) needs its family as a literal"):
-        families(project / "script.py")
+    with pytest.raises(ValueError, match=r"line 1: find_entry\(\) needs its registry folder as a literal"):
+        looked_up_folders(project / "script.py")
 
 
 def test_a_relative_import_is_an_error(project: Path):

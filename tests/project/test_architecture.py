@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from project_code import FAMILIES, ROOT, entries, foreign, imports, relative, tree
+from project_code import REGISTRY_FOLDERS, ROOT, entries, foreign, imports, relative, tree
 
 # A row imports only rows below it; the same map stands in the docstring of confidnet_core/__init__.py.
 ROWS = [
@@ -36,7 +36,7 @@ def wrong_import(importer: Path, imported: Path) -> str | None:
         return f"{relative(importer)} imports {relative(imported)}, which is no part of the core"
     if module(importer) == module(imported):
         shared = any(part.startswith("_") for part in imported.parts[-2:]) or importer.name == "__init__.py"
-        apart = module(importer) in (*FAMILIES, "metrics")  # whose files are entries, or are listed by themselves in dvc.yaml
+        apart = module(importer) in (*REGISTRY_FOLDERS, "metrics")  # whose files are entries, or are listed by themselves in dvc.yaml
         return None if shared or not apart else f"{relative(importer)} imports its neighbour {relative(imported)}"
     if rows[module(importer)] >= rows[module(imported)]:
         return f"{relative(importer)} imports {relative(imported)}, which is not in a row below it"
@@ -116,7 +116,7 @@ def test_a_stage_script_is_short_and_states_command_inputs_and_outputs(path: Pat
     assert "\nreads   " in docstring and "\nwrites  " in docstring
 
 
-@pytest.mark.parametrize("path", [path for family in FAMILIES for path in entries(family)], ids=relative)
+@pytest.mark.parametrize("path", [path for registry_folder in REGISTRY_FOLDERS for path in entries(registry_folder)], ids=relative)
 def test_an_entry_has_the_function_of_its_files_name(path: Path):
     functions = [node.name for node in tree(path).body if isinstance(node, ast.FunctionDef)]
     assert path.stem in functions
@@ -158,7 +158,7 @@ def dispatches(code: ast.AST, known: set[str]) -> Iterator[int]:
 
 @pytest.mark.parametrize("path", [*CORE, *STAGES], ids=relative)
 def test_nothing_is_decided_by_the_name_of_a_score_data_set_or_model(path: Path):
-    known = {entry.stem for family in FAMILIES for entry in entries(family)}
+    known = {entry.stem for registry_folder in REGISTRY_FOLDERS for entry in entries(registry_folder)}
     assert not list(dispatches(tree(path), known))
 
 

@@ -52,6 +52,6 @@ def test_the_coverage_of_intervals_is_printed_with_few_errors_and_few_images():
         tuple(re.split(r" {2,}", label)): [float("nan") if cell == "-" else float(cell) for cell in cells] for label, cells in rows.items()
     }
     assert set(found) == {(size, kind) for size in ("1 of 200", "40 of 200", "1 images", "20 images") for kind in ("percentile", "logit t")}
-    assert found["1 of 200", "percentile"][1] > 20 > found["1 of 200", "logit t"][1]  # AUROC, told apart
+    assert found["1 of 200", "percentile"][1] > 20 > found["1 of 200", "logit t"][1]  # AUROC, significant
     assert all(covered > 80 for covered in found["40 of 200", "logit t"][::2])
     assert all(cell != cell for cell in found["1 images", "logit t"])
