@@ -1,5 +1,7 @@
 """Test sets with two equally good scores whose true metrics are known: samples, and pixels of images that err together."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from confidnet_core.metrics import failure_metrics
@@ -10,32 +12,65 @@ IMAGE_DEVIATION = 0.5  # of an image's scores, for all its pixels together, and 
 MEAN_ERROR_LOGIT = -1.7
 LARGE = 2_000_000  # samples from which true metrics are measured
 
-Drawn = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, int]
+
+class Drawn(NamedTuple):
+    """Correctness bool (n,), two confidences float64 (n,), and None or the pixels of each image."""
+
+    correct: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    pixels_per_image: np.ndarray | None = None
 
 
-def draw_samples(sample_count: int, mean_errors: int, generator: np.random.Generator) -> Drawn:
-    """Correctness, two confidences, None for the pixels of images, and the degrees of freedom; the number of errors is drawn, too."""
-    errors = int(np.clip(generator.binomial(sample_count, mean_errors / sample_count), 1, sample_count - 1))
-    correct = np.arange(sample_count) >= errors
-    first, second = (SEPARATION * correct + generator.normal(size=sample_count) for _ in range(2))
-    return correct, first, second, None, min(errors, sample_count - errors) - 1
+class Samples(NamedTuple):
+    """A test set of samples, whose number of errors is drawn, too."""
+
+    samples: int
+    mean_errors: int
+    separation: float = SEPARATION
+
+    def draw(self, generator: np.random.Generator) -> Drawn:
+        errors = generator.binomial(self.samples, self.mean_errors / self.samples)
+        correct = np.arange(self.samples) >= errors
+        return Drawn(correct, *(self.separation * correct + generator.normal(size=self.samples) for _ in range(2)))
+
+    def draw_large(self, generator: np.random.Generator) -> Drawn:
+        correct = np.arange(LARGE) >= round(LARGE * self.mean_errors / self.samples)
+        return Drawn(correct, *(self.separation * correct + generator.normal(size=LARGE) for _ in range(2)))
+
+    def __str__(self) -> str:
+        return f"{self.mean_errors} of {self.samples}" + ("" if self.separation == SEPARATION else f", {self.separation:g} apart")
 
 
-def draw_images(image_count: int, generator: np.random.Generator) -> Drawn:
-    """The same for the pixels of images."""
-    rate = 1 / (1 + np.exp(-(MEAN_ERROR_LOGIT + IMAGE_DEVIATION * generator.normal(size=(image_count, 1)))))
-    correct = (generator.random((image_count, PIXELS)) >= rate).ravel()
-    shared = [IMAGE_DEVIATION * generator.normal(size=(image_count, 1)).repeat(PIXELS, 1).ravel() for _ in range(2)]
-    first, second = (SEPARATION * correct + part + generator.normal(size=len(correct)) for part in shared)
-    return correct, first, second, np.full(image_count, PIXELS), image_count - 1
+class Images(NamedTuple):
+    """A test set of images, whose pixels share a part of their scores and of their error rate."""
+
+    images: int
+    mean_error_logit: float = MEAN_ERROR_LOGIT
+    separation: float = SEPARATION
+
+    def draw(self, generator: np.random.Generator) -> Drawn:
+        shape = (self.images, 1)
+        error_rate = 1 / (1 + np.exp(-(self.mean_error_logit + IMAGE_DEVIATION * generator.normal(size=shape))))
+        correct = (generator.random((self.images, PIXELS)) >= error_rate).ravel()
+        shared = [IMAGE_DEVIATION * generator.normal(size=shape).repeat(PIXELS, 1).ravel() for _ in range(2)]
+        scores = (self.separation * correct + part + generator.normal(size=len(correct)) for part in shared)
+        return Drawn(correct, *scores, np.full(self.images, PIXELS))
+
+    def draw_large(self, generator: np.random.Generator) -> Drawn:
+        return self._replace(images=LARGE // PIXELS).draw(generator)
+
+    def __str__(self) -> str:
+        rate = 1 / (1 + np.exp(-self.mean_error_logit))
+        return f"{self.images} images" + ("" if self.mean_error_logit == MEAN_ERROR_LOGIT else f", {100 * rate:.2g} % errors")
 
 
-def true_metrics(error_rate: float | None, metrics: tuple[str, ...], generator: np.random.Generator) -> np.ndarray:
-    """The metrics of a very large test set; error_rate: that of samples, None for images."""
-    if error_rate is None:
-        correct, confidence, *_ = draw_images(LARGE // PIXELS, generator)
-    else:
-        correct = np.arange(LARGE) >= round(LARGE * error_rate)
-        confidence = SEPARATION * correct + generator.normal(size=LARGE)
-    measured = failure_metrics(confidence, correct)
-    return np.array([measured[metric] for metric in metrics], float)
+def measured_metrics(confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
+    """All failure metrics as float64 (metrics,), NaN where undefined."""
+    return np.array(list(failure_metrics(confidence, correct).values()), float)
+
+
+def true_metrics(drawing: Samples | Images, generator: np.random.Generator) -> np.ndarray:
+    """The failure metrics of a very large test set, float64 (metrics,), in the order of METRICS."""
+    large = drawing.draw_large(generator)
+    return measured_metrics(large.first, large.correct)

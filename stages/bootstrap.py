@@ -8,7 +8,7 @@ writes  data/bootstrap/BENCHMARK/seedSEED/METHOD.npy
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
-from confidnet_core.evaluation.intervals import standard_errors
+from confidnet_core.evaluation.intervals import count_units, standard_errors
 from confidnet_core.evaluation.stored import StoredResults, save_bootstrap_replicates
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.tracking.stage_run import stage_run
@@ -27,7 +27,8 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
         replicates = bootstrap(confidence, correct, pixels_per_image=predictions_per_image, **resampling_settings)
 
         save_bootstrap_replicates(paths.bootstrap_replicates_path(benchmark_name, seed, method), replicates)
-        tracked.log_metrics({f"{metric}_standard_error": error for metric, error in standard_errors(replicates).items()})
+        error_by_metric = standard_errors(replicates, count_units(correct, predictions_per_image))
+        tracked.log_metrics({f"{metric}_standard_error": error for metric, error in error_by_metric.items()})
 
 
 if __name__ == "__main__":

@@ -6,16 +6,17 @@ import pandas as pd
 
 from confidnet_core.cli.revisions import read_csv_at_commit
 from confidnet_core.comparison.costs import COST_COLUMNS
+from confidnet_core.comparison.uncertainty import UNIT_COLUMNS, with_unit_columns
 from confidnet_core.evaluation.result import EVALUATION_KEYS
 from confidnet_core.metrics import METRICS
 
-DIFFERENCE_COLUMNS = ["benchmark", "method", "against", "metric", "verdict"]
+DIFFERENCE_COLUMNS = ["benchmark", "method", "against", "metric", "question", "verdict"]
 EVALUATION_COLUMNS = [*EVALUATION_KEYS, *METRICS]
 
 
 def read_evaluation_rows(reports_folder: Path) -> pd.DataFrame:
     """Return the content of comparison.csv in the reports folder as a data frame."""
-    return _read_csv_table(reports_folder / "comparison.csv", EVALUATION_COLUMNS)
+    return _read_csv_table(reports_folder / "comparison.csv", [*EVALUATION_COLUMNS, *UNIT_COLUMNS])
 
 
 def read_evaluation_rows_at_commit(commit: str, revision_name: str, reports_folder: Path) -> pd.DataFrame:
@@ -23,7 +24,7 @@ def read_evaluation_rows_at_commit(commit: str, revision_name: str, reports_fold
     evaluation_rows = read_csv_at_commit(commit, revision_name, f"{reports_folder}/comparison.csv")
     if missing_columns := [column_name for column_name in EVALUATION_COLUMNS if column_name not in evaluation_rows]:
         raise ValueError(f"reports/comparison.csv of {revision_name} lacks the column {missing_columns[0]}: another version wrote it")
-    return evaluation_rows
+    return with_unit_columns(evaluation_rows)
 
 
 def read_difference_rows(reports_folder: Path) -> pd.DataFrame:

@@ -30,6 +30,7 @@ from confidnet_core.comparison.main_table import errors_and_accuracy_phrase, mai
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.rendering import frame_to_csv, table_to_frame, table_to_markdown, tables_to_json
 from confidnet_core.comparison.tables import BETTER_VERDICT, Column, Table
+from confidnet_core.comparison.uncertainty import insufficiency
 from confidnet_core.config.registry import suggestion
 from confidnet_core.tracking.timings import StageTiming
 
@@ -69,12 +70,17 @@ def print_comparison(console: Console, reports_folder: Path, options: ShowOption
     }
     if options.output_format != TERMINAL_FORMAT:
         caption_by_benchmark = {name: f"{name}: {errors_and_accuracy_phrase(rows)}" for name, rows in rows_by_benchmark.items()}
+        if options.output_format == "latex":  # the other formats show the notes of a table
+            caption_by_benchmark = {
+                name: ". ".join([caption, *(note.removesuffix(".") for note in table_by_benchmark[name].notes)])
+                for name, caption in caption_by_benchmark.items()
+            }
         print_tables_as_text(console, table_by_benchmark, options, caption_by_benchmark)
         return
     for benchmark, table in table_by_benchmark.items():
         _print_heading(console, benchmark, errors_and_accuracy_phrase(rows_by_benchmark[benchmark]))
         print_results_table(console, table, options.show_intervals)
-        if not options.seeds:
+        if not options.seeds and not insufficiency(rows_by_benchmark[benchmark]):
             benchmark_rows = difference_rows[difference_rows["benchmark"] == benchmark]
             _print_verdicts(console, benchmark_rows, columns if options.metrics else [HEADLINE_METRIC])
     _print_legend(console, list(table_by_benchmark.values()))
@@ -212,7 +218,8 @@ def _verdict_lines(difference_rows: pd.DataFrame, metric_columns: Sequence[Colum
     for metric_column in metric_columns:
         metric_rows = difference_rows[difference_rows["metric"] == metric_column.key]
         for reference_method, reference_method_rows in iterate_groups(metric_rows, "against"):
-            yield 0, Text(f"{metric_column.title} against {display_name(reference_method)}", style="bold")
+            asked = reference_method_rows["question"].iloc[0]
+            yield 0, Text(f"{metric_column.title} against {display_name(reference_method)}, {asked}", style="bold")
             for verdict, methods in methods_by_verdict(reference_method_rows, metric_column.key).items():
                 verdict_text = (f"{verdict_phrase(verdict)}: ", "green" if verdict == BETTER_VERDICT else "")
                 yield 2, Text.assemble(verdict_text, ", ".join(map(display_name, methods)))

@@ -12,7 +12,8 @@ import pandas as pd
 
 from confidnet_core.comparison.frames import HEADLINE_METRIC, mean_over_seeds, metric_cell
 from confidnet_core.comparison.main_table import column_units_in_words, errors_and_accuracy_phrase, main_table
-from confidnet_core.comparison.tables import UNDEFINED_SIGN, Cell, Column, Table
+from confidnet_core.comparison.tables import UNDEFINED_SIGN, Cell, Column, Row, Table
+from confidnet_core.comparison.uncertainty import insufficiency
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,44 @@ def side_by_side_table(
     evaluated_revisions = [
         compared_revision for compared_revision in compared_revisions if benchmark in compared_revision.rows_by_benchmark
     ]
+    table_rows = _side_by_side_rows(compared_revisions, evaluated_revisions, benchmark, metric_column, sort_metric)
+    revision_columns = tuple(
+        replace(metric_column, key=compared_revision.revision_name, title=compared_revision.revision_name)
+        for compared_revision in compared_revisions
+    )
+    insufficiency_by_revision = {
+        revision.revision_name: insufficiency(revision.rows_by_benchmark[benchmark]) for revision in evaluated_revisions
+    }
+    notes = tuple(
+        f"{name}: {too_little.sentence if too_little else errors_and_accuracy_phrase(revision.rows_by_benchmark[benchmark])}"
+        for revision, (name, too_little) in zip(evaluated_revisions, insufficiency_by_revision.items(), strict=True)
+    )
+    legend_lines = (
+        f"{column_units_in_words([metric_column])}; {'higher' if metric_column.higher_is_better else 'lower'} is better; "
+        f"{UNDEFINED_SIGN} undefined, or not evaluated there.",
+        "In brackets: difference from the first experiment, whose test set and errors may be others. Bold: best of its column.",
+    )
+    # Where there is too little data to compare scores, none is the best.
+    unranked_columns = tuple(replace(column, higher_is_better=None) for column in revision_columns)
+    ranked_columns = tuple(
+        unranked if insufficiency_by_revision.get(ranked.key) else ranked
+        for ranked, unranked in zip(revision_columns, unranked_columns, strict=True)
+    )
+    table = Table(metric_column.title, ranked_columns, table_rows, notes=notes, legend=legend_lines).with_best_marked()
+    return replace(table, columns=unranked_columns)
+
+
+def _side_by_side_rows(
+    compared_revisions: Sequence[RevisionResults],
+    evaluated_revisions: Sequence[RevisionResults],
+    benchmark: str,
+    metric_column: Column,
+    sort_metric: str,
+) -> tuple[Row, ...]:
+    """Return a row for each score that any revision has, with a cell for each revision, an oracle last.
+
+    evaluated_revisions: those that have the benchmark, whose order of scores the first of them with a score decides
+    """
     means_by_revision = {
         compared_revision.revision_name: mean_over_seeds(compared_revision.rows_by_benchmark[benchmark]).set_index("method", drop=False)
         for compared_revision in evaluated_revisions
@@ -61,29 +100,7 @@ def side_by_side_table(
         )
     position_by_method = {table_row.key: row_position for row_position, table_row in reversed(list(enumerate(ordered_table_rows)))}
     table_rows.sort(key=lambda table_row: (table_row.is_oracle, position_by_method[table_row.key]))
-    revision_columns = tuple(
-        Column(
-            compared_revision.revision_name,
-            compared_revision.revision_name,
-            metric_column.higher_is_better,
-            metric_column.scale,
-            metric_column.number_format,
-        )
-        for compared_revision in compared_revisions
-    )
-    error_count_notes = tuple(
-        f"{compared_revision.revision_name}: {errors_and_accuracy_phrase(compared_revision.rows_by_benchmark[benchmark])}"
-        for compared_revision in evaluated_revisions
-    )
-    legend_lines = (
-        f"{column_units_in_words([metric_column])}; {'higher' if metric_column.higher_is_better else 'lower'} is better; "
-        f"{UNDEFINED_SIGN} undefined, or not evaluated there.",
-        "In brackets: difference from the first experiment, whose test set and errors may be others. Bold: best of its column.",
-    )
-    table_with_best_marked = Table(
-        metric_column.title, revision_columns, tuple(table_rows), notes=error_count_notes, legend=legend_lines
-    ).with_best_marked()
-    return replace(table_with_best_marked, columns=tuple(replace(column, higher_is_better=None) for column in revision_columns))
+    return tuple(table_rows)
 
 
 def _make_metric_cell(method_means: pd.DataFrame | None, method: str, metric_column: Column) -> Cell:

@@ -1,7 +1,7 @@
 """Paired differences between methods on the same bootstrap resamples of the test set: intervals, p-values and significance.
 
-Intervals are percentile intervals (Efron & Tibshirani 1993, chapter 13). P-values are corrected for the number of comparisons by Holm's
-method (Holm 1979, "A simple sequentially rejective multiple test procedure").
+P-values are corrected for the number of comparisons by Holm's method (Holm 1979, "A simple sequentially rejective multiple test
+procedure").
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from confidnet_core.comparison.frames import COLUMN_BY_METRIC, HEADLINE_METRIC, MAIN_METRIC_COLUMNS, mean_over_seeds
+from confidnet_core.comparison.frames import COLUMN_BY_METRIC, HEADLINE_METRIC, MAIN_METRIC_COLUMNS
 from confidnet_core.comparison.lines import iterate_groups, iterate_rows
 from confidnet_core.comparison.main_table import column_units_in_words
 from confidnet_core.comparison.names import display_name
@@ -26,28 +26,20 @@ from confidnet_core.comparison.tables import (
     Table,
     join_names,
 )
-from confidnet_core.evaluation.intervals import central_interval
+from confidnet_core.comparison.uncertainty import THESE_NETWORKS, TRAINED_ANEW, insufficiency, question
+from confidnet_core.evaluation.intervals import METRICS_WITHOUT_INTERVAL, ResampledMetrics, difference_interval, two_sided_p_values
 from confidnet_core.metrics import METRICS
 
-
-def mean_bootstrap_replicates(replicates_by_evaluation: Mapping[tuple[str, int, str], np.ndarray]) -> dict[tuple[str, str], np.ndarray]:
-    """Return the bootstrap replicates of the metrics, averaged over seeds: {(benchmark, method): float64 array (resamples, metrics)}.
-
-    replicates_by_evaluation: {(benchmark, seed, method): array (resamples, metrics)}. All seeds use the same resamples of the test set, so
-    the spread of a mean is that of the test set, not of trainings.
-    """
-    seed_replicates_by_method: dict[tuple[str, str], list[np.ndarray]] = {}
-    for (benchmark, _, method), seed_replicates in replicates_by_evaluation.items():
-        seed_replicates_by_method.setdefault((benchmark, method), []).append(seed_replicates)
-    return {
-        benchmark_and_method: np.asarray(np.mean(replicates_of_all_seeds, axis=0, dtype=np.float64))
-        for benchmark_and_method, replicates_of_all_seeds in seed_replicates_by_method.items()
-    }
+_INTERVAL_AND_VERDICT = ("low", "high", "p", "p_corrected", "verdict")
+DIFFERENCE_COLUMNS = [
+    *("benchmark", "method", "against", "metric", "question", "difference", *_INTERVAL_AND_VERDICT),
+    *(f"networks_{name}" for name in _INTERVAL_AND_VERDICT),
+]
 
 
 def method_differences(
     evaluation_rows: pd.DataFrame,
-    replicates_by_method: Mapping[tuple[str, str], np.ndarray],
+    resampled_by_method: Mapping[tuple[str, str], ResampledMetrics],
     reference_methods: Iterable[str],
     confidence_level: float,
 ) -> pd.DataFrame:
@@ -56,39 +48,39 @@ def method_differences(
     Both methods of a pair are compared on the same bootstrap resamples. Each pair occurs once. The oracle is left out, and so are reference
     methods without an evaluation.
 
-    evaluation_rows: from `comparison_frame`; replicates_by_method: from `mean_bootstrap_replicates`
+    evaluation_rows: from `comparison_frame`; resampled_by_method: from `resampled_metrics`
     reference_methods: methods to compare with; confidence_level: of the intervals, in (0, 1), such as 0.95
 
-    Columns beside benchmark, method, against, metric, difference, low and high:
-    p            twice the fraction of resamples whose difference is 0 or has the other sign
+    Columns beside benchmark, method, against, metric and difference:
+    question     what verdict and interval are about, as `uncertainty.question` says
+    low, high    the interval of the difference; p: its p-value, both as evaluation/intervals.py computes them
     p_corrected  p after Holm's correction over the pairs of a benchmark and metric
-    verdict      better, worse or "no significant difference", as p_corrected < 1 - confidence_level decides; NaN if the difference is
-    undefined
+    verdict      better, worse or "no significant difference", as p_corrected < 1 - confidence_level decides; the verdict of
+                 `insufficiency` where there is too little data; NaN if the difference is undefined or the metric has no test
+    networks_*   the last five for the trained networks alone, on new test data
     """
-    difference_tuples = []
+    difference_frames = []
     for benchmark, benchmark_rows in iterate_groups(evaluation_rows[~evaluation_rows["oracle"]], "benchmark"):
-        method_means = mean_over_seeds(benchmark_rows).set_index("method")
-        for method, reference_method in _method_pairs(list(method_means.index), reference_methods):
-            resampled_differences = (
-                replicates_by_method[benchmark, method].astype(np.float64) - replicates_by_method[benchmark, reference_method]
-            )
-            interval_lows, interval_highs = central_interval(resampled_differences, confidence_level)
-            for metric_index, metric in enumerate(METRICS[1:], start=1):
-                difference = method_means[metric][method] - method_means[metric][reference_method]
-                interval = (interval_lows[metric_index], interval_highs[metric_index])
-                p_value = _bootstrap_p_value(resampled_differences[:, metric_index])
-                difference_tuples.append((benchmark, method, reference_method, metric, difference, *interval, p_value))
-    column_names = ["benchmark", "method", "against", "metric", "difference", "low", "high", "p"]
-    difference_frame = pd.DataFrame(difference_tuples, columns=column_names).astype({"difference": float, "p": float})
-    difference_frame["p_corrected"] = (
-        difference_frame.groupby(["benchmark", "metric"], sort=False)["p"].transform(holm_correction)
-        if difference_tuples
-        else difference_frame["p"]
-    )
-    difference_frame["verdict"] = [
-        _difference_verdict(difference_row, confidence_level) for difference_row in iterate_rows(difference_frame)
-    ]
-    return difference_frame
+        asked, too_little = question(benchmark_rows), insufficiency(benchmark_rows)
+        for method, reference_method in _method_pairs(list(dict.fromkeys(benchmark_rows["method"])), reference_methods):
+            differences = resampled_by_method[benchmark, method] - resampled_by_method[benchmark, reference_method]
+            pair_columns = {"benchmark": benchmark, "method": method, "against": reference_method, "metric": METRICS, "question": asked}
+            pair_columns["difference"] = differences.values.mean(axis=0)
+            for prefix, includes_trainings in (("", asked == TRAINED_ANEW), ("networks_", False)):
+                interval = difference_interval(differences, confidence_level, includes_trainings=includes_trainings)
+                pair_columns |= {f"{prefix}low": interval[0], f"{prefix}high": interval[1]}
+                pair_columns[f"{prefix}p"] = two_sided_p_values(differences, includes_trainings=includes_trainings)
+            difference_frames.append(pd.DataFrame(pair_columns | {"too_little": too_little.verdict if too_little else None})[1:])
+    if not difference_frames:
+        return pd.DataFrame(columns=DIFFERENCE_COLUMNS)
+    difference_frame = pd.concat(difference_frames, ignore_index=True)
+    for prefix in ("", "networks_"):
+        p_values = difference_frame.groupby(["benchmark", "metric"], sort=False)[f"{prefix}p"]
+        difference_frame[f"{prefix}p_corrected"] = p_values.transform(holm_correction)
+        difference_frame[f"{prefix}verdict"] = [
+            _difference_verdict(row, getattr(row, f"{prefix}p_corrected"), confidence_level) for row in iterate_rows(difference_frame)
+        ]
+    return difference_frame[DIFFERENCE_COLUMNS]
 
 
 def holm_correction(p_values: pd.Series) -> pd.Series:
@@ -103,62 +95,72 @@ def holm_correction(p_values: pd.Series) -> pd.Series:
 
 
 def significance_tables(difference_rows: pd.DataFrame, evaluation_rows: pd.DataFrame, confidence_level: float) -> dict[str, list[Table]]:
-    """Return {benchmark: a list with its table of differences between methods}.
+    """Return {benchmark: a list with its table of differences between methods}, with a second one if the trainings are a sample of many.
 
-    Sentences above the table name the significantly better and worse methods. difference_rows: from `method_differences`
-    evaluation_rows: from `comparison_frame`; confidence_level: of the intervals, such as 0.95
+    The first answers the benchmark's `question`; the second, where that is of the method trained anew, is of these trained networks alone.
+    Sentences above a table name the significantly better and worse methods, or say that there is too little data to compare.
+
+    difference_rows: from `method_differences`; evaluation_rows: from `comparison_frame`; confidence_level: of the intervals, such as 0.95
     """
     tables_by_benchmark = {}
     for benchmark, benchmark_rows in iterate_groups(difference_rows, "benchmark"):
-        error_count_by_seed = evaluation_rows[evaluation_rows["benchmark"] == benchmark].drop_duplicates("seed")["errors"]
-        error_counts_in_words = (
-            " + ".join(f"{error_count:,}" for error_count in error_count_by_seed)
-            if len(error_count_by_seed) <= 5
-            else f"{error_count_by_seed.sum():,}"
-        )
-        reference_methods = list(dict.fromkeys(benchmark_rows["against"]))
-        rows_by_reference = {method: benchmark_rows[benchmark_rows["against"] == method] for method in reference_methods}
-        verdict_summary_lines = "\n".join(
-            f"- against {display_name(reference_method)}: {verdicts_in_words(rows_against_reference)}"
-            for reference_method, rows_against_reference in rows_by_reference.items()
-        )
-        metric_units = column_units_in_words(MAIN_METRIC_COLUMNS)
-        comparison_count = len(benchmark_rows) // benchmark_rows["metric"].nunique()
-        legend = (
-            f"Method minus the other, on the same resamples, with {100 * confidence_level:g} % intervals; {metric_units}.",
-            f"{SIGN_BY_VERDICT[BETTER_VERDICT]} better, {SIGN_BY_VERDICT[WORSE_VERDICT]} worse: p below {1 - confidence_level:.2g} "
-            f"after Holm correction for {comparison_count} comparisons.",
-        )
-        tables_by_benchmark[benchmark] = [
-            Table(
-                f"Differences from {join_names(map(display_name, reference_methods))}",
-                (Column("against", "against", is_text=True), *MAIN_METRIC_COLUMNS),
-                tuple(
-                    _difference_table_row(str(method), str(reference_method), method_pair_rows)
-                    for (method, reference_method), method_pair_rows in benchmark_rows.groupby(["method", "against"], sort=False)
-                ),
-                notes=(f"{HEADLINE_METRIC.title}, on {error_counts_in_words} errors:", verdict_summary_lines),
-                legend=legend,
-            )
-        ]
+        benchmark_evaluations = evaluation_rows[evaluation_rows["benchmark"] == benchmark]
+        title = f"Differences from {join_names(map(display_name, dict.fromkeys(benchmark_rows['against'])))}"
+        if too_little := insufficiency(benchmark_evaluations):
+            tables_by_benchmark[benchmark] = [Table(title, notes=(f"{too_little.sentence}.",))]
+            continue
+        asked = question(benchmark_evaluations)
+        tables_by_benchmark[benchmark] = [_significance_table(title, asked, benchmark_rows, benchmark_evaluations, confidence_level)]
+        if asked == TRAINED_ANEW:
+            rows_of_networks = benchmark_rows.assign(**{name: benchmark_rows[f"networks_{name}"] for name in _INTERVAL_AND_VERDICT})
+            title = f"The same for {THESE_NETWORKS} alone"
+            networks_table = _significance_table(title, THESE_NETWORKS, rows_of_networks, benchmark_evaluations, confidence_level)
+            tables_by_benchmark[benchmark].append(networks_table)
     return tables_by_benchmark
+
+
+def _significance_table(
+    title: str, asked: str, benchmark_rows: pd.DataFrame, evaluation_rows: pd.DataFrame, confidence_level: float
+) -> Table:
+    """Return a table of differences between methods and what is significant among them. asked: what they are about, from `question`"""
+    error_count_by_seed = evaluation_rows.drop_duplicates("seed")["errors"]
+    error_counts_in_words = (
+        " + ".join(f"{error_count:,}" for error_count in error_count_by_seed)
+        if len(error_count_by_seed) <= 5
+        else f"{error_count_by_seed.sum():,}"
+    )
+    rows_by_reference = {method: benchmark_rows[benchmark_rows["against"] == method] for method in dict.fromkeys(benchmark_rows["against"])}
+    verdict_summary_lines = "\n".join(
+        f"- against {display_name(reference_method)}: {verdicts_in_words(rows_against_reference)}"
+        for reference_method, rows_against_reference in rows_by_reference.items()
+    )
+    comparison_count = len(benchmark_rows) // benchmark_rows["metric"].nunique()
+    legend = (
+        f"Method minus the other, on the same resamples, with {100 * confidence_level:g} % intervals for {asked}, on new test data;",
+        f"{column_units_in_words(MAIN_METRIC_COLUMNS)}.",
+        f"{SIGN_BY_VERDICT[BETTER_VERDICT]} better, {SIGN_BY_VERDICT[WORSE_VERDICT]} worse: p below {1 - confidence_level:.2g} "
+        f"after Holm correction for {comparison_count} comparisons.",
+    )
+    table_rows = tuple(
+        _difference_table_row(str(method), str(reference_method), method_pair_rows)
+        for (method, reference_method), method_pair_rows in benchmark_rows.groupby(["method", "against"], sort=False)
+    )
+    columns = (Column("against", "against", is_text=True), *MAIN_METRIC_COLUMNS)
+    heading = f"{HEADLINE_METRIC.title} of {asked}, on {error_counts_in_words} errors:"
+    return Table(title, columns, table_rows, notes=(heading, verdict_summary_lines), legend=legend)
 
 
 def methods_by_verdict(difference_rows: pd.DataFrame, metric: str = HEADLINE_METRIC.key) -> dict[str, list[str]]:
     """Return {verdict: names of the methods with this verdict}; a verdict that no method has is left out.
 
-    The verdicts are BETTER_VERDICT, WORSE_VERDICT, NOT_SIGNIFICANT_VERDICT, and UNDEFINED_SIGN where the difference is undefined.
+    The verdicts are those of `method_differences`, better and worse first, and UNDEFINED_SIGN where there is none.
 
     difference_rows: rows of `method_differences` against one reference method; metric: the name of the metric whose verdicts are used
     """
     verdict_by_method = difference_rows[difference_rows["metric"] == metric].set_index("method")["verdict"]
-    methods_of_each_verdict: dict[str, list[str]] = {
-        verdict: [] for verdict in (BETTER_VERDICT, WORSE_VERDICT, NOT_SIGNIFICANT_VERDICT, UNDEFINED_SIGN)
-    }
+    methods_of_each_verdict: dict[str, list[str]] = {verdict: [] for verdict in (BETTER_VERDICT, WORSE_VERDICT, NOT_SIGNIFICANT_VERDICT)}
     for method, verdict in verdict_by_method.items():
-        methods_of_each_verdict[
-            verdict if verdict in (BETTER_VERDICT, WORSE_VERDICT) else UNDEFINED_SIGN if pd.isna(verdict) else NOT_SIGNIFICANT_VERDICT
-        ].append(str(method))
+        methods_of_each_verdict.setdefault(UNDEFINED_SIGN if pd.isna(verdict) else verdict, []).append(str(method))
     return {verdict: methods for verdict, methods in methods_of_each_verdict.items() if methods}
 
 
@@ -204,7 +206,8 @@ def _difference_cell(difference_row: Any) -> Cell:
     if np.isnan(difference_row.difference):
         return Cell(np.nan)
     verdict = difference_row.verdict if difference_row.verdict in (BETTER_VERDICT, WORSE_VERDICT) else None
-    return Cell(difference_row.difference, low=difference_row.low, high=difference_row.high, verdict=verdict, shows_plus_sign=True)
+    low, high = (None if np.isnan(end) else end for end in (difference_row.low, difference_row.high))
+    return Cell(difference_row.difference, low=low, high=high, verdict=verdict, shows_plus_sign=True)
 
 
 def _method_pairs(methods: list[str], reference_methods: Iterable[str]) -> list[tuple[str, str]]:
@@ -220,19 +223,14 @@ def _method_pairs(methods: list[str], reference_methods: Iterable[str]) -> list[
     return method_pairs
 
 
-def _bootstrap_p_value(resampled_differences: np.ndarray) -> float:
-    """Return the two-sided p-value of a difference in (0, 1], from its bootstrap replicates (resamples,); NaN if all are undefined."""
-    defined_differences = resampled_differences[~np.isnan(resampled_differences)]
-    if len(defined_differences) == 0:
+def _difference_verdict(difference_row: Any, p_corrected: float, confidence_level: float) -> str | float:
+    """Return the verdict for a row of `method_differences` and its corrected p-value; NaN if there is none."""
+    if difference_row.metric in METRICS_WITHOUT_INTERVAL:
         return np.nan
-    rarer_sign_count = min(np.count_nonzero(defined_differences <= 0), np.count_nonzero(defined_differences >= 0))
-    return min(1.0, 2 * (rarer_sign_count + 1) / (len(defined_differences) + 1))
-
-
-def _difference_verdict(difference_row: Any, confidence_level: float) -> str | float:
-    """Return the verdict for a row of `method_differences`: one of the three constants *_VERDICT; NaN if the difference is undefined."""
-    if np.isnan(difference_row.difference) or np.isnan(difference_row.p_corrected):
+    if difference_row.too_little is not None:
+        return difference_row.too_little
+    if np.isnan(difference_row.difference) or np.isnan(p_corrected):
         return np.nan
-    if difference_row.p_corrected >= 1 - confidence_level or difference_row.difference == 0:
+    if p_corrected >= 1 - confidence_level or difference_row.difference == 0:
         return NOT_SIGNIFICANT_VERDICT
     return BETTER_VERDICT if (difference_row.difference > 0) == COLUMN_BY_METRIC[difference_row.metric].higher_is_better else WORSE_VERDICT

@@ -13,6 +13,8 @@ import pandas as pd
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.rendering import frame_to_csv
 from confidnet_core.comparison.tables import Cell, Column, Row, Table
+from confidnet_core.comparison.uncertainty import UNIT_COLUMNS, insufficiency
+from confidnet_core.evaluation.intervals import UnitCounts
 from confidnet_core.evaluation.result import EVALUATION_KEYS, METRICS, Evaluation
 from confidnet_core.files import write_text
 
@@ -37,14 +39,20 @@ HEADLINE_METRIC = COLUMN_BY_METRIC["aupr_error"]  # the metric that ranks scores
 MAIN_METRIC_COLUMNS = tuple(COLUMN_BY_METRIC[key] for key in ("fpr_at_95_tpr", "aupr_error", "auroc", "aurc"))
 
 
-def comparison_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
+def comparison_frame(
+    evaluations: Iterable[Evaluation], counts_by_training: Mapping[tuple[str, int], UnitCounts] | None = None
+) -> pd.DataFrame:
     """Return the metrics of all evaluations as a data frame with one row per benchmark, seed and method, in the given order.
 
-    Undefined metrics are NaN. Raises ValueError if there is no evaluation, if one is given twice, or if methods were not evaluated on the
+    Undefined metrics are NaN. The columns UNIT_COLUMNS count the independent units of the test split.
+    counts_by_training: {(benchmark, seed): the units of its predictions}; where it has none, each sample is a unit
+    Raises ValueError if there is no evaluation, if one is given twice, or if methods were not evaluated on the
     same predictions.
     """
     evaluation_dictionaries = [
-        {key: getattr(evaluation, key) for key in EVALUATION_KEYS} | {name: evaluation.metrics[name] for name in METRICS}
+        {key: getattr(evaluation, key) for key in EVALUATION_KEYS}
+        | dict(zip(UNIT_COLUMNS, _unit_counts(evaluation, counts_by_training or {}), strict=True))
+        | {name: evaluation.metrics[name] for name in METRICS}
         for evaluation in evaluations
     ]
     if not evaluation_dictionaries:
@@ -60,6 +68,15 @@ def comparison_frame(evaluations: Iterable[Evaluation]) -> pd.DataFrame:
             differing_evaluations = f"{_evaluations_in_words(differing_rows)} and {_evaluations_in_words(seed_rows.iloc[:1])}"
             raise ValueError(f"{differing_evaluations} differ in samples or errors, so they cannot be compared; run `dvc repro`")
     return evaluation_rows
+
+
+def _unit_counts(evaluation: Evaluation, counts_by_training: Mapping[tuple[str, int], UnitCounts]) -> tuple[int, int, int, float]:
+    """Return the values of UNIT_COLUMNS for one evaluation."""
+    counts = counts_by_training.get((evaluation.benchmark, evaluation.seed))
+    if counts is None:
+        successes = evaluation.samples - evaluation.errors
+        return evaluation.samples, evaluation.errors, successes, float(min(evaluation.errors, successes))
+    return counts.units, counts.with_errors, counts.with_successes, counts.effective
 
 
 def write_frame(path: Path, data_frame: pd.DataFrame) -> None:
@@ -108,7 +125,8 @@ def benchmark_summaries(evaluation_rows: pd.DataFrame) -> dict:
     """Return the content of summary.json, {benchmark: accuracy, errors, AUPR-Error by score, and best score}, which DVC shows.
 
     Values are means over seeds in percent with two decimals, None if undefined. The oracle is left out, since it is an upper bound and not
-    a competing method. evaluation_rows: from `comparison_frame`
+    a competing method. There is no best score where `insufficiency` finds too little data to compare any.
+    evaluation_rows: from `comparison_frame`
     """
     summary_by_benchmark = {}
     for benchmark, benchmark_rows in evaluation_rows.groupby("benchmark", sort=False):
@@ -120,7 +138,11 @@ def benchmark_summaries(evaluation_rows: pd.DataFrame) -> dict:
         defined_headline_percents = {
             method: headline_percent for method, headline_percent in headline_percent_by_method.items() if headline_percent is not None
         }
-        best_method = max(defined_headline_percents, key=defined_headline_percents.__getitem__, default=None)
+        best_method = (
+            None
+            if insufficiency(benchmark_rows)
+            else max(defined_headline_percents, key=defined_headline_percents.__getitem__, default=None)
+        )
         summary_by_benchmark[benchmark] = {
             "accuracy": _rounded_percent(seed_rows["accuracy"].mean()),
             "errors": round(float(seed_rows["errors"].mean()), 2),

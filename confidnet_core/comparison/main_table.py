@@ -28,6 +28,7 @@ from confidnet_core.comparison.tables import (
     format_value,
     join_names,
 )
+from confidnet_core.comparison.uncertainty import insufficiency, question
 
 
 def main_table(
@@ -49,7 +50,10 @@ def main_table(
     shown_columns: the metrics of the table; sort_metric: the metric of COLUMN_BY_METRIC that orders the methods
     """
     method_means = mean_over_seeds(benchmark_rows, intervals_of_means)
-    verdict_by_method_and_metric, reference_method = significant_verdicts(difference_rows, benchmark_rows["benchmark"].iloc[0])
+    has_enough_data = insufficiency(benchmark_rows) is None
+    verdict_by_method_and_metric, reference_method = significant_verdicts(
+        difference_rows if has_enough_data else None, benchmark_rows["benchmark"].iloc[0]
+    )
     metric_columns = (
         [*shown_columns] if sort_metric in (column.key for column in shown_columns) else [*shown_columns, COLUMN_BY_METRIC[sort_metric]]
     )
@@ -63,11 +67,11 @@ def main_table(
             for column in metric_columns
         ]
         table_rows.append(method_table_row(metric_means_of_method, [*requirement_cells, *cells], int(method_means["seeds"].max())))
-    table = (
-        Table("Methods and metrics", (*([] if requirement_by_method is None else [REQUIREMENT_COLUMN]), *metric_columns), tuple(table_rows))
-        .sorted_by(sort_metric)
-        .with_best_marked()
-    )
+    table = Table(
+        "Methods and metrics", (*([] if requirement_by_method is None else [REQUIREMENT_COLUMN]), *metric_columns), tuple(table_rows)
+    ).sorted_by(sort_metric)
+    if has_enough_data:
+        table = table.with_best_marked()
     if len(metric_columns) > len(shown_columns):  # the sorting metric is not among the columns to show
         table = table.with_columns(column.key for column in table.columns if column == REQUIREMENT_COLUMN or column in shown_columns)
     return _with_legend(table, benchmark_rows, reference_method, confidence_level)
@@ -147,13 +151,14 @@ def comparison_markdown(
 
 
 def _with_legend(table: Table, benchmark_rows: pd.DataFrame, reference_method: str | None, confidence_level: float | None) -> Table:
-    """Return the main table with a legend of the units, signs and columns that it uses."""
+    """Return the main table with a legend of the units, signs and columns that it uses, and with a note if there is too little data."""
     column_keys = {column.key for column in table.columns}
     oracle_rows, all_cells = [row for row in table.rows if row.is_oracle], [cell for row in table.rows for cell in row.cells]
     deviation_text = "; mean ± sample standard deviation over seeds" if benchmark_rows["seed"].nunique() > 1 else ""
+    too_little = insufficiency(benchmark_rows)
     legend_lines = [
         f"{column_units_in_words(table.columns)}{deviation_text}.",
-        f"↑ higher is better, ↓ lower is better, {UNDEFINED_SIGN} undefined; bold: best of its column.",
+        f"↑ higher is better, ↓ lower is better, {UNDEFINED_SIGN} undefined{'' if too_little else '; bold: best of its column'}.",
     ]
     if reference_method:
         legend_lines.append(
@@ -162,13 +167,14 @@ def _with_legend(table: Table, benchmark_rows: pd.DataFrame, reference_method: s
         )
     if any(cell.low is not None for cell in all_cells):
         confidence_level_text = "" if confidence_level is None else f"{100 * confidence_level:g} % "
-        legend_lines.append(f"In brackets: {confidence_level_text}intervals over resamples of the test set, by image for segmentation.")
+        legend_lines.append(f"In brackets: {confidence_level_text}intervals, for {question(benchmark_rows)} on new test data.")
     if oracle_rows:
         oracle_names = join_names(row.name for row in oracle_rows)
         legend_lines.append(f"{oracle_names} reads the labels: an upper bound, not a competing method.")
     if REQUIREMENT_COLUMN.key in column_keys:
         legend_lines.append("Needs: what the score needs beside the classifier's outputs.")
-    return Table(table.title, table.columns, table.rows, legend=tuple(legend_lines))
+    notes = (f"{too_little.sentence}.",) if too_little else ()
+    return Table(table.title, table.columns, table.rows, notes=notes, legend=tuple(legend_lines))
 
 
 def column_units_in_words(columns: Iterable[Column]) -> str:

@@ -16,6 +16,7 @@ from confidnet_core.comparison.frames import (
 from confidnet_core.comparison.lines import iterate_groups
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import Cell, Column, Row, Table
+from confidnet_core.comparison.uncertainty import insufficiencies
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import read_json
 from confidnet_core.metrics.calibration import CALIBRATION_METRICS
@@ -54,7 +55,7 @@ def calibration_frame(all_stored_results: Iterable[StoredResults], confidence_le
 def operating_point_tables(evaluation_rows: pd.DataFrame, intervals_of_means: pd.DataFrame) -> dict[str, list[Table]]:
     """Return {benchmark: a list with its table of OPERATING_POINT_COLUMNS}, with means over seeds.
 
-    evaluation_rows: from `comparison_frame`; intervals_of_means: of the means, from `evaluation.intervals`
+    evaluation_rows: from `comparison_frame`; intervals_of_means: of the means, from `interval_frame`
     """
     tables_by_benchmark = {}
     for benchmark, benchmark_rows in iterate_groups(evaluation_rows[~evaluation_rows["oracle"]], "benchmark"):
@@ -65,7 +66,8 @@ def operating_point_tables(evaluation_rows: pd.DataFrame, intervals_of_means: pd
         legend = (
             "Risk@80%: error rate of the 80 % of the predictions with the highest confidence.",
             "Coverage@1%, @5%: the largest fraction of most confident predictions of which at most 1 %, 5 % are errors.",
-            "The labels of this very test set decide where to cut, so new data may have more errors. In percent.",
+            "The labels of this very test set decide where to cut, so new data may have more errors. In percent. Coverages at a risk have",
+            "no interval: where one more error is accepted, they jump.",
         )
         tables_by_benchmark[benchmark] = [Table("Operating points", OPERATING_POINT_COLUMNS, tuple(table_rows), legend=legend)]
     return tables_by_benchmark
@@ -101,9 +103,11 @@ def calibration_tables(calibration_rows: pd.DataFrame) -> dict[str, list[Table]]
 def rank_table(evaluation_rows: pd.DataFrame) -> Table | None:
     """Return a table of each method's mean rank over all pairs of benchmark and seed, where 1 is best; None if there is only one pair.
 
-    The oracle and undefined metrics are left out. evaluation_rows: from `comparison_frame`
+    The oracle, undefined metrics and benchmarks with too little data to compare scores are left out.
+    evaluation_rows: from `comparison_frame`
     """
-    evaluation_rows = evaluation_rows[~evaluation_rows["oracle"]]
+    is_left_out = evaluation_rows["oracle"] | evaluation_rows["benchmark"].isin(insufficiencies(evaluation_rows))
+    evaluation_rows = evaluation_rows[~is_left_out]
     benchmark_seed_pair_count = evaluation_rows.groupby(["benchmark", "seed"], sort=False).ngroups
     if benchmark_seed_pair_count < 2:
         return None

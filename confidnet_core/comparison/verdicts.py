@@ -11,6 +11,14 @@ from confidnet_core.comparison.frames import HEADLINE_METRIC, METRIC_COLUMNS, me
 from confidnet_core.comparison.lines import iterate_groups
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import BETTER_VERDICT, WORSE_VERDICT, Column, format_value, join_names
+from confidnet_core.comparison.uncertainty import (
+    MIN_TRAININGS,
+    THESE_NETWORKS,
+    THIS_NETWORK,
+    error_rate_sentence,
+    insufficiency,
+    question,
+)
 
 
 class BenchmarkVerdict(NamedTuple):
@@ -26,29 +34,35 @@ class BenchmarkVerdict(NamedTuple):
 
 
 def benchmark_verdicts(
-    evaluation_rows: pd.DataFrame, difference_rows: pd.DataFrame, intervals_of_means: pd.DataFrame
+    evaluation_rows: pd.DataFrame, difference_rows: pd.DataFrame, intervals_of_means: pd.DataFrame, interval_level: float
 ) -> dict[str, BenchmarkVerdict]:
     """Return {benchmark: its BenchmarkVerdict by HEADLINE_METRIC}; an oracle is named as an upper bound and is never the best.
 
     evaluation_rows: from `comparison_frame`; difference_rows: from `method_differences`
-    intervals_of_means: of the means over seeds, from `evaluation.intervals`
+    intervals_of_means: of the means over seeds, from `interval_frame`; interval_level: of these intervals, such as 0.95
     """
     return {
         benchmark: _benchmark_verdict(
-            benchmark_rows, difference_rows[difference_rows["benchmark"] == benchmark], mean_over_seeds(benchmark_rows, intervals_of_means)
+            benchmark_rows,
+            difference_rows[difference_rows["benchmark"] == benchmark],
+            mean_over_seeds(benchmark_rows, intervals_of_means),
+            interval_level,
         )
         for benchmark, benchmark_rows in iterate_groups(evaluation_rows, "benchmark")
     }
 
 
-def _benchmark_verdict(benchmark_rows: pd.DataFrame, difference_rows: pd.DataFrame, method_means: pd.DataFrame) -> BenchmarkVerdict:
+def _benchmark_verdict(
+    benchmark_rows: pd.DataFrame, difference_rows: pd.DataFrame, method_means: pd.DataFrame, interval_level: float
+) -> BenchmarkVerdict:
     """Return the BenchmarkVerdict of one benchmark. method_means: one row per method, from `mean_over_seeds`"""
     competing_means, error_count_phrase = method_means[~method_means["oracle"]], _error_count_phrase(benchmark_rows)
     if competing_means.empty:
         return BenchmarkVerdict((), f"There is no score to judge but the oracle, {error_count_phrase}.", ())
-    if competing_means["auroc"].isna().all():  # in at least one seed, all predictions are correct or all are errors
+    if too_little := insufficiency(benchmark_rows):
+        error_rate = error_rate_sentence(method_means.iloc[0], interval_level)
         return BenchmarkVerdict(
-            (), f"Nothing to rank: {error_count_phrase}. A score is judged by how it separates correct from incorrect predictions.", ()
+            (), f"{too_little.sentence}.", (error_rate, "A score is judged by how it separates correct from incorrect predictions.")
         )
     ranked_means = competing_means.sort_values(
         HEADLINE_METRIC.key, ascending=not HEADLINE_METRIC.higher_is_better, kind="stable"
@@ -80,7 +94,7 @@ def _benchmark_verdict(benchmark_rows: pd.DataFrame, difference_rows: pd.DataFra
         *_other_metrics_sentences(competing_means, best_methods),
         *_selection_bias_sentences(ranked_means, best_methods, reference_methods),
         *_oracle_sentences(method_means),
-        *_seed_sentences(benchmark_rows),
+        _question_sentence(benchmark_rows, difference_rows),
     ]
     return BenchmarkVerdict(best_methods, summary_sentence, tuple(further_sentences))
 
@@ -171,14 +185,28 @@ def _oracle_sentences(method_means: pd.DataFrame) -> Iterator[str]:
         yield f"{display_name(oracle_method)} reads the labels: {oracle_headline_metric} is an upper bound, not a competing method."
 
 
-def _seed_sentences(benchmark_rows: pd.DataFrame) -> Iterator[str]:
-    """Yield a sentence about means over seeds if the benchmark has several."""
-    seed_count = benchmark_rows["seed"].nunique()
-    if seed_count > 1:
-        yield (
-            f"All numbers are means over {seed_count} trainings; ± is their sample standard deviation. "
-            "The intervals are of the test set alone: they do not say what another training would give."
+def _question_sentence(benchmark_rows: pd.DataFrame, difference_rows: pd.DataFrame) -> str:
+    """Return what verdicts and intervals are about, and with several trainings what the other question would be answered."""
+    asked, training_count = question(benchmark_rows), benchmark_rows["seed"].nunique()
+    if asked == THIS_NETWORK:
+        return (
+            "Verdicts and intervals are about this trained network on new test data. What another training would give, "
+            f"{MIN_TRAININGS} seeds or more can say."
         )
+    means = f"All numbers are means over {training_count} trainings; ± is their sample standard deviation."
+    if asked == THESE_NETWORKS:
+        return (
+            f"{means} Verdicts and intervals are about these trained networks on new test data: {training_count} trainings are too few to "
+            f"say what another would give, and {MIN_TRAININGS} are needed."
+        )
+    rows_of_networks = difference_rows.assign(verdict=difference_rows["networks_verdict"])
+    answers = (
+        f"against {display_name(reference_method)} {verdicts_in_words(rows)}"
+        for reference_method, rows in iterate_groups(rows_of_networks, "against")
+    )
+    networks_answers = "; ".join(answers)
+    of_networks = f" For these trained networks alone, on new test data: {networks_answers}." if networks_answers else ""
+    return f"{means} Verdicts and intervals are about the method trained anew, on new test data.{of_networks}"
 
 
 def _join_display_names(methods: tuple[str, ...]) -> str:
@@ -202,5 +230,5 @@ def _error_count_phrase(benchmark_rows: pd.DataFrame) -> str:
         if len(one_row_per_seed) <= 5
         else f"{one_row_per_seed['errors'].sum():,}"
     )
-    trainings_phrase = f" in {len(one_row_per_seed)} trainings" if len(one_row_per_seed) > 1 else ""
+    trainings_phrase = f" in {len(one_row_per_seed)} trainings" if len(one_row_per_seed) > 1 else f" of {THIS_NETWORK}"
     return f"on {error_counts_in_words} errors among {one_row_per_seed['samples'].iloc[0]:,} test predictions{trainings_phrase}"

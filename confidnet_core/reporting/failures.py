@@ -12,6 +12,7 @@ from PIL import Image
 from confidnet_core.comparison.frames import HEADLINE_METRIC
 from confidnet_core.comparison.tables import UNDEFINED_SIGN, format_value
 from confidnet_core.data import Dataset, labelled_mask
+from confidnet_core.evaluation.intervals import MIN_RARER_UNITS
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.metrics import confusion_matrix, failure_metrics
 from confidnet_core.reporting.highlights import best_method_as_list
@@ -112,15 +113,20 @@ def class_table(stored_results: StoredResults, dataset: Dataset, display_name_by
     """Return the texts of a table about the classes in the test split: the heading row, then a row for each class.
 
     A row holds the samples or labelled pixels of the class, its errors, the class it is most confused with, and HEADLINE_METRIC of each
-    method within the class. display_name_by_method: {method: its name for readers}
+    method within the class, or UNDEFINED_SIGN where fewer than MIN_RARER_UNITS images of the class have an error, or a correct prediction.
+    display_name_by_method: {method: its name for readers}
     """
     labels = dataset.labels[dataset.splits["test"]]
     predicted_classes = np.asarray(stored_results.predicted())
     confusion_counts = confusion_matrix(labels, predicted_classes, len(dataset.classes), dataset.void)
     is_labelled = labelled_mask(labels, dataset.void)
-    labels, correct = labels[is_labelled], (predicted_classes == labels)[is_labelled]
+    image_indices, correct = np.nonzero(is_labelled)[0], (predicted_classes == labels)[is_labelled]
+    labels = labels[is_labelled]
+    has_outcome = np.zeros((2, len(dataset.classes), len(is_labelled)), bool)  # an error, a correct prediction, of a class in an image
+    has_outcome[correct.astype(int), labels, image_indices] = True
+    classes_with_metric = np.flatnonzero((has_outcome.sum(axis=2) >= MIN_RARER_UNITS).all(axis=0)).tolist()
     headline_metric_columns = [
-        _headline_metric_by_class(np.asarray(stored_results.confidence(method)), correct, labels, len(dataset.classes))
+        _headline_metric_by_class(np.asarray(stored_results.confidence(method)), correct, labels, classes_with_metric)
         for method in display_name_by_method
     ]
     text_rows = [["class", "pixels" if dataset.is_segmentation else "samples", "errors", "error rate %", "most confused with"]]
@@ -140,20 +146,25 @@ def class_table(stored_results: StoredResults, dataset: Dataset, display_name_by
                     f"{error_count:,}",
                     format_value(100 * error_count / class_sample_count),
                     most_confused_class,
-                    *(headline_metric_column[class_index] for headline_metric_column in headline_metric_columns),
+                    *(headline_metric_column.get(class_index, UNDEFINED_SIGN) for headline_metric_column in headline_metric_columns),
                 ]
             )
     return text_rows
 
 
-def _headline_metric_by_class(confidence: np.ndarray, correct: np.ndarray, labels: np.ndarray, class_count: int) -> list[str]:
-    """Return HEADLINE_METRIC within each class as text. confidence, correct, labels: arrays (n,) over the labelled samples"""
-    cell_texts = []
-    for class_index in range(class_count):
+def _headline_metric_by_class(
+    confidence: np.ndarray, correct: np.ndarray, labels: np.ndarray, class_indices: Sequence[int]
+) -> dict[int, str]:
+    """Return {class: HEADLINE_METRIC within the class, as text}, for the given classes, which have errors and correct predictions.
+
+    confidence, correct, labels: arrays (n,) over the labelled samples
+    """
+    text_by_class = {}
+    for class_index in class_indices:
         is_in_class = labels == class_index
-        metric_value = failure_metrics(confidence[is_in_class], correct[is_in_class])[HEADLINE_METRIC.key] if is_in_class.any() else None
-        cell_texts.append(UNDEFINED_SIGN if metric_value is None else HEADLINE_METRIC.format_number(metric_value))
-    return cell_texts
+        metrics = failure_metrics(confidence[is_in_class], correct[is_in_class])
+        text_by_class[int(class_index)] = HEADLINE_METRIC.format_number(metrics[HEADLINE_METRIC.key])
+    return text_by_class
 
 
 def _extreme_confidence_samples(

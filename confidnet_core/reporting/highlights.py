@@ -6,6 +6,7 @@ import pandas as pd
 
 from confidnet_core.comparison.frames import HEADLINE_METRIC
 from confidnet_core.comparison.names import display_names
+from confidnet_core.comparison.uncertainty import insufficiency
 from confidnet_core.config.registry import entry_attributes
 from confidnet_core.reporting.palette import ORACLE_COLOUR, PALETTE, LineStyle
 
@@ -78,10 +79,13 @@ def find_highlighted_methods(evaluation_rows: pd.DataFrame, reference_methods: I
 
 
 def best_method_as_list(benchmark_rows: pd.DataFrame) -> list[str]:
-    """Return a list with the score that has the best mean of HEADLINE_METRIC over seeds, the first of equals; empty if undefined.
+    """Return a list with the score that has the best mean of HEADLINE_METRIC over seeds, the first of equals.
 
+    It is empty where the metric is undefined, and where `insufficiency` finds too little data to compare scores.
     benchmark_rows: one benchmark's rows of `comparison_frame`
     """
+    if benchmark_rows.empty or insufficiency(benchmark_rows):
+        return []
     headline_metric_means = benchmark_rows.groupby("method", sort=False)[HEADLINE_METRIC.key].mean()
     return (
         [str(headline_metric_means.idxmax() if HEADLINE_METRIC.higher_is_better else headline_metric_means.idxmin())]

@@ -24,6 +24,7 @@ from confidnet_core.comparison.verdicts import BenchmarkVerdict, benchmark_verdi
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import entry_attributes
 from confidnet_core.data import load_dataset
+from confidnet_core.evaluation.intervals import MIN_RARER_UNITS
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import read_json, write_text
 from confidnet_core.reporting import charts
@@ -110,7 +111,8 @@ def write_page(
 
     With several seeds, pictures, histograms and class tables are those of the first seed.
     """
-    verdicts = benchmark_verdicts(report_content.evaluation_rows, report_content.difference_rows, report_content.intervals_of_means)
+    result_frames = report_content.evaluation_rows, report_content.difference_rows, report_content.intervals_of_means
+    verdicts = benchmark_verdicts(*result_frames, params.bootstrap.level)
     line_styles = assign_report_line_styles(report_content.evaluation_rows, params.against)
     # Of each benchmark the results of its first seed, which come last in reversed order.
     first_seed_results = {results.benchmark: results for results in reversed(all_stored_results)}
@@ -122,6 +124,7 @@ def write_page(
     page_html = jinja_environment.get_template("page.html").render(
         sections=sections,
         headline=HEADLINE_METRIC.heading,
+        min_errors=MIN_RARER_UNITS,
         level=params.bootstrap.level,
         bins={"count": MIN_PREDICTIONS_PER_BIN, "share": MIN_FRACTION_PER_BIN},
         ranks=table_to_html(report_content.rank_table, heading_level=2) if report_content.rank_table else "",
@@ -152,11 +155,12 @@ def _benchmark_section(
     display_name_by_method = {
         method: line_styles[method].label for method in methods_with_shown_failures(stored_results, params.against, evaluation_rows)
     }
-    notes_above_table = tuple(filter(None, (accuracy_sentence(benchmark_rows), *report_content.benchmark_notes.get(benchmark, ()))))
+    main_table, benchmark_notes = report_content.main_tables[benchmark], report_content.benchmark_notes.get(benchmark, ())
+    notes_above_table = tuple(filter(None, (accuracy_sentence(benchmark_rows), *benchmark_notes, *main_table.notes)))
     return BenchmarkSection(
         benchmark=benchmark,
         verdict=verdict,
-        table_html=table_to_html(replace(report_content.main_tables[benchmark], notes=notes_above_table), heading_level=None),
+        table_html=table_to_html(replace(main_table, notes=notes_above_table), heading_level=None),
         dataset_and_recipe_texts=dataset_and_recipe_texts(benchmark, params),
         seed_count=benchmark_rows["seed"].nunique(),
         first_seed=stored_results.seed,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from confidnet_core import paths
 from confidnet_core.comparison.costs import cost_frame, cost_tables, method_requirements
-from confidnet_core.comparison.differences import mean_bootstrap_replicates, method_differences, significance_tables
+from confidnet_core.comparison.differences import method_differences, significance_tables
 from confidnet_core.comparison.frames import benchmark_summaries, comparison_frame, write_frame
 from confidnet_core.comparison.main_table import comparison_markdown, main_table
 from confidnet_core.comparison.published import load_published_results, published_tables
@@ -22,9 +22,10 @@ from confidnet_core.comparison.sections import (
     operating_point_tables,
     rank_table,
 )
+from confidnet_core.comparison.uncertainty import evaluation_interval_frame, interval_frame, resampled_metrics
 from confidnet_core.config.params import Params
 from confidnet_core.data import Dataset, labelled_mask, load_dataset
-from confidnet_core.evaluation.intervals import metric_intervals
+from confidnet_core.evaluation.intervals import count_units
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import atomic_write, write_json, write_text
 from confidnet_core.metrics import risk_coverage_curve, roc_curve
@@ -66,24 +67,18 @@ def write_report(params: Params, report_folder: Path) -> WrittenReport:
     figures/*.png.
     """
     all_stored_results, confidence_level = list_stored_results(params), params.bootstrap.level
-    evaluation_rows = comparison_frame(results.evaluation(method) for results in all_stored_results for method in results.methods)
-    replicates_by_evaluation = {
-        (results.benchmark, results.seed, method): results.bootstrap_replicates(method)
-        for results in all_stored_results
-        for method in results.methods
-    }
+    evaluation_rows, replicates_by_evaluation = _read_evaluations(all_stored_results)
     line_styles = assign_report_line_styles(evaluation_rows, params.against)
     failures_by_benchmark_and_seed = {
         (results.benchmark, results.seed): _pick_report_failures(results, params, evaluation_rows, line_styles)
         for results in all_stored_results
     }
     curve_frames = _write_curves_and_figures(report_folder, all_stored_results, failures_by_benchmark_and_seed, line_styles)
-    replicates_by_method = mean_bootstrap_replicates(replicates_by_evaluation)
-    intervals_of_means = metric_intervals(replicates_by_method, confidence_level, ["benchmark", "method"])
-    difference_rows = method_differences(evaluation_rows, replicates_by_method, params.against, confidence_level)
-    key_columns = ["benchmark", "seed", "method"]
-    evaluation_intervals = metric_intervals(replicates_by_evaluation, confidence_level, key_columns)
-    write_frame(report_folder / "comparison.csv", evaluation_rows.join(evaluation_intervals, on=key_columns))
+    resampled_by_method = resampled_metrics(evaluation_rows, replicates_by_evaluation)
+    intervals_of_means = interval_frame(resampled_by_method, confidence_level)
+    difference_rows = method_differences(evaluation_rows, resampled_by_method, params.against, confidence_level)
+    evaluation_intervals = evaluation_interval_frame(evaluation_rows, replicates_by_evaluation, confidence_level)
+    write_frame(report_folder / "comparison.csv", evaluation_rows.join(evaluation_intervals, on=["benchmark", "seed", "method"]))
     write_frame(report_folder / "differences.csv", difference_rows)
     calibration_rows = calibration_frame(all_stored_results, confidence_level)
     risk_guarantee_rows = risk_guarantee_frame(all_stored_results)
@@ -119,6 +114,19 @@ def write_report(params: Params, report_folder: Path) -> WrittenReport:
         summary_by_benchmark[benchmark]["mean_iou"] = round(100 * iou_metrics["mean_iou"], 2)
     write_json(report_folder / "summary.json", summary_by_benchmark)
     return WrittenReport(evaluation_rows, summary_by_benchmark)
+
+
+def _read_evaluations(all_stored_results: Sequence[StoredResults]) -> tuple[pd.DataFrame, dict[tuple[str, int, str], np.ndarray]]:
+    """Return the `comparison_frame` of all evaluations, and {(benchmark, seed, method): bootstrap replicates (resamples, metrics)}."""
+    all_evaluations = (results.evaluation(method) for results in all_stored_results for method in results.methods)
+    counts_by_training = {(results.benchmark, results.seed): count_units(*results.outcomes()) for results in all_stored_results}
+    evaluation_rows = comparison_frame(all_evaluations, counts_by_training)
+    replicates_by_evaluation = {
+        (results.benchmark, results.seed, method): results.bootstrap_replicates(method)
+        for results in all_stored_results
+        for method in results.methods
+    }
+    return evaluation_rows, replicates_by_evaluation
 
 
 def _pick_report_failures(

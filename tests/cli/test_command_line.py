@@ -15,6 +15,7 @@ from small_params import VALID
 from tracking_servers import free_port
 from tracking_stores import rows, trained
 
+from confidnet_core.comparison.uncertainty import THESE_NETWORKS, THIS_NETWORK, with_unit_columns
 from confidnet_core.metrics import METRICS
 from confidnet_core.tracking.records import list_run_records
 
@@ -29,12 +30,16 @@ def folder(clean: pytest.MonkeyPatch) -> Path:
     scored += [("other", seed, method, value) for seed in (0, 1) for method, value in (("mcp", 0.5 + seed / 10), ("margin", 0.25))]
     frame = pd.DataFrame(scored, columns=["benchmark", "seed", "method", "aupr_error"])
     frame["oracle"], frame["samples"], frame["errors"] = frame["method"] == "tcp", 100, 10
+    frame = with_unit_columns(frame)
     for metric in METRICS:
         frame[metric] = frame.get(metric, 0.9)
         frame[f"{metric}_low"], frame[f"{metric}_high"] = frame[metric] - 0.1, frame[metric] + 0.1
     frame.to_csv("reports/comparison.csv", index=False)
-    pairs = [("small", "margin", "mcp", "aupr_error", "better"), ("other", "margin", "mcp", "aupr_error", "no significant difference")]
-    pd.DataFrame(pairs, columns=["benchmark", "method", "against", "metric", "verdict"]).to_csv("reports/differences.csv", index=False)
+    pairs = [("small", THIS_NETWORK, "better"), ("other", THESE_NETWORKS, "no significant difference")]
+    differences = pd.DataFrame(pairs, columns=["benchmark", "question", "verdict"]).assign(
+        method="margin", against="mcp", metric="aupr_error"
+    )
+    differences.to_csv("reports/differences.csv", index=False)
     return Path.cwd()
 
 
@@ -46,7 +51,20 @@ def test_without_a_terminal_the_comparison_is_markdown(folder: Path):
         "| MCP          |     50.00   [40.00, 60.00] |",
         "| TCP (oracle) |   100.00   [90.00, 110.00] |",
     ]
-    assert lines[8:10] == ["AUPR-Error against MCP", "  significantly better: Margin"]
+    assert lines[8:10] == ["AUPR-Error against MCP, this trained network", "  significantly better: Margin"]
+
+
+def test_with_too_few_errors_a_sentence_stands_in_place_of_verdicts_and_nothing_is_best(folder: Path):
+    frame = pd.read_csv("reports/comparison.csv").assign(errors=3, units_with_errors=3, units_with_successes=97)
+    frame.to_csv("reports/comparison.csv", index=False)
+    found = shown("show", "small", "-m", "aupr_error")
+    assert "\n\n3 errors among 100 test predictions: too few to compare scores; about 6 are needed.\n\n| method" in found
+    assert "**" not in found and "significant" not in found and "bold" not in found and "▲ " not in found.split("↑ higher")[0]
+    assert "3 + 3 errors among 100 test predictions: too few to compare scores; about 6 are needed in each training." in shown(
+        "show", "other"
+    )
+    terminal = plain(on_terminal(80, "show", "small", "-m", "aupr_error"))
+    assert "3 errors among 100 test predictions: too few" in terminal and "against MCP" not in terminal
 
 
 def test_several_seeds_are_shown_as_mean_and_deviation_without_the_intervals_of_single_seeds(folder: Path):

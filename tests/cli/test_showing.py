@@ -78,6 +78,16 @@ def test_experiments_stand_side_by_side_with_their_difference_from_the_first(his
     assert list(commit_by_experiment()) == ["lucky-moth"]
 
 
+def test_an_experiment_with_too_few_errors_stands_beside_the_others_without_a_best_score(history: Path):
+    frame = pd.read_csv("reports/comparison.csv").assign(errors=3, units_with_errors=3, units_with_successes=97)
+    frame.to_csv("reports/comparison.csv", index=False)
+    git("commit", "--quiet", "-am", "Few errors")
+    lines = shown("show", "lucky-moth", "HEAD", "small").splitlines()
+    assert "HEAD: 3 errors among 100 test predictions: too few to compare scores; about 6 are needed" in lines
+    (margin,) = (line for line in lines if line.startswith("| Margin"))
+    assert "**81.25**" in margin and "75.00" in margin and "**75.00" not in margin
+
+
 def test_side_by_side_can_be_latex_and_csv(history: Path):
     checked_latex(shown("show", "main", "lucky-moth", "small", "-f", "latex"))
     frame = pd.read_csv(io.StringIO(shown("show", "main", "lucky-moth", "-f", "csv")))

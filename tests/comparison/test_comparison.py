@@ -12,6 +12,7 @@ from confidnet_core.comparison.frames import comparison_frame
 from confidnet_core.comparison.main_table import comparison_markdown, main_table
 from confidnet_core.comparison.rendering import table_to_markdown
 from confidnet_core.comparison.tables import Table
+from confidnet_core.comparison.uncertainty import UNIT_COLUMNS
 from confidnet_core.evaluation.result import METRICS, Evaluation
 from confidnet_core.files import write_json
 
@@ -67,7 +68,7 @@ def test_metrics_that_are_no_object_are_refused(tmp_path):
 
 def test_the_table_keeps_the_given_order_and_leaves_undefined_metrics_empty_in_csv():
     frame = comparison_frame([evaluation("zeta", auroc=None), evaluation("alpha", auroc=0.75)])
-    assert list(frame.columns) == ["benchmark", "seed", "method", "oracle", "samples", "errors", *METRICS]
+    assert list(frame.columns) == ["benchmark", "seed", "method", "oracle", "samples", "errors", *UNIT_COLUMNS, *METRICS]
     assert frame["method"].tolist() == ["zeta", "alpha"]
     assert np.isnan(frame["auroc"][0]) and frame["auroc"][1] == 0.75
     assert frame[["method", "auroc"]].to_csv(index=False) == "method,auroc\nzeta,\nalpha,0.75\n"

@@ -7,6 +7,7 @@ from drawn_tables import drawn, table_of
 from confidnet_core.comparison.rendering import table_to_markdown
 from confidnet_core.comparison.sections import operating_point_tables, rank_table
 from confidnet_core.comparison.tables import UNDEFINED_SIGN
+from confidnet_core.comparison.uncertainty import with_unit_columns
 from confidnet_core.metrics import METRICS
 
 
@@ -14,7 +15,7 @@ def frame(*rows: tuple) -> pd.DataFrame:
     """(benchmark, seed, method, oracle, value of every metric)"""
     keys = pd.DataFrame(rows, columns=["benchmark", "seed", "method", "oracle", "value"])
     metrics = pd.DataFrame(dict.fromkeys(METRICS, keys["value"].astype(float)))
-    return keys[["benchmark", "seed", "method", "oracle"]].assign(samples=100, errors=10).join(metrics)
+    return with_unit_columns(keys[["benchmark", "seed", "method", "oracle"]].assign(samples=100, errors=10)).join(metrics)
 
 
 def test_operating_points_in_percent_without_the_oracle():

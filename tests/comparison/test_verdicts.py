@@ -5,36 +5,36 @@ import pandas as pd
 import pytest
 
 from confidnet_core.comparison.differences import method_differences
+from confidnet_core.comparison.uncertainty import interval_frame, resampled_metrics, with_unit_columns
 from confidnet_core.comparison.verdicts import BenchmarkVerdict, benchmark_verdicts
-from confidnet_core.evaluation.intervals import metric_intervals
 from confidnet_core.metrics import METRICS
 
 AUPR = METRICS.index("aupr_error")
 
 
 def verdict(
-    values: dict[str, float], against: tuple[str, ...] = ("mcp",), noise: float = 0.0, seeds: int = 1, errors: int = 7
+    values: dict[str, float], against: tuple[str, ...] = ("mcp",), noise: float = 0.0, seeds: int = 1, errors: int = 70
 ) -> BenchmarkVerdict:
     """METHOD -> AUPR-Error; all other metrics are 1/2. noise: deviation of that of the last method over the resamples."""
     rows, replicates = [], {}
     for method, value in values.items():
         for seed in range(seeds):
             facts = {"benchmark": "toy", "seed": seed, "method": method, "oracle": method == "tcp", "samples": 1200, "errors": errors}
-            rows.append(facts | dict.fromkeys(METRICS, 0.5) | {"aupr_error": value + 0.01 * seed})
-        replicates["toy", method] = np.full((400, len(METRICS)), 0.5)
-        replicates["toy", method][:, AUPR] = value + np.random.default_rng(0).normal(0, noise, 400) * (method == list(values)[-1])
-    frame = pd.DataFrame(rows)
-    if not 0 < errors < 1200:
-        frame["auroc"] = np.nan
-    found = method_differences(frame, replicates, against, confidence_level=0.95)
-    return benchmark_verdicts(frame, found, metric_intervals(replicates, 0.95, ["benchmark", "method"]))["toy"]
+            rows.append(facts | dict.fromkeys(METRICS, 0.5) | {"accuracy": 1 - errors / 1200, "aupr_error": value + 0.01 * seed})
+            replicates["toy", seed, method] = np.full((400, len(METRICS)), 0.5)
+            noise_of_method = np.random.default_rng(0).normal(0, noise, 400) * (method == list(values)[-1])
+            replicates["toy", seed, method][:, AUPR] = value + 0.01 * seed + noise_of_method
+    frame = with_unit_columns(pd.DataFrame(rows))
+    resampled = resampled_metrics(frame, replicates)
+    found = method_differences(frame, resampled, against, confidence_level=0.95)
+    return benchmark_verdicts(frame, found, interval_frame(resampled, 0.95), 0.95)["toy"]
 
 
 def test_a_significantly_better_score_is_better_by_its_points_on_so_many_errors():
     best, short, details = verdict({"mcp": 0.4, "entropy": 0.3, "margin": 0.5}, ("mcp", "entropy"))
     assert best == ("margin",)
     assert short == (
-        "Margin has the highest AUPR-Error, 50.00 [50.00, 50.00], on 7 errors among 1,200 test predictions: "
+        "Margin has the highest AUPR-Error, 50.00 [50.00, 50.00], on 70 errors among 1,200 test predictions of this trained network: "
         "significantly better than MCP, by +10.00 percentage points [+10.00, +10.00]; "
         "significantly better than Entropy, by +20.00 percentage points [+20.00, +20.00]."
     )
@@ -69,9 +69,9 @@ def test_the_oracle_is_a_bound_and_never_best():
 def test_scores_with_equal_values_are_best_together():
     best, short, details = verdict({"mcp": 0.4, "entropy": 0.3, "tta": 0.5, "stack": 0.5})
     assert best == ("tta", "stack")
-    assert short.startswith("TTA and Stack have the highest AUPR-Error, 50.00 [50.00, 50.00], on 7 errors")
+    assert short.startswith("TTA and Stack have the highest AUPR-Error, 50.00 [50.00, 50.00], on 70 errors")
     assert short.endswith(": significantly better than MCP, by +10.00 percentage points [+10.00, +10.00].")
-    assert "is selected on this test set, so its value is slightly optimistic." in (chosen := details[-1]) and "Next is" not in chosen
+    assert "is selected on this test set, so its value is slightly optimistic." in (chosen := details[-2]) and "Next is" not in chosen
     details = " ".join(verdict({"mcp": 0.3, "entropy": 0.4, "tta": 0.5, "stack": 0.5}).further_sentences)
     assert "Next is Entropy with 40.00 [40.00, 40.00]; TTA and Stack were not tested against it." in details
     short = verdict({"mcp": 0.5, "margin": 0.5}).summary_sentence
@@ -81,11 +81,20 @@ def test_scores_with_equal_values_are_best_together():
     assert "Next is" not in " ".join(verdict({"mcp": 0.5, "margin": 0.5}).further_sentences)
 
 
-@pytest.mark.parametrize("errors", [0, 1200])
-def test_where_all_predictions_end_alike_nothing_is_best(errors: int):
-    best, short, details = verdict({"mcp": np.nan if errors == 0 else 1.0, "margin": 1.0}, errors=errors)
-    assert best == () and details == ()
-    assert short.startswith(f"Nothing to rank: on {errors:,} errors among 1,200 test predictions.")
+@pytest.mark.parametrize(
+    ("errors", "words", "rate"),
+    [
+        (0, "0 errors among 1,200 test predictions: too few to compare scores; about 6 are needed.", "0.00 %, with an exact"),
+        (1, "1 error among 1,200 test predictions: too few to compare scores; about 6 are needed.", "interval of 0.00 to 0.46 %."),
+        (3, "3 errors among 1,200 test predictions: too few to compare scores; about 6 are needed.", "interval of 0.05 to 0.73 %."),
+        (1200, "0 correct predictions among 1,200 test predictions: too few", "interval of 99.69 to 100.00 %."),
+    ],
+)
+def test_with_too_few_errors_nothing_is_best_and_the_error_rate_has_its_bounds(errors: int, words: str, rate: str):
+    best, short, details = verdict({"mcp": 0.5, "margin": 1.0}, errors=errors)
+    assert best == () and short.startswith(words) and rate in details[0]
+    assert "significant" not in " ".join([short, *details]) and "highest" not in short
+    assert "0 + 0 " in verdict({"mcp": 0.5}, seeds=2, errors=0).summary_sentence
 
 
 def test_what_was_not_tested_is_not_claimed():
@@ -101,13 +110,23 @@ def test_other_metrics_may_have_other_winners():
     )
 
 
-def test_several_trainings_have_a_mean_and_a_spread_which_the_interval_is_not():
+def test_what_verdicts_are_about_is_said_with_one_seed_with_two_and_with_more():
+    assert (
+        verdict({"mcp": 0.4, "margin": 0.5})
+        .further_sentences[-1]
+        .startswith("Verdicts and intervals are about this trained network on new test data.")
+    )
     _, short, details = verdict({"mcp": 0.4, "margin": 0.5}, seeds=2)
-    assert "50.50 ± 0.71 [50.00, 50.00], on 7 + 7 errors among 1,200 test predictions in 2 trainings" in short
-    assert details[-1].startswith("All numbers are means over 2 trainings") and "another training" in details[-1]
+    assert "50.50 ± 0.71 [50.50, 50.50], on 70 + 70 errors among 1,200 test predictions in 2 trainings" in short
+    assert details[-1].startswith("All numbers are means over 2 trainings; ±")
+    assert "about these trained networks on new test data: 2 trainings are too few to say what another would give" in details[-1]
+    _, short, details = verdict({"mcp": 0.4, "margin": 0.5}, seeds=3)
+    assert "51.00 ± 1.00 [48.52, 53.48], on 70 + 70 + 70 errors" in short  # t with 2 degrees of freedom, on the logit scale
+    assert "about the method trained anew, on new test data." in details[-1]
+    assert details[-1].endswith("For these trained networks alone, on new test data: against MCP significantly better: Margin.")
 
 
 def test_with_nothing_to_compare_with_there_is_still_a_best():
     assert verdict({"mcp": 0.4, "margin": 0.5}, against=()).summary_sentence.endswith(
-        "[50.00, 50.00], on 7 errors among 1,200 test predictions."
+        "[50.00, 50.00], on 70 errors among 1,200 test predictions of this trained network."
     )

@@ -43,11 +43,15 @@ def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def lay_out(name: str, labels: np.ndarray, seeds: tuple[int, ...], blur: float = 3.0, void: int | None = None) -> None:
-    """What the stages store, of a classifier that sees the true class through noise. labels: (80,) or (80, height, width)"""
+def lay_out(name: str, labels: np.ndarray, seeds: tuple[int, ...], blur: float = 6.0, void: int | None = None, tests: int = 30) -> None:
+    """What the stages store, of a classifier that sees the true class through noise. labels: (80,) or (80, height, width)
+
+    tests: how many of the 30 images of the test split stay in it
+    """
     size = labels.shape[1:] or (6, 6)
     images = np.random.default_rng(0).integers(0, 256, (80, 3 if labels.ndim > 1 else 1, *size), dtype=np.uint8)
     splits = dict(zip(PREPARED_SPLITS, np.split(np.arange(80), [10, 30, 60]), strict=True))
+    splits["test"] = splits["test"][:tests]
     stats = (0.5,) * images.shape[1]
     dataset = Dataset(images, labels.astype(np.uint8), splits, CLASSES, stats, stats, "made up", void)
     save_dataset(dataset, Path("data/prepared") / name)

@@ -36,7 +36,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         root = tmp_path_factory.mktemp("project")
         patch.chdir(root)
         draw = np.random.default_rng(0)
-        lay_out("letters", draw.integers(0, 3, 80), (0,))
+        lay_out("letters", draw.choice(3, 80, p=[0.8, 0.1, 0.1]), (0,))
         lay_out("streets", draw.integers(0, 4, (80, 6, 8)), (0,), void=3)
         yield root
 
@@ -84,11 +84,24 @@ def test_a_class_is_judged_on_its_own_samples(stored: tuple[StoredResults, Datas
     header, *rows = class_table(*stored, {"mcp": "MCP"})
     assert header[1:] == ["samples", "errors", "error rate %", "most confused with", "MCP AUPR-Error ↑"]
     labels, correct = stored[1].split("test")[1], stored[0].outcomes()[0]
+    shown = []
     for index, row in enumerate(rows):
         own = labels == index
         expected = failure_metrics(stored[0].confidence("mcp")[own], correct[own])["aupr_error"]
         assert row[:3] == [CLASSES[index], str(own.sum()), str((~correct[own]).sum())]
-        assert row[-1] == (UNDEFINED_SIGN if expected is None else f"{100 * expected:.2f}")
+        has_enough = min((~correct[own]).sum(), correct[own].sum()) >= 6
+        assert row[-1] == (f"{100 * expected:.2f}" if has_enough else UNDEFINED_SIGN)
+        shown.append(has_enough)
+    assert set(shown) == {True, False}
+
+
+def test_a_class_of_a_segmentation_needs_images_with_an_error_not_pixels(project: Path):
+    lay_out("few streets", np.random.default_rng(0).integers(0, 4, (80, 6, 8)), (0,), void=3, tests=5)
+    for name, images in (("streets", 30), ("few streets", 5)):
+        dataset = load_dataset(Path("data/prepared") / name)
+        rows = class_table(StoredResults(name, 0, ("mcp",)), dataset, {"mcp": "MCP"})[1:]
+        assert len(dataset.splits["test"]) == images and all(int(row[2]) >= 6 for row in rows)
+        assert {row[-1] == UNDEFINED_SIGN for row in rows} == {images == 5}
 
 
 def test_pixels_of_void_are_of_no_class(project: Path):

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from confidnet_core.comparison.uncertainty import with_unit_columns
 from confidnet_core.config.registry import entry_attributes, entry_names
 from confidnet_core.reporting.highlights import assign_line_styles, assign_report_line_styles, find_highlighted_methods
 from confidnet_core.reporting.palette import DARK_PAGE_COLOURS, ORACLE_COLOUR, PALETTE
@@ -13,7 +14,7 @@ def frame(values: dict[str, dict[str, float]], oracle: str = "tcp") -> pd.DataFr
     """BENCHMARK -> METHOD -> AUPR-Error, of one seed."""
     rows = [(benchmark, 0, method, value) for benchmark, of in values.items() for method, value in of.items()]
     made = pd.DataFrame(rows, columns=["benchmark", "seed", "method", "aupr_error"])
-    return made.assign(oracle=made["method"] == oracle)
+    return with_unit_columns(made.assign(oracle=made["method"] == oracle, samples=100, errors=10))
 
 
 def test_the_reference_what_is_marked_and_the_best_stand_out():
@@ -30,6 +31,11 @@ def test_a_score_that_is_the_reference_and_the_best_is_named_once():
 def test_without_an_error_nothing_is_the_best():
     undefined = dict.fromkeys(("margin", "mcp", "tcp"), float("nan"))
     assert find_highlighted_methods(frame({"digits": undefined}), ["mcp"]) == {"digits": ["mcp"]}
+
+
+def test_with_too_few_errors_nothing_is_the_best():
+    few = frame({"digits": {"margin": 0.9, "mcp": 0.3}}).assign(errors=3, units_with_errors=3)
+    assert find_highlighted_methods(few, ["mcp"]) == {"digits": ["mcp"]}
 
 
 def test_the_best_over_seeds_is_the_best_of_the_means():

@@ -227,6 +227,6 @@ def test_without_an_error_there_is_no_verdict_and_no_number(tmp_path: Path, monk
     write_report(params({"mcp": {}, "tcp": {}}, run=("letters",)), tmp_path / "reports")
     page = Page((tmp_path / "reports/index.html").read_text())
     (verdict,) = [element["text"] for element in page.all("p") if element["attributes"].get("class") == "lead"]
-    assert verdict.startswith("Nothing to rank: on 0 errors among 30 test predictions.")
+    assert verdict == "0 errors among 30 test predictions: too few to compare scores; about 6 are needed."
     assert UNDEFINED_SIGN in page.texts("td") and "nan" not in "".join(page.texts("td", "li", "p"))
     assert "There is no error." in page.texts("li")
