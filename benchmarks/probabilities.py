@@ -5,12 +5,13 @@ OMP_NUM_THREADS=1 python -m benchmarks.probabilities [--repetitions 100] [--resa
 The first table fits calibrators to a validation split, and measures NLL, Brier score and AUPR-Error on TEST_SAMPLES samples:
 
 isotonic  scikit-learn's isotonic regression, with one more correct and one more wrong sample at either end, so that NLL is finite
-Platt     the sigmoid of the standardised score that is most likely for Platt's targets
+Platt     the sigmoid of the standardised score that is most likely for Platt's targets; it may fall, and so turn a reversed score round
 ours      `fit_calibrator`
 
 Correct predictions and errors have normal scores SEPARATION apart, which are shown to the calibrators as they are ("normal"), as
--exp(3 - score) ("skewed"), as a sigmoid rounded to three digits ("saturated"), as exp(score) with 2 % of 1e12 ("outliers"), or with 30 %
-of the errors scored as correct predictions are ("overconfident"). The last two lines count the rows in which ours is better.
+-exp(3 - score) ("skewed"), as a sigmoid rounded to three digits ("saturated"), as exp(score) with 2 % of 1e12 ("outliers"), with 30 % of
+the errors scored as correct predictions are ("overconfident"), 5 apart ("steep"), or with the other sign ("reversed"). The last two lines
+count the rows in which ours is better.
 
 The second table draws probabilities whose log-odds are off by a factor, and counts how often a 95 % interval holds the value of the
 population: the central resamples ("percentile"), or these mirrored at the value of the data ("basic"; Davison & Hinkley 1997, section 5.2).
@@ -29,7 +30,7 @@ from confidnet_core.metrics.calibration import CALIBRATION_METRICS, bootstrap_ca
 
 TEST_SAMPLES = 20_000
 POPULATION = 1_000_000
-SHAPES = ("normal", "skewed", "saturated", "outliers", "overconfident")
+SHAPES = ("normal", "skewed", "saturated", "outliers", "overconfident", "steep", "reversed")
 SIZES_AND_ERROR_RATES = ((200, 0.03), (200, 0.3), (1000, 0.02), (1000, 0.1), (5000, 0.1))
 FACTORS = (("good", 1.0), ("mildly off", 0.8), ("far off", 0.5))
 COVERAGE_SIZES = (200, 1000, 5000)
@@ -51,6 +52,8 @@ def draw_scores(shape: str, sample_count: int, error_rate: float, generator: np.
         "saturated": expit(3 * score).round(3),
         "outliers": np.where(is_outlier, 1e12, np.exp(score)),
         "overconfident": score,
+        "steep": score + (5 - SEPARATION) * correct,
+        "reversed": -score,
     }
     return confidence_by_shape[shape], correct
 

@@ -23,6 +23,9 @@ SIGMOID_WEIGHT = 20
 # What a standard deviation of the ranks adds to the log-odds everywhere, so that the order survives where the fits are flat. It costs a
 # loss of about 0.0001 / 8 nats at most, and neighbours among MAX_FIT_SAMPLES samples still differ in float64.
 MIN_SLOPE = 0.01
+# How far a line between two plateaus may change the number of correct predictions on either, in standard deviations of that number. So the
+# line is short where a large plateau of correct predictions follows one of errors, and from centre to centre where they differ little.
+MAX_LINE_DEVIATION = 2.0
 _BLOCK_SIZE = 1 << 17  # confidences mapped at a time, so that temporary arrays do not grow with the data
 
 
@@ -84,9 +87,9 @@ def fit_calibrator(confidence: ArrayLike, correct: ArrayLike) -> Calibrator:
     mean of two fits, plus MIN_SLOPE * z:
 
     centred isotonic regression, with the number of errors, or of correct predictions if they are fewer, as its weight: the best
-        non-decreasing fit by mean squared error, whose plateaus are joined from centre to centre by lines, from rank to log-odds. The
-        first and the last plateau each count one more correct and one more wrong sample (Laplace's rule of succession), so that they are
-        never 0 or 1, and a single error there does not make the loss infinite.
+        non-decreasing fit by mean squared error, whose plateaus are joined from centre to centre by lines, from rank to log-odds, or by
+        shorter ones: see MAX_LINE_DEVIATION. The first and the last plateau each count one more correct and one more wrong sample
+        (Laplace's rule of succession), so that they are never 0 or 1, and a single error there does not make the loss infinite.
     Platt's sigmoid, with the weight SIGMOID_WEIGHT: a * z + b with a >= 0, fitted to his targets, which are not 0 and 1 either
 
     Where all n predictions are right or all are wrong, the probability is about the (s + 1) / (n + 2) of s correct ones.
@@ -145,29 +148,39 @@ def _fit_probability_knots(
     # What is beyond all samples lies half as far from the end of the ranks as the first and the last sample.
     rank = np.concatenate([mean_rank[:1] / 2, mean_rank, (1 + mean_rank[-1:]) / 2])
     normal_score = ndtri(rank)
-    plateau_centres, plateau_log_odds = _fit_isotonic_plateaus(mean_rank, samples_per_knot, correct_per_knot)
+    line_ranks, line_log_odds = _fit_isotonic_lines(samples_per_knot, correct_per_knot)
     slope, offset = _fit_platt_sigmoid(normal_score[1:-1], samples_per_knot, correct_per_knot)
     rarer_outcome_count = min(success_count, sample_count - success_count)
     isotonic_share = rarer_outcome_count / (rarer_outcome_count + SIGMOID_WEIGHT)
-    isotonic_log_odds = np.interp(rank, plateau_centres, plateau_log_odds)
+    isotonic_log_odds = np.interp(rank, line_ranks, line_log_odds)
     sigmoid_log_odds = slope * normal_score + offset
     return expit(isotonic_share * isotonic_log_odds + (1 - isotonic_share) * sigmoid_log_odds + MIN_SLOPE * normal_score)
 
 
-def _fit_isotonic_plateaus(
-    mean_rank: Float64[np.ndarray, " k"], samples_per_knot: Int64[np.ndarray, " k"], correct_per_knot: Int64[np.ndarray, " k"]
-) -> tuple[Float64[np.ndarray, " plateaus"], Float64[np.ndarray, " plateaus"]]:
-    """Return the centre of each plateau of the isotonic fit, as a rank in (0, 1), and its log-odds of being correct, both ascending."""
-    counts = _pool_to_plateaus(np.stack([samples_per_knot, correct_per_knot, samples_per_knot * mean_rank]).astype(np.float64))
-    ends, centres = [0, -1], counts[2] / counts[0]
+def _fit_isotonic_lines(
+    samples_per_knot: Int64[np.ndarray, " k"], correct_per_knot: Int64[np.ndarray, " k"]
+) -> tuple[Float64[np.ndarray, " ends"], Float64[np.ndarray, " ends"]]:
+    """Return the ends of the lines of the isotonic fit: their ranks, as shares of the samples, and their log-odds; both ascending.
+
+    A line joins two plateaus from centre to centre, but reaches no farther into either than MAX_LINE_DEVIATION allows.
+    """
+    counts = _pool_to_plateaus(np.stack([samples_per_knot, correct_per_knot, samples_per_knot]).astype(np.float64))
     # Only now, since with a first or last knot of few samples they would make a plateau of their own, from which a long line starts.
-    counts[:, ends] += np.stack([[2, 2], [1, 1], 2 * centres[ends]])
-    samples, successes, rank_sums = _pool_to_plateaus(counts)
-    return rank_sums / samples, logit(successes / samples)
+    counts[:, [0, -1]] += np.array([[2], [1], [0]])
+    weights, successes, samples = _pool_to_plateaus(counts)
+    probability, plateau_ends = successes / weights, np.cumsum(samples)
+    if len(samples) == 1:
+        return np.array([0.5]), logit(probability)
+    possible_reach, step = MAX_LINE_DEVIATION * np.sqrt(weights * probability * (1 - probability)), np.diff(probability)
+    reach_below = np.minimum(samples[:-1] / 2, possible_reach[:-1] / step)
+    reach_above = np.minimum(samples[1:] / 2, possible_reach[1:] / step)
+    line_ends = np.stack([plateau_ends[:-1] - reach_below, plateau_ends[:-1] + reach_above], axis=1).ravel() / plateau_ends[-1]
+    # Two lines that meet at the centre of a plateau may end there in the wrong order by rounding.
+    return np.maximum.accumulate(line_ends), logit(np.stack([probability[:-1], probability[1:]], axis=1).ravel())
 
 
 def _pool_to_plateaus(counts: Float64[np.ndarray, "3 k"]) -> Float64[np.ndarray, "3 plateaus"]:
-    """Return the sums over each plateau of the isotonic regression. counts: of samples, of correct samples, and any others, (3, k)"""
+    """Return the sums over each plateau of the isotonic regression. counts: of samples, of correct ones, and others, (3, k)"""
     from scipy.optimize import isotonic_regression  # imported here, since it takes a while
 
     first_of_plateau = isotonic_regression(counts[1] / counts[0], weights=counts[0]).blocks[:-1]

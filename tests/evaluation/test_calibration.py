@@ -192,6 +192,15 @@ def test_it_loses_less_than_isotonic_regression_does(error_rate: float):
     assert (ours < 0.99 * theirs).all()
 
 
+@pytest.mark.parametrize("error_rate", [0.02, 0.1, 0.5])
+def test_outcomes_that_the_score_separates_keep_their_probabilities_up_to_the_edge(error_rate: float):
+    """From centre to centre of two plateaus, a line would make errors of most correct predictions of the larger one."""
+    confidence = np.arange(5000.0)
+    correct = confidence >= 5000 * error_rate
+    found = calibration_metrics(fit_calibrator(confidence, correct)(confidence), correct)
+    assert found["nll"] < 0.02 and found["brier"] < 0.002
+
+
 def test_a_wrong_prediction_surer_than_all_of_the_fit_costs_no_more_than_the_fit_can_know():
     confidence, correct = np.arange(200.0), np.random.default_rng(0).random(200) < np.linspace(0.4, 1, 200)
     probability = fit_calibrator(confidence, correct)([1e9])
