@@ -1,6 +1,6 @@
 """Further tables of a comparison: operating points, calibration, and mean ranks."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from confidnet_core.comparison.frames import (
 )
 from confidnet_core.comparison.lines import iterate_groups
 from confidnet_core.comparison.names import display_name
-from confidnet_core.comparison.tables import Cell, Column, Row, Table
+from confidnet_core.comparison.tables import UNDEFINED_SIGN, Cell, Column, Row, Table
 from confidnet_core.comparison.uncertainty import insufficiencies
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import read_json
@@ -27,18 +27,28 @@ CALIBRATION_COLUMNS = (
     Column("brier", "Brier", False, 100),
     Column("nll", "NLL", False, 100),
 )
-PROBABILITY_SOURCE_COLUMN = Column("how", "probability", is_text=True)
+RAW_COLUMNS = (
+    Column("raw_ece", "raw ECE", False, 100),
+    Column("raw_nll", "raw NLL", False, 100),
+)
+# A calibration error is a sum of absolute values. Where the calibration is good, the data and all resamples lie above the truth, which
+# the interval of the resamples then misses: `python -m benchmarks.probabilities`.
+CALIBRATION_METRICS_WITH_INTERVAL = ("brier", "nll")
 UNDEFINED_CELL = Cell(np.nan)
 
 
-def calibration_frame(all_stored_results: Iterable[StoredResults], confidence_level: float) -> pd.DataFrame:
-    """Return the metrics CALIBRATION_METRICS with intervals, as a data frame with one row per benchmark, seed and method, without the
-    oracle.
+def calibration_frame(
+    all_stored_results: Iterable[StoredResults], confidence_level: float, benchmarks_without_intervals: Collection[str] = ()
+) -> pd.DataFrame:
+    """Return the metrics CALIBRATION_METRICS, as a data frame with one row per benchmark, seed and method, without the oracle.
 
-    The column `how` says how the score was converted to a probability. confidence_level: of the intervals, such as 0.95
+    The column `how` says how the score was converted to a probability. The columns `raw_<metric>` are those of the score's own probability,
+    NaN for a score that is only a ranking. CALIBRATION_METRICS_WITH_INTERVAL have the columns `<metric>_low` and `<metric>_high`.
+    confidence_level: of the intervals, such as 0.95; benchmarks_without_intervals: those with too little data, whose ends are NaN
     """
     calibration_rows = []
     for stored_results in all_stored_results:
+        without_intervals = stored_results.benchmark in benchmarks_without_intervals
         for method in stored_results.compared_methods():
             thresholds_folder = stored_results.thresholds_folder(method)
             evaluation_key = {"benchmark": stored_results.benchmark, "seed": stored_results.seed, "method": method}
@@ -46,9 +56,14 @@ def calibration_frame(all_stored_results: Iterable[StoredResults], confidence_le
             interval_lows, interval_highs = np.nanquantile(
                 np.load(thresholds_folder / "replicates.npy"), [(1 - confidence_level) / 2, (1 + confidence_level) / 2], axis=0
             ).astype(float)
-            interval_ends = {f"{metric}_low": interval_lows[metric_index] for metric_index, metric in enumerate(CALIBRATION_METRICS)}
-            interval_ends |= {f"{metric}_high": interval_highs[metric_index] for metric_index, metric in enumerate(CALIBRATION_METRICS)}
-            calibration_rows.append({**evaluation_key, "how": calibration["how"], **calibration["metrics"], **interval_ends})
+            interval_ends = {
+                f"{metric}_{end}": np.nan if without_intervals else end_values[CALIBRATION_METRICS.index(metric)]
+                for end, end_values in (("low", interval_lows), ("high", interval_highs))
+                for metric in CALIBRATION_METRICS_WITH_INTERVAL
+            }
+            raw_metrics = calibration["raw"] or {}
+            raw_columns = {f"raw_{metric}": raw_metrics.get(metric, np.nan) for metric in CALIBRATION_METRICS}
+            calibration_rows.append({**evaluation_key, "how": calibration["how"], **calibration["metrics"], **interval_ends, **raw_columns})
     return pd.DataFrame(calibration_rows)
 
 
@@ -79,24 +94,23 @@ def calibration_tables(calibration_rows: pd.DataFrame) -> dict[str, list[Table]]
     for benchmark, benchmark_rows in iterate_groups(calibration_rows, "benchmark"):
         method_groups = benchmark_rows.groupby("method", sort=False)
         metric_means = method_groups[
-            [column_name for column_name in map(str, benchmark_rows) if column_name.startswith(CALIBRATION_METRICS)]
+            [column_name for column_name in map(str, benchmark_rows) if column_name.removeprefix("raw_").startswith(CALIBRATION_METRICS)]
         ].mean()
-        probability_source_by_method = method_groups["how"].agg(lambda probability_sources: "; ".join(dict.fromkeys(probability_sources)))
         table_rows = []
         for method_key, method_means in metric_means.iterrows():
             method = str(method_key)
-            cells = (metric_cell(method_means, column.key) for column in CALIBRATION_COLUMNS)
-            table_rows.append(Row(method, display_name(method), (Cell(text=probability_source_by_method[method]), *cells)))
+            cells = (metric_cell(method_means, column.key) for column in (*CALIBRATION_COLUMNS, *RAW_COLUMNS))
+            table_rows.append(Row(method, display_name(method), tuple(cells)))
         legend = (
-            "How far a score is from the probability that the prediction is correct: expected calibration error (ECE) in 15 bins of equal",
+            "How far the probability of a correct prediction is from the outcomes: expected calibration error (ECE) in 15 bins of equal",
             "width, the same in bins of equal count (adaptive ECE), Brier score, and negative log-likelihood (NLL) in nats; all times 100.",
-            "Probability says where it comes from: the score is one as it is; its sigmoid; or isotonic regression, Platt's sigmoid or a",
-            "constant, fitted on the validation split. Resampling adds to an ECE: its interval can lie above it.",
+            "Every score becomes a probability by one rule, which keeps its order: a mean of centred isotonic regression and Platt's",
+            f"sigmoid of the ranks ({', '.join(dict.fromkeys(benchmark_rows['how']))}).",
+            f"Raw: the score as it is, or the sigmoid of log-odds; {UNDEFINED_SIGN} for a score that only ranks.",
+            "Chance alone raises an ECE, most where the calibration is good and the samples are few, so it has no interval.",
             *(["Means over seeds, of the ends of the intervals, too."] if benchmark_rows["seed"].nunique() > 1 else []),
         )
-        tables_by_benchmark[benchmark] = [
-            Table("Calibration", (PROBABILITY_SOURCE_COLUMN, *CALIBRATION_COLUMNS), tuple(table_rows), legend=legend)
-        ]
+        tables_by_benchmark[benchmark] = [Table("Calibration", (*CALIBRATION_COLUMNS, *RAW_COLUMNS), tuple(table_rows), legend=legend)]
     return tables_by_benchmark
 
 

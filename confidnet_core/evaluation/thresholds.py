@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float64, Int, Real
 from scipy.special import bdtrc, stdtr
 
 from confidnet_core.config.params import Thresholds
-from confidnet_core.evaluation.calibrators import MAX_FIT_SAMPLES, fit_calibrator
+from confidnet_core.evaluation.calibrators import MAX_FIT_SAMPLES, fit_calibrator, raw_probability
 from confidnet_core.files import atomic_write, write_json
 from confidnet_core.metrics.calibration import bootstrap_calibration, calibration_metrics, reliability_curve
 from confidnet_core.metrics.guarantee import Guarantee, threshold_with_guarantee
@@ -38,13 +38,15 @@ class ScoredSplit:
 class Reliability:
     """How well a score's probabilities of being correct agree with the accuracy on the test split.
 
-    calibrator_description: a text on the calibrator that made probabilities of the confidences: "isotonic on 5,000 validation samples"
+    calibrator_description: how probabilities were made of the confidences: "isotonic and Platt on 5,000 validation samples"
     metrics: {calibration metric: value}; metric_replicates: these metrics on bootstrap resamples, float64 (resamples, metrics)
+    raw_metrics: {calibration metric: value} of the score's own probability, before the calibrator; None for a score that is only a ranking
     reliability_bins: a table of the mean probability, the accuracy and the count of samples in each bin of probability that is not empty
     """
 
     calibrator_description: str
     metrics: dict[str, float]
+    raw_metrics: dict[str, float] | None
     metric_replicates: Float64[np.ndarray, "resamples metrics"]
     reliability_bins: pd.DataFrame
 
@@ -52,12 +54,13 @@ class Reliability:
 def reliability(validation_split: ScoredSplit, test_split: ScoredSplit, score_scale: str, *, resample_count: int, seed: int) -> Reliability:
     """Measure how well a score's probabilities of being correct agree with the accuracy on the test split.
 
-    The probabilities are the score's own where they are probabilities or log-odds by definition; else a calibrator that is fitted on the
-    validation split turns confidences into probabilities.
+    A calibrator that is fitted on the validation split turns confidences into probabilities, by the same rule for every score.
+    score_scale: one of SCORE_SCALES. The probability that it means by itself, if any, is measured too, for raw_metrics
     resample_count, seed: of the resampling of the test split, as in `bootstrap_calibration`
     """
-    calibrator = fit_calibrator(validation_split.confidence, validation_split.correct, score_scale)
+    calibrator = fit_calibrator(validation_split.confidence, validation_split.correct)
     test_probability = calibrator(test_split.confidence)
+    own_probability = raw_probability(test_split.confidence, score_scale)
     metric_replicates = bootstrap_calibration(
         test_probability,
         test_split.correct,
@@ -68,7 +71,11 @@ def reliability(validation_split: ScoredSplit, test_split: ScoredSplit, score_sc
     column_names = ("probability", "accuracy", "count")
     reliability_bin_table = pd.DataFrame(dict(zip(column_names, reliability_curve(test_probability, test_split.correct), strict=True)))
     return Reliability(
-        calibrator.description, calibration_metrics(test_probability, test_split.correct), metric_replicates, reliability_bin_table
+        calibrator.description,
+        calibration_metrics(test_probability, test_split.correct),
+        None if own_probability is None else calibration_metrics(own_probability, test_split.correct),
+        metric_replicates,
+        reliability_bin_table,
     )
 
 
@@ -105,7 +112,8 @@ def save_thresholds(
     """
     with atomic_write(thresholds_folder) as temporary_folder:
         temporary_folder.mkdir(parents=True)
-        write_json(temporary_folder / "calibration.json", {"how": reliability.calibrator_description, "metrics": reliability.metrics})
+        calibration = {"how": reliability.calibrator_description, "metrics": reliability.metrics, "raw": reliability.raw_metrics}
+        write_json(temporary_folder / "calibration.json", calibration)
         np.save(temporary_folder / "replicates.npy", reliability.metric_replicates.astype(np.float32))
         reliability.reliability_bins.to_csv(temporary_folder / "reliability.csv", index=False)
         write_json(temporary_folder / "threshold.json", {"thresholds": guarantees, "warnings": list(warnings)})

@@ -22,7 +22,7 @@ from confidnet_core.comparison.sections import (
     operating_point_tables,
     rank_table,
 )
-from confidnet_core.comparison.uncertainty import evaluation_interval_frame, interval_frame, resampled_metrics
+from confidnet_core.comparison.uncertainty import evaluation_interval_frame, insufficiencies, interval_frame, resampled_metrics
 from confidnet_core.config.params import Params
 from confidnet_core.data import Dataset, labelled_mask, load_dataset
 from confidnet_core.evaluation.intervals import count_units
@@ -80,7 +80,7 @@ def write_report(params: Params, report_folder: Path) -> WrittenReport:
     evaluation_intervals = evaluation_interval_frame(evaluation_rows, replicates_by_evaluation, confidence_level)
     write_frame(report_folder / "comparison.csv", evaluation_rows.join(evaluation_intervals, on=["benchmark", "seed", "method"]))
     write_frame(report_folder / "differences.csv", difference_rows)
-    calibration_rows = calibration_frame(all_stored_results, confidence_level)
+    calibration_rows = calibration_frame(all_stored_results, confidence_level, insufficiencies(evaluation_rows))
     risk_guarantee_rows = risk_guarantee_frame(all_stored_results)
     cost_rows, requirement_by_method = cost_frame(all_stored_results, params), method_requirements(params.methods)
     for file_stem, csv_rows in (("calibration", calibration_rows), ("thresholds", risk_guarantee_rows), ("costs", cost_rows)):

@@ -14,7 +14,7 @@ from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.data import Dataset, labelled_mask, load_dataset
 from confidnet_core.evaluation.calibrators import MAX_FIT_SAMPLES
-from confidnet_core.evaluation.result import RANK_SCALE, Evaluation
+from confidnet_core.evaluation.result import Evaluation
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import read_json, write_json
 from confidnet_core.scoring.fitted import FITTED_VALUES_FILE_NAME
@@ -95,12 +95,7 @@ def pack_model_with_score(
             raise ValueError(f"{required_file} does not exist; `dvc repro` makes it")
         shutil.copyfile(required_file, model_folder / required_file.name)
     confidence, correct = stored_results.confidence(method, "val"), stored_results.outcomes("val")[0]
-    # The calibrators of other scales are not fitted; they need one sample, for its dtype.
-    sample_indices = (
-        np.linspace(0, len(correct) - 1, min(len(correct), MAX_FIT_SAMPLES)).astype(np.int64)
-        if evaluation.scale == RANK_SCALE
-        else slice(1)
-    )
+    sample_indices = np.linspace(0, len(correct) - 1, min(len(correct), MAX_FIT_SAMPLES)).astype(np.int64)
     np.savez(model_folder / "validation.npz", confidence=confidence[sample_indices], correct=correct[sample_indices])
 
     served_model = SelectiveClassifier.load(

@@ -95,7 +95,7 @@ class SelectiveClassifier:
         model_folder = Path(model_folder)
         model_metadata = read_json(model_folder / "model.json")
         with np.load(model_folder / "validation.npz") as validation_arrays:
-            calibrator = fit_calibrator(validation_arrays["confidence"], validation_arrays["correct"], model_metadata["scale"])
+            calibrator = fit_calibrator(validation_arrays["confidence"], validation_arrays["correct"])
         networks_and_fitted_values = RunCache(fitted_values=load_fitted_values(model_folder, select_device()))
         return cls(
             model_metadata,
@@ -136,7 +136,8 @@ class SelectiveClassifier:
         confidence   float64: the score, higher is more confident. It equals the stored one up to float32 rounding in the networks, and to
                      the bit in the same batches on the same device. For an image in the training data, the logarithm of a distance near
                      0, which the stack uses, consists of rounding errors only.
-        probability  float64, in [0, 1]: the probability of being correct, fitted to validation data
+        probability  float64, in (0, 1): the probability of being correct, fitted to validation data; it orders predictions as the
+                     confidence does
         accepted     bool: confidence >= threshold. With probability 1 - delta, at most the fraction `risk` of the accepted predictions is
                      wrong, on data like the calibration split. All False where there is no such threshold.
 

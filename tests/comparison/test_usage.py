@@ -16,7 +16,7 @@ from confidnet_core.config.params import Thresholds
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
-from confidnet_core.metrics.calibration import CALIBRATION_METRICS
+from confidnet_core.metrics.calibration import CALIBRATION_METRICS, calibration_metrics
 
 
 def scored(seed: int, samples: int) -> ScoredSplit:
@@ -44,38 +44,49 @@ def all_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[StoredRe
 def test_probabilities_have_a_row_a_seed_and_method_but_the_oracle_with_quantiles_as_intervals(all_stored: list[StoredResults]):
     found = calibration_frame(all_stored, confidence_level=0.8)
     assert found[["seed", "method", "how"]].to_numpy().tolist() == [
-        [0, "mcp", "as it is"],
-        [0, "margin", "isotonic on 400 validation samples"],
-        [1, "mcp", "as it is"],
-        [1, "margin", "isotonic on 400 validation samples"],
+        [seed, method, "isotonic and Platt on 400 validation samples"] for seed in (0, 1) for method in ("mcp", "margin")
     ]
     replicates = np.load("data/thresholds/toy/seed1/margin/replicates.npy")
     ends = found.iloc[3][["brier_low", "brier_high"]].tolist()
     assert ends == pytest.approx(np.quantile(replicates[:, 2], [0.1, 0.9]).tolist())
 
 
+def test_a_calibration_error_has_no_interval_and_a_mere_ranking_no_raw_one(all_stored: list[StoredResults]):
+    found = calibration_frame(all_stored, confidence_level=0.8)
+    with_interval = {name.removesuffix("_low") for name in found if name.endswith("_low")}
+    assert with_interval == {name.removesuffix("_high") for name in found if name.endswith("_high")} == {"brier", "nll"}
+    raw = found[[f"raw_{metric}" for metric in CALIBRATION_METRICS]]
+    assert raw[found["method"] == "margin"].isna().all(axis=None)
+    test = scored(30, 400)
+    assert raw.iloc[0].tolist() == pytest.approx(list(calibration_metrics(test.confidence, test.correct).values()))
+
+
 def test_the_table_of_probabilities_means_over_seeds_and_says_where_they_come_from(all_stored: list[StoredResults]):
     found = calibration_frame(all_stored, confidence_level=0.8)
     header, mcp, margin = table_of(drawn(calibration_tables(found)["toy"]))
-    assert header == ["method", "probability", "ECE ↓", "adaptive ECE ↓", "Brier ↓", "NLL ↓"]
-    assert (mcp[:2], margin[:2]) == (["MCP", "as it is"], ["Margin", "isotonic on 400 validation samples"])
+    assert header == ["method", "ECE ↓", "adaptive ECE ↓", "Brier ↓", "NLL ↓", "raw ECE ↓", "raw NLL ↓"]
+    assert "sigmoid of the ranks (isotonic and Platt on 400 validation samples)." in drawn(calibration_tables(found)["toy"])
     of_mcp = found[found["method"] == "mcp"]
     shown = [100 * of_mcp[name].mean() for name in ("brier", "brier_low", "brier_high")]
-    assert mcp[4] == f"{shown[0]:.2f} [{shown[1]:.2f}, {shown[2]:.2f}]"
+    assert mcp[3] == f"{shown[0]:.2f} [{shown[1]:.2f}, {shown[2]:.2f}]"
+    assert mcp[1] == f"{100 * of_mcp['ece'].mean():.2f}"
+    assert mcp[5:] == [f"{100 * of_mcp[name].mean():.2f}" for name in ("raw_ece", "raw_nll")] and margin[5:] == [UNDEFINED_SIGN] * 2
+    without = calibration_frame(all_stored, 0.8, benchmarks_without_intervals={"toy"})
+    assert without[["brier_low", "nll_high"]].isna().all(axis=None) and without["brier"].equals(found["brier"])
 
 
-def test_seeds_of_other_origins_are_all_named_and_the_legend_says_that_these_are_means():
+def test_seeds_with_other_validation_samples_are_all_named_and_the_legend_says_that_these_are_means():
     rows = [
-        ("toy", 0, "mcp", "as it is", 0.1),
-        ("toy", 1, "mcp", "Platt on 9 validation samples", 0.3),
-        ("other", 0, "mcp", "sigmoid", 0.2),
+        ("toy", 0, "mcp", "isotonic and Platt on 8 validation samples", 0.1),
+        ("toy", 1, "mcp", "isotonic and Platt on 9 validation samples", 0.3),
+        ("other", 0, "mcp", "isotonic and Platt on 7 validation samples", 0.2),
     ]
     keys = pd.DataFrame(rows, columns=["benchmark", "seed", "method", "how", "value"])
-    names = [f"{metric}{end}" for metric in CALIBRATION_METRICS for end in ("", "_low", "_high")]
+    names = [f"{prefix}{metric}" for prefix in ("", "raw_") for metric in CALIBRATION_METRICS]
     frame = keys[["benchmark", "seed", "method", "how"]].join(pd.DataFrame(dict.fromkeys(names, keys["value"])))
     found = {name: drawn(tables) for name, tables in calibration_tables(frame).items()}
-    assert table_of(found["toy"])[1] == ["MCP", "as it is; Platt on 9 validation samples", *["20.00 [20.00, 20.00]"] * 4]
-    assert table_of(found["other"])[1] == ["MCP", "sigmoid", *["20.00 [20.00, 20.00]"] * 4]
+    assert table_of(found["toy"])[1] == table_of(found["other"])[1] == ["MCP", *["20.00"] * 6]
+    assert "(isotonic and Platt on 8 validation samples, isotonic and Platt on 9 validation samples)" in found["toy"]
     assert "Means over seeds" in found["toy"] and "seeds" not in found["other"]
 
 

@@ -13,6 +13,7 @@ from small_params import changed, load
 
 from confidnet_core.config.params import Thresholds
 from confidnet_core.data import save_dataset
+from confidnet_core.evaluation.calibrators import fit_calibrator
 from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.files import read_json
 from confidnet_core.metrics.calibration import bootstrap_calibration, calibration_metrics
@@ -35,12 +36,26 @@ def logit(scored: ScoredSplit) -> ScoredSplit:
     return ScoredSplit(np.log(scored.confidence / (1 - scored.confidence)), scored.correct)
 
 
-def test_a_probability_stays_as_it_is_and_log_odds_become_one():
+def test_all_scores_are_calibrated_by_one_rule_whatever_they_mean():
     val, test = scored(0), scored(1)
-    plain, odds = reliability(val, test, "probability", **RESAMPLING), reliability(logit(val), logit(test), "log_odds", **RESAMPLING)
-    assert (plain.calibrator_description, odds.calibrator_description) == ("as it is", "sigmoid")
-    assert plain.metrics == calibration_metrics(test.confidence, test.correct) == pytest.approx(odds.metrics)
-    assert np.array_equal(plain.metric_replicates, bootstrap_calibration(test.confidence, test.correct, resample_count=100, seed=3))
+    found = [
+        reliability(val, test, "probability", **RESAMPLING),
+        reliability(logit(val), logit(test), "log_odds", **RESAMPLING),
+        reliability(val, test, "rank", **RESAMPLING),
+    ]
+    assert {one.calibrator_description for one in found} == {"isotonic and Platt on 600 validation samples"}
+    assert found[0].metrics == found[2].metrics == pytest.approx(found[1].metrics, abs=1e-3)  # lines between knots are other curves
+    probability = fit_calibrator(val.confidence, val.correct)(test.confidence)
+    assert found[0].metrics == calibration_metrics(probability, test.correct)
+    assert np.array_equal(found[0].metric_replicates, bootstrap_calibration(probability, test.correct, resample_count=100, seed=3))
+
+
+def test_the_raw_score_is_measured_too_where_it_means_a_probability():
+    val, test = scored(0), scored(1)
+    expected = calibration_metrics(test.confidence, test.correct)
+    assert reliability(val, test, "probability", **RESAMPLING).raw_metrics == expected
+    assert reliability(logit(val), logit(test), "log_odds", **RESAMPLING).raw_metrics == pytest.approx(expected)
+    assert reliability(val, test, "rank", **RESAMPLING).raw_metrics is None
 
 
 def test_replicates_of_segmentation_are_of_whole_images():
@@ -48,17 +63,18 @@ def test_replicates_of_segmentation_are_of_whole_images():
     sizes, whole = np.array([400, 0, 150, 50]), scored(1)
     test = ScoredSplit(whole.confidence, whole.correct & (np.arange(600) > 300), sizes)
     measured = reliability(scored(0), test, "probability", **RESAMPLING)
-    squares = np.split((test.confidence - test.correct) ** 2, np.cumsum(sizes)[:-1])
+    probability = fit_calibrator(scored(0).confidence, scored(0).correct)(test.confidence)
+    squares = np.split((probability - test.correct) ** 2, np.cumsum(sizes)[:-1])
     drawn = np.random.default_rng(3).integers(4, size=(100, 4))
     expected = [np.concatenate([squares[image] for image in row]).mean() for row in drawn]
     assert measured.metric_replicates[:, 2] == pytest.approx(expected)
 
 
-def test_any_other_scale_is_learned_on_validation_data_alone():
+def test_probabilities_are_learned_on_validation_data_alone():
     val, test = scored(0, samples=5000), scored(1)
     far_off = ScoredSplit(val.confidence**20, val.correct), ScoredSplit(test.confidence**20, test.correct)
     measured = reliability(*far_off, "rank", **RESAMPLING)
-    assert measured.calibrator_description == "isotonic on 5,000 validation samples"
+    assert measured.calibrator_description == "isotonic and Platt on 5,000 validation samples"
     assert measured.metrics["ece"] < 0.06 < 0.3 < calibration_metrics(far_off[1].confidence, test.correct)["ece"]
     turned = reliability(far_off[0], ScoredSplit(far_off[1].confidence, ~test.correct), "rank", **RESAMPLING)
     assert turned.reliability_bins[["probability", "count"]].equals(measured.reliability_bins[["probability", "count"]])
@@ -68,7 +84,9 @@ def test_any_other_scale_is_learned_on_validation_data_alone():
 def test_the_curve_has_the_bins_that_hold_something():
     test = ScoredSplit(np.array([0.1, 0.12, 0.99]), np.array([False, True, True]))
     curve = reliability(scored(0), test, "probability", **RESAMPLING).reliability_bins
-    assert curve.to_dict("list") == {"probability": [pytest.approx(0.11), 0.99], "accuracy": [0.5, 1], "count": [2, 1]}
+    probability = fit_calibrator(scored(0).confidence, scored(0).correct)(test.confidence)
+    means = [pytest.approx(probability[:2].mean()), probability[2]]
+    assert curve.to_dict("list") == {"probability": means, "accuracy": [0.5, 1], "count": [2, 1]}
 
 
 def test_what_a_threshold_did_on_the_test_split_by_hand():
@@ -147,7 +165,11 @@ def test_the_files_are_whole_json_and_replace_former_ones(tmp_path: Path):
         "replicates.npy",
         "threshold.json",
     ]
-    assert read_json(tmp_path / "mcp/calibration.json") == {"how": measured.calibrator_description, "metrics": measured.metrics}
+    assert read_json(tmp_path / "mcp/calibration.json") == {
+        "how": measured.calibrator_description,
+        "metrics": measured.metrics,
+        "raw": measured.raw_metrics,
+    }
     assert json.loads((tmp_path / "mcp/threshold.json").read_text())["thresholds"] == guarantees
     assert guarantees[0]["threshold"] is None and guarantees[1]["threshold"] is not None
     assert pd.read_csv(tmp_path / "mcp/reliability.csv")["count"].sum() == 600
@@ -177,8 +199,9 @@ def test_the_stage_writes_a_folder_for_each_method(root: Path, clean: pytest.Mon
         stage.main(params, "small", 0, method)
     folder = Path("data/thresholds/small/seed0")
     assert sorted(path.name for path in folder.iterdir()) == ["margin", "mcp"]
-    assert read_json(folder / "mcp/calibration.json")["how"] == "as it is"
-    assert read_json(folder / "margin/calibration.json")["how"].endswith("on 300 validation samples")
+    calibration = {method: read_json(folder / method / "calibration.json") for method in ("mcp", "margin")}
+    assert {one["how"] for one in calibration.values()} == {"isotonic and Platt on 300 validation samples"}
+    assert set(calibration["mcp"]["raw"]) == set(calibration["mcp"]["metrics"]) and calibration["margin"]["raw"] is None
     guarantees = read_json(folder / "mcp/threshold.json")["thresholds"]
     assert [guarantee["risk"] for guarantee in guarantees] == [0.05, 0.3]
     assert {guarantee["units"] for guarantee in guarantees} == {150}
@@ -200,7 +223,7 @@ def test_the_stage_counts_images_as_units_and_void_never(root: Path, clean: pyte
     stage.main(params, "small", 0, "margin")
     folder = Path("data/thresholds/small/seed0/margin")
     labelled_pixels = {split: int(np.sum(dataset.split(split)[1] != VOID)) for split in answers}
-    assert read_json(folder / "calibration.json")["how"] == f"isotonic on {labelled_pixels['val']:,} validation samples"
+    assert read_json(folder / "calibration.json")["how"] == f"isotonic and Platt on {labelled_pixels['val']:,} validation samples"
     assert pd.read_csv(folder / "reliability.csv")["count"].sum() == labelled_pixels["test"]
     images, labels = len(dataset.splits["calibration"]), dataset.split("calibration")[1]
     wrong = int(np.sum((answers["calibration"].predicted != labels) & (labels != VOID)))

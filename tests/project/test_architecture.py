@@ -95,7 +95,7 @@ def test_a_stage_imports_the_core_and_shared_files_of_the_stages(path: Path):
         ("pydantic", {"config", "datasets", "models"}),
         ("rich", {"__main__", "cli"}),
         ("matplotlib", {"reporting"}),
-        ("sklearn", {"datasets", "evaluation", "scores"}),
+        ("sklearn", {"datasets", "scores"}),
         ("dvc", set()),
         ("importlib", {"config", "revision"}),
         ("plotly", {"reporting"}),

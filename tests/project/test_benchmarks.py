@@ -55,3 +55,16 @@ def test_the_coverage_of_intervals_is_printed_with_few_errors_and_few_images():
     assert found["1 of 200", "percentile"][1] > 20 > found["1 of 200", "logit t"][1]  # AUROC, significant
     assert all(covered > 80 for covered in found["40 of 200", "logit t"][::2])
     assert all(cell != cell for cell in found["1 images", "logit t"])
+
+
+@pytest.mark.slow
+def test_the_probabilities_of_calibrators_are_printed_with_the_coverage_of_intervals():
+    command = [sys.executable, "-m", "benchmarks.probabilities", "--repetitions", "10", "--resamples", "200"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
+    rows = {row[0]: [float(cell) for cell in row[1].split()] for row in re.findall(r"^(\S.*?) {2,}([-\d. ]+)$", printed, re.MULTILINE)}
+    fits = [row for label, row in rows.items() if label.endswith("%")]
+    assert len(fits) == 35 and all(row[8] == row[9] for row in fits)  # AUPR-Error: ours and the score
+    assert all(row[8] > row[6] + 1 for row in fits[:25])  # isotonic; the other shapes are steep and reversed
+    better = re.search(r"^ours is better than isotonic in (\d+) of 35 rows by NLL, in (\d+) by Brier score$", printed, re.MULTILINE)
+    assert better and min(map(int, better.groups())) >= 24
+    assert rows["good, 200"][0] == 0 and all(rows[f"good, {size}"][1] > 80 for size in (200, 1000, 5000))

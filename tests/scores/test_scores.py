@@ -12,6 +12,7 @@ from scipy.stats import rankdata
 from small import answering, same, state, trained_runs
 
 from confidnet_core.config.registry import entry_names, find_entry
+from confidnet_core.evaluation.calibrators import fit_calibrator
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.artifacts import save_network
 from confidnet_core.scores.confidnet import confidnet
@@ -67,6 +68,16 @@ def test_every_score_gives_one_finite_number_a_prediction_and_changes_nothing(ru
     assert np.array_equal(score(replace(run)), confidence)
     assert same(state(run.classifier), before)
     assert not any(part.training for part in run.classifier.modules())
+
+
+@both_tasks
+@every_score
+def test_the_probability_of_every_score_ranks_predictions_as_the_score_does(runs: dict[str, Run], task: str, name: str):
+    run, score = runs[task], find_entry("scores", name)
+    confidence = score(run)
+    probability = fit_calibrator(score(run.validation), run.validation.correct)(confidence)
+    np.testing.assert_array_equal(rankdata(probability), rankdata(confidence))
+    assert failure_metrics(probability, run.correct) == failure_metrics(confidence, run.correct)
 
 
 # Passes of a barely trained network agree most where all are unsure: their disagreement alone need not find errors.

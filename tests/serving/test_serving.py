@@ -18,7 +18,6 @@ from confidnet_core.config import registry
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import entry_attributes, entry_names
 from confidnet_core.evaluation.calibrators import fit_calibrator
-from confidnet_core.evaluation.result import RANK_SCALE
 from confidnet_core.files import read_json, write_json
 from confidnet_core.scoring.fitted import load_fitted_values, require_storable_value, save_fitted_values
 from confidnet_core.scoring.run import Run
@@ -104,7 +103,7 @@ def test_only_the_networks_that_a_score_uses_are_packed(runs, params, tmp_path):
 def test_labels_probabilities_and_decisions_go_with_the_confidence(runs, params, task, tmp_path, monkeypatch):
     run = runs[task]
     validation, images, classes = run.validation, np.array(run.images), run.dataset.classes
-    calibrate = fit_calibrator(np.load(f"data/scores/{task}/seed0/entropy/val.npy"), validation.correct, RANK_SCALE)
+    calibrate = fit_calibrator(np.load(f"data/scores/{task}/seed0/entropy/val.npy"), validation.correct)
     guarantees = read_json(Path(f"data/thresholds/{task}/seed0/entropy/threshold.json"))["thresholds"]
     model = served(run, "entropy", params, tmp_path, monkeypatch)
     answers = model.predict(images)
