@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ NOT_SERVED = {name for name in entry_names("scores") if name.startswith("mc_drop
 NOT_SERVED |= {name for name, mark in entry_attributes("scores", entry_names("scores"), "over_seeds").items() if mark}
 NOT_SERVED |= {name for name, mark in entry_attributes("scores", entry_names("scores"), "oracle").items() if mark}
 SERVED = [name for name in entry_names("scores") if name not in NOT_SERVED]
+pytestmark = pytest.mark.filterwarnings("ignore:nothing is accepted")  # two images give no threshold
 both_tasks = pytest.mark.parametrize("task", ["digits", "segmentation"])
 
 
@@ -114,9 +116,7 @@ def test_labels_probabilities_and_decisions_go_with_the_confidence(runs, params,
     if task == "digits":
         assert answers["label"].tolist() == [classes[index] for index in answers["class_index"]]
     np.testing.assert_array_equal(answers["probability"].ravel(), calibrate(answers["confidence"].ravel()))
-    assert model.target_risk == min(
-        [guarantee["risk"] for guarantee in guarantees if guarantee["threshold"] is not None], default=max(RISKS)
-    )
+    assert model.target_risk == RISKS[1]
     assert answers["accepted"].any() == (task == "digits")  # two images give no guarantee
     for guarantee in guarantees:
         accepted = model.predict(images, {"risk": guarantee["risk"]})["accepted"]
@@ -128,17 +128,26 @@ def test_without_a_threshold_nothing_is_accepted(runs, params, tmp_path, monkeyp
     images, path = np.array(runs["digits"].images[:3]), tmp_path / "moved/threshold.json"
     served(runs["digits"], "mcp", params, tmp_path, monkeypatch)
     content = read_json(path)
-    write_json(path, {"thresholds": [guarantee | {"threshold": None} for guarantee in content["thresholds"]]})
+    without = {"threshold": None, "reason": "the calibration split has 40 samples, and at least 59 of them are needed"}
+    assert [guarantee["served"] for guarantee in content["thresholds"]] == [risk == RISKS[1] for risk in RISKS]
+    guarantees = [guarantee | without if guarantee["risk"] == RISKS[1] else guarantee for guarantee in content["thresholds"]]
+    write_json(path, {"thresholds": guarantees})
     model = SelectiveClassifier.load(path.parent)
-    assert model.target_risk == max(RISKS) and model.guaranteed_threshold()["threshold"] is None
-    assert not model.predict(images)["accepted"].any()
+    assert model.target_risk == RISKS[1] and model.guaranteed_threshold()["threshold"] is None
+    with pytest.warns(
+        UserWarning, match=r"nothing is accepted: there is no threshold for a target risk of 0\.3, since the .* has 40 samples"
+    ):
+        assert not model.predict(images)["accepted"].any()
+    with warnings.catch_warnings(action="error"):
+        assert model.predict(images, {"risk": RISKS[2]})["accepted"].any()  # another target is the caller's to choose
+        assert len(model.confidence_of(images)) == 3
 
 
 @pytest.mark.parametrize("method", ["mcp", "corrected_mcp"])  # float64 and float32
 def test_a_confidence_that_is_the_threshold_is_accepted(runs, params, method, tmp_path, monkeypatch):
     images, path = np.array(runs["digits"].images), tmp_path / "moved/threshold.json"
     confidence = np.sort(served(runs["digits"], method, params, tmp_path, monkeypatch).predict(images)["confidence"])
-    write_json(path, {"thresholds": [{"risk": 0.5, "threshold": float(confidence[100])}]})
+    write_json(path, {"thresholds": [{"risk": 0.5, "threshold": float(confidence[100]), "served": True}]})
     accepted = SelectiveClassifier.load(path.parent).predict(images)["accepted"]
     assert accepted.sum() == (confidence >= confidence[100]).sum()
 
