@@ -161,18 +161,6 @@ def test_a_target_above_the_error_rate_accepts_everything():
         assert found.units == (2000 if sizes is None else 200)
 
 
-@pytest.mark.parametrize("size", [None, 1, 7])
-def test_without_an_error_59_units_show_a_risk_of_5_percent_and_58_do_not(size: int | None):
-    """0.95^59 = 0.0485, 0.95^58 = 0.0510; of 63 units 4 are not tested, and of 62, 4."""
-    for units, threshold in ((63, LOWEST), (62, None)):
-        values = units * (size or 1)
-        sizes = None if size is None else [size] * units
-        found = threshold_with_guarantee(
-            np.linspace(0, 1, values), np.ones(values, bool), target_risk=0.05, delta=0.05, pixels_per_image=sizes
-        )
-        assert found.threshold == threshold
-
-
 @pytest.mark.parametrize("sizes", [None, [5] * 60])
 def test_where_all_are_wrong_no_threshold_is_feasible(sizes: list[int] | None):
     found = threshold_with_guarantee(np.linspace(0, 1, 300), np.zeros(300, bool), target_risk=0.5, delta=0.1, pixels_per_image=sizes)

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom, norm
 
 from confidnet_core.metrics.guarantee import threshold_with_guarantee
-from confidnet_core.metrics.guarantee.sequence import _allowed_error_counts
+from confidnet_core.metrics.guarantee._sequence import _allowed_error_counts
 
 
 def overconfident(generator: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -125,4 +125,16 @@ def test_the_allowed_number_of_errors_is_the_largest_that_passes():
     allowed = _allowed_error_counts(counts, 0.01, 0.05)[0]
     assert np.flatnonzero(np.diff(allowed)).tolist() == [297, 471, 626, 771]  # 299 samples with none, 473 with one, ...
     passing = binom.cdf(allowed, counts[0], 0.01) <= 0.05
-    assert (passing == (allowed >= 0)).all() and (binom.cdf(allowed + 1, counts[0], 0.01) > 0.05).all()
+    assert passing.all() and (allowed[:298] == -1).all() and (binom.cdf(allowed + 1, counts[0], 0.01) > 0.05).all()
+
+
+@pytest.mark.parametrize("size", [None, 1, 7])
+def test_without_an_error_59_units_show_a_risk_of_5_percent_and_58_do_not(size: int | None):
+    """0.95^59 = 0.0485, 0.95^58 = 0.0510; of 63 units 4 are not tested, and of 62, 4."""
+    for units, threshold in ((63, np.finfo(np.float64).min), (62, None)):
+        values = units * (size or 1)
+        sizes = None if size is None else [size] * units
+        found = threshold_with_guarantee(
+            np.linspace(0, 1, values), np.ones(values, bool), target_risk=0.05, delta=0.05, pixels_per_image=sizes
+        )
+        assert found.threshold == threshold

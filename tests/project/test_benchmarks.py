@@ -55,3 +55,18 @@ def test_the_coverage_of_intervals_is_printed_with_few_errors_and_few_images():
     assert found["1 of 200", "percentile"][1] > 20 > found["1 of 200", "logit t"][1]  # AUROC, significant
     assert all(covered > 80 for covered in found["40 of 200", "logit t"][::2])
     assert all(cell != cell for cell in found["1 images", "logit t"])
+
+
+@pytest.mark.slow
+def test_thresholds_keep_their_guarantee_and_a_learned_start_gains_coverage_for_samples_and_images():
+    """Row 4 has overconfident errors; 3 standard deviations above 5 % are 11 % of 120 repetitions."""
+    command = [sys.executable, "-m", "benchmarks.guarantee", "--repetitions", "120", "--image-repetitions", "8", "--rows", "1", "4"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
+    rows = [line for line in printed.splitlines() if " %" in line and "(" in line]
+    found = [[(float(a), float(b)) for a, b in re.findall(r"([\d.]+) \(([\d.]+)\)", row)] for row in rows]
+    assert [len(ways) for ways in found] == [4, 4, 2, 2, 2]
+    assert max(violated for ways in found[:2] for _, violated in ways) <= 11 and max(ways[0][1] for ways in found[2:]) == 0
+    (plain, *_), (overconfident, fixed, *_) = found[:2]
+    assert plain[0] > 0.9 and overconfident[0] > fixed[0] + 0.05 and found[4][0][0] > found[4][1][0] + 0.2
+    served = dict(re.findall(r"served target, (.*?): +([\d.]+) % violated", printed))
+    assert float(served["fixed beforehand"]) <= min(11, float(served["least feasible"]))

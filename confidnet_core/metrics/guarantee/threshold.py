@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike
 
 from confidnet_core.metrics._draws import check_pixels_per_image
 from confidnet_core.metrics._ranking.samples import check_confidence_and_correct, count_above, require_finite_confidence
-from confidnet_core.metrics.guarantee.bounds import (
+from confidnet_core.metrics.guarantee._bounds import (
     accepted_fractions_of_images,
     clopper_pearson_bound,
     is_risk_bound_proven,
     least_image_count,
     least_sample_count,
 )
-from confidnet_core.metrics.guarantee.sequence import (
+from confidnet_core.metrics.guarantee._sequence import (
     candidate_thresholds,
     count_passes_before_first_failure,
     fixed_start,
