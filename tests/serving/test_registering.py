@@ -139,7 +139,7 @@ def test_a_version_without_a_threshold_says_what_one_would_need(project: Path, p
     next(guarantee for guarantee in content["thresholds"] if guarantee["served"]).update(threshold=None, reason=reason)
     write_json(path, content)
     text = register_best_model(params, "small")
-    assert "accepts nothing, since there is no threshold at a target risk of 0.3: the calibration split has 40 samples" in text
+    assert "accepts nothing, since there is no threshold at a target risk of 0.9: the calibration split has 40 samples" in text
     assert champion(project).tags["no_threshold"] == reason and "threshold" not in champion(project).tags
 
 
