@@ -16,7 +16,7 @@ from stages._command import run_stage
 def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
     stored_results, threshold_settings = StoredResults(benchmark_name, seed, (method,)), params.thresholds
     resampling_settings = {"resample_count": params.bootstrap.resamples, "seed": params.bootstrap.seed}
-    guarantee_targets = {"risks": list(threshold_settings.risks), "delta": threshold_settings.delta}
+    guarantee_targets = threshold_settings.model_dump(mode="json")
 
     with stage_run(
         stage="thresholds", benchmark=benchmark_name, seed=seed, method=method, params=guarantee_targets, deferred=True

@@ -7,10 +7,10 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from confidnet_core.comparison.lines import iterate_groups, iterate_rows
+from confidnet_core.comparison.lines import iterate_groups
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import Cell, Column, Row, Table
-from confidnet_core.evaluation.stored import StoredResults
+from confidnet_core.evaluation.stored import COMPATIBLE, EXCEEDED, MET, StoredResults
 from confidnet_core.files import read_json
 
 RISK_GUARANTEE_COLUMNS = (
@@ -20,8 +20,6 @@ RISK_GUARANTEE_COLUMNS = (
     Column("test_risk", "test risk", scale=100),
     Column("test_p", "target on test"),
 )
-MET, COMPATIBLE, EXCEEDED = "met", "compatible", "exceeded"  # a target risk on the test split
-SIGNIFICANCE_LEVEL = 0.05  # of the test of whether the target is exceeded there
 # The lowest finite values of float types, stored as a threshold that accepts every prediction.
 ACCEPT_ALL_THRESHOLDS = tuple(float(np.finfo(dtype).min) for dtype in (np.float16, np.float32, np.float64))
 
@@ -37,6 +35,7 @@ def risk_guarantee_frame(all_stored_results: Iterable[StoredResults]) -> pd.Data
             evaluation_key = {"benchmark": stored_results.benchmark, "seed": stored_results.seed, "method": method}
             for guaranteed_threshold in read_json(stored_results.thresholds_folder(method) / "threshold.json")["thresholds"]:
                 test_split_results = {f"test_{name}": value for name, value in guaranteed_threshold.pop("test").items()}
+                guaranteed_threshold.pop("reason")  # a sentence of the counts that the row has
                 risk_guarantee_rows.append({**evaluation_key, **guaranteed_threshold, **test_split_results})
     return pd.DataFrame(risk_guarantee_rows)
 
@@ -80,6 +79,7 @@ def _risk_guarantee_legend(benchmark_rows: pd.DataFrame) -> tuple[str, ...]:
         f"The calibration split has {calibration_size_in_words}, of which {error_count_in_words} are predicted incorrectly.",
         "Coverage: the fraction of the calibration split that is accepted; test coverage: of the test split;",
         "test risk: the error rate of what is accepted there; in percent. None: no threshold satisfies the guarantee.",
+        f"It takes at least {_needed_units_in_words(benchmark_rows)} accepted without an error.",
     ]
     if has_several_seeds:
         legend_lines += [
@@ -97,15 +97,38 @@ def _risk_guarantee_legend(benchmark_rows: pd.DataFrame) -> tuple[str, ...]:
     return tuple(legend_lines)
 
 
+def _needed_units_in_words(benchmark_rows: pd.DataFrame) -> str:
+    """Return the least numbers of units in words, such as "59 samples for 5 % and 29 for 10 %"."""
+    unit_name = "image" if (benchmark_rows["units"] < benchmark_rows["samples"]).any() else "sample"
+    least_unit_counts = benchmark_rows.groupby("risk")["min_units"].max()
+    parts = [f"{count:,} for {100 * cast('float', target_risk):g} %" for target_risk, count in least_unit_counts.items()]
+    first_count, _, rest = parts[0].partition(" ")
+    in_words = [f"{first_count} {unit_name}s {rest}" if first_count != "1" else f"1 {unit_name} {rest}", *parts[1:]]
+    return in_words[0] if len(in_words) == 1 else f"{', '.join(in_words[:-1])} and {in_words[-1]}"
+
+
 def _target_risk_table(target_risk: float, risk_guarantee_rows: pd.DataFrame) -> Table:
     """Return the table of guaranteed thresholds for one target risk in [0, 1], with one row per method."""
     if risk_guarantee_rows["threshold"].isna().all():
-        return Table("", notes=(f"At most {100 * target_risk:g} % errors: no threshold satisfies the guarantee for any method.",))
+        reason = _reason_without_threshold(risk_guarantee_rows)
+        note = f"At most {100 * target_risk:g} % errors: no threshold satisfies the guarantee for any method; {reason}."
+        return Table("", notes=(note,))
     table_rows = (
         Row(method, display_name(method), _risk_guarantee_cells(method_rows))
         for method, method_rows in iterate_groups(risk_guarantee_rows, "method")
     )
     return Table("", RISK_GUARANTEE_COLUMNS, tuple(table_rows), notes=(f"At most {100 * target_risk:g} % errors:",))
+
+
+def _reason_without_threshold(risk_guarantee_rows: pd.DataFrame) -> str:
+    """Return why no method has a threshold, from the counts of the rows of one target risk, in a clause."""
+    unit_count, min_unit_count = risk_guarantee_rows["units"], risk_guarantee_rows["min_units"].max()
+    unit_name = "image" if (unit_count < risk_guarantee_rows["samples"]).any() else "sample"
+    counted = f"the calibration split has {_count_range_in_words(unit_count)} {unit_name}{'' if unit_count.max() == 1 else 's'}"
+    needed = f"at least {min_unit_count:,} of them accepted without an error are needed"
+    if unit_count.max() < min_unit_count:
+        return f"{counted}, and {needed}"
+    return f"{counted}, and {needed}, or more with few errors, but what each method accepts first does not prove the target"
 
 
 def _risk_guarantee_cells(risk_guarantee_rows: pd.DataFrame) -> tuple[Cell, ...]:
@@ -117,9 +140,8 @@ def _risk_guarantee_cells(risk_guarantee_rows: pd.DataFrame) -> tuple[Cell, ...]
     if rows_with_threshold.empty:
         return Cell(text="none"), *[Cell(np.nan)] * 4
     mean_cells = (Cell(rows_with_threshold[column_name].astype(float).mean()) for column_name in ("coverage", "test_coverage", "test_risk"))
-    # The risk is NaN where nothing is accepted: such a seed neither meets nor exceeds the target.
-    judged_rows = rows_with_threshold[rows_with_threshold["test_risk"].notna()]
-    outcomes = [_target_on_test(row.test_risk, row.test_p, row.risk) for row in iterate_rows(judged_rows)]
+    # There is no verdict where nothing is accepted: such a seed neither meets nor exceeds the target.
+    outcomes = list(rows_with_threshold["test_verdict"].dropna())
     if len(risk_guarantee_rows) > 1:
         outcome_texts = (f"{outcomes.count(outcome)} {outcome}" for outcome in (MET, COMPATIBLE, EXCEEDED) if outcome in outcomes)
         outcome_cell = Cell(text=", ".join(outcome_texts)) if outcomes else Cell(np.nan)
@@ -128,13 +150,6 @@ def _risk_guarantee_cells(risk_guarantee_rows: pd.DataFrame) -> tuple[Cell, ...]
     p_text = "" if not outcomes or outcomes[0] == MET or np.isnan(p_value) else f" (p = {p_value:.2g})"
     outcome_cell = Cell(text=f"{outcomes[0]}{p_text}") if outcomes else Cell(np.nan)
     return Cell(text="all") if threshold in ACCEPT_ALL_THRESHOLDS else Cell(float(threshold)), *mean_cells, outcome_cell
-
-
-def _target_on_test(test_risk: float, p_value: float | None, target_risk: float) -> str:
-    """Return MET for a risk of at most the target, COMPATIBLE for a higher one that chance explains, else EXCEEDED."""
-    if test_risk <= target_risk * (1 + 1e-12):  # the risk is a rounded sum of fractions
-        return MET
-    return EXCEEDED if p_value is not None and p_value < SIGNIFICANCE_LEVEL else COMPATIBLE
 
 
 def _count_range_in_words(counts: pd.Series) -> str:

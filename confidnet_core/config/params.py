@@ -171,11 +171,19 @@ TargetRisk = Annotated[Proportion, Field(description="numbers between 0 and 1, a
 
 
 class Thresholds(ParamsSection):
-    """Section `thresholds` of params.yaml: confidences below which a classifier abstains, with a risk guarantee: see metrics.guarantee."""
+    """Section `thresholds` of params.yaml: confidences below which a classifier abstains, with a risk guarantee: see metrics/guarantee/."""
 
     risks: NonEmptyDistinctListOf[TargetRisk]  # error rates that must not be exceeded, with one threshold each
+    # The one of `risks` that a served model uses. It is fixed beforehand: where the calibration data choose it, delta does not hold.
+    serve: Annotated[Proportion, Field(description="one of risks, as 0.05")]
     # Probability that the risk at a threshold exceeds its target nevertheless.
     delta: Annotated[Proportion, Field(description="a number between 0 and 1, as 0.05")]
+
+    @model_validator(mode="after")
+    def _check_serve(self) -> Self:
+        expected = f"one of thresholds.risks, {', '.join(f'{risk:g}' for risk in self.risks)}"
+        require_valid_setting("serve", self.serve, self.serve in self.risks, expected)
+        return self
 
 
 class Params(ParamsSection):

@@ -11,6 +11,8 @@ from confidnet_core.data import labelled_mask, load_dataset
 from confidnet_core.evaluation.result import Evaluation
 from confidnet_core.files import atomic_write, read_json
 
+MET, COMPATIBLE, EXCEEDED = "met", "compatible", "exceeded"  # what the test split says of a target risk, in threshold.json
+
 
 @dataclass(frozen=True)
 class StoredResults:

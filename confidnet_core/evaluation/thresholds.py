@@ -16,9 +16,12 @@ from scipy.special import bdtrc, stdtr
 
 from confidnet_core.config.params import Thresholds
 from confidnet_core.evaluation.calibrators import MAX_FIT_SAMPLES, fit_calibrator, raw_probability
+from confidnet_core.evaluation.stored import COMPATIBLE, EXCEEDED, MET
 from confidnet_core.files import atomic_write, write_json
 from confidnet_core.metrics.calibration import bootstrap_calibration, calibration_metrics, reliability_curve
 from confidnet_core.metrics.guarantee import Guarantee, threshold_with_guarantee
+
+_SIGNIFICANCE_LEVEL = 0.05  # of the test of whether the target is exceeded on the test split
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,11 @@ def guaranteed_thresholds(
 ) -> list[dict[str, Any]]:
     """Return, for each target risk, a dictionary of the threshold whose selective risk is guaranteed, from the calibration split.
 
-    Its keys are the fields of Guarantee and "test": the coverage and risk of the threshold on the test split, and the p-value of a test of
-    whether the target is exceeded there. The candidate thresholds are quantiles of at most MAX_FIT_SAMPLES confidences of the validation
-    split.
+    Its keys are the fields of Guarantee, "served": whether a served model uses this target, "reason": a sentence why there is no threshold,
+    or None, and "test": what the threshold does on the test split, from `_guarantee_result_on_test`. At most MAX_FIT_SAMPLES predictions of
+    the validation split give the candidate thresholds, by their confidences, and where their sequence starts, by their labels.
     """
-    guarantees, candidate_thresholds = [], validation_split.confidence[:: -(-len(validation_split.confidence) // MAX_FIT_SAMPLES)]
+    guarantees, reference = [], _thinned(validation_split)
     for target_risk in threshold_settings.risks:
         guarantee = threshold_with_guarantee(
             calibration_split.confidence,
@@ -96,10 +99,44 @@ def guaranteed_thresholds(
             target_risk=target_risk,
             delta=threshold_settings.delta,
             pixels_per_image=calibration_split.pixels_per_image,
-            reference_confidence=candidate_thresholds,
+            reference_confidence=reference.confidence,
+            reference_correct=reference.correct,
+            reference_pixels_per_image=reference.pixels_per_image,
         )
-        guarantees.append({**asdict(guarantee), "test": _guarantee_result_on_test(guarantee, test_split)})
+        unit_name = "sample" if calibration_split.pixels_per_image is None else "image"
+        guarantees.append(
+            {
+                **asdict(guarantee),
+                "served": target_risk == threshold_settings.serve,
+                "reason": _reason_without_threshold(guarantee, unit_name),
+                "test": _guarantee_result_on_test(guarantee, test_split),
+            }
+        )
     return guarantees
+
+
+def _thinned(split: ScoredSplit) -> ScoredSplit:
+    """Return every k-th prediction of a split, with the least k that leaves at most MAX_FIT_SAMPLES."""
+    stride = -(-len(split.confidence) // MAX_FIT_SAMPLES)
+    pixels_per_image = split.pixels_per_image
+    if pixels_per_image is not None:
+        pixels_per_image = np.diff(-(-np.cumsum(pixels_per_image) // stride), prepend=0)
+    return ScoredSplit(split.confidence[::stride], split.correct[::stride], pixels_per_image)
+
+
+def _reason_without_threshold(guarantee: Guarantee, unit_name: str) -> str | None:
+    """Return why there is no threshold, in a sentence without a full stop, or None where there is one.
+
+    unit_name: "sample", or "image" for segmentation
+    """
+    if guarantee.threshold is not None:
+        return None
+    needed = f"at least {guarantee.min_units:,} of them accepted without an error are needed"
+    counted = f"the calibration split has {guarantee.units:,} {unit_name}{'' if guarantee.units == 1 else 's'}"
+    if guarantee.units < guarantee.min_units:
+        return f"{counted}, and {needed}"
+    at_start = f"{100 * guarantee.start_coverage:.3g} % is accepted, with {guarantee.start_errors:,} errors"
+    return f"{counted}, and {needed}, or more with few errors: where the sequence starts, {at_start}, which does not prove the target"
 
 
 def save_thresholds(
@@ -119,34 +156,41 @@ def save_thresholds(
         write_json(temporary_folder / "threshold.json", {"thresholds": guarantees, "warnings": list(warnings)})
 
 
-def _guarantee_result_on_test(guarantee: Guarantee, test_split: ScoredSplit) -> Mapping[str, float | None]:
-    """Return {"coverage", "risk", "p"} of a guaranteed threshold on the test split.
+def _guarantee_result_on_test(guarantee: Guarantee, test_split: ScoredSplit) -> Mapping[str, float | str | None]:
+    """Return {"coverage", "accepted", "errors", "risk", "p", "verdict"} of a guaranteed threshold on the test split.
 
     coverage: the fraction of the predictions that it accepts; risk: the error rate of the accepted ones. For segmentation both weigh every
     image with a labelled pixel equally; for classification each sample counts as an image of one pixel.
-    p: the probability of a risk at least as high if the target is met
-    Risk and p are None where the threshold accepts no prediction, and p where there is only one image.
+    accepted, errors: how many predictions (pixels) it accepts, and how many of these are wrong
+    p: the probability of a risk at least as high if the target is met; verdict: MET, COMPATIBLE or EXCEEDED, see `_verdict`
+    Risk, p and verdict are None where the threshold accepts no prediction, and p where there is only one image.
     """
-    if guarantee.threshold is None:
-        return {"coverage": 0.0, "risk": None, "p": None}
-    is_accepted = test_split.confidence >= guarantee.threshold
+    is_accepted = np.zeros(len(test_split.correct), bool) if guarantee.threshold is None else test_split.confidence >= guarantee.threshold
     is_error = is_accepted & ~test_split.correct
-    if not is_accepted.any():
-        return {"coverage": 0.0, "risk": None, "p": None}
+    accepted_count, error_count = int(np.count_nonzero(is_accepted)), int(np.count_nonzero(is_error))
+    if accepted_count == 0:
+        return {"coverage": 0.0, "accepted": 0, "errors": 0, "risk": None, "p": None, "verdict": None}
     if test_split.pixels_per_image is None:
-        accepted_count, error_count = int(np.count_nonzero(is_accepted)), int(np.count_nonzero(is_error))
+        coverage, risk = accepted_count / len(is_accepted), error_count / accepted_count
         p_value = samples_excess_p_value(accepted_count, error_count, guarantee.risk)
-        return {"coverage": accepted_count / len(is_accepted), "risk": error_count / accepted_count, "p": p_value}
-    pixels_per_image = test_split.pixels_per_image[test_split.pixels_per_image > 0]
-    first_pixel_of_image = np.cumsum(pixels_per_image) - pixels_per_image
-    accepted_fraction_of_image, error_fraction_of_image = (
-        np.add.reduceat(is_counted, first_pixel_of_image, dtype=np.int64) / pixels_per_image for is_counted in (is_accepted, is_error)
-    )
-    return {
-        "coverage": float(accepted_fraction_of_image.mean()),
-        "risk": float(error_fraction_of_image.sum() / accepted_fraction_of_image.sum()),
-        "p": images_excess_p_value(accepted_fraction_of_image, error_fraction_of_image, guarantee.risk),
-    }
+    else:
+        pixels_per_image = test_split.pixels_per_image[test_split.pixels_per_image > 0]
+        first_pixel_of_image = np.cumsum(pixels_per_image) - pixels_per_image
+        accepted_fraction_of_image, error_fraction_of_image = (
+            np.add.reduceat(is_counted, first_pixel_of_image, dtype=np.int64) / pixels_per_image for is_counted in (is_accepted, is_error)
+        )
+        coverage = float(accepted_fraction_of_image.mean())
+        risk = float(error_fraction_of_image.sum() / accepted_fraction_of_image.sum())
+        p_value = images_excess_p_value(accepted_fraction_of_image, error_fraction_of_image, guarantee.risk)
+    verdict = _verdict(risk, p_value, guarantee.risk)
+    return {"coverage": coverage, "accepted": accepted_count, "errors": error_count, "risk": risk, "p": p_value, "verdict": verdict}
+
+
+def _verdict(test_risk: float, p_value: float | None, target_risk: float) -> str:
+    """Return MET for a risk of at most the target, COMPATIBLE for a higher one that chance explains, else EXCEEDED."""
+    if test_risk <= target_risk * (1 + 1e-12):  # the risk is a rounded sum of fractions
+        return MET
+    return EXCEEDED if p_value is not None and p_value < _SIGNIFICANCE_LEVEL else COMPATIBLE
 
 
 def samples_excess_p_value(accepted_count: int, error_count: int, target_risk: float) -> float:

@@ -72,8 +72,6 @@ def pack_model_with_score(
     score_folder = paths.score_folder(stored_results.benchmark, stored_results.seed, method)
     dataset = load_dataset(paths.prepared_data_folder(stored_results.benchmark))
     evaluation = stored_results.evaluation(method)
-    if not params.thresholds.risks:
-        raise ValueError("thresholds.risks of params.yaml is empty, so that nothing could be accepted; give a target risk, as 0.05")
     model_folder.mkdir(parents=True)
     model_metadata = {
         "benchmark": stored_results.benchmark,
@@ -125,7 +123,7 @@ def _check_served_confidence(served_model: SelectiveClassifier, dataset: Dataset
     images = example_images(dataset)
     is_labelled = labelled_mask(dataset.labels[dataset.splits["val"][: len(images)]], dataset.void)
     try:
-        served_confidence = served_model.predict(images)["confidence"][is_labelled]
+        served_confidence = served_model.confidence_of(images)[is_labelled]
     except ScoreNotServableError:
         raise
     except Exception as error:  # a score that reads absent data can raise anything

@@ -143,6 +143,7 @@ def _complete_model_to_log(candidate: CandidateModel) -> ModelToLog:
         "target_risk": threshold["risk"],
         "threshold": threshold["threshold"],
         "delta": threshold["delta"],
+        "no_threshold": threshold["reason"],  # why, where there is none
         "data": model_metadata["data"],
         "git_commit": git("rev-parse", "HEAD"),
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME"),
@@ -183,7 +184,7 @@ def _candidate_summary(candidate: CandidateModel) -> str:
         for metric in ("aupr_error", "aurc")
     }
     target_risk_phrase = f"at a target risk of {threshold['risk']:g}"
-    accepts_nothing_clause = f"accepts nothing, since no threshold was found even {target_risk_phrase}"
+    accepts_nothing_clause = f"accepts nothing, since there is no threshold {target_risk_phrase}: {threshold['reason']}"
     acceptance_clause = (
         accepts_nothing_clause
         if threshold["threshold"] is None

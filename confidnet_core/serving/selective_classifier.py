@@ -10,6 +10,7 @@ The scores are the functions of scores/. One that needs more than new images, ne
 MLflow loads the folder by _load_pyfunc (mlflow.org/docs/latest/api_reference/python_api/mlflow.pyfunc.html, loader_module).
 """
 
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -107,9 +108,11 @@ class SelectiveClassifier:
 
     @property
     def target_risk(self) -> float:
-        """The least target risk for which the calibration split gave a threshold; if it gave none, the largest target risk."""
-        target_risks_with_threshold = [threshold["risk"] for threshold in self.guaranteed_thresholds if threshold["threshold"] is not None]
-        return min(target_risks_with_threshold, default=max(threshold["risk"] for threshold in self.guaranteed_thresholds))
+        """The target risk that is used where none is given: `thresholds.serve` of params.yaml, whether or not it has a threshold.
+
+        The least target that has one would be chosen by the calibration split, which voids its guarantee.
+        """
+        return next(threshold["risk"] for threshold in self.guaranteed_thresholds if threshold["served"])
 
     def guaranteed_threshold(self, target_risk: float | None = None) -> dict[str, Any]:
         """Return the threshold of a target risk with its guarantee: risk, delta, threshold (None if nothing can be accepted), coverage,
@@ -139,12 +142,23 @@ class SelectiveClassifier:
         probability  float64, in (0, 1): the probability of being correct, fitted to validation data; it orders predictions as the
                      confidence does
         accepted     bool: confidence >= threshold. With probability 1 - delta, at most the fraction `risk` of the accepted predictions is
-                     wrong, on data like the calibration split. All False where there is no such threshold.
+                     wrong, on data like the calibration split. All False, with a warning, where there is no such threshold.
 
         params: {"risk": ...}, one of the target risks; by default `target_risk`
         Raises ValueError for other images or another risk.
         """
-        threshold = self.guaranteed_threshold((params or {}).get("risk"))["threshold"]
+        guaranteed_threshold = self.guaranteed_threshold((params or {}).get("risk"))
+        if guaranteed_threshold["threshold"] is None:
+            risk, reason = guaranteed_threshold["risk"], guaranteed_threshold["reason"]
+            warnings.warn(f"nothing is accepted: there is no threshold for a target risk of {risk:g}, since {reason}", stacklevel=2)
+        return self._answers(images, guaranteed_threshold["threshold"])
+
+    def confidence_of(self, images: np.ndarray) -> np.ndarray:
+        """Return the confidence alone, as `predict` does."""
+        return self._answers(images, None)["confidence"]
+
+    def _answers(self, images: np.ndarray, threshold: float | None) -> dict[str, np.ndarray]:
+        """Return what `predict` does, at a threshold or, for None, with nothing accepted."""
         run = self._run_on_images(self._checked_images(images))
         confidence = find_entry("scores", self.model_metadata["method"])(run, **self.model_metadata["settings"])
         output_shape = run.predicted_maps.shape
@@ -221,5 +235,5 @@ class SelectiveClassifier:
 def _load_pyfunc(model_folder: str) -> SelectiveClassifier:
     """Load a packed model for MLflow, and classify one image, so that a damaged model fails here."""
     model = SelectiveClassifier.load(Path(model_folder))
-    model.predict(np.zeros((1, *model.model_metadata["image_shape"]), np.uint8))
+    model.confidence_of(np.zeros((1, *model.model_metadata["image_shape"]), np.uint8))
     return model

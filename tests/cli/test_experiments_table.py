@@ -72,7 +72,11 @@ def test_long_names_and_many_changes_are_folded_and_no_result_is_lost(shown: lis
     experiment = next(each for each in commit["experiments"] if each["name"] == "rate-0.005")
     experiment["name"] = experiment["revs"][0]["name"] = "a-name-that-says-what-was-tried-and-why-at-some-length"
     params = experiment["revs"][0]["data"]["params"]["params.yaml"]["data"]
-    params |= {"seeds": list(range(20)), "thresholds": {"risks": [0.01, 0.02, 0.03], "delta": 0.1}, "run": ["digits", "mnist_convnet"]}
+    params |= {
+        "seeds": list(range(20)),
+        "thresholds": {"risks": [0.01, 0.02, 0.03], "serve": 0.02, "delta": 0.1},
+        "run": ["digits", "mnist_convnet"],
+    }
     text = printed(parse_experiments(shown), 80)
     assert max(map(len, text.splitlines())) <= 80 and "…" not in text
     assert f"{summary(shown, experiment['name'])['digits']['accuracy']:.2f}" in text

@@ -36,7 +36,7 @@ def all_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[StoredRe
             one = evaluate(test.confidence, test.correct, **facts)
             save_evaluation(Path(f"data/scores/toy/seed{seed}/{method}"), {"test": test.confidence}, one, one, {})
             found = reliability(val, test, scale, resample_count=100, seed=0)
-            guaranteed = guaranteed_thresholds(val, calibration, test, Thresholds(risks=(0.001, 0.3), delta=0.1))
+            guaranteed = guaranteed_thresholds(val, calibration, test, Thresholds(risks=(0.001, 0.3), serve=0.3, delta=0.1))
             save_thresholds(Path(f"data/thresholds/toy/seed{seed}/{method}"), found, guaranteed)
     return [StoredResults("toy", seed, ("mcp", "margin", "tcp")) for seed in (0, 1)]
 
@@ -102,11 +102,13 @@ def test_guarantees_have_a_row_a_target_with_what_became_of_it(all_stored: list[
 def guarantee(
     method: str, threshold: float | None, *numbers: float | None, p: float | None = 0.5, seed: int = 0, risk: float = 0.05, **facts: int
 ) -> dict:
-    """numbers: coverage, test coverage, test risk; p: that the test risk is so high by chance. facts: samples, errors and units."""
+    """numbers: coverage, test coverage, test risk; p: that the test risk is so high by chance. facts: samples, errors, units, min_units."""
     coverage, test_coverage, test_risk = numbers or (0.0, 0.0, None)
     of_test = {"test_coverage": test_coverage, "test_risk": test_risk, "test_p": None if test_risk is None else p}
+    exceeded = "exceeded" if p is not None and p < 0.05 else "compatible"
+    of_test["test_verdict"] = None if test_risk is None else "met" if test_risk <= risk else exceeded
     keys = {"benchmark": "toy", "seed": seed, "method": method, "risk": risk, "delta": 0.1, "threshold": threshold, "coverage": coverage}
-    return keys | of_test | {"samples": 400, "errors": 16, "units": 400} | facts
+    return keys | of_test | {"samples": 400, "errors": 16, "units": 400, "min_units": round(2.95 / risk)} | facts
 
 
 def tabled(*rows: dict) -> tuple[list[list[str]], str]:
@@ -118,7 +120,10 @@ def tabled(*rows: dict) -> tuple[list[list[str]], str]:
 def test_the_table_of_guarantees_of_what_the_stages_stored(all_stored: list[StoredResults]):
     found = risk_guarantee_frame(all_stored)
     text = drawn(risk_guarantee_tables(found)["toy"])
-    assert "At most 0.1 % errors: no threshold satisfies the guarantee for any method." in text and "At most 30 % errors:\n" in text
+    assert (
+        "At most 0.1 % errors: no threshold satisfies the guarantee for any method; the calibration split has 400 samples, and" in text
+        and "At most 30 % errors:\n" in text
+    )
     header, mcp, margin = table_of(text)
     assert header == ["method", "threshold", "coverage", "test coverage", "test risk", "target on test"]
     assert margin[0] == "Margin"
@@ -176,11 +181,18 @@ def test_each_target_has_a_table_of_its_own_from_low_to_high():
     rows = [guarantee("mcp", 0.5, 0.8, 0.7, 0.02, risk=risk) for risk in (0.1, 0.01)] + [guarantee("mcp", None, risk=0.001)]
     text = drawn(risk_guarantee_tables(pd.DataFrame(rows))["toy"])
     assert [line for line in text.splitlines() if line.startswith("At most")] == [
-        "At most 0.1 % errors: no threshold satisfies the guarantee for any method.",
+        "At most 0.1 % errors: no threshold satisfies the guarantee for any method; the calibration split has 400 samples, "
+        "and at least 2,950 of them accepted without an error are needed.",
         "At most 1 % errors:",
         "At most 10 % errors:",
     ]
     assert [row[-1] for row in table_of(text)] == ["target on test", "compatible (p = 0.5)", "target on test", "met"]
+
+
+def test_where_units_suffice_it_says_that_no_method_proves_the_target_with_what_it_accepts_first():
+    text = drawn(risk_guarantee_tables(pd.DataFrame([guarantee("mcp", None, units=40, samples=4000, min_units=29)]))["toy"])
+    assert "the calibration split has 40 images, and at least 29 of them accepted without an error are needed, or more with few" in text
+    assert "It takes at least 29 images for 5 % accepted without an error." in text
 
 
 def test_where_seeds_differ_in_errors_the_legend_says_from_where_to_where():

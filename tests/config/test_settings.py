@@ -70,6 +70,9 @@ REFUSED = {
     "thresholds.risks=0.05": "thresholds.risks is 0.05; expected a list of float; write risks: [0.05]",
     "thresholds.risks=[0.05,0.05]": "thresholds.risks is [0.05, 0.05]; expected 0.05 once only",
     "thresholds.risks=[5]": "thresholds.risks is [5]; expected numbers between 0 and 1, as 0.05 for 5 %",
+    "thresholds.serve=0.02": "thresholds.serve is 0.02; expected one of thresholds.risks, 0.05, 0.3",
+    "thresholds.serve=5": "thresholds.serve is 5; expected one of risks, as 0.05",
+    "thresholds={risks: [0.05], delta: 0.1}": "thresholds lacks serve; it must hold risks, serve, delta",
     "thresholds.delta=.nan": "thresholds.delta is nan; expected a finite number",
     # data sets
     "benchmarks.digits.data.train=0": "benchmarks.digits.data.train is 0; expected at least 1",

@@ -72,7 +72,7 @@ def lay_out(name: str, labels: np.ndarray, seeds: tuple[int, ...], blur: float =
             test, place = of["test"], f"{name}/seed{seed}/{method}"
             one = evaluate(test.confidence, test.correct, **facts)
             save_evaluation(Path("data/scores") / place, {split: of[split].confidence for split in SCORED_SPLITS}, one, one, {})
-            promised = guaranteed_thresholds(of["val"], of["calibration"], test, Thresholds(risks=(0.3,), delta=0.1))
+            promised = guaranteed_thresholds(of["val"], of["calibration"], test, Thresholds(risks=(0.3,), serve=0.3, delta=0.1))
             save_thresholds(Path("data/thresholds") / place, reliability(of["val"], test, "rank", **RESAMPLING), promised)
             save_bootstrap_replicates(
                 paths.bootstrap_replicates_path(name, seed, method), bootstrap(test.confidence, test.correct, **RESAMPLING)

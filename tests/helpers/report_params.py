@@ -7,5 +7,5 @@ METHODS = {"mcp": {}, "margin": {}, "trust_score": {"samples_per_class": 20}, "t
 
 def params(methods: dict[str, dict] = METHODS, run: tuple[str, ...] = ("digits", "segmentation"), seeds: tuple[int, ...] = (0,)) -> Params:
     how = {"calibration_split": CalibrationSplit(share=0.3333, gap=0.05, seed=0), "bootstrap": Bootstrap(resamples=200, level=0.95, seed=0)}
-    how["thresholds"] = Thresholds(risks=(0.05, 0.5), delta=0.1)
+    how["thresholds"] = Thresholds(risks=(0.05, 0.5), serve=0.5, delta=0.1)
     return Params.model_construct(run=run, seeds=seeds, methods=methods, **how, against=("mcp", "entropy"), benchmarks={})

@@ -25,7 +25,7 @@ def params_of(runs: Iterable[Run], methods: Iterable[str], folder: Path) -> Para
     """Of seed 0; target risks that small networks can keep."""
     found = load(folder, VALID | {"methods": {method: {} for method in methods}})
     benchmarks = {run.benchmark_name: run.benchmark for run in runs}
-    return replace(found, run=tuple(benchmarks), benchmarks=benchmarks, thresholds=Thresholds(risks=RISKS, delta=0.1))
+    return replace(found, run=tuple(benchmarks), benchmarks=benchmarks, thresholds=Thresholds(risks=RISKS, serve=RISKS[2], delta=0.1))
 
 
 def answer(run: Run) -> None:
@@ -48,7 +48,9 @@ def score(run: Run, methods: Iterable[str], root: Path) -> None:
         save_evaluation(root / "data/scores" / folder, confidence, found["test"], found["val"], {}, part.save_fitted_values)
         scored = {split: ScoredSplit(confidence[split], one.correct, _sizes(one)) for split, one in splits.items()}
         reliable = calibrated(scored["val"], scored["test"], facts["scale"], resample_count=100, seed=0)
-        promises = guaranteed_thresholds(scored["val"], scored["calibration"], scored["test"], Thresholds(risks=RISKS, delta=0.1))
+        promises = guaranteed_thresholds(
+            scored["val"], scored["calibration"], scored["test"], Thresholds(risks=RISKS, serve=RISKS[2], delta=0.1)
+        )
         save_thresholds(root / "data/thresholds" / folder, reliable, promises)
 
 

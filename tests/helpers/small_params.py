@@ -20,7 +20,7 @@ VALID = {
     "methods": {"mcp": {}, "trust_score": {"neighbour": 2}},
     "calibration_split": {"share": 0.3333, "gap": 0.05, "seed": 0},
     "bootstrap": {"resamples": 200, "level": 0.95, "seed": 0},
-    "thresholds": {"risks": [0.05, 0.3], "delta": 0.1},
+    "thresholds": {"risks": [0.05, 0.3], "serve": 0.3, "delta": 0.1},
     "against": ["mcp", "entropy"],
     "benchmarks": {
         "small": {

@@ -29,7 +29,7 @@ from confidnet_core.scoring.run import Run
 
 def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> None:
     """What the stages evaluate, bootstrap and thresholds do."""
-    resampling, targets = {"resample_count": 200, "seed": 0}, Thresholds(risks=(0.05, 0.5), delta=0.1)
+    resampling, targets = {"resample_count": 200, "seed": 0}, Thresholds(risks=(0.05, 0.5), serve=0.5, delta=0.1)
     for method, settings in methods.items():
         function = find_entry("scores", method)
         runs = {split: run.on_split(split) for split in SCORED_SPLITS}

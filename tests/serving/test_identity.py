@@ -21,7 +21,7 @@ def packed(tmp_path: Path) -> Path:
         "recipes": {"model": {"name": "mlp"}, "baseline": {"epochs": 1}, "mc_dropout": {}},
     }
     write_json(tmp_path / "model.json", facts)
-    write_json(tmp_path / "threshold.json", {"thresholds": [{"risk": 0.05, "threshold": 0.5, "test": {"coverage": 0.9}}]})
+    write_json(tmp_path / "threshold.json", {"thresholds": [{"risk": 0.05, "threshold": 0.5, "served": True, "test": {"coverage": 0.9}}]})
     for name in ("fitted.pt", "networks/baseline/weights.pt", "networks/baseline/model.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
@@ -41,6 +41,7 @@ def edit(path: Path, change: Callable[[dict], object]) -> None:
         lambda folder: (folder / "fitted.pt").write_text("2"),
         lambda folder: np.savez(folder / "validation.npz", confidence=np.ones(2), correct=np.ones(2, bool)),
         lambda folder: edit(folder / "threshold.json", lambda content: content["thresholds"][0].update(threshold=0.6)),
+        lambda folder: edit(folder / "threshold.json", lambda content: content["thresholds"][0].update(served=False)),
         lambda folder: edit(folder / "model.json", lambda content: content.update(settings={"shift": 0.1})),
         lambda folder: edit(folder / "model.json", lambda content: content.update(method="entropy")),
         lambda folder: edit(folder / "model.json", lambda content: content["recipes"]["baseline"].update(epochs=2)),

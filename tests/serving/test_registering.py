@@ -123,11 +123,24 @@ def test_a_version_says_what_it_is(project: Path, params: Params):
     register_best_model(params, "small")
     tags, metrics = champion(project).tags, read_json(Path("data/scores/small/seed0/stack/metrics.json"))["val"]["metrics"]
     guarantees = read_json(Path("data/thresholds/small/seed0/stack/threshold.json"))["thresholds"]
-    guarantee = next(guarantee for guarantee in guarantees if guarantee["threshold"])
+    guarantee = next(guarantee for guarantee in guarantees if guarantee["served"])
     assert (tags["score"], tags["seed"], tags["benchmark"]) == ("stack", "0", "small")
     assert [float(tags[key]) for key in ("val_aupr_error", "val_aurc")] == [metrics["aupr_error"], metrics["aurc"]]
     assert [float(tags[key]) for key in ("target_risk", "threshold", "delta")] == [guarantee[key] for key in ("risk", "threshold", "delta")]
     assert tags["data"] == read_json(Path("data/prepared/small/facts.json"))["sha256"]
+
+
+def test_a_version_without_a_threshold_says_what_one_would_need(project: Path, params: Params):
+    path, reason = (
+        Path("data/thresholds/small/seed0/stack/threshold.json"),
+        "the calibration split has 40 samples, and at least 59 are needed",
+    )
+    content = read_json(path)
+    next(guarantee for guarantee in content["thresholds"] if guarantee["served"]).update(threshold=None, reason=reason)
+    write_json(path, content)
+    text = register_best_model(params, "small")
+    assert "accepts nothing, since there is no threshold at a target risk of 0.9: the calibration split has 40 samples" in text
+    assert champion(project).tags["no_threshold"] == reason and "threshold" not in champion(project).tags
 
 
 def test_the_same_model_is_logged_and_registered_once(project: Path, params: Params):

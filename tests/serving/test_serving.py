@@ -30,6 +30,7 @@ NOT_SERVED = {name for name in entry_names("scores") if name.startswith("mc_drop
 NOT_SERVED |= {name for name, mark in entry_attributes("scores", entry_names("scores"), "over_seeds").items() if mark}
 NOT_SERVED |= {name for name, mark in entry_attributes("scores", entry_names("scores"), "oracle").items() if mark}
 SERVED = [name for name in entry_names("scores") if name not in NOT_SERVED]
+pytestmark = pytest.mark.filterwarnings("ignore:nothing is accepted")  # two images give no threshold
 both_tasks = pytest.mark.parametrize("task", ["digits", "segmentation"])
 
 
@@ -113,9 +114,7 @@ def test_labels_probabilities_and_decisions_go_with_the_confidence(runs, params,
     if task == "digits":
         assert answers["label"].tolist() == [classes[index] for index in answers["class_index"]]
     np.testing.assert_array_equal(answers["probability"].ravel(), calibrate(answers["confidence"].ravel()))
-    assert model.target_risk == min(
-        [guarantee["risk"] for guarantee in guarantees if guarantee["threshold"] is not None], default=max(RISKS)
-    )
+    assert model.target_risk == RISKS[2]
     assert answers["accepted"].any() == (task == "digits")  # two images give no guarantee
     for guarantee in guarantees:
         accepted = model.predict(images, {"risk": guarantee["risk"]})["accepted"]
@@ -127,24 +126,26 @@ def test_without_a_threshold_nothing_is_accepted(runs, params, tmp_path, monkeyp
     images, path = np.array(runs["digits"].images[:3]), tmp_path / "moved/threshold.json"
     served(runs["digits"], "mcp", params, tmp_path, monkeypatch)
     content = read_json(path)
-    write_json(path, {"thresholds": [guarantee | {"threshold": None} for guarantee in content["thresholds"]]})
+    assert [guarantee["served"] for guarantee in content["thresholds"]] == [risk == RISKS[2] for risk in RISKS]
+    changes = ({}, {"threshold": -1.0}, {"threshold": None, "reason": "59 are needed"})
+    write_json(path, {"thresholds": [old | new for old, new in zip(content["thresholds"], changes, strict=True)]})
     model = SelectiveClassifier.load(path.parent)
-    assert model.target_risk == max(RISKS) and model.guaranteed_threshold()["threshold"] is None
-    assert not model.predict(images)["accepted"].any()
+    with pytest.warns(UserWarning, match="nothing is accepted: there is no threshold for a target risk of 0.9, since 59 are needed"):
+        assert not model.predict(images)["accepted"].any()
+    assert model.predict(images, {"risk": RISKS[1]})["accepted"].all()  # another target is the caller's to choose
 
 
 @pytest.mark.parametrize("method", ["mcp", "corrected_mcp"])  # float64 and float32
 def test_a_confidence_that_is_the_threshold_is_accepted(runs, params, method, tmp_path, monkeypatch):
     images, path = np.array(runs["digits"].images), tmp_path / "moved/threshold.json"
     confidence = np.sort(served(runs["digits"], method, params, tmp_path, monkeypatch).predict(images)["confidence"])
-    write_json(path, {"thresholds": [{"risk": 0.5, "threshold": float(confidence[100])}]})
+    write_json(path, {"thresholds": [{"risk": 0.5, "threshold": float(confidence[100]), "served": True}]})
     accepted = SelectiveClassifier.load(path.parent).predict(images)["accepted"]
     assert accepted.sum() == (confidence >= confidence[100]).sum()
 
 
 def test_other_images_and_another_risk_are_refused(runs, params, tmp_path, monkeypatch):
-    images = np.array(runs["digits"].images[:2])
-    model = served(runs["digits"], "mcp", params, tmp_path, monkeypatch)
+    images, model = np.array(runs["digits"].images[:2]), served(runs["digits"], "mcp", params, tmp_path, monkeypatch)
     for wrong in (images / 255, images[0], images[:0], images.repeat(2, axis=2)):
         with pytest.raises(ValueError, match=r"expected uint8 \(b, 1, 8, 8\) with b >= 1"):
             model.predict(wrong)
