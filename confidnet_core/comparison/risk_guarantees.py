@@ -89,7 +89,8 @@ def _risk_guarantee_legend(benchmark_rows: pd.DataFrame) -> tuple[str, ...]:
         ]
     else:
         legend_lines.append(
-            "Target on test: met, or compatible with it where chance explains a higher test risk (p of 0.05 and more), or exceeded."
+            "Target on test: met, or compatible with it where chance explains a higher test risk (p of 0.05 and more), or exceeded; in "
+            "brackets the errors among what is accepted."
         )
         legend_lines.append("All, as a threshold: everything is accepted.")
     if is_segmentation:
@@ -146,10 +147,17 @@ def _risk_guarantee_cells(risk_guarantee_rows: pd.DataFrame) -> tuple[Cell, ...]
         outcome_texts = (f"{outcomes.count(outcome)} {outcome}" for outcome in (MET, COMPATIBLE, EXCEEDED) if outcome in outcomes)
         outcome_cell = Cell(text=", ".join(outcome_texts)) if outcomes else Cell(np.nan)
         return Cell(text=f"{len(rows_with_threshold)} of {len(risk_guarantee_rows)}"), *mean_cells, outcome_cell
-    threshold, p_value = rows_with_threshold["threshold"].iloc[0], rows_with_threshold["test_p"].astype(float).iloc[0]
-    p_text = "" if not outcomes or outcomes[0] == MET or np.isnan(p_value) else f" (p = {p_value:.2g})"
-    outcome_cell = Cell(text=f"{outcomes[0]}{p_text}") if outcomes else Cell(np.nan)
+    outcome_cell = Cell(text=_target_on_test_in_words(outcomes[0], rows_with_threshold.iloc[0])) if outcomes else Cell(np.nan)
+    threshold = rows_with_threshold["threshold"].iloc[0]
     return Cell(text="all") if threshold in ACCEPT_ALL_THRESHOLDS else Cell(float(threshold)), *mean_cells, outcome_cell
+
+
+def _target_on_test_in_words(outcome: str, risk_guarantee_row: pd.Series) -> str:
+    """Return what the test split says of a target, such as "compatible (34 of 655, p = 0.44)"; the counts are given for samples alone."""
+    p_value, is_segmentation = float(risk_guarantee_row["test_p"]), risk_guarantee_row["units"] < risk_guarantee_row["samples"]
+    counts = [] if is_segmentation else [f"{int(risk_guarantee_row['test_errors']):,} of {int(risk_guarantee_row['test_accepted']):,}"]
+    details = [*counts, *([] if outcome == MET or np.isnan(p_value) else [f"p = {p_value:.2g}"])]
+    return f"{outcome} ({', '.join(details)})" if details else outcome
 
 
 def _count_range_in_words(counts: pd.Series) -> str:

@@ -105,6 +105,7 @@ def guarantee(
     """numbers: coverage, test coverage, test risk; p: that the test risk is so high by chance. facts: samples, errors, units, min_units."""
     coverage, test_coverage, test_risk = numbers or (0.0, 0.0, None)
     of_test = {"test_coverage": test_coverage, "test_risk": test_risk, "test_p": None if test_risk is None else p}
+    of_test |= {"test_accepted": 655, "test_errors": None if test_risk is None else round(655 * test_risk)}
     exceeded = "exceeded" if p is not None and p < 0.05 else "compatible"
     of_test["test_verdict"] = None if test_risk is None else "met" if test_risk <= risk else exceeded
     keys = {"benchmark": "toy", "seed": seed, "method": method, "risk": risk, "delta": 0.1, "threshold": threshold, "coverage": coverage}
@@ -138,21 +139,21 @@ def test_one_seed_shows_its_threshold_and_whether_chance_explains_a_risk_above_t
         guarantee("kept", 0.12345678, 0.8, 0.75, 0.04, p=0.9),
         guarantee("chance", -1.5, 0.9, 0.85, 0.0519, p=0.4432),
         guarantee("more", -1.5, 0.9, 0.85, 0.06, p=0.0123),
-        guarantee("one image", -1.5, 0.9, 0.85, 0.06, p=None),
+        guarantee("no p", -1.5, 0.9, 0.85, 0.06, p=None),
         guarantee("nothing", None),
         guarantee("empty", 3, 0.5, 0.0, None),
         guarantee("float32", float(np.finfo(np.float32).min), 1.0, 1.0, 0.05),
         guarantee("float64", float(np.finfo(np.float64).min), 1.0, 1.0, 0.05),
     )
     assert rows == [
-        ["kept", "0.123457", "80.00", "75.00", "4.00", "met"],
-        ["chance", "-1.5", "90.00", "85.00", "5.19", "compatible (p = 0.44)"],
-        ["more", "-1.5", "90.00", "85.00", "6.00", "exceeded (p = 0.012)"],
-        ["one image", "-1.5", "90.00", "85.00", "6.00", "compatible"],
+        ["kept", "0.123457", "80.00", "75.00", "4.00", "met (26 of 655)"],
+        ["chance", "-1.5", "90.00", "85.00", "5.19", "compatible (34 of 655, p = 0.44)"],
+        ["more", "-1.5", "90.00", "85.00", "6.00", "exceeded (39 of 655, p = 0.012)"],
+        ["no p", "-1.5", "90.00", "85.00", "6.00", "compatible (39 of 655)"],
         ["nothing", "none", *[UNDEFINED_SIGN] * 4],
         ["empty", "3", "50.00", "0.00", *[UNDEFINED_SIGN] * 2],
-        ["float32", "all", "100.00", "100.00", "5.00", "met"],
-        ["float64", "all", "100.00", "100.00", "5.00", "met"],
+        ["float32", "all", "100.00", "100.00", "5.00", "met (33 of 655)"],
+        ["float64", "all", "100.00", "100.00", "5.00", "met (33 of 655)"],
     ]
     assert "With probability 0.9," in legend and "for each method and target" in legend
     assert "has 400 samples, of which 16 are predicted incorrectly" in legend
@@ -186,7 +187,8 @@ def test_each_target_has_a_table_of_its_own_from_low_to_high():
         "At most 1 % errors:",
         "At most 10 % errors:",
     ]
-    assert [row[-1] for row in table_of(text)] == ["target on test", "compatible (p = 0.5)", "target on test", "met"]
+    outcomes = ["target on test", "compatible (13 of 655, p = 0.5)", "target on test", "met (13 of 655)"]
+    assert [row[-1] for row in table_of(text)] == outcomes
 
 
 def test_where_units_suffice_it_says_that_no_method_proves_the_target_with_what_it_accepts_first():

@@ -48,17 +48,17 @@ def test_the_metrics_are_timed_and_compared_with_other_libraries_one_by_one():
 
 @pytest.mark.slow
 def test_intervals_cover_the_truth_and_equal_scores_are_rarely_significant_from_no_error_on():
-    """150 repetitions: 3 standard deviations below 93 % are 87, above 6 % are 12."""
+    """250 repetitions: 3 standard deviations below 93 % are 88, below 92 % are 86, above 6 % are 11."""
     generator = np.random.default_rng(0)
     settings = [Samples(200, errors) for errors in (0, 1, 3, 6, 20)] + [Samples(200, 10, 3.5), Samples(200, 10, 0.5), Images(6), Images(20)]
     for setting in settings:
-        found = interval_coverage.simulate(setting, 150, 150, generator)
+        found = interval_coverage.simulate(setting, 250, 200, generator)
         shown, covered, significant = found["ours"]
-        assert significant.max() < 12, setting
+        assert significant.max() < 11, setting
         if setting in (Samples(200, 0), Samples(200, 1)):
             assert shown.max() < 2
         elif shown.min() > 40:
-            assert covered.min() > 87, setting
+            assert covered.min() > (86 if isinstance(setting, Images) else 88), setting
         if setting == Samples(200, 3):  # what the percentiles of the resamples would say
             assert found["percentile"][1].min() < 80 and found["percentile"][2].max() > 12
 
