@@ -18,22 +18,13 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from confidnet_core.comparison.names import display_name
+from docs.difference_tables import BENCHMARKS, differences, significance_mark, verdicts
 from docs.figures import FIGURE, figure
+from docs.markdown import DASH, NO_BREAK, markdown_table
 from docs.study_files import ROOT, differences_from, means_over_seeds, published_values, read_study, rows_of_seeds, study_of
 from docs.terminal import printed
 
 MARKED = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-SCORES = ("mcp", "confidnet", "corrected_mcp", "tta", "stack")  # of the differences
-BENCHMARKS = {  # in the tables of all studies: the name, and the benchmark whose published numbers stand beside it
-    "digits": ("digits", None),
-    "mnist_mlp": ("MNIST, MLP", "mnist_mlp"),
-    "mnist_convnet": ("MNIST, ConvNet", "mnist_convnet"),
-    "camvid_segnet": ("CamVid", "camvid_segnet"),
-    "cifar10_images_quick": ("CIFAR-10 (quick)", None),
-    "mnist_mlp_quick": ("MNIST, MLP, 5 epochs", None),
-    "mnist_convnet_quick": ("MNIST, narrow ConvNet, 4 epochs", None),
-    "camvid_segnet_quick": ("CamVid, 90x120", None),
-}
 COLUMNS = {  # metric -> heading, factor, whether higher is better
     "fpr_at_95_tpr": ("FPR@95%TPR ↓", 100, False),
     "aupr_error": ("AUPR-Error ↑", 100, True),
@@ -42,8 +33,6 @@ COLUMNS = {  # metric -> heading, factor, whether higher is better
     "aurc": ("AURC ↓", 1000, False),
 }
 KEYS = ("test_coverage", "test_risk")
-NO_BREAK = "\u00a0"  # a space at which no line ends
-DASH = "\u2013"  # where there is no number
 SHOW = ("show", "-m", "fpr_at_95_tpr,aupr_error,auroc,aurc", "--no-intervals")  # how `make repro` ends
 EXCERPT = re.compile(r"(method|score|mcp|trust.?score|confidnet|stack|tcp \(oracle.*)", re.IGNORECASE)  # lines of it, by their first words
 
@@ -78,7 +67,7 @@ def glance() -> str:
     for benchmark in ("digits", "mnist_mlp", "mnist_convnet", "camvid_segnet", "cifar10_images_quick"):
         means, changes, paper = means_over_seeds(benchmark), differences_from(benchmark), published_values(BENCHMARKS[benchmark][1])
         best = means["aupr_error"].drop("tcp").idxmax()
-        ours = [f"{means.at[score, 'aupr_error']:.1f}{_mark(changes, score)}" for score in ("mcp", "confidnet", best)]
+        ours = [f"{means.at[score, 'aupr_error']:.1f}{significance_mark(changes, score)}" for score in ("mcp", "confidnet", best)]
         ours[-1] = f"{display_name(best)} {ours[-1]}"
         name, accuracy = BENCHMARKS[benchmark][0].replace(" ", NO_BREAK), f"{means['accuracy'].iloc[0]:.1f}"
         rows.append(
@@ -90,7 +79,7 @@ def glance() -> str:
                 *(_number(paper.get(score), 1) for score in ("mcp", "confidnet")),
             ]
         )
-    return _markdown(rows)
+    return markdown_table(rows)
 
 
 def studies() -> str:
@@ -103,7 +92,7 @@ def studies() -> str:
         counts = NO_BREAK.join([_count(errors[0]), *(("to", _count(errors[-1])) if len(errors) > 1 else ())])
         values = [_spread(frame[frame["method"] == score]["aupr_error"] * 100) for score in scores]
         rows.append([f"`{benchmark}`", f"{100 * frame['accuracy'].mean():.2f}", counts, *values])
-    return _markdown(rows)
+    return markdown_table(rows)
 
 
 def published() -> str:
@@ -115,17 +104,7 @@ def published() -> str:
             ours = {"accuracy": means["accuracy"].iloc[0], **means["aupr_error"]}
             pairs = ((ours[key], theirs.get(key)) for key in ("accuracy", "mcp", "confidnet"))
             rows.append([f"`{benchmark}`", *(_number(value) for pair in pairs for value in pair)])
-    return _markdown(rows)
-
-
-def differences(against: str) -> str:
-    """AUPR-Error minus that of another score, in points, with the interval of the difference."""
-    scores = [score for score in SCORES if score not in (against, "mcp")]
-    rows = [["`run`", *map(display_name, scores)]]
-    for benchmark in BENCHMARKS:
-        changes = differences_from(benchmark, against)
-        rows.append([f"`{benchmark}`", *(_change(changes, score) for score in scores)])
-    return _markdown(rows)
+    return markdown_table(rows)
 
 
 def coverage() -> str:
@@ -136,7 +115,7 @@ def coverage() -> str:
         found = read_study(study_of(benchmark), "thresholds").query("benchmark == @benchmark")
         cells = [_covered(found[(found["risk"] == risk) & (found["method"] == score)]) for risk in risks for score in scores]
         rows.append([f"`{benchmark}`", *cells])
-    return _markdown(rows)
+    return markdown_table(rows)
 
 
 def rejection() -> str:
@@ -152,7 +131,7 @@ def rejection() -> str:
             for score in scores
         ]
         rows.append([f"{100 * risk:g} %", *(cell for pair in cells for cell in pair)])
-    return _markdown(rows)
+    return markdown_table(rows)
 
 
 def full(benchmark: str) -> str:
@@ -167,16 +146,16 @@ def full(benchmark: str) -> str:
         cells = {method: _spread(frame[frame["method"] == method][metric] * factor) for method in methods}
         columns.append([f"**{cells[m]}**" if values[m] == best and m != "tcp" else cells[m] for m in methods])
     names = [f"{display_name(method)} (oracle)" if method == "tcp" else display_name(method) for method in methods]
-    return _markdown([*rows, *(list(row) for row in zip(names, *columns, strict=True))])
+    return markdown_table([*rows, *(list(row) for row in zip(names, *columns, strict=True))])
 
 
 def ranks() -> str:
     """Mean rank by AUPR-Error over the fifteen pairs of benchmark and seed of digits and MNIST, the oracle aside."""
-    frame = read_study("digits_and_mnist", "comparison")
+    frame = pd.concat(read_study(study, "comparison") for study in ("digits", "mnist"))
     frame = frame[frame["method"] != "tcp"]
     rank = frame.groupby(["benchmark", "seed"])["aupr_error"].rank(ascending=False)
     means = rank.groupby(frame["method"]).mean().sort_values(kind="stable")
-    return _markdown([["score", "mean rank"], *([display_name(method), f"{value:.1f}"] for method, value in means.items())])
+    return markdown_table([["score", "mean rank"], *([display_name(method), f"{value:.1f}"] for method, value in means.items())])
 
 
 def scores() -> str:
@@ -187,7 +166,7 @@ def scores() -> str:
     for name in [*listed, *(name for name in files if name not in listed)]:
         docstring = ast.get_docstring(ast.parse(files[name].read_text(encoding="utf-8"))).splitlines()[0]
         rows.append([f"`{name}`", "yes" if name in listed else "no", display_name(name), docstring.replace("|", "\\|")])
-    return _markdown(rows, left=4)
+    return markdown_table(rows, left=4)
 
 
 def repro() -> str:
@@ -205,6 +184,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "published": published,
     "differences-mcp": lambda: differences("mcp"),
     "differences-entropy": lambda: differences("entropy"),
+    "verdicts": verdicts,
     "coverage": coverage,
     "rejection": rejection,
     "digits": lambda: full("digits"),
@@ -213,20 +193,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "scores": scores,
     "repro": repro,
 }
-
-
-def _mark(changes: pd.DataFrame, score: str) -> str:
-    """ " ▲" or " ▼" where a score is significantly better or worse."""
-    if score not in changes.index or not changes.at[score, "p_corrected"] < 0.05:
-        return ""
-    return " ▲" if changes.at[score, "difference"] > 0 else " ▼"
-
-
-def _change(changes: pd.DataFrame, score: str) -> str:
-    if score not in changes.index:
-        return DASH
-    value, low, high = (np.round(100 * changes.loc[score, ["difference", "low", "high"]].to_numpy(float), 1) + 0.0).tolist()  # no -0.0
-    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]{_mark(changes, score)}"
 
 
 def _spread(values: pd.Series) -> str:
@@ -247,13 +213,6 @@ def _number(value: float | None, digits: int = 2) -> str:
 
 def _count(errors: int) -> str:
     return f"{errors:,}" if errors < 100_000 else f"{errors / 1e6:.1f}M"
-
-
-def _markdown(rows: list[list[str]], left: int = 1) -> str:
-    rule = ["---"] * left + ["---:"] * (len(rows[0]) - left)
-    whole = re.compile(r" (?=[▲▼±\d])|(?<=,) (?=[\d+-])")
-    cells = [[*row[:left], *(whole.sub(NO_BREAK, cell) for cell in row[left:])] for row in rows]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (cells[0], rule, *cells[1:]))
 
 
 if __name__ == "__main__":

@@ -88,11 +88,18 @@ def _column_cells(table_rows: list[ExperimentRow], key_path: KeyPath) -> list[tu
     results = [None if row.benchmark is None else row.experiment.result_value(row.benchmark, key_path) for row in table_rows]
     distinct_results_by_benchmark: dict[str | None, set[float]] = {row.benchmark: set() for row in table_rows}
     for row, result in zip(table_rows, results, strict=True):
-        distinct_results_by_benchmark[row.benchmark].update([] if result is None else [result])
+        distinct_results_by_benchmark[row.benchmark].update([result] if result is not None and _is_ranked(row, key_path) else [])
     return [
         _result_cell(row, key_path, result, distinct_results_by_benchmark[row.benchmark])
         for row, result in zip(table_rows, results, strict=True)
     ]
+
+
+def _is_ranked(table_row: ExperimentRow, key_path: KeyPath) -> bool:
+    """Return whether a result may be the best of its column: not that of a score where the experiment has too few errors for a best one."""
+    if key_path == ACCURACY_KEY_PATH or table_row.benchmark is None:
+        return True
+    return value_at_key_path(table_row.experiment.results_by_benchmark, (table_row.benchmark, "best_score"), "") is not None
 
 
 def _result_cell(table_row: ExperimentRow, key_path: KeyPath, result: float | None, benchmark_results: set[float]) -> tuple[str, str, bool]:
@@ -102,7 +109,7 @@ def _result_cell(table_row: ExperimentRow, key_path: KeyPath, result: float | No
     if result is None:
         return UNDEFINED_SIGN if table_row.experiment.has_result(table_row.benchmark, key_path) else "", "", False
     difference = table_row.experiment.difference_from_commit(table_row.benchmark, key_path)
-    is_best = len(benchmark_results) > 1 and result == max(benchmark_results)
+    is_best = _is_ranked(table_row, key_path) and len(benchmark_results) > 1 and result == max(benchmark_results)
     return f"{result:.2f}", f"{difference:+.2f}" if difference else "", is_best
 
 

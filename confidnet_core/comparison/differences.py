@@ -73,14 +73,22 @@ def method_differences(
             difference_frames.append(pd.DataFrame(pair_columns | {"too_little": too_little.verdict if too_little else None})[1:])
     if not difference_frames:
         return pd.DataFrame(columns=DIFFERENCE_COLUMNS)
-    difference_frame = pd.concat(difference_frames, ignore_index=True)
+    return with_verdicts(pd.concat(difference_frames, ignore_index=True), confidence_level)[DIFFERENCE_COLUMNS]
+
+
+def with_verdicts(difference_frame: pd.DataFrame, confidence_level: float) -> pd.DataFrame:
+    """Return rows of differences with the columns p_corrected, verdict, networks_p_corrected and networks_verdict added.
+
+    difference_frame: with the other columns of `method_differences`, and `too_little`: the verdict of `insufficiency`, or None
+    """
+    difference_frame = difference_frame.copy()
     for prefix in ("", "networks_"):
         p_values = difference_frame.groupby(["benchmark", "metric"], sort=False)[f"{prefix}p"]
         difference_frame[f"{prefix}p_corrected"] = p_values.transform(holm_correction)
         difference_frame[f"{prefix}verdict"] = [
             _difference_verdict(row, getattr(row, f"{prefix}p_corrected"), confidence_level) for row in iterate_rows(difference_frame)
         ]
-    return difference_frame[DIFFERENCE_COLUMNS]
+    return difference_frame
 
 
 def holm_correction(p_values: pd.Series) -> pd.Series:

@@ -31,6 +31,21 @@ def test_an_undefined_value_is_a_dash_and_an_absent_one_is_blank(shown: list[dic
     assert "–" in printed(parse_experiments(shown), form="md")  # noqa: RUF001
 
 
+def test_an_experiment_with_too_few_errors_for_a_best_score_is_never_bold(shown: list[dict]):
+    def bold(name: str) -> bool:
+        heading, *lines = [text.split("|") for text in printed(parse_experiments(shown), form="md").splitlines() if text.startswith("|")]
+        (cells,) = [cells for cells in lines if name in cells[1]]
+        return "**" in cells[[title.strip() for title in heading].index("trust_score")]
+
+    few = summary(shown, "rate-0.005")["digits"]
+    few["aupr_error"]["trust_score"] = 100.0
+    assert bold("rate-0.005") and not bold("main")
+    few["best_score"] = few["best"] = None
+    assert not bold("rate-0.005") and not bold("main")  # all others are alike
+    few["aupr_error"]["trust_score"], few["best_score"] = 1.0, "trust_score"
+    assert bold("main")
+
+
 def test_several_benchmarks_have_a_row_each_below_their_experiment(shown: list[dict]):
     summary(shown, "main")["mnist"] = deepcopy(summary(shown, "main")["digits"]) | {"accuracy": 98.0}
     summary(shown, "rate-0.005")["mnist"] = deepcopy(summary(shown, "rate-0.005")["digits"]) | {"accuracy": 98.5}
