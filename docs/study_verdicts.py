@@ -68,7 +68,12 @@ def pair_of_trainings(evaluations: pd.DataFrame, method: str, against: str, stor
     ends = stored.set_index("metric").reindex(METRICS)[list(STORED_ENDS)].to_numpy(float).T
     replicates = np.stack([replicates_as_wide_as(training_values, *ends) for training_values in values])
     fewest = trainings.loc[method].sort_values("effective_units").iloc[0]
-    counts = UnitCounts(int(fewest["samples"]), *(int(fewest[column]) for column in UNIT_COLUMNS[:-1]), float(fewest["effective_units"]))
+    counts = UnitCounts(
+        int(fewest["samples"]),
+        int(fewest["errors"]),
+        *(int(fewest[column]) for column in UNIT_COLUMNS[:-1]),
+        float(fewest["effective_units"]),
+    )
     return ResampledMetrics(values, replicates, counts)
 
 
@@ -78,7 +83,7 @@ def method_differences(evaluations: pd.DataFrame, stored: pd.DataFrame) -> pd.Da
     for benchmark, rows in iterate_groups(evaluations[~evaluations["oracle"]], "benchmark"):
         asked = question(rows)
         assert insufficiency(rows) is None
-        numbers = rows[["method", "seed", "samples", *UNIT_COLUMNS, *METRICS]]
+        numbers = rows[["method", "seed", "samples", "errors", *UNIT_COLUMNS, *METRICS]]
         for (method, against), pair in stored[stored["benchmark"] == benchmark].groupby(["method", "against"], sort=False):
             differences = pair_of_trainings(numbers, str(method), str(against), pair)
             columns = {"benchmark": benchmark, "method": method, "against": against, "metric": METRICS, "question": asked}

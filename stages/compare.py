@@ -20,7 +20,7 @@ from stages._command import run_stage
 def main(params: Params) -> None:
     reports_folder = Path("reports")
 
-    comparison_frame, results_summary = write_report(params, reports_folder)
+    comparison_frame, results_summary, verdicts = write_report(params, reports_folder)
 
     for benchmark_name, benchmark_frame in comparison_frame.groupby("benchmark", sort=False):
         benchmark_name = str(benchmark_name)
@@ -28,6 +28,7 @@ def main(params: Params) -> None:
         with stage_run(stage="compare", benchmark=benchmark_name, seed=None, params=logged_params) as tracked:
             # Results belong to the whole pipeline execution, most of whose other stages may be cached. comparison.csv holds all metrics.
             tracked.log_pipeline_results(pipeline_results(results_summary[benchmark_name], mean_metrics_by_method(benchmark_frame)))
+            tracked.pipeline_run.set_tag("verdict", verdicts[benchmark_name].summary_sentence)
             for file_name in ("index.html", "comparison.md", "comparison.csv", "differences.csv", "curves"):
                 tracked.pipeline_run.log_artifact(reports_folder / file_name)
             for figure_path in sorted((reports_folder / "figures").glob(f"{benchmark_name}_seed*.png")):

@@ -8,7 +8,13 @@ import pandas as pd
 
 from confidnet_core.comparison.lines import iterate_groups, iterate_rows
 from confidnet_core.comparison.tables import format_value
-from confidnet_core.evaluation.intervals import MIN_RARER_UNITS, ResampledMetrics, UnitCounts, confidence_interval
+from confidnet_core.evaluation.intervals import (
+    MIN_RARER_PIXEL_FRACTION,
+    MIN_RARER_UNITS,
+    ResampledMetrics,
+    UnitCounts,
+    confidence_interval,
+)
 from confidnet_core.metrics import METRICS
 
 MIN_TRAININGS = 3  # the least number of trainings whose scatter says what another training would give
@@ -94,7 +100,8 @@ def with_unit_columns(evaluation_rows: pd.DataFrame) -> pd.DataFrame:
 def insufficiency(benchmark_rows: pd.DataFrame) -> Insufficiency | None:
     """Return why the scores of a benchmark cannot be compared; None if they can.
 
-    Every training needs MIN_RARER_UNITS errors and as many correct predictions; for segmentation images that have one.
+    Every training needs MIN_RARER_UNITS errors and as many correct predictions; for segmentation as many images that have one, and
+    MIN_RARER_PIXEL_FRACTION of the pixels.
     benchmark_rows: its rows of `comparison_frame`
     """
     trainings = benchmark_rows.drop_duplicates("seed")
@@ -118,6 +125,19 @@ def insufficiency(benchmark_rows: pd.DataFrame) -> Insufficiency | None:
             )
             in_each = " in each training" if len(counts) > 1 else ""
             return Insufficiency(verdict, f"{counted}: too few to compare scores; about {MIN_RARER_UNITS} are needed{in_each}")
+    return _insufficiency_of_pixels(trainings) if is_segmentation else None
+
+
+def _insufficiency_of_pixels(trainings: pd.DataFrame) -> Insufficiency | None:
+    """Return why a segmentation has too few pixels with errors, or with correct predictions; None if it has enough."""
+    error_fractions = trainings["errors"] / trainings["samples"]
+    for verdict, fractions, noun in (
+        (TOO_FEW_ERRORS, error_fractions, "errors"),
+        (TOO_FEW_SUCCESSES, 1 - error_fractions, "correct predictions"),
+    ):
+        if fractions.min() < MIN_RARER_PIXEL_FRACTION:
+            counted = f"{100 * fractions.min():.2g} % of the pixels of {trainings['units'].iloc[0]:,} test images are {noun}"
+            return Insufficiency(verdict, f"{counted}: too few to compare scores; about {100 * MIN_RARER_PIXEL_FRACTION:g} % are needed")
     return None
 
 
@@ -136,10 +156,9 @@ def error_rate_sentence(method_means: pd.Series, interval_level: float) -> str:
 
 def _stack_trainings(method_rows: pd.DataFrame, replicates: list[np.ndarray]) -> ResampledMetrics:
     """Return the metrics of all trainings of one method. method_rows: one row per training; replicates: (resamples, metrics) of each"""
-    all_counts = [UnitCounts(row.samples, *(getattr(row, column) for column in UNIT_COLUMNS)) for row in iterate_rows(method_rows)]
-    return ResampledMetrics(
-        method_rows[list(METRICS)].to_numpy(float), np.stack(replicates), min(all_counts, key=lambda counts: counts.effective)
-    )
+    all_counts = [UnitCounts(row.samples, row.errors, *(getattr(row, name) for name in UNIT_COLUMNS)) for row in iterate_rows(method_rows)]
+    fewest = min(all_counts, key=lambda counts: (counts.is_enough, counts.effective))
+    return ResampledMetrics(method_rows[list(METRICS)].to_numpy(float), np.stack(replicates), fewest)
 
 
 def _interval_rows(ends_by_key: Mapping[tuple, tuple[np.ndarray, np.ndarray]], key_names: list[str]) -> pd.DataFrame:

@@ -16,6 +16,9 @@ from confidnet_core.metrics import METRICS
 
 # The least number of errors, and of correct predictions, for an interval or a verdict; for segmentation of images that have one.
 MIN_RARER_UNITS = 6
+# The least share of errors, and of correct predictions, among the pixels of a segmentation. With fewer, AUPR-Error depends on images that
+# are so rare that resamples of a few hundred do not show them.
+MIN_RARER_PIXEL_FRACTION = 0.01
 # The coverage at a risk jumps where one more error is accepted, so no interval of it covers what it should in simulations.
 METRICS_WITHOUT_INTERVAL = ("coverage_at_1_risk", "coverage_at_5_risk")
 # Means over the rarer outcome of numbers in [0, 1], for which an exact binomial interval is never too narrow.
@@ -26,13 +29,14 @@ _PROPORTION_METRICS = ("auroc", "aupr_error", "fpr_at_95_tpr")
 class UnitCounts:
     """The number of independent units of a test split: of samples, or of images of a segmentation, whose pixels err together.
 
-    samples: the number of labelled samples or pixels; units: the number of units
+    samples, errors: the numbers of labelled samples or pixels, and of incorrect predictions among them; units: the number of units
     with_errors, with_successes: the numbers of units with an incorrect prediction, and with a correct one
     effective: Kish's effective number of the units with the rarer outcome: of as many equal ones as would give the same precision. For
     samples it is their number; it is less for images of which some have more errors, or more correct predictions, than others
     """
 
     samples: int
+    errors: int
     units: int
     with_errors: int
     with_successes: int
@@ -42,6 +46,17 @@ class UnitCounts:
     def rarer(self) -> int:
         """Return the number of units with the rarer outcome."""
         return min(self.with_errors, self.with_successes)
+
+    @property
+    def has_rare_pixels(self) -> bool:
+        """Return whether errors or correct predictions are less than MIN_RARER_PIXEL_FRACTION of the pixels of a segmentation."""
+        rarer_pixel_count = min(self.errors, self.samples - self.errors)
+        return self.units < self.samples and rarer_pixel_count < MIN_RARER_PIXEL_FRACTION * self.samples
+
+    @property
+    def is_enough(self) -> bool:
+        """Return whether there are enough errors, correct predictions and images for an interval and a verdict."""
+        return self.rarer >= MIN_RARER_UNITS and not self.has_rare_pixels
 
 
 @dataclass(frozen=True)
@@ -66,13 +81,13 @@ def count_units(correct: Bool[np.ndarray, " n"], pixels_per_image: Int[np.ndarra
     if pixels_per_image is None:
         error_count = int(np.count_nonzero(~correct))
         success_count = len(correct) - error_count
-        return UnitCounts(len(correct), len(correct), error_count, success_count, float(min(error_count, success_count)))
+        return UnitCounts(len(correct), error_count, len(correct), error_count, success_count, float(min(error_count, success_count)))
     pixels_per_image = pixels_per_image[pixels_per_image > 0]
     correct_per_image = np.add.reduceat(correct, np.cumsum(pixels_per_image) - pixels_per_image, dtype=np.int64)
     counts_by_outcome = pixels_per_image - correct_per_image, correct_per_image
     with_errors, with_successes = (int(np.count_nonzero(counts)) for counts in counts_by_outcome)
     effective = min(float(counts.sum()) ** 2 / max(float((counts.astype(float) ** 2).sum()), 1.0) for counts in counts_by_outcome)
-    return UnitCounts(len(correct), len(pixels_per_image), with_errors, with_successes, effective)
+    return UnitCounts(len(correct), int(counts_by_outcome[0].sum()), len(pixels_per_image), with_errors, with_successes, effective)
 
 
 def confidence_interval(
@@ -83,7 +98,7 @@ def confidence_interval(
     On the logit scale: the value, plus and minus the standard error times the quantile of Student's t distribution. Where the central part
     of the resamples reaches 0 or 1, its logit says nothing: there it is the union of that part and the exact binomial interval of the
     rarer outcome for AUROC, AUPR-Error and FPR@95%TPR, and NaN for the other metrics. The interval of the accuracy is exact and binomial
-    with fewer than MIN_RARER_UNITS errors or correct predictions; there all other ends are NaN, as they are for METRICS_WITHOUT_INTERVAL.
+    where the counts are not enough; there all other ends are NaN, as they are for METRICS_WITHOUT_INTERVAL.
 
     interval_level: such as 0.95
     includes_trainings: whether the interval is of the method trained anew, or of these very trained networks
@@ -91,7 +106,7 @@ def confidence_interval(
     values = metrics.values.mean(axis=0)
     lows, highs = np.full((2, len(METRICS)), np.nan)
     accuracy_index = METRICS.index("accuracy")
-    if metrics.counts.rarer < MIN_RARER_UNITS:
+    if not metrics.counts.is_enough:
         if not np.isnan(values[accuracy_index]):
             lows[accuracy_index], highs[accuracy_index] = exact_binomial_interval(
                 values[accuracy_index], metrics.counts.units, interval_level
@@ -123,7 +138,7 @@ def two_sided_p_values(differences: ResampledMetrics, *, includes_trainings: boo
     """Return for each metric the p-value in (0, 1] of a difference between two scores, as mean over trainings; NaN where there is none.
 
     It is that of Student's t for the difference and its standard error, and at least that of a sign test on the units of the rarer outcome.
-    It is NaN below MIN_RARER_UNITS, for METRICS_WITHOUT_INTERVAL, and for an undefined difference.
+    It is NaN where the counts are not enough, for METRICS_WITHOUT_INTERVAL, and for an undefined difference.
     includes_trainings: whether the difference is of the methods trained anew, or of these very trained networks
     """
     standard_errors, freedom = _difference_standard_errors(differences, includes_trainings)
@@ -131,7 +146,7 @@ def two_sided_p_values(differences: ResampledMetrics, *, includes_trainings: boo
     ratios = np.divide(magnitudes, standard_errors, out=np.where(magnitudes > 0, np.inf, 0.0), where=standard_errors > 0)
     p_values = np.maximum(2 * stdtr(freedom, -ratios), min(1.0, 2.0 ** (1 - differences.counts.effective)))
     has_no_test = np.isnan(magnitudes) | np.isnan(standard_errors) | np.isin(METRICS, METRICS_WITHOUT_INTERVAL)
-    return np.where(has_no_test | (differences.counts.rarer < MIN_RARER_UNITS), np.nan, np.minimum(p_values, 1))
+    return np.where(has_no_test | (not differences.counts.is_enough), np.nan, np.minimum(p_values, 1))
 
 
 def difference_interval(
@@ -154,7 +169,7 @@ def standard_errors(replicates: Float[np.ndarray, "resamples metrics"], counts: 
     Efron & Tibshirani 1993, equation 6.6. Resamples in which a metric is undefined are left out. None, too, where `confidence_interval`
     gives no interval for want of errors, correct predictions or images.
     """
-    if counts.rarer < MIN_RARER_UNITS:
+    if not counts.is_enough:
         return dict.fromkeys(METRICS)
     errors = np.sqrt(_variance_over_resamples(replicates.astype(np.float64)))
     return {metric: None if np.isnan(error) else float(error) for metric, error in zip(METRICS, errors, strict=True)}

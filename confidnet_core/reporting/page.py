@@ -20,7 +20,7 @@ from confidnet_core.comparison.frames import HEADLINE_METRIC, METRIC_COLUMNS
 from confidnet_core.comparison.main_table import accuracy_sentence
 from confidnet_core.comparison.rendering import table_to_html
 from confidnet_core.comparison.tables import Table
-from confidnet_core.comparison.verdicts import BenchmarkVerdict, benchmark_verdicts
+from confidnet_core.comparison.verdicts import BenchmarkVerdict
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import entry_attributes
 from confidnet_core.data import load_dataset
@@ -43,7 +43,7 @@ LineStyleByMethod = Mapping[str, LineStyle]
 class ReportContent:
     """The results that the report page shows.
 
-    evaluation_rows: from `comparison_frame`; intervals_of_means: of the means over seeds; difference_rows: from `method_differences`
+    evaluation_rows: from `comparison_frame`; verdicts: {benchmark: from `benchmark_verdicts`}
     main_tables: {benchmark: its `main_table`}; benchmark_notes: {benchmark: lines above that table}
     further_table_groups: sections below it, each {benchmark: tables}; rank_table: of all benchmarks, or None
     curve_frames: {name: data frame}: "risk_coverage", "outcomes", "reliability", "losses" and "validation"
@@ -51,8 +51,7 @@ class ReportContent:
     """
 
     evaluation_rows: pd.DataFrame
-    intervals_of_means: pd.DataFrame
-    difference_rows: pd.DataFrame
+    verdicts: Mapping[str, BenchmarkVerdict]
     main_tables: Mapping[str, Table]
     benchmark_notes: Mapping[str, Sequence[str]]
     further_table_groups: Sequence[Mapping[str, Sequence[Table]]]
@@ -111,13 +110,11 @@ def write_page(
 
     With several seeds, pictures, histograms and class tables are those of the first seed.
     """
-    result_frames = report_content.evaluation_rows, report_content.difference_rows, report_content.intervals_of_means
-    verdicts = benchmark_verdicts(*result_frames, params.bootstrap.level)
     line_styles = assign_report_line_styles(report_content.evaluation_rows, params.against)
     # Of each benchmark the results of its first seed, which come last in reversed order.
     first_seed_results = {results.benchmark: results for results in reversed(all_stored_results)}
     sections = [
-        _benchmark_section(first_seed_results[name], params, report_content, verdicts[name], figures_folder, line_styles)
+        _benchmark_section(first_seed_results[name], params, report_content, report_content.verdicts[name], figures_folder, line_styles)
         for name in params.run
     ]
     jinja_environment = Environment(loader=FileSystemLoader(TEMPLATES_FOLDER), autoescape=select_autoescape(), undefined=StrictUndefined)

@@ -23,6 +23,7 @@ from confidnet_core.comparison.sections import (
     rank_table,
 )
 from confidnet_core.comparison.uncertainty import evaluation_interval_frame, insufficiencies, interval_frame, resampled_metrics
+from confidnet_core.comparison.verdicts import BenchmarkVerdict, benchmark_verdicts
 from confidnet_core.config.params import Params
 from confidnet_core.data import Dataset, labelled_mask, load_dataset
 from confidnet_core.evaluation.intervals import count_units
@@ -54,10 +55,12 @@ class WrittenReport(NamedTuple):
     """The part of a written report that the stage `compare` goes on to use.
 
     evaluation_rows: from `comparison_frame`, of all evaluations; summary_by_benchmark: the content of summary.json
+    verdicts: {benchmark: its BenchmarkVerdict}
     """
 
     evaluation_rows: pd.DataFrame
     summary_by_benchmark: dict[str, Any]
+    verdicts: dict[str, BenchmarkVerdict]
 
 
 def write_report(params: Params, report_folder: Path) -> WrittenReport:
@@ -105,15 +108,15 @@ def write_report(params: Params, report_folder: Path) -> WrittenReport:
     comparison_text = comparison_markdown(evaluation_rows, main_tables, benchmark_notes, further_table_groups)
     markdown_sections = [comparison_text, *([table_to_markdown(table_of_ranks, 2) + "\n"] if table_of_ranks else [])]
     write_text(report_folder / "comparison.md", "\n".join(markdown_sections))
-    result_frames = evaluation_rows, intervals_of_means, difference_rows
+    verdicts = benchmark_verdicts(evaluation_rows, difference_rows, intervals_of_means, confidence_level)
     page_tables = main_tables, benchmark_notes, further_table_groups, table_of_ranks
-    report_content = ReportContent(*result_frames, *page_tables, curve_frames, failures_by_benchmark_and_seed)
+    report_content = ReportContent(evaluation_rows, verdicts, *page_tables, curve_frames, failures_by_benchmark_and_seed)
     write_page(report_folder / "index.html", params, all_stored_results, report_content, report_folder / "figures")
     summary_by_benchmark = benchmark_summaries(evaluation_rows)
     for benchmark, iou_metrics in iou_by_benchmark.items():
         summary_by_benchmark[benchmark]["mean_iou"] = round(100 * iou_metrics["mean_iou"], 2)
     write_json(report_folder / "summary.json", summary_by_benchmark)
-    return WrittenReport(evaluation_rows, summary_by_benchmark)
+    return WrittenReport(evaluation_rows, summary_by_benchmark, verdicts)
 
 
 def _read_evaluations(all_stored_results: Sequence[StoredResults]) -> tuple[pd.DataFrame, dict[tuple[str, int, str], np.ndarray]]:

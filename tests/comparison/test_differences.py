@@ -10,8 +10,8 @@ from test_comparison import evaluation, parsed
 from confidnet_core.comparison.differences import DIFFERENCE_COLUMNS, holm_correction, method_differences, significance_tables
 from confidnet_core.comparison.frames import comparison_frame
 from confidnet_core.comparison.rendering import table_to_markdown
-from confidnet_core.comparison.uncertainty import interval_frame, resampled_metrics
-from confidnet_core.evaluation.intervals import difference_interval, two_sided_p_values
+from confidnet_core.comparison.uncertainty import insufficiency, interval_frame, resampled_metrics
+from confidnet_core.evaluation.intervals import UnitCounts, difference_interval, two_sided_p_values
 from confidnet_core.evaluation.result import evaluate
 from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.bootstrap import bootstrap
@@ -99,6 +99,24 @@ def test_with_too_little_data_there_is_a_sentence_in_place_of_a_verdict(error_ra
     assert found[["low", "high", "p", "p_corrected"]].isna().all(axis=None)
     (drawn,) = significance_tables(found, frame, 0.95)["digits"]
     assert drawn.rows == () and table_to_markdown(drawn).startswith(f"### Differences from MCP\n\n{words}")
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((6000, 2000, 5, 5, 5), "5 test images: too few to compare scores; about 12 are needed at least"),
+        ((6000, 2000, 20, 3, 20), "errors in 3 of 20 test images: too few to compare scores; about 6 are needed"),
+        ((6000, 4000, 20, 20, 4), "correct predictions in 4 of 20 test images: too few to compare scores; about 6 are needed"),
+        ((6000, 25, 20, 20, 20), "0.42 % of the pixels of 20 test images are errors: too few to compare scores; about 1 % are needed"),
+        ((6000, 60, 20, 20, 20), None),
+    ],
+)
+def test_images_are_counted_where_pixels_err_together(counts: tuple[int, ...], words: str | None):
+    samples, errors, *units = counts
+    unit_counts = UnitCounts(samples, errors, *units, effective=float(min(units)))
+    frame = comparison_frame([evaluation("mcp", samples=samples, errors=errors)], {("digits", 0): unit_counts})
+    reason = insufficiency(frame)
+    assert (reason and reason.sentence) == words
 
 
 def test_with_one_seed_and_with_two_verdicts_are_about_the_trained_networks():

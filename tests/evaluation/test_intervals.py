@@ -39,22 +39,22 @@ def of_trainings(seed_values: list[float], replicates: np.ndarray, rarer: int = 
     """The same values and replicates (seeds, resamples) for all metrics."""
     values = np.repeat(np.array(seed_values)[:, None], len(METRICS), axis=1)
     return ResampledMetrics(
-        values, np.repeat(replicates[..., None], len(METRICS), axis=2), UnitCounts(1000, 1000, rarer, 1000 - rarer, float(rarer))
+        values, np.repeat(replicates[..., None], len(METRICS), axis=2), UnitCounts(1000, rarer, 1000, rarer, 1000 - rarer, float(rarer))
     )
 
 
 def test_units_are_samples_or_images_with_an_error_and_with_a_correct_prediction():
     correct = np.array([True, False, True, True, True, False])
-    assert count_units(correct) == UnitCounts(6, 6, 2, 4, 2.0)
-    assert count_units(correct, np.array([3, 0, 2, 1])) == UnitCounts(6, 3, 2, 2, 2.0)
-    assert count_units(correct, np.array([3, 3])) == UnitCounts(6, 2, 2, 2, 2.0)
+    assert count_units(correct) == UnitCounts(6, 2, 6, 2, 4, 2.0)
+    assert count_units(correct, np.array([3, 0, 2, 1])) == UnitCounts(6, 2, 3, 2, 2, 2.0)
+    assert count_units(correct, np.array([3, 3])) == UnitCounts(6, 2, 2, 2, 2, 2.0)
     assert count_units(correct).rarer == 2
 
 
 def test_images_with_unequal_numbers_of_errors_count_as_fewer_equal_ones():
     correct = np.ones(400, bool)
     correct[[0, 100, 200, 201, 202, 203, 204, 205]] = False  # 1, 1, 6 and 0 errors in four images
-    assert count_units(correct, np.full(4, 100)) == UnitCounts(400, 4, 3, 4, 8**2 / (1 + 1 + 36))
+    assert count_units(correct, np.full(4, 100)) == UnitCounts(400, 8, 4, 3, 4, 8**2 / (1 + 1 + 36))
     nothing = count_units(np.ones(4, bool), np.array([2, 2]))
     assert (nothing.with_errors, nothing.effective) == (0, 0)
 
@@ -120,6 +120,15 @@ def test_images_give_wider_intervals_than_their_pixels_would_and_count_by_those_
     assert np.isnan(confidence_interval(resampled(confidence, correct, np.full(10, 100)), 0.95, includes_trainings=False)[0][AUROC])
 
 
+def test_a_segmentation_with_hardly_any_error_pixels_has_no_interval_however_many_images_have_one():
+    for errors_per_image, has_interval in ((1, False), (2, True)):  # of 100 pixels, in 9 of 10 images
+        correct = np.ones((30, 100), bool)
+        correct[:27, :errors_per_image] = False
+        confidence = np.random.default_rng(0).normal(size=3000) + correct.ravel()
+        lows, _ = confidence_interval(resampled(confidence, correct.ravel(), np.full(30, 100)), 0.95, includes_trainings=False)
+        assert np.isnan(lows[AUPR]) != has_interval and not np.isnan(lows[ACCURACY])
+
+
 def test_an_exact_binomial_interval_is_that_of_scipy_and_takes_fractions_of_a_trial():
     for successes in (0, 3, 10):
         expected = stats.binomtest(successes, 10).proportion_ci(0.9, method="exact")
@@ -182,6 +191,6 @@ def test_a_standard_error_is_the_standard_deviation_of_the_defined_replicates():
     replicates = np.full((4, len(METRICS)), np.nan)
     replicates[:, 0] = [0.1, 0.2, 0.4, np.nan]
     replicates[:1, 1] = 0.5
-    found = list(standard_errors(replicates, UnitCounts(100, 100, 50, 50, 50.0)).values())
+    found = list(standard_errors(replicates, UnitCounts(100, 50, 100, 50, 50, 50.0)).values())
     assert found[0] == pytest.approx(np.std([0.1, 0.2, 0.4], ddof=1))
     assert set(found[1:]) == {None}  # one replicate has no deviation, and none has none either

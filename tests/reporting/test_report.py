@@ -71,7 +71,7 @@ def written(trained: tuple[Path, dict[str, Run]]) -> tuple[Path, pd.DataFrame, t
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setattr(report, "segmentation_figure", lambda *panels: drawn.append(panels) or real(*panels))
-        frame, _ = write_report(params(), root / "reports")
+        frame, *_ = write_report(params(), root / "reports")
     return root / "reports", frame, drawn[0]
 
 
@@ -100,7 +100,7 @@ def test_stored_results_and_methods_are_those_of_params():
 
 
 def test_what_earlier_runs_left_on_disk_is_not_reported(runs: dict[str, Run], tmp_path: Path):
-    frame, _ = write_report(params({"margin": {}, "mcp": {}}, run=("digits",)), tmp_path / "reports")
+    frame, *_ = write_report(params({"margin": {}, "mcp": {}}, run=("digits",)), tmp_path / "reports")
     assert frame["method"].tolist() == ["margin", "mcp"]
     assert set(frame["benchmark"]) == {"digits"}
     for name in ("risk_coverage", "roc", "outcomes"):
@@ -201,16 +201,15 @@ def test_many_test_images_are_shown_evenly_spread(runs: dict[str, Run], tmp_path
 
 
 def test_a_classifier_without_errors_is_reported_with_undefined_metrics(perfect: Run, tmp_path: Path):
-    frame, content = write_report(params(run=("digits",)), tmp_path / "reports")
-    assert (frame["errors"] == 0).all()
+    frame, content, verdicts = write_report(params(run=("digits",)), tmp_path / "reports")
+    assert (frame["errors"] == 0).all() and verdicts["digits"].best_methods == ()
     assert frame[["auroc", "aupr_error", "fpr_at_95_tpr"]].isna().all(axis=None)
     summary = read_json(tmp_path / "reports" / "summary.json")
     assert summary == content
     assert summary["digits"]["accuracy"] == 100
     assert set(summary["digits"]["aupr_error"].values()) == {None}
     roc = pd.read_csv(tmp_path / "reports" / "curves" / "roc.csv")
-    assert list(roc.columns) == ["benchmark", "seed", "method", "fpr", "tpr"]
-    assert len(roc) == 0
+    assert list(roc.columns) == ["benchmark", "seed", "method", "fpr", "tpr"] and len(roc) == 0
     outcomes = pd.read_csv(tmp_path / "reports" / "curves" / "outcomes.csv")
     assert outcomes[outcomes["outcome"] == "error"]["count"].sum() == 0
     assert image_width(tmp_path / "reports/figures/digits_seed0.png") == 1200
@@ -224,7 +223,7 @@ def test_a_benchmark_of_a_published_name_is_shown_beside_the_published_numbers(r
         link.unlink(missing_ok=True)
         link.symlink_to("digits")
     score(named)
-    frame, _ = write_report(params(run=("digits", "mnist_mlp")), tmp_path)
+    frame, *_ = write_report(params(run=("digits", "mnist_mlp")), tmp_path)
     digits, mnist = (tmp_path / "comparison.md").read_text().split("## mnist_mlp\n")
     assert "published" not in digits.lower()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in mnist.split("### Beside the published numbers")[1].splitlines()]
