@@ -8,7 +8,7 @@ for errors are 1.8 apart if no other number is given. Two kinds of intervals are
 percentile  the central 95 % of the resamples (Efron & Tibshirani 1993, chapter 13), and as p twice the fraction of the resamples in which
             the difference has the other sign
 ours        evaluation/intervals.py: the logit scale, the standard deviation over the resamples and Student's t, exact binomial at 0 and 1,
-            and nothing below MIN_RARER_UNITS errors, correct predictions or images with them
+            and nothing where UnitCounts are not enough
 
 Of each metric: the percentage of the intervals shown that cover the truth, and of all repetitions in which the two scores differ
 significantly at the level of 5 %. "shown" is the percentage of repetitions with an interval; "-" stands for none.
@@ -30,9 +30,11 @@ SETTINGS = (
     *(Samples(200, mean_errors) for mean_errors in (0, 1, 2, 3, 5, 6, 8, 10, 20, 40)),
     *(Samples(200, mean_errors, separation) for separation in (0.5, 3.5) for mean_errors in (6, 10, 40)),
     *(Samples(1000, mean_errors) for mean_errors in (8, 20, 100)),
+    *(Samples(10_000, mean_errors) for mean_errors in (8, 20)),
     *(Images(images) for images in (2, 5, 6, 8, 10, 15, 20, 60)),
     *(Images(images, mean_error_logit=-4.0) for images in (10, 20)),
-    *(Images(images, mean_error_logit=-7.5) for images in (20, 60)),
+    *(Images(images, mean_error_logit=-4.6) for images in (20, 60, 200)),
+    *(Images(images, mean_error_logit=-5.5) for images in (60,)),
 )
 Setting = Samples | Images
 
