@@ -1,6 +1,7 @@
 """The main table of a benchmark, with all scores and metrics and marks of significance; and all tables of a study as Markdown."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -24,11 +25,12 @@ from confidnet_core.comparison.tables import (
     Cell,
     Column,
     Table,
+    count_in_words,
     format_count,
     format_value,
     join_names,
 )
-from confidnet_core.comparison.uncertainty import insufficiency, question
+from confidnet_core.comparison.uncertainty import error_rate_sentence, insufficiency, question
 
 
 def main_table(
@@ -74,7 +76,8 @@ def main_table(
         table = table.with_best_marked()
     if len(metric_columns) > len(shown_columns):  # the sorting metric is not among the columns to show
         table = table.with_columns(column.key for column in table.columns if column == REQUIREMENT_COLUMN or column in shown_columns)
-    return _with_legend(table, benchmark_rows, reference_method, confidence_level)
+    table = _with_legend(table, benchmark_rows, reference_method, confidence_level)
+    return table if has_enough_data else replace(table, notes=_notes_of_too_little_data(benchmark_rows, method_means, confidence_level))
 
 
 def significant_verdicts(difference_rows: pd.DataFrame | None, benchmark: str) -> tuple[dict[tuple[str, str], str], str | None]:
@@ -99,7 +102,7 @@ def accuracy_sentence(benchmark_rows: pd.DataFrame) -> str:
     """Return a sentence with accuracy, errors and samples of each seed. benchmark_rows: one benchmark's rows of `comparison_frame`"""
     one_row_per_seed = benchmark_rows.drop_duplicates("seed")
     accuracy_phrases = [
-        f"accuracy {format_value(100 * seed_row.accuracy)}%, {seed_row.errors:,} errors among {seed_row.samples:,}"
+        f"accuracy {format_value(100 * seed_row.accuracy)}%, {count_in_words(seed_row.errors, 'error')} among {seed_row.samples:,}"
         for seed_row in iterate_rows(one_row_per_seed)
     ]
     return (
@@ -118,7 +121,7 @@ def errors_and_accuracy_phrase(benchmark_rows: pd.DataFrame) -> str:
     """
     one_row_per_seed = benchmark_rows.drop_duplicates("seed")
     errors, samples, accuracy = (one_row_per_seed[column_name].mean() for column_name in ("errors", "samples", "accuracy"))
-    errors_phrase = f"{format_count(errors)} errors among {format_count(samples)}, accuracy {format_value(100 * accuracy)} %"
+    errors_phrase = f"{count_in_words(errors, 'error')} among {format_count(samples)}, accuracy {format_value(100 * accuracy)} %"
     return errors_phrase if len(one_row_per_seed) == 1 else f"{errors_phrase}, means over {len(one_row_per_seed)} seeds"
 
 
@@ -151,7 +154,7 @@ def comparison_markdown(
 
 
 def _with_legend(table: Table, benchmark_rows: pd.DataFrame, reference_method: str | None, confidence_level: float | None) -> Table:
-    """Return the main table with a legend of the units, signs and columns that it uses, and with a note if there is too little data."""
+    """Return the main table with a legend of the units, signs and columns that it uses."""
     column_keys = {column.key for column in table.columns}
     oracle_rows, all_cells = [row for row in table.rows if row.is_oracle], [cell for row in table.rows for cell in row.cells]
     deviation_text = "; mean ± sample standard deviation over seeds" if benchmark_rows["seed"].nunique() > 1 else ""
@@ -173,8 +176,16 @@ def _with_legend(table: Table, benchmark_rows: pd.DataFrame, reference_method: s
         legend_lines.append(f"{oracle_names} reads the labels: an upper bound, not a competing method.")
     if REQUIREMENT_COLUMN.key in column_keys:
         legend_lines.append("Needs: what the score needs beside the classifier's outputs.")
-    notes = (f"{too_little.sentence}.",) if too_little else ()
-    return Table(table.title, table.columns, table.rows, notes=notes, legend=tuple(legend_lines))
+    return replace(table, legend=tuple(legend_lines))
+
+
+def _notes_of_too_little_data(benchmark_rows: pd.DataFrame, method_means: pd.DataFrame, confidence_level: float | None) -> tuple[str, ...]:
+    """Return the paragraph above the main table that says why nothing is compared, with the interval of the error rate if it is known."""
+    too_little = insufficiency(benchmark_rows)
+    sentences = [f"{too_little.sentence}."] if too_little else []
+    if "accuracy_low" in method_means and method_means["accuracy_low"].notna().all():
+        sentences.append(error_rate_sentence(method_means.iloc[0], confidence_level))
+    return (" ".join(sentences),)
 
 
 def column_units_in_words(columns: Iterable[Column]) -> str:

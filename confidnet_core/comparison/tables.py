@@ -206,6 +206,11 @@ def format_count(item_count: float) -> str:
     return f"{item_count:,.1f}".removesuffix(".0")
 
 
+def count_in_words(item_count: float, noun: str) -> str:
+    """Return a count with its noun, as in "1 error", "71 errors" and, for a mean over seeds, "72.6 errors"."""
+    return f"{format_count(item_count)} {noun}{'' if item_count == 1 else 's'}"
+
+
 def join_names(names: Iterable[str]) -> str:
     """Return the names as text, joined as in "MCP", "MCP and Entropy" or "MCP, Entropy and Margin"."""
     *leading_names, final_name = names

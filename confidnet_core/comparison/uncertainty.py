@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from confidnet_core.comparison.lines import iterate_groups, iterate_rows
-from confidnet_core.comparison.tables import format_value
+from confidnet_core.comparison.tables import count_in_words, format_value
 from confidnet_core.evaluation.intervals import (
     MIN_RARER_PIXEL_FRACTION,
     MIN_RARER_UNITS,
@@ -108,7 +108,7 @@ def insufficiency(benchmark_rows: pd.DataFrame) -> Insufficiency | None:
     is_segmentation = bool((trainings["units"] < trainings["samples"]).any())
     unit_count, unit_name = int(trainings["units"].iloc[0]), "image" if is_segmentation else "prediction"
     if unit_count < MIN_RARER_UNITS:
-        counted = f"{unit_count} test {unit_name}{'s' * (unit_count != 1)}"
+        counted = count_in_words(unit_count, f"test {unit_name}")
         return Insufficiency(TOO_FEW_UNITS, f"{counted}: too few to compare scores; about {2 * MIN_RARER_UNITS} are needed at least")
     for verdict, column, noun in (
         (TOO_FEW_ERRORS, "units_with_errors", "error"),
@@ -147,11 +147,15 @@ def insufficiencies(evaluation_rows: pd.DataFrame) -> dict[str, Insufficiency]:
     return {benchmark: reason for benchmark, reason in reasons.items() if reason is not None}
 
 
-def error_rate_sentence(method_means: pd.Series, interval_level: float) -> str:
-    """Return a sentence with error rate and interval in percent. method_means: a row of `mean_over_seeds` with intervals of the accuracy"""
+def error_rate_sentence(method_means: pd.Series, interval_level: float | None) -> str:
+    """Return a sentence with error rate and interval in percent.
+
+    method_means: a row of `mean_over_seeds` with the interval of the accuracy; interval_level: of this interval, None if unknown
+    """
     rate, low, high = (format_value(100 * (1 - method_means[f"accuracy{suffix}"])) for suffix in ("", "_high", "_low"))
     of_mean = "mean error rate over trainings" if method_means["seeds"] > 1 else "error rate"
-    return f"The {of_mean} is {rate} %, with an exact binomial {100 * interval_level:g} % interval of {low} to {high} %."
+    level = "" if interval_level is None else f"{100 * interval_level:g} % "
+    return f"The {of_mean} is {rate} %, with an exact binomial {level}interval of {low} to {high} %."
 
 
 def _stack_trainings(method_rows: pd.DataFrame, replicates: list[np.ndarray]) -> ResampledMetrics:

@@ -58,7 +58,7 @@ def test_with_too_few_errors_a_sentence_stands_in_place_of_verdicts_and_nothing_
     frame = pd.read_csv("reports/comparison.csv").assign(errors=3, units_with_errors=3, units_with_successes=97)
     frame.to_csv("reports/comparison.csv", index=False)
     found = shown("show", "small", "-m", "aupr_error")
-    assert "\n\n3 errors among 100 test predictions: too few to compare scores; about 6 are needed.\n\n| method" in found
+    assert "\n\n3 errors among 100 test predictions: too few to compare scores; about 6 are needed. The error rate is 10.00 %, " in found
     assert "**" not in found and "significant" not in found and "bold" not in found and "▲ " not in found.split("↑ higher")[0]
     assert "3 + 3 errors among 100 test predictions: too few to compare scores; about 6 are needed in each training." in shown(
         "show", "other"
