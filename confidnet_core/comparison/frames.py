@@ -88,11 +88,15 @@ def mean_over_seeds(evaluation_rows: pd.DataFrame, intervals_of_means: pd.DataFr
     """Return the metrics averaged over seeds, as a data frame with one row per benchmark and method.
 
     The column `seeds` is the number of seeds; samples and errors are averaged, too. A metric that is undefined for one seed is undefined.
+    So are all but the accuracy where a seed has no error or only errors, since there is nothing to separate.
     With two or more seeds, `<metric>_std` is the sample standard deviation.
 
     evaluation_rows: from `comparison_frame`
     intervals_of_means: of the means, from `evaluation.intervals`; its columns `<metric>_low` and `<metric>_high` are joined
     """
+    has_both_outcomes = (evaluation_rows["errors"] > 0) & (evaluation_rows["errors"] < evaluation_rows["samples"])
+    separation_metrics = [metric for metric in METRICS if metric != "accuracy"]
+    evaluation_rows = evaluation_rows.assign(**{metric: evaluation_rows[metric].where(has_both_outcomes) for metric in separation_metrics})
     method_groups = evaluation_rows.groupby(["benchmark", "method"], sort=False)
     method_means = method_groups[["samples", "errors", *METRICS]].agg(lambda metric_values: metric_values.mean(skipna=False))
     method_means.insert(0, "oracle", method_groups["oracle"].first())

@@ -235,3 +235,11 @@ def test_the_conventions_of_others_are_a_table_of_what_each_of_them_has():
     assert list(rows["MCP"]) == ["as printed by", "FPR@95%TPR ↓", "AURC ↓", "AUGRC ↓"]
     assert text.count("| MCP ") == 2 and "12.34" in text
     assert list(rows["MCP"].values()) == ["fd_shifts", "–", "–", "500.00"]  # noqa: RUF001
+
+
+@pytest.mark.parametrize("errors", [0, 900])
+def test_without_both_outcomes_every_metric_but_the_accuracy_is_undefined_in_tables(errors: int):
+    frame = comparison_frame([evaluation("mcp", errors=errors, aurc=float(errors > 0)), evaluation("margin", errors=errors)])
+    (cells,) = parsed(table_to_markdown(main_table(frame)))
+    assert set(cells["MCP"].values()) == {"–"}  # noqa: RUF001
+    assert frames.mean_over_seeds(frame)["accuracy"].tolist() == [1 - errors / 900] * 2
