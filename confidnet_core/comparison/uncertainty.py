@@ -21,12 +21,8 @@ MIN_TRAININGS = 3  # the least number of trainings whose scatter says what anoth
 # What verdicts and intervals are about.
 THIS_NETWORK, THESE_NETWORKS, TRAINED_ANEW = "this trained network", "these trained networks", "the method trained anew"
 TOO_FEW_ERRORS, TOO_FEW_SUCCESSES, TOO_FEW_UNITS = "too few errors", "too few correct predictions", "too few units"
-UNIT_COLUMNS = (
-    "units",
-    "units_with_errors",
-    "units_with_successes",
-    "effective_units",
-)  # of `comparison_frame`, for the fields of UnitCounts
+# Columns of `comparison_frame` with the last four fields of UnitCounts.
+UNIT_COLUMNS = ("units", "units_with_errors", "units_with_successes", "effective_units")
 
 
 class Insufficiency(NamedTuple):
@@ -108,8 +104,10 @@ def insufficiency(benchmark_rows: pd.DataFrame) -> Insufficiency | None:
     is_segmentation = bool((trainings["units"] < trainings["samples"]).any())
     unit_count, unit_name = int(trainings["units"].iloc[0]), "image" if is_segmentation else "prediction"
     if unit_count < MIN_RARER_UNITS:
+        # An image may have both errors and correct predictions; samples must be as many of either.
+        needed_count = MIN_RARER_UNITS if is_segmentation else 2 * MIN_RARER_UNITS
         counted = count_in_words(unit_count, f"test {unit_name}")
-        return Insufficiency(TOO_FEW_UNITS, f"{counted}: too few to compare scores; about {2 * MIN_RARER_UNITS} are needed at least")
+        return Insufficiency(TOO_FEW_UNITS, f"{counted}: too few to compare scores; at least {needed_count} are needed")
     for verdict, column, noun in (
         (TOO_FEW_ERRORS, "units_with_errors", "error"),
         (TOO_FEW_SUCCESSES, "units_with_successes", "correct prediction"),

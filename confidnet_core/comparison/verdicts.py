@@ -94,7 +94,7 @@ def _benchmark_verdict(
         *_other_metrics_sentences(competing_means, best_methods),
         *_selection_bias_sentences(ranked_means, best_methods, reference_methods),
         *_oracle_sentences(method_means),
-        _question_sentence(benchmark_rows, difference_rows),
+        *_question_sentences(benchmark_rows, difference_rows),
     ]
     return BenchmarkVerdict(best_methods, summary_sentence, tuple(further_sentences))
 
@@ -185,28 +185,26 @@ def _oracle_sentences(method_means: pd.DataFrame) -> Iterator[str]:
         yield f"{display_name(oracle_method)} reads the labels: {oracle_headline_metric} is an upper bound, not a competing method."
 
 
-def _question_sentence(benchmark_rows: pd.DataFrame, difference_rows: pd.DataFrame) -> str:
-    """Return what verdicts and intervals are about, and with several trainings what the other question would be answered."""
+def _question_sentences(benchmark_rows: pd.DataFrame, difference_rows: pd.DataFrame) -> Iterator[str]:
+    """Yield what verdicts and intervals are about, and, with several trainings, how the other question is answered."""
     asked, training_count = question(benchmark_rows), benchmark_rows["seed"].nunique()
     if asked == THIS_NETWORK:
-        return (
+        yield (
             "Verdicts and intervals are about this trained network on new test data. What another training would give, "
             f"{MIN_TRAININGS} seeds or more can say."
         )
-    means = f"All numbers are means over {training_count} trainings; ± is their sample standard deviation."
+        return
+    yield f"All numbers are means over {training_count} trainings; ± is their sample standard deviation."
     if asked == THESE_NETWORKS:
-        return (
-            f"{means} Verdicts and intervals are about these trained networks on new test data: {training_count} trainings are too few to "
+        yield (
+            f"Verdicts and intervals are about these trained networks on new test data: {training_count} trainings are too few to "
             f"say what another would give, and {MIN_TRAININGS} are needed."
         )
+        return
+    yield "Verdicts and intervals are about the method trained anew, on new test data."
     rows_of_networks = difference_rows.assign(verdict=difference_rows["networks_verdict"])
-    answers = (
-        f"against {display_name(reference_method)} {verdicts_in_words(rows)}"
-        for reference_method, rows in iterate_groups(rows_of_networks, "against")
-    )
-    networks_answers = "; ".join(answers)
-    of_networks = f" For these trained networks alone, on new test data: {networks_answers}." if networks_answers else ""
-    return f"{means} Verdicts and intervals are about the method trained anew, on new test data.{of_networks}"
+    for reference_method, rows in iterate_groups(rows_of_networks, "against"):
+        yield f"For these trained networks alone, against {display_name(reference_method)}: {verdicts_in_words(rows)}."
 
 
 def _join_display_names(methods: tuple[str, ...]) -> str:

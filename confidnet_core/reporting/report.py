@@ -121,7 +121,7 @@ def write_report(params: Params, report_folder: Path) -> WrittenReport:
 
 def _read_evaluations(all_stored_results: Sequence[StoredResults]) -> tuple[pd.DataFrame, dict[tuple[str, int, str], np.ndarray]]:
     """Return the `comparison_frame` of all evaluations, and {(benchmark, seed, method): bootstrap replicates (resamples, metrics)}."""
-    all_evaluations = (results.evaluation(method) for results in all_stored_results for method in results.methods)
+    all_evaluations = [results.evaluation(method) for results in all_stored_results for method in results.methods]
     counts_by_training = {(results.benchmark, results.seed): count_units(*results.outcomes()) for results in all_stored_results}
     evaluation_rows = comparison_frame(all_evaluations, counts_by_training)
     replicates_by_evaluation = {

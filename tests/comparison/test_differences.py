@@ -104,7 +104,7 @@ def test_with_too_little_data_there_is_a_sentence_in_place_of_a_verdict(error_ra
 @pytest.mark.parametrize(
     ("counts", "words"),
     [
-        ((6000, 2000, 5, 5, 5), "5 test images: too few to compare scores; about 12 are needed at least"),
+        ((6000, 2000, 5, 5, 5), "5 test images: too few to compare scores; at least 6 are needed"),
         ((6000, 2000, 20, 3, 20), "errors in 3 of 20 test images: too few to compare scores; about 6 are needed"),
         ((6000, 4000, 20, 20, 4), "correct predictions in 4 of 20 test images: too few to compare scores; about 6 are needed"),
         ((6000, 25, 20, 20, 20), "0.42 % of the pixels of 20 test images are errors: too few to compare scores; about 1 % are needed"),

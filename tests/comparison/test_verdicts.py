@@ -118,12 +118,12 @@ def test_what_verdicts_are_about_is_said_with_one_seed_with_two_and_with_more():
     )
     _, short, details = verdict({"mcp": 0.4, "margin": 0.5}, seeds=2)
     assert "50.50 ± 0.71 [50.50, 50.50], on 70 + 70 errors among 1,200 test predictions in 2 trainings" in short
-    assert details[-1].startswith("All numbers are means over 2 trainings; ±")
+    assert details[-2].startswith("All numbers are means over 2 trainings; ±")
     assert "about these trained networks on new test data: 2 trainings are too few to say what another would give" in details[-1]
     _, short, details = verdict({"mcp": 0.4, "margin": 0.5}, seeds=3)
     assert "51.00 ± 1.00 [48.52, 53.48], on 70 + 70 + 70 errors" in short  # t with 2 degrees of freedom, on the logit scale
-    assert "about the method trained anew, on new test data." in details[-1]
-    assert details[-1].endswith("For these trained networks alone, on new test data: against MCP significantly better: Margin.")
+    assert "about the method trained anew, on new test data." in details[-2]
+    assert details[-1] == "For these trained networks alone, against MCP: significantly better: Margin."
 
 
 def test_with_nothing_to_compare_with_there_is_still_a_best():

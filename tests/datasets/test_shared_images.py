@@ -85,5 +85,5 @@ def test_the_file_of_the_thresholds_says_what_voids_their_guarantee(clean_digits
     save_dataset(with_copies(clean_digits, calibration=("val", 0, 0), test=("train", 0, 0)), paths.prepared_data_folder("small"))
     about_thresholds = shared_image_sentences(paths.prepared_data_folder("small"), "calibration")
     assert len(about_thresholds) == 1 and "calibration 0 is val 0" in about_thresholds[0]
-    save_thresholds(tmp_path / "thresholds", Reliability("none", {}, np.zeros((1, 4)), pd.DataFrame()), [], about_thresholds)
+    save_thresholds(tmp_path / "thresholds", Reliability("none", {}, None, np.zeros((1, 4)), pd.DataFrame()), [], about_thresholds)
     assert read_json(tmp_path / "thresholds/threshold.json") == {"thresholds": [], "warnings": about_thresholds}

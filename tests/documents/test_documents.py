@@ -11,6 +11,7 @@ from documents import anchors, code_blocks, documents, inline_code, links
 from project_code import ROOT, relative
 
 from docs import tables
+from docs.figures import FIGURES, figure
 
 ABANDONED = ("finetune_confidnet", "train_correction", "data/operating", "stages.operate", "finetuned/", "surest", "told apart")
 
@@ -115,6 +116,20 @@ def test_a_figure_in_the_text_is_that_of_the_csv_files():
     ]
     text = "by <!-- figure: gain repro digits confidnet -->99<!-- end --> points"
     assert tables.rewritten(text) == text.replace("99", f"{100 * gain:.1f}")
+
+
+def test_every_kind_of_figure_stands_in_a_document():
+    texts = [path.read_text(encoding="utf-8") for path in tables.documents()]
+    assert {match["expression"].split()[0] for text in texts for match in tables.FIGURE.finditer(text)} == set(FIGURES)
+
+
+def test_counts_and_verdicts_are_words_that_follow_from_the_csv_files():
+    thresholds = pd.read_csv(ROOT / "reports/studies/digits/thresholds.csv").query("method == 'mcp' and risk == 0.05")
+    assert thresholds["threshold"].notna().all() and len(thresholds) == 5
+    assert figure("trainings-with-threshold study digits mcp 5") == "all five"
+    assert figure("trainings study digits mnist_mlp mnist_convnet") == "fifteen"
+    verdict = pd.read_csv(ROOT / "reports/differences.csv").query("method == 'stack' and against == 'mcp' and metric == 'aupr_error'")
+    assert figure("significant repro digits stack is") == ("is" if verdict["verdict"].item() in ("better", "worse") else "is not")
 
 
 def test_an_unknown_figure_is_refused():

@@ -50,9 +50,9 @@ def test_the_metrics_are_timed_and_compared_with_other_libraries_one_by_one():
 def test_intervals_cover_the_truth_and_equal_scores_are_rarely_significant_from_no_error_on():
     """250 repetitions: 3 standard deviations below 93 % are 88, below 92 % are 86, above 6 % are 11."""
     generator = np.random.default_rng(0)
-    settings = [Samples(200, errors) for errors in (0, 1, 3, 6, 20)] + [Samples(200, 10, 3.5), Samples(200, 10, 0.5), Images(6), Images(20)]
+    settings = [Samples(200, errors) for errors in (0, 1, 3, 8)] + [Samples(200, 10, 3.5), Images(6), Images(12)]
     for setting in settings:
-        found = interval_coverage.simulate(setting, 250, 200, generator)
+        found = interval_coverage.simulate(setting, 250, 150, generator)
         shown, covered, significant = found["ours"]
         assert significant.max() < 11, setting
         if setting in (Samples(200, 0), Samples(200, 1)):
@@ -68,7 +68,7 @@ def test_methods_whose_trainings_scatter_rarely_get_a_false_verdict():
     """80 repetitions: 3 standard deviations above 7 % are 15."""
     generator = np.random.default_rng(0)
     for tau in (0.0, 0.3):
-        found = training_scatter.simulate(training_scatter.Study(5, tau, 0.5), 80, 150, generator)
+        found = training_scatter.simulate(training_scatter.Study(5, tau, 0.5), 80, 100, generator)
         assert found["ours"].max() < 15
     assert found["networks"].min() > 15  # what the verdict on the trained networks would be
 
