@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from confidnet_core.comparison.names import display_name
-from confidnet_core.comparison.tables import BETTER_VERDICT, WORSE_VERDICT
+from confidnet_core.comparison.tables import BETTER_VERDICT, WORSE_VERDICT, join_names
 from docs.difference_tables import BENCHMARKS
 from docs.study_files import differences_from, read_results, read_study
 
@@ -52,7 +52,7 @@ def _range(counts: pd.Series) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names) or "none"
+    return join_names(names) if names else "none"
 
 
 def _gain(source: str, benchmark: str, method: str, column: str = "difference") -> str:

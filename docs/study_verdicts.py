@@ -24,7 +24,6 @@ from confidnet_core.comparison.published import load_published_results, publishe
 from confidnet_core.comparison.rendering import table_to_markdown
 from confidnet_core.comparison.sections import operating_point_tables, rank_table
 from confidnet_core.comparison.uncertainty import (
-    TRAINED_ANEW,
     UNIT_COLUMNS,
     insufficiency,
     interval_frame,
@@ -32,7 +31,7 @@ from confidnet_core.comparison.uncertainty import (
     resampled_metrics,
     with_unit_columns,
 )
-from confidnet_core.evaluation.intervals import ResampledMetrics, UnitCounts, difference_interval, two_sided_p_values
+from confidnet_core.evaluation.intervals import ResampledMetrics, UnitCounts
 from confidnet_core.files import write_text
 from confidnet_core.metrics import METRICS
 from docs.study_files import ROOT, read_study
@@ -86,13 +85,8 @@ def method_differences(evaluations: pd.DataFrame, stored: pd.DataFrame) -> pd.Da
         numbers = rows[["method", "seed", "samples", "errors", *UNIT_COLUMNS, *METRICS]]
         for (method, against), pair in stored[stored["benchmark"] == benchmark].groupby(["method", "against"], sort=False):
             differences = pair_of_trainings(numbers, str(method), str(against), pair)
-            columns = {"benchmark": benchmark, "method": method, "against": against, "metric": METRICS, "question": asked}
-            columns["difference"] = differences.values.mean(axis=0)
-            for prefix, includes_trainings in (("", asked == TRAINED_ANEW), ("networks_", False)):
-                low, high = difference_interval(differences, LEVEL, includes_trainings=includes_trainings)
-                p_values = two_sided_p_values(differences, includes_trainings=includes_trainings)
-                columns |= {f"{prefix}low": low, f"{prefix}high": high, f"{prefix}p": p_values}
-            frame = pd.DataFrame(columns | {"too_little": None})[1:]
+            keys = {"benchmark": benchmark, "method": method, "against": against, "question": asked, "too_little": None}
+            frame = product.pair_frame(differences, asked, LEVEL).assign(**keys)
             frames.append(frame.merge(pair[["metric", *STORED_ENDS]], on="metric"))
     return product.with_verdicts(pd.concat(frames, ignore_index=True), LEVEL)[[*product.DIFFERENCE_COLUMNS, *STORED_ENDS]]
 

@@ -1,7 +1,6 @@
 """Paired differences between methods on the same bootstrap resamples of the test set: intervals, p-values and significance.
 
-P-values are corrected for the number of comparisons by Holm's method (Holm 1979, "A simple sequentially rejective multiple test
-procedure").
+P-values are corrected for the number of comparisons (Holm 1979, "A simple sequentially rejective multiple test procedure").
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,7 +25,7 @@ from confidnet_core.comparison.tables import (
     Table,
     join_names,
 )
-from confidnet_core.comparison.uncertainty import THESE_NETWORKS, TRAINED_ANEW, insufficiency, question
+from confidnet_core.comparison.uncertainty import THESE_NETWORKS, TRAINED_ANEW, error_counts_in_words, insufficiency, question
 from confidnet_core.evaluation.intervals import METRICS_WITHOUT_INTERVAL, ResampledMetrics, difference_interval, two_sided_p_values
 from confidnet_core.metrics import METRICS
 
@@ -64,16 +63,25 @@ def method_differences(
         asked, too_little = question(benchmark_rows), insufficiency(benchmark_rows)
         for method, reference_method in _method_pairs(list(dict.fromkeys(benchmark_rows["method"])), reference_methods):
             differences = resampled_by_method[benchmark, method] - resampled_by_method[benchmark, reference_method]
-            pair_columns = {"benchmark": benchmark, "method": method, "against": reference_method, "metric": METRICS, "question": asked}
-            pair_columns["difference"] = differences.values.mean(axis=0)
-            for prefix, includes_trainings in (("", asked == TRAINED_ANEW), ("networks_", False)):
-                interval = difference_interval(differences, confidence_level, includes_trainings=includes_trainings)
-                pair_columns |= {f"{prefix}low": interval[0], f"{prefix}high": interval[1]}
-                pair_columns[f"{prefix}p"] = two_sided_p_values(differences, includes_trainings=includes_trainings)
-            difference_frames.append(pd.DataFrame(pair_columns | {"too_little": too_little.verdict if too_little else None})[1:])
+            pair_columns: dict[str, Any] = {"benchmark": benchmark, "method": method, "against": reference_method, "question": asked}
+            pair_columns["too_little"] = too_little.verdict if too_little else None
+            difference_frames.append(pair_frame(differences, asked, confidence_level).assign(**pair_columns))
     if not difference_frames:
         return pd.DataFrame(columns=DIFFERENCE_COLUMNS)
     return with_verdicts(pd.concat(difference_frames, ignore_index=True), confidence_level)[DIFFERENCE_COLUMNS]
+
+
+def pair_frame(differences: ResampledMetrics, asked: str, confidence_level: float) -> pd.DataFrame:
+    """Return the differences between two methods in all metrics but the accuracy, with intervals and p-values, one row per metric.
+
+    asked: what low, high and p are about, from `question`; the columns `networks_...` are about the trained networks in any case
+    """
+    columns: dict[str, Any] = {"metric": METRICS, "difference": differences.values.mean(axis=0)}
+    for prefix, includes_trainings in (("", asked == TRAINED_ANEW), ("networks_", False)):
+        low, high = difference_interval(differences, confidence_level, includes_trainings=includes_trainings)
+        p_values = two_sided_p_values(differences, includes_trainings=includes_trainings)
+        columns |= {f"{prefix}low": low, f"{prefix}high": high, f"{prefix}p": p_values}
+    return pd.DataFrame(columns)[1:]
 
 
 def with_verdicts(difference_frame: pd.DataFrame, confidence_level: float) -> pd.DataFrame:
@@ -113,7 +121,7 @@ def significance_tables(difference_rows: pd.DataFrame, evaluation_rows: pd.DataF
     tables_by_benchmark = {}
     for benchmark, benchmark_rows in iterate_groups(difference_rows, "benchmark"):
         benchmark_evaluations = evaluation_rows[evaluation_rows["benchmark"] == benchmark]
-        title = f"Differences from {join_names(map(display_name, dict.fromkeys(benchmark_rows['against'])))}"
+        title = f"Differences from {join_names(map(display_name, benchmark_rows['against'].unique()))}"
         if too_little := insufficiency(benchmark_evaluations):
             tables_by_benchmark[benchmark] = [Table(title, notes=(f"{too_little.sentence}.",))]
             continue
@@ -131,16 +139,9 @@ def _significance_table(
     title: str, asked: str, benchmark_rows: pd.DataFrame, evaluation_rows: pd.DataFrame, confidence_level: float
 ) -> Table:
     """Return a table of differences between methods and what is significant among them. asked: what they are about, from `question`"""
-    error_count_by_seed = evaluation_rows.drop_duplicates("seed")["errors"]
-    error_counts_in_words = (
-        " + ".join(f"{error_count:,}" for error_count in error_count_by_seed)
-        if len(error_count_by_seed) <= 5
-        else f"{error_count_by_seed.sum():,}"
-    )
-    rows_by_reference = {method: benchmark_rows[benchmark_rows["against"] == method] for method in dict.fromkeys(benchmark_rows["against"])}
     verdict_summary_lines = "\n".join(
         f"- against {display_name(reference_method)}: {verdicts_in_words(rows_against_reference)}"
-        for reference_method, rows_against_reference in rows_by_reference.items()
+        for reference_method, rows_against_reference in iterate_groups(benchmark_rows, "against")
     )
     comparison_count = len(benchmark_rows) // benchmark_rows["metric"].nunique()
     legend = (
@@ -154,8 +155,8 @@ def _significance_table(
         for (method, reference_method), method_pair_rows in benchmark_rows.groupby(["method", "against"], sort=False)
     )
     columns = (Column("against", "against", is_text=True), *MAIN_METRIC_COLUMNS)
-    heading = f"{HEADLINE_METRIC.title} of {asked}, on {error_counts_in_words} errors:"
-    return Table(title, columns, table_rows, notes=(heading, verdict_summary_lines), legend=legend)
+    notes = f"{HEADLINE_METRIC.title} of {asked}, on {error_counts_in_words(evaluation_rows)} errors:", verdict_summary_lines
+    return Table(title, columns, table_rows, notes=notes, legend=legend)
 
 
 def methods_by_verdict(difference_rows: pd.DataFrame, metric: str = HEADLINE_METRIC.key) -> dict[str, list[str]]:

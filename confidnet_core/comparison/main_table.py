@@ -30,7 +30,7 @@ from confidnet_core.comparison.tables import (
     format_value,
     join_names,
 )
-from confidnet_core.comparison.uncertainty import error_rate_sentence, insufficiency, question
+from confidnet_core.comparison.uncertainty import Insufficiency, error_rate_sentence, insufficiency, question
 
 
 def main_table(
@@ -52,9 +52,9 @@ def main_table(
     shown_columns: the metrics of the table; sort_metric: the metric of COLUMN_BY_METRIC that orders the methods
     """
     method_means = mean_over_seeds(benchmark_rows, intervals_of_means)
-    has_enough_data = insufficiency(benchmark_rows) is None
+    too_little = insufficiency(benchmark_rows)
     verdict_by_method_and_metric, reference_method = significant_verdicts(
-        difference_rows if has_enough_data else None, benchmark_rows["benchmark"].iloc[0]
+        None if too_little else difference_rows, benchmark_rows["benchmark"].iloc[0]
     )
     metric_columns = (
         [*shown_columns] if sort_metric in (column.key for column in shown_columns) else [*shown_columns, COLUMN_BY_METRIC[sort_metric]]
@@ -72,12 +72,13 @@ def main_table(
     table = Table(
         "Methods and metrics", (*([] if requirement_by_method is None else [REQUIREMENT_COLUMN]), *metric_columns), tuple(table_rows)
     ).sorted_by(sort_metric)
-    if has_enough_data:
+    if too_little:
+        table = replace(table, notes=(_too_little_in_words(too_little, method_means, confidence_level),))
+    else:
         table = table.with_best_marked()
     if len(metric_columns) > len(shown_columns):  # the sorting metric is not among the columns to show
         table = table.with_columns(column.key for column in table.columns if column == REQUIREMENT_COLUMN or column in shown_columns)
-    table = _with_legend(table, benchmark_rows, reference_method, confidence_level)
-    return table if has_enough_data else replace(table, notes=_notes_of_too_little_data(benchmark_rows, method_means, confidence_level))
+    return _with_legend(table, benchmark_rows, reference_method, confidence_level)
 
 
 def significant_verdicts(difference_rows: pd.DataFrame | None, benchmark: str) -> tuple[dict[tuple[str, str], str], str | None]:
@@ -158,10 +159,10 @@ def _with_legend(table: Table, benchmark_rows: pd.DataFrame, reference_method: s
     column_keys = {column.key for column in table.columns}
     oracle_rows, all_cells = [row for row in table.rows if row.is_oracle], [cell for row in table.rows for cell in row.cells]
     deviation_text = "; mean ± sample standard deviation over seeds" if benchmark_rows["seed"].nunique() > 1 else ""
-    too_little = insufficiency(benchmark_rows)
+    best_text = "" if table.notes else "; bold: best of its column"  # a note says that there is too little data for a best one
     legend_lines = [
         f"{column_units_in_words(table.columns)}{deviation_text}.",
-        f"↑ higher is better, ↓ lower is better, {UNDEFINED_SIGN} undefined{'' if too_little else '; bold: best of its column'}.",
+        f"↑ higher is better, ↓ lower is better, {UNDEFINED_SIGN} undefined{best_text}.",
     ]
     if reference_method:
         legend_lines.append(
@@ -179,13 +180,12 @@ def _with_legend(table: Table, benchmark_rows: pd.DataFrame, reference_method: s
     return replace(table, legend=tuple(legend_lines))
 
 
-def _notes_of_too_little_data(benchmark_rows: pd.DataFrame, method_means: pd.DataFrame, confidence_level: float | None) -> tuple[str, ...]:
+def _too_little_in_words(too_little: Insufficiency, method_means: pd.DataFrame, confidence_level: float | None) -> str:
     """Return the paragraph above the main table that says why nothing is compared, with the interval of the error rate if it is known."""
-    too_little = insufficiency(benchmark_rows)
-    sentences = [f"{too_little.sentence}."] if too_little else []
+    sentences = [f"{too_little.sentence}."]
     if "accuracy_low" in method_means and method_means["accuracy_low"].notna().all():
         sentences.append(error_rate_sentence(method_means.iloc[0], confidence_level))
-    return (" ".join(sentences),)
+    return " ".join(sentences)
 
 
 def column_units_in_words(columns: Iterable[Column]) -> str:

@@ -145,6 +145,12 @@ def insufficiencies(evaluation_rows: pd.DataFrame) -> dict[str, Insufficiency]:
     return {benchmark: reason for benchmark, reason in reasons.items() if reason is not None}
 
 
+def error_counts_in_words(benchmark_rows: pd.DataFrame) -> str:
+    """Return the errors of each training as text, such as "71 + 74", or the sum of more than five. benchmark_rows: of `comparison_frame`"""
+    error_counts = benchmark_rows.drop_duplicates("seed")["errors"]
+    return " + ".join(f"{count:,}" for count in error_counts) if len(error_counts) <= 5 else f"{error_counts.sum():,}"
+
+
 def error_rate_sentence(method_means: pd.Series, interval_level: float | None) -> str:
     """Return a sentence with error rate and interval in percent.
 

@@ -15,6 +15,7 @@ from confidnet_core.comparison.uncertainty import (
     MIN_TRAININGS,
     THESE_NETWORKS,
     THIS_NETWORK,
+    error_counts_in_words,
     error_rate_sentence,
     insufficiency,
     question,
@@ -223,10 +224,6 @@ def _headline_metric_in_words(method_means: pd.DataFrame, row_position: int) -> 
 def _error_count_phrase(benchmark_rows: pd.DataFrame) -> str:
     """Return a phrase such as "on 71 errors among 900 test predictions", which counts the errors of each seed."""
     one_row_per_seed = benchmark_rows.drop_duplicates("seed")
-    error_counts_in_words = (
-        " + ".join(f"{error_count:,}" for error_count in one_row_per_seed["errors"])
-        if len(one_row_per_seed) <= 5
-        else f"{one_row_per_seed['errors'].sum():,}"
-    )
     trainings_phrase = f" in {len(one_row_per_seed)} trainings" if len(one_row_per_seed) > 1 else f" of {THIS_NETWORK}"
-    return f"on {error_counts_in_words} errors among {one_row_per_seed['samples'].iloc[0]:,} test predictions{trainings_phrase}"
+    errors_phrase, sample_count = error_counts_in_words(benchmark_rows), one_row_per_seed["samples"].iloc[0]
+    return f"on {errors_phrase} errors among {sample_count:,} test predictions{trainings_phrase}"
