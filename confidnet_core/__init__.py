@@ -3,6 +3,7 @@
 A row imports only rows below it:
 
     __main__
+    commands
     cli
     reporting serving scores checkpoints
     comparison tracking scoring training models
@@ -14,7 +15,7 @@ config      params.yaml as types, and the names that it may use      comparison 
 networks    what runs networks: classifiers, heads, batches          reporting   the page, charts and pictures
 training    what trains them                                         serving     models in use, and in MLflow's registry
 scoring     what a confidence score may use                          tracking    MLflow rows, and records kept for a server
-evaluation  a score judged, stored and in use                        cli         behind the command line
+evaluation  a score judged, stored and in use                        cli         behind the commands
 checkpoints released checkpoints, imported as trained networks
-scores, datasets, models: one entry a file; the folder is the registry
+scores, datasets, models: one entry a file; the folder is the registry; commands: one command a file
 """

@@ -11,7 +11,7 @@ REGISTRY_FOLDERS = ("datasets", "models", "scores")
 # Code that reports on a computation and never enters its result: a change here retrains nothing.
 REPORTING = {
     path.relative_to(ROOT).as_posix()
-    for name in ("tracking", "serving", "cli", "progress.py", "revision.py", "__main__.py")
+    for name in ("tracking", "serving", "cli", "commands", "progress.py", "revision.py", "__main__.py")
     for path in ([ROOT / "confidnet_core" / name] if name.endswith(".py") else (ROOT / "confidnet_core" / name).glob("*.py"))
 }
 
