@@ -9,9 +9,9 @@ import pandas as pd
 
 from confidnet_core.comparison.lines import iterate_groups
 from confidnet_core.comparison.names import display_name
+from confidnet_core.comparison.results import Results
 from confidnet_core.comparison.tables import Cell, Column, Row, Table
-from confidnet_core.evaluation.stored import COMPATIBLE, EXCEEDED, MET, StoredResults
-from confidnet_core.files import read_json
+from confidnet_core.evaluation.stored import COMPATIBLE, EXCEEDED, MET
 
 RISK_GUARANTEE_COLUMNS = (
     Column("threshold", "threshold", number_format=".6g"),
@@ -24,19 +24,20 @@ RISK_GUARANTEE_COLUMNS = (
 ACCEPT_ALL_THRESHOLDS = tuple(float(np.finfo(dtype).min) for dtype in (np.float16, np.float32, np.float64))
 
 
-def risk_guarantee_frame(all_stored_results: Iterable[StoredResults]) -> pd.DataFrame:
+def risk_guarantee_frame(all_results: Iterable[Results]) -> pd.DataFrame:
     """Return the thresholds that guarantee a risk, with their results on the test split (columns `test_...`), as a data frame.
 
     It has one row per benchmark, seed, method and target risk, without the oracle.
     """
     risk_guarantee_rows = []
-    for stored_results in all_stored_results:
-        for method in stored_results.compared_methods():
-            evaluation_key = {"benchmark": stored_results.benchmark, "seed": stored_results.seed, "method": method}
-            for guaranteed_threshold in read_json(stored_results.thresholds_folder(method) / "threshold.json")["thresholds"]:
-                test_split_results = {f"test_{name}": value for name, value in guaranteed_threshold.pop("test").items()}
-                guaranteed_threshold.pop("reason")  # a sentence of the counts that the row has
-                risk_guarantee_rows.append({**evaluation_key, **guaranteed_threshold, **test_split_results})
+    for results in all_results:
+        for method in results.compared_methods():
+            evaluation_key = {"benchmark": results.benchmark, "seed": results.seed, "method": method}
+            for guarantee in results.guarantees(method):
+                test_split_results = {f"test_{name}": value for name, value in guarantee["test"].items()}
+                # The reason is a sentence of the counts that the row has.
+                row = {name: value for name, value in guarantee.items() if name not in ("test", "reason")}
+                risk_guarantee_rows.append({**evaluation_key, **row, **test_split_results})
     return pd.DataFrame(risk_guarantee_rows)
 
 

@@ -15,10 +15,9 @@ from confidnet_core.comparison.frames import (
 )
 from confidnet_core.comparison.lines import iterate_groups
 from confidnet_core.comparison.names import display_name
+from confidnet_core.comparison.results import Results
 from confidnet_core.comparison.tables import UNDEFINED_SIGN, Cell, Column, Row, Table
 from confidnet_core.comparison.uncertainty import insufficiencies
-from confidnet_core.evaluation.stored import StoredResults
-from confidnet_core.files import read_json
 from confidnet_core.metrics.calibration import CALIBRATION_METRICS
 
 CALIBRATION_COLUMNS = (
@@ -38,32 +37,35 @@ UNDEFINED_CELL = Cell(np.nan)
 
 
 def calibration_frame(
-    all_stored_results: Iterable[StoredResults], confidence_level: float, benchmarks_without_intervals: Collection[str] = ()
+    all_results: Iterable[Results], confidence_level: float, benchmarks_without_intervals: Collection[str] = ()
 ) -> pd.DataFrame:
     """Return the metrics CALIBRATION_METRICS, as a data frame with one row per benchmark, seed and method, without the oracle.
 
-    The column `how` says how the score was converted to a probability. The columns `raw_<metric>` are those of the score's own probability,
-    NaN for a score that is only a ranking. CALIBRATION_METRICS_WITH_INTERVAL have the columns `<metric>_low` and `<metric>_high`.
+    It is empty where no result has a reliability. The column `how` says how the score was converted to a probability. The columns
+    `raw_<metric>` are those of the score's own probability, NaN for a score that is only a ranking. CALIBRATION_METRICS_WITH_INTERVAL
+    have the columns `<metric>_low` and `<metric>_high`.
     confidence_level: of the intervals, such as 0.95; benchmarks_without_intervals: those with too little data, whose ends are NaN
     """
     calibration_rows = []
-    for stored_results in all_stored_results:
-        without_intervals = stored_results.benchmark in benchmarks_without_intervals
-        for method in stored_results.compared_methods():
-            thresholds_folder = stored_results.thresholds_folder(method)
-            evaluation_key = {"benchmark": stored_results.benchmark, "seed": stored_results.seed, "method": method}
-            calibration = read_json(thresholds_folder / "calibration.json")
+    for results in all_results:
+        without_intervals = results.benchmark in benchmarks_without_intervals
+        for method in results.compared_methods():
+            reliability = results.reliability(method)
+            if reliability is None:
+                continue
+            evaluation_key = {"benchmark": results.benchmark, "seed": results.seed, "method": method}
             interval_lows, interval_highs = np.nanquantile(
-                np.load(thresholds_folder / "replicates.npy"), [(1 - confidence_level) / 2, (1 + confidence_level) / 2], axis=0
+                reliability.metric_replicates, [(1 - confidence_level) / 2, (1 + confidence_level) / 2], axis=0
             ).astype(float)
             interval_ends = {
                 f"{metric}_{end}": np.nan if without_intervals else end_values[CALIBRATION_METRICS.index(metric)]
                 for end, end_values in (("low", interval_lows), ("high", interval_highs))
                 for metric in CALIBRATION_METRICS_WITH_INTERVAL
             }
-            raw_metrics = calibration["raw"] or {}
+            raw_metrics = reliability.raw_metrics or {}
             raw_columns = {f"raw_{metric}": raw_metrics.get(metric, np.nan) for metric in CALIBRATION_METRICS}
-            calibration_rows.append({**evaluation_key, "how": calibration["how"], **calibration["metrics"], **interval_ends, **raw_columns})
+            how = {"how": reliability.calibrator_description}
+            calibration_rows.append({**evaluation_key, **how, **reliability.metrics, **interval_ends, **raw_columns})
     return pd.DataFrame(calibration_rows)
 
 

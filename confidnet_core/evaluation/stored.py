@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float, Int, Real, UInt8
 
 from confidnet_core import paths
@@ -12,6 +14,23 @@ from confidnet_core.evaluation.result import Evaluation
 from confidnet_core.files import atomic_write, read_json
 
 MET, COMPATIBLE, EXCEEDED = "met", "compatible", "exceeded"  # what the test split says of a target risk, in threshold.json
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How well a score's probabilities of being correct agree with the accuracy on the test split.
+
+    calibrator_description: how probabilities were made of the confidences: "isotonic and Platt on 5,000 validation samples"
+    metrics: {calibration metric: value}; metric_replicates: these metrics on bootstrap resamples, float (resamples, metrics)
+    raw_metrics: {calibration metric: value} of the score's own probability, before the calibrator; None for a score that is only a ranking
+    reliability_bins: a table of the mean probability, the accuracy and the count of samples in each bin of probability that is not empty
+    """
+
+    calibrator_description: str
+    metrics: dict[str, float]
+    raw_metrics: dict[str, float] | None
+    metric_replicates: Float[np.ndarray, "resamples metrics"]
+    reliability_bins: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -49,6 +68,18 @@ class StoredResults:
     def thresholds_folder(self, method: str) -> Path:
         """Return the path of the folder of calibration results and guaranteed thresholds that the stage `thresholds` wrote for a score."""
         return paths.thresholds_folder(self.benchmark, self.seed, method)
+
+    def reliability(self, method: str) -> Reliability:
+        """Return how well the probabilities of the score `method` agree with the accuracy, as the stage `thresholds` stored it."""
+        thresholds_folder = self.thresholds_folder(method)
+        calibration = read_json(thresholds_folder / "calibration.json")
+        reliability_bins = pd.read_csv(thresholds_folder / "reliability.csv")
+        replicates = np.load(thresholds_folder / "replicates.npy")
+        return Reliability(calibration["how"], calibration["metrics"], calibration["raw"], replicates, reliability_bins)
+
+    def guarantees(self, method: str) -> list[dict[str, Any]]:
+        """Return the thresholds with a guarantee of the score `method`, as `guaranteed_thresholds` gave them, one per target risk."""
+        return read_json(self.thresholds_folder(method) / "threshold.json")["thresholds"]
 
     def outcomes(self, split: str = "test") -> tuple[Bool[np.ndarray, " n"], Int[np.ndarray, " images"] | None]:
         """Return whether each of the n labelled predictions of a split is correct, bool (n,), and how many of them each image has.

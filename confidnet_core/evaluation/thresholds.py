@@ -16,7 +16,7 @@ from scipy.special import bdtrc, stdtr
 
 from confidnet_core.config.params import Thresholds
 from confidnet_core.evaluation.calibrators import MAX_FIT_SAMPLES, fit_calibrator, raw_probability
-from confidnet_core.evaluation.stored import COMPATIBLE, EXCEEDED, MET
+from confidnet_core.evaluation.stored import COMPATIBLE, EXCEEDED, MET, Reliability
 from confidnet_core.files import atomic_write, write_json
 from confidnet_core.metrics.calibration import bootstrap_calibration, calibration_metrics, reliability_curve
 from confidnet_core.metrics.guarantee import Guarantee, threshold_with_guarantee
@@ -35,23 +35,6 @@ class ScoredSplit:
     confidence: Real[np.ndarray, " n"]
     correct: Bool[np.ndarray, " n"]
     pixels_per_image: Int[np.ndarray, " images"] | None = None
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """How well a score's probabilities of being correct agree with the accuracy on the test split.
-
-    calibrator_description: how probabilities were made of the confidences: "isotonic and Platt on 5,000 validation samples"
-    metrics: {calibration metric: value}; metric_replicates: these metrics on bootstrap resamples, float64 (resamples, metrics)
-    raw_metrics: {calibration metric: value} of the score's own probability, before the calibrator; None for a score that is only a ranking
-    reliability_bins: a table of the mean probability, the accuracy and the count of samples in each bin of probability that is not empty
-    """
-
-    calibrator_description: str
-    metrics: dict[str, float]
-    raw_metrics: dict[str, float] | None
-    metric_replicates: Float64[np.ndarray, "resamples metrics"]
-    reliability_bins: pd.DataFrame
 
 
 def reliability(validation_split: ScoredSplit, test_split: ScoredSplit, score_scale: str, *, resample_count: int, seed: int) -> Reliability:

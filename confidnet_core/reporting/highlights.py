@@ -7,7 +7,7 @@ import pandas as pd
 from confidnet_core.comparison.frames import HEADLINE_METRIC
 from confidnet_core.comparison.names import display_names
 from confidnet_core.comparison.uncertainty import insufficiency
-from confidnet_core.config.registry import entry_attributes
+from confidnet_core.config.registry import entry_attributes, entry_names
 from confidnet_core.reporting.palette import ORACLE_COLOUR, PALETTE, LineStyle
 
 
@@ -62,16 +62,17 @@ def assign_line_styles(
 def find_highlighted_methods(evaluation_rows: pd.DataFrame, reference_methods: Iterable[str]) -> dict[str, list[str]]:
     """Return {benchmark: names of the scores highlighted in its charts}, each name once.
 
-    They are the first of the reference methods, scores whose function has the attribute `highlighted`, and the best by HEADLINE_METRIC in
+    They are the first of the reference methods, scores whose function has the attribute `highlighted`, confidences that no
+    score computes, and the best by HEADLINE_METRIC in
     its mean over seeds. The oracle is never highlighted. evaluation_rows: from `comparison_frame`
     """
     highlighted_methods_by_benchmark = {}
     for benchmark, benchmark_rows in evaluation_rows[~evaluation_rows["oracle"]].groupby("benchmark", sort=False):
         methods = list(dict.fromkeys(benchmark_rows["method"]))
         first_reference_method = [method for method in reference_methods if method in methods][:1]
-        always_highlighted_methods = [
-            method for method, is_highlighted in entry_attributes("scores", methods, "highlighted").items() if is_highlighted
-        ]
+        registered_methods = [method for method in methods if method in entry_names("scores")]
+        is_highlighted = entry_attributes("scores", registered_methods, "highlighted")
+        always_highlighted_methods = [method for method in methods if is_highlighted.get(method, method not in is_highlighted)]
         highlighted_methods_by_benchmark[benchmark] = list(
             dict.fromkeys([*first_reference_method, *always_highlighted_methods, *best_method_as_list(benchmark_rows)])
         )
