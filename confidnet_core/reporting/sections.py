@@ -1,7 +1,7 @@
 """The section of the report page about one benchmark: table, charts and folded parts, and what only a study has."""
 
+import ast
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from confidnet_core.comparison.results import Results
 from confidnet_core.comparison.study import Comparison, TableGroup
 from confidnet_core.comparison.tables import Table
 from confidnet_core.comparison.verdicts import BenchmarkVerdict
-from confidnet_core.config.registry import entry_names, find_entry
+from confidnet_core.config.registry import entry_names, parse_entry
 from confidnet_core.reporting import charts
 from confidnet_core.reporting.failures import MethodFailures
 from confidnet_core.reporting.highlights import best_method_as_list
@@ -161,4 +161,5 @@ def _score_description(method: str) -> str:
     """Return the first line of the docstring of a score's file; a sentence for a confidence that no file computes."""
     if method not in entry_names("scores"):
         return "A confidence that was given with the predictions."
-    return (sys.modules[find_entry("scores", method).__module__].__doc__ or "").strip().partition("\n")[0]
+    _, syntax_tree = parse_entry("scores", method)
+    return (ast.get_docstring(syntax_tree) or "").partition("\n")[0]
