@@ -4,6 +4,7 @@ A row imports only rows below it:
 
     __main__
     commands
+    judging
     cli
     reporting serving scores checkpoints
     comparison tracking scoring training models
@@ -17,5 +18,23 @@ training    what trains them                                         serving    
 scoring     what a confidence score may use                          tracking    MLflow rows, and records kept for a server
 evaluation  a score judged, stored and in use                        cli         behind the commands
 checkpoints released checkpoints, imported as trained networks
+judging     scores judged on predictions that a user brings
 scores, datasets, models: one entry a file; the folder is the registry; commands: one command a file
 """
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from confidnet_core.judging.judgement import judge as judge
+    from confidnet_core.judging.scored_predictions import ScoredPredictions as ScoredPredictions
+
+_PUBLIC_MODULES = {"judge": "judging.judgement", "ScoredPredictions": "judging.scored_predictions"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what users of the package call when it is first asked for: importing the package takes no time."""
+    if name not in _PUBLIC_MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_PUBLIC_MODULES[name]}"), name)

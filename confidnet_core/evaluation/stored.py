@@ -1,6 +1,6 @@
 """Reads the results (metrics, confidences, resamples, predictions) that the stages stored for a benchmark and seed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,10 @@ class Reliability:
     raw_metrics: dict[str, float] | None
     metric_replicates: Float[np.ndarray, "resamples metrics"]
     reliability_bins: pd.DataFrame
+
+    def with_float32_replicates(self) -> "Reliability":
+        """Return it with the replicates in the precision in which they are stored."""
+        return replace(self, metric_replicates=self.metric_replicates.astype(np.float32))
 
 
 @dataclass(frozen=True)

@@ -66,15 +66,16 @@ def reliability(validation_split: ScoredSplit, test_split: ScoredSplit, score_sc
 
 
 def guaranteed_thresholds(
-    validation_split: ScoredSplit, calibration_split: ScoredSplit, test_split: ScoredSplit, threshold_settings: Thresholds
+    validation_split: ScoredSplit | None, calibration_split: ScoredSplit, test_split: ScoredSplit, threshold_settings: Thresholds
 ) -> list[dict[str, Any]]:
     """Return, for each target risk, a dictionary of the threshold whose selective risk is guaranteed, from the calibration split.
 
     Its keys are the fields of Guarantee, "served": whether a served model uses this target, "reason": a sentence why there is no threshold,
     or None, and "test": what the threshold does on the test split, from `_guarantee_result_on_test`. At most MAX_FIT_SAMPLES predictions of
-    the validation split give the candidate thresholds, by their confidences, and where their sequence starts, by their labels.
+    the validation split give the candidate thresholds, by their confidences, and where their sequence starts, by their labels; without one,
+    a twentieth of the calibration split does, and the sequence starts at a fixed coverage.
     """
-    guarantees, reference = [], _thinned(validation_split)
+    guarantees, reference = [], _thinned(validation_split) if validation_split is not None else None
     for target_risk in threshold_settings.risks:
         guarantee = threshold_with_guarantee(
             calibration_split.confidence,
@@ -82,9 +83,7 @@ def guaranteed_thresholds(
             target_risk=target_risk,
             delta=threshold_settings.delta,
             pixels_per_image=calibration_split.pixels_per_image,
-            reference_confidence=reference.confidence,
-            reference_correct=reference.correct,
-            reference_pixels_per_image=reference.pixels_per_image,
+            **({} if reference is None else _as_reference(reference)),
         )
         unit_name = "sample" if calibration_split.pixels_per_image is None else "image"
         guarantees.append(
@@ -96,6 +95,15 @@ def guaranteed_thresholds(
             }
         )
     return guarantees
+
+
+def _as_reference(split: ScoredSplit) -> dict[str, Any]:
+    """Return the arguments by which `threshold_with_guarantee` takes other data."""
+    return {
+        "reference_confidence": split.confidence,
+        "reference_correct": split.correct,
+        "reference_pixels_per_image": split.pixels_per_image,
+    }
 
 
 def _thinned(split: ScoredSplit) -> ScoredSplit:

@@ -12,3 +12,4 @@ def energy(run: Run, temperature: PositiveFloat = 1.0) -> np.ndarray:
 
 
 energy.display_name = "Energy"
+energy.needs_logits = True

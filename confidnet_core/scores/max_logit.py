@@ -11,3 +11,4 @@ def max_logit(run: Run) -> np.ndarray:
 
 
 max_logit.display_name = "Max logit"
+max_logit.needs_logits = True

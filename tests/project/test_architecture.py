@@ -11,6 +11,7 @@ from project_code import REGISTRY_FOLDERS, ROOT, entries, foreign, imports, rela
 ROWS = [
     ["__main__"],
     ["commands"],
+    ["judging"],
     ["cli"],
     ["reporting", "serving", "scores", "checkpoints"],
     ["comparison", "tracking", "scoring", "training", "models"],
