@@ -1,6 +1,7 @@
 """The command `judge`: confidence scores on predictions that a user brings."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,7 +27,7 @@ from confidnet_core.commands._shared import make_console, split_at_commas
 @click.option("--name", help="Of the predictions in tables; by default the name of the first file.")
 @click.option("--out", "report_folder", metavar="FOLDER", type=click.Path(path_type=Path), help="Writes page, tables and curves there.")
 @click.option("--json", "prints_json", is_flag=True, help="Prints all figures as JSON, and nothing else.")
-def command(files: tuple[str, ...], report_folder: Path | None, prints_json: bool, name: str | None, **options: str) -> None:
+def command(files: tuple[str, ...], report_folder: Path | None, prints_json: bool, name: str | None, **options: Any) -> None:
     """Judge confidence scores on predictions in CSV, Parquet or NPZ files.
 
     PREDICTIONS are files or patterns in quotes, as 'part-*.parquet'. Every score that probabilities or logits give is added to your own.

@@ -124,9 +124,9 @@ def _outcomes(table: PredictionTable, options: ColumnOptions) -> _Outcomes:
         assert predicted is not None
         return _Outcomes(np.asarray(labels == predicted, bool))
     matrix, columns, classes = _class_matrix(table, pattern, "--probabilities" if options.probabilities else "--logits")
+    matrix = checks.probability_matrix(table, columns, matrix) if options.probabilities else checks.logit_matrix(table, matrix)
     label_indices = checks.class_indices(table, options.label, labels, classes)
     predicted_indices = matrix.argmax(axis=1)
-    matrix = checks.probability_matrix(table, columns, matrix) if options.probabilities else checks.logit_matrix(table, matrix)
     if predicted is not None and options.predicted:
         predicted_indices = checks.class_indices(table, options.predicted, predicted, classes)
         checks.require_largest(table, matrix, predicted_indices, classes)
@@ -160,7 +160,7 @@ def _class_matrix(table: PredictionTable, pattern: str, option: str) -> tuple[np
 
 def _class_names(columns: Sequence[str], pattern: str) -> list[str]:
     """Return the names of the classes: what the star of the pattern matches, or the columns without what their names begin with."""
-    if pattern.count("*") == 1 and "," not in pattern:
+    if pattern.count("*") == 1 and not set(pattern) & set("?[,"):
         before, after = pattern.split("*")
         return [column[len(before) : len(column) - len(after)] for column in columns]
     common = min(columns), max(columns)
@@ -192,7 +192,7 @@ def _rows_by_split(table: PredictionTable, options: ColumnOptions, row_count: in
         unknown = split_of_value.index(None)
         first = int(np.argmax(positions == unknown))
         hint = suggestion(values[unknown], (TEST, VALIDATION, CALIBRATION, IGNORED))
-        raise ValueError(f"{table.source}: the column {options.split} is {values[unknown]!r} in {table.row_in_words(first)}{hint}")
+        raise ValueError(f"{table.source}: the column {options.split} is {str(values[unknown])!r} in {table.row_in_words(first)}{hint}")
     split_of_row = np.array(split_of_value)[positions]
     rows = {split: np.flatnonzero(split_of_row == split) for split in SPLIT_NAMES if split in split_of_value}
     if TEST not in rows:

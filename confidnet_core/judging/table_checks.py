@@ -17,15 +17,13 @@ def numeric_column(table: PredictionTable, name: str, column: np.ndarray) -> np.
     if column.ndim != 1:
         raise ValueError(f"{table.source}: {name} has the shape {column.shape}; expected one number for each prediction")
     if column.dtype.kind not in "fiu":
-        raise ValueError(f"{table.source}: the column {name} holds {_kind_in_words(column)}; expected numbers")
+        raise ValueError(f"{table.source}: the column {name} holds {_kind_in_words(column)}{_first_text(table, column)}; expected numbers")
     is_finite = np.isfinite(column)
     if not is_finite.all():
         first = int(np.argmin(is_finite))
         value = "empty or NaN" if np.isnan(column[first]) else str(column[first])
-        raise ValueError(
-            f"{table.source}: the column {name} is {value} in {table.row_in_words(first)}, and in {np.count_nonzero(~is_finite):,} rows in "
-            "all; expected a finite number in each"
-        )
+        where = f"{table.row_in_words(first)}{_and_others(~is_finite)}"
+        raise ValueError(f"{table.source}: the column {name} is {value} in {where}; expected a finite number in each row")
     return column
 
 
@@ -37,7 +35,7 @@ def bool_column(table: PredictionTable, name: str, column: np.ndarray) -> Bool[n
         return column.astype(bool)
     is_wrong = ~np.isin(column, (0, 1)) if column.dtype.kind in "iuf" else np.array([not isinstance(value, bool) for value in column])
     first = int(np.argmax(is_wrong))
-    raise ValueError(f"{table.source}: the column {name} is {column[first]!r} in {table.row_in_words(first)}; expected true or false")
+    raise ValueError(f"{table.source}: the column {name} is {_shown(column[first])} in {table.row_in_words(first)}; expected true or false")
 
 
 def class_column(table: PredictionTable, name: str, column: np.ndarray) -> np.ndarray:
@@ -115,9 +113,8 @@ def probability_matrix(table: PredictionTable, names: Sequence[str], matrix: np.
     if is_off.any():
         first = int(np.argmax(is_off))
         raise ValueError(
-            f"{table.source}: the probabilities in {table.row_in_words(first)} sum to {sums[first]:.4g}, as in "
-            f"{np.count_nonzero(is_off):,} "
-            "rows in all; expected 1: does the pattern name the columns of all classes, and no others?"
+            f"{table.source}: the probabilities in {table.row_in_words(first)} sum to {sums[first]:.4g}{_and_others(is_off)}; expected 1: "
+            "does the pattern name the columns of all classes, and no others?"
         )
     return matrix
 
@@ -144,6 +141,22 @@ def require_largest(
 
 def _is_whole_number(text: str) -> bool:
     return text.removeprefix("-").isdecimal()
+
+
+def _and_others(is_wrong: Bool[np.ndarray, " n"]) -> str:
+    """Return how many further rows are wrong, as in ", and in 3 more rows"; empty for none."""
+    further_count = int(np.count_nonzero(is_wrong)) - 1
+    return "" if not further_count else f", and in {further_count:,} more row{'s' * (further_count > 1)}"
+
+
+def _first_text(table: PredictionTable, column: np.ndarray) -> str:
+    """Return the first text of a column that is no number, and its row, as in ", as 'high' in row 5"; empty if there is none."""
+    for row_index, value in enumerate(column if column.dtype == object else []):
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            return f", as {_shown(value)} in {table.row_in_words(row_index)}"
+    return ""
 
 
 def _kind_in_words(column: np.ndarray) -> str:

@@ -1,10 +1,13 @@
 """Tables of predictions read from files: CSV and Parquet by DuckDB, one file or many, and arrays from NPZ."""
 
+import csv
 import glob
+import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -88,9 +91,14 @@ class FileTable:
 
         connection = duckdb.connect()
         try:
-            return cls(files, is_csv, connection, _read(connection, files, is_csv))
+            table = cls(files, is_csv, connection, _read(connection, files, is_csv))
         except duckdb.Error as error:
+            if is_csv:
+                _require_even_lines(files)
             raise ValueError(f"{_files_in_words(files)} cannot be read: {_first_line(error)}") from None
+        if is_csv and not set(_heading(files[0])) <= set(table.column_names):
+            _require_even_lines(files)  # of such, DuckDB leaves out the first lines, or makes a single column
+        return table
 
     @property
     def source(self) -> str:
@@ -132,6 +140,36 @@ class FileTable:
         raise IndexError(f"row {row_index} is beyond the end of {self.source}")
 
 
+def _require_even_lines(files: Sequence[str]) -> None:
+    """Raise ValueError that names the first line of a CSV file with another number of values than its heading, or an empty file."""
+    for file in files:
+        heading = _heading(file)
+        expected_count = len(heading)
+        if not heading:
+            raise ValueError(f"{file} is empty; expected a heading and a row for each prediction")
+        with _open_csv(file) as lines:
+            for line_number, values in enumerate(csv.reader(lines, delimiter=_delimiter(file)), start=1):
+                if values and len(values) != expected_count:
+                    raise ValueError(f"{file} line {line_number:,} has {len(values)} values and the heading {expected_count}; mend it")
+
+
+def _open_csv(file: str) -> TextIO:
+    open_file: Any = gzip.open if file.lower().endswith(".gz") else open
+    return open_file(file, "rt", encoding="utf-8-sig", errors="replace", newline="")
+
+
+def _delimiter(file: str) -> str:
+    with _open_csv(file) as lines:
+        return max(",;\t|", key=lines.readline().count)
+
+
+def _heading(file: str) -> list[str]:
+    """Return the values of the first line of a CSV file, without blanks around them."""
+    delimiter = _delimiter(file)
+    with _open_csv(file) as lines:
+        return [name.strip() for name in next(csv.reader(lines, delimiter=delimiter), [])]
+
+
 def _read(connection: Any, files: list[str], is_csv: bool) -> Any:
     """Return DuckDB's relation of these files."""
     if is_csv:
@@ -151,6 +189,8 @@ class ArrayTable:
         """Read all arrays. Raises ValueError for damaged files, pickled objects, and files with other names or shapes."""
         parts = []
         for file in files:
+            if not is_zipfile(file):
+                raise ValueError(f"{file} is no NPZ file; write it with numpy.savez")
             try:
                 with np.load(file, allow_pickle=False) as stored:
                     parts.append({name: stored[name] for name in stored.files})
