@@ -73,8 +73,9 @@ def print_judgement(console: Console, judgement: Judgement) -> None:
     )
     print_results_table(console, table)
     verdict = comparison.verdicts[name]
-    print_lines(console, Text(verdict.summary_sentence))
-    console.print()
+    if not judgement.too_little:  # else the table says so already
+        print_lines(console, Text(verdict.summary_sentence))
+        console.print()
     for sentence in verdict.further_sentences:
         print_lines(console, Text(f"- {sentence}"))
     for tables in risk_guarantee_tables(comparison.risk_guarantee_rows).values():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -135,7 +135,14 @@ def _run_on(outputs_by_split: Mapping[str, ClassifierOutputs], split: Split) -> 
     # Nothing but the number of images is asked of them.
     images = np.broadcast_to(np.zeros((1, 1, 1, 1), np.uint8), (len(outputs.labels), 1, 1, 1))
     dataset = _OutputsDataset(images, outputs.labels, {}, (), (), (), "given predictions")
-    no_recipes: Any = None  # free scores read no recipe
-    run = _OutputsRun("given predictions", cast("Benchmark", no_recipes), 0, dataset, Path(), Path(), split)
+    run = _OutputsRun(
+        "given predictions",
+        Benchmark.model_construct(),
+        0,  # free scores read no recipe
+        dataset,
+        Path(),
+        Path(),
+        split,
+    )
     run.__dict__["outputs_by_split"] = outputs_by_split
     return run

@@ -75,11 +75,13 @@ def judge_arguments(table: PredictionTable, options: ColumnOptions) -> dict[str,
         _require_different_names(own, free.by_split[TEST])
         for split, free_of_split in free.by_split.items():
             confidences[split] = {**free_of_split, **confidences[split]}
-        scales, oracles, left_out = {**free.scales, **scales}, free.oracles, [*left_out, *free.left_out]
+        scales, oracles, left_out = {**free.scales, **scales}, free.oracles, [*left_out, *(free.left_out if options.scores is None else [])]
     predictions = {
         split: ScoredPredictions(outcomes.correct[rows], confidences[split], None if units is None else units[rows])
         for split, rows in rows_by_split.items()
     }
+    if options.unit is not None:
+        left_out.append(f"Rows of one {options.unit} are resampled together, as pixels of an image: a {options.unit} is called an image.")
     test = predictions[TEST]
     others = {ARGUMENT_BY_SPLIT[split]: given for split, given in predictions.items() if split != TEST}
     facts = {"predictions": table.source, "rows": ", ".join(f"{split} {len(rows):,}" for split, rows in rows_by_split.items())}

@@ -1,6 +1,7 @@
 """Checks of the columns of a table of predictions; each error names the column and the first row that is wrong."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -16,6 +17,9 @@ def numeric_column(table: PredictionTable, name: str, column: np.ndarray) -> np.
     """Return a column of finite numbers (n,) as it is. Raises ValueError for text, bools, missing values, NaN and infinity."""
     if column.ndim != 1:
         raise ValueError(f"{table.source}: {name} has the shape {column.shape}; expected one number for each prediction")
+    if column.dtype == object:  # DuckDB reads a column of CSV as text if a number in it is written as inf
+        with suppress(TypeError, ValueError):
+            column = column.astype(np.float64)
     if column.dtype.kind not in "fiu":
         raise ValueError(f"{table.source}: the column {name} holds {_kind_in_words(column)}{_first_text(table, column)}; expected numbers")
     is_finite = np.isfinite(column)

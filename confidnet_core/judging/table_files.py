@@ -96,7 +96,7 @@ class FileTable:
             if is_csv:
                 _require_even_lines(files)
             raise ValueError(f"{_files_in_words(files)} cannot be read: {_first_line(error)}") from None
-        if is_csv and not set(_heading(files[0])) <= set(table.column_names):
+        if is_csv and (not (heading := _heading(files[0])) or set(heading) - set(table.column_names)):
             _require_even_lines(files)  # of such, DuckDB leaves out the first lines, or makes a single column
         return table
 
@@ -111,6 +111,8 @@ class FileTable:
     def columns(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         import duckdb
 
+        if not names:
+            return {}
         type_by_name = dict(zip(self.relation.columns, map(str, self.relation.types), strict=True))
         selected = []
         for name in dict.fromkeys(names):
