@@ -27,15 +27,21 @@ def curve_rows(
 
 
 def histogram_rows(
-    benchmark: str, seed: int, method: str, confidence: np.ndarray, correct: np.ndarray, bin_count: int = DEFAULT_HISTOGRAM_BINS
+    benchmark: str,
+    seed: int,
+    method: str,
+    confidence: np.ndarray,
+    correct: np.ndarray,
+    weights: np.ndarray | None = None,
+    bin_count: int = DEFAULT_HISTOGRAM_BINS,
 ) -> pd.DataFrame:
     """Return the histograms of confidence for correct predictions and for errors as a data frame for DVC's `histogram` plot.
 
-    confidence: array (n,), higher is more confident; correct: bool array (n,)
+    confidence: array (n,), higher is more confident; correct: bool array (n,); weights: (n,) whole numbers of predictions, None for 1 each
     Columns: `outcome` ("correct" or "error"), a bin from `confidence` to `confidence_to`, its `count`, and `share`, the fraction of the
     outcome's predictions that lie in this bin, in [0, 1].
     """
-    bin_edges, correct_counts, error_counts = outcome_histogram(confidence, correct, bin_count)
+    bin_edges, correct_counts, error_counts = outcome_histogram(confidence, correct, weights, bin_count)
     bin_counts = np.concatenate([correct_counts, error_counts])
     return pd.DataFrame(
         {
@@ -52,12 +58,14 @@ def histogram_rows(
 
 
 def outcome_histogram(
-    confidence: np.ndarray, correct: np.ndarray, bin_count: int = DEFAULT_HISTOGRAM_BINS
+    confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray | None = None, bin_count: int = DEFAULT_HISTOGRAM_BINS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return bin edges of confidence (bin_count + 1,) and the numbers of correct predictions and of errors in each bin, both (bin_count,).
 
     The edges span the central 99 % of each outcome, so that few errors stay visible beside many correct predictions; values beyond are
-    counted in the outermost bins. Raises ValueError for confidences that are not finite, and where they are not as many as the outcomes.
+    counted in the outermost bins.
+    weights: (n,) whole numbers, how many predictions each element stands for; None for 1 each
+    Raises ValueError for confidences that are not finite, and where they are not as many as the outcomes.
     """
     confidence, correct = np.asarray(confidence), np.asarray(correct, dtype=bool)
     if confidence.ndim != 1 or confidence.shape != correct.shape or not len(confidence) or not np.isfinite(confidence).all():
@@ -66,13 +74,17 @@ def outcome_histogram(
             f"expected as many finite confidences as outcomes, at least one; got {input_shapes_in_words}; check the score that gave them"
         )
     confidence_by_outcome = confidence[correct], confidence[~correct]
-    bin_edges = np.linspace(*_central_confidence_range(confidence_by_outcome), bin_count + 1)
+    weights_by_outcome = (None, None) if weights is None else (weights[correct], weights[~correct])
+    bin_edges = np.linspace(*_central_confidence_range(zip(confidence_by_outcome, weights_by_outcome, strict=True)), bin_count + 1)
     bins_per_unit = bin_count / (bin_edges[-1] - bin_edges[0])
     bin_indices = (
         np.clip((outcome_confidence - bin_edges[0]) * bins_per_unit, 0, bin_count - 1).astype(np.intp)
         for outcome_confidence in confidence_by_outcome
     )
-    correct_counts, error_counts = (np.bincount(indices, minlength=bin_count) for indices in bin_indices)
+    correct_counts, error_counts = (
+        np.bincount(indices, outcome_weights, bin_count).astype(np.int64)
+        for indices, outcome_weights in zip(bin_indices, weights_by_outcome, strict=True)
+    )
     return bin_edges, correct_counts, error_counts
 
 
@@ -99,14 +111,15 @@ def reliability_rows(reliability_bins: pd.DataFrame) -> pd.DataFrame:
     return weighted_sums.div(merged_counts, axis=0).assign(count=merged_counts).reset_index(drop=True)
 
 
-def _central_confidence_range(confidence_by_outcome: Iterable[np.ndarray]) -> tuple[float, float]:
-    """Return the lowest and the highest confidence of the central 99 % of both outcomes, given as two arrays of confidences."""
-    subsampled_confidences = (
-        outcome_confidence[:: max(len(outcome_confidence) // MAX_SAMPLES_FOR_BIN_EDGES, 1)].astype(np.float64)
-        for outcome_confidence in confidence_by_outcome
-        if len(outcome_confidence)
+def _central_confidence_range(outcomes: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> tuple[float, float]:
+    """Return the lowest and the highest confidence of the central 99 % of both outcomes, given as confidences with their weights."""
+    percentiles = np.array(
+        [
+            _central_percentiles(confidence, weights)
+            for confidence, weights in outcomes
+            if len(confidence if weights is None else weights[weights > 0])
+        ]
     )
-    percentiles = np.array([np.percentile(outcome_confidence, (0.5, 99.5)) for outcome_confidence in subsampled_confidences])
     lowest_confidence, highest_confidence = percentiles[:, 0].min(), percentiles[:, 1].max()
     largest_magnitude = max(abs(lowest_confidence), abs(highest_confidence), 1e-12)
     # A confidence that is constant, up to rounding, still needs bins of positive width.
@@ -115,3 +128,15 @@ def _central_confidence_range(confidence_by_outcome: Iterable[np.ndarray]) -> tu
         if highest_confidence - lowest_confidence > 1e-9 * largest_magnitude
         else (lowest_confidence - largest_magnitude / 2, highest_confidence + largest_magnitude / 2)
     )
+
+
+def _central_percentiles(confidence: np.ndarray, weights: np.ndarray | None) -> tuple[float, float]:
+    """Return the 0.5th and the 99.5th percentile of confidences (n,) with whole weights (n,), or of a thinned sample without weights."""
+    if weights is None:
+        thinned = confidence[:: max(len(confidence) // MAX_SAMPLES_FOR_BIN_EDGES, 1)].astype(np.float64)
+        low, high = np.percentile(thinned, (0.5, 99.5))
+        return float(low), float(high)
+    order = np.argsort(confidence, kind="stable")
+    weight_up_to = np.cumsum(weights[order])
+    low, high = confidence[order][np.searchsorted(weight_up_to, np.array([0.005, 0.995]) * weight_up_to[-1])]
+    return float(low), float(high)

@@ -57,12 +57,13 @@ def draw_roc(axes: Axes, curve_by_method: ArrayPairByMethod, line_styles: LineSt
     _add_legend(axes, curve_by_method, "lower right")
 
 
-def draw_outcome_histogram(axes: Axes, confidence: np.ndarray, correct: np.ndarray, title: str) -> None:
+def draw_outcome_histogram(axes: Axes, confidence: np.ndarray, correct: np.ndarray, title: str, weights: np.ndarray | None = None) -> None:
     """Draw the confidence distributions of correct predictions and of errors, each summing to 100 %, on a square-root axis.
 
     The square root keeps rare values visible. confidence: array (n,), higher is more confident; correct: bool array (n,)
+    weights: (n,) how many predictions each stands for; None for 1 each
     """
-    bin_edges, correct_counts, error_counts = outcome_histogram(confidence, correct)
+    bin_edges, correct_counts, error_counts = outcome_histogram(confidence, correct, weights)
     for bin_counts, colour, outcome_label in (
         (correct_counts, CORRECT_PREDICTION_COLOUR, "correct predictions"),
         (error_counts, ERROR_COLOUR, "errors"),
@@ -81,14 +82,15 @@ def draw_outcome_histogram(axes: Axes, confidence: np.ndarray, correct: np.ndarr
 def comparison_figure(
     risk_coverage_by_method: ArrayPairByMethod,
     roc_by_method: ArrayPairByMethod,
-    outcomes_by_method: ArrayPairByMethod,
+    outcomes_by_method: Mapping[str, tuple[np.ndarray, ...]],
     line_styles: LineStyleByMethod,
     benchmark: str | None = None,
 ) -> Figure:
     """Return the figure of one benchmark: risk-coverage curves, ROC curves, and a confidence histogram for each method.
 
     risk_coverage_by_method: {method: (coverage, risk)}; roc_by_method: {method: (false positive rate, true positive rate)}
-    outcomes_by_method: {method: (confidence, correct)}; line_styles: {method: line style}; benchmark: its highlighted scores stand out
+    outcomes_by_method: {method: (confidence, correct)}, perhaps with weights as a third array
+    line_styles: {method: line style}; benchmark: its highlighted scores stand out
     """
     histogram_row_count = -(-len(outcomes_by_method) // MAX_HISTOGRAMS_PER_ROW)
     figure = Figure(figsize=(11, 5.2 + 0.6 + 1.9 * histogram_row_count), layout="constrained")
@@ -170,14 +172,16 @@ def _format_as_percent(axes: Axes, both_axes: bool = False) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_histograms(parent_figure: SubFigure, outcomes_by_method: ArrayPairByMethod, line_styles: LineStyleByMethod) -> None:
-    """Draw a confidence histogram for each method in a grid. outcomes_by_method: {method: (confidence, correct)}"""
+def _draw_histograms(
+    parent_figure: SubFigure, outcomes_by_method: Mapping[str, tuple[np.ndarray, ...]], line_styles: LineStyleByMethod
+) -> None:
+    """Draw a confidence histogram for each method in a grid. outcomes_by_method: as for `comparison_figure`"""
     column_count = min(MAX_HISTOGRAMS_PER_ROW, len(outcomes_by_method))
     axes_grid = parent_figure.subplots(-(-len(outcomes_by_method) // column_count), column_count, squeeze=False, sharey=True)
     for axes in axes_grid.flat[len(outcomes_by_method) :]:
         axes.set_axis_off()
-    for axes, (method, (confidence, correct)) in zip(axes_grid.flat, outcomes_by_method.items(), strict=False):
-        draw_outcome_histogram(axes, confidence, correct, line_styles[method].label)
+    for axes, (method, (confidence, correct, *weights)) in zip(axes_grid.flat, outcomes_by_method.items(), strict=False):
+        draw_outcome_histogram(axes, confidence, correct, line_styles[method].label, *weights)
         axes.title.set_color(line_styles[method].colour)
         axes.set_xlabel("")
     parent_figure.legend(*axes_grid.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
