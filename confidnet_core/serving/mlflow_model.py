@@ -126,7 +126,8 @@ def _save_pyfunc_model(model_folder: Path, model_to_log: ModelToLog, logged_mode
     dtype_by_output = {"class_index": np.int64, "confidence": np.float64, "probability": np.float64, "accepted": np.bool_}
     dtype_by_output = dtype_by_output if model_to_log.is_per_pixel else {"label": np.str_, **dtype_by_output}
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *model_to_log.example_images.shape[1:]))]),
+        # MLflow would cast to any other type, 0.5 to the pixel 0; by this one it takes all arrays, which served_model.py checks.
+        inputs=Schema([TensorSpec(np.dtype(object), (-1,))]),
         outputs=Schema([TensorSpec(np.dtype(dtype), output_shape, output_name) for output_name, dtype in dtype_by_output.items()]),
         params=ParamSchema([ParamSpec("risk", "double", model_to_log.default_target_risk)]),
     )
