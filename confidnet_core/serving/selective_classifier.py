@@ -28,6 +28,7 @@ from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.device import select_device
 from confidnet_core.networks.inference import predict
+from confidnet_core.progress import without_progress_bars
 from confidnet_core.scoring.fitted import load_fitted_values
 from confidnet_core.scoring.run import Run, RunCache
 from confidnet_core.serving.new_images import check_image_array
@@ -160,8 +161,9 @@ class SelectiveClassifier:
 
     def answers_at_threshold(self, images: np.ndarray, threshold: float | None) -> dict[str, np.ndarray]:
         """Return what `predict` does, without its warning, at a threshold of the confidence or, for None, with nothing accepted."""
-        run = self._run_on_images(check_image_array(images, tuple(self.model_metadata["image_shape"])))
-        confidence = find_entry("scores", self.model_metadata["method"])(run, **self.model_metadata["settings"])
+        with without_progress_bars():
+            run = self._run_on_images(check_image_array(images, tuple(self.model_metadata["image_shape"])))
+            confidence = find_entry("scores", self.model_metadata["method"])(run, **self.model_metadata["settings"])
         output_shape = run.predicted_maps.shape
         accepted = np.zeros(len(confidence), bool) if threshold is None else confidence >= threshold
         outputs = {
