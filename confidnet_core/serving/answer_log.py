@@ -1,6 +1,7 @@
 """The answers of a run that is not over, one line for each batch, from which a killed run continues.
 
-They are in `answers.log`, in a hidden folder beside the file or folder to write. Its first line holds the settings. Only whole lines count. The lines are JSON, so that any name of a file fits into one, and numbers come back to the last bit.
+They are in `answers.log`, in a hidden folder beside the file or folder to write. Its first line holds the settings. Only whole lines
+count. The lines are JSON, so that any name of a file fits into one, and numbers come back to the last bit.
 """
 
 import fcntl

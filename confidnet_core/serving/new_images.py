@@ -44,7 +44,7 @@ def check_image_array(images: np.ndarray, image_shape: tuple[int, ...]) -> np.nd
     if images.dtype != np.uint8 or images.shape[1:] != image_shape or len(images) == 0:
         expected_text = f"uint8 {_batch_shape(image_shape)} with b >= 1, pixels in [0, 255]"
         raise ValueError(f"images are {images.dtype} {images.shape}; expected {expected_text}: resize them, or scale and round them")
-    return images
+    return images if images.flags.writeable else images.copy()  # PyTorch warns of memory that may not be written to, such as a file's
 
 
 def images_from_json(inputs: Any, image_shape: tuple[int, ...], read_image: ImageReader) -> np.ndarray:

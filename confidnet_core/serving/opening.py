@@ -42,7 +42,7 @@ def find_model_folder(name: str) -> Path:
         return _pack_benchmark(params, name)
     if Path(name).exists():
         raise ValueError(f"{name} holds no model; expected a folder with {PACKED_FILE} or {MLFLOW_FILE}")
-    registered_name = re.fullmatch(r"[^/@:]+([@/][^/@:]+)?", name)
+    registered_name = re.fullmatch(r"\w[^/@:]*([@/][^/@:]+)?", name)
     if registered_name is None:
         raise ValueError(f"{name} does not exist; expected a folder, a benchmark, or a registered model as NAME@{CHAMPION_ALIAS}")
     benchmark_names = () if params is None else tuple(params.benchmarks)
@@ -79,9 +79,9 @@ def _registered_model_folder(model_uri: str, benchmark_names: tuple[str, ...] = 
     """
     database_path = project_root() / "mlflow.db"
     if not os.environ.get("MLFLOW_TRACKING_URI", "").strip() and not database_path.exists():
-        known_text = suggestion(_registered_name(model_uri), benchmark_names) if benchmark_names else ""
-        problem_text = f"{model_uri.removeprefix('models:/')} is no folder and no benchmark{known_text}"
-        raise ValueError(f"{problem_text} (of registered models there are none, since {database_path} does not exist)")
+        name = _registered_name(model_uri)
+        names_text = suggestion(name, benchmark_names) if benchmark_names else ""
+        raise ValueError(f"{name} is no folder and no benchmark, and {database_path}, of registered models, does not exist{names_text}")
     try:
         mlflow_client = open_mlflow_client()
     except ServerError as error:
