@@ -56,7 +56,8 @@ class Summary:
         """Return what a user is told at the end. guaranteed_threshold: as from SelectiveClassifier.guaranteed_threshold"""
         risk, reason = guaranteed_threshold["risk"], guaranteed_threshold.get("reason")
         share = self.accepted / self.answered if self.answered else 0.0
-        lines = [f"{self.answered:,} images answered, {share:.1%} accepted at a target risk of {risk:g}".replace("%", " %")]
+        images_text = f"{self.answered:,} image{'s' * (self.answered != 1)}"
+        lines = [f"{images_text} answered, {share * 100:.1f} % accepted at a target risk of {risk:g}"]
         if guaranteed_threshold["threshold"] is None:
             lines.append(f"nothing is accepted, since there is no threshold for this risk: {reason}")
         if self.failures:

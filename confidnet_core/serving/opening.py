@@ -14,7 +14,16 @@ from confidnet_core.files import read_yaml
 from confidnet_core.serving.packing import copy_networks_to_candidate
 from confidnet_core.serving.registering import CHAMPION_ALIAS, pack_best_candidate
 from confidnet_core.serving.selective_classifier import SelectiveClassifier
-from confidnet_core.tracking.store import ServerError, open_mlflow_client, project_root, server_failure_reason, store_uri
+from confidnet_core.tracking.store import (
+    ServerError,
+    open_mlflow_client,
+    project_root,
+    server_failure_reason,
+    store_uri,
+    temporary_environment,
+    uses_server,
+    without_password,
+)
 
 PARAMS_FILE = Path("params.yaml")
 PACKED_FILE, MLFLOW_FILE = "model.json", "MLmodel"  # by which a packed model, and a model of MLflow, are known
@@ -92,7 +101,8 @@ def _registered_model_folder(model_uri: str, benchmark_names: tuple[str, ...] = 
         raise
     except Exception as error:
         if getattr(error, "error_code", None) not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise ValueError(f"{model_uri} cannot be read: {server_failure_reason(error)}") from None
+            subject = "the MLflow server" if uses_server() else f"{model_uri} of {without_password(store_uri(project_root()))}"
+            raise ValueError(f"{subject} {server_failure_reason(error)}") from None
         name, known_names = _registered_name(model_uri), [model.name for model in mlflow_client.search_registered_models()]
         if name in known_names:
             raise ValueError(f"{model_uri} does not exist: {name} has no such version or alias; `make ui` shows which it has") from None
@@ -106,9 +116,8 @@ def _registered_name(model_uri: str) -> str:
 
 def _local_path(model_uri: str) -> str:
     """Return the path of the folder of a model of MLflow on this machine, after its download if it is on another one."""
-    from mlflow import set_registry_uri
     from mlflow.artifacts import download_artifacts
 
     tracking_uri = store_uri(project_root())
-    set_registry_uri(tracking_uri)
-    return download_artifacts(artifact_uri=model_uri, tracking_uri=tracking_uri)
+    with temporary_environment({"MLFLOW_TRACKING_URI": tracking_uri, "MLFLOW_REGISTRY_URI": tracking_uri}):
+        return download_artifacts(artifact_uri=model_uri, tracking_uri=tracking_uri, registry_uri=tracking_uri)
