@@ -11,6 +11,7 @@ from typing import Any
 from confidnet_core.config.params import Params, load_params
 from confidnet_core.config.registry import suggestion
 from confidnet_core.files import read_yaml
+from confidnet_core.progress import progress_bars_enabled
 from confidnet_core.serving.packing import copy_networks_to_candidate
 from confidnet_core.serving.registering import CHAMPION_ALIAS, pack_best_candidate
 from confidnet_core.serving.selective_classifier import SelectiveClassifier
@@ -119,5 +120,7 @@ def _local_path(model_uri: str) -> str:
     from mlflow.artifacts import download_artifacts
 
     tracking_uri = store_uri(project_root())
-    with temporary_environment({"MLFLOW_TRACKING_URI": tracking_uri, "MLFLOW_REGISTRY_URI": tracking_uri}):
+    settings = {"MLFLOW_TRACKING_URI": tracking_uri, "MLFLOW_REGISTRY_URI": tracking_uri}
+    settings["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = str(progress_bars_enabled())
+    with temporary_environment(settings):
         return download_artifacts(artifact_uri=model_uri, tracking_uri=tracking_uri, registry_uri=tracking_uri)

@@ -1,6 +1,9 @@
 """Answers for images from files, folders, archives and arrays: those that the pipeline stored, whatever else lies among them."""
 
 import os
+import re
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from zipfile import ZipFile
@@ -9,6 +12,7 @@ import numpy as np
 import pytest
 from image_files import png_bytes, write_damaged_files, write_png_files
 from PIL import Image
+from project_code import ROOT
 
 from confidnet_core.data import Dataset, load_dataset
 from confidnet_core.datasets.camvid import camvid
@@ -208,3 +212,12 @@ def test_camvid_reads_a_file_as_prepare_does_which_turns_and_blends_nothing(tmp_
     np.testing.assert_array_equal(found[0], np.asarray(expected).transpose(2, 0, 1))
     with pytest.raises(ValueError, match=r"x\.png is damaged"):
         camvid.read_image(b"hello", "x.png")
+
+
+@pytest.mark.slow
+def test_the_command_is_timed_against_the_bare_forward_pass(packed_folder: Path, dataset: Dataset, tmp_path: Path):
+    write_png_files(tmp_path / "photos", dataset.images[:50])
+    command = [sys.executable, "-m", "benchmarks.predict", str(packed_folder), str(tmp_path / "photos"), "--repeats", "1"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
+    lines = re.findall(r"^  (\S.*?) +([\d.]+) s +([\d.]+)x$", printed, re.MULTILINE)
+    assert len(lines) == 4 and lines[0][::2] == ("forward pass of the classifier", "1.00")

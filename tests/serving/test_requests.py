@@ -87,6 +87,10 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "base64 of no image": (body(inputs=[base64.b64encode(b"hello").decode()]), "inputs[0] is damaged, or of a kind that cannot be read"),
     "base64 of half an image": (body(inputs=[png(ONE[0])[:60]]), "inputs[0] is damaged, or of a kind that cannot be read"),
     "base64 of an image of another size": (body(inputs=[png(ONE[0].repeat(2, 1))]), "inputs[0] is 8x16 pixels, but the model's images are"),
+    "base64 of an image that would fill the memory": (
+        body(inputs=[png(np.zeros((1, 9000, 9000), np.uint8))]),
+        "inputs[0] is 9000x9000 pixels",
+    ),
     "an image in base64 and one in lists": (body(inputs=[png(ONE[0]), ONE[0].tolist()]), "inputs has lists of unequal"),
     "an empty body": (b"", "the body is no JSON (it is empty)"),
     "half a body": (GOOD[:50], "the body is no JSON ("),
