@@ -5,9 +5,13 @@ The bars are tqdm's (tqdm.github.io/docs/tqdm). DVC passes its own stderr on to 
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from tqdm import tqdm
+
+_bars_are_hidden = ContextVar("_bars_are_hidden", default=False)
 
 
 def progress_bar(iterable: Iterable, total_count: int | None = None, bar_label: str = "", item_name: str = "batch") -> tqdm:
@@ -29,6 +33,16 @@ def progress_bar(iterable: Iterable, total_count: int | None = None, bar_label: 
     )
 
 
+@contextmanager
+def without_progress_bars() -> Iterator[None]:
+    """Context manager within which no bar is shown, for work that is a small part of what another bar shows."""
+    token = _bars_are_hidden.set(True)
+    try:
+        yield
+    finally:
+        _bars_are_hidden.reset(token)
+
+
 def print_epoch(stage: str, epoch: int, last_epoch: int, metrics: dict[str, float | None], epoch_seconds: float) -> None:
     """Print a line such as "train_baseline: epoch 3/10, loss 0.1234, 5.2 s, 36 s left" to stderr; None is printed as undefined."""
     metric_texts = [f"{metric} {'undefined' if value is None else format(value, '.4g')}" for metric, value in metrics.items()]
@@ -41,8 +55,10 @@ def print_epoch(stage: str, epoch: int, last_epoch: int, metrics: dict[str, floa
 def progress_bars_enabled() -> bool:
     """Return whether to show progress bars: as CONFIDNET_PROGRESS says (1 or 0), else on a terminal outside continuous integration.
 
-    ValueError for any other value of CONFIDNET_PROGRESS.
+    Within without_progress_bars() none are shown. ValueError for any other value of CONFIDNET_PROGRESS.
     """
+    if _bars_are_hidden.get():
+        return False
     progress_setting = os.environ.get("CONFIDNET_PROGRESS", "")
     if progress_setting not in ("", "0", "1"):
         raise ValueError(f"CONFIDNET_PROGRESS is {progress_setting!r}; set it to 1 for bars, to 0 for plain lines, or unset it")

@@ -31,6 +31,28 @@ def decode_image(file_bytes: bytes, file_name: str, colour_mode: Literal["RGB", 
         return image if exif_transpose is None else image.transpose(exif_transpose)
 
 
+def image_to_array(image: Image.Image) -> np.ndarray:
+    """Return the pixels of an image, uint8 (channels, height, width)."""
+    return np.ascontiguousarray(np.atleast_3d(np.asarray(image)).transpose(2, 0, 1))
+
+
+def read_image_of_exact_size(file_bytes: bytes, file_name: str, image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Return an image file as an array, uint8 (channels, height, width), for a data set that resizes no images.
+
+    image_shape: (channels, height, width) of its images. Raises ValueError naming the file if it is damaged, or of another size.
+    """
+    channels, height, width = image_shape
+    if channels not in (1, 3):
+        raise ValueError(
+            f"{file_name} is an image file, but the model's images have {channels} channels; give them as arrays, in .npy or .npz"
+        )
+    image = decode_image(file_bytes, file_name, "L" if channels == 1 else "RGB")
+    if image.size != (width, height):
+        problem_text = f"{file_name} is {image.width}x{image.height} pixels, but the model's images are {width}x{height}"
+        raise ValueError(f"{problem_text}, and its data set resizes none; bring it to that size as its training images were")
+    return image_to_array(image)
+
+
 def _exif_transpose(image: Image.Image) -> Image.Transpose | None:
     try:
         return TRANSPOSE_OF_EXIF_ORIENTATION.get(image.getexif().get(0x0112, 1))

@@ -6,6 +6,7 @@ Brostow, Fauqueur & Cipolla 2009, "Semantic object classes in video"; github.com
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from zipfile import BadZipFile, ZipFile
@@ -15,7 +16,9 @@ from PIL import Image
 
 from confidnet_core.config.ranges import PositiveInt
 from confidnet_core.data import TRAIN_VAL_TEST, Dataset
+from confidnet_core.datasets._file_tree import name_file_in_errors
 from confidnet_core.datasets._images import (
+    image_to_array,
     parse_image_list,
     read_samples_in_threads,
     require_equal_sizes,
@@ -68,6 +71,15 @@ def camvid(*, height: PositiveInt = 360, width: PositiveInt = 480, void_as_class
         source=f"local CamVid folder, {'/'.join(map(str, split_sizes))} images",
         void=None if void_as_class else VOID_LABEL,
     )
+
+
+def read_image(file_bytes: bytes, file_name: str, *, height: int = 360, width: int = 480) -> np.ndarray:
+    """Return an image file as an array of this data set, uint8 (3, HEIGHT, WIDTH). Raises ValueError naming the file if it is damaged."""
+    with name_file_in_errors(file_name), Image.open(BytesIO(file_bytes)) as image:
+        return _resized_pixels(image, height, width)
+
+
+camvid.read_image = read_image  # by which a served model reads new images
 
 
 def download_camvid(
@@ -174,6 +186,10 @@ def _find_listed_file(path_of_file_name: dict[str, Path], listed_name: str, fold
     return path
 
 
+def _resized_pixels(image: Image.Image, height: int, width: int) -> np.ndarray:
+    return image_to_array(resize_by_area_average(image.convert("RGB"), height, width))
+
+
 def _read_images_and_labels(image_mask_pairs: list[ImageMaskPair], height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     def read_image_and_labels_at(index: int) -> tuple[np.ndarray, np.ndarray]:
         try:
@@ -201,5 +217,4 @@ def read_image_and_labels(image_mask_pair: ImageMaskPair, height: int, width: in
         if mask_values.max() > VOID_LABEL:
             expected_labels_text = f"classes 0 to {VOID_LABEL - 1}, or {VOID_LABEL} for unlabelled pixels"
             raise ValueError(f"{image_mask_pair.mask} holds the label {mask_values.max()}; expected {expected_labels_text}")
-        image_pixels = np.asarray(resize_by_area_average(image.convert("RGB"), height, width))
-        return image_pixels.transpose(2, 0, 1), resize_labels_nearest(mask_values, height, width)
+        return _resized_pixels(image, height, width), resize_labels_nearest(mask_values, height, width)

@@ -3,8 +3,6 @@
 Each split has the layout of torchvision.datasets.ImageFolder.
 """
 
-from typing import Literal
-
 import numpy as np
 from PIL import Image
 
@@ -18,6 +16,7 @@ from confidnet_core.datasets._images import (
     channel_statistics,
     decode_image,
     describe_source,
+    image_to_array,
     read_samples_in_threads,
 )
 
@@ -41,10 +40,22 @@ def image_folder(
         classes, image_paths, labels, split_sizes = _list_labelled_images(file_tree)
         splits = assign_splits(DATA_SET_NAME, file_tree, split_sizes, val, split_seed)
         _check_training_classes(classes, labels[splits["train"]])
-        images = _read_images(file_tree, image_paths, height, width, "L" if grey else "RGB")
+        images = _read_images(file_tree, image_paths, height, width, grey)
     mean, std = channel_statistics(images, splits["train"])
     source_description = describe_source("image folder", folder, splits, is_val_drawn_from_train=not split_sizes[1])
     return Dataset(images, labels, splits, classes, mean, std, source_description)
+
+
+def read_image(file_bytes: bytes, file_name: str, *, height: int, width: int, grey: bool = False) -> np.ndarray:
+    """Return an image file as an array of this data set, uint8 (3, HEIGHT, WIDTH), or with 1 channel if `grey`; settings as above.
+
+    Raises ValueError naming the file if it is damaged.
+    """
+    image = decode_image(file_bytes, file_name, "L" if grey else "RGB")
+    return image_to_array(_resize_by_exact_area(image, height, width))
+
+
+image_folder.read_image = read_image  # by which a served model reads new images
 
 
 def _list_labelled_images(file_tree: FileTree) -> tuple[tuple[str, ...], list[str], np.ndarray, list[int]]:
@@ -99,16 +110,15 @@ def _check_training_classes(class_names: tuple[str, ...], labels: np.ndarray) ->
         )
 
 
-def _read_images(file_tree: FileTree, image_paths: list[str], height: int, width: int, colour_mode: Literal["RGB", "L"]) -> np.ndarray:
+def _read_images(file_tree: FileTree, image_paths: list[str], height: int, width: int, grey: bool) -> np.ndarray:
     """Return all images, uint8 (n, channels, height, width)."""
 
     def read_image_at(index: int) -> tuple[np.ndarray]:
         image_path = image_paths[index]
-        image = decode_image(file_tree.read(image_path), file_tree.path_in_messages(image_path), colour_mode)
-        pixels = np.asarray(_resize_by_exact_area(image, height, width))
-        return (np.atleast_3d(pixels).transpose(2, 0, 1),)
+        file_bytes, file_name = file_tree.read(image_path), file_tree.path_in_messages(image_path)
+        return (read_image(file_bytes, file_name, height=height, width=width, grey=grey),)
 
-    image_shape = (len(colour_mode), height, width)  # the name of a mode has a letter for each channel
+    image_shape = (1 if grey else 3, height, width)
     (images,) = read_samples_in_threads(read_image_at, len(image_paths), image_shape)
     return images
 

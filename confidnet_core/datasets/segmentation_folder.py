@@ -21,6 +21,7 @@ from confidnet_core.datasets._images import (
     channel_statistics,
     decode_image,
     describe_source,
+    image_to_array,
     parse_image_list,
     read_samples_in_threads,
     require_equal_sizes,
@@ -64,6 +65,14 @@ def segmentation_folder(
     mean, std = channel_statistics(images, splits["train"])
     source_description = describe_source("segmentation folder", folder, splits, is_val_drawn_from_train=not split_sizes[1])
     return Dataset(images, labels, splits, mask_legend.class_names, mean, std, source_description, mask_legend.void_label)
+
+
+def read_image(file_bytes: bytes, file_name: str, *, height: int, width: int) -> np.ndarray:
+    """Return an image file as an array of this data set, uint8 (3, HEIGHT, WIDTH). Raises ValueError naming the file if it is damaged."""
+    return image_to_array(resize_by_area_average(decode_image(file_bytes, file_name), height, width))
+
+
+segmentation_folder.read_image = read_image  # by which a served model reads new images
 
 
 def list_image_mask_pairs(file_tree: FileTree) -> dict[str, list[tuple[str, str]]]:
@@ -163,8 +172,7 @@ def _read_images_and_labels(
             mask = Image.open(BytesIO(mask_bytes))
             mask.load()
         require_equal_sizes(image, image_file, mask, mask_file)
-        image_pixels = np.asarray(resize_by_area_average(image, height, width))
         labels = resize_labels_nearest(mask_to_labels(mask, mask_file, mask_legend), height, width)
-        return image_pixels.transpose(2, 0, 1), labels
+        return image_to_array(resize_by_area_average(image, height, width)), labels
 
     return read_samples_in_threads(read_image_and_labels, len(image_mask_pairs), (3, height, width), (height, width))

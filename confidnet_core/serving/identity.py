@@ -3,9 +3,9 @@
 weights      the weights of the networks that the score uses
 values       the values that the score fitted, and the validation sample to which the calibrator is fitted
 thresholds   the thresholds with their guarantees, without their results on the test split
-metadata     score, settings, scale, classes, shape and normalisation of images, and the benchmark's model and baseline, the only ones of
-             its recipes that a score may read (params of the stage `evaluate` in dvc.yaml)
-code         the code that a served model runs: SERVED_CODE_PATHS, and the files of its score and of its model
+metadata     score, settings, scale, classes, shape and normalisation of images, how their files are read, and the benchmark's model and
+             baseline, the only ones of its recipes that a score may read (params of the stage `evaluate` in dvc.yaml)
+code         the code that a served model runs: SERVED_CODE_PATHS, and the files of its score, its model and its data set
 
 If these are equal, two experiments serve the same model, whatever else differs in params.yaml or in the code.
 """
@@ -17,11 +17,13 @@ from typing import Any
 
 from confidnet_core.config.registry import PACKAGE_FOLDER, entry_code_digest
 from confidnet_core.files import read_json
+from confidnet_core.serving.new_images import reader_settings
 
 SERVED_CODE_PATHS = (  # files and folders of confidnet_core, without the files of the score and of the model
-    *("config", "data.py", "evaluation/calibrators.py", "evaluation/result.py", "files.py", "metrics/__init__.py", "metrics/_ranking"),
-    *("metrics/failure.py", "metrics/segmentation.py", "networks", "paths.py", "progress.py"),
-    *("scoring/fitted.py", "scoring/reads.py", "scoring/run.py", "serving/selective_classifier.py"),
+    *("config", "data.py", "datasets/_file_tree.py", "datasets/_images.py", "datasets/_raw.py", "evaluation/calibrators.py"),
+    *("evaluation/result.py", "files.py", "metrics/__init__.py", "metrics/_ranking", "metrics/failure.py", "metrics/segmentation.py"),
+    *("networks", "paths.py", "progress.py", "scoring/fitted.py", "scoring/reads.py", "scoring/run.py"),
+    *("serving/new_images.py", "serving/selective_classifier.py", "serving/served_model.py"),
 )
 DIGESTED_METADATA_KEYS = ("benchmark", "seed", "method", "settings", "scale", "classes", "image_shape", "mean", "std", "segmentation")
 DIGESTED_RECIPE_KEYS = ("model", "baseline")
@@ -33,6 +35,7 @@ def served_model_digest(model_folder: Path) -> str:
     digested_metadata = {field_name: model_metadata[field_name] for field_name in DIGESTED_METADATA_KEYS} | {
         field_name: model_metadata["recipes"][field_name] for field_name in DIGESTED_RECIPE_KEYS
     }
+    digested_metadata["reading"] = reader_settings(model_metadata["recipes"]["data"])
     stored_thresholds = read_json(model_folder / "threshold.json")["thresholds"]
     digested_thresholds = [
         {field_name: field_value for field_name, field_value in stored_threshold.items() if field_name != "test"}
@@ -60,8 +63,9 @@ def _code_digest(model_metadata: dict[str, Any]) -> str:
     code_bytes = b"".join(
         served_file.relative_to(PACKAGE_FOLDER).as_posix().encode() + served_file.read_bytes() for served_file in sorted(code_files)
     )
-    score_and_model_digests = [
+    entry_digests = [
         entry_code_digest("scores", model_metadata["method"]),
         entry_code_digest("models", model_metadata["recipes"]["model"]["name"]),
+        sha256((PACKAGE_FOLDER / "datasets" / f"{model_metadata['recipes']['data']['name']}.py").read_bytes()).hexdigest(),
     ]
-    return sha256(code_bytes + "".join(score_and_model_digests).encode()).hexdigest()
+    return sha256(code_bytes + "".join(entry_digests).encode()).hexdigest()

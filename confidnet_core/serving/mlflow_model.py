@@ -58,7 +58,7 @@ def find_or_log_model(
     )
     try:
         with TemporaryDirectory() as temporary_folder:
-            _save_pyfunc_model(Path(temporary_folder) / "model", model_to_log, logged_model)
+            save_pyfunc_model(Path(temporary_folder) / "model", model_to_log, logged_model)
             mlflow_client.log_model_artifacts(logged_model.model_id, f"{temporary_folder}/model")
     except BaseException:
         mlflow_client.finalize_logged_model(logged_model.model_id, "FAILED")
@@ -116,17 +116,24 @@ def _attach_to_mlflow_run(mlflow_client: Any, logged_model: Any, mlflow_run_id: 
     return logged_model
 
 
-def _save_pyfunc_model(model_folder: Path, model_to_log: ModelToLog, logged_model: Any) -> None:
-    """Write an MLflow model folder: the packed files, code, requirements, signature and input example."""
+def save_pyfunc_model(model_folder: Path, model_to_log: ModelToLog, logged_model: Any = None) -> None:
+    """Write an MLflow model folder: the packed files, code, requirements, signature and input example.
+
+    logged_model: the logged model of MLflow whose files these are; None for a folder that MLflow need not know
+    """
     import mlflow.pyfunc
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
+    ids: dict[str, Any] = {}
+    if logged_model is not None:
+        ids = {"model_id": logged_model.model_id, "model_uuid": logged_model.model_id, "run_id": logged_model.source_run_id}
     output_shape = (-1, *model_to_log.example_images.shape[2:]) if model_to_log.is_per_pixel else (-1,)
     dtype_by_output = {"class_index": np.int64, "confidence": np.float64, "probability": np.float64, "accepted": np.bool_}
     dtype_by_output = dtype_by_output if model_to_log.is_per_pixel else {"label": np.str_, **dtype_by_output}
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *model_to_log.example_images.shape[1:]))]),
+        # MLflow would cast to any other type, 0.5 to the pixel 0; by this one it takes all arrays, which served_model.py checks.
+        inputs=Schema([TensorSpec(np.dtype(object), (-1,))]),
         outputs=Schema([TensorSpec(np.dtype(dtype), output_shape, output_name) for output_name, dtype in dtype_by_output.items()]),
         params=ParamSchema([ParamSpec("risk", "double", model_to_log.default_target_risk)]),
     )
@@ -135,7 +142,7 @@ def _save_pyfunc_model(model_folder: Path, model_to_log: ModelToLog, logged_mode
         loader_module=model_to_log.loader_module,
         data_path=model_to_log.model_files_folder,
         code_paths=[str(model_to_log.code_folder)],
-        mlflow_model=Model(model_id=logged_model.model_id, model_uuid=logged_model.model_id, run_id=logged_model.source_run_id),
+        mlflow_model=Model(**ids),
         signature=signature,
         input_example=model_to_log.example_images,
         pip_requirements=model_to_log.pip_requirements,

@@ -22,7 +22,6 @@ from confidnet_core.config.registry import PACKAGE_FOLDER
 from confidnet_core.data import load_dataset
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.revision import git, package_versions
-from confidnet_core.serving import selective_classifier as serving
 from confidnet_core.serving.identity import served_model_digest
 from confidnet_core.serving.mlflow_model import DIGEST_TAG, ModelToLog, find_or_log_model, find_or_register_version, find_version_by_alias
 from confidnet_core.serving.packing import (
@@ -36,11 +35,14 @@ from confidnet_core.serving.selective_classifier import ScoreNotServableError
 from confidnet_core.tracking.store import ServerError, open_mlflow_store, project_root, server_failure_reason, uses_server
 
 CHAMPION_ALIAS = "champion"
+LOADER_MODULE = "confidnet_core.serving.served_model"  # not imported here, since it imports MLflow, which takes seconds
 SERVED_MODEL_REQUIREMENTS = (
+    "filelock",
     "jaxtyping",
     "mlflow",
     "numpy",
     "pandas",
+    "pillow",
     "pydantic",
     "ruamel.yaml",
     "scikit-learn",
@@ -63,7 +65,7 @@ def register_best_model(params: Params, benchmark: str, mlflow_run_id: str | Non
     try:
         mlflow_client, mlflow_experiment_id = open_mlflow_store(f"confidnet/{benchmark}")
         with TemporaryDirectory() as temporary_folder, FileLock(_registering_lock_path()):
-            best_candidate = _pack_best_candidate(params, benchmark, Path(temporary_folder))
+            best_candidate = pack_best_candidate(params, benchmark, Path(temporary_folder))
             if (baseline_candidate := _pack_baseline_candidate(params, best_candidate, Path(temporary_folder))) is not None:
                 find_or_log_model(
                     mlflow_client, mlflow_experiment_id, "baseline", _complete_model_to_log(baseline_candidate), mlflow_run_id
@@ -97,7 +99,7 @@ def register_best_model_or_warn(params: Params, benchmark: str, mlflow_run_id: s
         print(f"WARNING the model of {benchmark} is not registered: {error}; {remedy}", file=sys.stderr, flush=True)
 
 
-def _pack_best_candidate(params: Params, benchmark: str, candidates_folder: Path) -> CandidateModel:
+def pack_best_candidate(params: Params, benchmark: str, candidates_folder: Path) -> CandidateModel:
     """Pack each seed's classifier with its best score; return the candidate with the lowest AURC on validation data."""
     stored_results_by_seed = [StoredResults(benchmark, seed, tuple(params.methods)) for seed in params.seeds]
     candidates = (
@@ -150,7 +152,7 @@ def _complete_model_to_log(candidate: CandidateModel) -> ModelToLog:
     }
     return ModelToLog(
         model_files_folder=candidate.model_folder,
-        loader_module=serving.__name__,
+        loader_module=LOADER_MODULE,
         code_folder=PACKAGE_FOLDER,
         pip_requirements=[
             f"{package}=={package_version.partition('+')[0]}"

@@ -7,7 +7,7 @@ validation.npz   the score on validation data, and which predictions there are c
 threshold.json   thresholds with a guarantee, as the stage `thresholds` wrote them
 
 The scores are the functions of scores/. One that needs more than new images, networks and fitted values raises ScoreNotServableError.
-MLflow loads the folder by _load_pyfunc (mlflow.org/docs/latest/api_reference/python_api/mlflow.pyfunc.html, loader_module).
+MLflow loads the folder by served_model.py.
 """
 
 import warnings
@@ -28,8 +28,10 @@ from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.device import select_device
 from confidnet_core.networks.inference import predict
+from confidnet_core.progress import without_progress_bars
 from confidnet_core.scoring.fitted import load_fitted_values
 from confidnet_core.scoring.run import Run, RunCache
+from confidnet_core.serving.new_images import check_image_array
 
 NETWORKS_FOLDER = "networks"
 CLASSIFIER_FOLDER = "baseline"  # in NETWORKS_FOLDER
@@ -151,16 +153,17 @@ class SelectiveClassifier:
         if guaranteed_threshold["threshold"] is None:
             risk, reason = guaranteed_threshold["risk"], guaranteed_threshold["reason"]
             warnings.warn(f"nothing is accepted: there is no threshold for a target risk of {risk:g}, since {reason}", stacklevel=2)
-        return self._answers(images, guaranteed_threshold["threshold"])
+        return self.answers_at_threshold(images, guaranteed_threshold["threshold"])
 
     def confidence_of(self, images: np.ndarray) -> np.ndarray:
         """Return the confidence alone, as `predict` does."""
-        return self._answers(images, None)["confidence"]
+        return self.answers_at_threshold(images, None)["confidence"]
 
-    def _answers(self, images: np.ndarray, threshold: float | None) -> dict[str, np.ndarray]:
-        """Return what `predict` does, at a threshold or, for None, with nothing accepted."""
-        run = self._run_on_images(self._checked_images(images))
-        confidence = find_entry("scores", self.model_metadata["method"])(run, **self.model_metadata["settings"])
+    def answers_at_threshold(self, images: np.ndarray, threshold: float | None) -> dict[str, np.ndarray]:
+        """Return what `predict` does, without its warning, at a threshold of the confidence or, for None, with nothing accepted."""
+        with without_progress_bars():
+            run = self._run_on_images(check_image_array(images, tuple(self.model_metadata["image_shape"])))
+            confidence = find_entry("scores", self.model_metadata["method"])(run, **self.model_metadata["settings"])
         output_shape = run.predicted_maps.shape
         accepted = np.zeros(len(confidence), bool) if threshold is None else confidence >= threshold
         outputs = {
@@ -174,16 +177,6 @@ class SelectiveClassifier:
             if self.model_metadata["segmentation"]
             else {"label": np.array(self.model_metadata["classes"])[run.predicted_maps], **outputs}
         )
-
-    def _checked_images(self, images: np.ndarray) -> np.ndarray:
-        """Return the images as an array. Raises ValueError unless they are uint8 (b, *image_shape)."""
-        images, image_shape = np.asarray(images), tuple(self.model_metadata["image_shape"])
-        if images.dtype != np.uint8 or images.shape[1:] != image_shape or len(images) == 0:
-            expected_image_format = f"uint8 (b, {', '.join(map(str, image_shape))}) with b >= 1, pixels in [0, 255]"
-            raise ValueError(
-                f"images are {images.dtype} {images.shape}; expected {expected_image_format}: resize them, or scale and round them"
-            )
-        return images
 
     @cached_property
     def _benchmark_recipes(self) -> Benchmark:
@@ -230,10 +223,3 @@ class SelectiveClassifier:
             predicted_maps=predictions.predicted,
         )
         return run
-
-
-def _load_pyfunc(model_folder: str) -> SelectiveClassifier:
-    """Load a packed model for MLflow, and classify one image, so that a damaged model fails here."""
-    model = SelectiveClassifier.load(Path(model_folder))
-    model.confidence_of(np.zeros((1, *model.model_metadata["image_shape"]), np.uint8))
-    return model

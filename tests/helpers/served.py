@@ -17,6 +17,7 @@ from confidnet_core.evaluation.thresholds import reliability as calibrated
 from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.inference import predict, prediction_metrics, save_predictions
 from confidnet_core.scoring.run import Run
+from confidnet_core.serving.packing import copy_networks_to_candidate, pack_model_with_score
 
 RISKS = (0.05, 0.3, 0.9)
 
@@ -52,6 +53,12 @@ def score(run: Run, methods: Iterable[str], root: Path) -> None:
             scored["val"], scored["calibration"], scored["test"], Thresholds(risks=RISKS, serve=RISKS[2], delta=0.1)
         )
         save_thresholds(root / "data/thresholds" / folder, reliable, promises)
+
+
+def packed(run: Run, method: str, params: Params, folder: Path) -> Path:
+    """The folder of a model with this score, networks included; the working directory is the root of the run's files."""
+    copy_networks_to_candidate(pack_model_with_score(stored_of(run, method), method, params, folder))
+    return folder
 
 
 def stored_of(run: Run, *methods: str) -> StoredResults:

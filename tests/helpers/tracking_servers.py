@@ -1,6 +1,5 @@
 """Real servers on loopback for tests of tracking: MLflow's own, one that only rejects, one that never answers, a line that breaks."""
 
-import json
 import os
 import signal
 import socket
@@ -14,8 +13,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
-
-import numpy as np
 
 
 def free_port() -> int:
@@ -133,28 +130,3 @@ def line(upstream: str = "", status: int = 200, delay: float = 0.0) -> Iterator[
     finally:
         server.shutdown()
         server.server_close()
-
-
-def served_answers(name: str, images: np.ndarray, log: Path) -> dict[str, list]:
-    """Of `mlflow models serve` with the champion of NAME, asked over HTTP."""
-    port = free_port()
-    words = ["-m", "mlflow", "models", "serve", "-m", f"models:/{name}@champion", "--env-manager", "local", "-p", str(port)]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow starts uvicorn by name
-    with log.open("w") as stream:
-        process = subprocess.Popen([sys.executable, *words], stdout=stream, stderr=stream, env=os.environ | {"PATH": path})
-    body = json.dumps({"inputs": images.tolist(), "params": {"risk": 0.3}}).encode()
-    request = Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
-    try:
-        for _ in range(1200):
-            try:
-                with urlopen(request, timeout=60) as answer:
-                    return json.load(answer)["predictions"]
-            except HTTPError as error:
-                raise AssertionError(f"{error}: {error.read().decode()}") from error
-            except OSError:
-                assert process.poll() is None, log.read_text()
-                time.sleep(0.25)
-        raise TimeoutError(log.read_text())
-    finally:
-        process.terminate()
-        process.wait(timeout=60)

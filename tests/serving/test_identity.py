@@ -20,6 +20,7 @@ def packed(tmp_path: Path) -> Path:
         "method": "mcp",
         "recipes": {"model": {"name": "mlp"}, "baseline": {"epochs": 1}, "mc_dropout": {}},
     }
+    facts["recipes"]["data"] = {"name": "image_folder", "settings": {"folder": "insects", "height": 8, "width": 8}}
     write_json(tmp_path / "model.json", facts)
     write_json(tmp_path / "threshold.json", {"thresholds": [{"risk": 0.05, "threshold": 0.5, "served": True, "test": {"coverage": 0.9}}]})
     for name in ("fitted.pt", "networks/baseline/weights.pt", "networks/baseline/model.json"):
@@ -45,6 +46,7 @@ def edit(path: Path, change: Callable[[dict], object]) -> None:
         lambda folder: edit(folder / "model.json", lambda content: content.update(settings={"shift": 0.1})),
         lambda folder: edit(folder / "model.json", lambda content: content.update(method="entropy")),
         lambda folder: edit(folder / "model.json", lambda content: content["recipes"]["baseline"].update(epochs=2)),
+        lambda folder: edit(folder / "model.json", lambda content: content["recipes"]["data"]["settings"].update(grey=True)),
     ],
 )
 def test_a_change_that_affects_predictions_changes_the_digest(packed: Path, change: Callable[[Path], object]):
@@ -58,6 +60,7 @@ def test_a_change_that_affects_predictions_changes_the_digest(packed: Path, chan
     [
         lambda folder: edit(folder / "model.json", lambda content: content["recipes"].update(mc_dropout={"passes": 7})),
         lambda folder: edit(folder / "model.json", lambda content: content.update(data="of another test split")),
+        lambda folder: edit(folder / "model.json", lambda content: content["recipes"]["data"]["settings"].update(folder="moved")),
         lambda folder: edit(folder / "threshold.json", lambda content: content["thresholds"][0]["test"].update(coverage=0.1)),
         lambda folder: (folder / "networks/baseline/model.json").write_text("how good it is"),
     ],
@@ -69,7 +72,7 @@ def test_a_change_that_affects_no_prediction_leaves_the_digest(packed: Path, cha
 
 
 def test_the_digest_covers_all_code_that_a_served_model_runs():
-    code = {path.relative_to(PACKAGE) for path in reached(PACKAGE / "serving/selective_classifier.py", *entries("scores"))}
+    code = {path.relative_to(PACKAGE) for path in reached(PACKAGE / "serving/served_model.py", *entries("scores"))}
     others = {path for path in code if path.parts[0] != "scores" and path != Path("__init__.py")}  # the score's own are its entry's
     assert not [path for path in others if not any(path.is_relative_to(part) for part in SERVED_CODE_PATHS)]
     assert all((PACKAGE / part).exists() for part in SERVED_CODE_PATHS)

@@ -15,12 +15,13 @@ from mlflow import MlflowClient
 from served import answer, params_of, score
 from small import MLP, benchmark, small_digits, trained_run
 from small_params import changed, load, replace
-from tracking_servers import free_port, mlflow_server, served_answers
+from tracking_servers import free_port, mlflow_server
 from tracking_stores import rows
 
 from confidnet_core.__main__ import cli
 from confidnet_core.config.params import Params
 from confidnet_core.files import read_json, write_json
+from confidnet_core.serving.opening import open_model
 from confidnet_core.serving.registering import register_best_model, register_best_model_or_warn
 from confidnet_core.tracking.stage_run import stage_run
 
@@ -236,15 +237,14 @@ def test_the_command_registers_what_params_yaml_runs_and_moves_the_alias(project
 
 
 @pytest.mark.slow
-def test_a_server_takes_the_models_and_serves_them(project: Path, params: Params, clean: pytest.MonkeyPatch, tmp_path: Path):
-    clean.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # mlflow starts uvicorn by name
+def test_a_server_takes_the_models_and_gives_them_back(project: Path, params: Params, clean: pytest.MonkeyPatch, tmp_path: Path):
     (tmp_path / "server").mkdir()
     shutil.copy(project / "mlflow.db", tmp_path / "server/s.db")
     with mlflow_server(tmp_path / "server") as server:
         clean.setenv("MLFLOW_TRACKING_URI", server.uri)
         register_best_model(params, "small")
-        version = MlflowClient(server.uri).get_model_version_by_alias("confidnet-small", "champion")
-        assert version.tags["score"] == "stack"
-        answers = served_answers("confidnet-small", np.load("data/prepared/small/images.npy")[:3], tmp_path / "log")
-    assert {len(values) for values in answers.values()} == {3}
-    assert set(answers) == {"label", "class_index", "confidence", "probability", "accepted"}
+        assert MlflowClient(server.uri).get_model_version_by_alias("confidnet-small", "champion").tags["score"] == "stack"
+        answers = open_model("confidnet-small").predict(np.load("data/prepared/small/images.npy")[:3])
+    assert answers["label"].shape == (3,)
+    with pytest.raises(ValueError, match="the MLflow server is not reached"):
+        open_model("confidnet-small")

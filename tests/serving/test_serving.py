@@ -239,10 +239,8 @@ def test_a_damaged_file_of_fitted_values_is_named(tmp_path):
 
 
 def test_the_requirements_are_all_that_the_code_of_a_served_model_imports():
-    code = reached(
-        ROOT / "confidnet_core/serving/selective_classifier.py", *(path for kind in ("models", "scores") for path in entries(kind))
-    )
-    packages = {"ruamel": "ruamel.yaml", "sklearn": "scikit-learn", "pydantic_core": "pydantic"}
+    code = reached(ROOT / "confidnet_core/serving/served_model.py", *(path for kind in ("models", "scores") for path in entries(kind)))
+    packages = {"ruamel": "ruamel.yaml", "sklearn": "scikit-learn", "pydantic_core": "pydantic", "PIL": "pillow"}
     outside = {name for path in code for name in foreign(path)} - set(sys.stdlib_module_names) - {"confidnet_core", "torchvision"}
     assert {packages.get(name, name) for name in outside} | {"mlflow"} == set(
         SERVED_MODEL_REQUIREMENTS
