@@ -63,7 +63,7 @@ def register_best_model(params: Params, benchmark: str, mlflow_run_id: str | Non
     try:
         mlflow_client, mlflow_experiment_id = open_mlflow_store(f"confidnet/{benchmark}")
         with TemporaryDirectory() as temporary_folder, FileLock(_registering_lock_path()):
-            best_candidate = _pack_best_candidate(params, benchmark, Path(temporary_folder))
+            best_candidate = pack_best_candidate(params, benchmark, Path(temporary_folder))
             if (baseline_candidate := _pack_baseline_candidate(params, best_candidate, Path(temporary_folder))) is not None:
                 find_or_log_model(
                     mlflow_client, mlflow_experiment_id, "baseline", _complete_model_to_log(baseline_candidate), mlflow_run_id
@@ -97,7 +97,7 @@ def register_best_model_or_warn(params: Params, benchmark: str, mlflow_run_id: s
         print(f"WARNING the model of {benchmark} is not registered: {error}; {remedy}", file=sys.stderr, flush=True)
 
 
-def _pack_best_candidate(params: Params, benchmark: str, candidates_folder: Path) -> CandidateModel:
+def pack_best_candidate(params: Params, benchmark: str, candidates_folder: Path) -> CandidateModel:
     """Pack each seed's classifier with its best score; return the candidate with the lowest AURC on validation data."""
     stored_results_by_seed = [StoredResults(benchmark, seed, tuple(params.methods)) for seed in params.seeds]
     candidates = (
