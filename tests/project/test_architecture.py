@@ -13,7 +13,7 @@ ROWS = [
     ["commands"],
     ["cli"],
     ["reporting", "serving", "scores", "checkpoints"],
-    ["comparison", "tracking", "scoring", "training", "models"],
+    ["comparison", "tracking", "scoring", "monitoring", "training", "models"],
     ["datasets", "evaluation", "networks", "splits", "revision"],
     ["data", "config"],
     ["metrics", "files", "paths", "progress"],
@@ -100,7 +100,7 @@ def test_a_stage_imports_the_core_and_shared_files_of_the_stages(path: Path):
         ("dvc", set()),
         ("importlib", {"__main__", "config", "revision"}),
         ("plotly", {"reporting"}),
-        ("jinja2", {"comparison", "reporting"}),
+        ("jinja2", {"comparison", "monitoring", "reporting"}),
         ("vl_convert", {"cli"}),
     ],
 )
