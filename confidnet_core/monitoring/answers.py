@@ -115,7 +115,7 @@ def read_labels(paths: Sequence[Path], answers: Answers, reference: Reference) -
         frames.append(pd.DataFrame(columns).assign(row=np.arange(2, len(frame) + 2)))
     table = pd.concat(frames, ignore_index=True)
     answered = pd.Index(answers.file)
-    place = answered.get_indexer_for(table["file"]) if answered.is_unique else _places_among_repeated(answered, table)
+    place = answered.get_indexer_for(pd.Index(table["file"])) if answered.is_unique else _places_among_repeated(answered, table)
     for wrong, problem in (
         (place < 0, "has no answer; give the labels of answered images only, under the names that the answers have"),
         (table["file"].duplicated().to_numpy(), "was labelled before; give one label for each image"),
@@ -138,7 +138,7 @@ def _places_among_repeated(answered: pd.Index, table: pd.DataFrame) -> np.ndarra
         )
     first = answered[~answered.duplicated()]
     positions = np.flatnonzero(~answered.duplicated())
-    found = first.get_indexer_for(table["file"])
+    found = first.get_indexer_for(pd.Index(table["file"]))
     return np.where(found < 0, -1, positions[found])
 
 
@@ -175,7 +175,7 @@ def _numbers(path: Path, frame: pd.DataFrame, name: str) -> np.ndarray:
 def _class_indices(path: Path, frame: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
     """Return the class of each row, by its label where there is one, else by class_index."""
     if LABEL_COLUMN in frame:
-        indices = pd.Index(list(classes)).get_indexer_for(frame[LABEL_COLUMN].astype(str))
+        indices = pd.Index(list(classes)).get_indexer_for(pd.Index(frame[LABEL_COLUMN].astype(str)))
         name, expected = LABEL_COLUMN, "one of the model's classes"
     else:
         if CLASS_COLUMN not in frame:

@@ -8,7 +8,7 @@ import numpy as np
 
 WIDTH, HEIGHT = 900, 240
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 10, 34  # margins
-MAX_TIME_LABELS = 6
+MAX_TIME_LABELS, MAX_NAME = 6, 18  # labels of the axis of time, and letters of each
 _MAX_DRAWN_POINTS = 1000
 _SMALLEST_SHARE, _LARGEST_SHARE = 1e-3, 1e6  # of the evidence for an alarm, in a chart
 
@@ -76,7 +76,10 @@ def rate_chart(
 
 
 def evidence_chart(title: str, note: str, series: Sequence[tuple[str, np.ndarray]], names: Sequence[str]) -> Chart:
-    """Return a chart of evidence over what it must reach for an alarm, on a logarithmic scale. series: (label, evidence / alarm evidence)"""
+    """Return a chart of evidence over what it must reach for an alarm, on a logarithmic scale.
+
+    series: (label, evidence divided by what raises an alarm), of each line; names: of the values of every line
+    """
     clipped = [(label, np.log10(np.clip(shares, _SMALLEST_SHARE, _LARGEST_SHARE))) for label, shares in series]
     bottom = min(-1.0, *(floor(float(values.min())) for _, values in clipped if len(values)))
     top = max(1.0, *(ceil(float(values.max())) for _, values in clipped if len(values)))
@@ -87,9 +90,20 @@ def evidence_chart(title: str, note: str, series: Sequence[tuple[str, np.ndarray
     lines = [Line("alarm", "alarm", f"{LEFT},{y(0)} {WIDTH - RIGHT},{y(0)}")]
     for at, (label, values) in enumerate(clipped):
         x, drawn = _x_of_periods(len(values)), np.unique(np.linspace(0, len(values) - 1, min(len(values), _MAX_DRAWN_POINTS)).astype(int))
-        lines.append(Line(label, f"series{at}", " ".join(f"{x[point]},{y(float(values[point]))}" for point in drawn)))
-    ticks = [(y(exponent), f"{10.0**exponent:g}") for exponent in range(int(bottom), int(top) + 1)]
+        lines.append(Line(label, f"series{at}", _polyline([(x[point], y(float(values[point]))) for point in drawn])))
+    ticks = [(y(exponent), _power_of_ten(exponent)) for exponent in range(int(bottom), int(top) + 1)]
     return Chart(title, note, ticks, _time_ticks(names, _x_of_periods(len(names))), lines)
+
+
+def _power_of_ten(exponent: int) -> str:
+    return f"{10**exponent:,}" if exponent >= 0 else f"{10.0**exponent:g}"
+
+
+def _polyline(points: list[tuple[float, float]]) -> str:
+    """Return the points of a line; a single one becomes a short line, which is seen."""
+    if len(points) == 1:
+        points = [(points[0][0] - 8, points[0][1]), (points[0][0] + 8, points[0][1])]
+    return " ".join(f"{x},{y}" for x, y in points)
 
 
 def _x_of_periods(count: int) -> list[float]:
@@ -97,8 +111,8 @@ def _x_of_periods(count: int) -> list[float]:
 
 
 def _time_ticks(names: Sequence[str], x: Sequence[float]) -> list[tuple[float, str]]:
-    shown = np.unique(np.linspace(0, len(names) - 1, min(len(names), MAX_TIME_LABELS)).astype(int)) if names else []
-    return [(x[at], names[at] if len(names[at]) <= 18 else f"…{names[at][-17:]}") for at in shown]
+    shown: list[int] = np.unique(np.linspace(0, len(names) - 1, min(len(names), MAX_TIME_LABELS)).astype(int)).tolist() if names else []
+    return [(x[at], names[at] if len(names[at]) <= MAX_NAME else f"\N{HORIZONTAL ELLIPSIS}{names[at][-MAX_NAME:]}") for at in shown]
 
 
 def _round_step(step: float) -> float:

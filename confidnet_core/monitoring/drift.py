@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 
 from confidnet_core.monitoring.answers import Answers
 from confidnet_core.monitoring.evidence import log_evidence_not_uniform, log_evidence_of_starts, log_evidence_two_rates, to_evidence

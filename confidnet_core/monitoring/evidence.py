@@ -12,7 +12,7 @@ All values are logarithms. Counts are arrays that broadcast with one another.
 
 import numpy as np
 from jaxtyping import Float64, Int
-from scipy.special import betainc, betaincc, betaln, gammaln, logsumexp, xlogy
+from scipy.special import betainc, betaincc, betaln, gammaln, xlogy
 
 _BISECTIONS = 60
 _LARGEST_LOG_EVIDENCE = 690.0  # so that JSON can hold it
@@ -81,19 +81,19 @@ def log_evidence_not_uniform(bin_counts: Int[np.ndarray, "starts bins"]) -> Floa
         parts, prior = bin_counts.reshape(*bin_counts.shape[:-1], part_count, -1).sum(-1), bins / part_count
         mixture = (gammaln(parts + prior) - gammaln(prior)).sum(-1) + gammaln(bins) - gammaln(count + bins)
         bets.append(mixture + count * np.log(part_count))
-    return logsumexp(np.stack(bets), axis=0) - np.log(len(bets))
+    return np.logaddexp.reduce(np.stack(bets), axis=0) - np.log(len(bets))
 
 
-def log_evidence_of_starts(log_evidence: Float64[np.ndarray, "starts *rest"], keeps_unbet: bool = True) -> Float64[np.ndarray, "*rest"]:
-    """Return the evidence of all bets together, of those that the periods so far started, in order.
+def log_evidence_of_starts(log_evidence: Float64[np.ndarray, " starts *questions"], keeps_unbet: bool = True) -> np.ndarray:
+    """Return the evidence of all bets together, (*questions,), of those that the periods so far started, in order.
 
     keeps_unbet: whether the capital of later starts counts as 1. It must not where a bet need not be worth 1 when its period starts
     """
     start = np.arange(1, len(log_evidence) + 1).reshape(-1, *[1] * (log_evidence.ndim - 1))
-    weighted = logsumexp(log_evidence - np.log(start * (start + 1.0)), axis=0)
+    weighted = np.logaddexp.reduce(log_evidence - np.log(start * (start + 1.0)), axis=0)
     return np.logaddexp(weighted, -np.log(len(log_evidence) + 1.0)) if keeps_unbet else weighted
 
 
-def to_evidence(log_evidence: Float64[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
+def to_evidence(log_evidence: np.ndarray) -> np.ndarray:
     """Return the evidence of its logarithm, at most about 1e300."""
     return np.exp(np.minimum(log_evidence, _LARGEST_LOG_EVIDENCE))

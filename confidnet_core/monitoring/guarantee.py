@@ -21,7 +21,7 @@ class GuaranteeState:
 
     labelled, accepted, errors: how many answers have labels, how many of these are accepted, and how many of those are wrong
     upper_bound: above the error rate among accepted answers with probability 1 - false_alarms, at all times together
-    alarm_evidence: what the evidence must reach for BROKEN; looked_at: (looks,), numbers of accepted answers with labels; evidence: (looks,)
+    alarm_evidence: what the evidence must reach for BROKEN; evidence: (looks,), after the first `looked_at` accepted answers with labels
     accepted_by_period, errors_by_period: (D,), of answers with labels
     rejected, rejected_errors: how many answers with labels are rejected, and how many of those are wrong
     """

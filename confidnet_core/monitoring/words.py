@@ -26,8 +26,8 @@ def headline(watch: Watch) -> str:
 
 
 def percent(rate: float | None) -> str:
-    """Return a fraction as "88.9 %", and "–" for None."""
-    return "–" if rate is None else f"{100 * rate:.1f} %"
+    """Return a fraction as "88.9 %", and a dash for None."""
+    return "-" if rate is None else f"{100 * rate:.1f} %"
 
 
 def _subject(watch: Watch) -> str:
