@@ -12,8 +12,6 @@ from typing import Any
 from confidnet_core.config.params import load_params
 from confidnet_core.config.registry import suggestion
 from confidnet_core.files import read_yaml
-from confidnet_core.serving.packing import copy_networks_to_candidate
-from confidnet_core.serving.registering import CHAMPION_ALIAS, pack_best_candidate
 from confidnet_core.tracking.store import open_mlflow_client, temporary_environment
 
 MODEL_URI_SCHEME = "models:/"
@@ -35,6 +33,9 @@ def locate_model(model_text: str) -> Iterator[Path]:
         return
     with TemporaryDirectory() as temporary_folder:
         if Path("params.yaml").is_file() and model_text in (params := load_params()).benchmarks:
+            from confidnet_core.serving.packing import copy_networks_to_candidate  # imported here: PyTorch takes seconds
+            from confidnet_core.serving.registering import pack_best_candidate
+
             candidate = pack_best_candidate(params, model_text, Path(temporary_folder))
             copy_networks_to_candidate(candidate)
             yield candidate.model_folder
@@ -57,6 +58,8 @@ def _download_registered_model(model_text: str, target_folder: str) -> Path:
     """Download a registered model from the project's MLflow store into a folder; return the folder that holds its MLmodel."""
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
+
+    from confidnet_core.serving.registering import CHAMPION_ALIAS
 
     mlflow_client = open_mlflow_client()
     is_complete = model_text.startswith(MODEL_URI_SCHEME) or "@" in model_text or "/" in model_text
