@@ -19,24 +19,28 @@ NAMES_OF_MODELS = "a folder with MLmodel or model.json, a benchmark of params.ya
 
 
 @contextmanager
-def locate_model(model_text: str) -> Iterator[Path]:
+def locate_model(model_text: str, method: str | None = None) -> Iterator[Path]:
     """Context manager that yields the folder of a packed model, from which SelectiveClassifier.load loads it.
 
     model_text: the path of a folder with MLmodel (as MLflow stores it) or with model.json; the name of a benchmark in params.yaml, whose
         best model is packed from the outputs in the workspace; or a registered model, as confidnet-digits (its champion),
         confidnet-digits@champion, confidnet-digits/3, or any of MLflow's URIs models:/...
+    method: for a benchmark, the score to pack in place of the best one on validation data
     A model that is packed or downloaded lies in a temporary folder, which is deleted at the end of the block.
-    Raises ValueError for a text that names no model.
+    Raises ValueError for a text that names no model, and for a score of what is packed already.
     """
+    is_benchmark = Path("params.yaml").is_file() and model_text in load_params(check_entries=False).benchmarks
+    if method is not None and not is_benchmark:
+        raise ValueError(f"--score is {method}, but {model_text} is no benchmark of params.yaml, and has its score already; leave it out")
     if Path(model_text).is_dir():
         yield _packed_folder(Path(model_text))
         return
     with TemporaryDirectory() as temporary_folder:
-        if Path("params.yaml").is_file() and model_text in (params := load_params()).benchmarks:
+        if is_benchmark:
             from confidnet_core.serving.packing import copy_networks_to_candidate  # imported here: PyTorch takes seconds
             from confidnet_core.serving.registering import pack_best_candidate
 
-            candidate = pack_best_candidate(params, model_text, Path(temporary_folder))
+            candidate = pack_best_candidate(load_params(), model_text, Path(temporary_folder), method)
             copy_networks_to_candidate(candidate)
             yield candidate.model_folder
         else:

@@ -159,7 +159,7 @@ class SelectiveClassifier:
 
     def _answers(self, images: np.ndarray, threshold: float | None) -> dict[str, np.ndarray]:
         """Return what `predict` does, at a threshold or, for None, with nothing accepted."""
-        run = self._run_on_images(self._checked_images(images))
+        run = self.run_on_images(self._checked_images(images))
         confidence = find_entry("scores", self.model_metadata["method"])(run, **self.model_metadata["settings"])
         output_shape = run.predicted_maps.shape
         accepted = np.zeros(len(confidence), bool) if threshold is None else confidence >= threshold
@@ -211,7 +211,7 @@ class SelectiveClassifier:
         dataset_settings: dict[str, Any] = {field_name: tuple(self.model_metadata[field_name]) for field_name in ("classes", "mean", "std")}
         return _NewImagesDataset(images, labels, {}, source="images to predict", **dataset_settings)
 
-    def _run_on_images(self, images: np.ndarray) -> Run:
+    def run_on_images(self, images: np.ndarray) -> Run:
         """Classify the images; return their Run, the input of a confidence score, with the networks and fitted values loaded so far."""
         dataset = self._images_as_dataset(images)
         run = _NewImagesRun(
