@@ -92,7 +92,9 @@ def _traced_program(network: SelectiveNetwork, images: Tensor, method: str) -> A
 def _write_torch(program: Any, output_names: list[str], facts: Mapping[str, Any]) -> tuple[bytes, Answering]:
     """Return the content of a .pt2 file, with model.json as an extra file, and a function that runs this content."""
     buffer = io.BytesIO()
-    torch.export.save(program, buffer, extra_files={"model.json": json.dumps(facts)})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No complete tensor found")  # a part of a larger tensor is stored; all are on the CPU
+        torch.export.save(program, buffer, extra_files={"model.json": json.dumps(facts)})
     content = buffer.getvalue()
     loaded = torch.export.load(io.BytesIO(content)).module()
 

@@ -20,7 +20,7 @@ from confidnet_core.scoring.run import Run
 from confidnet_core.serving.selective_classifier import CLASSIFIER_FOLDER, SelectiveClassifier
 
 MAX_KNOTS = 2**16  # of a calibrator in a network, which compares each confidence with every knot
-_SMALLEST_LOG_DISTANCE = -1e6  # in place of the logarithm of 0: far below that of any two numbers
+_SMALLEST_LOG_DISTANCE = -1e12  # in place of the logarithm of 0: far below that of any two numbers
 
 
 class TraceableRun(Run):

@@ -102,6 +102,7 @@ def test_a_stage_imports_the_core_and_shared_files_of_the_stages(path: Path):
         ("plotly", {"reporting"}),
         ("jinja2", {"comparison", "monitoring", "reporting"}),
         ("vl_convert", {"cli"}),
+        ("onnxruntime", {"serving"}),
     ],
 )
 def test_a_package_has_its_own_place(package: str, users: set[str]):

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from command_lines import refused
-from served import RISKS
+from served import RISKS, stored_of
 from test_serving import SERVED, both_tasks, params, runs, trained
 
 from confidnet_core.config.registry import literal_attribute
@@ -30,11 +30,17 @@ NEIGHBOURS = {"stack", "knn", "trust_score"}  # they look up training images in 
 
 
 def packed(runs, params, task: str, method: str, folder: Path) -> Path:
-    from served import stored_of
-
     candidate = pack_model_with_score(stored_of(runs[task], method), method, params, folder / method)
     copy_networks_to_candidate(candidate)
     return candidate.model_folder
+
+
+def assert_equal_answers(outputs: list[np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    class_index, confidence, accepted, probability = outputs
+    np.testing.assert_array_equal(class_index, expected["class_index"])
+    np.testing.assert_allclose(confidence, expected["confidence"], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(probability, expected["probability"], atol=1e-3)
+    assert (accepted == expected["accepted"]).mean() > 0.99
 
 
 def run_torch(path: Path, images: np.ndarray) -> list[np.ndarray]:
@@ -48,33 +54,37 @@ def run_onnx(path: Path, images: np.ndarray) -> list[np.ndarray]:
 
 @both_tasks
 @pytest.mark.parametrize("method", sorted(set(SERVED) - NEIGHBOURS))
+def test_as_one_network_every_score_answers_as_the_model_does(runs, params, task, method, tmp_path):
+    images, model = np.array(runs[task].images[:20]), SelectiveClassifier.load(packed(runs, params, task, method, tmp_path))
+    with torch.no_grad():
+        outputs = [output.numpy() for output in traceable.SelectiveNetwork(model, RISKS[1])(torch.from_numpy(images))]
+    assert_equal_answers(outputs, model.predict(images, {"risk": RISKS[1]}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "method"), [("digits", "confidnet"), ("digits", "tta"), ("segmentation", "mcp")])
 def test_a_graph_answers_as_the_model_does_in_batches_of_any_size(runs, params, task, method, tmp_path):
-    folder, images, path = packed(runs, params, task, method, tmp_path), np.array(runs[task].images), tmp_path / "model.pt2"
+    folder, images, path = packed(runs, params, task, method, tmp_path), np.array(runs[task].images[:20]), tmp_path / "model.pt2"
     assert "equal to the model in batches of 1, 2, 5 and 16" in export_model(folder, path, RISKS[1])
     expected = SelectiveClassifier.load(folder).predict(images, {"risk": RISKS[1]})
-    for batch in (images[:1], images[:7], images):
-        class_index, confidence, accepted, probability = run_torch(path, batch)
-        np.testing.assert_array_equal(class_index, expected["class_index"][: len(batch)])
-        np.testing.assert_allclose(confidence, expected["confidence"][: len(batch)], rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(probability, expected["probability"][: len(batch)], atol=1e-3)
-        assert (accepted == expected["accepted"][: len(batch)]).mean() > 0.99
+    for batch in (images[:1], images):
+        assert_equal_answers(run_torch(path, batch), {name: values[: len(batch)] for name, values in expected.items()})
 
 
-@pytest.mark.parametrize("method", ["mcp", "corrected_mcp"])
-def test_onnx_answers_so_too_and_carries_what_its_user_needs(runs, params, method, tmp_path):
-    folder, images, path = packed(runs, params, "digits", method, tmp_path), np.array(runs["digits"].images), tmp_path / "model.onnx"
+@pytest.mark.slow
+def test_onnx_answers_so_too_and_carries_what_its_user_needs(runs, params, tmp_path):
+    folder, images, path = packed(runs, params, "digits", "corrected_mcp", tmp_path), np.array(runs["digits"].images), tmp_path / "m.onnx"
     export_model(folder, path)
     expected = SelectiveClassifier.load(folder).predict(images)
     for batch in (images[:1], images):
-        class_index, confidence, accepted, probability = run_onnx(path, batch)
-        np.testing.assert_array_equal(class_index, expected["class_index"][: len(batch)])
-        np.testing.assert_allclose(confidence, expected["confidence"][: len(batch)], rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(probability, expected["probability"][: len(batch)], atol=1e-3)
-        assert accepted.dtype == bool
+        outputs = run_onnx(path, batch)
+        assert_equal_answers(outputs, {name: values[: len(batch)] for name, values in expected.items()})
+        assert [output.dtype for output in outputs] == [np.int64, np.float64, bool, np.float64]
     facts = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
-    assert facts["method"] == f'"{method}"' and facts["risk"] == "0.9" and facts["classes"].startswith('["0", "1"')
+    assert facts["method"] == '"corrected_mcp"' and facts["risk"] == "0.9" and facts["classes"].startswith('["0", "1"')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", sorted(NEIGHBOURS))
 def test_a_score_that_cannot_be_a_graph_is_refused_by_name_with_those_that_can(runs, params, method, tmp_path, capfd):
     folder = packed(runs, params, "digits", method, tmp_path)
@@ -88,27 +98,24 @@ def test_scores_that_are_recommended_need_neither_fits_nor_passes():
     assert not [name for name in exportable_scores() if literal_attribute("scores", name, "learned")]
 
 
+@pytest.mark.slow
 def test_a_graph_that_differs_is_not_written(runs, params, tmp_path, monkeypatch):
     folder, path = packed(runs, params, "digits", "mcp", tmp_path), tmp_path / "model.pt2"
     path.write_text("of before")
     calibrate = traceable.TraceableCalibrator.forward
     monkeypatch.setattr(traceable.TraceableCalibrator, "forward", lambda self, confidence: calibrate(self, confidence) / 2)
-    with pytest.raises(ValueError, match="does not agree with the model: probability differs for .* nothing was written"):
+    with pytest.raises(ValueError, match=r"does not agree with the model: probability differs for .* nothing was written"):
         export_model(folder, path)
     assert path.read_text() == "of before" and not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_calibrator_with_too_many_knots_is_left_out_and_said(runs, params, tmp_path, monkeypatch):
     monkeypatch.setattr(traceable, "MAX_KNOTS", 3)
-    folder = packed(runs, params, "digits", "mcp", tmp_path)
+    folder = packed(runs, params, "segmentation", "mcp", tmp_path)  # two images give no threshold, so that nothing is accepted
     assert "without probability" in export_model(folder, tmp_path / "model.pt2")
-    assert len(run_torch(tmp_path / "model.pt2", np.array(runs["digits"].images))) == 3
-
-
-def test_without_a_threshold_the_graph_accepts_nothing(runs, params, tmp_path):
-    folder = packed(runs, params, "segmentation", "mcp", tmp_path)  # two images give no threshold
-    export_model(folder, tmp_path / "model.pt2")
-    assert not run_torch(tmp_path / "model.pt2", np.array(runs["segmentation"].images))[2].any()
+    outputs = run_torch(tmp_path / "model.pt2", np.array(runs["segmentation"].images))
+    assert len(outputs) == 3 and not outputs[2].any()
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (30, 3), (500, 400)])
