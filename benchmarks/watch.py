@@ -121,10 +121,15 @@ def main() -> None:
             print(line, flush=True)
     print(f"\n{'risk, target 5 %':38} {'broken':>8} {'labels':>7} {'kept':>8}")
     for risk in RISKS:
-        verdicts, counts = zip(*(labels_to_verdict(risk, options.days, generator) for _ in range(options.repetitions)), strict=True)
-        median = np.median(counts)
-        shares = [100 * np.mean(np.array(verdicts) == verdict) for verdict in (BROKEN, KEPT)]
-        print(f"{100 * risk:<38g} {shares[0]:>6.1f} % {'-' if np.isinf(median) else f'{median:.0f}':>7} {shares[1]:>6.1f} %", flush=True)
+        repetitions = options.repetitions if risk == TARGET_RISK else options.with_change
+        print_verdicts(risk, options.days, repetitions, np.random.default_rng([options.seed, round(1000 * risk)]))
+
+
+def print_verdicts(risk: float, days: int, repetitions: int, generator: np.random.Generator) -> None:
+    verdicts, counts = zip(*(labels_to_verdict(risk, days, generator) for _ in range(repetitions)), strict=True)
+    median = np.median(counts)
+    shares = [100 * np.mean(np.array(verdicts) == verdict) for verdict in (BROKEN, KEPT)]
+    print(f"{100 * risk:<38g} {shares[0]:>6.1f} % {'-' if np.isinf(median) else f'{median:.0f}':>7} {shares[1]:>6.1f} %", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ from math import ceil, floor, log10
 import numpy as np
 
 WIDTH, HEIGHT = 900, 240
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 10, 34  # margins
+LEFT, RIGHT, TOP, BOTTOM = 76, 12, 10, 34  # margins
 MAX_TIME_LABELS, MAX_NAME = 6, 18  # labels of the axis of time, and letters of each
 _MAX_DRAWN_POINTS = 1000
 _SMALLEST_SHARE, _LARGEST_SHARE = 1e-3, 1e6  # of the evidence for an alarm, in a chart
+CUT_OFF_NOTE = "Drawn from 0.001 to 1,000,000."
 
 
 @dataclass(frozen=True)

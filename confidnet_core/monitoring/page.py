@@ -44,7 +44,10 @@ def _drift_charts(watch: Watch) -> list[charts.Chart]:
         of_kind = [question.evidence / question.alarm_evidence for question in drift.questions if question.kind in kinds]
         if of_kind:
             series.append((label, np.max(of_kind, axis=0)))
-    note = "Evidence that something changed, divided by what raises an alarm. Once a line has reached 1, the alarm stands."
+    note = (
+        "Evidence that something changed, divided by what raises an alarm. Once a line has reached 1, the alarm stands. "
+        + charts.CUT_OFF_NOTE
+    )
     return [*found, charts.evidence_chart("Evidence of drift", note, series, names)]
 
 
@@ -56,7 +59,8 @@ def _guarantee_charts(watch: Watch) -> list[charts.Chart]:
     rates = [_rate(int(hits), int(count)) for hits, count in zip(guarantee.errors_by_period, guarantee.accepted_by_period, strict=True)]
     note = "Error rate among accepted answers whose labels have arrived, by the period of the answer, with its 95 % interval."
     evidence_note = (
-        "Evidence that the error rate is above the target, divided by what says broken, by the number of labels that had arrived."
+        "Evidence that the error rate is above the target, divided by what says broken, by the labels that had arrived. "
+        + charts.CUT_OFF_NOTE
     )
     look_names = [f"{int(count):,} labels" for count in guarantee.looked_at]
     return [

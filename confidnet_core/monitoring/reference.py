@@ -72,7 +72,7 @@ def load_reference(model_folder: Path) -> Reference:
         )
     path = model_folder / REFERENCE_FILE_NAME
     if not path.is_file():
-        remedy = f"`confidnet register {model_metadata['benchmark']}` registers it anew, with them"
+        remedy = f"`confidnet register {model_metadata['benchmark']} --champion` registers it anew, with them"
         raise ValueError(f"the model carries no calibration confidences ({REFERENCE_FILE_NAME} is missing), since it is older; {remedy}")
     with np.load(path) as arrays:
         return Reference(

@@ -70,7 +70,9 @@ def _question_in_words(question: Question, watch: Watch) -> str:
         )
     if question.kind == COVERAGE:
         _, low, high = watch.expected_coverage
-        return f"coverage: {expected} expected ({100 * low:.1f} to {100 * high:.1f}), {seen} seen; {evidence}"
+        last = percent(rate_or_none(int(watch.drift.accepted_count[-1]), int(watch.drift.answer_count[-1])))
+        seen_last = f" ({last} in {watch.answers.period_names[-1]})" if len(watch.answers.period_names) > 1 else ""
+        return f"coverage: {expected} expected ({100 * low:.1f} to {100 * high:.1f}), {seen} seen{seen_last}; {evidence}"
     name = f"share of {question.class_name}" if question.kind == CLASS_SHARE else f"coverage of {question.class_name}"
     return f"{name}: {expected} in the calibration data, {seen} seen; {evidence}"
 

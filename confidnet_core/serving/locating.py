@@ -15,6 +15,7 @@ from confidnet_core.files import read_yaml
 from confidnet_core.tracking.store import open_mlflow_client, temporary_environment
 
 MODEL_URI_SCHEME = "models:/"
+WITHOUT_PROGRESS_BAR = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}  # for the copy of a few files
 NAMES_OF_MODELS = "a folder with MLmodel or model.json, a benchmark of params.yaml, or NAME@ALIAS or NAME/VERSION in MLflow's registry"
 
 
@@ -69,7 +70,7 @@ def _download_registered_model(model_text: str, target_folder: str) -> Path:
     is_complete = model_text.startswith(MODEL_URI_SCHEME) or "@" in model_text or "/" in model_text
     model_uri = MODEL_URI_SCHEME + (model_text if is_complete else f"{model_text}@{CHAMPION_ALIAS}").removeprefix(MODEL_URI_SCHEME)
     try:
-        with temporary_environment({"MLFLOW_TRACKING_URI": mlflow_client.tracking_uri}):
+        with temporary_environment({"MLFLOW_TRACKING_URI": mlflow_client.tracking_uri, **WITHOUT_PROGRESS_BAR}):
             return Path(download_artifacts(artifact_uri=model_uri, dst_path=target_folder, tracking_uri=mlflow_client.tracking_uri))
     except MlflowException as error:
         reason = str(error).strip().splitlines()[0]

@@ -176,7 +176,7 @@ def test_what_cannot_be_watched_is_refused_with_the_way_out(packed, tmp_path):
     assert "segmentation" in refused("watch", str(model(tmp_path / "maps", segmentation=True)), day)
     assert "holds no model of this project" in refused("watch", str(tmp_path), day)
     (Path(packed) / "reference.npz").unlink()
-    assert "`confidnet register pets` registers it anew" in refused("watch", packed, day)
+    assert "`confidnet register pets --champion` registers it anew" in refused("watch", packed, day)
 
 
 def test_a_model_carries_at_most_ten_thousand_samples_spread_over_the_data(tmp_path):
