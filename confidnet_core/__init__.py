@@ -7,7 +7,7 @@ A row imports only rows below it:
     judging
     cli
     reporting serving scores checkpoints
-    comparison tracking scoring training models
+    comparison tracking scoring monitoring training models
     datasets evaluation networks splits revision
     data config
     metrics files paths progress
@@ -17,6 +17,7 @@ networks    what runs networks: classifiers, heads, batches          reporting  
 training    what trains them                                         serving     models in use, and in MLflow's registry
 scoring     what a confidence score may use                          tracking    MLflow rows, and records kept for a server
 evaluation  a score judged, stored and in use                        cli         behind the commands
+monitoring  answers of a model in use, compared with its calibration data
 checkpoints released checkpoints, imported as trained networks
 judging     scores judged on predictions that a user brings
 scores, datasets, models: one entry a file; the folder is the registry; commands: one command a file

@@ -1,7 +1,8 @@
-"""The digest of a served model. It covers all that the model's predictions depend on, and nothing else.
+"""The digest of a served model. It covers all that the model's predictions and its watch depend on, and nothing else.
 
 weights      the weights of the networks that the score uses
 values       the values that the score fitted, and the validation sample to which the calibrator is fitted
+reference    the calibration sample with which `confidnet watch` compares new answers
 thresholds   the thresholds with their guarantees, without their results on the test split
 metadata     score, settings, scale, classes, shape and normalisation of images, how their files are read, and the benchmark's model and
              baseline, the only ones of its recipes that a score may read (params of the stage `evaluate` in dvc.yaml)
@@ -17,6 +18,7 @@ from typing import Any
 
 from confidnet_core.config.registry import PACKAGE_FOLDER, entry_code_digest
 from confidnet_core.files import read_json
+from confidnet_core.monitoring.reference import REFERENCE_FILE_NAME
 from confidnet_core.serving.new_images import reader_settings
 
 SERVED_CODE_PATHS = (  # files and folders of confidnet_core, without the files of the score and of the model
@@ -42,7 +44,8 @@ def served_model_digest(model_folder: Path) -> str:
         for stored_threshold in stored_thresholds
     ]
     digest = sha256(json.dumps([digested_metadata, digested_thresholds], sort_keys=True).encode())
-    for model_file in sorted([model_folder / "fitted.pt", model_folder / "validation.npz", *model_folder.glob("networks/*/weights.pt")]):
+    value_files = [model_folder / "fitted.pt", model_folder / "validation.npz", *model_folder.glob(REFERENCE_FILE_NAME)]
+    for model_file in sorted([*value_files, *model_folder.glob("networks/*/weights.pt")]):
         digest.update(f"{model_file.relative_to(model_folder).as_posix()} {model_file.stat().st_size} ".encode() + model_file.read_bytes())
     digest.update(_code_digest(model_metadata).encode())
     return digest.hexdigest()

@@ -35,21 +35,27 @@ def open_model(name: str) -> SelectiveClassifier:
     return SelectiveClassifier.load(find_model_folder(name))
 
 
-def find_model_folder(name: str) -> Path:
+def find_model_folder(name: str, method: str | None = None) -> Path:
     """Return the folder of a packed model, networks included.
 
     name: a folder, that of a packed model or one that was downloaded from MLflow; a benchmark of params.yaml, whose best score is packed
         from its present outputs into a temporary folder, without MLflow; or a registered model: NAME (its champion), NAME@ALIAS,
         NAME/VERSION, or an address that begins with models:/
-    Raises ValueError where there is no such model, and where the outputs of the benchmark or the files of the model are incomplete.
+    method: for a benchmark, the score to pack in place of the best one on validation data
+    Raises ValueError where there is no such model, where the outputs of the benchmark or the files of the model are incomplete, and for a
+    score of a model that is packed already.
     """
+    params = load_params(PARAMS_FILE) if PARAMS_FILE.is_file() else None
+    is_packed = Path(name).is_dir() and any((Path(name) / file_name).is_file() for file_name in (PACKED_FILE, MLFLOW_FILE))
+    is_benchmark = params is not None and name in params.benchmarks and not is_packed
+    if method is not None and not is_benchmark:
+        raise ValueError(f"--score is {method}, but {name} is no benchmark of {PARAMS_FILE}, and has its score already; leave it out")
     if name.startswith("models:/"):
         return _registered_model_folder(name)
-    if Path(name).is_dir() and any((Path(name) / file_name).is_file() for file_name in (PACKED_FILE, MLFLOW_FILE)):
+    if is_packed:
         return _packed_folder_within(Path(name))
-    params = load_params(PARAMS_FILE) if PARAMS_FILE.is_file() else None
-    if params is not None and name in params.benchmarks:
-        return _pack_benchmark(params, name)
+    if params is not None and is_benchmark:
+        return _pack_benchmark(params, name, method)
     if Path(name).exists():
         raise ValueError(f"{name} holds no model; expected a folder with {PACKED_FILE} or {MLFLOW_FILE}")
     registered_name = re.fullmatch(r"\w[^/@:]*([@/][^/@:]+)?", name)
@@ -73,11 +79,11 @@ def _packed_folder_within(folder: Path) -> Path:
     return data_path
 
 
-def _pack_benchmark(params: Params, benchmark: str) -> Path:
-    """Pack the best score of a benchmark's present outputs into a folder that is removed at the end of this process."""
+def _pack_benchmark(params: Params, benchmark: str, method: str | None) -> Path:
+    """Pack the best score, or `method`, of a benchmark's present outputs into a folder that is removed at the end of this process."""
     temporary_folder = Path(mkdtemp(prefix="confidnet-"))
     atexit.register(shutil.rmtree, temporary_folder, ignore_errors=True)
-    candidate = pack_best_candidate(params, benchmark, temporary_folder)
+    candidate = pack_best_candidate(params, benchmark, temporary_folder, method)
     copy_networks_to_candidate(candidate)
     return candidate.model_folder
 

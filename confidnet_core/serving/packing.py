@@ -17,6 +17,7 @@ from confidnet_core.evaluation.calibrators import MAX_FIT_SAMPLES
 from confidnet_core.evaluation.result import Evaluation
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import read_json, write_json
+from confidnet_core.monitoring.reference import save_reference
 from confidnet_core.scoring.fitted import FITTED_VALUES_FILE_NAME
 from confidnet_core.serving.selective_classifier import CLASSIFIER_FOLDER, NETWORKS_FOLDER, ScoreNotServableError, SelectiveClassifier
 
@@ -95,6 +96,14 @@ def pack_model_with_score(
     confidence, correct = stored_results.confidence(method, "val"), stored_results.outcomes("val")[0]
     sample_indices = np.linspace(0, len(correct) - 1, min(len(correct), MAX_FIT_SAMPLES)).astype(np.int64)
     np.savez(model_folder / "validation.npz", confidence=confidence[sample_indices], correct=correct[sample_indices])
+
+    if not dataset.is_segmentation:
+        save_reference(
+            model_folder,
+            stored_results.confidence(method, "calibration"),
+            stored_results.predicted("calibration"),
+            stored_results.outcomes("calibration")[0],
+        )
 
     served_model = SelectiveClassifier.load(
         model_folder, paths.seed_folder(paths.MODELS_FOLDER, stored_results.benchmark, stored_results.seed)

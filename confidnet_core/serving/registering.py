@@ -99,13 +99,16 @@ def register_best_model_or_warn(params: Params, benchmark: str, mlflow_run_id: s
         print(f"WARNING the model of {benchmark} is not registered: {error}; {remedy}", file=sys.stderr, flush=True)
 
 
-def pack_best_candidate(params: Params, benchmark: str, candidates_folder: Path) -> CandidateModel:
-    """Pack each seed's classifier with its best score; return the candidate with the lowest AURC on validation data."""
-    stored_results_by_seed = [StoredResults(benchmark, seed, tuple(params.methods)) for seed in params.seeds]
-    candidates = (
-        pack_model_with_best_score(stored_results, params, candidates_folder / str(stored_results.seed))
-        for stored_results in stored_results_by_seed
-    )
+def pack_best_candidate(params: Params, benchmark: str, candidates_folder: Path, method: str | None = None) -> CandidateModel:
+    """Pack each seed's classifier with its best score, or with `method`; return the candidate with the lowest AURC on validation data."""
+    candidates = []
+    for stored_results in (StoredResults(benchmark, seed, tuple(params.methods)) for seed in params.seeds):
+        seed_folder = candidates_folder / str(stored_results.seed)
+        if method is None:
+            candidates.append(pack_model_with_best_score(stored_results, params, seed_folder))
+        else:
+            params.method(method)
+            candidates.append(pack_model_with_score(stored_results, method, params, seed_folder))
     return min(candidates, key=lambda candidate: _aurc_or_infinity(candidate.validation_evaluation.metrics))
 
 

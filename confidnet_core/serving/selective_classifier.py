@@ -162,7 +162,7 @@ class SelectiveClassifier:
     def answers_at_threshold(self, images: np.ndarray, threshold: float | None) -> dict[str, np.ndarray]:
         """Return what `predict` does, without its warning, at a threshold of the confidence or, for None, with nothing accepted."""
         with without_progress_bars():
-            run = self._run_on_images(check_image_array(images, tuple(self.model_metadata["image_shape"])))
+            run = self.run_on_images(check_image_array(images, tuple(self.model_metadata["image_shape"])))
             confidence = find_entry("scores", self.model_metadata["method"])(run, **self.model_metadata["settings"])
         output_shape = run.predicted_maps.shape
         accepted = np.zeros(len(confidence), bool) if threshold is None else confidence >= threshold
@@ -204,7 +204,7 @@ class SelectiveClassifier:
         dataset_settings: dict[str, Any] = {field_name: tuple(self.model_metadata[field_name]) for field_name in ("classes", "mean", "std")}
         return _NewImagesDataset(images, labels, {}, source="images to predict", **dataset_settings)
 
-    def _run_on_images(self, images: np.ndarray) -> Run:
+    def run_on_images(self, images: np.ndarray) -> Run:
         """Classify the images; return their Run, the input of a confidence score, with the networks and fitted values loaded so far."""
         dataset = self._images_as_dataset(images)
         run = _NewImagesRun(

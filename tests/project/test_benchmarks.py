@@ -99,3 +99,15 @@ def test_thresholds_keep_their_guarantee_and_a_learned_start_gains_coverage_for_
     assert plain[0] > 0.9 and overconfident[0] > fixed[0] + 0.05 and found[4][0][0] > found[4][1][0] + 0.2
     served = dict(re.findall(r"served target, (.*?): +([\d.]+) % violated", printed))
     assert float(served["fixed beforehand"]) <= min(11, float(served["least feasible"]))
+
+
+@pytest.mark.slow
+def test_watch_rarely_raises_false_alarms_and_sees_changes():
+    """40 repetitions: 3 standard deviations above 5 % are 6."""
+    command = [sys.executable, "-m", "benchmarks.watch", "--repetitions", "40", "--with-change", "5", "--days", "12", "--change", "7"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
+    rows = {line[:45].strip(): [float(share) for share in re.findall(r"([\d.]+) %", line[45:])] for line in printed.splitlines()}
+    assert max(rows["none                                        -"]) <= 15
+    assert min(rows["coverage 40 points lower                    7"]) == 100
+    broken, kept = [float(share) for share in re.findall(r"([\d.]+) %", next(line for line in printed.splitlines() if line[:3] == "5  "))]
+    assert broken <= 15 and kept <= 15 and float(re.search(r"^25 +([\d.]+) %", printed, re.MULTILINE)[1]) == 100

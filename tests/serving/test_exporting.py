@@ -1,0 +1,140 @@
+"""A model as one graph: equal to the served model for every score that can be traced, and refused by name for every other."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from command_lines import refused
+from served import RISKS, stored_of
+from test_serving import SERVED, both_tasks, params, runs, trained
+
+from confidnet_core.config.registry import literal_attribute
+from confidnet_core.evaluation.calibrators import fit_calibrator
+from confidnet_core.files import read_json
+from confidnet_core.serving import exporting, traceable
+from confidnet_core.serving.exporting import ScoreNotExportableError, export_model, exportable_scores
+from confidnet_core.serving.packing import copy_networks_to_candidate, pack_model_with_score
+from confidnet_core.serving.selective_classifier import SelectiveClassifier
+
+__all__ = ["params", "runs", "trained"]  # fixtures
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:nothing is accepted"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:onnx"),
+]
+NEIGHBOURS = {"stack", "knn", "trust_score"}  # they look up training images in steps that depend on the distances
+
+
+def packed(runs, params, task: str, method: str, folder: Path) -> Path:
+    candidate = pack_model_with_score(stored_of(runs[task], method), method, params, folder / method)
+    copy_networks_to_candidate(candidate)
+    return candidate.model_folder
+
+
+def assert_equal_answers(outputs: list[np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    class_index, confidence, accepted, probability = outputs
+    np.testing.assert_array_equal(class_index, expected["class_index"])
+    np.testing.assert_allclose(confidence, expected["confidence"], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(probability, expected["probability"], atol=1e-3)
+    assert (accepted == expected["accepted"]).mean() > 0.99
+
+
+def run_torch(path: Path, images: np.ndarray) -> list[np.ndarray]:
+    with torch.no_grad():
+        return [output.numpy() for output in torch.export.load(path).module()(torch.from_numpy(images))]
+
+
+def run_onnx(path: Path, images: np.ndarray) -> list[np.ndarray]:
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"images": images})
+
+
+@both_tasks
+@pytest.mark.parametrize("method", sorted(set(SERVED) - NEIGHBOURS))
+def test_as_one_network_every_score_answers_as_the_model_does(runs, params, task, method, tmp_path):
+    images, model = np.array(runs[task].images[:20]), SelectiveClassifier.load(packed(runs, params, task, method, tmp_path))
+    with torch.no_grad():
+        outputs = [output.numpy() for output in traceable.SelectiveNetwork(model, RISKS[1])(torch.from_numpy(images))]
+    assert_equal_answers(outputs, model.predict(images, {"risk": RISKS[1]}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "method"), [("digits", "confidnet"), ("digits", "tta"), ("segmentation", "mcp")])
+def test_a_graph_answers_as_the_model_does_in_batches_of_any_size(runs, params, task, method, tmp_path):
+    folder, images, path = packed(runs, params, task, method, tmp_path), np.array(runs[task].images[:20]), tmp_path / "model.pt2"
+    assert "equal to the model in batches of 1, 2, 5 and 16" in export_model(folder, path, RISKS[1])
+    expected = SelectiveClassifier.load(folder).predict(images, {"risk": RISKS[1]})
+    for batch in (images[:1], images):
+        assert_equal_answers(run_torch(path, batch), {name: values[: len(batch)] for name, values in expected.items()})
+
+
+@pytest.mark.slow
+def test_onnx_answers_so_too_and_carries_what_its_user_needs(runs, params, tmp_path):
+    folder, images, path = packed(runs, params, "digits", "corrected_mcp", tmp_path), np.array(runs["digits"].images), tmp_path / "m.onnx"
+    export_model(folder, path)
+    expected = SelectiveClassifier.load(folder).predict(images)
+    for batch in (images[:1], images):
+        outputs = run_onnx(path, batch)
+        assert_equal_answers(outputs, {name: values[: len(batch)] for name, values in expected.items()})
+        assert [output.dtype for output in outputs] == [np.int64, np.float64, bool, np.float64]
+    facts = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
+    assert facts["method"] == '"corrected_mcp"' and facts["risk"] == "0.9" and facts["classes"].startswith('["0", "1"')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", sorted(NEIGHBOURS))
+def test_a_score_that_cannot_be_a_graph_is_refused_by_name_with_those_that_can(runs, params, method, tmp_path, capfd):
+    folder = packed(runs, params, "digits", method, tmp_path)
+    with pytest.raises(ScoreNotExportableError, match=rf"the score {method} cannot be exported: .* another score.* mcp"):
+        export_model(folder, tmp_path / "model.pt2")
+    assert not (tmp_path / "model.pt2").exists() and capfd.readouterr().err.count("\n") < 3
+
+
+def test_scores_that_are_recommended_need_neither_fits_nor_passes():
+    assert {"mcp", "entropy", "energy"} <= set(exportable_scores()) <= set(SERVED) - NEIGHBOURS
+    assert not [name for name in exportable_scores() if literal_attribute("scores", name, "learned")]
+
+
+@pytest.mark.slow
+def test_a_graph_that_differs_is_not_written(runs, params, tmp_path, monkeypatch):
+    folder, path = packed(runs, params, "digits", "mcp", tmp_path), tmp_path / "model.pt2"
+    path.write_text("of before")
+    calibrate = traceable.TraceableCalibrator.forward
+    monkeypatch.setattr(traceable.TraceableCalibrator, "forward", lambda self, confidence: calibrate(self, confidence) / 2)
+    with pytest.raises(ValueError, match=r"does not agree with the model: probability differs for .* nothing was written"):
+        export_model(folder, path)
+    assert path.read_text() == "of before" and not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.slow
+def test_a_calibrator_with_too_many_knots_is_left_out_and_said(runs, params, tmp_path, monkeypatch):
+    monkeypatch.setattr(traceable, "MAX_KNOTS", 3)
+    folder = packed(runs, params, "segmentation", "mcp", tmp_path)  # two images give no threshold, so that nothing is accepted
+    assert "without probability" in export_model(folder, tmp_path / "model.pt2")
+    outputs = run_torch(tmp_path / "model.pt2", np.array(runs["segmentation"].images))
+    assert len(outputs) == 3 and not outputs[2].any()
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (30, 3), (500, 400)])
+def test_the_calibrator_of_a_graph_is_the_models(sizes):
+    generator, (count, distinct) = np.random.default_rng(0), sizes
+    confidence = generator.choice(generator.normal(size=distinct) * 10.0 ** generator.integers(-6, 6, distinct), count)
+    calibrator = fit_calibrator(confidence, generator.random(count) < 0.8)
+    asked = np.concatenate([calibrator.confidence_knots, generator.normal(size=200) * 1e3, [-1e30, 1e30, 0.0, 1e-300]])
+    found = traceable.TraceableCalibrator(calibrator)(torch.from_numpy(asked)).numpy()
+    np.testing.assert_allclose(found, calibrator(asked), atol=1e-9)
+
+
+def test_what_cannot_be_exported_is_refused_in_one_line(runs, params, tmp_path, monkeypatch):
+    folder = packed(runs, params, "digits", "mcp", tmp_path)
+    assert "ends in .onx; expected .pt2 or .onnx; did you mean .onnx" in refused("export", str(folder), str(tmp_path / "model.onx"))
+    assert "has its score already" in refused("export", str(folder), str(tmp_path / "model.pt2"), "--score", "mcp")
+    assert "thresholds for 0.05, 0.3, 0.9" in refused("export", str(folder), str(tmp_path / "model.pt2"), "--risk", "0.2")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert "ONNX needs the package onnxruntime" in refused("export", str(folder), str(tmp_path / "model.onnx"))
+    shutil.rmtree(folder / "networks")
+    assert "does not exist" in refused("export", str(folder), str(tmp_path / "model.pt2"))
+    assert read_json(folder / "model.json")["method"] == "mcp" and exporting.BATCH_SIZES[0] == 1
