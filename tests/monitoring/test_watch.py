@@ -174,7 +174,7 @@ def test_what_cannot_be_watched_is_refused_with_the_way_out(packed, tmp_path):
     (tmp_path / "broken.csv").write_bytes(b"\xff\xfe\x00")
     assert "broken.csv cannot be read" in refused("watch", packed, str(tmp_path / "broken.csv"))
     assert "segmentation" in refused("watch", str(model(tmp_path / "maps", segmentation=True)), day)
-    assert "holds no model of this project" in refused("watch", str(tmp_path), day)
+    assert "holds no model; expected a folder" in refused("watch", str(tmp_path), day)
     (Path(packed) / "reference.npz").unlink()
     assert "`confidnet register pets --champion` registers it anew" in refused("watch", packed, day)
 
