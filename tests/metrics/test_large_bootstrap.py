@@ -1,0 +1,141 @@
+"""Bootstrap of many samples in groups: its resamples scatter as single draws do, and differences between scores stay paired."""
+
+import numpy as np
+import pytest
+
+from confidnet_core.metrics import METRICS, failure_metrics
+from confidnet_core.metrics import _groups as groups
+from confidnet_core.metrics._cells import MAX_CELL_COUNT, edges_of_counts
+from confidnet_core.metrics.bootstrap import bootstrap
+from confidnet_core.metrics.calibration import CALIBRATION_METRICS, bootstrap_calibration
+
+SINGLE = "confidnet_core.metrics.bootstrap.MAX_SINGLE_SAMPLES"
+# The noise of a standard error by groups and by 1,000 resamples of either way is 3.4 %; so 4 standard deviations.
+TOLERANCE = 4 * (groups.GROUPING_NOISE**2 + 2 * 0.5 / 1000) ** 0.5
+JUMPING = ("coverage_at_1_risk", "coverage_at_5_risk")
+
+
+def samples(n: int, errors: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    correct = np.ones(n, bool)
+    correct[rng.choice(n, errors, replace=False)] = False
+    return rng.normal(size=n) + 1.5 * correct, correct
+
+
+def both_ways(confidence: np.ndarray, correct: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, np.ndarray]:
+    """Return replicates (1000, metrics) by single draws and by groups."""
+    rows = []
+    for most in (10**9, 0):
+        monkeypatch.setattr(SINGLE, most)
+        rows.append(bootstrap(confidence, correct, resample_count=1000, seed=1))
+    return rows[0], rows[1]
+
+
+@pytest.mark.parametrize("errors", [20, 2000])
+@pytest.mark.parametrize("levels", [None, 12])
+def test_standard_errors_and_means_are_those_of_single_draws(errors: int, levels: int | None, monkeypatch: pytest.MonkeyPatch):
+    confidence, correct = samples(20_000, errors)
+    confidence = confidence if levels is None else np.round(confidence * levels / 8)
+    single, grouped = both_ways(confidence, correct, monkeypatch)
+    for index, metric in enumerate(METRICS):
+        error = single[:, index].std()
+        if error > 0 and metric not in JUMPING:
+            assert grouped[:, index].std() == pytest.approx(error, rel=TOLERANCE), metric
+            assert abs(grouped[:, index].mean() - single[:, index].mean()) < 0.2 * error, metric  # 4.5 deviations
+
+
+def test_differences_between_scores_are_paired(monkeypatch: pytest.MonkeyPatch):
+    confidence, correct = samples(20_000, 1000)
+    other = confidence + 0.2 * np.random.default_rng(1).normal(size=len(confidence))
+    single, grouped = (
+        a - b for a, b in zip(both_ways(confidence, correct, monkeypatch), both_ways(other, correct, monkeypatch), strict=True)
+    )
+    auroc = METRICS.index("auroc")
+    assert grouped[:, auroc].std() == pytest.approx(single[:, auroc].std(), rel=TOLERANCE)
+    assert grouped[:, auroc].std() < 0.3 * both_ways(confidence, correct, monkeypatch)[1][:, auroc].std()
+
+
+def test_samples_above_the_limit_are_drawn_in_groups_and_those_up_to_it_one_by_one(monkeypatch: pytest.MonkeyPatch):
+    confidence, correct = samples(5000, 300)
+    monkeypatch.setattr(SINGLE, 5000)
+    at_limit = bootstrap(confidence, correct, resample_count=10, seed=0)
+    monkeypatch.setattr(SINGLE, 4999)
+    above = bootstrap(confidence, correct, resample_count=10, seed=0)
+    assert not np.array_equal(at_limit, above)
+    assert np.array_equal(above, bootstrap(np.exp(confidence), correct, resample_count=10, seed=0))
+
+
+@pytest.mark.parametrize("errors", [0, 1, 3, 2000])
+def test_hardly_any_error_or_no_success_gives_what_single_draws_give(errors: int, monkeypatch: pytest.MonkeyPatch):
+    confidence, correct = samples(2000, errors)
+    single, grouped = both_ways(confidence, correct, monkeypatch)
+    assert ((np.isnan(single).all(axis=0)) == np.isnan(grouped).all(axis=0)).all()
+    undefined = np.isnan(single[:, METRICS.index("auroc")]).mean(), np.isnan(grouped[:, METRICS.index("auroc")]).mean()
+    assert undefined[1] == pytest.approx(undefined[0], abs=0.07)  # no error drawn, with the probability exp(-errors)
+    accuracy = METRICS.index("accuracy")
+    assert grouped[:, accuracy].std() == pytest.approx(single[:, accuracy].std(), rel=0.2)
+
+
+def test_many_units_are_put_into_groups_whole(monkeypatch: pytest.MonkeyPatch):
+    correct = np.repeat(np.random.default_rng(0).random(9000) > 0.2, 7)
+    confidence = np.random.default_rng(1).random(63_000)
+    rows = bootstrap(confidence, correct, resample_count=1000, seed=0, pixels_per_image=[7] * 9000)
+    expected = (0.2 * 0.8 / 9000) ** 0.5  # of 9,000 units, not of 63,000 rows
+    assert rows[:, METRICS.index("accuracy")].std() == pytest.approx(expected, rel=TOLERANCE + 0.02)
+
+
+def test_calibration_metrics_scatter_as_their_losses_say():
+    rng = np.random.default_rng(0)
+    probability = rng.random(150_000)
+    correct = rng.random(150_000) < probability**1.2
+    rows = bootstrap_calibration(probability, correct, resample_count=1000, seed=0)
+    losses = {"brier": (probability - correct) ** 2, "nll": -np.log(np.where(correct, probability, 1 - probability))}
+    for metric, values in losses.items():
+        column = rows[:, CALIBRATION_METRICS.index(metric)]
+        assert column.std() == pytest.approx(values.std() / 150_000**0.5, rel=TOLERANCE)
+        assert column.mean() == pytest.approx(values.mean(), abs=0.2 * column.std())
+    ece = rows[:, CALIBRATION_METRICS.index("ece")]
+    assert ece.mean() == pytest.approx(np.abs(probability - probability**1.2).mean(), abs=0.003)
+
+
+def blocks_of(confidence: np.ndarray, correct: np.ndarray, size: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return (values, samples, errors) in blocks of `size` distinct confidences, from the highest down."""
+    values, index, counts = np.unique(-confidence, return_inverse=True, return_counts=True)
+    errors = np.bincount(index[~correct], minlength=len(values))
+    return [(-values[s : s + size], counts[s : s + size], errors[s : s + size]) for s in range(0, len(values), size)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_cells_are_the_same_for_any_blocks_and_few_confidences_have_one_each(size: int):
+    confidence, correct = samples(3000, 100)
+    blocks = blocks_of(confidence, correct, size)
+    edges = edges_of_counts(iter(blocks), 3000, 100)
+    np.testing.assert_array_equal(edges, edges_of_counts(iter(blocks_of(confidence, correct, 10**6)), 3000, 100))
+    assert len(edges) <= MAX_CELL_COUNT
+    cells = np.searchsorted(edges, confidence, side="right")
+    assert not set(cells[correct]) & set(cells[~correct])  # up to 256 errors are alone in their cells
+    rounded = confidence.round(1)
+    levels = edges_of_counts(iter(blocks_of(rounded, correct, size)), 3000, 100)
+    np.testing.assert_array_equal(levels, np.unique(rounded))
+
+
+def test_groups_are_of_equal_size_and_depend_on_the_seed_alone():
+    drawn = groups.assign_groups(10_001, seed=3)
+    assert set(np.bincount(drawn, minlength=groups.GROUP_COUNT)) == {2, 3}
+    np.testing.assert_array_equal(drawn, groups.assign_groups(10_001, seed=3))
+    assert not np.array_equal(drawn, groups.assign_groups(10_001, seed=4))
+    for order, draws in groups.iterate_bundle_draws(50, seed=0):
+        assert sorted(order) == list(range(groups.GROUP_COUNT)) and (draws.sum(axis=1) == groups.BUNDLE_COUNT - 1).all()
+    assert sum(len(draws) for _, draws in groups.iterate_bundle_draws(50, seed=0)) == 50
+
+
+def test_no_resample_is_refused():
+    with pytest.raises(ValueError, match="resample_count is 0; expected at least 1"):
+        bootstrap(*samples(100_001, 10), resample_count=0, seed=0)
+
+
+def test_the_metrics_of_all_samples_lie_in_the_middle_of_the_resamples():
+    confidence, correct = samples(100_001, 5000)
+    rows = bootstrap(confidence, correct, resample_count=400, seed=0)
+    for index, (metric, value) in enumerate(failure_metrics(confidence, correct).items()):
+        assert metric in JUMPING or abs(rows[:, index].mean() - value) < 0.35 * rows[:, index].std()
