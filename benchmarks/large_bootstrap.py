@@ -1,10 +1,11 @@
 """Seconds and deviations of the bootstrap of many samples, against single draws of the same samples in the same run.
 
 python -m benchmarks.large_bootstrap [--samples 1000000] [--resamples 10000] [--exact 400] [--shapes few_errors ...]
-For each shape of the data: seconds for --resamples resamples in groups, those for single draws (timed on --exact resamples and scaled), and
-for each metric the standard error as a ratio to that of single draws, and both ends of the central 95 % of the resamples, as deviations
-in standard errors. The last line is the standard error of the difference from a second score. Single draws have noise of their own:
-1 / sqrt(2 * exact) for a standard error, which is printed, and about twice as much for the ends.
+For each shape of the data: seconds for --resamples resamples in groups, and those for single draws, timed on --exact resamples and scaled;
+their ratio is of processor time, which other work on the machine disturbs little. For each metric: the standard error of single draws, that
+of groups as a ratio to it, both ends of the central 95 % of the resamples, as deviations in standard errors, and the ratio of the standard
+errors of the difference from a second score. Single draws have noise of their own: 1 / sqrt(2 * exact) for a standard error, which is
+printed, and about three times as much for the ends.
 """
 
 import argparse
@@ -65,7 +66,7 @@ def compare(name: str, samples: int, resamples: int, exact: int) -> None:
     confidence, correct = SHAPES[name](samples)
     scores, replicates, seconds = (confidence, second_score(confidence)), {}, {}
     for way, count in (("groups", resamples), ("single", exact)):
-        start, replicates[way] = time.perf_counter(), []
+        start, processor_start, replicates[way] = time.perf_counter(), time.process_time(), []
         for score in scores:
             single = way == "single"
             # The resamples of single draws are the same ones for both scores, as those of groups are.
@@ -75,13 +76,12 @@ def compare(name: str, samples: int, resamples: int, exact: int) -> None:
                 else bootstrap(score, correct, resample_count=count, seed=0)
             )
             replicates[way].append(rows)
-        seconds[way] = (time.perf_counter() - start) / len(scores)
-    scaled = seconds["single"] * resamples / exact
+        seconds[way] = (time.perf_counter() - start) / len(scores), (time.process_time() - processor_start) / len(scores)
+    wall, processor = seconds["groups"]
+    single_processor = seconds["single"][1] * resamples / exact
     print(f"\n{name}: {(~correct).sum():,} errors among {samples:,}")
-    print(
-        f"  {resamples:,} resamples of all metrics: {seconds['groups']:.1f} s a score; "
-        f"single draws {scaled:.0f} s, {scaled / seconds['groups']:.0f}x"
-    )
+    print(f"  {resamples:,} resamples of all metrics: {wall:.1f} s a score, {processor:.1f} s of all processors")
+    print(f"  single draws: {single_processor:.0f} s of all processors, {single_processor / processor:.0f}x", flush=True)
     print(f"  {'metric':22}{'standard error':>15}{'ratio':>8}{'low end':>9}{'high end':>9}{'ratio of differences':>22}")
     groups, single = (np.stack(replicates[way]) for way in ("groups", "single"))
     for index, metric in enumerate(METRICS):
