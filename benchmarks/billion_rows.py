@@ -61,9 +61,8 @@ def main() -> None:
     if given.measure:
         measure(given.measure, given.memory, given.threads, given.resamples)
         return
-    print(
-        f"Python {platform.python_version()}, DuckDB {duckdb.__version__}, {given.type}, memory limit {given.memory}, {given.threads} threads"
-    )
+    versions = f"Python {platform.python_version()}, DuckDB {duckdb.__version__}"
+    print(f"{versions}, {given.type}, memory limit {given.memory}, {given.threads} threads", flush=True)
     with tempfile.TemporaryDirectory(prefix="confidnet-rows-", dir=given.folder) as folder:
         for rows in given.sizes:
             path, start = Path(folder, f"{rows}.parquet"), time.perf_counter()

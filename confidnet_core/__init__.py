@@ -6,7 +6,7 @@ A row imports only rows below it:
     commands
     cli
     reporting serving scores checkpoints
-    comparison tracking scoring training models
+    comparison tables tracking scoring training models
     datasets evaluation networks splits revision
     data config
     metrics files paths progress
@@ -16,6 +16,6 @@ networks    what runs networks: classifiers, heads, batches          reporting  
 training    what trains them                                         serving     models in use, and in MLflow's registry
 scoring     what a confidence score may use                          tracking    MLflow rows, and records kept for a server
 evaluation  a score judged, stored and in use                        cli         behind the commands
-checkpoints released checkpoints, imported as trained networks
+checkpoints released checkpoints, imported as trained networks       tables      metrics of files and databases of any size
 scores, datasets, models: one entry a file; the folder is the registry; commands: one command a file
 """

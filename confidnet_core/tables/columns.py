@@ -96,6 +96,7 @@ class Table(Protocol):
 
     name: str
     kinds: dict[str, str]
+    needs_row_key: bool
 
     def totals(self, columns: Columns) -> Totals: ...
 

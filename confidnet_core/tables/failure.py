@@ -67,6 +67,10 @@ def table_failure_metrics(table: Table, columns: Columns, *, resample_count: int
             scores[score] = ScoreInTable(failure_metrics(confidence, correct), replicates)
         return TableMetrics(counts, scores)
 
+    if resample_count and table.needs_row_key and columns.unit is None and columns.row_key is None:
+        raise ValueError(
+            f"{table.name} has {totals.rows:,} rows, whose resamples need a row key: name a column, or a unit, that says which row is which"
+        )
     metrics, edges = {}, {}
     for score in columns.scores:
         metrics[score], edges[score] = _stream(table, columns, score, totals)

@@ -7,11 +7,13 @@ from types import TracebackType
 
 import duckdb
 import numpy as np
+import pyarrow
 
 from confidnet_core.evaluation.intervals import UnitCounts
 from confidnet_core.metrics._groups import GROUP_COUNT
 from confidnet_core.tables import columns as kinds_of
 from confidnet_core.tables.columns import LARGEST, Chunks, Columns, ScoreTotals, Totals, counted
+from confidnet_core.tables.units import unit_counts
 
 _READERS = {
     **dict.fromkeys((".parquet", ".pq"), "read_parquet"),
@@ -39,6 +41,8 @@ class FileTable:
     temp_directory: where a folder for what does not fit into the memory limit is made; None for the system's folder of temporary files
     Raises ValueError that names the file for missing files, an unknown suffix and what DuckDB cannot read.
     """
+
+    needs_row_key = False  # rows of files are numbered
 
     def __init__(
         self,
@@ -193,17 +197,8 @@ class FileTable:
             for batch in self._connection.sql(query).to_arrow_reader(_BATCH_ROWS):
                 if batch.num_rows:
                     yield [column.to_numpy(zero_copy_only=False) for column in batch.columns]
-        except duckdb.Error as error:
+        except (duckdb.Error, pyarrow.ArrowException, OSError) as error:
             raise ValueError(f"{self.name}: {_first_line(error)}") from None
-
-
-def unit_counts(
-    samples: int, errors: int, units: int, with_errors: int, with_successes: int, squared_errors: float, squared_successes: float
-) -> UnitCounts:
-    """Return UnitCounts from sums over units; the effective number is Kish's, of the rarer outcome."""
-    pairs = ((errors, squared_errors), (samples - errors, squared_successes))
-    effective = min(float(total) ** 2 / max(float(squared), 1.0) for total, squared in pairs)
-    return UnitCounts(int(samples), int(errors), int(units), int(with_errors), int(with_successes), effective)
 
 
 def mixed(keys: np.ndarray, seed: int) -> np.ndarray:

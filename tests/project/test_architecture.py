@@ -13,7 +13,7 @@ ROWS = [
     ["commands"],
     ["cli"],
     ["reporting", "serving", "scores", "checkpoints"],
-    ["comparison", "tracking", "scoring", "training", "models"],
+    ["comparison", "tables", "tracking", "scoring", "training", "models"],
     ["datasets", "evaluation", "networks", "splits", "revision"],
     ["data", "config"],
     ["metrics", "files", "paths", "progress"],
@@ -102,6 +102,8 @@ def test_a_stage_imports_the_core_and_shared_files_of_the_stages(path: Path):
         ("plotly", {"reporting"}),
         ("jinja2", {"comparison", "reporting"}),
         ("vl_convert", {"cli"}),
+        ("duckdb", {"tables"}),
+        ("ibis", {"tables"}),
     ],
 )
 def test_a_package_has_its_own_place(package: str, users: set[str]):
