@@ -60,7 +60,8 @@ def iterate_bundle_draws(resample_count: int, seed: int) -> Iterator[tuple[Int64
 def sum_bundles(group_values: Real[np.ndarray, "groups k"], group_order: Int64[np.ndarray, " groups"]) -> Float64[np.ndarray, "bundles k"]:
     """Return the sums over the groups of each bundle, float64 (bundles, k); whole numbers stay exact up to 2^53."""
     groups_by_bundle = group_order.reshape(BUNDLE_COUNT, -1).T
-    sums = group_values[groups_by_bundle[0]].astype(np.float64)
+    has_room = group_values.dtype == np.int32 and int(group_values.max(initial=0)) < 2**31 // len(groups_by_bundle)
+    sums = group_values[groups_by_bundle[0]] if has_room else group_values[groups_by_bundle[0]].astype(np.float64)
     for groups in groups_by_bundle[1:]:
         sums += group_values[groups]
-    return sums
+    return sums.astype(np.float64)

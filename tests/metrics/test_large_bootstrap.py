@@ -10,8 +10,9 @@ from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.metrics.calibration import CALIBRATION_METRICS, bootstrap_calibration
 
 SINGLE = "confidnet_core.metrics.bootstrap.MAX_SINGLE_SAMPLES"
-# The noise of a standard error by groups and by 1,000 resamples of either way is 3.4 %; so 4 standard deviations.
-TOLERANCE = 4 * (groups.GROUPING_NOISE**2 + 2 * 0.5 / 1000) ** 0.5
+RESAMPLES = 500
+# The noise of a standard error by groups, and by the resamples of either way, is 4.7 % together; so 4 standard deviations.
+TOLERANCE = 4 * (groups.GROUPING_NOISE**2 + 1 / RESAMPLES) ** 0.5
 JUMPING = ("coverage_at_1_risk", "coverage_at_5_risk")
 
 
@@ -23,40 +24,38 @@ def samples(n: int, errors: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
 
 
 def both_ways(confidence: np.ndarray, correct: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, np.ndarray]:
-    """Return replicates (1000, metrics) by single draws and by groups."""
+    """Return replicates (RESAMPLES, metrics) by single draws and by groups."""
     rows = []
     for most in (10**9, 0):
         monkeypatch.setattr(SINGLE, most)
-        rows.append(bootstrap(confidence, correct, resample_count=1000, seed=1))
+        rows.append(bootstrap(confidence, correct, resample_count=RESAMPLES, seed=1))
     return rows[0], rows[1]
 
 
-@pytest.mark.parametrize("errors", [20, 2000])
-@pytest.mark.parametrize("levels", [None, 12])
+@pytest.mark.parametrize(("errors", "levels"), [(20, None), (500, None), (20, 12), (500, 12)])
 def test_standard_errors_and_means_are_those_of_single_draws(errors: int, levels: int | None, monkeypatch: pytest.MonkeyPatch):
-    confidence, correct = samples(20_000, errors)
+    confidence, correct = samples(5000, errors)
     confidence = confidence if levels is None else np.round(confidence * levels / 8)
     single, grouped = both_ways(confidence, correct, monkeypatch)
     for index, metric in enumerate(METRICS):
         error = single[:, index].std()
         if error > 0 and metric not in JUMPING:
             assert grouped[:, index].std() == pytest.approx(error, rel=TOLERANCE), metric
-            assert abs(grouped[:, index].mean() - single[:, index].mean()) < 0.2 * error, metric  # 4.5 deviations
+            assert abs(grouped[:, index].mean() - single[:, index].mean()) < 0.3 * error, metric  # 4.7 deviations
 
 
 def test_differences_between_scores_are_paired(monkeypatch: pytest.MonkeyPatch):
-    confidence, correct = samples(20_000, 1000)
+    confidence, correct = samples(5000, 300)
     other = confidence + 0.2 * np.random.default_rng(1).normal(size=len(confidence))
-    single, grouped = (
-        a - b for a, b in zip(both_ways(confidence, correct, monkeypatch), both_ways(other, correct, monkeypatch), strict=True)
-    )
-    auroc = METRICS.index("auroc")
-    assert grouped[:, auroc].std() == pytest.approx(single[:, auroc].std(), rel=TOLERANCE)
-    assert grouped[:, auroc].std() < 0.3 * both_ways(confidence, correct, monkeypatch)[1][:, auroc].std()
+    both = [both_ways(score, correct, monkeypatch) for score in (confidence.round(1), other.round(1))]
+    single, grouped = ((first - second)[:, METRICS.index("auroc")] for first, second in zip(*both, strict=True))
+    assert grouped.std() == pytest.approx(single.std(), rel=TOLERANCE)
+    assert grouped.std() < 0.4 * both[0][1][:, METRICS.index("auroc")].std()
 
 
 def test_samples_above_the_limit_are_drawn_in_groups_and_those_up_to_it_one_by_one(monkeypatch: pytest.MonkeyPatch):
     confidence, correct = samples(5000, 300)
+    confidence = confidence.round(1)
     monkeypatch.setattr(SINGLE, 5000)
     at_limit = bootstrap(confidence, correct, resample_count=10, seed=0)
     monkeypatch.setattr(SINGLE, 4999)
@@ -65,10 +64,10 @@ def test_samples_above_the_limit_are_drawn_in_groups_and_those_up_to_it_one_by_o
     assert np.array_equal(above, bootstrap(np.exp(confidence), correct, resample_count=10, seed=0))
 
 
-@pytest.mark.parametrize("errors", [0, 1, 3, 2000])
+@pytest.mark.parametrize("errors", [0, 1, 3, 1000])
 def test_hardly_any_error_or_no_success_gives_what_single_draws_give(errors: int, monkeypatch: pytest.MonkeyPatch):
-    confidence, correct = samples(2000, errors)
-    single, grouped = both_ways(confidence, correct, monkeypatch)
+    confidence, correct = samples(1000, errors)
+    single, grouped = both_ways(confidence.round(1), correct, monkeypatch)
     assert ((np.isnan(single).all(axis=0)) == np.isnan(grouped).all(axis=0)).all()
     undefined = np.isnan(single[:, METRICS.index("auroc")]).mean(), np.isnan(grouped[:, METRICS.index("auroc")]).mean()
     assert undefined[1] == pytest.approx(undefined[0], abs=0.07)  # no error drawn, with the probability exp(-errors)
@@ -78,8 +77,8 @@ def test_hardly_any_error_or_no_success_gives_what_single_draws_give(errors: int
 
 def test_many_units_are_put_into_groups_whole(monkeypatch: pytest.MonkeyPatch):
     correct = np.repeat(np.random.default_rng(0).random(9000) > 0.2, 7)
-    confidence = np.random.default_rng(1).random(63_000)
-    rows = bootstrap(confidence, correct, resample_count=1000, seed=0, pixels_per_image=[7] * 9000)
+    confidence = np.random.default_rng(1).integers(5, size=63_000)
+    rows = bootstrap(confidence, correct, resample_count=RESAMPLES, seed=0, pixels_per_image=[7] * 9000)
     expected = (0.2 * 0.8 / 9000) ** 0.5  # of 9,000 units, not of 63,000 rows
     assert rows[:, METRICS.index("accuracy")].std() == pytest.approx(expected, rel=TOLERANCE + 0.02)
 
@@ -88,7 +87,7 @@ def test_calibration_metrics_scatter_as_their_losses_say():
     rng = np.random.default_rng(0)
     probability = rng.random(150_000)
     correct = rng.random(150_000) < probability**1.2
-    rows = bootstrap_calibration(probability, correct, resample_count=1000, seed=0)
+    rows = bootstrap_calibration(probability, correct, resample_count=RESAMPLES, seed=0)
     losses = {"brier": (probability - correct) ** 2, "nll": -np.log(np.where(correct, probability, 1 - probability))}
     for metric, values in losses.items():
         column = rows[:, CALIBRATION_METRICS.index(metric)]
@@ -136,6 +135,7 @@ def test_no_resample_is_refused():
 
 def test_the_metrics_of_all_samples_lie_in_the_middle_of_the_resamples():
     confidence, correct = samples(100_001, 5000)
+    confidence = confidence.round(1)
     rows = bootstrap(confidence, correct, resample_count=400, seed=0)
     for index, (metric, value) in enumerate(failure_metrics(confidence, correct).items()):
-        assert metric in JUMPING or abs(rows[:, index].mean() - value) < 0.35 * rows[:, index].std()
+        assert metric in (*JUMPING, "fpr_at_95_tpr") or abs(rows[:, index].mean() - value) < 0.35 * rows[:, index].std()
