@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from confidnet_core.evaluation.intervals import UnitCounts
-from confidnet_core.metrics import failure_metrics, metrics_of_counts
+from confidnet_core.metrics import METRICS, failure_metrics, metrics_of_counts
 from confidnet_core.metrics._blocks import in_blocks
 from confidnet_core.metrics._cells import CellEdges
 from confidnet_core.metrics._groups import MAX_SINGLE_SAMPLES
@@ -56,7 +56,7 @@ def table_failure_metrics(table: Table, columns: Columns, *, resample_count: int
     totals = table.totals(columns)
     check_totals(table, columns, totals)
     counts = _row_counts(totals) if columns.unit is None else table.count_units(columns)
-    no_replicates = np.empty((0, 11))
+    no_replicates = np.empty((0, len(METRICS)))
     if totals.rows <= MAX_SINGLE_SAMPLES:
         confidences, correct, sizes = table.rows(columns)
         scores = {}
