@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.failure_metrics import saturated_scores
 from confidnet_core.metrics import METRICS
-from confidnet_core.metrics._groups import GROUPING_NOISE
+from confidnet_core.metrics._draws.groups import GROUPING_NOISE
 from confidnet_core.metrics.bootstrap import _bootstrap_samples, bootstrap
 from confidnet_core.metrics.calibration import CALIBRATION_METRICS, bootstrap_calibration
 

@@ -10,12 +10,12 @@ from jaxtyping import Bool, Float64, Int, Int64, Integer, Real
 from numpy.typing import ArrayLike
 
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.metrics._cells import edges_of_counts
-from confidnet_core.metrics._draws import check_pixels_per_image, iterate_draw_counts
-from confidnet_core.metrics._groups import MAX_SINGLE_SAMPLES, MAX_SINGLE_UNITS, assign_groups
+from confidnet_core.metrics._draws.groups import MAX_SINGLE_SAMPLES, MAX_SINGLE_UNITS, assign_groups
+from confidnet_core.metrics._draws.single import check_pixels_per_image, iterate_draw_counts
 from confidnet_core.metrics._ranking.counts import distinct_values_and_counts
 from confidnet_core.metrics._ranking.samples import check_confidence_and_correct, require_finite_confidence
-from confidnet_core.metrics._resampled import count_in_cells, map_in_threads, metrics_from_counts, metrics_of_group_draws
+from confidnet_core.metrics._resampled.cells import edges_of_counts
+from confidnet_core.metrics._resampled.metrics import count_in_cells, map_in_threads, metrics_from_counts, metrics_of_group_draws
 
 MAX_CONFIDENCE_BINS = 4096  # the maximum number of bins (intervals of confidence) into which the pixels of images are counted
 
@@ -33,8 +33,8 @@ def bootstrap(
     this makes to the metrics of the original data, and clipped to [0, 1].
 
     More than MAX_SINGLE_SAMPLES samples, or more than MAX_SINGLE_UNITS images, are drawn in random groups and counted in cells of
-    confidence (_groups.py, _cells.py), shifted in the same way; a resample then has 511 of 512 parts of the samples. A standard error
-    differs from that of single draws by about 1.3 % beside the noise of the resamples; docs/large-data.md has measured deviations.
+    confidence (_draws/groups.py, _resampled/cells.py), shifted in the same way; a resample then has 511 of 512 parts of the samples. A
+    standard error differs from that of single draws by about 1.3 % beside the noise of the resamples: docs/large-data.md has measurements.
 
     Raises ValueError for arrays that failure_metrics refuses, less than 1 resample, or numbers of pixels that do not sum to n.
     """

@@ -13,8 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int, Int64, Integer, Real
 from numpy.typing import ArrayLike
 
-from confidnet_core.metrics._draws import check_pixels_per_image, iterate_draw_counts
-from confidnet_core.metrics._groups import (
+from confidnet_core.metrics._draws.groups import (
     GROUP_COUNT,
     MAX_SINGLE_SAMPLES,
     MAX_SINGLE_UNITS,
@@ -22,6 +21,7 @@ from confidnet_core.metrics._groups import (
     iterate_bundle_draws,
     sum_bundles,
 )
+from confidnet_core.metrics._draws.single import check_pixels_per_image, iterate_draw_counts
 from confidnet_core.metrics._ranking.samples import check_confidence_and_correct
 
 CALIBRATION_METRICS = ("ece", "adaptive_ece", "brier", "nll")

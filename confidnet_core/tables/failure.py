@@ -9,9 +9,9 @@ from jaxtyping import Float64
 from confidnet_core.evaluation.intervals import UnitCounts
 from confidnet_core.metrics import METRICS, failure_metrics, metrics_of_counts
 from confidnet_core.metrics._blocks import in_blocks
-from confidnet_core.metrics._cells import CellEdges
-from confidnet_core.metrics._groups import MAX_SINGLE_SAMPLES
-from confidnet_core.metrics._resampled import metrics_of_group_draws
+from confidnet_core.metrics._draws.groups import MAX_SINGLE_SAMPLES
+from confidnet_core.metrics._resampled.cells import CellEdges
+from confidnet_core.metrics._resampled.metrics import metrics_of_group_draws
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.tables.columns import FLOAT32, INTEGER, Chunks, Columns, ScoreTotals, Table, Totals, check_totals
 
@@ -45,7 +45,7 @@ def table_failure_metrics(table: Table, columns: Columns, *, resample_count: int
     distinct confidences are held in memory.
 
     Tables of up to MAX_SINGLE_SAMPLES rows are fetched, and resampled as `bootstrap` does. For larger ones the rows, or the units, are put
-    into groups by a hash, and each group is counted in cells of confidence: see metrics/_groups.py.
+    into groups by a hash, and each group is counted in cells of confidence: see metrics/_draws/groups.py.
 
     Raises ValueError that names table and column for missing columns, types that do not fit, missing or infinite confidences, missing
     outcomes or units, and no rows.

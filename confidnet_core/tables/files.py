@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow
 
 from confidnet_core.evaluation.intervals import UnitCounts
-from confidnet_core.metrics._groups import GROUP_COUNT
+from confidnet_core.metrics._draws.groups import GROUP_COUNT
 from confidnet_core.tables import columns as kinds_of
 from confidnet_core.tables.columns import LARGEST, Chunks, Columns, ScoreTotals, Totals, counted
 from confidnet_core.tables.units import unit_counts

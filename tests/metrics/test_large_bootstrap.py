@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from confidnet_core.metrics import METRICS, failure_metrics
-from confidnet_core.metrics import _groups as groups
-from confidnet_core.metrics._cells import MAX_CELL_COUNT, edges_of_counts
+from confidnet_core.metrics._draws import groups
+from confidnet_core.metrics._resampled.cells import MAX_CELL_COUNT, edges_of_counts
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.metrics.calibration import CALIBRATION_METRICS, bootstrap_calibration
 

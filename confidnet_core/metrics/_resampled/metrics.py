@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int, Integer
 from numpy.typing import ArrayLike
 
-from confidnet_core.metrics._groups import GROUP_COUNT, iterate_bundle_draws, sum_bundles
+from confidnet_core.metrics._draws.groups import GROUP_COUNT, iterate_bundle_draws, sum_bundles
 from confidnet_core.metrics._ranking.risk import TARGET_RISKS, expected_risk_contribution, max_accepted_at_risk
 
 Block = TypeVar("Block")
