@@ -6,6 +6,7 @@ import pytest
 from confidnet_core.metrics import METRICS, failure_metrics
 from confidnet_core.metrics._draws import groups
 from confidnet_core.metrics._resampled.cells import MAX_CELL_COUNT, edges_of_counts
+from confidnet_core.metrics._resampled.metrics import count_in_cells, metrics_of_group_draws
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.metrics.calibration import CALIBRATION_METRICS, bootstrap_calibration
 
@@ -139,3 +140,13 @@ def test_the_metrics_of_all_samples_lie_in_the_middle_of_the_resamples():
     rows = bootstrap(confidence, correct, resample_count=400, seed=0)
     for index, (metric, value) in enumerate(failure_metrics(confidence, correct).items()):
         assert metric in (*JUMPING, "fpr_at_95_tpr") or abs(rows[:, index].mean() - value) < 0.35 * rows[:, index].std()
+
+
+def test_all_resamples_are_shifted_by_what_the_cells_change():
+    rng = np.random.default_rng(0)
+    counts = count_in_cells(rng.integers(groups.GROUP_COUNT, size=9000), rng.integers(30, size=9000), rng.random(9000) < 0.8, 30)
+    values = np.full(len(METRICS), 0.4)
+    shifted = [metrics_of_group_draws(*counts, values + shift, 40, 0) for shift in (0, 0.01)]
+    index = METRICS.index("auroc")
+    np.testing.assert_allclose(shifted[1][:, index] - shifted[0][:, index], 0.01)
+    assert shifted[0][:, index].mean() == pytest.approx(0.4, abs=0.01)

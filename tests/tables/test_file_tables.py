@@ -203,3 +203,14 @@ def test_equal_confidences_of_neighbouring_batches_are_counted_together(size: in
     np.testing.assert_array_equal(found[0], np.unique(values)[::-1])
     np.testing.assert_array_equal(found[1], np.bincount(values)[::-1][np.bincount(values)[::-1] > 0])
     np.testing.assert_array_equal(found[2], [errors[values == value].sum() for value in found[0]])
+
+
+def test_the_group_of_a_row_does_not_depend_on_the_size_of_the_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path, found = write(tmp_path / "a.parquet", predictions(9000)), []
+    for rows in (2048, 10**6):
+        monkeypatch.setattr("confidnet_core.tables.files._BATCH_ROWS", rows)
+        with FileTable(path) as table:
+            found.append(next(iter(table.group_counts(Columns(["level"], correct="correct"), {"level": np.array([0, 5])}, seed=0))))
+    for first, second in zip(found[0][1:], found[1][1:], strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert found[0][1].sum() == 9000 and (found[0][1].sum(axis=1) > 0).sum() > 3500  # of 4,096 groups
