@@ -7,7 +7,7 @@ A row imports only rows below it:
     judging
     cli
     reporting serving scores checkpoints
-    comparison tracking scoring monitoring training models
+    comparison tables tracking scoring monitoring training models
     datasets evaluation networks splits revision
     data config
     metrics files paths progress
@@ -18,8 +18,8 @@ training    what trains them                                         serving    
 scoring     what a confidence score may use                          tracking    MLflow rows, and records kept for a server
 evaluation  a score judged, stored and in use                        cli         behind the commands
 monitoring  answers of a model in use, compared with its calibration data
+judging     scores judged on predictions that a user brings          tables      metrics of files and databases of any size
 checkpoints released checkpoints, imported as trained networks
-judging     scores judged on predictions that a user brings
 scores, datasets, models: one entry a file; the folder is the registry; commands: one command a file
 """
 

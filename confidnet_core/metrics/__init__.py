@@ -2,10 +2,10 @@
 
 An undefined metric is None (in an array NaN), never a number that could be mistaken for a result. Counts are int64, equal confidences
 share one threshold, and each metric is computed over the whole data set, never as a mean over batches. Metrics that no training needs
-have modules of their own (bootstrap, calibration, conventions, guarantee, selective), so that a change to them retrains nothing.
+have modules of their own (bootstrap, calibration, conventions, counts, guarantee, selective), so that a change to them retrains nothing.
 """
 
-from confidnet_core.metrics.failure import METRICS, failure_metrics, risk_coverage_curve, roc_curve
+from confidnet_core.metrics.failure import METRICS, failure_metrics, metrics_of_counts, risk_coverage_curve, roc_curve
 from confidnet_core.metrics.segmentation import confusion_matrix, intersection_over_union, mean_iou
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "failure_metrics",
     "intersection_over_union",
     "mean_iou",
+    "metrics_of_counts",
     "risk_coverage_curve",
     "roc_curve",
 ]

@@ -10,10 +10,18 @@ Every metric is a function of sums over samples, so large data sets are summed i
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int, Int64, Real
+from jaxtyping import Bool, Float64, Int, Int64, Integer, Real
 from numpy.typing import ArrayLike
 
-from confidnet_core.metrics._draws import check_pixels_per_image, iterate_draw_counts
+from confidnet_core.metrics._draws.groups import (
+    GROUP_COUNT,
+    MAX_SINGLE_SAMPLES,
+    MAX_SINGLE_UNITS,
+    assign_groups,
+    iterate_bundle_draws,
+    sum_bundles,
+)
+from confidnet_core.metrics._draws.single import check_pixels_per_image, iterate_draw_counts
 from confidnet_core.metrics._ranking.samples import check_confidence_and_correct
 
 CALIBRATION_METRICS = ("ece", "adaptive_ece", "brier", "nll")
@@ -78,21 +86,27 @@ def bootstrap_calibration(
     Values are NaN where all drawn images are without pixels.
     pixels_per_image: None, or for segmentation (images,) the number of pixels of each image, in the order of the samples; whole images are
     then resampled.
-    The draws equal those of `bootstrap` for the same seed and number of samples or images. All resamples use the bins of the
-    original data, also those of equal count. A calibration error is a sum of absolute values, which chance alone raises: where the
-    calibration is good, that of a resample is on average larger than that of the data (Kumar et al. 2019, arXiv:1909.10155).
+    The draws equal those of `bootstrap` for the same seed and number of samples or images; many are drawn in groups there and here. All
+    resamples use the bins of the original data, also those of equal count. A calibration error is a sum of absolute values, which chance
+    alone raises: where the calibration is good, that of a resample is on average larger than that of the data (Kumar et al. 2019,
+    arXiv:1909.10155).
     probability, correct, bins: as for calibration_metrics
     Raises ValueError for arrays that calibration_metrics refuses, less than 1 resample, or numbers of pixels that do not sum to n.
     """
     probability, correct = _check_probabilities(probability, correct, bins)
     bin_edges_by_binning = _equal_width_bin_edges(bins), _equal_count_bin_edges(probability, bins)
+    if pixels_per_image is not None:
+        pixels_per_image = check_pixels_per_image(pixels_per_image, len(correct))
+    if len(correct) > MAX_SINGLE_SAMPLES if pixels_per_image is None else len(pixels_per_image) > MAX_SINGLE_UNITS:
+        groups = assign_groups(len(correct if pixels_per_image is None else pixels_per_image), seed)
+        groups = groups if pixels_per_image is None else np.repeat(groups, pixels_per_image)
+        return _bootstrap_groups(probability, correct, bin_edges_by_binning, groups, resample_count, seed)
     if pixels_per_image is None:
         pixels_per_image = np.ones(len(correct), np.int64)
         sums_by_bootstrap_unit = _sum_samples_by_bootstrap_unit(
             probability, correct, bin_edges_by_binning, np.arange(len(correct)), len(correct)
         )
     else:
-        pixels_per_image = check_pixels_per_image(pixels_per_image, len(correct))
         sums_by_bootstrap_unit = _sum_samples_by_image(probability, correct, bin_edges_by_binning, pixels_per_image)
     metrics_by_block = []
     for draw_counts in iterate_draw_counts(
@@ -101,6 +115,31 @@ def bootstrap_calibration(
         metrics_by_block.append(
             _metrics_from_sums(draw_counts.astype(np.float64) @ sums_by_bootstrap_unit, (draw_counts @ pixels_per_image)[:, None], bins)
         )
+    return np.concatenate(metrics_by_block)
+
+
+def _bootstrap_groups(
+    probability: Real[np.ndarray, " n"],
+    correct: Bool[np.ndarray, " n"],
+    bin_edges_by_binning: tuple[np.ndarray, ...],
+    groups: Integer[np.ndarray, " n"],
+    resample_count: int,
+    seed: int,
+) -> Float64[np.ndarray, "resamples metrics"]:
+    """Return the calibration metrics of resamples of groups, float64 (resamples, 4). groups: (n,) the group of each sample"""
+    sums_by_group: np.ndarray | float = 0.0
+    for block_slice in _block_slices(0, len(correct), 1 << 20):
+        sums_by_group = sums_by_group + _sum_samples_by_bootstrap_unit(
+            probability[block_slice], correct[block_slice], bin_edges_by_binning, groups[block_slice].astype(np.int64), GROUP_COUNT
+        )
+    bin_count = len(bin_edges_by_binning[0]) + 1
+    sums_and_sizes = np.column_stack([sums_by_group, np.bincount(groups, minlength=GROUP_COUNT)])
+    order_of_sums, bundle_sums, metrics_by_block = None, sums_and_sizes, []
+    for group_order, draws in iterate_bundle_draws(resample_count, seed):
+        if group_order is not order_of_sums:
+            order_of_sums, bundle_sums = group_order, sum_bundles(sums_and_sizes, group_order)
+        resampled_sums = draws.astype(np.float64) @ bundle_sums
+        metrics_by_block.append(_metrics_from_sums(resampled_sums[:, :-1], resampled_sums[:, -1:].astype(np.int64), bin_count))
     return np.concatenate(metrics_by_block)
 
 
@@ -187,9 +226,9 @@ def _equal_count_bin_edges(probability: Real[np.ndarray, " n"], bin_count: int) 
     return np.unique(np.sort(probability)[edge_ranks - 1]).astype(np.float64)
 
 
-def _block_slices(first_sample: int, end_sample: int) -> Iterator[slice]:
-    for block_start in range(first_sample, end_sample, _BLOCK_SIZE):
-        yield slice(block_start, min(block_start + _BLOCK_SIZE, end_sample))
+def _block_slices(first_sample: int, end_sample: int, block_size: int = _BLOCK_SIZE) -> Iterator[slice]:
+    for block_start in range(first_sample, end_sample, block_size):
+        yield slice(block_start, min(block_start + block_size, end_sample))
 
 
 def _check_probabilities(probability: ArrayLike, correct: ArrayLike, bins: int) -> tuple[Real[np.ndarray, " n"], Bool[np.ndarray, " n"]]:

@@ -64,11 +64,22 @@ def failure_metrics(confidence: ArrayLike, correct: ArrayLike) -> dict[str, floa
     confidence, correct = check_confidence_and_correct(confidence, correct)
     require_finite_confidence(confidence)
     n_samples, n_correct = len(correct), int(np.count_nonzero(correct))
+    has_both_outcomes = 0 < n_correct < n_samples
+    return metrics_of_counts(n_samples, n_correct, count_by_confidence(confidence, correct) if has_both_outcomes else iter(()))
+
+
+def metrics_of_counts(n_samples: int, n_correct: int, counts_by_confidence: SampleErrorCountBlocks) -> dict[str, float | None]:
+    """Return what failure_metrics returns, from the numbers of samples and errors at each distinct confidence.
+
+    n_samples, n_correct: the number of samples, at least 1, and of correct predictions among them
+    counts_by_confidence: pairs of int64 arrays (samples, errors), none of them empty, from the highest confidence to the lowest; they are
+    read once, and not at all where all samples have the same outcome
+    """
     if n_correct == n_samples:
         return dict(zip(METRICS, (1.0, None, None, 1.0, None, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0), strict=True))
     if n_correct == 0:
         return dict(zip(METRICS, (0.0, None, 1.0, None, None, 1.0, 0.0, 0.5, 1.0, 0.0, 0.0), strict=True))
-    return dict(zip(METRICS, _metrics_with_both_outcomes(n_samples, n_correct, count_by_confidence(confidence, correct)), strict=True))
+    return dict(zip(METRICS, _metrics_with_both_outcomes(n_samples, n_correct, counts_by_confidence), strict=True))
 
 
 def risk_coverage_curve(

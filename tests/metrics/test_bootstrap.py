@@ -40,7 +40,7 @@ def test_blocks_of_resamples_change_nothing(levels: int | None, monkeypatch: pyt
     confidence = confidence if levels is None else confidence.round()
     in_one_block = bootstrap(confidence, correct, resample_count=50, seed=0)
     for numbers in (1, 301, 1000):
-        monkeypatch.setattr("confidnet_core.metrics._draws._BLOCK_ELEMENTS", numbers)
+        monkeypatch.setattr("confidnet_core.metrics._draws.single._BLOCK_ELEMENTS", numbers)
         np.testing.assert_array_equal(bootstrap(confidence, correct, resample_count=50, seed=0), in_one_block)
 
 

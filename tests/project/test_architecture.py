@@ -14,7 +14,7 @@ ROWS = [
     ["judging"],
     ["cli"],
     ["reporting", "serving", "scores", "checkpoints"],
-    ["comparison", "tracking", "scoring", "monitoring", "training", "models"],
+    ["comparison", "tables", "tracking", "scoring", "monitoring", "training", "models"],
     ["datasets", "evaluation", "networks", "splits", "revision"],
     ["data", "config"],
     ["metrics", "files", "paths", "progress"],
@@ -104,6 +104,8 @@ def test_a_stage_imports_the_core_and_shared_files_of_the_stages(path: Path):
         ("jinja2", {"comparison", "monitoring", "reporting"}),
         ("vl_convert", {"cli"}),
         ("onnxruntime", {"serving"}),
+        ("duckdb", {"judging", "tables"}),
+        ("ibis", {"tables"}),
     ],
 )
 def test_a_package_has_its_own_place(package: str, users: set[str]):

@@ -36,6 +36,35 @@ def test_the_bootstrap_is_timed_against_measuring_each_resample():
 
 
 @pytest.mark.slow
+def test_the_bootstrap_in_groups_is_compared_with_single_draws_of_the_same_samples():
+    command = [sys.executable, "-m", "benchmarks.large_bootstrap", "--samples", "100001", "--resamples", "60", "--exact", "20"]
+    command += ["--shapes", "few_errors"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
+    assert "few_errors: 20 errors among 100,001" in printed
+    ratios = re.findall(r"^  (\w+) +[\d.e+-]+ +([\d.]+) +-?[\d.]+ +-?[\d.]+ +(?:[\d.]+|nan)$", printed, re.MULTILINE)
+    assert len(ratios) == 9 and all(0.3 < float(ratio) < 3 for _, ratio in ratios)
+
+
+@pytest.mark.slow
+def test_a_table_of_any_size_is_made_measured_and_deleted(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.billion_rows",
+        "200000",
+        "--type",
+        "DOUBLE",
+        "--resamples",
+        "20",
+        "--folder",
+        str(tmp_path),
+    ]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
+    assert len(re.findall(r"^ +200,000 rows, .* s, peak [\d.]+ GB, load .*, AUROC 0\.7\d+$", printed, re.MULTILINE)) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
 def test_the_metrics_are_timed_and_compared_with_other_libraries_one_by_one():
     command = [sys.executable, "-m", "benchmarks.failure_metrics", "3000", "500", "--rounds", "1"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout

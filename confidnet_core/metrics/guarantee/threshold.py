@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int, Real
 from numpy.typing import ArrayLike
 
-from confidnet_core.metrics._draws import check_pixels_per_image
+from confidnet_core.metrics._draws.single import check_pixels_per_image
 from confidnet_core.metrics._ranking.samples import check_confidence_and_correct, count_above, require_finite_confidence
 from confidnet_core.metrics.guarantee._bounds import (
     accepted_fractions_of_images,
