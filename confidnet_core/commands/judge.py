@@ -21,6 +21,8 @@ from confidnet_core.commands._shared import make_console, split_at_commas
 @click.option("--unit", metavar="COLUMN", help="What errs together, as the patient or the video: rows of one unit are resampled together.")
 @click.option("--masks", metavar="FOLDER", help="Segmentation: maps of true classes; --predicted and --confidence are folders, too.")
 @click.option("--void", default="255", show_default=True, metavar="LABELS", help="Labels of pixels without a class, in --masks.")
+@click.option("--table", "table_name", metavar="NAME", help="A table of the database whose address PREDICTIONS is: postgres://...")
+@click.option("--row-key", metavar="COLUMN", help="Names each row of a large table in a database, for resamples.")
 @click.option("--against", metavar="SCORES", help="Scores that all others are compared with; by default mcp and entropy.")
 @click.option("--risk", "risks", metavar="RATES", default="0.01,0.05,0.1", show_default=True, help="Error rates to guarantee.")
 @click.option("--delta", default=0.05, show_default=True, help="Probability that a guarantee does not hold.")

@@ -13,7 +13,7 @@ from confidnet_core.comparison.frames import comparison_frame, write_frame
 from confidnet_core.comparison.lines import iterate_groups
 from confidnet_core.comparison.main_table import comparison_markdown, main_table
 from confidnet_core.comparison.rendering import table_to_markdown
-from confidnet_core.comparison.results import Results
+from confidnet_core.comparison.results import CountedResults, SampleResults
 from confidnet_core.comparison.risk_guarantees import risk_guarantee_frame, risk_guarantee_tables
 from confidnet_core.comparison.sections import calibration_frame, calibration_tables, operating_point_tables, rank_table
 from confidnet_core.comparison.tables import Table
@@ -21,6 +21,7 @@ from confidnet_core.comparison.uncertainty import evaluation_interval_frame, ins
 from confidnet_core.comparison.verdicts import BenchmarkVerdict, benchmark_verdicts
 from confidnet_core.evaluation.intervals import count_units
 
+AnyResults = SampleResults | CountedResults
 TableGroup = Mapping[str, Sequence[Table]]  # {benchmark: tables of one section}
 
 
@@ -93,7 +94,7 @@ class Comparison:
         return "\n".join([text, *([table_to_markdown(self.rank_table, 2) + "\n"] if self.rank_table else [])])
 
 
-def compare_results(all_results: Sequence[Results], reference_methods: Iterable[str], confidence_level: float) -> Comparison:
+def compare_results(all_results: Sequence[AnyResults], reference_methods: Iterable[str], confidence_level: float) -> Comparison:
     """Compare the scores of all benchmarks and seeds.
 
     reference_methods: scores that all others are compared with, pair by pair; confidence_level: of the intervals, in (0, 1)
@@ -112,10 +113,17 @@ def compare_results(all_results: Sequence[Results], reference_methods: Iterable[
     )
 
 
-def _collect_evaluations(all_results: Sequence[Results]) -> tuple[pd.DataFrame, dict[tuple[str, int, str], np.ndarray]]:
+def _collect_evaluations(
+    all_results: Sequence[AnyResults],
+) -> tuple[pd.DataFrame, dict[tuple[str, int, str], np.ndarray]]:
     """Return the `comparison_frame` of all evaluations, and {(benchmark, seed, method): bootstrap replicates (resamples, metrics)}."""
     all_evaluations = [results.evaluation(method) for results in all_results for method in results.methods]
-    counts_by_training = {(results.benchmark, results.seed): count_units(*results.outcomes()) for results in all_results}
+    counts_by_training = {
+        (results.benchmark, results.seed): results.unit_counts()
+        if isinstance(results, CountedResults)
+        else count_units(*results.outcomes())
+        for results in all_results
+    }
     replicates_by_evaluation = {
         (results.benchmark, results.seed, method): results.bootstrap_replicates(method)
         for results in all_results

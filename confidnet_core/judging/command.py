@@ -1,7 +1,7 @@
 """What the command `confidnet judge` does: it reads a table, judges its scores, prints the result, and writes the report."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,22 @@ from confidnet_core.cli.terminal import print_lines, print_results_table
 from confidnet_core.comparison.frames import MAIN_METRIC_COLUMNS
 from confidnet_core.comparison.main_table import errors_and_accuracy_phrase, main_table
 from confidnet_core.comparison.risk_guarantees import risk_guarantee_tables
+from confidnet_core.judging.judged_tables import judge_table
 from confidnet_core.judging.judgement import Judgement, judge
 from confidnet_core.judging.map_folders import MapFolders, judge_arguments_of_maps
 from confidnet_core.judging.predictions_table import ColumnOptions, judge_arguments
 from confidnet_core.judging.saving import require_own_folder
-from confidnet_core.judging.table_files import open_table
+from confidnet_core.judging.table_files import ArrayTable, open_table
+from confidnet_core.tables.columns import Columns, Table
+from confidnet_core.tables.database import DatabaseTable
+from confidnet_core.tables.files import FileTable
+
+MAX_ROWS_IN_MEMORY = 20_000_000  # of files; of more, only counts are held
 
 
 @dataclass(frozen=True)
 class JudgeOptions:
-    """Options of the command `confidnet judge`; risks are text as it was typed."""
+    """Options of the command `confidnet judge`; risks are text as it was typed. table_name, row_key: of a table in a database"""
 
     columns: ColumnOptions
     against: tuple[str, ...] | None
@@ -33,14 +39,34 @@ class JudgeOptions:
     name: str | None = None
     report_folder: Path | None = None
     prints_json: bool = False
+    table_name: str | None = None
+    row_key: str | None = None
 
 
 def judge_files(console: Console, files: Sequence[str], options: JudgeOptions) -> Judgement:
-    """Judge the scores of the predictions in files, print the result, and write the report. Raises ValueError for wrong input."""
+    """Judge the scores of the predictions in files, or in a table of a database, print the result, and write the report.
+
+    Files of more than MAX_ROWS_IN_MEMORY rows are counted and not fetched. Raises ValueError for wrong input.
+    """
     if not files:
         raise ValueError("there are no predictions; give CSV, Parquet or NPZ files, or --masks for maps of a segmentation")
+    if options.table_name is not None:
+        if len(files) > 1:
+            raise ValueError(f"--table is {options.table_name}, of one database; got {len(files)} addresses")
+        table_name, address = options.table_name, files[0]
+        return _report(console, lambda: _judge_counted(DatabaseTable.connect(address, table_name), table_name, options), options)
+    if "://" in files[0]:
+        raise ValueError("a database needs --table, the name of its table")
     name = Path(files[0]).stem.strip("*?-_ ") or "predictions"
-    return _judge_arguments(console, lambda: judge_arguments(open_table(files), options.columns), name, options)
+
+    def judge_rows_or_counts() -> Judgement:
+        table = open_table(files)
+        if table.row_count > MAX_ROWS_IN_MEMORY and not isinstance(table, ArrayTable):
+            with FileTable(table.files) as counted_table:
+                return _judge_counted(counted_table, name, options)
+        return _judge(judge_arguments(table, options.columns), name, options)
+
+    return _report(console, judge_rows_or_counts, options)
 
 
 def judge_maps(console: Console, masks_folder: Path, void_texts: Sequence[str], options: JudgeOptions) -> Judgement:
@@ -55,7 +81,7 @@ def judge_maps(console: Console, masks_folder: Path, void_texts: Sequence[str], 
     if not all(text.removeprefix("-").isdecimal() for text in void_texts):
         raise ValueError(f"--void is {','.join(void_texts)}; expected whole numbers with commas between them, as 255")
     folders = MapFolders(masks_folder, Path(columns.predicted), confidence_folders, tuple(map(int, void_texts)))
-    return _judge_arguments(console, lambda: judge_arguments_of_maps(folders), masks_folder.name, options)
+    return _report(console, lambda: _judge(judge_arguments_of_maps(folders), masks_folder.name, options), options)
 
 
 def _named_folder(text: str) -> tuple[str, Path]:
@@ -64,20 +90,39 @@ def _named_folder(text: str) -> tuple[str, Path]:
     return (name, Path(folder)) if separator else (Path(text).name, Path(text))
 
 
-def _judge_arguments(console: Console, read: Callable[[], dict[str, Any]], default_name: str, options: JudgeOptions) -> Judgement:
-    """Judge what `read` returns, the arguments of `judge`, once all options are known to be right."""
-    if options.report_folder is not None:
-        require_own_folder(options.report_folder)
-    risks = _parse_risks(options.risks)
-    judgement = judge(
-        **read(),
+def _judge(arguments: Mapping[str, Any], default_name: str, options: JudgeOptions) -> Judgement:
+    """Judge with the arguments of `judge` that were read, and with the options."""
+    return judge(
+        **arguments,
         against=options.against,
-        risks=risks,
+        risks=_parse_risks(options.risks),
         delta=options.delta,
         resamples=options.resamples,
         seed=options.seed,
         name=options.name or default_name,
     )
+
+
+def _judge_counted(table: Table, default_name: str, options: JudgeOptions) -> Judgement:
+    """Judge a table by counts. Raises ValueError for options that need its rows."""
+    chosen = options.columns
+    if chosen.probabilities or chosen.logits or chosen.split:
+        raise ValueError(
+            f"{table.name}: a database, and files of more than {MAX_ROWS_IN_MEMORY:,} rows, are counted by column; give the confidences as "
+            "columns with --confidence, and leave out --probabilities, --logits and --split"
+        )
+    label = None if chosen.correct else chosen.label
+    columns = Columns(chosen.confidences, chosen.correct, label, chosen.predicted, chosen.unit, options.row_key)
+    resampling: dict[str, Any] = {"resamples": options.resamples, "seed": options.seed}
+    return judge_table(table, columns, against=options.against, **resampling, name=options.name or default_name)
+
+
+def _report(console: Console, judge_predictions: Callable[[], Judgement], options: JudgeOptions) -> Judgement:
+    """Print a judgement and write its report, once all options are known to be right."""
+    if options.report_folder is not None:
+        require_own_folder(options.report_folder)
+    _parse_risks(options.risks)
+    judgement = judge_predictions()
     page_path = judgement.save(options.report_folder) if options.report_folder is not None else None
     if options.prints_json:
         console.print(json.dumps(judgement.to_json(), indent=2, allow_nan=False, ensure_ascii=False), soft_wrap=True, markup=False)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from confidnet_core.comparison.results import CountedResults
 from confidnet_core.comparison.study import Comparison, compare_results
 from confidnet_core.comparison.uncertainty import insufficiency
 from confidnet_core.config.registry import suggestion
@@ -41,7 +42,7 @@ class Judgement:
     facts: {heading: text} about where the predictions come from, for the page
     """
 
-    results: JudgedResults
+    results: JudgedResults | CountedResults
     comparison: Comparison
     settings: JudgingSettings
     left_out: tuple[str, ...] = ()
@@ -50,12 +51,12 @@ class Judgement:
     @property
     def samples(self) -> int:
         """The number of test predictions."""
-        return len(self.results.correct)
+        return int(self.comparison.evaluation_rows["samples"].iloc[0])
 
     @property
     def errors(self) -> int:
         """The number of errors among them."""
-        return self.samples - int(self.results.correct.sum())
+        return int(self.comparison.evaluation_rows["errors"].iloc[0])
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -146,17 +147,17 @@ def judge(
             require_equal_scores(splits[split_name], test, split_name)
     require_disjoint_units({split_name: split.unit_names for split_name, split in splits.items()})
     splits = without_single_units(splits)
-    settings = JudgingSettings(
-        against=_reference_scores(against, test),
-        risks=tuple(risks),
+    settings = judging_settings(
+        tuple(test.confidences),
+        against=against,
+        risks=risks,
         delta=delta,
         resamples=resamples,
         level=level,
         seed=seed,
-        scales=_known_scores("scales", scales or {}, test),
-        oracles=tuple(_known_scores("oracles", dict.fromkeys(oracles, ""), test)),
+        scales=scales,
+        oracles=oracles,
     )
-    _require_valid(settings)
     results = judge_splits(name, splits["test"], splits.get("validation"), splits.get("calibration"), settings)
     missing = [
         *([NEEDS_VALIDATION] if validation is None else []),
@@ -166,19 +167,46 @@ def judge(
     return Judgement(results, compare_results([results], settings.against, level), settings, tuple(missing), facts or {})
 
 
-def _reference_scores(against: Sequence[str] | None, test: CheckedSplit) -> tuple[str, ...]:
+def judging_settings(
+    scores: Sequence[str],
+    *,
+    against: Sequence[str] | None,
+    risks: Sequence[float] = (0.05,),
+    delta: float = 0.05,
+    resamples: int,
+    level: float,
+    seed: int,
+    scales: Mapping[str, str] | None = None,
+    oracles: Sequence[str] = (),
+) -> JudgingSettings:
+    """Return the checked settings of `judge` for these scores. Raises ValueError that names the argument and its value."""
+    settings = JudgingSettings(
+        against=_reference_scores(against, scores),
+        risks=tuple(risks),
+        delta=delta,
+        resamples=resamples,
+        level=level,
+        seed=seed,
+        scales=_known_scores("scales", scales or {}, scores),
+        oracles=tuple(_known_scores("oracles", dict.fromkeys(oracles, ""), scores)),
+    )
+    _require_valid(settings)
+    return settings
+
+
+def _reference_scores(against: Sequence[str] | None, scores: Sequence[str]) -> tuple[str, ...]:
     if against is None:
-        return tuple(score for score in USUAL_REFERENCES if score in test.confidences) or tuple(test.confidences)[:1]
+        return tuple(score for score in USUAL_REFERENCES if score in scores) or tuple(scores)[:1]
     if isinstance(against, str):
         against = (against,)
-    return tuple(_known_scores("against", dict.fromkeys(against, ""), test))
+    return tuple(_known_scores("against", dict.fromkeys(against, ""), scores))
 
 
-def _known_scores(argument: str, value_by_score: Mapping[str, str], test: CheckedSplit) -> dict[str, str]:
-    """Return the mapping if all its keys are scores of the test split. Raises ValueError that names the argument and the unknown score."""
+def _known_scores(argument: str, value_by_score: Mapping[str, str], scores: Sequence[str]) -> dict[str, str]:
+    """Return the mapping if all its keys are among the scores. Raises ValueError that names the argument and the unknown score."""
     for score in value_by_score:
-        if score not in test.confidences:
-            raise ValueError(f"{argument} names {score}, which is not among the confidences{suggestion(score, test.confidences)}")
+        if score not in scores:
+            raise ValueError(f"{argument} names {score}, which is not among the confidences{suggestion(score, scores)}")
     return dict(value_by_score)
 
 

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
+from confidnet_core.comparison.results import Results
 from confidnet_core.comparison.study import Comparison
 from confidnet_core.comparison.uncertainty import TOO_FEW_SUCCESSES, TOO_FEW_UNITS, insufficiency
 from confidnet_core.evaluation.intervals import METRICS_WITHOUT_INTERVAL
 from confidnet_core.evaluation.result import METRICS
-from confidnet_core.judging.judged_results import JudgedResults
 
 SIGNIFICANCE_COLUMNS = ["method", "against", "metric", "difference", "low", "high", "p", "p_corrected", "verdict"]
 # Correct predictions that are too few are units with one that are too few: there is no verdict of its own for them.
@@ -32,7 +32,7 @@ def significance_frame(comparison: Comparison) -> pd.DataFrame:
     return rows[SIGNIFICANCE_COLUMNS]
 
 
-def thresholds_frame(results: JudgedResults) -> pd.DataFrame:
+def thresholds_frame(results: Results) -> pd.DataFrame:
     """Return a row for each compared score and target risk: the threshold, or the reason for none, and its results on the test split."""
     rows = []
     for method in results.compared_methods():

@@ -15,7 +15,7 @@ from confidnet_core.config.registry import suggestion
 
 CSV_SUFFIXES, PARQUET_SUFFIXES, ARRAY_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz"), (".parquet", ".pq"), (".npz",)
 REAL_TYPES = ("FLOAT", "DOUBLE", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
-TEXT_TYPES = ("VARCHAR", "ENUM", "UUID", "DATE", "TIMESTAMP")
+TEXT_TYPES = ('"NULL"', "VARCHAR", "ENUM", "UUID", "DATE", "TIMESTAMP")
 
 
 class PredictionTable(Protocol):
@@ -27,7 +27,13 @@ class PredictionTable(Protocol):
         ...
 
     @property
+    def files(self) -> list[str]: ...
+
+    @property
     def column_names(self) -> list[str]: ...
+
+    @property
+    def row_count(self) -> int: ...
 
     def columns(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Return columns by name: numbers, bools, or text as objects. A missing number is NaN, a missing text None."""
@@ -47,7 +53,7 @@ def open_table(paths: Sequence[str]) -> PredictionTable:
     kinds = {_kind_of_file(file) for file in files}
     if len(kinds) > 1:
         raise ValueError(f"{', '.join(files[:3])}: expected files of one kind, CSV, Parquet or NPZ")
-    return ArrayTable.read(files) if kinds == {ARRAY_SUFFIXES} else FileTable.read(files, kinds == {CSV_SUFFIXES})
+    return ArrayTable.read(files) if kinds == {ARRAY_SUFFIXES} else TableOfFiles.read(files, kinds == {CSV_SUFFIXES})
 
 
 def require_columns(table: PredictionTable, names: Sequence[str], option: str) -> None:
@@ -76,7 +82,7 @@ def _kind_of_file(file: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class FileTable:
+class TableOfFiles:
     """Columns of CSV or Parquet files, which DuckDB reads when they are asked for. relation: DuckDB's, with the columns of the files"""
 
     files: list[str]
@@ -85,7 +91,7 @@ class FileTable:
     relation: Any
 
     @classmethod
-    def read(cls, files: list[str], is_csv: bool) -> "FileTable":
+    def read(cls, files: list[str], is_csv: bool) -> "TableOfFiles":
         """Open the files. Raises ValueError with DuckDB's reason for files that it cannot read."""
         import duckdb
 
@@ -107,6 +113,10 @@ class FileTable:
     @property
     def column_names(self) -> list[str]:
         return list(self.relation.columns)
+
+    @property
+    def row_count(self) -> int:
+        return self.relation.shape[0]
 
     def columns(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         import duckdb
@@ -211,6 +221,10 @@ class ArrayTable:
     @property
     def column_names(self) -> list[str]:
         return list(self.arrays)
+
+    @property
+    def row_count(self) -> int:
+        return len(next(iter(self.arrays.values()), ()))
 
     def columns(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         return {name: self.arrays[name] for name in names}

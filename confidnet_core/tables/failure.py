@@ -23,10 +23,13 @@ class ScoreInTable:
     metrics: {metric: value} as failure_metrics returns them
     replicates: the metrics of bootstrap resamples, in the order of METRICS, NaN where undefined; without resamples (0, metrics). Row for
     row, the resamples are the same for all scores of a table, so that differences are paired
+    cells: of a table of which no rows were fetched, (confidences, samples, errors), (m,) each, from low to high, for curves: neighbouring
+    confidences as cells, each with its lowest one; None without resamples
     """
 
     metrics: dict[str, float | None]
     replicates: Float64[np.ndarray, "resamples metrics"]
+    cells: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,15 @@ def table_failure_metrics(table: Table, columns: Columns, *, resample_count: int
     metrics, edges = {}, {}
     for score in columns.scores:
         metrics[score], edges[score] = _stream(table, columns, score, totals)
-    replicates = dict.fromkeys(columns.scores, no_replicates)
+    replicates, cells = dict.fromkeys(columns.scores, no_replicates), {}
     if resample_count:
         for score, sample_counts, error_counts in table.group_counts(columns, edges, seed):
             values = [np.nan if value is None else value for value in metrics[score].values()]
             replicates[score] = metrics_of_group_draws(sample_counts, error_counts, values, resample_count, seed)
-    return TableMetrics(counts, {score: ScoreInTable(metrics[score], replicates[score]) for score in columns.scores})
+            # The lowest edge is the lowest confidence, so that nothing lies below it.
+            samples_in_cells, errors_in_cells = (grouped.sum(axis=0, dtype=np.int64)[::-1][1:] for grouped in (sample_counts, error_counts))
+            cells[score] = edges[score], samples_in_cells, errors_in_cells
+    return TableMetrics(counts, {score: ScoreInTable(metrics[score], replicates[score], cells.get(score)) for score in columns.scores})
 
 
 def _row_counts(totals: Totals) -> UnitCounts:

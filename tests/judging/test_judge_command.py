@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from command_lines import on_terminal, plain, refused, run, shown
+from command_lines import on_terminal, plain, refused, shown
 from judged import prediction_table
 from small_study import METHODS, small_study
 
@@ -45,7 +45,7 @@ def test_wrong_input_ends_in_one_line_and_writes_nothing(table: Path):
     assert refused("judge", "mine.csv", *OPTIONS, "--risk", "five", "--out", "report").startswith("--risk is five; expected numbers")
     assert refused("judge", "mine.csv", *OPTIONS, "--out", ".").startswith(". holds other files and no judgement.json")
     assert [path.name for path in table.parent.iterdir()] == ["mine.csv"]
-    assert run("judge")[0] == 2
+    assert refused("judge").startswith("there are no predictions; give CSV, Parquet or NPZ files")
 
 
 def test_a_terminal_of_80_columns_is_not_overrun(table: Path):
