@@ -1,17 +1,16 @@
 """Tables of predictions read from files: CSV and Parquet by DuckDB, one file or many, and arrays from NPZ."""
 
-import csv
 import glob
-import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 from zipfile import is_zipfile
 
 import numpy as np
 
 from confidnet_core.config.registry import suggestion
+from confidnet_core.judging.csv_lines import csv_heading, require_even_lines
 
 CSV_SUFFIXES, PARQUET_SUFFIXES, ARRAY_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz"), (".parquet", ".pq"), (".npz",)
 REAL_TYPES = ("FLOAT", "DOUBLE", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
@@ -100,10 +99,10 @@ class TableOfFiles:
             table = cls(files, is_csv, connection, _read(connection, files, is_csv))
         except duckdb.Error as error:
             if is_csv:
-                _require_even_lines(files)
+                require_even_lines(files)
             raise ValueError(f"{_files_in_words(files)} cannot be read: {_first_line(error)}") from None
-        if is_csv and (not (heading := _heading(files[0])) or set(heading) - set(table.column_names)):
-            _require_even_lines(files)  # of such, DuckDB leaves out the first lines, or makes a single column
+        if is_csv and (not (heading := csv_heading(files[0])) or set(heading) - set(table.column_names)):
+            require_even_lines(files)  # of such, DuckDB leaves out the first lines, or makes a single column
         return table
 
     @property
@@ -150,36 +149,6 @@ class TableOfFiles:
                 return f"{Path(file).name} row {row_index + 1:,}"
             row_index -= row_count
         raise IndexError(f"row {row_index} is beyond the end of {self.source}")
-
-
-def _require_even_lines(files: Sequence[str]) -> None:
-    """Raise ValueError that names the first line of a CSV file with another number of values than its heading, or an empty file."""
-    for file in files:
-        heading = _heading(file)
-        expected_count = len(heading)
-        if not heading:
-            raise ValueError(f"{file} is empty; expected a heading and a row for each prediction")
-        with _open_csv(file) as lines:
-            for line_number, values in enumerate(csv.reader(lines, delimiter=_delimiter(file)), start=1):
-                if values and len(values) != expected_count:
-                    raise ValueError(f"{file} line {line_number:,} has {len(values)} values and the heading {expected_count}; mend it")
-
-
-def _open_csv(file: str) -> TextIO:
-    open_file: Any = gzip.open if file.lower().endswith(".gz") else open
-    return open_file(file, "rt", encoding="utf-8-sig", errors="replace", newline="")
-
-
-def _delimiter(file: str) -> str:
-    with _open_csv(file) as lines:
-        return max(",;\t|", key=lines.readline().count)
-
-
-def _heading(file: str) -> list[str]:
-    """Return the values of the first line of a CSV file, without blanks around them."""
-    delimiter = _delimiter(file)
-    with _open_csv(file) as lines:
-        return [name.strip() for name in next(csv.reader(lines, delimiter=delimiter), [])]
 
 
 def _read(connection: Any, files: list[str], is_csv: bool) -> Any:
