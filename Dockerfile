@@ -6,6 +6,7 @@ WORKDIR /project
 COPY requirements.txt Makefile ./
 RUN make .venv/.ready
 COPY . .
+RUN .venv/bin/python -m pip install --quiet --no-deps --editable .
 # DVC wants a repository; a build context without .git gets one.
 RUN git config --global --add safe.directory /project \
     && git config --global user.name confidnet && git config --global user.email confidnet@localhost \

@@ -70,6 +70,7 @@ hooks: $(READY) ## style and types checked before each git commit
 $(READY): requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	test ! -e pyproject.toml || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .  # `confidnet`
 	touch $(READY)
 
 clean: ## without environment and caches
