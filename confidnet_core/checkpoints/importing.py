@@ -94,6 +94,8 @@ def _load_confidnet(
     path: Path, file_weights: StateDict, benchmark: Benchmark, dataset: Dataset, classifier: Classifier, is_finetuned: bool
 ) -> tuple[ConfidNet, tuple[str, ...]]:
     """Return a ConfidNet with the checkpoint's head, if IS_FINETUNED also its encoder, and notes for the user."""
+    if benchmark.confidnet is None:
+        raise ValueError("the benchmark has no recipe confidnet in params.yaml; give the one with which the head was trained")
     confidnet, encoder_copy = artifacts.build_confidnet(classifier, benchmark.confidnet, dataset), None
     if is_finetuned:
         confidnet = confidnet.finetuning_copy()

@@ -1,5 +1,6 @@
 """Reads the results (metrics, confidences, resamples, predictions) that the stages stored for a benchmark and seed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from jaxtyping import Bool, Float, Int, Real, UInt8
 
 from confidnet_core import paths
 from confidnet_core.data import labelled_mask, load_dataset
+from confidnet_core.evaluation.left_out import left_out_reason
 from confidnet_core.evaluation.result import Evaluation
 from confidnet_core.files import atomic_write, read_json
 
@@ -24,6 +26,11 @@ class StoredResults:
     benchmark: str
     seed: int
     methods: tuple[str, ...]
+
+    @classmethod
+    def without_left_out(cls, benchmark: str, seed: int, methods: Iterable[str]) -> "StoredResults":
+        """Return the results of those of the scores that were not left out for this benchmark, in the same order."""
+        return cls(benchmark, seed, tuple(method for method in methods if left_out_reason(benchmark, seed, method) is None))
 
     @property
     def benchmark_and_seed(self) -> str:

@@ -47,8 +47,8 @@ IMAGES_IN_CONFIDENCE_MAPS = 4  # of a segmentation benchmark, evenly spaced in t
 
 
 def list_stored_results(params: Params) -> list[StoredResults]:
-    """Return a reader of stored evaluation results (class StoredResults) for each benchmark and seed of the study."""
-    return [StoredResults(benchmark, seed, tuple(params.methods)) for benchmark in params.run for seed in params.seeds]
+    """Return a reader of stored evaluation results (class StoredResults) for each benchmark and seed, without scores that are left out."""
+    return [StoredResults.without_left_out(benchmark, seed, params.methods) for benchmark in params.run for seed in params.seeds]
 
 
 class WrittenReport(NamedTuple):

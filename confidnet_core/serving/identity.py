@@ -62,6 +62,6 @@ def _code_digest(model_metadata: dict[str, Any]) -> str:
     )
     score_and_model_digests = [
         entry_code_digest("scores", model_metadata["method"]),
-        entry_code_digest("models", model_metadata["recipes"]["model"]["name"]),
+        entry_code_digest("models", model_metadata["recipes"]["model"]["name"], model_metadata["recipes"]["model"]["settings"]),
     ]
     return sha256(code_bytes + "".join(score_and_model_digests).encode()).hexdigest()

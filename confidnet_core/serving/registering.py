@@ -99,7 +99,7 @@ def register_best_model_or_warn(params: Params, benchmark: str, mlflow_run_id: s
 
 def _pack_best_candidate(params: Params, benchmark: str, candidates_folder: Path) -> CandidateModel:
     """Pack each seed's classifier with its best score; return the candidate with the lowest AURC on validation data."""
-    stored_results_by_seed = [StoredResults(benchmark, seed, tuple(params.methods)) for seed in params.seeds]
+    stored_results_by_seed = [StoredResults.without_left_out(benchmark, seed, params.methods) for seed in params.seeds]
     candidates = (
         pack_model_with_best_score(stored_results, params, candidates_folder / str(stored_results.seed))
         for stored_results in stored_results_by_seed
