@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Real, UInt8
+from jaxtyping import Bool, Float, Int, Real, UInt
 
 from confidnet_core import paths
 from confidnet_core.data import labelled_mask, load_dataset
@@ -68,8 +68,8 @@ class StoredResults:
         pixels_per_image = is_labelled.reshape(len(is_labelled), -1).sum(axis=1) if dataset.is_segmentation else None
         return (self.predicted(split) == labels)[is_labelled], pixels_per_image
 
-    def predicted(self, split: str = "test") -> UInt8[np.ndarray, " images *pixels"]:
-        """Return the predicted class of each image or pixel of a split, void pixels included: uint8 (images,) or (images, h, w)."""
+    def predicted(self, split: str = "test") -> UInt[np.ndarray, " images *pixels"]:
+        """Return the predicted classes of a split, void pixels included: uint8 or uint16 (images,) or (images, h, w)."""
         return np.load(paths.predictions_folder(self.benchmark, self.seed) / split / "predicted.npy", mmap_mode="r")
 
     def classifier_metrics(self) -> dict:

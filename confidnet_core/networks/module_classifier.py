@@ -38,20 +38,23 @@ class ModuleClassifier(Classifier):
         """Run the network once, on two images, to find its features. Raises ValueError for a network or a layer that does not fit."""
         super().__init__()
         self.network = network
-        self.feature_layer = ""
+        self.feature_layer = self.last_layer = ""
         self._logits_of_features = WeakIdKeyDictionary()
         was_training = network.training
         network.eval()
         with torch.no_grad(), torch.random.fork_rng(devices=[]), _network_named_in_errors(image_shape):
             images = torch.rand((PROBE_IMAGES, *image_shape), generator=torch.Generator().manual_seed(0))
-            self.feature_layer = self._checked_layer_name(feature_layer) if feature_layer else self._find_last_layer(images)
+            self.last_layer = self._find_last_layer(images)
+            self.feature_layer = self._checked_layer_name(feature_layer) if feature_layer else self.last_layer
+            if not self.feature_layer:
+                raise ValueError("model.features: the network runs no nn.Linear and no nn.Conv2d; name the layer that reads its features")
             logits, features = self._run(images)
         network.train(was_training)
         _check_logits(logits, classes, image_shape)
         self.feature_channels = features.shape[1]
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes *pixels"]:
-        return _logits_of_output(self.network(images), images)
+        return self._logits(images)
 
     def encode(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d *pixels"]:
         logits, features = self._run(images)
@@ -75,10 +78,25 @@ class ModuleClassifier(Classifier):
         inputs: list[Tensor] = []
         layer = self.network.get_submodule(self.feature_layer)
         with _hooked({self.feature_layer: layer}, lambda _, layer_input: inputs.append(layer_input)):
-            logits = _logits_of_output(self.network(images), images)
+            logits = self._logits(images)
         if not inputs:
             raise ValueError(f"model.features: the network does not call its layer {self.feature_layer}; name another")
         return logits, self._as_features(inputs[-1], logits, layer)
+
+    def _logits(self, images: Tensor) -> Tensor:
+        """Return the network's logits, whose last layer computes in float32 also under autocast: in bfloat16 many would be equal."""
+        if not (self.last_layer and torch.is_autocast_enabled(images.device.type)):
+            return _logits_of_output(self.network(images), images)
+
+        def recompute(layer: nn.Module, layer_inputs: tuple[Tensor], _: Tensor) -> Tensor:
+            with torch.autocast(images.device.type, enabled=False):
+                return layer.forward(layer_inputs[0].float())
+
+        handle = self.network.get_submodule(self.last_layer).register_forward_hook(recompute)
+        try:
+            return _logits_of_output(self.network(images), images)
+        finally:
+            handle.remove()
 
     def _as_features(self, layer_input: Tensor, logits: Tensor, layer: nn.Module) -> Tensor:
         is_segmentation = logits.ndim == 4
@@ -101,7 +119,7 @@ class ModuleClassifier(Classifier):
         return name
 
     def _find_last_layer(self, images: Tensor) -> str:
-        """Return the name of the linear or convolutional layer that the network runs last, auxiliary classifiers excepted."""
+        """Return the name of the linear or convolutional layer that the network runs last, auxiliary classifiers excepted; "" for none."""
         layers = {
             name: layer
             for name, layer in self.network.named_modules()
@@ -110,9 +128,7 @@ class ModuleClassifier(Classifier):
         called_names: list[str] = []
         with _hooked(layers, lambda name, _: called_names.append(name)):
             self.network(images)
-        if not called_names:
-            raise ValueError("model.features: the network runs no nn.Linear and no nn.Conv2d; name the layer before which its features lie")
-        return called_names[-1]
+        return called_names[-1] if called_names else ""
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from confidnet_core.networks.confidnet import set_dropout
 
 CLASSES = 5
 SHAPE = (3, 32, 32)
+NEEDED = {"module": {"build": "own_networks:blocks", "arguments": {"classes": CLASSES}}}  # settings without a default
 every_model = pytest.mark.parametrize("name", entry_names("models"))
 
 
@@ -25,7 +26,7 @@ def small(name: str, shape: tuple[int, int, int] = SHAPE, **settings) -> Classif
     build = find_entry("models", name)
     if "width" in inspect.signature(build).parameters:
         settings = {"width": 1 / 16, **settings}
-    return build(classes=CLASSES, image_shape=shape, **settings)
+    return build(classes=CLASSES, image_shape=shape, **NEEDED.get(name, {}) | settings)
 
 
 @every_model
