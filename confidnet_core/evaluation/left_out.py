@@ -1,6 +1,6 @@
 """Scores that are left out for a benchmark, since they read what it does not have: the reason, stored in place of their results."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from confidnet_core import paths
@@ -26,6 +26,15 @@ def left_out_reason(benchmark: str, seed: int, method: str) -> str | None:
     """Return why the stage `evaluate` left a score out; None if the score has results, or is not yet evaluated."""
     reason_path = paths.score_folder(benchmark, seed, method) / LEFT_OUT_FILE_NAME
     return read_json(reason_path)["reason"] if reason_path.exists() else None
+
+
+def left_out_by_benchmark(benchmarks: Iterable[str], seeds: Iterable[int], methods: Iterable[str]) -> dict[str, list[str]]:
+    """Return {benchmark: its left_out_lines}, from what the stage `evaluate` stored for the first seed."""
+    first_seed = next(iter(seeds))
+    return {
+        benchmark: left_out_lines({method: left_out_reason(benchmark, first_seed, method) for method in methods})
+        for benchmark in benchmarks
+    }
 
 
 def left_out_lines(reason_of_method: Mapping[str, str | None]) -> list[str]:

@@ -210,7 +210,7 @@ def _score_cards(
     stored_results: StoredResults, curve_frames: Mapping[str, pd.DataFrame], line_styles: LineStyleByMethod
 ) -> list[dict[str, Any]]:
     module_by_method, score_cards = entry_attributes("scores", stored_results.methods, "__module__"), []
-    for method, style in line_styles.items():
+    for method, style in ((method, line_styles[method]) for method in line_styles if method in stored_results.methods):
         seed_frames = [rows[rows["seed"] == stored_results.seed] for rows in (curve_frames["outcomes"], curve_frames["reliability"])]
         histogram_rows, reliability_bins = (seed_rows[seed_rows["method"] == style.series_name] for seed_rows in seed_frames)
         score_cards.append(

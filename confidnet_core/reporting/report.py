@@ -27,6 +27,7 @@ from confidnet_core.comparison.verdicts import BenchmarkVerdict, benchmark_verdi
 from confidnet_core.config.params import Params
 from confidnet_core.data import Dataset, labelled_mask, load_dataset
 from confidnet_core.evaluation.intervals import count_units
+from confidnet_core.evaluation.left_out import left_out_by_benchmark
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import atomic_write, write_json, write_text
 from confidnet_core.metrics import risk_coverage_curve, roc_curve
@@ -95,7 +96,7 @@ def write_report(params: Params, report_folder: Path) -> WrittenReport:
         )
         for benchmark, rows in evaluation_rows.groupby("benchmark", sort=False)
     }
-    benchmark_notes = notes_above_table(main_tables, iou_by_benchmark)
+    benchmark_notes = notes_above_table(main_tables, iou_by_benchmark, left_out_by_benchmark(params.run, params.seeds, params.methods))
     further_table_groups = [
         significance_tables(difference_rows, evaluation_rows, confidence_level),
         operating_point_tables(evaluation_rows, intervals_of_means),
@@ -182,6 +183,7 @@ def _draw_figures(
     is_labelled = labelled_mask(labels, dataset.void)
     correct = (stored_results.predicted() == labels)[is_labelled]
     risk_coverage_by_method, roc_by_method, outcomes_by_method = {}, {}, {}
+    line_styles = {method: style for method, style in line_styles.items() if method in stored_results.methods}
     for method, style in line_styles.items():
         confidence, series_name = stored_results.confidence(method), style.series_name
         risk_coverage_by_method[method], outcomes_by_method[method] = risk_coverage_curve(confidence, correct), (confidence, correct)
