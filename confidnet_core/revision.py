@@ -70,6 +70,11 @@ def last_commit(paths: Iterable[str]) -> str | None:
     return f"{commit_and_date}, with changed files" if changed_files else commit_and_date or None
 
 
+def distribution_names(package_name: str) -> list[str]:
+    """Return the installed distributions that hold a package, as scikit-learn for sklearn; none for Python's own and for local code."""
+    return metadata.packages_distributions().get(package_name, [])
+
+
 def package_versions(*package_names: str) -> dict[str, str]:
     """Return a dictionary PACKAGE -> version, of Python and of those packages that are installed."""
     version_by_package = {

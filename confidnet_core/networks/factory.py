@@ -1,6 +1,6 @@
 """Networks from an importable function, named as "package.module:function": torchvision's, timm's, or of a package of one's own."""
 
-import inspect
+import ast
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from importlib import import_module, metadata, util
@@ -56,31 +56,47 @@ def find_factory(build: str) -> Callable[..., Any]:
 
 
 def factory_requirements(build: str) -> dict[str, str]:
-    """Return {name of an installed distribution: its version} of the package that defines a factory; empty for code of the project."""
-    top_level_package = find_factory(build).__module__.partition(".")[0]
-    distribution_names = metadata.packages_distributions().get(top_level_package, [])
-    return {name: metadata.version(name) for name in distribution_names} if _is_installed(top_level_package) else {}
+    """Return {name of an installed distribution: its version} of the package of a factory, or of what the code of a local one imports."""
+    package_names = {_package_of(build)} | {name for path in factory_code_files(build) for name in _imported_packages(path)}
+    distributions = metadata.packages_distributions()
+    distribution_names = sorted({name for package_name in package_names for name in distributions.get(package_name, [])})
+    return {name: metadata.version(name) for name in distribution_names}
 
 
 def factory_code_files(build: str) -> list[Path]:
-    """Return the Python files of the package that defines a factory, sorted; none for an installed package, whose version says it all."""
-    top_level_package = find_factory(build).__module__.partition(".")[0]
-    if _is_installed(top_level_package):
+    """Return the Python files of the package of a factory, sorted; none for an installed package, whose version says it all."""
+    code_path = factory_code_path(build)
+    if code_path is None:
         return []
-    package_file = Path(str(inspect.getsourcefile(import_module(top_level_package)) or ""))
-    return sorted(package_file.parent.rglob("*.py")) if package_file.name == "__init__.py" else [package_file]
+    return sorted(code_path.rglob("*.py")) if code_path.is_dir() else [code_path]
+
+
+def factory_code_path(build: str) -> Path | None:
+    """Return the folder or file of a factory's package if it is local, such as in the project's root; None for an installed one."""
+    find_factory(build)
+    package_spec = util.find_spec(_package_of(build))
+    if package_spec is None or package_spec.origin is None or "site-packages" in Path(package_spec.origin).parts:
+        return None
+    package_file = Path(package_spec.origin)
+    return package_file.parent if package_file.name == "__init__.py" else package_file
+
+
+def _package_of(build: str) -> str:
+    return build.partition(":")[0].partition(".")[0]
+
+
+def _imported_packages(code_path: Path) -> set[str]:
+    """Return the top-level packages that a Python file imports by absolute imports."""
+    nodes = list(ast.walk(ast.parse(code_path.read_text(encoding="utf-8"))))
+    imported_names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    imported_names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    return {name.partition(".")[0] for name in imported_names}
 
 
 def factory_code_digest(build: str) -> str:
     """Return the SHA-256, in hex, of the code that a factory runs: of its files, or of the version of its installed package."""
     code_bytes = b"".join(path.name.encode() + path.read_bytes() for path in factory_code_files(build))
     return sha256(code_bytes + repr(sorted(factory_requirements(build).items())).encode()).hexdigest()
-
-
-def _is_installed(package_name: str) -> bool:
-    """Return whether a package lies where pip puts packages, and not among the files of a project."""
-    package_spec = util.find_spec(package_name)
-    return package_spec is not None and "site-packages" in Path(package_spec.origin or "").parts
 
 
 def _first_line(error: Exception) -> str:

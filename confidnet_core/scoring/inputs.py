@@ -59,10 +59,10 @@ def _left_out_reasons(inputs_of_method: Mapping[str, tuple[str, ...]], benchmark
         if (reason := _missing_input_reason(input_name, benchmark, seed))
     }
     has_training_images = read_json(paths.prepared_data_folder(benchmark) / "facts.json")["samples"]["train"] > 0
-    requirement_of_method = entry_attributes("scores", inputs_of_method, "learned")
+    needs_training_images = entry_attributes("scores", inputs_of_method, "needs_training_images")
     return {
         method: next((missing_inputs[name] for name in input_names if name in missing_inputs), None)
-        or (NO_TRAINING_IMAGES if requirement_of_method[method] == "neighbours" and not has_training_images else None)
+        or (NO_TRAINING_IMAGES if needs_training_images[method] and not has_training_images else None)
         for method, input_names in inputs_of_method.items()
     }
 

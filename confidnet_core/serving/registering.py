@@ -18,10 +18,9 @@ from filelock import FileLock
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
-from confidnet_core.config.registry import PACKAGE_FOLDER
 from confidnet_core.data import load_dataset
 from confidnet_core.evaluation.stored import StoredResults
-from confidnet_core.revision import git, package_versions
+from confidnet_core.revision import git
 from confidnet_core.serving import selective_classifier as serving
 from confidnet_core.serving.identity import served_model_digest
 from confidnet_core.serving.mlflow_model import DIGEST_TAG, ModelToLog, find_or_log_model, find_or_register_version, find_version_by_alias
@@ -32,22 +31,11 @@ from confidnet_core.serving.packing import (
     pack_model_with_best_score,
     pack_model_with_score,
 )
+from confidnet_core.serving.requirements import code_paths, pip_requirements
 from confidnet_core.serving.selective_classifier import ScoreNotServableError
 from confidnet_core.tracking.store import ServerError, open_mlflow_store, project_root, server_failure_reason, uses_server
 
 CHAMPION_ALIAS = "champion"
-SERVED_MODEL_REQUIREMENTS = (
-    "jaxtyping",
-    "mlflow",
-    "numpy",
-    "pandas",
-    "pydantic",
-    "ruamel.yaml",
-    "scikit-learn",
-    "scipy",
-    "torch",
-    "tqdm",
-)  # of a served model
 
 
 def register_best_model(params: Params, benchmark: str, mlflow_run_id: str | None = None, force_champion: bool = False) -> str:
@@ -148,15 +136,12 @@ def _complete_model_to_log(candidate: CandidateModel) -> ModelToLog:
         "git_commit": git("rev-parse", "HEAD"),
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME"),
     }
+    model_choice = model_metadata["recipes"]["model"]
     return ModelToLog(
         model_files_folder=candidate.model_folder,
         loader_module=serving.__name__,
-        code_folder=PACKAGE_FOLDER,
-        pip_requirements=[
-            f"{package}=={package_version.partition('+')[0]}"
-            for package, package_version in package_versions(*SERVED_MODEL_REQUIREMENTS).items()
-            if package != "Python"
-        ],
+        code_paths=code_paths(model_choice["name"], model_choice["settings"]),
+        pip_requirements=pip_requirements(model_choice["name"], model_choice["settings"]),
         example_images=example_images(load_dataset(paths.prepared_data_folder(model_metadata["benchmark"]))),
         is_per_pixel=model_metadata["segmentation"],
         default_target_risk=threshold["risk"],
