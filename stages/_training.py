@@ -57,10 +57,10 @@ def is_left_out(params: Params, benchmark_name: str, seed: int, recipe_name: str
     recipe_name: the recipe's section in params.yaml, which is also the network's name
     """
     dataset = load_dataset(paths.prepared_data_folder(benchmark_name))
-    if getattr(params.benchmark(benchmark_name), recipe_name) is None:
-        reason = f"benchmarks.{benchmark_name} has no recipe {recipe_name}"
-    elif len(dataset.splits["train"]) == 0:
+    if len(dataset.splits["train"]) == 0:
         reason = "there are no training images"
+    elif getattr(params.benchmark(benchmark_name), recipe_name) is None:
+        reason = f"benchmarks.{benchmark_name} has no recipe {recipe_name}"
     else:
         return False
     network_folder, history_path = (path(benchmark_name, seed, recipe_name) for path in (paths.network_folder, paths.history_path))
