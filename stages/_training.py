@@ -1,5 +1,6 @@
 """Shared code of the four training stages: a training that resumes, with its MLflow run."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -48,6 +49,9 @@ def attach_classifier(stage: str, params: Params, benchmark_name: str, seed: int
         tracked.log_metrics({f"best_{metric}": value for metric, value in val_metrics.items()})
         tracked.log_artifact(history_path)
     metrics_text = ", ".join(f"{metric} {value:.4f}" for metric, value in val_metrics.items() if value is not None)
+    if (val_metrics["val_accuracy"] or 0) < 2 / len(dataset.classes):
+        problem_text = f"the accuracy of {weights_path} is hardly above chance; compare the order of its outputs with the classes"
+        print(f"WARNING {benchmark_name}: {problem_text} ({', '.join(dataset.classes[:3])}, ...), and mean, std and size", file=sys.stderr)
     print(f"{benchmark_name} seed {seed}: {weights_path} as it is, on validation data: {metrics_text}")
 
 

@@ -60,6 +60,18 @@ def test_of_tokens_the_features_are_the_class_token_or_else_the_mean():
     assert torch.allclose(without.encode(images), patches, atol=1e-6)
 
 
+def test_a_vision_transformer_of_timm_gives_the_features_before_its_head():
+    pytest.importorskip("timm", reason="timm is an optional dependency")
+    arguments = {"model_name": "vit_tiny_patch16_224", "img_size": 32, "patch_size": 8, "depth": 1, "num_classes": 5}
+    for features, layer in ((None, "head"), ("norm", "norm")):
+        classifier = module(classes=5, image_shape=(3, 32, 32), build="timm:create_model", arguments=arguments, features=features).eval()
+        images = torch.randn(2, 3, 32, 32)
+        assert classifier.feature_layer == layer and classifier.encode(images).shape == (2, 192)
+        assert torch.equal(classifier(images), classifier.network(images))
+    tokens = classifier.network.blocks(classifier.network._pos_embed(classifier.network.patch_embed(images)))
+    assert torch.equal(classifier.encode(images), tokens[:, 0])
+
+
 def test_of_segmentation_features_and_logits_have_the_size_of_the_images_and_an_auxiliary_classifier_is_passed_over():
     classifier, images = own("maps"), torch.randn(2, *SHAPE)
     features = classifier.encode(images)
