@@ -30,10 +30,8 @@ class Dataset:
     """Images and labels with named splits; once prepared, a data set also has a calibration split.
 
     images: uint8 (n, channels, height, width)
-    labels: uint8, or uint16 for more than 255 classes; (n,) for classification, (n, height, width) for segmentation; class indices, or
-        `void`
-    splits: int64 indices into the first axis for "train", "val", "test", and "calibration" once prepared; disjoint, none empty but "train",
-        which is empty where a classifier that was trained elsewhere is only evaluated
+    labels: class indices or `void`, uint8, or uint16 for more than 255 classes; (n,), or (n, height, width) for segmentation
+    splits: int64 indices into the first axis for "train", "val", "test", and "calibration" once prepared; disjoint; train may be empty
     classes: class names in index order
     mean, std: one number for each channel, for pixels scaled to [0, 1]; the input of networks is (image / 255 - mean) / std
     void: the label of pixels without a class, which no training or metric uses; None if there is none
@@ -65,9 +63,7 @@ class Dataset:
         if self.labels.shape not in ((n,), (n, *image_size)):
             yield f"expected labels ({n},), or {(n, *image_size)} for segmentation, got {self.labels.shape}"
         split_sizes = {split_name: len(split_indices) for split_name, split_indices in self.splits.items()}
-        if set(self.splits) not in (set(TRAIN_VAL_TEST), set(PREPARED_SPLITS)) or any(
-            size == 0 for split_name, size in split_sizes.items() if split_name != "train"
-        ):
+        if set(self.splits) not in (set(TRAIN_VAL_TEST), set(PREPARED_SPLITS)) or 0 in (split_sizes | {"train": 1}).values():
             yield f"the splits val and test, and calibration if there is one, must hold samples, and train must be there; got {split_sizes}"
         all_indices = np.concatenate(list(self.splits.values()))
         if all_indices.dtype.kind not in "iu" or all_indices.min() < 0 or all_indices.max() >= n:
@@ -91,15 +87,11 @@ class Dataset:
         return self.images.shape[1:]
 
     def split(self, split_name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the images and the labels of one split (see `Dataset`): views, if it lies in one piece, as in prepared data; else copies.
-
-        Views of prepared data are memory-mapped: images are read from disk where they are used.
-        """
-        split_indices = self.splits[split_name]
-        if len(split_indices) and np.array_equal(split_indices, np.arange(split_indices[0], split_indices[0] + len(split_indices))):
-            split_slice = slice(int(split_indices[0]), int(split_indices[0]) + len(split_indices))
-            return self.images[split_slice], self.labels[split_slice]
-        return self.images[split_indices], self.labels[split_indices]
+        """Return the images and labels of one split: of prepared data views, which are read from disk where they are used; else copies."""
+        indices: Any = self.splits[split_name]
+        if len(indices) and np.all(np.diff(indices) == 1):  # it lies in one piece
+            indices = slice(int(indices[0]), int(indices[-1]) + 1)
+        return self.images[indices], self.labels[indices]
 
 
 def save_dataset(dataset: Dataset, prepared_folder: Path) -> dict:
@@ -109,15 +101,15 @@ def save_dataset(dataset: Dataset, prepared_folder: Path) -> dict:
     Samples are stored split by split, in the order of the split, so that each split lies in one piece; those of no split come last.
     """
     split_names = [split_name for split_name in PREPARED_SPLITS if split_name in dataset.splits]
-    stored_order = np.concatenate([dataset.splits[split_name] for split_name in split_names]).astype(np.int64)
-    stored_order = np.concatenate([stored_order, np.setdiff1d(np.arange(len(dataset.images)), stored_order)])
-    split_ends = np.cumsum([len(dataset.splits[split_name]) for split_name in split_names]).tolist()
+    order = np.concatenate([dataset.splits[split_name] for split_name in split_names]).astype(np.int64)
+    order = np.concatenate([order, np.setdiff1d(np.arange(len(dataset.images)), order)])
+    ends = np.cumsum([0, *(len(dataset.splits[split_name]) for split_name in split_names)]).tolist()
     with atomic_write(prepared_folder) as temporary_folder:
         temporary_folder.mkdir()
-        _save_in_order(temporary_folder / "images.npy", dataset.images, stored_order)
-        _save_in_order(temporary_folder / "labels.npy", dataset.labels, stored_order)
-        stored_splits = zip(split_names, [0, *split_ends[:-1]], split_ends, strict=True)
-        write_json(temporary_folder / "split.json", {split_name: [start, end] for split_name, start, end in stored_splits})
+        _save_in_order(temporary_folder / "images.npy", dataset.images, order)
+        _save_in_order(temporary_folder / "labels.npy", dataset.labels, order)
+        split_ends = {split_name: ends[number : number + 2] for number, split_name in enumerate(split_names)}
+        write_json(temporary_folder / "split.json", split_ends)
         dataset_metadata = _describe_dataset(dataset)
         write_json(temporary_folder / "facts.json", dataset_metadata)
     return dataset_metadata
@@ -161,11 +153,6 @@ def _load_memory_mapped(array_path: Path) -> np.ndarray:
         return np.load(array_path, mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{array_path} cannot be read ({error}); delete {array_path.parent} and run `dvc repro`") from None
-
-
-def class_index_type(class_count: int) -> type[np.uint8] | type[np.uint16]:
-    """Return the type of class indices and of void: uint8 for at most 255 classes, so that void is 255 at most, else uint16."""
-    return np.uint8 if class_count <= 255 else np.uint16
 
 
 def labelled_mask(labels: np.ndarray, void: int | None) -> np.ndarray:
@@ -252,12 +239,12 @@ def _describe_dataset(dataset: Dataset) -> dict:
 def _count_labels(dataset: Dataset) -> dict[str, np.ndarray]:
     """Return SPLIT -> how often each label occurs, int64 (labels,). ValueError for a label that is neither a class nor void."""
     label_count = max(256, len(dataset.classes), 1 + (dataset.void or 0))
-    label_counts_by_split = {name: np.bincount(dataset.split(name)[1].ravel(), minlength=label_count) for name in dataset.splits}
+    labels_by_split = {name: dataset.split(name)[1].ravel() for name in dataset.splits}
+    label_counts_by_split = {name: np.bincount(labels, minlength=label_count) for name, labels in labels_by_split.items()}
     for split_name, label_counts in label_counts_by_split.items():
         known_labels = {*range(len(dataset.classes)), dataset.void}
-        unknown_labels = [label for label in np.flatnonzero(label_counts).tolist() if label not in known_labels]
+        unknown_labels = [label for label in np.flatnonzero(label_counts).tolist() if label not in known_labels][:9]
         if unknown_labels:
             valid_labels_text = f"0 to {len(dataset.classes) - 1}" + ("" if dataset.void is None else f", or {dataset.void} for void")
-            labels_text = f"{unknown_labels[:8]}" + " and others" * (len(unknown_labels) > 8)
-            raise ValueError(f"{dataset.source}: the {split_name} split holds the labels {labels_text}; expected {valid_labels_text}")
+            raise ValueError(f"{dataset.source}: the {split_name} split holds the labels {unknown_labels}; expected {valid_labels_text}")
     return label_counts_by_split

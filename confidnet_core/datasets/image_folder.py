@@ -7,7 +7,7 @@ import numpy as np
 
 from confidnet_core.config.ranges import PathText, PositiveInt, SplitSeed, ValidationSize
 from confidnet_core.config.registry import suggestion
-from confidnet_core.data import TRAIN_VAL_TEST, Dataset, class_index_type
+from confidnet_core.data import TRAIN_VAL_TEST, Dataset
 from confidnet_core.datasets._collections import ChannelStatistics, assign_splits, describe_source, image_statistics
 from confidnet_core.datasets._file_tree import FileTree, open_file_tree
 from confidnet_core.datasets._images import IMAGE_SUFFIXES, ImagePreparation, Interpolation, read_samples_in_threads
@@ -72,7 +72,7 @@ def _list_labelled_images(file_tree: FileTree) -> tuple[tuple[str, ...], list[st
     paths_by_split_and_class = [image_paths_by_split[split].get(class_name, ()) for split in TRAIN_VAL_TEST for class_name in classes]
     image_paths = [image_path for image_paths in paths_by_split_and_class for image_path in image_paths]
     image_counts = np.array([[len(image_paths_by_split[split].get(class_name, ())) for class_name in classes] for split in TRAIN_VAL_TEST])
-    labels = np.tile(np.arange(len(classes), dtype=class_index_type(len(classes))), len(TRAIN_VAL_TEST)).repeat(image_counts.ravel())
+    labels = np.tile(np.arange(len(classes), dtype=np.min_scalar_type(len(classes))), len(TRAIN_VAL_TEST)).repeat(image_counts.ravel())
     return classes, image_paths, labels, image_counts.sum(1).tolist()
 
 

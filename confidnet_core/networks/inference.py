@@ -11,7 +11,7 @@ from jaxtyping import Float32, Integer, Shaped, UInt, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from confidnet_core.data import Dataset, class_index_type
+from confidnet_core.data import Dataset
 from confidnet_core.files import atomic_write, write_json
 from confidnet_core.metrics import confusion_matrix, intersection_over_union, mean_iou
 from confidnet_core.networks.batches import batch_count, inference_batches, labels_to_tensor
@@ -62,7 +62,7 @@ def predict(classifier: nn.Module, images: UInt8[np.ndarray, "n c h w"], dataset
     """Return the classifier's logits and predicted classes for all images, computed in eval mode and float32."""
     classifier.to(device).eval()
     logits = map_images(classifier, images, dataset, device, "predict")
-    return Predictions(logits, np.argmax(logits, axis=1).astype(class_index_type(logits.shape[1])))
+    return Predictions(logits, np.argmax(logits, axis=1).astype(np.min_scalar_type(logits.shape[1])))
 
 
 def prediction_metrics(predictions: Predictions, labels: Integer[np.ndarray, " n *pixels"], dataset: Dataset) -> dict[str, Any]:

