@@ -22,10 +22,11 @@ from stages._command import run_stage
 
 
 def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
+    method_settings = params.method(method)
     if reason := planned_left_out_reason(paths.input_digests_path(benchmark_name, seed, method)):
         save_left_out(paths.score_folder(benchmark_name, seed, method), reason)
         return
-    method_settings, score = params.method(method), find_entry("scores", method)
+    score = find_entry("scores", method)
     score_run = load_run(benchmark_name, params.benchmark(benchmark_name), seed, method, getattr(score, "reads", ()))
 
     with stage_run(stage="evaluate", benchmark=benchmark_name, seed=seed, method=method, params=method_settings, deferred=True) as tracked:

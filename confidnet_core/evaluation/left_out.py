@@ -19,7 +19,7 @@ def save_left_out(results_folder: Path, reason: str) -> None:
 
 def planned_left_out_reason(input_digests_path: Path) -> str | None:
     """Return why a score is to be left out, from the file METHOD.json of the stage `inputs`; None if it is to be evaluated."""
-    return read_json(input_digests_path).get(LEFT_OUT_KEY)
+    return read_json(input_digests_path).get(LEFT_OUT_KEY) if input_digests_path.exists() else None
 
 
 def left_out_reason(benchmark: str, seed: int, method: str) -> str | None:
