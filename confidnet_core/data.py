@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from confidnet_core.files import atomic_write, read_json, write_json
 TRAIN_VAL_TEST = ("train", "val", "test")  # splits of a data set that a function in datasets/ returns
 PREPARED_SPLITS = (*TRAIN_VAL_TEST, "calibration")  # splits of a data set in data/prepared/
 SCORED_SPLITS = ("test", "val", "calibration")  # splits whose predictions and scores are stored
+BYTES_PER_BLOCK = 2**26  # of images that are copied at once
 MAX_SHARED_EXAMPLES = 3  # images that two splits share, named in a warning
 CONSEQUENCE_BY_SPLITS = {
     ("train", "val"): "what is chosen on val, such as the best epoch, is chosen on images that were trained on",
@@ -28,12 +30,13 @@ class Dataset:
     """Images and labels with named splits; once prepared, a data set also has a calibration split.
 
     images: uint8 (n, channels, height, width)
-    labels: uint8 (n,) for classification, (n, height, width) for segmentation; class indices, or `void`
-    splits: int64 indices into the first axis for "train", "val", "test", and "calibration" once prepared; disjoint, none empty
+    labels: class indices or `void`, uint8, or uint16 for more than 255 classes; (n,), or (n, height, width) for segmentation
+    splits: int64 indices into the first axis for "train", "val", "test", and "calibration" once prepared; disjoint; train may be empty
     classes: class names in index order
     mean, std: one number for each channel, for pixels scaled to [0, 1]; the input of networks is (image / 255 - mean) / std
     void: the label of pixels without a class, which no training or metric uses; None if there is none
     source: a description of where the data came from
+    preparation: how an image file becomes an image, as settings of `ImagePreparation` (datasets/_images.py); None for other sources
     """
 
     images: np.ndarray
@@ -44,6 +47,7 @@ class Dataset:
     std: tuple[float, ...]
     source: str
     void: int | None = None
+    preparation: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError, which names the data set's source, for the first field that violates the description of the class."""
@@ -52,15 +56,15 @@ class Dataset:
 
     def _field_problems(self) -> Iterator[str]:
         """Yield a message for each field that violates the description of the class."""
-        if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.labels.dtype != np.uint8:
+        if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.labels.dtype not in (np.uint8, np.uint16):
             actual_values_text = f"{self.images.dtype} {self.images.shape} and {self.labels.dtype}"
-            yield f"expected uint8 images (n, c, h, w) and uint8 labels, got {actual_values_text}"
+            yield f"expected uint8 images (n, c, h, w) and uint8 or uint16 labels, got {actual_values_text}"
         n, channels, *image_size = self.images.shape
         if self.labels.shape not in ((n,), (n, *image_size)):
             yield f"expected labels ({n},), or {(n, *image_size)} for segmentation, got {self.labels.shape}"
         split_sizes = {split_name: len(split_indices) for split_name, split_indices in self.splits.items()}
-        if set(self.splits) not in (set(TRAIN_VAL_TEST), set(PREPARED_SPLITS)) or 0 in split_sizes.values():
-            yield f"the splits train, val and test, and calibration if there is one, must all hold samples; got {split_sizes}"
+        if set(self.splits) not in (set(TRAIN_VAL_TEST), set(PREPARED_SPLITS)) or 0 in (split_sizes | {"train": 1}).values():
+            yield f"the splits val and test, and calibration if there is one, must hold samples, and train must be there; got {split_sizes}"
         all_indices = np.concatenate(list(self.splits.values()))
         if all_indices.dtype.kind not in "iu" or all_indices.min() < 0 or all_indices.max() >= n:
             actual_values_text = f"{all_indices.dtype}, {all_indices.min()} to {all_indices.max()}"
@@ -69,8 +73,9 @@ class Dataset:
             yield "the splits share samples"
         if len(self.mean) != channels or len(self.std) != channels or not all(channel_std > 0 for channel_std in self.std):
             yield f"expected a mean and a std above 0 for each of {channels} channels, got {self.mean} and {self.std}"
-        if self.void is not None and not len(self.classes) <= self.void <= 255:
-            yield f"void is {self.void}; expected {len(self.classes)} to 255, a label of no class"
+        largest_label = np.iinfo(self.labels.dtype).max if self.labels.dtype.kind == "u" else 255
+        if self.void is not None and not len(self.classes) <= self.void <= largest_label:
+            yield f"void is {self.void}; expected {len(self.classes)} to {largest_label}, a label of no class"
 
     @property
     def is_segmentation(self) -> bool:
@@ -82,24 +87,41 @@ class Dataset:
         return self.images.shape[1:]
 
     def split(self, split_name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the images and the labels of one split, uint8 arrays (see `Dataset`), as copies in memory."""
-        split_indices = self.splits[split_name]
-        return self.images[split_indices], self.labels[split_indices]
+        """Return the images and labels of one split: of prepared data views, which are read from disk where they are used; else copies."""
+        indices: Any = self.splits[split_name]
+        if len(indices) and np.all(np.diff(indices) == 1):  # it lies in one piece
+            indices = slice(int(indices[0]), int(indices[-1]) + 1)
+        return self.images[indices], self.labels[indices]
 
 
 def save_dataset(dataset: Dataset, prepared_folder: Path) -> dict:
     """Write a data set as images.npy, labels.npy, split.json (indices) and facts.json; return the content of facts.json.
 
     This holds the other fields, the number of samples and of labels in each split, the images that splits share, and a digest of all.
+    Samples are stored split by split, in the order of the split, so that each split lies in one piece; those of no split come last.
     """
+    split_names = [split_name for split_name in PREPARED_SPLITS if split_name in dataset.splits]
+    order = np.concatenate([dataset.splits[split_name] for split_name in split_names]).astype(np.int64)
+    order = np.concatenate([order, np.setdiff1d(np.arange(len(dataset.images)), order)])
+    ends = np.cumsum([0, *(len(dataset.splits[split_name]) for split_name in split_names)]).tolist()
     with atomic_write(prepared_folder) as temporary_folder:
         temporary_folder.mkdir()
-        np.save(temporary_folder / "images.npy", dataset.images)
-        np.save(temporary_folder / "labels.npy", dataset.labels)
-        write_json(temporary_folder / "split.json", {split: split_indices.tolist() for split, split_indices in dataset.splits.items()})
+        _save_in_order(temporary_folder / "images.npy", dataset.images, order)
+        _save_in_order(temporary_folder / "labels.npy", dataset.labels, order)
+        split_ends = {split_name: ends[number : number + 2] for number, split_name in enumerate(split_names)}
+        write_json(temporary_folder / "split.json", split_ends)
         dataset_metadata = _describe_dataset(dataset)
         write_json(temporary_folder / "facts.json", dataset_metadata)
     return dataset_metadata
+
+
+def _save_in_order(array_path: Path, array: np.ndarray, order: np.ndarray) -> None:
+    """Write array[order] as a NumPy file, in blocks of bounded memory."""
+    stored_array = np.lib.format.open_memmap(array_path, "w+", array.dtype, array.shape)
+    samples_per_block = max(1, BYTES_PER_BLOCK // max(1, array[:1].nbytes))
+    for block_start in range(0, len(order), samples_per_block):
+        stored_array[block_start : block_start + samples_per_block] = array[order[block_start : block_start + samples_per_block]]
+    stored_array.flush()
 
 
 def load_dataset(prepared_folder: Path) -> Dataset:
@@ -108,17 +130,18 @@ def load_dataset(prepared_folder: Path) -> Dataset:
     Raises ValueError where the folder is missing, incomplete or of an older version.
     """
     prepared_folder = Path(prepared_folder)
-    dataset_metadata, indices_by_split = read_json(prepared_folder / "facts.json"), read_json(prepared_folder / "split.json")
+    dataset_metadata, ends_by_split = read_json(prepared_folder / "facts.json"), read_json(prepared_folder / "split.json")
     try:
         return Dataset(
             images=_load_memory_mapped(prepared_folder / "images.npy"),
             labels=_load_memory_mapped(prepared_folder / "labels.npy"),
-            splits={split_name: np.asarray(indices_by_split[split_name], dtype=np.int64) for split_name in PREPARED_SPLITS},
+            splits={split_name: np.arange(*ends_by_split[split_name]) for split_name in PREPARED_SPLITS},
             classes=tuple(dataset_metadata["classes"]),
             mean=tuple(dataset_metadata["mean"]),
             std=tuple(dataset_metadata["std"]),
             source=dataset_metadata["source"],
             void=dataset_metadata["void"],
+            preparation=dataset_metadata["preparation"],
         )
     except (KeyError, TypeError) as error:
         problem = f"it lacks {error}" if isinstance(error, KeyError) else error
@@ -200,6 +223,7 @@ def _describe_dataset(dataset: Dataset) -> dict:
         "std": list(dataset.std),
         "void": dataset.void,
         "source": dataset.source,
+        "preparation": None if dataset.preparation is None else dict(dataset.preparation),
         "task": "segmentation" if dataset.is_segmentation else "classification",
         "image_shape": list(dataset.image_shape),
         "samples": {split_name: len(split_indices) for split_name, split_indices in indices_by_split.items()},
@@ -213,11 +237,13 @@ def _describe_dataset(dataset: Dataset) -> dict:
 
 
 def _count_labels(dataset: Dataset) -> dict[str, np.ndarray]:
-    """Return SPLIT -> how often each label from 0 to 255 occurs, int64 (256,). ValueError for a label that is neither a class nor void."""
-    label_counts_by_split = {name: np.bincount(dataset.labels[indices].ravel(), minlength=256) for name, indices in dataset.splits.items()}
+    """Return SPLIT -> how often each label occurs, int64 (labels,). ValueError for a label that is neither a class nor void."""
+    label_count = max(256, len(dataset.classes), 1 + (dataset.void or 0))
+    labels_by_split = {name: dataset.split(name)[1].ravel() for name in dataset.splits}
+    label_counts_by_split = {name: np.bincount(labels, minlength=label_count) for name, labels in labels_by_split.items()}
     for split_name, label_counts in label_counts_by_split.items():
         known_labels = {*range(len(dataset.classes)), dataset.void}
-        unknown_labels = [label for label in np.flatnonzero(label_counts).tolist() if label not in known_labels]
+        unknown_labels = [label for label in np.flatnonzero(label_counts).tolist() if label not in known_labels][:9]
         if unknown_labels:
             valid_labels_text = f"0 to {len(dataset.classes) - 1}" + ("" if dataset.void is None else f", or {dataset.void} for void")
             raise ValueError(f"{dataset.source}: the {split_name} split holds the labels {unknown_labels}; expected {valid_labels_text}")

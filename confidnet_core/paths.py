@@ -10,8 +10,13 @@ DROPOUT_SAMPLES_FOLDER, ENSEMBLES_FOLDER = Path("data/samples"), Path("data/ense
 
 
 def entry_code_digests_folder(benchmark: str) -> Path:
-    """Return the path of the folder with dataset.txt and model.txt: digests of the code of the benchmark's data set and model."""
+    """Return the path of the folder with digests of the code of the benchmark's data set and model, and its sections of params.yaml."""
     return Path("data/sources") / benchmark
+
+
+def attached_files_folder(benchmark: str) -> Path:
+    """Return the path of the folder with links to the files that a benchmark takes from elsewhere, such as weights, and their names."""
+    return Path("data/attached") / benchmark
 
 
 def prepared_data_folder(benchmark: str) -> Path:

@@ -5,10 +5,11 @@ The origin of a network is a digest of files and not a commit: other commits wit
 
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from confidnet_core.config.registry import entry_code_digest
 from confidnet_core.files import read_yaml
@@ -17,15 +18,17 @@ VERSION = "0.1.0"  # also in pyproject.toml
 CODE_ROOT = Path(__file__).parents[1]  # the folder of confidnet_core/, stages/ and dvc.yaml
 
 
-def stage_code_version(stage: str, model_name: str) -> dict[str, str]:
+def stage_code_version(stage: str, model_name: str, model_settings: Mapping[str, Any] | None = None) -> dict[str, str]:
     """Return {"version": version of the package, "sha256": digest of the code of a stage}.
 
-    This code is the file of the model, and the Python files and folders that dvc.yaml lists as dependencies of the stage.
+    This code is the file of the model, code that its settings name, and the Python files and folders that dvc.yaml lists as dependencies
+    of the stage.
     """
     stage_dependencies = read_yaml(CODE_ROOT / "dvc.yaml")["stages"][stage]["deps"]
     code_paths = [CODE_ROOT / code_path for code_path in stage_dependencies if code_path.startswith(("confidnet_core", "stages"))]
     code_files = {code_file for code_path in code_paths for code_file in (code_path.rglob("*.py") if code_path.is_dir() else [code_path])}
-    return {"version": VERSION, "sha256": _digest_files(sorted(map(_path_in_project, code_files)), entry_code_digest("models", model_name))}
+    model_digest = entry_code_digest("models", model_name, model_settings)
+    return {"version": VERSION, "sha256": _digest_files(sorted(map(_path_in_project, code_files)), model_digest)}
 
 
 def package_code_version() -> dict[str, str]:
@@ -65,6 +68,11 @@ def last_commit(paths: Iterable[str]) -> str | None:
     commit_and_date = git("log", "-1", "--format=%h of %cs", "--", *paths)
     changed_files = commit_and_date and git("status", "--porcelain", "--", *paths)
     return f"{commit_and_date}, with changed files" if changed_files else commit_and_date or None
+
+
+def distribution_names(package_name: str) -> list[str]:
+    """Return the installed distributions that hold a package, as scikit-learn for sklearn; none for Python's own and for local code."""
+    return metadata.packages_distributions().get(package_name, [])
 
 
 def package_versions(*package_names: str) -> dict[str, str]:

@@ -24,7 +24,14 @@ def run_stage(stage_main: Callable[..., None], check_entries: bool = True, **arg
             raise
         missing_file = error.filename if isinstance(error, FileNotFoundError) else None
         problem_text = f"{missing_file} does not exist; `dvc repro` makes what a stage reads" if missing_file else str(error)
-        sys.exit(f"{stage_name}: {' '.join(problem_text.split())}")
+        sys.exit(f"{stage_name}: {one_line(problem_text)}")
+
+
+def one_line(message: str) -> str:
+    """Return a message on one line, but a list, whose lines begin with two spaces, as it is."""
+    _, *other_lines = message.splitlines() or [""]
+    is_list = bool(other_lines) and all(line.startswith("  ") for line in other_lines)
+    return message if is_list else " ".join(message.split())
 
 
 def _parse_arguments(stage_name: str, argument_types: dict[str, Callable[[str], object]]) -> list[object]:
@@ -48,4 +55,4 @@ def _convert_argument(argument_name: str, argument_type: Callable[[str], object]
 def stage_params(params: Params, benchmark_name: str, *section_names: str) -> dict:
     """Return sections of a benchmark exactly as in params.yaml, NAME -> content, for MLflow and for fingerprints of a stage's inputs."""
     params.benchmark(benchmark_name)
-    return {section_name: params.raw_content["benchmarks"][benchmark_name][section_name] for section_name in section_names}
+    return {section_name: params.raw_content["benchmarks"][benchmark_name].get(section_name) for section_name in section_names}

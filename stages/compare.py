@@ -10,6 +10,7 @@ from pathlib import Path
 
 from confidnet_core.comparison.frames import mean_metrics_by_method
 from confidnet_core.config.params import Params
+from confidnet_core.evaluation.left_out import left_out_by_benchmark
 from confidnet_core.reporting.report import write_report
 from confidnet_core.serving.registering import register_best_model_or_warn
 from confidnet_core.tracking.names import pipeline_results
@@ -34,6 +35,9 @@ def main(params: Params) -> None:
             for figure_path in sorted((reports_folder / "figures").glob(f"{benchmark_name}_seed*.png")):
                 tracked.pipeline_run.log_artifact(figure_path, "figures")
             register_best_model_or_warn(params, benchmark_name, tracked.pipeline_run_id)
+    for benchmark_name, lines in left_out_by_benchmark(params.run, params.seeds, params.methods).items():
+        for line in lines:
+            print(f"{benchmark_name}: {line}")
     page_path = reports_folder / "index.html"
     markdown_report_path = reports_folder / "comparison.md"
     figures_folder = reports_folder / "figures"

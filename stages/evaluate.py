@@ -3,7 +3,8 @@
 reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/inputs/BENCHMARK/seedSEED/METHOD.json,
         data/ensembles/BENCHMARK/METHOD/, models/BENCHMARK/seedSEED/baseline/{weights.pt, model.json}, params.yaml;
         and the networks or samples of which METHOD.json holds digests
-writes  data/scores/BENCHMARK/seedSEED/METHOD/{test.npy, val.npy, calibration.npy, metrics.json, fitted.pt}
+writes  data/scores/BENCHMARK/seedSEED/METHOD/{test.npy, val.npy, calibration.npy, metrics.json, fitted.pt}, or left_out.json there for
+        a score that reads what the benchmark does not have, which ends this stage at once
 """
 
 import sys
@@ -12,6 +13,7 @@ from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import find_entry
 from confidnet_core.data import SCORED_SPLITS
+from confidnet_core.evaluation.left_out import planned_left_out_reason, save_left_out
 from confidnet_core.evaluation.result import RANK_SCALE, evaluate, saturation_warning, save_evaluation
 from confidnet_core.scoring.run import load_run
 from confidnet_core.tracking.stage_run import stage_run
@@ -20,7 +22,11 @@ from stages._command import run_stage
 
 
 def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
-    method_settings, score = params.method(method), find_entry("scores", method)
+    method_settings = params.method(method)
+    if reason := planned_left_out_reason(paths.input_digests_path(benchmark_name, seed, method)):
+        save_left_out(paths.score_folder(benchmark_name, seed, method), reason)
+        return
+    score = find_entry("scores", method)
     score_run = load_run(benchmark_name, params.benchmark(benchmark_name), seed, method, getattr(score, "reads", ()))
 
     with stage_run(stage="evaluate", benchmark=benchmark_name, seed=seed, method=method, params=method_settings, deferred=True) as tracked:

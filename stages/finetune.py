@@ -11,10 +11,12 @@ from confidnet_core.config.params import Params
 from confidnet_core.networks.artifacts import load_confidnet_head
 from confidnet_core.training.trainings import finetune_confidnet
 from stages._command import run_stage
-from stages._training import training_job
+from stages._training import is_left_out, training_job
 
 
 def main(params: Params, benchmark_name: str, seed: int) -> None:
+    if is_left_out(params, benchmark_name, seed, "finetune"):
+        return
     with training_job("finetune", params, benchmark_name, seed, "finetune", "baseline", "confidnet") as (job, _):
         classifier = job.load_classifier()
         confidnet = load_confidnet_head(paths.network_folder(benchmark_name, seed, "confidnet"), classifier).finetuning_copy()

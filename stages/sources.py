@@ -1,31 +1,46 @@
-"""Check params.yaml, and hash the code of a benchmark's data set and model: python -m stages.sources BENCHMARK
+"""Check params.yaml, and write what a benchmark's stages depend on: python -m stages.sources BENCHMARK
 
 reads   confidnet_core/datasets/, confidnet_core/models/, params.yaml
-writes  data/sources/BENCHMARK/{dataset,model}.txt, hashes of the one data set and the one model file that it uses
+writes  data/sources/BENCHMARK/{dataset.txt, model.txt (hashes of the one data set and the one model file that it uses),
+        SECTION.json (each section of the benchmark in params.yaml)},
+        data/attached/BENCHMARK/{files.json, and links to the files that it takes from elsewhere, such as weights}
 
-DVC cannot depend on a file whose name is a value in params.yaml, but it can depend on these hashes: a new data set or model in those
-folders reruns this stage in a second, changes neither hash, and so retrains nothing.
+DVC cannot depend on a file whose name is a value in params.yaml, nor on a section that may be absent or another benchmark's, but it can
+depend on these files: a new data set or model, or a setting of another section, reruns this stage in a second, and retrains nothing.
 """
 
 from confidnet_core import paths
-from confidnet_core.config.params import Params
-from confidnet_core.config.registry import entry_code_digest
-from confidnet_core.files import atomic_write
+from confidnet_core.config.params import Benchmark, Params
+from confidnet_core.config.registry import entry_attributes, entry_code_digest
+from confidnet_core.files import atomic_write, write_json
+from stages._attached import weights_path
+from stages._attached_links import files_of_model, link_files
 from stages._command import run_stage
 
 
 def main(params: Params, benchmark_name: str) -> None:
     benchmark = params.benchmark(benchmark_name)
+    examine_model = entry_attributes("models", [benchmark.model.name], "examine")[benchmark.model.name]
 
+    attached_weights = weights_path(benchmark_name, benchmark)
+    messages = examine_model(benchmark.model.settings, attached_weights) if examine_model else []
+    if absent_recipes := [recipe for recipe in ("confidnet", "finetune", "corrected_mcp") if getattr(benchmark, recipe) is None]:
+        messages.append(f"no recipe {', '.join(absent_recipes)}: not trained, and the scores that read them are left out")
     digest_by_file = {
         "dataset": entry_code_digest("datasets", benchmark.data.name),
-        "model": entry_code_digest("models", benchmark.model.name),
+        "model": entry_code_digest("models", benchmark.model.name, benchmark.model.settings),
     }
 
+    path_by_link = {"weights": attached_weights} if attached_weights else {}
+    link_files(paths.attached_files_folder(benchmark_name), path_by_link | files_of_model(benchmark_name, benchmark))
     with atomic_write(paths.entry_code_digests_folder(benchmark_name)) as temporary_folder:
         temporary_folder.mkdir()
         for file_stem, digest in digest_by_file.items():
             (temporary_folder / f"{file_stem}.txt").write_text(digest + "\n")
+        for section in Benchmark.model_fields:
+            write_json(temporary_folder / f"{section}.json", params.raw_content["benchmarks"][benchmark_name].get(section))
+    for message in messages:
+        print(f"{benchmark_name}: {message}")
 
 
 if __name__ == "__main__":

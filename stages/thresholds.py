@@ -1,12 +1,14 @@
 """Calibrate a score to probabilities, and find thresholds with a guarantee: python -m stages.thresholds BENCHMARK SEED METHOD
 
 reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/scores/BENCHMARK/seedSEED/METHOD/, params.yaml
-writes  data/thresholds/BENCHMARK/seedSEED/METHOD/{calibration.json, replicates.npy, reliability.csv, threshold.json}
+writes  data/thresholds/BENCHMARK/seedSEED/METHOD/{calibration.json, replicates.npy, reliability.csv, threshold.json}, or
+        left_out.json there for a score that was left out
 """
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.data import SCORED_SPLITS, shared_image_sentences
+from confidnet_core.evaluation.left_out import left_out_reason, save_left_out
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.tracking.stage_run import stage_run
@@ -14,6 +16,9 @@ from stages._command import run_stage
 
 
 def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
+    if reason := left_out_reason(benchmark_name, seed, method):
+        save_left_out(paths.thresholds_folder(benchmark_name, seed, method), reason)
+        return
     stored_results, threshold_settings = StoredResults(benchmark_name, seed, (method,)), params.thresholds
     resampling_settings = {"resample_count": params.bootstrap.resamples, "seed": params.bootstrap.seed}
     guarantee_targets = threshold_settings.model_dump(mode="json")

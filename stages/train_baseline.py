@@ -1,6 +1,6 @@
-"""Train the classifier whose failures are to be predicted: python -m stages.train_baseline BENCHMARK SEED
+"""Train the classifier whose failures are to be predicted, or take its weights as they are: python -m stages.train_baseline BENCHMARK SEED
 
-reads   data/prepared/BENCHMARK/, params.yaml
+reads   data/prepared/BENCHMARK/, data/attached/BENCHMARK/, params.yaml
 writes  models/BENCHMARK/seedSEED/baseline/{weights.pt, model.json, origin.json}, data/histories/BENCHMARK/seedSEED/baseline.csv
 """
 
@@ -9,11 +9,15 @@ import torch
 from confidnet_core.config.params import Params
 from confidnet_core.networks.artifacts import build_classifier
 from confidnet_core.training.trainings import classifier_validation_metrics, train_classifier
+from stages._attached import weights_path
 from stages._command import run_stage
-from stages._training import training_job
+from stages._training import attach_classifier, training_job
 
 
 def main(params: Params, benchmark_name: str, seed: int) -> None:
+    if (attached_weights := weights_path(benchmark_name, params.benchmark(benchmark_name))) is not None:
+        attach_classifier("train_baseline", params, benchmark_name, seed, attached_weights)
+        return
     with training_job("train_baseline", params, benchmark_name, seed, "baseline") as (job, _):
         training = job.training
         torch.manual_seed(seed)

@@ -12,12 +12,14 @@ from confidnet_core.networks.artifacts import build_confidnet
 from confidnet_core.reporting.plots import tcp_target_histogram
 from confidnet_core.training.trainings import train_confidnet, training_target_summary, warn_if_target_collapsed
 from stages._command import run_stage
-from stages._training import training_job
+from stages._training import is_left_out, training_job
 
 
 def main(params: Params, benchmark_name: str, seed: int) -> None:
+    if is_left_out(params, benchmark_name, seed, "confidnet"):
+        return
     with training_job("train_confidnet", params, benchmark_name, seed, "confidnet", "baseline") as (job, tracked):
-        training, confidnet_recipe = job.training, job.benchmark.confidnet
+        training, confidnet_recipe = job.training, job.training.recipe
         classifier = job.load_classifier()
         torch.manual_seed(seed)
         confidnet = build_confidnet(classifier, confidnet_recipe, training.dataset)

@@ -20,6 +20,7 @@ from confidnet_core.config.registry import suggestion
 from confidnet_core.data import Dataset
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks import artifacts
+from confidnet_core.networks.batches import labels_to_tensor
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet
 from confidnet_core.networks.device import to_device
@@ -94,6 +95,8 @@ def _load_confidnet(
     path: Path, file_weights: StateDict, benchmark: Benchmark, dataset: Dataset, classifier: Classifier, is_finetuned: bool
 ) -> tuple[ConfidNet, tuple[str, ...]]:
     """Return a ConfidNet with the checkpoint's head, if IS_FINETUNED also its encoder, and notes for the user."""
+    if benchmark.confidnet is None:
+        raise ValueError("the benchmark has no recipe confidnet in params.yaml; give the one with which the head was trained")
     confidnet, encoder_copy = artifacts.build_confidnet(classifier, benchmark.confidnet, dataset), None
     if is_finetuned:
         confidnet = confidnet.finetuning_copy()
@@ -163,7 +166,7 @@ def _validation_metrics(confidnet: ConfidNet, classifier: Classifier, dataset: D
     """Return a dictionary METRIC -> value on the validation split, of those metrics that a training of ConfidNet stores."""
     images, labels = dataset.split("val")
     logits, confidence = (map_images(network, images, dataset, device, "validate") for network in (classifier, confidnet))
-    tcp = true_class_probability(torch.from_numpy(logits), torch.from_numpy(labels).long())
+    tcp = true_class_probability(torch.from_numpy(logits), labels_to_tensor(labels, torch.device("cpu")))
     loss = (torch.from_numpy(confidence).sigmoid() - tcp).square().mean().item()
     confidence_metrics = failure_metrics(confidence, logits.argmax(1) == labels)
     return {"val_loss": loss, **{f"val_{metric}": confidence_metrics[metric] for metric in ("aupr_error", "auroc", "fpr_at_95_tpr")}}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from confidnet_core.config.likeness import resolve_likes
 from confidnet_core.config.registry import entry_names, literal_attribute, parse_entry
 from confidnet_core.config.section import require_mapping, require_named_entries
 from confidnet_core.files import read_yaml
@@ -105,7 +106,8 @@ def _describe_benchmark(params_yaml_key: str, raw_benchmark: Any) -> tuple[str, 
         ", ".join(f"{name} {_shorten_setting_value(setting_value)}" for name, setting_value in entry_settings.items())
         for entry_settings in data_and_model_settings
     ]
-    epochs_phrase = f"{require_mapping(f'{params_yaml_key}.baseline', raw_benchmark.get('baseline')).get('epochs', '?')} epochs"
+    raw_baseline = require_mapping(f"{params_yaml_key}.baseline", raw_benchmark.get("baseline"))
+    epochs_phrase = f"weights {raw_baseline['weights']}" if "weights" in raw_baseline else f"{raw_baseline.get('epochs', '?')} epochs"
     names_with_settings = [
         f"{name} ({settings_text})" if settings_text else name
         for name, settings_text in zip(data_and_model_names, settings_texts, strict=True)
@@ -131,4 +133,4 @@ def _read_params_section(params_path: Path, section_key: str) -> dict[str, Any]:
 
 def _read_params_file(params_path: Path) -> dict[str, Any]:
     """Return the content of a params.yaml as a dictionary, with unchecked values."""
-    return require_mapping(f"{params_path}: the top level", read_yaml(params_path))
+    return require_mapping(f"{params_path}: the top level", resolve_likes(read_yaml(params_path)))

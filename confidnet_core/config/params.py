@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, ValidationInfo, create_model, model_validator
 
+from confidnet_core.config.likeness import resolve_likes
 from confidnet_core.config.ranges import (
     DistinctListOf,
     FractionBelowOne,
@@ -18,7 +19,15 @@ from confidnet_core.config.ranges import (
     Proportion,
     Seed,
 )
-from confidnet_core.config.recipes import BaselineRecipe, ConfidnetRecipe, CorrectedMcpRecipe, FinetuneRecipe
+from confidnet_core.config.recipes import (
+    AttachedWeights,
+    BaselineRecipe,
+    ConfidnetRecipe,
+    CorrectedMcpRecipe,
+    FinetuneRecipe,
+    McDropout,
+    parse_baseline,
+)
 from confidnet_core.config.registry import find_entry, suggestion
 from confidnet_core.config.section import (
     ParamsSection,
@@ -121,25 +130,25 @@ def _check_score_names(names: tuple[str, ...], validation_info: ValidationInfo) 
     return names
 
 
-class McDropout(ParamsSection):
-    """Section `mc_dropout` of a benchmark in params.yaml: Monte Carlo dropout, stochastic forward passes of a classifier
-    (scoring.mc_dropout).
-    """
-
-    passes: NonNegativeInt  # 0 turns MC dropout off
-    precision: Literal["fp32", "bf16"] = "fp32"
-
-
 class Benchmark(ParamsSection):
-    """A benchmark in params.yaml: its data set, its model, and the settings with which each network is trained."""
+    """A benchmark in params.yaml: its data set, its model, and the settings with which each network is trained.
+
+    A network whose recipe is absent is not trained, and the scores that read it are left out.
+    """
 
     data: Annotated[RegistryEntryChoice, _registry_entry_validator("datasets")]
     model: Annotated[RegistryEntryChoice, _registry_entry_validator("models")]
-    baseline: BaselineRecipe
-    confidnet: ConfidnetRecipe
-    finetune: FinetuneRecipe
-    corrected_mcp: CorrectedMcpRecipe
-    mc_dropout: McDropout
+    baseline: Annotated[BaselineRecipe | AttachedWeights, BeforeValidator(parse_baseline)]
+    confidnet: ConfidnetRecipe | None = None
+    finetune: FinetuneRecipe | None = None
+    corrected_mcp: CorrectedMcpRecipe | None = None
+    mc_dropout: McDropout = McDropout()
+
+    @model_validator(mode="after")
+    def _check_finetune(self) -> Self:
+        if self.finetune and not self.confidnet:
+            raise validation_error("", "has finetune, which continues the training of confidnet, but no confidnet; give both or neither")
+        return self
 
 
 class CalibrationSplit(ParamsSection):
@@ -208,7 +217,7 @@ class Params(ParamsSection):
 
     @property
     def raw_content(self) -> dict[str, Any]:
-        """The content of params.yaml as read from the file, which is stored with results and compared later."""
+        """The content of params.yaml as read from the file, with `like` resolved; it is stored with results and compared later."""
         return self._raw_content
 
     def benchmark(self, name: str) -> Benchmark:
@@ -231,6 +240,7 @@ def load_params(path: Path = Path("params.yaml"), check_entries: bool = True) ->
     """
     raw_content = read_yaml(path)  # YAML 1.2, as DVC reads it: 1e-7 is a number
     try:
+        raw_content = resolve_likes(raw_content)
         params = validate_section(Params, raw_content, check_entries=check_entries)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

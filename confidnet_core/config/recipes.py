@@ -1,19 +1,20 @@
 """Training settings (recipes) of params.yaml: how each network of a benchmark is trained."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from confidnet_core.config.ranges import (
     FractionBelowOne,
     ListOf,
     NonNegativeFloat,
     NonNegativeInt,
+    PathText,
     PositiveFloat,
     PositiveInt,
     reject_bool_and_float,
 )
-from confidnet_core.config.section import ParamsSection, require_valid_setting
+from confidnet_core.config.section import ParamsSection, first_validation_error, require_mapping, require_valid_setting, validation_error
 
 MilestoneEpoch = Annotated[PositiveInt, Field(description="rising epochs, from 1")]
 
@@ -69,6 +70,29 @@ class BaselineRecipe(Recipe):
     label_smoothing: FractionBelowOne = 0.0  # fraction of the target spread over classes; harms selective prediction: arXiv:2403.14715
 
 
+class AttachedWeights(ParamsSection):
+    """The weights of a classifier that was trained elsewhere, in place of the settings of its training: they are taken as they are."""
+
+    weights: PathText  # of the file, from the project's root
+    augmentation: Augmentation = Augmentation()  # with which the classifier was trained; scores may mirror images only if it saw such
+
+
+def parse_baseline(raw_content: Any) -> Any:
+    """Return the section `baseline` of params.yaml as a BaselineRecipe, or with the key `weights` as AttachedWeights."""
+    if isinstance(raw_content, BaselineRecipe | AttachedWeights):
+        return raw_content
+    section = require_mapping("", raw_content)
+    recipe_keys = [key for key in section if key in BaselineRecipe.model_fields and key not in AttachedWeights.model_fields]
+    if "weights" in section and recipe_keys:
+        take_text = f"remove {', '.join(recipe_keys)} to take the weights as they are"
+        tune_text = "move the path to pretrained of a model that has it, as module, to train on from them"
+        raise validation_error("", f"has weights and a recipe; {take_text}, or {tune_text}")
+    try:
+        return (AttachedWeights if "weights" in section else BaselineRecipe).model_validate(section)
+    except ValidationError as error:
+        raise first_validation_error(error) from None
+
+
 class ConfidenceRecipe(Recipe):
     """Training settings of a network that predicts confidence, with the target it learns and its loss."""
 
@@ -110,3 +134,12 @@ class CorrectedMcpRecipe(ConfidenceHeadRecipe):
 
 class FinetuneRecipe(ConfidenceRecipe):
     """Training settings of ConfidNet's fine-tuning: a copy of the encoder is trained together with the head, without dropout."""
+
+
+class McDropout(ParamsSection):
+    """Section `mc_dropout` of a benchmark in params.yaml: Monte Carlo dropout, stochastic forward passes of a classifier
+    (scoring.mc_dropout).
+    """
+
+    passes: NonNegativeInt = 0  # 0 turns MC dropout off
+    precision: Literal["fp32", "bf16"] = "fp32"

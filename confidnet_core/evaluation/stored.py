@@ -1,15 +1,17 @@
 """Reads the results (metrics, confidences, resamples, predictions) that the stages stored for a benchmark and seed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int, Real, UInt8
+from jaxtyping import Bool, Float, Int, Real, UInt
 
 from confidnet_core import paths
 from confidnet_core.data import labelled_mask, load_dataset
+from confidnet_core.evaluation.left_out import left_out_reason
 from confidnet_core.evaluation.result import Evaluation
 from confidnet_core.files import atomic_write, read_json
 
@@ -47,6 +49,11 @@ class StoredResults:
     benchmark: str
     seed: int
     methods: tuple[str, ...]
+
+    @classmethod
+    def without_left_out(cls, benchmark: str, seed: int, methods: Iterable[str]) -> "StoredResults":
+        """Return the results of those of the scores that were not left out for this benchmark, in the same order."""
+        return cls(benchmark, seed, tuple(method for method in methods if left_out_reason(benchmark, seed, method) is None))
 
     @property
     def benchmark_and_seed(self) -> str:
@@ -96,8 +103,8 @@ class StoredResults:
         pixels_per_image = is_labelled.reshape(len(is_labelled), -1).sum(axis=1) if dataset.is_segmentation else None
         return (self.predicted(split) == labels)[is_labelled], pixels_per_image
 
-    def predicted(self, split: str = "test") -> UInt8[np.ndarray, " images *pixels"]:
-        """Return the predicted class of each image or pixel of a split, void pixels included: uint8 (images,) or (images, h, w)."""
+    def predicted(self, split: str = "test") -> UInt[np.ndarray, " images *pixels"]:
+        """Return the predicted classes of a split, void pixels included: uint8 or uint16 (images,) or (images, h, w)."""
         return np.load(paths.predictions_folder(self.benchmark, self.seed) / split / "predicted.npy", mmap_mode="r")
 
     def classifier_metrics(self) -> dict:

@@ -24,6 +24,7 @@ from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp, freeze
 from confidnet_core.networks.device import to_device
 from confidnet_core.networks.head import ConfidenceHead, build_confidence_head, head_from_weights
 from confidnet_core.networks.inference import classifier_validation_metrics
+from confidnet_core.networks.weights_file import load_weights_file
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
@@ -84,6 +85,12 @@ def save_history(history_path: Path, epoch_metrics: Sequence[Mapping[str, float 
     write_text(history_path, epoch_table.assign(kept=(epoch_table["epoch"] == best_epoch).astype(int)).to_csv(index=False))
 
 
+def save_left_out_network(network_folder: Path, history_path: Path, reason: str) -> None:
+    """Write the files of a network that is not trained, and of its history: no weights, no epoch, and the reason in model.json."""
+    save_network(network_folder, {}, {"left_out": reason}, {})
+    write_text(history_path, "epoch,kept\n")
+
+
 def weights_digest(network_folder: Path) -> str:
     """Return the SHA-256, in hex, of weights.pt in the folder of a trained network. Raises ValueError where the file does not exist."""
     return sha256(_existing_weights_file(network_folder).read_bytes()).hexdigest()
@@ -115,10 +122,23 @@ def load_classifier(network_folder: Path, benchmark: Benchmark, dataset: Dataset
     ]
     if model_differences:
         raise ValueError(f"{network_folder} holds another network ({'; '.join(model_differences)}); `dvc repro` trains the right one")
-    # ImageNet weights are not needed, because the saved weights replace them.
-    model_settings = {key: value for key, value in benchmark.model.settings.items() if key != "pretrained"}
-    classifier = build_classifier(RegistryEntryChoice(benchmark.model.name, model_settings), dataset)
+    classifier = build_classifier(_without_pretrained(benchmark.model), dataset)
     return _load_module_weights(classifier, classifier, _read_weights_file(network_folder), network_folder)
+
+
+def load_attached_classifier(benchmark: Benchmark, dataset: Dataset, weights_path: Path) -> Classifier:
+    """Return the benchmark's classifier, in eval mode, with the weights in a file, see networks/weights_file.py.
+
+    Raises ValueError where the weights do not fit the model, or its logits not the labels.
+    """
+    classifier = build_classifier(_without_pretrained(benchmark.model), dataset)
+    load_weights_file(getattr(classifier, "network", classifier), weights_path)
+    with torch.no_grad():
+        logits = classifier.eval()(torch.zeros(1, *dataset.image_shape))
+    if logits.ndim != dataset.labels.ndim + 1:
+        label_text = "one label for each pixel" if dataset.is_segmentation else "one label for each image"
+        raise ValueError(f"{benchmark.model.name} gives logits {tuple(logits.shape)} for an image, but {dataset.source} has {label_text}")
+    return classifier
 
 
 def load_verified_classifier(network_folder: Path, benchmark: Benchmark, dataset: Dataset, device: torch.device) -> Classifier:
@@ -133,6 +153,11 @@ def load_verified_classifier(network_folder: Path, benchmark: Benchmark, dataset
         accuracy_difference = f"the classifier's validation accuracy is {measured_accuracy:.4f}, its training noted {recorded_accuracy:.4f}"
         raise ValueError(f"{network_folder}: {accuracy_difference}; train it again")
     return classifier
+
+
+def _without_pretrained(model: RegistryEntryChoice) -> RegistryEntryChoice:
+    """Return the model without weights to start from, which are not needed where saved weights replace them."""
+    return RegistryEntryChoice(model.name, {key: value for key, value in model.settings.items() if key != "pretrained"})
 
 
 def load_confidnet_head(network_folder: Path, classifier: Classifier) -> ConfidNet:

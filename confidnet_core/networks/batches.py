@@ -34,7 +34,7 @@ def inference_batches(
     batch_size = _inference_batch_size(images)
     for batch_start in range(0, len(images), batch_size):
         batch_slice = slice(batch_start, min(batch_start + batch_size, len(images)))
-        yield batch_slice, normalise_images(torch.from_numpy(np.ascontiguousarray(images[batch_slice])), dataset, device)
+        yield batch_slice, normalise_images(torch.from_numpy(np.array(images[batch_slice])), dataset, device)
 
 
 def batch_count(images: UInt8[np.ndarray, "n c h w"]) -> int:
@@ -44,6 +44,16 @@ def batch_count(images: UInt8[np.ndarray, "n c h w"]) -> int:
 
 def _inference_batch_size(images: UInt8[np.ndarray, "n c h w"]) -> int:
     return max(1, min(1024, PIXELS_PER_INFERENCE_BATCH // (images.shape[-2] * images.shape[-1])))
+
+
+def labels_to_tensor(labels: Integer[np.ndarray, " b *pixels"], device: torch.device) -> Int64[Tensor, " b *pixels"]:
+    """Return labels as a tensor on the device, int64."""
+    return torch.from_numpy(np.array(as_torch_integers(labels))).to(device).long()
+
+
+def as_torch_integers(labels: Integer[np.ndarray, " b *pixels"]) -> Integer[np.ndarray, " b *pixels"]:
+    """Return labels in a type on which PyTorch computes: uint8 as they are, uint16 as int64."""
+    return labels if labels.dtype == np.uint8 else labels.astype(np.int64)
 
 
 class TrainingBatches:
@@ -67,7 +77,7 @@ class TrainingBatches:
         for batch_start in range(0, len(image_order), self.batch_size):
             image_indices = np.sort(image_order[batch_start : batch_start + self.batch_size])
             images = torch.from_numpy(self.images[image_indices]).to(self.device)
-            labels = torch.from_numpy(self.labels[image_indices]).to(self.device)
+            labels = torch.from_numpy(as_torch_integers(self.labels[image_indices])).to(self.device)
             images, labels = augment_batch(images, labels, self.augmentation, generator, self.dataset.void)
             yield normalise_images(images, self.dataset, self.device), labels.long()
 

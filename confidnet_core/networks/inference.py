@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Integer, Shaped, UInt8
+from jaxtyping import Float32, Integer, Shaped, UInt, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
 from confidnet_core.data import Dataset
 from confidnet_core.files import atomic_write, write_json
 from confidnet_core.metrics import confusion_matrix, intersection_over_union, mean_iou
-from confidnet_core.networks.batches import batch_count, inference_batches
+from confidnet_core.networks.batches import batch_count, inference_batches, labels_to_tensor
 from confidnet_core.networks.device import autocast
 from confidnet_core.progress import progress_bar
 
@@ -49,17 +49,20 @@ def map_images(
 
 @dataclass(frozen=True)
 class Predictions:
-    """A classifier's predictions for the images of a split: logits float32 (n, classes, ...) and predicted classes uint8 (n, ...)."""
+    """A classifier's predictions for the images of a split: logits float32 (n, classes, ...) and predicted classes (n, ...).
+
+    The classes are uint8, or uint16 for more than 255 of them.
+    """
 
     logits: Float32[np.ndarray, "n classes *pixels"]
-    predicted: UInt8[np.ndarray, " n *pixels"]
+    predicted: UInt[np.ndarray, " n *pixels"]
 
 
 def predict(classifier: nn.Module, images: UInt8[np.ndarray, "n c h w"], dataset: Dataset, device: torch.device) -> Predictions:
     """Return the classifier's logits and predicted classes for all images, computed in eval mode and float32."""
     classifier.to(device).eval()
     logits = map_images(classifier, images, dataset, device, "predict")
-    return Predictions(logits, np.argmax(logits, axis=1).astype(np.uint8))
+    return Predictions(logits, np.argmax(logits, axis=1).astype(np.min_scalar_type(logits.shape[1])))
 
 
 def prediction_metrics(predictions: Predictions, labels: Integer[np.ndarray, " n *pixels"], dataset: Dataset) -> dict[str, Any]:
@@ -104,7 +107,7 @@ def classifier_validation_metrics(classifier: nn.Module, dataset: Dataset, devic
     confusion, loss_sum = np.zeros((class_count, class_count), np.int64), 0.0
     with torch.inference_mode():
         for batch_slice, image_batch in inference_batches(images, dataset, device):
-            batch_labels = torch.from_numpy(labels[batch_slice]).to(device).long()
+            batch_labels = labels_to_tensor(labels[batch_slice], device)
             with autocast(device, precision):
                 logits = classifier(image_batch).float()
             ignore_index = -100 if dataset.void is None else dataset.void

@@ -17,6 +17,7 @@ from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.metrics import confusion_matrix, failure_metrics
 from confidnet_core.reporting.highlights import best_method_as_list
 
+MAX_CLASS_ROWS = 100  # of the table of classes
 MAX_PICTURE_SIDE_PX = 96  # of the longer side
 MAX_LOSSLESS_SIDE_PX = 64  # larger pictures are compressed with loss
 
@@ -114,6 +115,7 @@ def class_table(stored_results: StoredResults, dataset: Dataset, display_name_by
 
     A row holds the samples or labelled pixels of the class, its errors, the class it is most confused with, and HEADLINE_METRIC of each
     method within the class, or UNDEFINED_SIGN where fewer than MIN_RARER_UNITS images of the class have an error, or a correct prediction.
+    Of more than MAX_CLASS_ROWS classes, those with the most errors are in the table, and a last row says how many are not.
     display_name_by_method: {method: its name for readers}
     """
     labels = dataset.labels[dataset.splits["test"]]
@@ -124,14 +126,18 @@ def class_table(stored_results: StoredResults, dataset: Dataset, display_name_by
     labels = labels[is_labelled]
     has_outcome = np.zeros((2, len(dataset.classes), len(is_labelled)), bool)  # an error, a correct prediction, of a class in an image
     has_outcome[correct.astype(int), labels, image_indices] = True
-    classes_with_metric = np.flatnonzero((has_outcome.sum(axis=2) >= MIN_RARER_UNITS).all(axis=0)).tolist()
+    errors_by_class = confusion_counts.sum(axis=1) - np.diagonal(confusion_counts)
+    shown_classes = np.sort(np.argsort(-errors_by_class, kind="stable")[:MAX_CLASS_ROWS])
+    has_metric = (has_outcome[:, shown_classes].sum(axis=2) >= MIN_RARER_UNITS).all(axis=0)
+    classes_with_metric = shown_classes[has_metric].tolist()
     headline_metric_columns = [
         _headline_metric_by_class(np.asarray(stored_results.confidence(method)), correct, labels, classes_with_metric)
         for method in display_name_by_method
     ]
     text_rows = [["class", "pixels" if dataset.is_segmentation else "samples", "errors", "error rate %", "most confused with"]]
     text_rows[0] += [f"{display_name} {HEADLINE_METRIC.heading}" for display_name in display_name_by_method.values()]
-    for class_index, class_name in enumerate(dataset.classes):
+    for class_index in shown_classes.tolist():
+        class_name = dataset.classes[class_index]
         class_sample_count, class_confusions = int(confusion_counts[class_index].sum()), confusion_counts[class_index].copy()
         class_confusions[class_index] = 0
         if class_sample_count:
@@ -149,6 +155,8 @@ def class_table(stored_results: StoredResults, dataset: Dataset, display_name_by
                     *(headline_metric_column.get(class_index, UNDEFINED_SIGN) for headline_metric_column in headline_metric_columns),
                 ]
             )
+    if (hidden_count := len(dataset.classes) - len(shown_classes)) > 0:
+        text_rows.append([f"and {hidden_count:,} classes with fewer errors", *[""] * (len(text_rows[0]) - 1)])
     return text_rows
 
 

@@ -23,6 +23,8 @@ def history_rows(benchmark: str, seed: int, max_history_epochs: int = 200) -> It
     """
     for training in TRAINING_NAMES:
         history = _thin_epochs(_read_history(paths.history_path(benchmark, seed, training)), max_history_epochs)
+        if history.empty:  # of a network that is not trained
+            continue
         history = history.assign(benchmark=benchmark, seed=seed, training=training)
         yield "losses", _reshape_to_long_format(history, {"train_loss": "train", "val_loss": "validation"})
         validation_columns = [

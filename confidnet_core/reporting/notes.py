@@ -9,13 +9,16 @@ from confidnet_core.comparison.tables import UNDEFINED_SIGN
 from confidnet_core.data import shared_image_sentences
 
 
-def notes_above_table(benchmarks: Iterable[str], iou_by_benchmark: Mapping[str, dict]) -> dict[str, list[str]]:
-    """Return {benchmark: lines above its main table}: the IoU of a segmentation, and warnings of images that its splits share."""
+def notes_above_table(
+    benchmarks: Iterable[str], iou_by_benchmark: Mapping[str, dict], left_out_by_benchmark: Mapping[str, list[str]] | None = None
+) -> dict[str, list[str]]:
+    """Return {benchmark: lines above its main table}: the IoU of a segmentation, scores that are left out, and images that splits share."""
     notes_by_benchmark = {}
     for benchmark in benchmarks:
         iou_notes = [_iou_note(iou_by_benchmark[benchmark])] if benchmark in iou_by_benchmark else []
         warnings = shared_image_sentences(paths.prepared_data_folder(benchmark))
-        notes_by_benchmark[benchmark] = [*iou_notes, *(f"Warning: {sentence}" for sentence in warnings)]
+        left_out_lines = (left_out_by_benchmark or {}).get(benchmark, [])
+        notes_by_benchmark[benchmark] = [*iou_notes, *left_out_lines, *(f"Warning: {sentence}" for sentence in warnings)]
     return notes_by_benchmark
 
 

@@ -16,6 +16,7 @@ from confidnet_core.comparison.study import compare_results
 from confidnet_core.comparison.verdicts import BenchmarkVerdict
 from confidnet_core.config.params import Params
 from confidnet_core.data import Dataset, labelled_mask, load_dataset
+from confidnet_core.evaluation.left_out import left_out_by_benchmark
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import atomic_write, write_json, write_text
 from confidnet_core.reporting.failures import MethodFailures, failure_pictures, methods_with_shown_failures, pick_failures
@@ -34,8 +35,8 @@ IMAGES_IN_CONFIDENCE_MAPS = 4  # of a segmentation benchmark, evenly spaced in t
 
 
 def list_stored_results(params: Params) -> list[StoredResults]:
-    """Return a reader of stored evaluation results (class StoredResults) for each benchmark and seed of the study."""
-    return [StoredResults(benchmark, seed, tuple(params.methods)) for benchmark in params.run for seed in params.seeds]
+    """Return a reader of stored evaluation results (class StoredResults) for each benchmark and seed, without scores that are left out."""
+    return [StoredResults.without_left_out(benchmark, seed, params.methods) for benchmark in params.run for seed in params.seeds]
 
 
 class WrittenReport(NamedTuple):
@@ -69,7 +70,7 @@ def write_report(params: Params, report_folder: Path) -> WrittenReport:
     write_frame(report_folder / "costs.csv", cost_rows)
     iou_by_benchmark = _mean_ious(all_stored_results)
     main_tables = comparison.main_tables(method_requirements(params.methods))
-    benchmark_notes = notes_above_table(main_tables, iou_by_benchmark)
+    benchmark_notes = notes_above_table(main_tables, iou_by_benchmark, left_out_by_benchmark(params.run, params.seeds, params.methods))
     table_groups = [
         *comparison.further_table_groups(),
         cost_tables(cost_rows),
@@ -147,7 +148,7 @@ def _confidence_maps_figure(
     image_indices = np.unique(np.linspace(0, len(images) - 1, IMAGES_IN_CONFIDENCE_MAPS).round().astype(int))
     first_pixel_indices = np.concatenate([[0], np.cumsum(is_labelled.reshape(len(is_labelled), -1).sum(1))])
     confidence_map_by_method = {}
-    for method, style in line_styles.items():
+    for method, style in ((method, style) for method, style in line_styles.items() if method in stored_results.methods):
         confidence, confidence_map = stored_results.confidence(method), np.full((len(image_indices), *labels.shape[1:]), np.nan)
         for figure_row, image_index in enumerate(image_indices):
             confidence_map[figure_row][is_labelled[image_index]] = confidence[

@@ -29,6 +29,7 @@ def results_curves(results: SampleResults | CountedResults, line_styles: Mapping
     benchmark, seed = results.benchmark, results.seed
     frames_by_curve: dict[str, list[pd.DataFrame]] = {curve_name: [] for curve_name in RESULTS_CURVE_NAMES}
     risk_coverage_by_method, roc_by_method, outcomes_by_method = {}, {}, {}
+    line_styles = {method: style for method, style in line_styles.items() if method in results.methods}
     for method, style in line_styles.items():
         series_name = style.series_name
         risk_coverage_by_method[method], roc_of_score, outcomes_by_method[method] = _score_curves(results, method)

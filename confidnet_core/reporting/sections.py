@@ -140,7 +140,7 @@ def _highlighted_method_names(benchmark_rows: pd.DataFrame, line_styles: LineSty
 def _score_cards(results: Results, curve_frames: Mapping[str, pd.DataFrame], line_styles: LineStyleByMethod) -> list[dict[str, Any]]:
     """Return what the page shows about each score by itself; without a reliability there is no diagram of it."""
     score_cards = []
-    for method, style in line_styles.items():
+    for method, style in ((method, style) for method, style in line_styles.items() if method in results.methods):
         seed_frames = [rows[rows["seed"] == results.seed] for rows in (curve_frames["outcomes"], curve_frames["reliability"])]
         histogram_rows, reliability_bins = (seed_rows[seed_rows["method"] == style.series_name] for seed_rows in seed_frames)
         reliability = results.reliability(method)

@@ -23,7 +23,10 @@ def dataset_and_recipe_texts(benchmark: str, params: Params) -> dict[str, str]:
         "images": _settings_in_words(dataset_metadata["samples"]),
     }
     recipes = vars(params.benchmarks[benchmark]) if benchmark in params.benchmarks else {}
-    return text_by_heading | {recipe_name: _settings_in_words(_non_default_settings(recipe)) for recipe_name, recipe in recipes.items()}
+    return text_by_heading | {
+        recipe_name: "not trained" if recipe is None else _settings_in_words(_non_default_settings(recipe))
+        for recipe_name, recipe in recipes.items()
+    }
 
 
 def experiment_settings(params: Params) -> dict[str, str]:

@@ -10,6 +10,7 @@ The function of a score may have these attributes:
 - oracle: True if it reads the labels
 - reads: the inputs beside the classifier and its predictions, of scoring/reads.py
 - needs_logits: True if it is no function of the softmax probabilities, from which logits are known up to a common number only
+- needs_training_images: True if it reads the training split, without which it is left out
 - over_seeds: the one of ENSEMBLE_QUANTITIES (scoring/ensembles.py) that it needs of the classifiers of all seeds
 - learned, trainings, passes, count_views: its costs beside the classifier's own forward pass. `learned` is a key of
   costs.METHOD_REQUIREMENTS and says what it needs. `trainings` are the stages that train the networks it reads. `passes` are the extra

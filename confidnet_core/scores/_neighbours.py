@@ -33,7 +33,7 @@ def training_features_by_class(run: Run, method: str, samples_per_class: int) ->
             feature_blocks.append(
                 run.classifier.encode(image_batch).float().movedim(1, -1)[torch.from_numpy(is_drawn_in_batch).to(run.device)]
             )
-            label_blocks.append(torch.from_numpy(labels[batch_slice][is_drawn_in_batch]).long())
+            label_blocks.append(torch.from_numpy(labels[batch_slice][is_drawn_in_batch].astype(np.int64)))
     drawn_labels = torch.cat(label_blocks)
     features_sorted_by_class = torch.cat(feature_blocks)[drawn_labels.argsort(stable=True).to(run.device)]
     return list(features_sorted_by_class.split(torch.bincount(drawn_labels, minlength=len(run.dataset.classes)).tolist()))
@@ -92,7 +92,7 @@ def _draw_training_samples(labels: np.ndarray, is_labelled: np.ndarray, samples_
     """Draw at most `samples_per_class` labelled images or pixels of each class at random; return a bool mask of the labels' shape."""
     generator = np.random.default_rng(seed)
     is_drawn = np.zeros(labels.size, bool)
-    flat_labels = np.where(is_labelled, labels, 255).ravel()
+    flat_labels = np.where(is_labelled, labels.astype(np.int32), -1).ravel()
     for class_index in np.unique(labels[is_labelled]):
         indices_of_class = np.flatnonzero(flat_labels == class_index)
         is_drawn[generator.choice(indices_of_class, min(samples_per_class, len(indices_of_class)), replace=False)] = True

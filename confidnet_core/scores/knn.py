@@ -31,6 +31,7 @@ def knn(run: Run, neighbour: PositiveInt = 1, samples_per_class: PositiveInt = 1
 
 
 knn.display_name = "k-NN distance"
+knn.needs_training_images = True
 knn.learned = "neighbours"
 
 

@@ -46,6 +46,7 @@ def stack(run: Run, samples_per_class: PositiveInt = 1000, shift: FractionBelowO
 
 stack.display_name = "Stack"
 stack.scale = "log_odds"
+stack.needs_training_images = True
 stack.learned = "fitted"
 stack.passes = "views"
 stack.count_views = count_views

@@ -49,6 +49,7 @@ def trust_score(
 
 
 trust_score.display_name = "Trust Score"
+trust_score.needs_training_images = True
 trust_score.learned = "neighbours"
 
 

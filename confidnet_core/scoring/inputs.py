@@ -10,9 +10,11 @@ from pathlib import Path
 
 from confidnet_core import paths
 from confidnet_core.config.registry import entry_attributes, suggestion
-from confidnet_core.files import atomic_write, write_json
+from confidnet_core.evaluation.left_out import LEFT_OUT_KEY
+from confidnet_core.files import atomic_write, read_json, write_json
 from confidnet_core.scoring.reads import DROPOUT_SAMPLES, READABLE_INPUTS
 
+NO_TRAINING_IMAGES = "there are no training images"
 NETWORK_FILE_NAMES = ("weights.pt", "model.json")  # without origin.json: it does not matter where equal weights come from
 
 
@@ -29,9 +31,13 @@ def declared_inputs(methods: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return inputs_of_method
 
 
-def save_input_digests(inputs_folder: Path, methods: Iterable[str], benchmark: str, seed: int) -> None:
-    """Write METHOD.json in `inputs_folder` for each score: {name of an input that the score reads: SHA-256 of it}; all files or none."""
+def save_input_digests(inputs_folder: Path, methods: Iterable[str], benchmark: str, seed: int) -> dict[str, str | None]:
+    """Write METHOD.json in `inputs_folder` for each score: {name of an input that the score reads: SHA-256 of it}; all files or none.
+
+    For a score that reads what the benchmark does not have, METHOD.json is {"left_out": reason}. Returns {score: this reason, or None}.
+    """
     inputs_of_method = declared_inputs(methods)
+    reason_of_method = _left_out_reasons(inputs_of_method, benchmark, seed)
     sha256_of_input = {
         input_name: _sha256_of_input(input_name, benchmark, seed)
         for input_name in sorted({input_name for input_names in inputs_of_method.values() for input_name in input_names})
@@ -39,7 +45,36 @@ def save_input_digests(inputs_folder: Path, methods: Iterable[str], benchmark: s
     with atomic_write(inputs_folder) as temporary_folder:
         temporary_folder.mkdir()
         for method, input_names in inputs_of_method.items():
-            write_json(temporary_folder / f"{method}.json", {input_name: sha256_of_input[input_name] for input_name in input_names})
+            digests = {input_name: sha256_of_input[input_name] for input_name in input_names}
+            left_out = {LEFT_OUT_KEY: reason_of_method[method]}
+            write_json(temporary_folder / f"{method}.json", digests if reason_of_method[method] is None else left_out)
+    return reason_of_method
+
+
+def _left_out_reasons(inputs_of_method: Mapping[str, tuple[str, ...]], benchmark: str, seed: int) -> dict[str, str | None]:
+    """Return {score: why it cannot be computed for this benchmark}; None if it can."""
+    missing_inputs = {
+        input_name: reason
+        for input_name in sorted({input_name for input_names in inputs_of_method.values() for input_name in input_names})
+        if (reason := _missing_input_reason(input_name, benchmark, seed))
+    }
+    has_training_images = read_json(paths.prepared_data_folder(benchmark) / "facts.json")["samples"]["train"] > 0
+    needs_training_images = entry_attributes("scores", inputs_of_method, "needs_training_images")
+    return {
+        method: next((missing_inputs[name] for name in input_names if name in missing_inputs), None)
+        or (NO_TRAINING_IMAGES if needs_training_images[method] and not has_training_images else None)
+        for method, input_names in inputs_of_method.items()
+    }
+
+
+def _missing_input_reason(input_name: str, benchmark: str, seed: int) -> str | None:
+    """Return why an input of scores does not exist for this benchmark, such as dropout samples of a network without dropout, or None."""
+    if input_name != DROPOUT_SAMPLES:
+        return read_json(paths.network_folder(benchmark, seed, input_name) / "model.json").get(LEFT_OUT_KEY)
+    dropout_facts = read_json(paths.dropout_samples_folder(benchmark, seed) / "facts.json")
+    if not dropout_facts["dropout"]:
+        return "the classifier has no dropout"
+    return None if dropout_facts["passes"] else f"benchmarks.{benchmark} has no mc_dropout.passes above 0"
 
 
 def _sha256_of_input(input_name: str, benchmark: str, seed: int) -> str:

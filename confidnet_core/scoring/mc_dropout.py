@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from confidnet_core.config.params import McDropout
+from confidnet_core.config.recipes import McDropout
 from confidnet_core.data import Dataset, labelled_mask
 from confidnet_core.files import atomic_write, write_json
 from confidnet_core.networks.classifier import Classifier

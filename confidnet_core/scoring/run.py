@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Float64, Int64, Integer, Real, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64, Integer, Real, UInt, UInt8
 from torch import Tensor, nn
 
 from confidnet_core import paths
@@ -129,17 +129,17 @@ class Run:
 
     @cached_property
     def labels(self) -> Integer[np.ndarray, " n"]:
-        """Return the true class of each of the n images or labelled pixels of the split, uint8 (n,)."""
+        """Return the true class of each of the n images or labelled pixels of the split, uint8 or uint16 (n,)."""
         return self._label_maps[self.is_labelled]
 
     @cached_property
-    def predicted(self) -> UInt8[np.ndarray, " n"]:
-        """Return the class that the classifier predicts for each of the n images or labelled pixels of the split, uint8 (n,)."""
+    def predicted(self) -> UInt[np.ndarray, " n"]:
+        """Return the class that the classifier predicts for each of the n images or labelled pixels of the split, uint8 or uint16 (n,)."""
         return self.predicted_maps[self.is_labelled]
 
     @cached_property
-    def predicted_maps(self) -> UInt8[np.ndarray, " images *pixels"]:
-        """Return the predicted class of each image or pixel of the split, void pixels included: uint8 (images,) or (images, h, w)."""
+    def predicted_maps(self) -> UInt[np.ndarray, " images *pixels"]:
+        """Return the predicted classes of the split, void pixels included: uint8 or uint16 (images,) or (images, h, w)."""
         return np.load(self.predictions_folder / self.split / "predicted.npy", mmap_mode="r")
 
     @cached_property
@@ -229,7 +229,7 @@ class Run:
             image_slice = slice(first_image_index, first_image_index + images_per_chunk)
             chunk_logits = np.moveaxis(self.logits[image_slice], 1, -1)[self.is_labelled[image_slice]]
             chunk_slice = slice(first_prediction_index, first_prediction_index + len(chunk_logits))
-            yield chunk_slice, torch.from_numpy(chunk_logits).double(), torch.from_numpy(self.labels[chunk_slice]).long()
+            yield chunk_slice, torch.from_numpy(chunk_logits).double(), torch.from_numpy(self.labels[chunk_slice].astype(np.int64))
             first_prediction_index = chunk_slice.stop
 
     def map_images(self, forward: Callable[..., Tensor], *aligned_arrays: np.ndarray) -> Real[np.ndarray, " n *numbers"]:

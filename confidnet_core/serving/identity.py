@@ -68,7 +68,7 @@ def _code_digest(model_metadata: dict[str, Any]) -> str:
     )
     entry_digests = [
         entry_code_digest("scores", model_metadata["method"]),
-        entry_code_digest("models", model_metadata["recipes"]["model"]["name"]),
+        entry_code_digest("models", model_metadata["recipes"]["model"]["name"], model_metadata["recipes"]["model"]["settings"]),
         sha256((PACKAGE_FOLDER / "datasets" / f"{model_metadata['recipes']['data']['name']}.py").read_bytes()).hexdigest(),
     ]
     return sha256(code_bytes + "".join(entry_digests).encode()).hexdigest()

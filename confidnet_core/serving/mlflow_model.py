@@ -21,7 +21,7 @@ class ModelToLog:
     """A model whose files are complete, with all that MLflow needs to log and register it.
 
     model_files_folder: the folder of the model's files
-    loader_module: the module with the function _load_pyfunc, which loads them; code_folder: the folder of its package
+    loader_module: the module with the function _load_pyfunc, which loads them; code_paths: the folders and files of code that it needs
     example_images: the input example, uint8 (b, c, h, w); is_per_pixel: whether the model classifies each pixel
     default_target_risk: the target risk if the caller of the model gives none
     tags: facts about the model, with a unique "digest" among them
@@ -30,7 +30,7 @@ class ModelToLog:
 
     model_files_folder: Path
     loader_module: str
-    code_folder: Path
+    code_paths: list[Path]
     pip_requirements: list[str]
     example_images: np.ndarray
     is_per_pixel: bool
@@ -141,7 +141,7 @@ def save_pyfunc_model(model_folder: Path, model_to_log: ModelToLog, logged_model
         model_folder,
         loader_module=model_to_log.loader_module,
         data_path=model_to_log.model_files_folder,
-        code_paths=[str(model_to_log.code_folder)],
+        code_paths=[str(code_path) for code_path in model_to_log.code_paths],
         mlflow_model=Model(**ids),
         signature=signature,
         input_example=model_to_log.example_images,

@@ -18,10 +18,9 @@ from filelock import FileLock
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
-from confidnet_core.config.registry import PACKAGE_FOLDER
 from confidnet_core.data import load_dataset
 from confidnet_core.evaluation.stored import StoredResults
-from confidnet_core.revision import git, package_versions
+from confidnet_core.revision import git
 from confidnet_core.serving.identity import served_model_digest
 from confidnet_core.serving.mlflow_model import DIGEST_TAG, ModelToLog, find_or_log_model, find_or_register_version, find_version_by_alias
 from confidnet_core.serving.packing import (
@@ -31,25 +30,12 @@ from confidnet_core.serving.packing import (
     pack_model_with_best_score,
     pack_model_with_score,
 )
+from confidnet_core.serving.requirements import code_paths, pip_requirements
 from confidnet_core.serving.selective_classifier import ScoreNotServableError
 from confidnet_core.tracking.store import ServerError, open_mlflow_store, project_root, server_failure_reason, uses_server
 
 CHAMPION_ALIAS = "champion"
 LOADER_MODULE = "confidnet_core.serving.served_model"  # not imported here, since it imports MLflow, which takes seconds
-SERVED_MODEL_REQUIREMENTS = (
-    "filelock",
-    "jaxtyping",
-    "mlflow",
-    "numpy",
-    "pandas",
-    "pillow",
-    "pydantic",
-    "ruamel.yaml",
-    "scikit-learn",
-    "scipy",
-    "torch",
-    "tqdm",
-)  # of a served model
 
 
 def register_best_model(params: Params, benchmark: str, mlflow_run_id: str | None = None, force_champion: bool = False) -> str:
@@ -102,7 +88,7 @@ def register_best_model_or_warn(params: Params, benchmark: str, mlflow_run_id: s
 def pack_best_candidate(params: Params, benchmark: str, candidates_folder: Path, method: str | None = None) -> CandidateModel:
     """Pack each seed's classifier with its best score, or with `method`; return the candidate with the lowest AURC on validation data."""
     candidates = []
-    for stored_results in (StoredResults(benchmark, seed, tuple(params.methods)) for seed in params.seeds):
+    for stored_results in (StoredResults.without_left_out(benchmark, seed, params.methods) for seed in params.seeds):
         seed_folder = candidates_folder / str(stored_results.seed)
         if method is None:
             candidates.append(pack_model_with_best_score(stored_results, params, seed_folder))
@@ -153,15 +139,12 @@ def _complete_model_to_log(candidate: CandidateModel) -> ModelToLog:
         "git_commit": git("rev-parse", "HEAD"),
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME"),
     }
+    model_choice = model_metadata["recipes"]["model"]
     return ModelToLog(
         model_files_folder=candidate.model_folder,
         loader_module=LOADER_MODULE,
-        code_folder=PACKAGE_FOLDER,
-        pip_requirements=[
-            f"{package}=={package_version.partition('+')[0]}"
-            for package, package_version in package_versions(*SERVED_MODEL_REQUIREMENTS).items()
-            if package != "Python"
-        ],
+        code_paths=code_paths(model_choice["name"], model_choice["settings"]),
+        pip_requirements=pip_requirements(model_choice["name"], model_choice["settings"]),
         example_images=example_images(load_dataset(paths.prepared_data_folder(model_metadata["benchmark"]))),
         is_per_pixel=model_metadata["segmentation"],
         default_target_risk=threshold["risk"],

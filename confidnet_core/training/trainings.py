@@ -14,7 +14,7 @@ from torch import Tensor
 from confidnet_core.config.recipes import BaselineRecipe, ConfidenceRecipe
 from confidnet_core.data import Dataset, labelled_mask
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.networks.batches import inference_batches
+from confidnet_core.networks.batches import inference_batches, labels_to_tensor
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp
 from confidnet_core.networks.device import autocast, to_device
@@ -113,7 +113,7 @@ def class_weights(dataset: Dataset, recipe: BaselineRecipe, device: torch.device
     """Return the class weights (classes,) that the recipe asks for, from the labels of the training split; None for no weights."""
     if recipe.class_weights == "none":
         return None
-    counts = np.bincount(dataset.split("train")[1].ravel(), minlength=256)[: len(dataset.classes)]
+    counts = np.bincount(dataset.split("train")[1].ravel(), minlength=len(dataset.classes))[: len(dataset.classes)]
     return median_frequency_weights(torch.from_numpy(counts)).to(device)
 
 
@@ -124,7 +124,7 @@ def _compute_confidence_targets(
     target_values, correct = np.empty(labels.shape, np.float32), np.empty(labels.shape, bool)
     with torch.inference_mode():
         for batch_slice, batch in inference_batches(images, dataset, device):
-            batch_labels = torch.from_numpy(labels[batch_slice]).to(device).long()
+            batch_labels = labels_to_tensor(labels[batch_slice], device)
             logits = classifier(batch).float()
             labels_without_void = batch_labels if dataset.void is None else batch_labels.where(batch_labels != dataset.void, 0)
             target_values[batch_slice] = confidence_target(logits, labels_without_void, target).cpu().numpy()

@@ -20,8 +20,7 @@ from confidnet_core.comparison.costs import (
     stage_run_counts,
 )
 from confidnet_core.comparison.rendering import table_to_markdown
-from confidnet_core.config.params import McDropout
-from confidnet_core.config.recipes import Augmentation
+from confidnet_core.config.recipes import Augmentation, McDropout
 from confidnet_core.config.registry import PACKAGE_FOLDER, entry_names, find_entry
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.scores._views import augmented_views

@@ -36,7 +36,7 @@ from confidnet_core.config.params import load_params
         (("against",), "mcp", "against is 'mcp'; expected a list of str"),
         (("against",), ["mpc"], "against names mpc, but confidnet_core/scores/mpc.py does not exist; did you mean mcp?"),
         (("benchmarks", "small", "basline"), {}, "benchmarks.small has basline, which nothing reads; did you mean baseline?"),
-        (("benchmarks", "small", "finetune"), ABSENT, "benchmarks.small lacks finetune; it must hold data, model, baseline"),
+        (("benchmarks", "small", "baseline"), ABSENT, "benchmarks.small lacks baseline; it must hold data, model, baseline"),
         ((*BASELINE, "lr"), 0.1, "benchmarks.small.baseline has lr, which nothing reads; known: epochs, batch_size"),
         ((*BASELINE, "epoch"), 3, "benchmarks.small.baseline has epoch, which nothing reads; did you mean epochs or swa_epochs?"),
         ((*BASELINE, "epochs"), ABSENT, "benchmarks.small.baseline lacks epochs; it must hold epochs, batch_size"),
@@ -128,7 +128,7 @@ def test_other_names_of_benchmarks_are_free(tmp_path: Path):
         (
             "benchmarks",
             {"small": None},
-            "benchmarks.small lacks data; it must hold data, model, baseline, confidnet, finetune, corrected_mcp, mc_dropout",
+            "benchmarks.small lacks data; it must hold data, model, baseline",
         ),
         ("methods", {"mcp": 3}, "methods.mcp is 3; expected keys and values"),
     ],

@@ -14,7 +14,13 @@ from confidnet_core.config.params import ARGUMENTS_FROM_PIPELINE, Params, Regist
 from confidnet_core.config.registry import entry_names, find_entry
 
 ENTRIES = [(registry_folder, name) for registry_folder in ARGUMENTS_FROM_PIPELINE for name in entry_names(registry_folder)]
-NEEDED = {"folder": "images", "height": 8, "width": 8, "classes": ["cell", "rest"]}  # settings without a default
+NEEDED = {
+    "build": "torchvision.models:resnet18",
+    "folder": "images",
+    "height": 8,
+    "width": 8,
+    "classes": ["cell", "rest"],
+}  # settings without a default
 
 
 def settings(registry_folder: str, name: str) -> type[BaseModel]:

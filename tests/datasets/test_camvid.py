@@ -14,7 +14,7 @@ from PIL import Image
 from real_data import data_folder, needs
 
 from confidnet_core.data import TRAIN_VAL_TEST, Dataset
-from confidnet_core.datasets._images import resize_by_area_average
+from confidnet_core.datasets._resizing import resize_by_area_average
 from confidnet_core.datasets.camvid import (
     CLASSES,
     LICENCE_NOTICE,

@@ -98,8 +98,8 @@ def test_it_is_a_benchmarks_data_and_is_prepared_like_any(val: float, without_va
     assert done.returncode == 0 and "'val': 1, 'test': 4, 'calibration': 1} from image folder insects" in done.stdout, done.stderr
     assert "WARNING small: 1 of 4 test images is also in " in done.stderr and "results on them are too good" in done.stderr
     prepared = load_dataset(tmp_path / "data/prepared/small")
-    np.testing.assert_array_equal(prepared.images, data.images)
-    assert sorted([*prepared.splits["val"], *prepared.splits["calibration"]]) == data.splits["val"].tolist()
+    np.testing.assert_equal(prepared.split("train"), data.split("train"))
+    assert prepared.preparation == {"height": 6, "width": 8, "resize": None, "interpolation": "area", "grey": True}
     assert "data.val is '0.1'; expected int or a finite number" in refusal(tmp_path, changed(place, settings | {"val": "0.1"}))
 
 
@@ -188,10 +188,6 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no test": (lambda tree: shutil.rmtree(tree / "test"), r"insects/test holds no images; expected test/CLASS/; .* holds train/, val/"),
     "one class": (lambda tree: [shutil.rmtree(tree / "train" / name) for name in ("bee", "wasp nest")], "train holds 1 class folders"),
-    "many classes": (
-        lambda tree: [write(tree / f"train/{n}/a.png", b"") for n in range(256)],
-        "train holds 259 class folders; expected 2 to 255",
-    ),
     "an empty class": (lambda tree: (tree / "train/fly").mkdir(), "train/fly holds no images; expected files that end in .png, .jpg"),
     "a class of no images": (lambda tree: write(tree / "train/fly/a.txt", b"fly"), "train/fly holds no images"),
     "a new class": (

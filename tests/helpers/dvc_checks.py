@@ -76,6 +76,14 @@ def _code(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*.py") if has_code(path))
 
 
+SECTION_FILE = "data/sources/${{item.benchmark}}/{}.json"  # of a benchmark's section of params.yaml, which may be absent, or another's
+
+
+def section_files(name: str) -> set[str]:
+    """The deps that stand for sections of the benchmark that the stage's code reads."""
+    return {SECTION_FILE.format(section) for section in _read_settings(name)[0]}
+
+
 def read_paths(name: str, stages: dict[str, Stage]) -> set[str]:
     """The deps that stand for data: what the script's docstring says that it reads, as outputs of other stages."""
     found = set()
@@ -114,22 +122,27 @@ SHARED = ("run", "seeds", "methods", "calibration_split", "bootstrap", "threshol
 KEYED = ("calibration_split", "bootstrap", "thresholds")  # of these, a stage may read single keys
 
 
-@cache
 def parameters(name: str) -> frozenset[str]:
-    """The params entries that the stage's code reads; of a benchmark, whole sections."""
-    if name == "sources":  # the first stage checks all of params.yaml, and fails before DVC misses a benchmark's keys
-        return frozenset({"run", "benchmarks"})
-    sections, found, by_key = set(Benchmark.model_fields), set(), set()
+    """The params entries that the stage's code reads, without those of a benchmark: see section_files."""
+    return frozenset({"run", "benchmarks"}) if name == "sources" else _read_settings(name)[1]  # which checks all of params.yaml
+
+
+@cache
+def _read_settings(name: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The sections of a benchmark, and the other params entries, that the stage's code reads."""
+    if name == "sources":
+        return frozenset(), frozenset()
+    sections, found_sections, found, by_key = set(Benchmark.model_fields), set(), set(), set()
     for path in code_of(name) - {ROOT / "confidnet_core/config/params.py"}:
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "training_job":
-                found.add(f"benchmarks.${{item.benchmark}}.{ast.literal_eval(node.args[4])}")  # its recipe
+                found_sections.add(ast.literal_eval(node.args[4]))  # its recipe
             if not isinstance(node, ast.Attribute):
                 continue
             owner = node.value.func if isinstance(node.value, ast.Call) else node.value
             known_as = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
             if known_as == "benchmark" and node.attr in sections:
-                found.add(f"benchmarks.${{item.benchmark}}.{node.attr}")
+                found_sections.add(node.attr)
             elif known_as in KEYED and isinstance(owner, ast.Attribute) and getattr(owner.value, "id", "") == "params":
                 found.add(f"{known_as}.{node.attr}")
                 by_key.add(owner)
@@ -137,7 +150,8 @@ def parameters(name: str) -> frozenset[str]:
                 found.add(node.attr)
             elif known_as == "params" and node.attr == "method":
                 found.add("methods.${item.method}")
-    return frozenset(entry for entry in found if entry.partition(".")[0] not in found - {entry})  # a whole section has all of its keys
+    whole = frozenset(entry for entry in found if entry.partition(".")[0] not in found - {entry})  # a whole section has all of its keys
+    return frozenset(found_sections), whole
 
 
 def arguments(name: str) -> list[str]:
@@ -149,12 +163,11 @@ def arguments(name: str) -> list[str]:
 def complaints(name: str, stages: dict[str, Stage]) -> list[str]:
     """Everything in which a stage of dvc.yaml differs from its code; empty if nothing does."""
     stage, given = stages[name], arguments(name)
-    sections = {re.sub(r"(?<=item\.benchmark}\.)(\w+)\..*", r"\1", entry) for entry in stage["params"]}
     command = " ".join(["python -m", f"stages.{name}", *(f"${{item.{argument}}}" for argument in given)])
     expected = {
-        "deps": (set(paths(stage, "deps")), code_dependencies(name) | read_paths(name, stages)),
+        "deps": (set(paths(stage, "deps")), code_dependencies(name) | section_files(name) | read_paths(name, stages)),
         "outs": (set(paths(stage, "outs", "metrics", "plots")), written_paths(name)),
-        "params": (sections, parameters(name)),
+        "params": (set(stage.get("params", [])), parameters(name)),
         "matrix": (set(stage.get("matrix", {}).items()), {(argument, MATRIX[argument]) for argument in given}),
         "cmd": ({stage["cmd"]}, {command}),
     }

@@ -12,8 +12,8 @@ from small_params import replace
 from torch import Tensor, nn
 
 from confidnet_core import paths
-from confidnet_core.config.params import Benchmark, CalibrationSplit, McDropout, RegistryEntryChoice
-from confidnet_core.config.recipes import BaselineRecipe, ConfidnetRecipe, CorrectedMcpRecipe, FinetuneRecipe, Recipe
+from confidnet_core.config.params import Benchmark, CalibrationSplit, RegistryEntryChoice
+from confidnet_core.config.recipes import BaselineRecipe, ConfidnetRecipe, CorrectedMcpRecipe, FinetuneRecipe, McDropout, Recipe
 from confidnet_core.config.registry import entry_attributes, entry_names
 from confidnet_core.data import PREPARED_SPLITS, Dataset, load_dataset, save_dataset
 from confidnet_core.datasets.digits import digits

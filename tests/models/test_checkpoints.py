@@ -197,7 +197,7 @@ def test_later_stages_go_on_from_what_was_imported(tmp_path: Path):
     others = ["train_corrected_mcp@digits-0", "sample@digits-0", "predict@digits-0", "ensemble@digits", "inputs@digits-0"]
     assert sorted(project.stages_run("repro", "evaluate@digits-0-confidnet")) == sorted([*others, "evaluate@digits-0-confidnet"])
     dataset = load_dataset(project.folder / "data/prepared/digits")
-    images = torch.from_numpy(dataset.split("test")[0]).float() / 255
+    images = torch.from_numpy(np.array(dataset.split("test")[0])).float() / 255
     expected = released.confidence(clone["uncertainty_network"], (images - dataset.mean[0]) / dataset.std[0]).sigmoid()
     found = np.load(project.folder / "data/scores/digits/seed0/confidnet/test.npy")
     assert found == pytest.approx(expected.numpy(), abs=1e-5)

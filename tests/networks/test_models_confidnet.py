@@ -15,6 +15,7 @@ from confidnet_core.networks.head import build_confidence_head
 
 CLASSES = 5
 SHAPE = (3, 32, 32)
+NEEDED = {"module": {"build": "own_networks:blocks", "arguments": {"classes": CLASSES}}}  # settings without a default
 every_model = pytest.mark.parametrize("name", entry_names("models"))
 
 
@@ -27,7 +28,7 @@ def small(name: str, shape: tuple[int, int, int] = SHAPE, **settings) -> Classif
     build = find_entry("models", name)
     if "width" in inspect.signature(build).parameters:
         settings = {"width": 1 / 16, **settings}
-    return build(classes=CLASSES, image_shape=shape, **settings)
+    return build(classes=CLASSES, image_shape=shape, **NEEDED.get(name, {}) | settings)
 
 
 def small_confidnet(classifier: Classifier, images: Tensor, **settings) -> ConfidNet:

@@ -99,7 +99,7 @@ def test_a_stage_imports_the_core_and_shared_files_of_the_stages(path: Path):
         ("matplotlib", {"reporting"}),
         ("sklearn", {"datasets", "scores"}),
         ("dvc", set()),
-        ("importlib", {"__init__", "__main__", "config", "revision"}),
+        ("importlib", {"__init__", "__main__", "config", "networks", "revision"}),
         ("plotly", {"reporting"}),
         ("jinja2", {"comparison", "monitoring", "reporting"}),
         ("vl_convert", {"cli"}),

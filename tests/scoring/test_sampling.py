@@ -11,7 +11,7 @@ from small import CPU, MC_DROPOUT, small_digits, state, trained_runs
 from small_params import changed, load, replace
 from torch.nn.modules.dropout import _DropoutNd
 
-from confidnet_core.config.params import McDropout
+from confidnet_core.config.recipes import McDropout
 from confidnet_core.config.registry import find_entry
 from confidnet_core.data import save_dataset
 from confidnet_core.files import read_json

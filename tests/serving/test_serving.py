@@ -22,7 +22,7 @@ from confidnet_core.files import read_json, write_json
 from confidnet_core.scoring.fitted import load_fitted_values, require_storable_value, save_fitted_values
 from confidnet_core.scoring.run import Run
 from confidnet_core.serving.packing import copy_networks_to_candidate, pack_model_with_best_score, pack_model_with_score
-from confidnet_core.serving.registering import SERVED_MODEL_REQUIREMENTS
+from confidnet_core.serving.requirements import SERVED_CODE_REQUIREMENTS
 from confidnet_core.serving.selective_classifier import ScoreNotServableError, SelectiveClassifier
 
 # These scores need what a served model does not have: dropout samples of a split, classifiers of other seeds, or labels.
@@ -243,5 +243,5 @@ def test_the_requirements_are_all_that_the_code_of_a_served_model_imports():
     packages = {"ruamel": "ruamel.yaml", "sklearn": "scikit-learn", "pydantic_core": "pydantic", "PIL": "pillow"}
     outside = {name for path in code for name in foreign(path)} - set(sys.stdlib_module_names) - {"confidnet_core", "torchvision"}
     assert {packages.get(name, name) for name in outside} | {"mlflow"} == set(
-        SERVED_MODEL_REQUIREMENTS
+        SERVED_CODE_REQUIREMENTS
     )  # torchvision: for pretrained encoders only

@@ -1,0 +1,45 @@
+"""`like: NAME` of a benchmark in params.yaml: it takes the sections of another benchmark that it does not name itself."""
+
+from typing import Any
+
+from confidnet_core.config.registry import suggestion
+from confidnet_core.config.section import validation_error
+
+LIKE_KEY = "like"
+ENTRY_SECTIONS = ("data", "model")  # which belong together as a whole: settings of another data set or model would not fit
+
+
+def resolve_likes(raw_params: Any) -> Any:
+    """Return the content of params.yaml in which no benchmark has `like`, and those that had it hold the other's sections.
+
+    A recipe that a benchmark names in part takes the keys that it leaves out from the other's recipe of this name; data and model are taken
+    as a whole, and so is a baseline with weights. raw_params: unchecked content, which is left unchanged. Raises ValueError for an unknown
+    benchmark, and for benchmarks that are like each other in a circle.
+    """
+    raw_benchmarks = raw_params.get("benchmarks") if isinstance(raw_params, dict) else None
+    if not isinstance(raw_benchmarks, dict) or not any(isinstance(raw, dict) and LIKE_KEY in raw for raw in raw_benchmarks.values()):
+        return raw_params
+    return raw_params | {"benchmarks": {name: _resolve(name, raw_benchmarks, ()) for name in raw_benchmarks}}
+
+
+def _resolve(name: str, raw_benchmarks: dict[str, Any], names_before: tuple[str, ...]) -> Any:
+    raw_benchmark = raw_benchmarks[name]
+    if not isinstance(raw_benchmark, dict) or LIKE_KEY not in raw_benchmark:
+        return raw_benchmark
+    other_name, key = raw_benchmark[LIKE_KEY], f"benchmarks.{name}.{LIKE_KEY}"
+    if other_name not in raw_benchmarks:
+        raise validation_error(key, f"names {other_name}, which is not under benchmarks{suggestion(other_name, raw_benchmarks)}")
+    if other_name in (name, *names_before):
+        raise validation_error(key, f"names {other_name}, which is itself like {name}; name a benchmark with recipes of its own")
+    other_benchmark = _resolve(other_name, raw_benchmarks, (*names_before, name))
+    own_sections = {section: content for section, content in raw_benchmark.items() if section != LIKE_KEY}
+    if not isinstance(other_benchmark, dict):
+        return own_sections
+    return other_benchmark | {section: _merge(section, content, other_benchmark.get(section)) for section, content in own_sections.items()}
+
+
+def _merge(section: str, own_content: Any, other_content: Any) -> Any:
+    """Return a section of a benchmark, with the keys of the other's section that it leaves out where it is a recipe."""
+    is_recipe = section not in ENTRY_SECTIONS and isinstance(own_content, dict) and isinstance(other_content, dict)
+    is_whole = is_recipe and ("weights" in own_content or "weights" in other_content)
+    return other_content | own_content if is_recipe and not is_whole else own_content
