@@ -22,7 +22,15 @@ from confidnet_core.monitoring.reference import REFERENCE_FILE_NAME
 from confidnet_core.serving.new_images import reader_settings
 
 SERVED_CODE_PATHS = (  # files and folders of confidnet_core, without the files of the score and of the model
-    *("config", "data.py", "datasets/_file_tree.py", "datasets/_images.py", "datasets/_raw.py", "evaluation/calibrators.py"),
+    *(
+        "config",
+        "data.py",
+        "datasets/_file_tree.py",
+        "datasets/_images.py",
+        "datasets/_raw.py",
+        "datasets/_resizing.py",
+        "evaluation/calibrators.py",
+    ),
     *("evaluation/result.py", "files.py", "metrics/__init__.py", "metrics/_ranking", "metrics/failure.py", "metrics/segmentation.py"),
     *("networks", "paths.py", "progress.py", "scoring/fitted.py", "scoring/reads.py", "scoring/run.py"),
     *("serving/new_images.py", "serving/selective_classifier.py", "serving/served_model.py"),

@@ -35,8 +35,9 @@ def code_paths(model_name: str, model_settings: Mapping[str, Any]) -> list[Path]
 
 
 def _distributions_that_a_model_imports(model_name: str) -> set[str]:
-    """Return the installed distributions of the packages that the model's file imports."""
+    """Return the installed distributions of the packages that the model's file imports, without this project's own."""
     syntax_tree = parse_entry("models", model_name)[1]
     imported_names = [alias.name for node in ast.walk(syntax_tree) if isinstance(node, ast.Import) for alias in node.names]
     imported_names += [node.module for node in ast.walk(syntax_tree) if isinstance(node, ast.ImportFrom) and node.module]
-    return {distribution for name in imported_names for distribution in distribution_names(name.partition(".")[0])}
+    package_names = {name.partition(".")[0] for name in imported_names} - {PACKAGE_FOLDER.name}
+    return {distribution for name in package_names for distribution in distribution_names(name)}

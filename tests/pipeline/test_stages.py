@@ -1,5 +1,6 @@
 """Stages as they are started, python -m stages.NAME ARGUMENTS: a user's mistake is one clear line, exit code 1, and no output."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -142,13 +143,15 @@ def test_a_refusal_shows_its_origin_if_that_is_asked_for(folder: Path):
     assert "Traceback" in done.stderr and done.stderr.splitlines()[-1].startswith("ValueError: expected python -m stages.prepare")
 
 
-def test_the_sources_of_a_benchmark_are_the_digests_of_its_two_files(folder: Path):
+def test_the_sources_of_a_benchmark_are_its_sections_and_the_digests_of_its_two_files(folder: Path):
     (folder / "data/sources/small").mkdir(parents=True)
     (folder / "data/sources/small/former.txt").write_text("of an earlier run")
     done = start(folder, "sources", "small")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     written = {path.relative_to(folder).as_posix(): path.read_text() for path in (folder / "data").rglob("*") if path.is_file()}
-    assert written == {
-        "data/sources/small/dataset.txt": entry_code_digest("datasets", "digits") + "\n",
-        "data/sources/small/model.txt": entry_code_digest("models", "mlp") + "\n",
-    }
+    assert written["data/sources/small/dataset.txt"] == entry_code_digest("datasets", "digits") + "\n"
+    assert written["data/sources/small/model.txt"] == entry_code_digest("models", "mlp") + "\n"
+    sections = YAML(typ="safe").load(folder / "params.yaml")["benchmarks"]["small"]
+    assert {Path(name).stem for name in written if name.endswith(".json")} == {*sections, "files"}
+    assert all(json.loads(written[f"data/sources/small/{name}.json"]) == content for name, content in sections.items())
+    assert "data/sources/small/former.txt" not in written

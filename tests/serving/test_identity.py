@@ -18,7 +18,7 @@ def packed(tmp_path: Path) -> Path:
     """Write those files of a packed model that its digest covers."""
     facts = dict.fromkeys(DIGESTED_METADATA_KEYS, 0) | {
         "method": "mcp",
-        "recipes": {"model": {"name": "mlp"}, "baseline": {"epochs": 1}, "mc_dropout": {}},
+        "recipes": {"model": {"name": "mlp", "settings": {}}, "baseline": {"epochs": 1}, "mc_dropout": {}},
     }
     facts["recipes"]["data"] = {"name": "image_folder", "settings": {"folder": "insects", "height": 8, "width": 8}}
     write_json(tmp_path / "model.json", facts)

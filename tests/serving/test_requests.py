@@ -115,7 +115,7 @@ def model(packed_folder: Path) -> ServedModel:
 def mlflow_folder(packed_folder: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "mlflow_model"
     classes = read_json(packed_folder / "model.json")["classes"]
-    save_pyfunc_model(folder, ModelToLog(packed_folder, LOADER_MODULE, PACKAGE_FOLDER, [], ONE, False, RISKS[2], {}, classes, "", ""))
+    save_pyfunc_model(folder, ModelToLog(packed_folder, LOADER_MODULE, [PACKAGE_FOLDER], [], ONE, False, RISKS[2], {}, classes, "", ""))
     return folder
 
 
