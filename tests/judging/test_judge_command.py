@@ -12,6 +12,7 @@ from small_study import METHODS, small_study
 
 from confidnet_core.comparison.rendering import frame_to_csv
 from confidnet_core.config.params import load_params
+from confidnet_core.data import load_dataset
 from confidnet_core.metrics import METRICS
 
 OPTIONS = ("--probabilities", "p_*", "--confidence", "mine", "--split", "split", "--scores", "mcp,entropy", "--resamples", "100")
@@ -56,14 +57,14 @@ def test_a_terminal_of_80_columns_is_not_overrun(table: Path):
 @pytest.mark.slow
 def test_the_predictions_of_a_study_give_the_figures_of_its_report(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch):
     monkeypatch.chdir(small_study(tmp_path_factory, tmp_path / "project").folder)
-    labels, indices = np.load("data/prepared/digits/labels.npy"), json.loads(Path("data/prepared/digits/split.json").read_text())
+    dataset = load_dataset(Path("data/prepared/digits"))
     own = [method for method in METHODS if method not in ("mcp", "entropy", "tcp")]
     parts = []
     for split in ("test", "val", "calibration"):
         logits = np.load(f"data/predictions/digits/seed0/{split}/logits.npy")
         columns = {f"z_{index}": logits[:, index] for index in range(10)}
         columns |= {method: np.load(f"data/scores/digits/seed0/{method}/{split}.npy") for method in own}
-        parts.append(pd.DataFrame({"label": labels[indices[split]], "split": split, **columns}))
+        parts.append(pd.DataFrame({"label": dataset.split(split)[1], "split": split, **columns}))
     pd.concat(parts).to_parquet("predictions.parquet")
     shown(
         *("judge", "predictions.parquet", "--logits", "z_*", "--confidence", ",".join(own), "--scores", "mcp,entropy,tcp"),
