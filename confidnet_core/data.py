@@ -95,9 +95,9 @@ class Dataset:
 
 
 def save_dataset(dataset: Dataset, prepared_folder: Path) -> dict:
-    """Write a data set as images.npy, labels.npy, split.json (indices) and facts.json; return the content of facts.json.
+    """Write a data set as images.npy, labels.npy, split.json (where each split begins and ends) and facts.json, and return the last.
 
-    This holds the other fields, the number of samples and of labels in each split, the images that splits share, and a digest of all.
+    It holds the other fields, the number of samples and of labels in each split, the images that splits share, and a digest of all.
     Samples are stored split by split, in the order of the split, so that each split lies in one piece; those of no split come last.
     """
     split_names = [split_name for split_name in PREPARED_SPLITS if split_name in dataset.splits]

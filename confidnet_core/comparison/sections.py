@@ -16,7 +16,7 @@ from confidnet_core.comparison.frames import (
 from confidnet_core.comparison.lines import iterate_groups
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.results import Results
-from confidnet_core.comparison.tables import UNDEFINED_SIGN, Cell, Column, Row, Table
+from confidnet_core.comparison.tables import UNDEFINED_SIGN, Cell, Column, Row, Table, join_names
 from confidnet_core.comparison.uncertainty import insufficiencies
 from confidnet_core.metrics.calibration import CALIBRATION_METRICS
 
@@ -119,13 +119,18 @@ def calibration_tables(calibration_rows: pd.DataFrame) -> dict[str, list[Table]]
 def rank_table(evaluation_rows: pd.DataFrame) -> Table | None:
     """Return a table of each method's mean rank over all pairs of benchmark and seed, where 1 is best; None if there is only one pair.
 
-    The oracle, undefined metrics and benchmarks with too little data to compare scores are left out.
+    The oracle, undefined metrics, benchmarks with too little data to compare scores, and methods that some pair lacks are left out.
     evaluation_rows: from `comparison_frame`
     """
     is_left_out = evaluation_rows["oracle"] | evaluation_rows["benchmark"].isin(insufficiencies(evaluation_rows))
     evaluation_rows = evaluation_rows[~is_left_out]
     benchmark_seed_pair_count = evaluation_rows.groupby(["benchmark", "seed"], sort=False).ngroups
     if benchmark_seed_pair_count < 2:
+        return None
+    pairs_of_method = evaluation_rows.groupby("method", sort=False).size()
+    partial_methods = [str(method) for method, pair_count in pairs_of_method.items() if pair_count < benchmark_seed_pair_count]
+    evaluation_rows = evaluation_rows[~evaluation_rows["method"].isin(partial_methods)]
+    if evaluation_rows.empty:
         return None
     rank_frame = evaluation_rows[["method"]].copy()
     for column in MAIN_METRIC_COLUMNS:
@@ -136,6 +141,8 @@ def rank_table(evaluation_rows: pd.DataFrame) -> Table | None:
         f"Mean rank among {len(mean_ranks)} methods over {benchmark_seed_pair_count} pairs of benchmark and seed; 1 is best, "
         "equal values share a mean rank."
     ]
+    if partial_methods:
+        legend_lines.append(f"Without {join_names(map(display_name, partial_methods))}, which some of the pairs lack.")
     if rank_frame.isna().any(axis=None):
         legend_lines.append("Pairs where a metric is undefined are left out of its means.")
     columns = tuple(Column(column.key, column.title) for column in MAIN_METRIC_COLUMNS)

@@ -59,3 +59,10 @@ def test_what_is_undefined_has_no_rank_and_one_block_alone_no_table():
     assert table_of(drawn_ranks)[1:] == [["b", "1.50", "1.00", "1.00", "1.50"], ["a", "1.00", "2.00", "2.00", "1.00"]]
     assert "Pairs where a metric is undefined are left out of its means." in drawn_ranks
     assert rank_table(frame(*rows[2:])) is rank_table(frame(("x", 0, "tcp", True, 0.5), ("x", 1, "tcp", True, 0.5))) is None
+
+
+def test_a_method_that_some_benchmark_lacks_has_no_rank_and_is_named():
+    rows = [(benchmark, 0, method, False, value) for benchmark in "xy" for method, value in (("a", 0.5), ("b", 0.6))]
+    drawn_ranks = table_to_markdown(rank_table(frame(*rows, ("x", 0, "c", False, 0.9))))
+    assert [row[0] for row in table_of(drawn_ranks)[1:]] == ["b", "a"]
+    assert "Without c, which some of the pairs lack." in drawn_ranks

@@ -20,6 +20,7 @@ from tracking_stores import rows
 
 from confidnet_core.__main__ import cli
 from confidnet_core.config.params import Params
+from confidnet_core.data import load_dataset
 from confidnet_core.files import read_json, write_json
 from confidnet_core.serving.opening import open_model
 from confidnet_core.serving.registering import register_best_model, register_best_model_or_warn
@@ -97,10 +98,9 @@ def test_another_process_loads_the_champion_by_its_alias_and_gives_the_stored_co
     with stage_run(stage="compare", benchmark="small", seed=None, params={}) as run:
         text = register_best_model(params, "small", run.run_id)
     assert text.startswith("confidnet-small version 1: stack, seed 0, AUPR-Error ") and text.endswith("; champion")
-    images, prepared = np.load("data/prepared/small/images.npy"), read_json(Path("data/prepared/small/split.json"))
-    other_folder = tmp_path / "elsewhere"
-    np.save(other_folder / "images.npy", images[prepared["test"]])
-    np.save(other_folder / "examples.npy", images[prepared["val"][:16]])
+    prepared, other_folder = load_dataset(Path("data/prepared/small")), tmp_path / "elsewhere"
+    np.save(other_folder / "images.npy", prepared.split("test")[0])
+    np.save(other_folder / "examples.npy", prepared.split("val")[0][:16])
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "DVC_ROOT")}
     for part in ("data", "models"):
         shutil.move(part, tmp_path / part)  # nothing of the project but the store
