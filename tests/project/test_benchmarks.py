@@ -60,9 +60,7 @@ def test_a_table_of_any_size_is_made_measured_and_deleted(tmp_path):
         str(tmp_path),
     ]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
-    assert (
-        len(re.findall(r"^ +200,000 rows, .* s, peak [\d.]+ GB, load .*, AUROC 0\.7\d+$", printed, re.MULTILINE)) == 2
-    )
+    assert len(re.findall(r"^ +200,000 rows, .* s, peak [\d.]+ GB, load .*, AUROC 0\.7\d+$", printed, re.MULTILINE)) == 2
     assert not list(tmp_path.iterdir())
 
 
