@@ -100,6 +100,6 @@ def test_a_clone_that_shares_the_cache_trains_nothing(project, tmp_path):
     subprocess.run(["git", "clone", "--quiet", str(project.folder), str(tmp_path / "clone")], check=True)
     clone = Project(tmp_path / "clone")
     clone.dvc("cache", "dir", "--local", str(project.folder / ".dvc/cache"))
-    assert clone.stages_run("repro") in ([], ["compare"])
+    assert set(clone.stages_run("repro")) <= {"sources@digits", "compare"}  # DVC restores no stage with an output outside the cache
     assert (clone.folder / "models/digits/seed0/finetune/weights.pt").exists()
     assert clone.md5("finetune@digits-0") == project.md5("finetune@digits-0")
