@@ -109,13 +109,13 @@ def test_damaged_archives_and_arrays_are_named_and_the_rest_answered(model: Sele
 
 def test_a_folder_is_walked_in_order_without_hidden_files_and_never_in_a_circle(tmp_path: Path):
     for name in ("b/2.PNG", "a/deep/1.jpeg", ".hidden/0.png", "a/.x.png", "c.txt", "Thumbs/@eaDir/3.png", "photos.png/4.png"):
-        (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "root" / name).touch()
-    for link, target in {"a/around": "root", "b/to_a": "root/a", "a/to_b": "root/b", "self": "root/self", "up": "."}.items():
-        os.symlink(tmp_path / target, tmp_path / "root" / link)
-    names = [image.name.removeprefix(f"{tmp_path}/root/") for image in images_of_paths([tmp_path / "root"])]
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).touch()
+    for link, target in {"a/around": "photos", "b/to_a": "photos/a", "a/to_b": "photos/b", "self": "photos/self", "up": "."}.items():
+        os.symlink(tmp_path / target, tmp_path / "photos" / link)
+    names = [image.name.removeprefix(f"{tmp_path}/photos/") for image in images_of_paths([tmp_path / "photos"])]
     assert names == ["a/deep/1.jpeg", "a/to_b/2.PNG", "b/2.PNG", "b/to_a/deep/1.jpeg", "photos.png/4.png"]
-    assert count_images([tmp_path / "root"]) == 5 and count_images([tmp_path / "x.npy"]) is None
+    assert count_images([tmp_path / "photos"]) == 5 and count_images([tmp_path / "x.npy"]) is None
 
 
 def test_two_batches_at_most_are_in_memory(model: SelectiveClassifier, dataset: Dataset, tmp_path: Path):
