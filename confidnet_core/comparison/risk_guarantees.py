@@ -11,6 +11,7 @@ from confidnet_core.comparison.lines import iterate_groups
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.results import Results
 from confidnet_core.comparison.tables import Cell, Column, Row, Table
+from confidnet_core.comparison.units import unit_words
 from confidnet_core.evaluation.stored import COMPATIBLE, EXCEEDED, MET
 
 RISK_GUARANTEE_COLUMNS = (
@@ -67,12 +68,11 @@ def _risk_guarantee_legend(benchmark_rows: pd.DataFrame) -> tuple[str, ...]:
         _count_range_in_words(benchmark_rows.groupby("seed")[count_column].first()) for count_column in ("units", "samples", "errors")
     )
     delta = benchmark_rows["delta"].iloc[0]  # the probability with which the guarantee may fail
-    is_segmentation, has_several_seeds = (benchmark_rows["units"] < benchmark_rows["samples"]).any(), benchmark_rows["seed"].nunique() > 1
-    calibration_size_in_words = (
-        f"{unit_count_in_words} images with {sample_count_in_words} labelled pixels"
-        if is_segmentation
-        else f"{unit_count_in_words} samples"
-    )
+    words, has_several_seeds = unit_words(benchmark_rows), benchmark_rows["seed"].nunique() > 1
+    labelled_parts = words.parts and words.parts.replace("pixels", "labelled pixels")
+    calibration_size_in_words = f"{unit_count_in_words} {words.units}"
+    if labelled_parts:
+        calibration_size_in_words += f" with {sample_count_in_words} {labelled_parts}"
     legend_lines = [
         "A prediction is accepted if its confidence is at least the threshold.",
         f"With probability {1 - delta:g}, at most the target's fraction of what is accepted is wrong, on new data like",
@@ -94,18 +94,18 @@ def _risk_guarantee_legend(benchmark_rows: pd.DataFrame) -> tuple[str, ...]:
             "brackets the errors among what is accepted."
         )
         legend_lines.append("All, as a threshold: everything is accepted.")
-    if is_segmentation:
-        legend_lines.append("In coverage and risk every image weighs the same, whatever its number of labelled pixels.")
+    if labelled_parts:
+        legend_lines.append(f"In coverage and risk every {words.unit} weighs the same, whatever its number of {labelled_parts}.")
     return tuple(legend_lines)
 
 
 def _needed_units_in_words(benchmark_rows: pd.DataFrame) -> str:
     """Return the least numbers of units in words, such as "59 samples for 5 % and 29 for 10 %"."""
-    unit_name = "image" if (benchmark_rows["units"] < benchmark_rows["samples"]).any() else "sample"
+    words = unit_words(benchmark_rows)
     least_unit_counts = benchmark_rows.groupby("risk")["min_units"].max()
     parts = [f"{count:,} for {100 * cast('float', target_risk):g} %" for target_risk, count in least_unit_counts.items()]
     first_count, _, rest = parts[0].partition(" ")
-    in_words = [f"{first_count} {unit_name}s {rest}" if first_count != "1" else f"1 {unit_name} {rest}", *parts[1:]]
+    in_words = [f"{first_count} {words.unit if first_count == '1' else words.units} {rest}", *parts[1:]]
     return in_words[0] if len(in_words) == 1 else f"{', '.join(in_words[:-1])} and {in_words[-1]}"
 
 
@@ -125,8 +125,8 @@ def _target_risk_table(target_risk: float, risk_guarantee_rows: pd.DataFrame) ->
 def _reason_without_threshold(risk_guarantee_rows: pd.DataFrame) -> str:
     """Return why no method has a threshold, from the counts of the rows of one target risk, in a clause."""
     unit_count, min_unit_count = risk_guarantee_rows["units"], risk_guarantee_rows["min_units"].max()
-    unit_name = "image" if (unit_count < risk_guarantee_rows["samples"]).any() else "sample"
-    counted = f"the calibration split has {_count_range_in_words(unit_count)} {unit_name}{'' if unit_count.max() == 1 else 's'}"
+    words = unit_words(risk_guarantee_rows)
+    counted = f"the calibration split has {_count_range_in_words(unit_count)} {words.unit if unit_count.max() == 1 else words.units}"
     needed = f"at least {min_unit_count:,} of them accepted without an error are needed"
     if unit_count.max() < min_unit_count:
         return f"{counted}, and {needed}"

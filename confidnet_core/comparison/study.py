@@ -18,6 +18,7 @@ from confidnet_core.comparison.risk_guarantees import risk_guarantee_frame, risk
 from confidnet_core.comparison.sections import calibration_frame, calibration_tables, operating_point_tables, rank_table
 from confidnet_core.comparison.tables import Table
 from confidnet_core.comparison.uncertainty import evaluation_interval_frame, insufficiencies, interval_frame, resampled_metrics
+from confidnet_core.comparison.units import UNIT_COLUMN
 from confidnet_core.comparison.verdicts import BenchmarkVerdict, benchmark_verdicts
 from confidnet_core.evaluation.intervals import count_units
 
@@ -94,13 +95,18 @@ class Comparison:
         return "\n".join([text, *([table_to_markdown(self.rank_table, 2) + "\n"] if self.rank_table else [])])
 
 
-def compare_results(all_results: Sequence[AnyResults], reference_methods: Iterable[str], confidence_level: float) -> Comparison:
+def compare_results(
+    all_results: Sequence[AnyResults], reference_methods: Iterable[str], confidence_level: float, unit_name: str | None = None
+) -> Comparison:
     """Compare the scores of all benchmarks and seeds.
 
     reference_methods: scores that all others are compared with, pair by pair; confidence_level: of the intervals, in (0, 1)
+    unit_name: what tables call that which errs together, such as "patient"; None for the images of a segmentation
     Raises ValueError as `comparison_frame`.
     """
     evaluation_rows, replicates_by_evaluation = _collect_evaluations(all_results)
+    unit_column = {} if unit_name is None else {UNIT_COLUMN: unit_name}
+    evaluation_rows = evaluation_rows.assign(**unit_column)
     resampled_by_method = resampled_metrics(evaluation_rows, replicates_by_evaluation)
     return Comparison(
         evaluation_rows=evaluation_rows,
@@ -108,7 +114,7 @@ def compare_results(all_results: Sequence[AnyResults], reference_methods: Iterab
         intervals_of_means=interval_frame(resampled_by_method, confidence_level),
         difference_rows=method_differences(evaluation_rows, resampled_by_method, reference_methods, confidence_level),
         calibration_rows=calibration_frame(all_results, confidence_level, insufficiencies(evaluation_rows)),
-        risk_guarantee_rows=risk_guarantee_frame(all_results),
+        risk_guarantee_rows=risk_guarantee_frame(all_results).assign(**unit_column),
         confidence_level=confidence_level,
     )
 

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from confidnet_core.comparison.lines import iterate_groups, iterate_rows
-from confidnet_core.comparison.tables import count_in_words, format_value
+from confidnet_core.comparison.tables import format_value
+from confidnet_core.comparison.units import UnitWords, unit_words
 from confidnet_core.evaluation.intervals import (
     MIN_RARER_PIXEL_FRACTION,
     MIN_RARER_UNITS,
@@ -101,12 +102,11 @@ def insufficiency(benchmark_rows: pd.DataFrame) -> Insufficiency | None:
     benchmark_rows: its rows of `comparison_frame`
     """
     trainings = benchmark_rows.drop_duplicates("seed")
-    is_segmentation = bool((trainings["units"] < trainings["samples"]).any())
-    unit_count, unit_name = int(trainings["units"].iloc[0]), "image" if is_segmentation else "prediction"
+    unit_count, words = int(trainings["units"].iloc[0]), unit_words(trainings, "prediction")
     if unit_count < MIN_RARER_UNITS:
         # An image may have both errors and correct predictions; samples must be as many of either.
-        needed_count = MIN_RARER_UNITS if is_segmentation else 2 * MIN_RARER_UNITS
-        counted = count_in_words(unit_count, f"test {unit_name}")
+        needed_count = MIN_RARER_UNITS if words.parts else 2 * MIN_RARER_UNITS
+        counted = f"{unit_count:,} test {words.unit if unit_count == 1 else words.units}"
         return Insufficiency(TOO_FEW_UNITS, f"{counted}: too few to compare scores; at least {needed_count} are needed")
     for verdict, column, noun in (
         (TOO_FEW_ERRORS, "units_with_errors", "error"),
@@ -117,24 +117,24 @@ def insufficiency(benchmark_rows: pd.DataFrame) -> Insufficiency | None:
             counts_in_words = " + ".join(f"{count:,}" for count in counts) if len(counts) <= 5 else f"{counts.min():,} to {counts.max():,}"
             plural = "" if counts.tolist() == [1] else "s"
             counted = (
-                f"{noun}s in {counts_in_words} of {unit_count:,} test images"
-                if is_segmentation
+                f"{noun}s in {counts_in_words} of {unit_count:,} test {words.units}"
+                if words.parts
                 else f"{counts_in_words} {noun}{plural} among {unit_count:,} test predictions"
             )
             in_each = " in each training" if len(counts) > 1 else ""
             return Insufficiency(verdict, f"{counted}: too few to compare scores; about {MIN_RARER_UNITS} are needed{in_each}")
-    return _insufficiency_of_pixels(trainings) if is_segmentation else None
+    return _insufficiency_of_parts(trainings, words) if words.parts else None
 
 
-def _insufficiency_of_pixels(trainings: pd.DataFrame) -> Insufficiency | None:
-    """Return why a segmentation has too few pixels with errors, or with correct predictions; None if it has enough."""
+def _insufficiency_of_parts(trainings: pd.DataFrame, words: UnitWords) -> Insufficiency | None:
+    """Return why units of several predictions have too few that are errors, or that are correct; None if they have enough."""
     error_fractions = trainings["errors"] / trainings["samples"]
     for verdict, fractions, noun in (
         (TOO_FEW_ERRORS, error_fractions, "errors"),
         (TOO_FEW_SUCCESSES, 1 - error_fractions, "correct predictions"),
     ):
         if fractions.min() < MIN_RARER_PIXEL_FRACTION:
-            counted = f"{100 * fractions.min():.2g} % of the pixels of {trainings['units'].iloc[0]:,} test images are {noun}"
+            counted = f"{100 * fractions.min():.2g} % of the {words.parts} of {trainings['units'].iloc[0]:,} test {words.units} are {noun}"
             return Insufficiency(verdict, f"{counted}: too few to compare scores; about {100 * MIN_RARER_PIXEL_FRACTION:g} % are needed")
     return None
 

@@ -66,7 +66,11 @@ def reliability(validation_split: ScoredSplit, test_split: ScoredSplit, score_sc
 
 
 def guaranteed_thresholds(
-    validation_split: ScoredSplit | None, calibration_split: ScoredSplit, test_split: ScoredSplit, threshold_settings: Thresholds
+    validation_split: ScoredSplit | None,
+    calibration_split: ScoredSplit,
+    test_split: ScoredSplit,
+    threshold_settings: Thresholds,
+    unit_name: str = "image",
 ) -> list[dict[str, Any]]:
     """Return, for each target risk, a dictionary of the threshold whose selective risk is guaranteed, from the calibration split.
 
@@ -74,6 +78,7 @@ def guaranteed_thresholds(
     or None, and "test": what the threshold does on the test split, from `_guarantee_result_on_test`. At most MAX_FIT_SAMPLES predictions of
     the validation split give the candidate thresholds, by their confidences, and where their sequence starts, by their labels; without one,
     a twentieth of the calibration split does, and the sequence starts at a fixed coverage.
+    unit_name: what the reasons call that which errs together
     """
     guarantees, reference = [], _thinned(validation_split) if validation_split is not None else None
     for target_risk in threshold_settings.risks:
@@ -85,12 +90,12 @@ def guaranteed_thresholds(
             pixels_per_image=calibration_split.pixels_per_image,
             **({} if reference is None else _as_reference(reference)),
         )
-        unit_name = "sample" if calibration_split.pixels_per_image is None else "image"
+        counted_unit = "sample" if calibration_split.pixels_per_image is None else unit_name
         guarantees.append(
             {
                 **asdict(guarantee),
                 "served": target_risk == threshold_settings.serve,
-                "reason": _reason_without_threshold(guarantee, unit_name),
+                "reason": _reason_without_threshold(guarantee, counted_unit),
                 "test": _guarantee_result_on_test(guarantee, test_split),
             }
         )
@@ -118,7 +123,7 @@ def _thinned(split: ScoredSplit) -> ScoredSplit:
 def _reason_without_threshold(guarantee: Guarantee, unit_name: str) -> str | None:
     """Return why there is no threshold, in a sentence without a full stop, or None where there is one.
 
-    unit_name: "sample", or "image" for segmentation
+    unit_name: "sample", or what errs together, such as "image"
     """
     if guarantee.threshold is not None:
         return None

@@ -24,6 +24,7 @@ from confidnet_core.tables.database import DatabaseTable
 from confidnet_core.tables.files import FileTable
 
 MAX_ROWS_IN_MEMORY = 20_000_000  # of files; of more, only counts are held
+MEMORY_LIMIT = "3GB"  # of DuckDB where it counts files; Python and arrays take up to 1 GB beside it
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def judge_files(console: Console, files: Sequence[str], options: JudgeOptions) -
     def judge_rows_or_counts() -> Judgement:
         table = open_table(files)
         if table.row_count > MAX_ROWS_IN_MEMORY and not isinstance(table, ArrayTable):
-            with FileTable(table.files) as counted_table:
+            with FileTable(table.files, memory_limit=MEMORY_LIMIT) as counted_table:
                 return _judge_counted(counted_table, name, options)
         return _judge(judge_arguments(table, options.columns), name, options)
 
@@ -106,15 +107,24 @@ def _judge(arguments: Mapping[str, Any], default_name: str, options: JudgeOption
 def _judge_counted(table: Table, default_name: str, options: JudgeOptions) -> Judgement:
     """Judge a table by counts. Raises ValueError for options that need its rows."""
     chosen = options.columns
-    if chosen.probabilities or chosen.logits or chosen.split:
+    if chosen.probabilities or chosen.logits:
         raise ValueError(
             f"{table.name}: a database, and files of more than {MAX_ROWS_IN_MEMORY:,} rows, are counted by column; give the confidences as "
-            "columns with --confidence, and leave out --probabilities, --logits and --split"
+            "columns with --confidence, and leave out --probabilities and --logits"
         )
     label = None if chosen.correct else chosen.label
     columns = Columns(chosen.confidences, chosen.correct, label, chosen.predicted, chosen.unit, options.row_key)
-    resampling: dict[str, Any] = {"resamples": options.resamples, "seed": options.seed}
-    return judge_table(table, columns, against=options.against, **resampling, name=options.name or default_name)
+    return judge_table(
+        table,
+        columns,
+        split=chosen.split,
+        against=options.against,
+        risks=_parse_risks(options.risks),
+        delta=options.delta,
+        resamples=options.resamples,
+        seed=options.seed,
+        name=options.name or default_name,
+    )
 
 
 def _report(console: Console, judge_predictions: Callable[[], Judgement], options: JudgeOptions) -> Judgement:

@@ -25,6 +25,7 @@ class JudgingSettings:
     against: scores that all others are compared with; risks, delta: of the thresholds with a guarantee, see `threshold_with_guarantee`
     resamples, level, seed: of the bootstrap and its intervals; scales: {score: one of SCORE_SCALES}, by default "rank"
     oracles: scores that read the labels, which are an upper bound and never ranked
+    unit_name: what tables call that which errs together; None for images, whose predictions are pixels
     """
 
     against: tuple[str, ...]
@@ -35,6 +36,7 @@ class JudgingSettings:
     seed: int
     scales: Mapping[str, str]
     oracles: tuple[str, ...]
+    unit_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,6 @@ def judge_splits(
     """
     evaluations, replicates, reliabilities, thresholds = {}, {}, {}, {}
     resampling: dict[str, Any] = {"resample_count": settings.resamples, "seed": settings.seed}
-    threshold_settings = Thresholds(risks=settings.risks, serve=settings.risks[0], delta=settings.delta)
     for score in progress_bar(test.confidences, bar_label="judge", item_name="score"):
         is_oracle, scale = score in settings.oracles, settings.scales.get(score, RANK_SCALE)
         test_split = test.scored(score)
@@ -102,11 +103,26 @@ def judge_splits(
             test_split.confidence, test_split.correct, pixels_per_image=test_split.pixels_per_image, **resampling
         ).astype(np.float32)
         if validation is not None:
-            measured = reliability(validation.scored(score), test_split, scale, **resampling)
-            reliabilities[score] = measured.with_float32_replicates()
+            reliabilities[score] = reliability_of_score(score, test, validation, settings)
         if calibration is not None:
-            validation_split = None if validation is None else validation.scored(score)
-            thresholds[score] = guaranteed_thresholds(validation_split, calibration.scored(score), test_split, threshold_settings)
+            thresholds[score] = thresholds_of_score(score, test, validation, calibration, settings)
     return JudgedResults(
         name, test.correct, test.predictions_per_unit, test.confidences, evaluations, replicates, reliabilities, thresholds
     )
+
+
+def reliability_of_score(score: str, test: CheckedSplit, validation: CheckedSplit, settings: JudgingSettings) -> Reliability:
+    """Return how well the probabilities fitted to the validation predictions agree with the test predictions."""
+    scale = settings.scales.get(score, RANK_SCALE)
+    resampling: dict[str, Any] = {"resample_count": settings.resamples, "seed": settings.seed}
+    return reliability(validation.scored(score), test.scored(score), scale, **resampling).with_float32_replicates()
+
+
+def thresholds_of_score(
+    score: str, test: CheckedSplit, validation: CheckedSplit | None, calibration: CheckedSplit, settings: JudgingSettings
+) -> list[dict[str, Any]]:
+    """Return the thresholds of a score, as `guaranteed_thresholds` gives them."""
+    threshold_settings = Thresholds(risks=settings.risks, serve=settings.risks[0], delta=settings.delta)
+    validation_split = None if validation is None else validation.scored(score)
+    unit_name = settings.unit_name or "image"
+    return guaranteed_thresholds(validation_split, calibration.scored(score), test.scored(score), threshold_settings, unit_name)

@@ -1,6 +1,6 @@
 """`judge`: which confidence separates correct from incorrect predictions, for predictions that a user brings."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -113,6 +113,7 @@ def judge(
     validation: ScoredPredictions | tuple[Any, ...] | None = None,
     calibration: ScoredPredictions | tuple[Any, ...] | None = None,
     units: Sequence[Hashable] | np.ndarray | None = None,
+    unit_name: str | None = "unit",
     against: Sequence[str] | None = None,
     risks: Sequence[float] = (0.01, 0.05, 0.1),
     delta: float = 0.05,
@@ -131,6 +132,7 @@ def judge(
     validation: (correct, confidences) or (correct, confidences, units) of other predictions, for calibration, and for where the search of
     a threshold starts; calibration: the same of predictions that nothing was fitted to, for thresholds with a guarantee
     units: (n,) what errs together, such as the image of each pixel or the patient of each image; None if each prediction is by itself
+    unit_name: what tables call one of these, such as "patient"; None for images whose predictions are pixels
     against: scores that all others are compared with; by default mcp and entropy where given, else the first score
     risks, delta: error rates that accepted predictions may have, each but with probability delta: see `threshold_with_guarantee`
     resamples, level, seed: of the bootstrap; at least 100 resamples
@@ -157,14 +159,17 @@ def judge(
         seed=seed,
         scales=scales,
         oracles=oracles,
+        unit_name=unit_name,
     )
     results = judge_splits(name, splits["test"], splits.get("validation"), splits.get("calibration"), settings)
-    missing = [
-        *([NEEDS_VALIDATION] if validation is None else []),
-        *([NEEDS_CALIBRATION] if calibration is None else []),
-        *left_out,
-    ]
-    return Judgement(results, compare_results([results], settings.against, level), settings, tuple(missing), facts or {})
+    comparison = compare_results([results], settings.against, level, settings.unit_name)
+    return Judgement(results, comparison, settings, (*needs_of(splits), *left_out), facts or {})
+
+
+def needs_of(splits: Container[str]) -> list[str]:
+    """Return sentences about what the splits that are not given would be needed for. splits: of "validation" and "calibration" """
+    sentences = {"validation": NEEDS_VALIDATION, "calibration": NEEDS_CALIBRATION}
+    return [sentence for split, sentence in sentences.items() if split not in splits]
 
 
 def judging_settings(
@@ -178,6 +183,7 @@ def judging_settings(
     seed: int,
     scales: Mapping[str, str] | None = None,
     oracles: Sequence[str] = (),
+    unit_name: str | None = "unit",
 ) -> JudgingSettings:
     """Return the checked settings of `judge` for these scores. Raises ValueError that names the argument and its value."""
     settings = JudgingSettings(
@@ -189,6 +195,7 @@ def judging_settings(
         seed=seed,
         scales=_known_scores("scales", scales or {}, scores),
         oracles=tuple(_known_scores("oracles", dict.fromkeys(oracles, ""), scores)),
+        unit_name=unit_name,
     )
     _require_valid(settings)
     return settings

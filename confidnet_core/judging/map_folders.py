@@ -9,8 +9,8 @@ from jaxtyping import Bool, Int, Real
 from PIL import Image, UnidentifiedImageError
 
 from confidnet_core.config.registry import suggestion
-from confidnet_core.judging.predictions_table import ARGUMENT_BY_SPLIT, SPLIT_NAMES, TEST
 from confidnet_core.judging.scored_predictions import ScoredPredictions
+from confidnet_core.judging.split_names import ARGUMENT_BY_SPLIT, SPLIT_NAMES, TEST
 from confidnet_core.progress import progress_bar
 
 MAP_SUFFIXES = (".png", ".npy", ".tif", ".tiff")
@@ -54,7 +54,7 @@ def judge_arguments_of_maps(folders: MapFolders) -> dict[str, Any]:
         counts.append(f"{split} {len(np.unique(pixels.images)):,} images with {len(pixels.correct):,} labelled pixels")
     test, others = predictions[TEST], {ARGUMENT_BY_SPLIT[split]: given for split, given in predictions.items() if split != TEST}
     facts = {"masks": str(folders.masks), "predicted": str(folders.predicted), "maps": "; ".join(counts)}
-    return {"correct": test.correct, "confidences": test.confidences, "units": test.units, **others, "facts": facts}
+    return {"correct": test.correct, "confidences": test.confidences, "units": test.units, "unit_name": None, **others, "facts": facts}
 
 
 def _subfolders_of_splits(masks_folder: Path) -> dict[str, str]:

@@ -13,16 +13,8 @@ from confidnet_core.evaluation.result import RANK_SCALE
 from confidnet_core.judging import table_checks as checks
 from confidnet_core.judging.free_scores import ClassifierOutputs, free_confidences
 from confidnet_core.judging.scored_predictions import ScoredPredictions
+from confidnet_core.judging.split_names import ARGUMENT_BY_SPLIT, CALIBRATION, IGNORED, SPLIT_NAMES, TEST, VALIDATION, splits_of_values
 from confidnet_core.judging.table_files import PredictionTable, require_columns
-
-TEST, VALIDATION, CALIBRATION, IGNORED = "test", "val", "calibration", "train"
-SPLIT_NAMES = {
-    TEST: (TEST,),
-    VALIDATION: (VALIDATION, "validation", "valid", "dev"),
-    CALIBRATION: (CALIBRATION, "calib", "cal"),
-    IGNORED: (IGNORED, "training"),
-}
-ARGUMENT_BY_SPLIT = {VALIDATION: "validation", CALIBRATION: "calibration"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +47,7 @@ class _Outcomes:
 
 
 def judge_arguments(table: PredictionTable, options: ColumnOptions) -> dict[str, Any]:
-    """Return the arguments of `judge` for a table: correct, confidences, units, validation, calibration, scales, oracles, left_out, facts.
+    """Return the arguments of `judge` for a table, all but the settings of thresholds and resamples.
 
     Raises ValueError that names the option, the column and the first row for wrong input.
     """
@@ -80,12 +72,10 @@ def judge_arguments(table: PredictionTable, options: ColumnOptions) -> dict[str,
         split: ScoredPredictions(outcomes.correct[rows], confidences[split], None if units is None else units[rows])
         for split, rows in rows_by_split.items()
     }
-    if options.unit is not None:
-        left_out.append(f"Rows of one {options.unit} are resampled together, as pixels of an image: a {options.unit} is called an image.")
     test = predictions[TEST]
     others = {ARGUMENT_BY_SPLIT[split]: given for split, given in predictions.items() if split != TEST}
     facts = {"predictions": table.source, "rows": ", ".join(f"{split} {len(rows):,}" for split, rows in rows_by_split.items())}
-    named = {"scales": scales, "oracles": oracles, "left_out": left_out, "facts": facts, "units": test.units}
+    named = {"scales": scales, "oracles": oracles, "left_out": left_out, "facts": facts, "units": test.units, "unit_name": options.unit}
     return {"correct": test.correct, "confidences": test.confidences, **others, **named}
 
 
@@ -188,8 +178,7 @@ def _rows_by_split(table: PredictionTable, options: ColumnOptions, row_count: in
     require_columns(table, [options.split], "--split")
     column = checks.class_column(table, options.split, table.columns([options.split])[options.split])
     values, positions = np.unique(column.astype(str), return_inverse=True)
-    split_of_name = {name: split for split, names in SPLIT_NAMES.items() for name in names}
-    split_of_value = [split_of_name.get(value.strip().lower()) for value in values.tolist()]
+    split_of_value = splits_of_values(values.tolist())
     if None in split_of_value:
         unknown = split_of_value.index(None)
         first = int(np.argmax(positions == unknown))

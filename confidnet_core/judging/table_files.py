@@ -11,8 +11,9 @@ import numpy as np
 
 from confidnet_core.config.registry import suggestion
 from confidnet_core.judging.csv_lines import csv_heading, require_even_lines
+from confidnet_core.tables.duckdb_sql import CSV_SUFFIXES, PARQUET_SUFFIXES
 
-CSV_SUFFIXES, PARQUET_SUFFIXES, ARRAY_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz"), (".parquet", ".pq"), (".npz",)
+ARRAY_SUFFIXES = (".npz",)
 REAL_TYPES = ("FLOAT", "DOUBLE", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 TEXT_TYPES = ('"NULL"', "VARCHAR", "ENUM", "UUID", "DATE", "TIMESTAMP")
 

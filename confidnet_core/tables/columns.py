@@ -116,6 +116,22 @@ class Table(Protocol):
         """Return how many units there are, and of each outcome."""
         ...
 
+    def value_counts(self, column: str) -> dict[str | None, int]:
+        """Return how many rows have each value of a column, as text; None for rows without one."""
+        ...
+
+    def restricted(self, column: str, values: Sequence[str], name: str) -> "Table":
+        """Return the table of the rows whose column, as text, has one of these values. name: what messages call it"""
+        ...
+
+    def sampled_rows(self, columns: Columns, share: float, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
+        """Return about a share of the rows, or of the units, drawn at random: confidences, outcomes, and with units a key of each row's."""
+        ...
+
+    def unit_in_both(self, unit: str, column: str, values: Sequence[str], others: Sequence[str]) -> str | None:
+        """Return a unit with rows whose column has one of the values, and rows with one of the others; None if there is none."""
+        ...
+
     def group_counts(self, columns: Columns, edges: Mapping[str, np.ndarray], seed: int) -> Iterable[tuple[str, np.ndarray, np.ndarray]]:
         """Yield for each score its numbers of samples and of errors in (groups, cells), the highest cell first."""
         ...

@@ -6,7 +6,7 @@ Ibis (https://ibis-project.org) is an optional package: `pip install 'confidnet-
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from confidnet_core.tables.units import unit_counts
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-_BATCH_ROWS = 1 << 18
+_BATCH_ROWS, _HASH_RANGE = 1 << 18, 1 << 24
 _INSTALL = "tables in databases need ibis; install it with: pip install 'confidnet-core[tables]'"
 
 
@@ -133,15 +133,36 @@ class DatabaseTable:
         }
         return unit_counts(*(column[0].as_py() for column in self._fetch(by_unit.aggregate(**sums)).values()))
 
+    def value_counts(self, column: str) -> dict[str | None, int]:
+        values = self._table.select(value=self._table[column].cast("string"))
+        found = self._fetch(values.group_by("value").aggregate(n=values.count()).order_by("value"))
+        return dict(zip(found["value"].to_pylist(), found["n"].to_pylist(), strict=True))
+
+    def restricted(self, column: str, values: Sequence[str], name: str) -> DatabaseTable:
+        return DatabaseTable(self._table.filter(self._table[column].cast("string").isin(list(values))), name)
+
+    def sampled_rows(self, columns: Columns, share: float, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
+        """Return the rows that the engine's hash of the unit, or of the row key, draws. seed: not used, since engines hash without one"""
+        key = self._key(columns)
+        named = {f"score_{index}": self._confidence(score) for index, score in enumerate(columns.scores)}
+        drawn = self._table.filter(_remainder(key.hash(), _HASH_RANGE) < round(share * _HASH_RANGE))
+        selected = drawn.select(key=key, is_correct=self._correct(columns), **named).order_by("key")
+        keys, correct, *confidences = (column.to_numpy(zero_copy_only=False) for column in self._fetch(selected).values())
+        return dict(zip(columns.scores, confidences, strict=True)), correct.astype(bool), keys if columns.unit is not None else None
+
+    def unit_in_both(self, unit: str, column: str, values: Sequence[str], others: Sequence[str]) -> str | None:
+        value = self._table[column].cast("string")
+        rows = self._table.select(unit=self._table[unit].cast("string"), is_one=value.isin(list(values)), is_other=value.isin(list(others)))
+        by_unit = rows.group_by("unit").aggregate(has_one=rows.is_one.any(), has_other=rows.is_other.any())
+        found = self._fetch(by_unit.filter(by_unit.has_one & by_unit.has_other).order_by("unit").limit(1))["unit"].to_pylist()
+        return found[0] if found else None
+
     def group_counts(self, columns: Columns, edges: Mapping[str, np.ndarray], seed: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Yield the counts of each score in (groups, cells), by one query a score. Groups follow from the hash of the unit or row key.
 
         seed: not used, since engines hash without one; the draws of groups depend on it
         """
-        key = self._table[columns.unit or columns.row_key or ""]
-        if not (key.type().is_integer() or key.type().is_string()):
-            key = key.cast("string")
-        group = ((key.hash() % GROUP_COUNT) + GROUP_COUNT) % GROUP_COUNT
+        group = _remainder(self._key(columns).hash(), GROUP_COUNT)
         for score in columns.scores:
             cell_count = len(edges[score]) + 1
             cell = _cell(self._confidence(score), edges[score], 0, cell_count - 1)
@@ -152,6 +173,11 @@ class DatabaseTable:
                 sample_counts[groups, cell_count - 1 - cells] = n
                 error_counts[groups, cell_count - 1 - cells] = e
             yield score, sample_counts, error_counts
+
+    def _key(self, columns: Columns) -> Any:
+        """Return the expression of the unit or of the row key, in a type that engines hash."""
+        key = self._table[columns.unit or columns.row_key or ""]
+        return key if key.type().is_integer() or key.type().is_string() else key.cast("string")
 
     def _confidence(self, score: str) -> Any:
         """Return the expression of a confidence with a type that NumPy has."""
@@ -182,6 +208,11 @@ class DatabaseTable:
                     yield [column.to_numpy(zero_copy_only=False) for column in batch.columns]
         except Exception as error:  # each driver has errors of its own
             raise ValueError(f"{self.name}: {_first_line(error)}") from None
+
+
+def _remainder(number: Any, divisor: int) -> Any:
+    """Return the expression of a remainder in [0, divisor), also of negative numbers."""
+    return ((number % divisor) + divisor) % divisor
 
 
 def _cell(confidence: Any, edges: np.ndarray, low: int, high: int) -> Any:

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from types import TracebackType
 
@@ -12,13 +13,10 @@ import pyarrow
 from confidnet_core.evaluation.intervals import UnitCounts
 from confidnet_core.metrics._draws.groups import GROUP_COUNT
 from confidnet_core.tables import columns as kinds_of
-from confidnet_core.tables.columns import LARGEST, Chunks, Columns, ScoreTotals, Totals, counted
+from confidnet_core.tables import duckdb_sql as sql
+from confidnet_core.tables.columns import Chunks, Columns, ScoreTotals, Totals, counted
 from confidnet_core.tables.units import unit_counts
 
-_READERS = {
-    **dict.fromkeys((".parquet", ".pq"), "read_parquet"),
-    **dict.fromkeys((".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zst"), "read_csv"),
-}
 _KINDS = {
     "FLOAT": kinds_of.FLOAT32,
     **dict.fromkeys(("DOUBLE", "DECIMAL"), kinds_of.FLOAT64),
@@ -61,12 +59,12 @@ class FileTable:
         settings: dict[str, str | bool | int | float | list[str]] = {"memory_limit": memory_limit, "temp_directory": self._folder.name}
         try:
             self._connection = duckdb.connect(config=settings if threads is None else settings | {"threads": threads})
-            quoted_names = ", ".join("'" + name.replace("'", "''") + "'" for name in names)
-            self._source = f"{_reader(names)}([{quoted_names}])"
+            self._files = self._source = f"{sql.reader(names)}([{', '.join(map(sql.text, names))}])"
             described = self._query(f"DESCRIBE SELECT * FROM {self._source}").fetchall()
         except (duckdb.Error, ValueError) as error:
             self._folder.cleanup()
-            raise ValueError(_first_line(error) if isinstance(error, ValueError) else f"{self.name}: {_first_line(error)}") from None
+            raise ValueError(sql.first_line(error) if isinstance(error, ValueError) else f"{self.name}: {sql.first_line(error)}") from None
+        self._condition = "true"  # of the rows of a restricted table
         self.kinds = {row[0]: _KINDS.get(row[1].partition("(")[0], kinds_of.OTHER) for row in described}
 
     def __enter__(self) -> "FileTable":
@@ -85,15 +83,15 @@ class FileTable:
         correct = self._correct(columns)
         by_score = []
         for score in columns.scores:
-            name = _quoted(score)
+            name = sql.quoted(score)
             by_score += [
                 f"count(*) - count({name})",
-                f"count(*) FILTER (WHERE {_not_finite(name)})",
+                f"count(*) FILTER (WHERE {sql.not_finite(name)})",
                 f"min({name})::DOUBLE",
                 f"max({name})::DOUBLE",
                 f"approx_count_distinct({name})",
             ]
-        unit = _quoted(columns.unit) if columns.unit is not None else "1"
+        unit = sql.quoted(columns.unit) if columns.unit is not None else "1"
         query = (
             f"SELECT count(*), count(*) FILTER (WHERE NOT {correct}), count(*) - count({correct}), count(*) - count({unit}), "
             f"{', '.join(by_score)} FROM {self._source}"
@@ -110,11 +108,15 @@ class FileTable:
         """Return the number of the first row that is no use, counted from 1 over all files, and what stands there."""
         correct = self._correct(columns)
         names = columns.outcome_columns if bad_column is None else (bad_column,)
-        condition = f"({correct}) IS NULL" if bad_column is None else f"{_quoted(bad_column)} IS NULL OR {_not_finite(_quoted(bad_column))}"
-        shown = ", ".join(_quoted(name) for name in names)
+        condition = (
+            f"({correct}) IS NULL"
+            if bad_column is None
+            else f"{sql.quoted(bad_column)} IS NULL OR {sql.not_finite(sql.quoted(bad_column))}"
+        )
+        shown = ", ".join(sql.quoted(name) for name in names)
         query = (
-            f"SELECT * FROM (SELECT row_number() OVER () AS row_number_, {shown}, {condition} AS is_bad_ FROM {self._source}) "
-            "WHERE is_bad_ ORDER BY row_number_ LIMIT 1"
+            f"SELECT * FROM (SELECT row_number() OVER () AS row_number_, {shown}, ({condition}) AND {self._condition} AS is_bad_ "
+            f"FROM {self._files}) WHERE is_bad_ ORDER BY row_number_ LIMIT 1"
         )
         row, *values = self._query(query).fetchall()[0][: 1 + len(names)]
         texts = ["NULL" if value is None else str(value) for value in values]
@@ -134,12 +136,12 @@ class FileTable:
     def rows(self, columns: Columns) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
         """Return all rows as arrays, in the order of the files, or sorted by unit."""
         selected = ", ".join(self._confidence(score) for score in columns.scores)
-        order = f" ORDER BY {_quoted(columns.unit)}" if columns.unit is not None else ""
+        order = f" ORDER BY {sql.quoted(columns.unit)}" if columns.unit is not None else ""
         batches = list(self._batches(f"SELECT {self._correct(columns)}, {selected} FROM {self._source}{order}"))
         correct, *confidences = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
         sizes = None
         if columns.unit is not None:
-            unit = _quoted(columns.unit)
+            unit = sql.quoted(columns.unit)
             sizes = np.array([n for _, n in self._query(f"SELECT {unit}, count(*) FROM {self._source} GROUP BY 1 ORDER BY 1").fetchall()])
         return dict(zip(columns.scores, confidences, strict=True)), correct, sizes
 
@@ -149,20 +151,39 @@ class FileTable:
             "SELECT sum(n), sum(e), count(*), count(*) FILTER (WHERE e > 0), count(*) FILTER (WHERE e < n), "
             "sum(e * e::DOUBLE), sum((n - e) * (n - e)::DOUBLE) "
             f"FROM (SELECT count(*) AS n, count(*) FILTER (WHERE NOT {self._correct(columns)}) AS e FROM {self._source} "
-            f"GROUP BY {_quoted(columns.unit or '')})"
+            f"GROUP BY {sql.quoted(columns.unit or '')})"
         )
         return unit_counts(*self._query(query).fetchall()[0])
+
+    def value_counts(self, column: str) -> dict[str | None, int]:
+        return dict(self._query(f"SELECT {sql.quoted(column)}::VARCHAR, count(*) FROM {self._source} GROUP BY 1 ORDER BY 1").fetchall())
+
+    def restricted(self, column: str, values: Sequence[str], name: str) -> "FileTable":
+        """Return the rows with one of these values, as a table that lives as long as this one."""
+        table = copy(self)
+        table.name, table._condition, table._approximately_distinct = name, sql.is_among(column, values), {}
+        table._source = f"(SELECT * FROM {self._files} WHERE {table._condition})"
+        return table
+
+    def sampled_rows(self, columns: Columns, share: float, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
+        parts = []
+        for keys, is_correct, confidences in self._keyed_batches(columns):
+            is_drawn = mixed(keys, seed) <= np.uint64(min(share, 1.0) * (2**64 - 2**11))  # the largest float64 below 2**64
+            parts.append((keys[is_drawn], is_correct[is_drawn], *(confidence[is_drawn] for confidence in confidences)))
+        keys, correct, *confidences = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return dict(zip(columns.scores, confidences, strict=True)), correct, keys if columns.unit is not None else None
+
+    def unit_in_both(self, unit: str, column: str, values: Sequence[str], others: Sequence[str]) -> str | None:
+        has_both = f"bool_or({sql.is_among(column, values)}) AND bool_or({sql.is_among(column, others)})"
+        found = self._query(
+            f"SELECT {sql.quoted(unit)}::VARCHAR FROM {self._source} GROUP BY 1 HAVING {has_both} ORDER BY 1 LIMIT 1"
+        ).fetchall()
+        return found[0][0] if found else None
 
     def group_counts(self, columns: Columns, edges: Mapping[str, np.ndarray], seed: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Yield the counts of each score in (groups, cells), by one pass over the files. Groups follow from the unit or the row number."""
         counts = {score: np.zeros((2, GROUP_COUNT * (len(edges[score]) + 1)), np.int32) for score in columns.scores}
-        unit = f"hash({_quoted(columns.unit)})" if columns.unit is not None else "0::UBIGINT"
-        selected = ", ".join(self._confidence(score) for score in columns.scores)
-        first_row = 0
-        for is_correct, keys, *confidences in self._batches(f"SELECT {self._correct(columns)}, {unit}, {selected} FROM {self._source}"):
-            if columns.unit is None:
-                keys = np.arange(first_row, first_row + len(is_correct), dtype=np.uint64)
-                first_row += len(is_correct)
+        for keys, is_correct, confidences in self._keyed_batches(columns):
             groups = mixed(keys, seed) % np.uint64(GROUP_COUNT)
             for score, confidence in zip(columns.scores, confidences, strict=True):
                 cell_count = len(edges[score]) + 1
@@ -173,23 +194,34 @@ class FileTable:
         for score, (sample_counts, error_counts) in counts.items():
             yield score, sample_counts.reshape(GROUP_COUNT, -1), error_counts.reshape(GROUP_COUNT, -1)
 
+    def _keyed_batches(self, columns: Columns) -> Iterator[tuple[np.ndarray, np.ndarray, list[np.ndarray]]]:
+        """Yield of all rows a key, uint64, of the unit or of the row by its number; whether it is correct; and the confidences."""
+        unit = f"hash({sql.quoted(columns.unit)})" if columns.unit is not None else "0::UBIGINT"
+        selected = ", ".join(self._confidence(score) for score in columns.scores)
+        first_row = 0
+        for is_correct, keys, *confidences in self._batches(f"SELECT {self._correct(columns)}, {unit}, {selected} FROM {self._source}"):
+            if columns.unit is None:
+                keys = np.arange(first_row, first_row + len(is_correct), dtype=np.uint64)
+                first_row += len(is_correct)
+            yield keys, is_correct, confidences
+
     def _confidence(self, score: str) -> str:
         """Return the SQL of a confidence with a type that NumPy has."""
         types = {kinds_of.FLOAT64: "DOUBLE", kinds_of.INTEGER: "BIGINT", kinds_of.FLOAT32: "FLOAT"}
-        return f"{_quoted(score)}::{types[self.kinds[score]]}"
+        return f"{sql.quoted(score)}::{types[self.kinds[score]]}"
 
     def _correct(self, columns: Columns) -> str:
         """Return the SQL of a boolean, NULL where it is unknown."""
         if columns.correct is None:
-            return f"({_quoted(columns.label or '')} = {_quoted(columns.predicted or '')})"
-        name = _quoted(columns.correct)
+            return f"({sql.quoted(columns.label or '')} = {sql.quoted(columns.predicted or '')})"
+        name = sql.quoted(columns.correct)
         return name if self.kinds[columns.correct] == kinds_of.BOOLEAN else f"(CASE {name} WHEN 1 THEN true WHEN 0 THEN false END)"
 
     def _query(self, query: str) -> duckdb.DuckDBPyConnection:
         try:
             return self._connection.execute(query)
         except duckdb.Error as error:
-            raise ValueError(f"{self.name}: {_first_line(error)}") from None
+            raise ValueError(f"{self.name}: {sql.first_line(error)}") from None
 
     def _batches(self, query: str) -> Iterator[list[np.ndarray]]:
         """Yield the columns of a result as arrays, a million rows at a time, in its order."""
@@ -198,7 +230,7 @@ class FileTable:
                 if batch.num_rows:
                     yield [column.to_numpy(zero_copy_only=False) for column in batch.columns]
         except (duckdb.Error, pyarrow.ArrowException, OSError) as error:
-            raise ValueError(f"{self.name}: {_first_line(error)}") from None
+            raise ValueError(f"{self.name}: {sql.first_line(error)}") from None
 
 
 def mixed(keys: np.ndarray, seed: int) -> np.ndarray:
@@ -207,25 +239,3 @@ def mixed(keys: np.ndarray, seed: int) -> np.ndarray:
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed_keys = (mixed_keys ^ (mixed_keys >> np.uint64(shift))) * np.uint64(factor)
     return mixed_keys ^ (mixed_keys >> np.uint64(31))
-
-
-def _reader(names: list[str]) -> str:
-    readers = {reader for name in names for suffix, reader in _READERS.items() if name.lower().endswith(suffix)}
-    unknown = [name for name in names if not name.lower().endswith(tuple(_READERS))]
-    if unknown:
-        raise ValueError(f"{unknown[0]} is no table that can be read; expected a name that ends in {', '.join(_READERS)}")
-    if len(readers) > 1:
-        raise ValueError(f"{names[0]} and the other files are of different kinds; give all of a table as CSV, or all as Parquet")
-    return readers.pop()
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _not_finite(name: str) -> str:
-    return f"NOT ({name} BETWEEN {-LARGEST!r}::DOUBLE AND {LARGEST!r}::DOUBLE)"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

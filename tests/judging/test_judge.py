@@ -98,6 +98,19 @@ def test_predictions_of_one_unit_are_resampled_together_whatever_their_order():
     assert judgement.to_json()["units"] == 60
 
 
+def test_units_are_called_by_their_name():
+    (correct, confidences), units = scored(400), np.repeat(np.arange(80), 5)
+    calibration = (*scored(200, seed=1), units[:200] + 1000)
+    named = judge(correct, confidences, units=units, unit_name="patient", calibration=calibration, risks=(0.01,), resamples=200)
+    assert named.thresholds["reason"][0].startswith("the calibration split has 40 patients, and at least 299")
+    text = str(named) + named.comparison.markdown(named.comparison.main_tables(), {}, named.comparison.further_table_groups())
+    assert "40 patients with 200 predictions" in text and "every patient weighs the same" in text
+    assert "image" not in text and "pixel" not in text
+    few = {name: values[:20] for name, values in confidences.items()}
+    assert "4 test patients: too few to compare" in str(judge(correct[:20], few, units=units[:20], unit_name="patients", **QUICK))
+    assert "4 test images: too few to compare" in str(judge(correct[:20], few, units=units[:20], unit_name=None, **QUICK))
+
+
 def test_units_of_one_prediction_each_are_samples():
     correct, confidences = scored(200)
     assert judge(correct, confidences, units=np.arange(200), **QUICK).table.equals(judge(correct, confidences, **QUICK).table)
