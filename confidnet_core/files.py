@@ -116,13 +116,12 @@ def array_of_any_size(shape: tuple[int, ...], dtype: Any) -> "np.ndarray":
         return np.empty(shape, dtype)
     folder = LARGE_ARRAYS_FOLDER if LARGE_ARRAYS_FOLDER.is_dir() else Path(tempfile.gettempdir())
     with tempfile.TemporaryFile(dir=folder) as file:
-        file.truncate(byte_count)
-        reserve_disk_space(file.fileno(), folder)
+        reserve_disk_space(file.fileno(), byte_count, folder)
         return np.memmap(file, dtype, "w+", shape=shape)
 
 
-def reserve_disk_space(file: Path | int, folder: Path) -> None:
-    """Have the disk set all bytes of a file aside: a map of a file that finds the disk full kills its process without a word (SIGBUS).
+def reserve_disk_space(file: Path | int, byte_count: int, folder: Path) -> None:
+    """Have the disk set the bytes of a file aside: a map of a file that finds the disk full kills its process without a word (SIGBUS).
 
     file: its path or descriptor; folder: where it lies, for the ValueError if the disk has no room
     Nothing is done where the system or the disk cannot do this.
@@ -130,7 +129,6 @@ def reserve_disk_space(file: Path | int, folder: Path) -> None:
     if not hasattr(os, "posix_fallocate"):  # macOS
         return
     with open(file, "r+b", closefd=isinstance(file, Path)) as opened_file:
-        byte_count = os.fstat(opened_file.fileno()).st_size
         try:
             os.posix_fallocate(opened_file.fileno(), 0, byte_count)
         except OSError as error:
