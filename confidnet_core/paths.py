@@ -20,7 +20,7 @@ def attached_files_folder(benchmark: str) -> Path:
 
 
 def attached_code_path(benchmark: str) -> Path:
-    """Return the path of the link to the package of one's own that a benchmark's model comes from, an empty file for other models."""
+    """Return the path of the link to the package of one's own that a benchmark's model comes from, a short text for other models."""
     return Path("data/attached_code") / benchmark
 
 

@@ -8,6 +8,8 @@ from confidnet_core.config.registry import entry_attributes
 from confidnet_core.files import atomic_write, write_json
 from stages._attached import find_file, weights_path
 
+NO_CODE_TEXT = "no code of one's own\n"  # DVC warns of an empty file
+
 
 def weights_files(benchmark_name: str, benchmark: Benchmark) -> dict[str, Path]:
     """Return {key in params.yaml: path} of the files of weights that a benchmark names: to take as they are, and to train on from."""
@@ -33,7 +35,7 @@ def link_files(links_folder: Path, path_by_key: dict[str, Path]) -> None:
 
 
 def link_code(link: Path, benchmark: Benchmark) -> None:
-    """Write a link to the folder, or the one file, of the package of one's own that the model comes from; an empty file if there is none.
+    """Write a link to the folder, or the one file, of the package of one's own that the model comes from; a short text if there is none.
 
     DVC hashes all that is in the folder. Links to its files, one by one, would stop DVC as soon as one of these is renamed.
     """
@@ -41,6 +43,6 @@ def link_code(link: Path, benchmark: Benchmark) -> None:
     code_path = find_code_path(benchmark.model.settings) if find_code_path else None
     with atomic_write(link) as temporary_path:
         if code_path is None:
-            temporary_path.touch()
+            temporary_path.write_text(NO_CODE_TEXT)
         else:
             temporary_path.symlink_to(os.path.relpath(code_path.resolve(), link.parent.resolve()))

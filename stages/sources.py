@@ -4,7 +4,7 @@ reads   confidnet_core/datasets/, confidnet_core/models/, params.yaml
 writes  data/sources/BENCHMARK/{dataset.txt, model.txt (hashes of the one data set and the one model file that it uses),
         SECTION.json (each section of the benchmark in params.yaml)},
         data/attached/BENCHMARK/{files.json, and links to the weights that it takes from elsewhere},
-        data/attached_code/BENCHMARK (a link to the code of one's own that its model comes from, or an empty file)
+        data/attached_code/BENCHMARK (a link to the code of one's own that its model comes from, or a short text)
 
 DVC cannot depend on a file whose name is a value in params.yaml, nor on a section that may be absent or another benchmark's, but it can
 depend on these files: a new data set or model, or a setting of another section, reruns this stage in a second, and retrains nothing.
