@@ -110,7 +110,8 @@ def _sample_memory(process: subprocess.Popen, peaks: dict[str, int]) -> None:
 
 def measure(folder: Path, images: int, size: int, classes: int, untrained: bool) -> dict[str, Cost]:
     """Return {stage: cost} of one project with this number of training images, and a fifth as many each for validation and test."""
-    for split, count in {"val": images} if untrained else {"train": images, "val": images // 5, "test": images // 5}.items():
+    counts = {"val": images} if untrained else {"train": images, "val": images // 5, "test": images // 5}
+    for split, count in counts.items():
         write_images(folder / "images", split, count, size, classes)
     project = folder / "project"
     project.mkdir()
