@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from confidnet_core.files import atomic_write, read_json, write_json
+from confidnet_core.files import atomic_write, read_json, reserve_disk_space, write_json
 
 TRAIN_VAL_TEST = ("train", "val", "test")  # splits of a data set that a function in datasets/ returns
 PREPARED_SPLITS = (*TRAIN_VAL_TEST, "calibration")  # splits of a data set in data/prepared/
@@ -110,14 +110,14 @@ def save_dataset(dataset: Dataset, prepared_folder: Path) -> dict:
         _save_in_order(temporary_folder / "labels.npy", dataset.labels, order)
         split_ends = {split_name: ends[number : number + 2] for number, split_name in enumerate(split_names)}
         write_json(temporary_folder / "split.json", split_ends)
-        dataset_metadata = _describe_dataset(dataset)
-        write_json(temporary_folder / "facts.json", dataset_metadata)
+        write_json(temporary_folder / "facts.json", dataset_metadata := _describe_dataset(dataset))
     return dataset_metadata
 
 
 def _save_in_order(array_path: Path, array: np.ndarray, order: np.ndarray) -> None:
     """Write array[order] as a NumPy file, in blocks of bounded memory."""
     stored_array = np.lib.format.open_memmap(array_path, "w+", array.dtype, array.shape)
+    reserve_disk_space(array_path, array_path.stat().st_size, array_path.parent.parent)
     samples_per_block = max(1, BYTES_PER_BLOCK // max(1, array[:1].nbytes))
     for block_start in range(0, len(order), samples_per_block):
         stored_array[block_start : block_start + samples_per_block] = array[order[block_start : block_start + samples_per_block]]

@@ -1,20 +1,28 @@
-"""Reading and writing of text, JSON and YAML files. A file is written under a temporary name and then renamed, so that no reader finds a
-half-written file.
+"""Reading and writing of text, JSON and YAML files, and room for large arrays on disk. A file is written under a temporary name and then
+renamed, so that no reader finds a half-written file.
 """
 
 import json
 import math
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from errno import EDQUOT, EFBIG, ENOSPC
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MAX_BYTES_IN_MEMORY = 2**26  # of an array from `array_of_any_size`
+LARGE_ARRAYS_FOLDER = Path("data")  # on the disk that the results need, since /tmp may lie in memory
 
 
 @contextmanager
@@ -94,6 +102,40 @@ def parse_yaml(content: bytes) -> Any:
 def _parse_yaml(content: bytes) -> Any:
     """Parse a YAML document once in a process: a stage needs params.yaml, its committed version and dvc.lock several times."""
     return YAML(typ="safe").load(content)
+
+
+def array_of_any_size(shape: tuple[int, ...], dtype: Any) -> "np.ndarray":
+    """Return an uninitialised array: in memory, or above MAX_BYTES_IN_MEMORY in a file without a name, so that memory is bounded.
+
+    The file is in the folder data/, if there is one, and is gone with the array. Raises ValueError where the disk has no room for it.
+    """
+    import numpy as np  # imported here, since most commands need no arrays
+
+    byte_count = math.prod(shape) * np.dtype(dtype).itemsize
+    if byte_count <= MAX_BYTES_IN_MEMORY:
+        return np.empty(shape, dtype)
+    folder = LARGE_ARRAYS_FOLDER if LARGE_ARRAYS_FOLDER.is_dir() else Path(tempfile.gettempdir())
+    with tempfile.TemporaryFile(dir=folder) as file:
+        reserve_disk_space(file.fileno(), byte_count, folder)
+        return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def reserve_disk_space(file: Path | int, byte_count: int, folder: Path) -> None:
+    """Have the disk set the bytes of a file aside: a map of a file that finds the disk full kills its process without a word (SIGBUS).
+
+    file: its path or descriptor; folder: where it lies, for the ValueError if the disk has no room
+    Nothing is done where the system or the disk cannot do this.
+    """
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
+    with open(file, "r+b", closefd=isinstance(file, Path)) as opened_file:
+        try:
+            os.posix_fallocate(opened_file.fileno(), 0, byte_count)
+        except OSError as error:
+            if error.errno in (ENOSPC, EDQUOT, EFBIG):
+                free_text = f"{shutil.disk_usage(folder).free / 1e9:.2f} GB are free on its disk"
+                problem_text = f"{folder} has no room for an array of {byte_count / 1e9:.2f} GB ({error.strerror}; {free_text})"
+                raise ValueError(f"{problem_text}; free some, or make the folder a link to another disk") from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -15,8 +15,13 @@ def entry_code_digests_folder(benchmark: str) -> Path:
 
 
 def attached_files_folder(benchmark: str) -> Path:
-    """Return the path of the folder with links to the files that a benchmark takes from elsewhere, such as weights, and their names."""
+    """Return the path of the folder with links to the weights that a benchmark takes from elsewhere, and their names."""
     return Path("data/attached") / benchmark
+
+
+def attached_code_path(benchmark: str) -> Path:
+    """Return the path of the link to the package of one's own that a benchmark's model comes from, a short text for other models."""
+    return Path("data/attached_code") / benchmark
 
 
 def prepared_data_folder(benchmark: str) -> Path:

@@ -7,6 +7,7 @@ writes  data/predictions/BENCHMARK/seedSEED/{metrics.json, and test/, val/, cali
 from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.data import SCORED_SPLITS, load_dataset
+from confidnet_core.files import array_of_any_size
 from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.device import select_device
 from confidnet_core.networks.inference import predict, prediction_metrics, save_predictions
@@ -24,7 +25,7 @@ def main(params: Params, benchmark_name: str, seed: int) -> None:
         predictions_by_split, stopwatch = {}, Stopwatch()
         for split in SCORED_SPLITS:
             with stopwatch.measure(len(dataset.splits[split])):
-                predictions_by_split[split] = predict(classifier, dataset.split(split)[0], dataset, select_device())
+                predictions_by_split[split] = predict(classifier, dataset.split(split)[0], dataset, select_device(), array_of_any_size)
         metrics = prediction_metrics(predictions_by_split["test"], dataset.split("test")[1], dataset)
 
         save_predictions(paths.predictions_folder(benchmark_name, seed), predictions_by_split, metrics)

@@ -3,7 +3,8 @@
 reads   confidnet_core/datasets/, confidnet_core/models/, params.yaml
 writes  data/sources/BENCHMARK/{dataset.txt, model.txt (hashes of the one data set and the one model file that it uses),
         SECTION.json (each section of the benchmark in params.yaml)},
-        data/attached/BENCHMARK/{files.json, and links to the files that it takes from elsewhere, such as weights}
+        data/attached/BENCHMARK/{files.json, and links to the weights that it takes from elsewhere},
+        data/attached_code/BENCHMARK (a link to the code of one's own that its model comes from, or a short text)
 
 DVC cannot depend on a file whose name is a value in params.yaml, nor on a section that may be absent or another benchmark's, but it can
 depend on these files: a new data set or model, or a setting of another section, reruns this stage in a second, and retrains nothing.
@@ -14,7 +15,7 @@ from confidnet_core.config.params import Benchmark, Params
 from confidnet_core.config.registry import entry_attributes, entry_code_digest
 from confidnet_core.files import atomic_write, write_json
 from stages._attached import weights_path
-from stages._attached_links import files_of_model, link_files
+from stages._attached_links import link_code, link_files, weights_files
 from stages._command import run_stage
 
 
@@ -31,8 +32,8 @@ def main(params: Params, benchmark_name: str) -> None:
         "model": entry_code_digest("models", benchmark.model.name, benchmark.model.settings),
     }
 
-    path_by_link = {"weights": attached_weights} if attached_weights else {}
-    link_files(paths.attached_files_folder(benchmark_name), path_by_link | files_of_model(benchmark_name, benchmark))
+    link_files(paths.attached_files_folder(benchmark_name), weights_files(benchmark_name, benchmark))
+    link_code(paths.attached_code_path(benchmark_name), benchmark)
     with atomic_write(paths.entry_code_digests_folder(benchmark_name)) as temporary_folder:
         temporary_folder.mkdir()
         for file_stem, digest in digest_by_file.items():

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from confidnet_core.data import Dataset
+from confidnet_core.datasets._collections import ChannelStatistics, statistics_of_settings
 from confidnet_core.datasets._raw import (
     READ_BLOCK_BYTES,
     compute_file_md5,
@@ -27,6 +28,7 @@ from confidnet_core.datasets._raw import (
 )
 from confidnet_core.files import atomic_write
 
+PUBLISHED_MEAN, PUBLISHED_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # with ConfidNet
 # All globals that pickled arrays refer to, whether they were written by Python 2 (the published files) or 3, by numpy 1 or 2.
 ALLOWED_PICKLE_GLOBALS = {
     ("numpy", "ndarray"),
@@ -39,14 +41,25 @@ ALLOWED_PICKLE_GLOBALS = {
 }
 
 
-def read_cifar(data_set_name: str, data_set_title: str, torchvision_class: type, *, val: int, split_seed: int) -> Dataset:
+def read_cifar(
+    data_set_name: str,
+    data_set_title: str,
+    torchvision_class: type,
+    *,
+    val: int,
+    split_seed: int,
+    mean: ChannelStatistics | None = None,
+    std: ChannelStatistics | None = None,
+) -> Dataset:
     """Return CIFAR-10 or CIFAR-100 with images uint8 (n, 3, 32, 32), those of the training files first, then those of the test file.
 
     data_set_name: the name of its raw folder; data_set_title: its name in messages; torchvision_class: torchvision's CIFAR10 or CIFAR100
     val, split_seed: the number of training images drawn at random for the validation split, and the seed of that draw
+    mean, std: as for the data sets cifar10 and cifar100
     Raises ValueError where `val` leaves no training image, and for a file that is missing, damaged, does not fit the others or could run
     code.
     """
+    channel_mean, channel_std = statistics_of_settings(data_set_name, 3, mean, std) or (PUBLISHED_MEAN, PUBLISHED_STD)
     with ExitStack() as exit_stack:
         raw_data_folder = raw_folder_of_data_set(data_set_name)
         batch_folder = _locate_data_folder(raw_data_folder, torchvision_class, exit_stack)
@@ -62,8 +75,8 @@ def read_cifar(data_set_name: str, data_set_title: str, torchvision_class: type,
             data_set_name, training_image_count=len(train), test_image_count=len(test), validation_image_count=val, split_seed=split_seed
         ),
         classes=tuple(train.classes),
-        mean=(0.4914, 0.4822, 0.4465),
-        std=(0.2023, 0.1994, 0.2010),
+        mean=channel_mean,
+        std=channel_std,
         source=f"{data_set_title}, content as published"
         if has_published_content
         else f"pickles whose content is not {data_set_title} as published",

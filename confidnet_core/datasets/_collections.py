@@ -63,24 +63,36 @@ def describe_source(data_set_kind: str, folder_setting: str, splits: dict[str, n
 def image_statistics(
     data_set_name: str, images: np.ndarray, train_indices: np.ndarray, mean: ChannelStatistics | None, std: ChannelStatistics | None
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation of each channel: those given, imagenet's, or where a setting is None of the training images.
+    """Return mean and standard deviation of each channel: those given, imagenet's, or where both settings are None of the training images.
 
     Raises ValueError where they do not fit the channels, or where there are no training images to compute them from.
     """
-    if (mean is None) != (std is None):
-        raise ValueError(f"{data_set_name}: {'std' if mean else 'mean'} is absent; give mean and std, or neither")
+    if given_statistics := statistics_of_settings(data_set_name, images.shape[1], mean, std):
+        return given_statistics
+    if len(train_indices) == 0:
+        raise ValueError(f"{data_set_name}: no training images to compute mean and std from; give both, imagenet or lists")
+    return channel_statistics(images, train_indices)
+
+
+def statistics_of_settings(
+    data_set_name: str, channels: int, mean: ChannelStatistics | None, std: ChannelStatistics | None
+) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return mean and standard deviation of each channel as the settings of a data set have them; None if both settings are None.
+
+    Raises ValueError where one of them is None, where they do not fit the number of channels, and for a deviation of 0.
+    """
+    if mean is None and std is None:
+        return None
     if mean is None or std is None:
-        if len(train_indices) == 0:
-            raise ValueError(f"{data_set_name}: no training images to compute mean and std from; give both, imagenet or lists")
-        return channel_statistics(images, train_indices)
+        raise ValueError(f"{data_set_name}: {'std' if mean else 'mean'} is absent; give mean and std, or neither")
     given_statistics = {"mean": mean, "std": std}
     channel_values: dict[str, tuple[float, ...]] = {
         name: IMAGENET_STATISTICS[name] if values == "imagenet" else tuple(map(float, values)) for name, values in given_statistics.items()
     }
     for name, values in channel_values.items():
-        if len(values) != images.shape[1]:
+        if len(values) != channels:
             problem_text = f"{data_set_name}: {name} is {given_statistics[name]}, for {len(values)} channels"
-            raise ValueError(f"{problem_text}; the images have {images.shape[1]}: give a list of {images.shape[1]}")
+            raise ValueError(f"{problem_text}; the images have {channels}: give a list of {channels}")
     if min(channel_values["std"]) <= 0:
         raise ValueError(f"{data_set_name}: std is {std}; expected numbers above 0")
     return channel_values["mean"], channel_values["std"]

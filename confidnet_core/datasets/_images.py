@@ -3,14 +3,11 @@
 `ImagePreparation.read` is the one way from the bytes of an image file to the pixels that a network sees, also of new images.
 """
 
-import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from io import BytesIO
-from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any, Literal
 
 import numpy as np
@@ -18,10 +15,10 @@ from PIL import Image
 
 from confidnet_core.datasets._file_tree import DECODING_ERRORS, name_file_in_errors
 from confidnet_core.datasets._resizing import resize_by_exact_area
+from confidnet_core.files import array_of_any_size
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 IMAGES_PER_THREAD_TASK = 8
-MAX_BYTES_IN_MEMORY = 2**26  # of an array of all images
 Interpolation = Literal["area", "bilinear", "bicubic"]
 EXIF_TRANSPOSES = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
 TRANSPOSE_OF_EXIF_ORIENTATION = {
@@ -146,7 +143,7 @@ def read_samples_in_threads(
     Large arrays lie in temporary files, so that memory does not grow with the number of samples.
     read_sample: returns the arrays of the sample with the given index, one for each shape, in the same order
     """
-    stacked_arrays = [_empty_array((sample_count, *sample_array_shape)) for sample_array_shape in sample_array_shapes]
+    stacked_arrays = [array_of_any_size((sample_count, *sample_array_shape), np.uint8) for sample_array_shape in sample_array_shapes]
 
     def read_chunk_of_samples(first_sample_index: int) -> None:
         for index in range(first_sample_index, min(first_sample_index + IMAGES_PER_THREAD_TASK, sample_count)):
@@ -156,12 +153,3 @@ def read_samples_in_threads(
     with ThreadPoolExecutor(os.cpu_count()) as thread_pool:  # decoding and resampling release the interpreter's lock
         list(thread_pool.map(read_chunk_of_samples, range(0, sample_count, IMAGES_PER_THREAD_TASK)))
     return stacked_arrays
-
-
-def _empty_array(shape: tuple[int, ...]) -> np.ndarray:
-    """Return an uninitialised uint8 array: in memory, or above MAX_BYTES_IN_MEMORY in a file without a name."""
-    if math.prod(shape) <= MAX_BYTES_IN_MEMORY:
-        return np.empty(shape, np.uint8)
-    data_folder = Path("data")  # on the disk that the prepared data need, since /tmp may lie in memory
-    with TemporaryFile(dir=data_folder if data_folder.is_dir() else None) as file:
-        return np.memmap(file, np.uint8, "w+", shape=shape)

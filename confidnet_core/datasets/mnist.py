@@ -13,6 +13,7 @@ import numpy as np
 
 from confidnet_core.config.ranges import PositiveInt, SplitSeed
 from confidnet_core.data import Dataset
+from confidnet_core.datasets._collections import ChannelStatistics, statistics_of_settings
 from confidnet_core.datasets._raw import download, draw_split, raw_folder_of_data_set
 
 # These are digests of the decompressed content, since copies of the gzip files differ in their compression.
@@ -22,16 +23,25 @@ MD5_OF_PUBLISHED_FILE = {
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
+PUBLISHED_MEAN, PUBLISHED_STD = (0.1307,), (0.3081,)  # with ConfidNet
 CANDIDATE_FOLDERS = ("", "MNIST/raw", "raw", "MNIST")
 
 
-def mnist(*, val: PositiveInt = 6000, split_seed: SplitSeed = 42) -> Dataset:
+def mnist(
+    *,
+    val: PositiveInt = 6000,
+    split_seed: SplitSeed = 42,
+    mean: ChannelStatistics | None = None,
+    std: ChannelStatistics | None = None,
+) -> Dataset:
     """Return images (70000, 1, 28, 28): those of the training file, then those of the test file.
 
     val: the number of training images drawn at random for "val"; with the defaults they are those of ConfidNet's published split
+    mean, std: of each channel, for pixels scaled to [0, 1]: a list; by default those published with ConfidNet
     `Dataset.source` says whether the content is MNIST as published; other idx files of ten classes are accepted.
     Raises ValueError for a file that is damaged or does not fit the others.
     """
+    channel_mean, channel_std = statistics_of_settings("mnist", 1, mean, std) or (PUBLISHED_MEAN, PUBLISHED_STD)
     idx_paths = _locate_idx_files(raw_folder_of_data_set("mnist"))
     file_contents = [_read_decompressed(path) for path in idx_paths]
     train_images, train_labels = _parse_images_and_labels(idx_paths[:2], file_contents[:2])
@@ -53,8 +63,8 @@ def mnist(*, val: PositiveInt = 6000, split_seed: SplitSeed = 42) -> Dataset:
             split_seed=split_seed,
         ),
         classes=tuple("0123456789"),
-        mean=(0.1307,),
-        std=(0.3081,),
+        mean=channel_mean,
+        std=channel_std,
         source="MNIST, content as published" if has_published_content else "idx files whose content is not MNIST as published",
     )
 

@@ -14,8 +14,10 @@ import numpy as np
 
 from confidnet_core.config.ranges import PositiveInt, SplitSeed
 from confidnet_core.data import Dataset
+from confidnet_core.datasets._collections import ChannelStatistics, statistics_of_settings
 from confidnet_core.datasets._raw import compute_file_md5, download, draw_split, raw_folder_of_data_set
 
+PUBLISHED_MEAN = PUBLISHED_STD = (0.5, 0.5, 0.5)  # with ConfidNet
 PUBLISHED_SPLIT_NAMES = ("train", "test")  # without the third split, "extra", as in ConfidNet
 MAT_MATRIX_TYPE_CODE = 14
 MATLAB_ARRAY_CLASS_CODES = {4, *range(6, 16)}  # text and numbers: arrays with four elements, whose possible types follow
@@ -26,13 +28,21 @@ MAT_VALUES_TYPE_CODES = {*range(1, 8), 9, 12, 13, 16, 17, 18}
 MAT_COMPLEX_FLAG = 0x800
 
 
-def svhn(*, val: PositiveInt = 7325, split_seed: SplitSeed = 42) -> Dataset:
+def svhn(
+    *,
+    val: PositiveInt = 7325,
+    split_seed: SplitSeed = 42,
+    mean: ChannelStatistics | None = None,
+    std: ChannelStatistics | None = None,
+) -> Dataset:
     """Return images (99289, 3, 32, 32): those of the training file, then those of the test file.
 
     val: the number of training images drawn at random for "val"; with the defaults they are those of ConfidNet's published split
+    mean, std: of each channel, for pixels scaled to [0, 1]: a list, or imagenet; by default those published with ConfidNet
     `Dataset.source` says whether the content is SVHN as published; other files of the same format are accepted.
     Raises ValueError for a file that is damaged or holds anything but digits.
     """
+    channel_mean, channel_std = statistics_of_settings("svhn", 3, mean, std) or (PUBLISHED_MEAN, PUBLISHED_STD)
     from torchvision.datasets import SVHN  # imported here, since it takes seconds and the list of data sets does not need it
 
     published_files = [SVHN.split_list[published_split_name] for published_split_name in PUBLISHED_SPLIT_NAMES]
@@ -55,8 +65,8 @@ def svhn(*, val: PositiveInt = 7325, split_seed: SplitSeed = 42) -> Dataset:
             split_seed=split_seed,
         ),
         classes=tuple("0123456789"),
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
+        mean=channel_mean,
+        std=channel_std,
         source="SVHN, content as published" if has_published_content else ".mat files whose content is not SVHN as published",
     )
 

@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue
 from confidnet_core.config.ranges import PathText
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import set_dropout
-from confidnet_core.networks.factory import build_network, factory_code_digest, factory_code_files, factory_code_path, factory_requirements
+from confidnet_core.networks.factory import build_network, factory_code_digest, factory_code_path, factory_requirements
 from confidnet_core.networks.module_classifier import ModuleClassifier
 from confidnet_core.networks.weights_file import load_weights_file
 
@@ -47,7 +47,6 @@ def _examine(settings: Mapping[str, Any], weights_path: Path | None) -> list[str
 
 
 module.code_digest = lambda settings: factory_code_digest(settings["build"])
-module.code_files = lambda settings: factory_code_files(settings["build"])
 module.code_path = lambda settings: factory_code_path(settings["build"])
 module.requirements = lambda settings: factory_requirements(settings["build"])
 module.examine = _examine

@@ -75,10 +75,11 @@ def factory_code_path(build: str) -> Path | None:
     """Return the folder or file of a factory's package if it is local, such as in the project's root; None for an installed one."""
     find_factory(build)
     package_spec = util.find_spec(_package_of(build))
-    if package_spec is None or package_spec.origin is None or "site-packages" in Path(package_spec.origin).parts:
-        return None
-    package_file = Path(package_spec.origin)
-    return package_file.parent if package_file.name == "__init__.py" else package_file
+    if package_spec is None or not (package_spec.has_location or package_spec.submodule_search_locations):
+        return None  # built into Python
+    folders = list(package_spec.submodule_search_locations or ())  # a folder without __init__.py is a package, too
+    code_path = Path(folders[0] if folders else str(package_spec.origin))
+    return None if {"site-packages", "dist-packages"} & set(code_path.parts) else code_path
 
 
 def _package_of(build: str) -> str:

@@ -26,12 +26,15 @@ def map_images(
     device: torch.device,
     progress_bar_title: str,
     *extra_input_arrays: np.ndarray,
+    allocate: Callable[[tuple[int, ...], Any], np.ndarray] = np.empty,
 ) -> Shaped[np.ndarray, " n *values"]:
     """Apply a function to all n images, normalised and in batches, without gradients; return its outputs as one array (n, ...).
 
     forward: (images float32 (b, c, h, w), *batches of extra_input_arrays) -> tensor (b, ...), whose dtype the array has
     extra_input_arrays: arrays (n, ...), of which each call gets the images' part as tensors on the device
-    progress_bar_title: the name of the progress bar. Raises ValueError where there are no images.
+    progress_bar_title: the name of the progress bar
+    allocate: a function of shape and dtype that returns the array for the outputs, such as `array_of_any_size`
+    Raises ValueError where there are no images.
     """
     outputs: np.ndarray | None = None
     batches = inference_batches(images, dataset, device)
@@ -40,7 +43,7 @@ def map_images(
             extra_inputs = (torch.from_numpy(np.array(array[batch_slice])).to(device) for array in extra_input_arrays)
             batch_outputs = forward(image_batch, *extra_inputs).cpu().numpy()
             if outputs is None:
-                outputs = np.empty((len(images), *batch_outputs.shape[1:]), batch_outputs.dtype)
+                outputs = allocate((len(images), *batch_outputs.shape[1:]), batch_outputs.dtype)
             outputs[batch_slice] = batch_outputs
     if outputs is None:
         raise ValueError(f"{progress_bar_title}: there are no images; check that the split holds some")
@@ -58,11 +61,23 @@ class Predictions:
     predicted: UInt[np.ndarray, " n *pixels"]
 
 
-def predict(classifier: nn.Module, images: UInt8[np.ndarray, "n c h w"], dataset: Dataset, device: torch.device) -> Predictions:
-    """Return the classifier's logits and predicted classes for all images, computed in eval mode and float32."""
+def predict(
+    classifier: nn.Module,
+    images: UInt8[np.ndarray, "n c h w"],
+    dataset: Dataset,
+    device: torch.device,
+    allocate: Callable[[tuple[int, ...], Any], np.ndarray] = np.empty,
+) -> Predictions:
+    """Return the classifier's logits and predicted classes for all images, computed in eval mode and float32.
+
+    allocate: as for map_images, for the logits
+    """
     classifier.to(device).eval()
-    logits = map_images(classifier, images, dataset, device, "predict")
-    return Predictions(logits, np.argmax(logits, axis=1).astype(np.min_scalar_type(logits.shape[1])))
+    logits = map_images(classifier, images, dataset, device, "predict", allocate=allocate)
+    predicted = np.empty((len(logits), *logits.shape[2:]), np.min_scalar_type(logits.shape[1]))
+    for index, image_logits in enumerate(logits):  # one by one, since argmax copies all that it is given
+        predicted[index] = np.argmax(image_logits, axis=0)
+    return Predictions(logits, predicted)
 
 
 def prediction_metrics(predictions: Predictions, labels: Integer[np.ndarray, " n *pixels"], dataset: Dataset) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from confidnet_core.config.registry import suggestion
 from confidnet_core.data import SCORED_SPLITS, Dataset, labelled_mask
 from confidnet_core.files import atomic_write, write_json
 
-PREDICTIONS_PER_CHUNK = 2**20  # bounds the memory: probabilities of this many predictions are held at once
+PREDICTIONS_PER_CHUNK, PROBABILITIES_PER_CHUNK = 2**20, 2**24  # bound the memory, with few and with many classes
 
 # Each is a function of the mean probabilities, float64 (m, classes), and of the classes that each seed's own classifier predicts,
 # int64 (seeds, m).
@@ -103,7 +103,8 @@ def _mean_softmax_chunks(
     )
     is_labelled = labelled_mask(dataset.split(split)[1], dataset.void)
     prediction_count, first_prediction_index = int(is_labelled.sum()), 0
-    images_per_chunk = max(1, PREDICTIONS_PER_CHUNK // is_labelled[0].size)
+    predictions_per_chunk = min(PREDICTIONS_PER_CHUNK, PROBABILITIES_PER_CHUNK // logits_by_seed[0].shape[1])
+    images_per_chunk = max(1, predictions_per_chunk // is_labelled[0].size)
     for first_image_index in range(0, len(is_labelled), images_per_chunk):
         image_slice = slice(first_image_index, first_image_index + images_per_chunk)
         is_labelled_in_chunk = is_labelled[image_slice]

@@ -25,7 +25,7 @@ from confidnet_core.networks.inference import map_images
 from confidnet_core.scoring.fitted import require_storable_value, save_fitted_values
 from confidnet_core.scoring.reads import DROPOUT_SAMPLES, NETWORK_INPUTS, READABLE_INPUTS, require_declared_input
 
-PREDICTIONS_PER_CHUNK = 2**20  # bounds the memory: logits of this many predictions are held at once
+PREDICTIONS_PER_CHUNK, LOGITS_PER_CHUNK = 2**20, 2**24  # bound the memory, with few and with many classes
 Split = Literal["test", "val", "calibration"]
 ValueT = TypeVar("ValueT")
 
@@ -215,16 +215,16 @@ class Run:
 
     def subsample_logits(self, max_samples: int = PREDICTIONS_PER_CHUNK) -> tuple[Float64[Tensor, "m classes"], Int64[Tensor, " m"]]:
         """Return logits, float64 (m, classes), and labels, int64 (m,), of at most `max_samples` evenly spaced predictions."""
-        sampling_step, sampled_logits, sampled_labels = -(-len(self.labels) // max_samples), [], []
-        for chunk_slice, chunk_logits, chunk_labels in self._logit_chunks():
-            sampled_slice = slice(-chunk_slice.start % sampling_step, None, sampling_step)
-            sampled_logits.append(chunk_logits[sampled_slice])
-            sampled_labels.append(chunk_labels[sampled_slice])
-        return torch.cat(sampled_logits), torch.cat(sampled_labels)
+        samples, sampling_step = [], -(-len(self.labels) // min(max_samples, LOGITS_PER_CHUNK // self.logits.shape[1]))
+        for chunk_slice, *chunk_tensors in self._logit_chunks():
+            samples.append([tensor[-chunk_slice.start % sampling_step :: sampling_step].clone() for tensor in chunk_tensors])
+        sampled_logits, sampled_labels = map(torch.cat, zip(*samples, strict=True))
+        return sampled_logits, sampled_labels
 
     def _logit_chunks(self) -> Iterator[tuple[slice, Float64[Tensor, "m classes"], Int64[Tensor, " m"]]]:
         """Yield for each chunk of m predictions: its slice of all n, its logits float64 (m, classes), its labels int64 (m,)."""
-        images_per_chunk, first_prediction_index = max(1, PREDICTIONS_PER_CHUNK // max(1, self._label_maps[0].size)), 0
+        predictions_per_chunk = min(PREDICTIONS_PER_CHUNK, LOGITS_PER_CHUNK // self.logits.shape[1])
+        images_per_chunk, first_prediction_index = max(1, predictions_per_chunk // max(1, self._label_maps[0].size)), 0
         for first_image_index in range(0, len(self.logits), images_per_chunk):
             image_slice = slice(first_image_index, first_image_index + images_per_chunk)
             chunk_logits = np.moveaxis(self.logits[image_slice], 1, -1)[self.is_labelled[image_slice]]

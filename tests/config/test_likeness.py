@@ -4,7 +4,10 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
+from dvc.utils.serialize import load_yaml
 from small_params import RECIPE, VALID, load, refusal
+
+from confidnet_core.files import read_yaml
 
 OWN = {"data": {"name": "digits", "train": 50}, "model": {"name": "mlp"}}
 
@@ -38,6 +41,17 @@ def test_weights_take_the_place_of_the_others_recipe(tmp_path: Path):
 def test_likeness_may_go_over_several_benchmarks(tmp_path: Path):
     params = load(tmp_path, with_benchmarks(first={"like": "second", "finetune": {"epochs": 5}}, second={"like": "small"}))
     assert params.benchmark("first").finetune.epochs == 5 and params.benchmark("first").data == params.benchmark("small").data
+
+
+def test_merge_keys_of_yaml_are_read_as_dvc_reads_them(tmp_path: Path):
+    path = tmp_path / "params.yaml"
+    path.write_text(
+        "digits: &digits\n  confidnet: &head {epochs: 100, batch_size: 32}\n  mc_dropout: {passes: 50}\n"
+        "mine:\n  <<: *digits\n  confidnet:\n    <<: *head\n    epochs: 5\n"
+    )
+    content = read_yaml(path)
+    assert content["mine"] == {"confidnet": {"epochs": 5, "batch_size": 32}, "mc_dropout": {"passes": 50}}
+    assert content == load_yaml(str(path)) and content["digits"]["confidnet"]["epochs"] == 100
 
 
 @pytest.mark.parametrize(

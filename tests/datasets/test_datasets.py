@@ -16,9 +16,13 @@ from sklearn.datasets import load_digits
 from torchvision.datasets import MNIST
 
 from confidnet_core.data import TRAIN_VAL_TEST
+from confidnet_core.datasets._collections import statistics_of_settings
 from confidnet_core.datasets._raw import download, raw_folder_of_data_set
+from confidnet_core.datasets.cifar10 import cifar10
+from confidnet_core.datasets.cifar100 import cifar100
 from confidnet_core.datasets.digits import digits
 from confidnet_core.datasets.mnist import MD5_OF_PUBLISHED_FILE, mnist
+from confidnet_core.datasets.svhn import svhn
 
 CLOSED = "http://127.0.0.1:9/"  # the discard port: nothing answers there
 
@@ -115,6 +119,18 @@ def test_digits_statistics_are_those_of_the_training_images_alone() -> None:
     seen = data.split("train")[0].astype(np.float64) / 255
     assert data.mean == pytest.approx((seen.mean(),)) and data.std == pytest.approx((np.sqrt((seen**2).mean() - seen.mean() ** 2),))
     assert data.mean == digits(train=10, val=700, test=900).mean != digits(train=11, val=20, test=30).mean
+
+
+def test_mean_and_deviation_of_a_network_trained_elsewhere_may_be_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    data = digits(mean=(0.3,), std=(0.4,))
+    assert (data.mean, data.std) == ((0.3,), (0.4,)) and np.array_equal(data.images, digits().images)
+    assert statistics_of_settings("cifar10", 3, "imagenet", (0.2, 0.3, 0.4)) == ((0.485, 0.456, 0.406), (0.2, 0.3, 0.4))
+    monkeypatch.setenv("CONFIDNET_DATA", str(tmp_path))  # empty: what is wrong is said before any file is looked for
+    for read, name in ((digits, "digits"), (mnist, "mnist"), (svhn, "svhn"), (cifar10, "cifar10"), (cifar100, "cifar100")):
+        with pytest.raises(ValueError, match=f"^{name}: std is absent; give mean and std, or neither"):
+            read(mean="imagenet")
+        with pytest.raises(ValueError, match=f"^{name}: mean is .*, for 2 channels; the images have [13]: give a list of [13]"):
+            read(mean=(0.1, 0.2), std=(0.1, 0.2))
 
 
 def test_digits_refuse_sizes_beyond_the_images_there_are() -> None:

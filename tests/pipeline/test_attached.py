@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 MINE = {
     "data": {"name": "image_folder", "folder": "ants", "height": 8, "width": 8, "mean": "imagenet", "std": "imagenet"},
-    "model": {"name": "module", "build": "own_networks:blocks", "arguments": {"classes": 2, "dropout": 0.0}},
+    "model": {"name": "module", "build": "nets.own_networks:blocks", "arguments": {"classes": 2, "dropout": 0.0}},
     "baseline": {"weights": "models/mine.safetensors"},
 }
 METHODS = {"mcp": {}, "mc_dropout": {}, "confidnet": {}, "trust_score": {}}
@@ -30,8 +30,10 @@ def write_weights(project: Project, seed: int) -> dict[str, torch.Tensor]:
 
 def attached(folder: Path) -> Project:
     project = Project.create(folder, run=["mine"], methods=METHODS, against=["mcp"], **{"benchmarks.mine": MINE})
-    shutil.copy(ROOT / "tests/helpers/own_networks.py", folder)
-    (folder / "models").mkdir()
+    for name in ("models", "nets"):
+        (folder / name).mkdir()
+    shutil.copy(ROOT / "tests/helpers/own_networks.py", folder / "nets")
+    (folder / "nets/notes.py").touch()
     rng = np.random.default_rng(0)
     for name in ("ant", "bee"):  # images to evaluate, and none to train on
         (folder / "data/raw/ants/val" / name).mkdir(parents=True)
@@ -65,6 +67,7 @@ def test_weights_are_taken_as_they_are_and_only_another_file_changes_them(tmp_pa
     write_weights(project, 2)
     assert project.stages_run("repro", "train_baseline") == ["sources@mine", "train_baseline@mine-0"]
     assert stored.read_bytes() != before
-    with (project.folder / "own_networks.py").open("a") as file:
-        file.write("# another version\n")
+    (project.folder / "nets/notes.py").rename(project.folder / "nets/remarks.py")
     assert project.stages_run("repro", "train_baseline") == ["sources@mine", "train_baseline@mine-0"]
+    (project.folder / "models/mine.safetensors").unlink()
+    assert "data/attached/mine/baseline.weights=mine.safetensors" in project.dvc("repro", "train_baseline", fails=True)

@@ -65,6 +65,29 @@ def test_a_table_of_any_size_is_made_measured_and_deleted(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_memory_of_stages_is_measured_on_made_images_that_are_deleted(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.growth",
+        "--images",
+        "240",
+        "--factors",
+        "1",
+        "--untrained",
+        "--size",
+        "16",
+        "--classes",
+        "4",
+    ]
+    command += ["--folder", str(tmp_path)]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=600).stdout
+    rows = re.findall(r"^(\w+) +240 +[\d.]+ +1\.00x +(\d+) +1\.00x +\(([\d,]+)\)$", printed, re.MULTILINE)
+    assert [stage for stage, *_ in rows] == ["prepare", "train_baseline", "predict", "evaluate"]
+    assert all(0 < int(own) <= int(with_files.replace(",", "")) for _, own, with_files in rows) and not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
 def test_the_metrics_are_timed_and_compared_with_other_libraries_one_by_one():
     command = [sys.executable, "-m", "benchmarks.failure_metrics", "3000", "500", "--rounds", "1"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout

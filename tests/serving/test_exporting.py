@@ -9,9 +9,11 @@ import onnxruntime
 import pytest
 import torch
 from command_lines import refused
-from served import RISKS, stored_of
+from served import RISKS, answer, params_of, score, stored_of
+from small import benchmark, small_segmentation, trained_run
 from test_serving import SERVED, both_tasks, params, runs, trained
 
+from confidnet_core.config.params import RegistryEntryChoice
 from confidnet_core.config.registry import literal_attribute
 from confidnet_core.evaluation.calibrators import fit_calibrator
 from confidnet_core.files import read_json
@@ -82,6 +84,22 @@ def test_onnx_answers_so_too_and_carries_what_its_user_needs(runs, params, tmp_p
         assert [output.dtype for output in outputs] == [np.int64, np.float64, bool, np.float64]
     facts = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
     assert facts["method"] == '"corrected_mcp"' and facts["risk"] == "0.9" and facts["classes"].startswith('["0", "1"')
+
+
+@pytest.mark.slow
+def test_an_attached_segmentation_network_whose_maps_are_resized_is_a_graph_in_both_formats(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONFIDNET_DEVICE", "cpu")
+    monkeypatch.chdir(tmp_path)
+    choice = RegistryEntryChoice("module", {"build": "own_networks:maps", "arguments": {"classes": 3}})
+    run = trained_run(tmp_path, small_segmentation(), benchmark(choice, epochs=1, batch_size=2), "segmentation")
+    answer(run)
+    score(run, ["mcp"], tmp_path)
+    folder = packed({"attached": run}, params_of([run], ["mcp"], tmp_path), "attached", "mcp", tmp_path / "packed")
+    images = np.array(run.images)
+    expected = SelectiveClassifier.load(folder).predict(images)
+    for name, run_graph in (("model.pt2", run_torch), ("model.onnx", run_onnx)):
+        export_model(folder, tmp_path / name)
+        assert_equal_answers(run_graph(tmp_path / name, images), expected)
 
 
 @pytest.mark.slow

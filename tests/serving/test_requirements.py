@@ -26,13 +26,17 @@ def test_a_network_of_torchvision_needs_torchvision_in_this_version():
     assert code_paths("module", settings) == [PACKAGE_FOLDER]
 
 
-def test_code_of_ones_own_is_packed_and_what_it_imports_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "ants").mkdir()
-    (tmp_path / "ants/__init__.py").write_text("from ants.nets import net\n")
-    (tmp_path / "ants/nets.py").write_text("import torchvision.models\n\n\ndef net():\n    return torchvision.models.resnet18()\n")
+@pytest.mark.parametrize(("package", "is_plain_folder"), [("ants", False), ("bees", True)])
+def test_code_of_ones_own_is_packed_and_what_it_imports_is_needed(
+    package: str, is_plain_folder: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / package).mkdir()
+    if not is_plain_folder:
+        (tmp_path / package / "__init__.py").write_text(f"from {package}.nets import net\n")
+    (tmp_path / package / "nets.py").write_text("import torchvision.models\n\n\ndef net():\n    return torchvision.models.resnet18()\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    settings = {"build": "ants.nets:net"}
-    assert code_paths("module", settings) == [PACKAGE_FOLDER, tmp_path / "ants"]
+    settings = {"build": f"{package}.nets:net"}
+    assert code_paths("module", settings) == [PACKAGE_FOLDER, tmp_path / package]
     assert names(pip_requirements("module", settings)) == {*SERVED_CODE_REQUIREMENTS, "torchvision"}
 
 
