@@ -10,7 +10,6 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, TypeVar
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -81,6 +80,8 @@ def save_history(history_path: Path, epoch_metrics: Sequence[Mapping[str, float 
     epoch_metrics: {metric: value} of each epoch, with its number under "epoch". The column `kept` is 1 for best_epoch, whose weights were
     kept, else 0.
     """
+    import pandas as pd  # imported here, since most stages load networks and only trainings write a history
+
     epoch_table = pd.DataFrame(epoch_metrics)
     write_text(history_path, epoch_table.assign(kept=(epoch_table["epoch"] == best_epoch).astype(int)).to_csv(index=False))
 
