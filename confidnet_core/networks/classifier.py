@@ -39,6 +39,13 @@ class Classifier(nn.Module):
         """
         return nn.Identity(), self.forward
 
+    def split_at_last_dropout(self) -> tuple[Callable[[Tensor], Tensor], nn.Module | None]:
+        """Return a function and a dropout layer that together are `encode`; `encode` and None where it does not end with a dropout layer.
+
+        Where there is such a layer, `classify` must take any features, whether `encode` returned them or not.
+        """
+        return self.encode, None
+
 
 class SequentialClassifier(Classifier):
     """A classifier of whole images: a sequence of layers that returns a feature vector, and a linear layer that returns the logits."""
@@ -60,6 +67,11 @@ class SequentialClassifier(Classifier):
         )
         layers_before_dropout, layers_after_dropout = self.features[:first_dropout_index], self.features[first_dropout_index:]
         return layers_before_dropout, lambda activations: self.classify(layers_after_dropout(activations))
+
+    def split_at_last_dropout(self) -> tuple[Callable[[Tensor], Tensor], nn.Module | None]:
+        if len(self.features) and isinstance(last_layer := self.features[-1], nn.Dropout):
+            return self.features[:-1], last_layer
+        return super().split_at_last_dropout()
 
 
 def apply_in_float32(layer: nn.Module, features: Float[Tensor, "b d *pixels"]) -> Float[Tensor, "b out *pixels"]:

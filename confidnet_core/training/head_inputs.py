@@ -19,48 +19,55 @@ BYTES_PER_GIB = 2**30
 class StoredFeatureBatches:
     """Batches of features and class logits from `feature_passes` stored passes of a frozen encoder over the training images.
 
-    Each pass has its own dropout and augmentation; in each epoch, every sample draws one of the passes. All draws follow from the stage,
-    the seed, and the number of the pass or the epoch, so that a training that was interrupted goes on with the same features.
+    Each pass has its own dropout and augmentation; in each epoch, every sample draws one of the passes. A dropout layer at the end of the
+    encoder acts on stored values anew in each step, so that a head cannot learn the features of few passes by heart. All draws follow from
+    the stage, the seed, and the number of the pass or the epoch: an interrupted training goes on with the same features.
     """
 
     def __init__(self, confidnet: ConfidNet, training: Training[ConfidenceHeadRecipe]) -> None:
         """Run the encoder, in train mode and in the recipe's precision, which leaves the network in train mode.
 
-        Raises ValueError if the features take more memory than the recipe allows.
+        Raises ValueError if what is stored takes more memory than the recipe allows.
         """
         dataset, recipe = training.dataset, training.recipe
         images = TrainingBatches(dataset, recipe.batch_size, recipe.augmentation, training.device)
         self.labels = labels_to_tensor(images.labels, training.device)
-        self.batch_size, self.pass_count = recipe.batch_size, recipe.feature_passes
-        self.features = self.class_logits = torch.empty(0)
+        self.encoder, self.training, self.pass_count = confidnet.encoder, training, recipe.feature_passes
+        encode, self.last_dropout = confidnet.encoder.split_at_last_dropout()
+        self.stored: list[Tensor] = []  # (passes, n, d) before the last dropout; or features, and class logits (passes, n, classes)
         confidnet.train()
         for pass_index in range(self.pass_count):
             random_seed = derive_random_seed(*training.random_seed_key, "features", pass_index)
             torch.manual_seed(random_seed)  # dropout
             for batch_slice, image_batch in images.in_order(torch.Generator().manual_seed(random_seed)):
                 with torch.no_grad(), autocast(training.device, recipe.precision):
-                    features, class_logits = confidnet.encode_with_logits(image_batch)
-                if not self.features.numel():
-                    _require_memory(training, len(self.labels), features, class_logits)
-                    self.features, self.class_logits = (
-                        values.new_empty((self.pass_count, len(self.labels), values.shape[1])) for values in (features, class_logits)
-                    )
-                self.features[pass_index, batch_slice], self.class_logits[pass_index, batch_slice] = features, class_logits
+                    activations = encode(image_batch)
+                    values = [activations] if self.last_dropout else [activations, confidnet.encoder.classify(activations)]
+                if not self.stored:
+                    _require_memory(training, len(self.labels), *values)
+                    self.stored = [each.new_empty((self.pass_count, len(self.labels), each.shape[1])) for each in values]
+                for stored, batch_values in zip(self.stored, values, strict=True):
+                    stored[pass_index, batch_slice] = batch_values
 
     def __len__(self) -> int:
-        return math.ceil(len(self.labels) / self.batch_size)
+        return math.ceil(len(self.labels) / self.training.recipe.batch_size)
 
     def epoch(self, generator: Generator) -> Iterator[tuple[Float[Tensor, "b d"], Float[Tensor, "b classes"], Int64[Tensor, " b"]]]:
         """Yield the batches of one epoch on the device: features (b, d), class logits (b, classes), and labels int64 (b,).
 
-        generator: shuffles the samples and draws their passes; it must be on the CPU
+        generator: shuffles the samples and draws their passes; it must be on the CPU. Torch's own generator draws the last dropout.
         """
         sample_order = torch.randperm(len(self.labels), generator=generator)
         drawn_passes = torch.randint(self.pass_count, (len(self.labels),), generator=generator)
-        for unsorted_indices in sample_order.split(self.batch_size):
+        for unsorted_indices in sample_order.split(self.training.recipe.batch_size):
             batch_indices = unsorted_indices.sort().values  # as in TrainingBatches
             samples, passes = batch_indices.to(self.labels.device), drawn_passes[batch_indices].to(self.labels.device)
-            yield self.features[passes, samples], self.class_logits[passes, samples], self.labels[samples]
+            features, *class_logits = (stored[passes, samples] for stored in self.stored)
+            if self.last_dropout is not None:
+                with torch.no_grad(), autocast(self.training.device, self.training.recipe.precision):
+                    features = self.last_dropout(features)
+                    class_logits = [self.encoder.classify(features)]
+            yield features, class_logits[0], self.labels[samples]
 
 
 def stored_validation_features(confidnet: ConfidNet, training: Training[ConfidenceHeadRecipe]) -> list[tuple[slice, Tensor, Tensor]] | None:
@@ -101,13 +108,13 @@ def sample_pixels(
     return values_of_pixels(features), values_of_pixels(class_logits), labels.flatten()[drawn_pixels][None, :, None]
 
 
-def _bytes_per_sample(features: Float[Tensor, "b d"], class_logits: Float[Tensor, "b classes"]) -> int:
-    return sum(values.shape[1] * values.element_size() for values in (features, class_logits))
+def _bytes_per_sample(*stored_values: Float[Tensor, "b _"]) -> int:
+    return sum(values.shape[1] * values.element_size() for values in stored_values)
 
 
-def _require_memory(training: Training[ConfidenceHeadRecipe], sample_count: int, features: Tensor, class_logits: Tensor) -> None:
+def _require_memory(training: Training[ConfidenceHeadRecipe], sample_count: int, *stored_values: Tensor) -> None:
     recipe = training.recipe
-    gib_per_pass = sample_count * _bytes_per_sample(features, class_logits) / BYTES_PER_GIB
+    gib_per_pass = sample_count * _bytes_per_sample(*stored_values) / BYTES_PER_GIB
     if recipe.feature_passes * gib_per_pass <= recipe.feature_memory:
         return
     size_text = f"{recipe.feature_passes * gib_per_pass:.3g} GiB, {gib_per_pass:.3g} a pass"

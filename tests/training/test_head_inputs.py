@@ -10,7 +10,7 @@ from small import CONVNET, CPU, benchmark, same, segmentation_benchmark, small_d
 from small_params import RECIPE, changed, refusal, replace
 from torch import Tensor, nn
 
-from confidnet_core.config.params import Benchmark
+from confidnet_core.config.params import Benchmark, RegistryEntryChoice
 from confidnet_core.config.recipes import Augmentation
 from confidnet_core.data import Dataset
 from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp
@@ -67,22 +67,22 @@ def stored(classifiers: dict[str, nn.Module], **keys: Any) -> tuple[StoredFeatur
 
 def test_stored_passes_differ_in_dropout_and_augmentation_and_follow_from_the_seed_alone(classifiers: dict[str, nn.Module]):
     first, again = (stored(classifiers, feature_passes=3)[0] for _ in range(2))
-    assert first.features.shape == (3, 300, 32) and first.class_logits.shape == (3, 300, 10)
-    assert torch.equal(first.features, again.features)
-    assert not torch.equal(first.features[0], first.features[1]) and not torch.equal(first.features[1], first.features[2])
+    assert first.stored[0].shape == (3, 300, 32) and len(first.stored) == 1  # class logits follow from features
+    assert torch.equal(first.stored[0], again.stored[0])
+    assert not torch.equal(first.stored[0][0], first.stored[0][1]) and not torch.equal(first.stored[0][1], first.stored[0][2])
     moved, _, _ = stored(classifiers, feature_passes=2, dropout=False, augmentation=CROPS)
     still, network, dataset = stored(classifiers, feature_passes=1, dropout=False)
-    assert not torch.equal(moved.features[0], moved.features[1]) and not torch.equal(moved.features[0], still.features[0])
+    assert not torch.equal(moved.stored[0][0], moved.stored[0][1]) and not torch.equal(moved.stored[0][0], still.stored[0][0])
     images = torch.from_numpy(dataset.split("train")[0][:5])
     with torch.no_grad():
         expected = network.encoder.encode((images / 255 - dataset.mean[0]) / dataset.std[0])
-    assert torch.allclose(still.features[0, :5], expected, atol=1e-5)
+    assert torch.allclose(still.stored[0][0, :5], expected, atol=1e-5)
 
 
 def test_each_epoch_has_every_sample_once_from_a_pass_that_is_drawn_anew(classifiers: dict[str, nn.Module]):
-    batches, _, dataset = stored(classifiers, feature_passes=3, batch_size=64)
+    batches, _, dataset = stored(classifiers, feature_passes=3, batch_size=64, dropout=False, augmentation=CROPS)
     labels = torch.from_numpy(dataset.split("train")[1]).long()
-    number_of = {tuple(row.tolist()): (number, sample) for number in range(3) for sample, row in enumerate(batches.features[number])}
+    number_of = {tuple(row.tolist()): (number, sample) for number in range(3) for sample, row in enumerate(batches.stored[0][number])}
     epochs = []
     for seed in (0, 1):
         drawn = list(batches.epoch(torch.Generator().manual_seed(seed)))
@@ -94,6 +94,32 @@ def test_each_epoch_has_every_sample_once_from_a_pass_that_is_drawn_anew(classif
         assert min(counts) > 70  # 3 standard deviations below 100 are 76
         epochs.append(dict((sample, number) for number, sample in found))
     assert epochs[0] != epochs[1]
+
+
+def test_the_last_dropout_acts_anew_in_each_epoch_on_the_features_of_one_stored_pass(classifiers: dict[str, nn.Module]):
+    batches, network, _ = stored(classifiers, feature_passes=1, batch_size=300)
+    rate = network.encoder.features[-1].p
+    torch.manual_seed(0)
+    (first, logits, _), (second, _, _) = (next(batches.epoch(torch.Generator())) for _ in range(2))
+    assert not torch.equal(first, second)
+    for features in (first, second):
+        is_kept = features != 0
+        assert torch.allclose(features[is_kept], batches.stored[0][0][is_kept] / (1 - rate))
+    with torch.no_grad():
+        assert torch.equal(logits, network.encoder.classify(first))
+
+
+def test_of_a_network_without_dropout_at_its_end_features_and_class_logits_are_stored(tmp_path: Path):
+    dataset = small_digits()
+    model = RegistryEntryChoice("module", {"build": "own_networks:blocks", "arguments": {"classes": 10, "channels": 1}})
+    what = replace(DIGITS, model=model)
+    classifier = build_classifier(model, dataset)
+    network = untrained_confidnet(classifier, dataset, replace(what, confidnet=replace(what.confidnet, feature_passes=2)))
+    inputs = training(dataset, replace(what.confidnet, feature_passes=2), tmp_path, "train_confidnet")
+    batches = StoredFeatureBatches(network, inputs)
+    features, logits = batches.stored
+    assert features.shape == (2, 300, classifier.feature_channels) and logits.shape == (2, 300, 10)
+    assert [row["epoch"] for row in train_confidnet(network, inputs).history] == [1, 2, 3, 4]
 
 
 def test_one_stored_pass_without_dropout_trains_the_head_as_the_encoder_in_each_step(classifiers: dict[str, nn.Module], tmp_path: Path):
@@ -179,7 +205,7 @@ def test_a_sample_without_a_labelled_pixel_gives_a_loss_of_zero(classifiers: dic
 
 
 def test_features_that_take_more_memory_than_allowed_are_refused_before_they_are_computed(classifiers: dict[str, nn.Module]):
-    message = r"^train_confidnet: feature_passes is 4; these features take 0\.000188 GiB, 4\.69e-05 a pass; feature_memory allows 0\.0001; "
+    message = r"^train_confidnet: feature_passes is 4; these features take 0\.000143 GiB, 3\.58e-05 a pass; feature_memory allows 0\.0001; "
     with pytest.raises(ValueError, match=message + "set feature_passes to 2, or raise feature_memory where the memory is there$"):
         stored(classifiers, feature_passes=4, feature_memory=1e-4)
     with pytest.raises(ValueError, match="; remove feature_passes, or raise"):
