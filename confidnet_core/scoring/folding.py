@@ -23,16 +23,16 @@ def fold_batchnorm(network: NetworkT) -> NetworkT:
     takes the place of what is folded, so that layers keep their names. The network itself is returned, and no copy, where nothing can be
     folded. Values between the layers differ, so only the output is to be used.
     """
-    if not any(_foldable_pairs(network)):
+    if not _foldable_pairs(network):
         return network
     folded = deepcopy(network)
     with torch.no_grad():
-        while pair := next(iter(_foldable_pairs(folded)), None):
-            container, index = pair
+        while pairs := _foldable_pairs(folded):
+            container, index = pairs[0]
             first, second = container[index], container[index + 1]
-            if isinstance(first, nn.Conv2d):
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
                 container[index], container[index + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
-            else:
+            elif isinstance(first, nn.BatchNorm2d) and isinstance(second, nn.Conv2d):
                 container[index], container[index + 1] = nn.Identity(), _scaled_convolution(first, second)
     return folded
 
@@ -51,15 +51,18 @@ def _foldable_pairs(network: nn.Module) -> list[tuple[nn.Sequential, int]]:
 
 
 def _can_be_folded(first: nn.Module, second: nn.Module) -> bool:
-    kinds = (type(first), type(second))
-    if kinds not in ((nn.Conv2d, nn.BatchNorm2d), (nn.BatchNorm2d, nn.Conv2d)):
+    if any(layer._forward_hooks or layer._forward_pre_hooks for layer in (first, second)):
+        return False  # a hook may set the weights, as that of torch.nn.utils.weight_norm does
+    if type(first) is nn.Conv2d and type(second) is nn.BatchNorm2d:
+        return _is_fixed(second)
+    if type(first) is not nn.BatchNorm2d or type(second) is not nn.Conv2d:
         return False
-    norm, convolution = (second, first) if kinds[0] is nn.Conv2d else (first, second)
-    assert isinstance(norm, nn.BatchNorm2d) and isinstance(convolution, nn.Conv2d)
-    if norm.training or norm.running_mean is None or norm.running_var is None:
-        return False
-    pads_with_zeros = convolution.padding_mode == "zeros" and (isinstance(convolution.padding, str) or any(convolution.padding))
-    return convolution is first or (convolution.groups == 1 and not pads_with_zeros)
+    pads_with_zeros = second.padding_mode == "zeros" and (isinstance(second.padding, str) or any(second.padding))
+    return _is_fixed(first) and second.groups == 1 and not pads_with_zeros
+
+
+def _is_fixed(norm: nn.BatchNorm2d) -> bool:
+    return not norm.training and norm.running_mean is not None and norm.running_var is not None
 
 
 def _scaled_convolution(norm: nn.BatchNorm2d, convolution: nn.Conv2d) -> nn.Conv2d:

@@ -66,10 +66,13 @@ def test_neighbours_are_folded_where_that_is_exact_and_only_there(layers: Callab
     assert norms(folded) == left
 
 
-def test_layers_that_are_used_twice_or_still_learn_stay():
+def test_layers_that_are_used_twice_or_have_hooks_or_still_learn_stay():
     shared = convolution()
     twice = nn.Sequential(nn.Sequential(shared, norm(4)), shared)
     assert fold_batchnorm(twice.eval()) is twice
+    hooked = nn.Sequential(convolution(), norm(4)).eval()
+    hooked[0].register_forward_pre_hook(lambda layer, inputs: None)
+    assert fold_batchnorm(hooked) is hooked
     learning = nn.Sequential(convolution(), norm(4)).train()
     assert fold_batchnorm(learning) is learning
 
