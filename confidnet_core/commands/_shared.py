@@ -1,14 +1,19 @@
 """What several commands share: the console, options that hold lists, and completion of benchmark names in a shell."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 REPORTS_FOLDER = Path("reports")
 
 
-def make_console() -> Console:
+def make_console() -> "Console":
+    from rich.console import Console
+
     return Console(highlight=False)
 
 

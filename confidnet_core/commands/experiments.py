@@ -3,7 +3,6 @@
 from contextlib import nullcontext
 
 import click
-from rich.console import Console
 
 from confidnet_core.commands._shared import make_console
 
@@ -21,6 +20,8 @@ def command(sort_key: str | None, reverse: bool, scores_option: str | None, all_
     The workspace, the present commit, and the experiments that started from it: queued, running, finished and failed ones. Results are
     accuracy and the AUPR-Error of the scores that moved, in percent, with their differences to that commit.
     """
+    from rich.console import Console
+
     from confidnet_core.cli import experiments_table
     from confidnet_core.cli.experiments import NO_EXPERIMENTS_MESSAGE, load_experiments
     from confidnet_core.cli.experiments_order import sort_experiments

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from confidnet_core.comparison.tables import UNDEFINED_SIGN, Cell, Column, Row, Table
@@ -206,6 +205,8 @@ def _with_line_break_points(text: str) -> Markup:
 @cache
 def _html_table_template():
     """Return the jinja2 template of an HTML table, compiled once."""
+    from jinja2 import Environment, StrictUndefined  # imported here, since `confidnet show` needs no HTML
+
     jinja_environment = Environment(autoescape=True, undefined=StrictUndefined)
     jinja_environment.filters["breakable"] = _with_line_break_points
     jinja_environment.globals.update(classes=_css_classes_of_cell, sort_key=_sort_value_of_cell, meanings=VERDICT_TOOLTIPS, zip=zip)

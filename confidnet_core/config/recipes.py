@@ -117,6 +117,25 @@ class ConfidenceHeadRecipe(ConfidenceRecipe):
     widths: Annotated[ListOf[PositiveInt] | None, Field(description="at least 1 for each layer")] = None
     # Kernel size of a segmentation head; None: 3, as in the published code.
     kernel: Annotated[Literal[1, 3] | None, BeforeValidator(reject_bool_and_float)] = None
+    # Passes of the frozen encoder over the training images that are stored: each sample draws one of them anew in each epoch. Each has its
+    # own dropout and augmentation. 0: the encoder runs in each step, as published. Not for segmentation.
+    feature_passes: NonNegativeInt = 0
+    feature_memory: PositiveFloat = 2.0  # GiB that stored features may take
+    # Share of a batch's pixels on which a segmentation head with kernel 1 is trained, drawn anew in each step; 1: all, as published.
+    pixel_share: Annotated[float, Field(gt=0, le=1, description="above 0, at most 1")] = 1.0
+
+    @model_validator(mode="after")
+    def _check_feature_passes(self) -> Self:
+        passes_differ = self.dropout or self.augmentation != Augmentation()
+        expected_text = "0 or 1 with dropout: false and no augmentation, as all passes are then equal"
+        require_valid_setting("feature_passes", self.feature_passes, self.feature_passes <= 1 or passes_differ, expected_text)
+        return self
+
+    @model_validator(mode="after")
+    def _check_pixel_share(self) -> Self:
+        expected_text = f"1 with pixel_share {self.pixel_share:g}, as a larger kernel reads the pixels around each one that is drawn"
+        require_valid_setting("kernel", self.kernel, self.pixel_share == 1 or self.kernel == 1, expected_text)
+        return self
 
 
 class ConfidnetRecipe(ConfidenceHeadRecipe):

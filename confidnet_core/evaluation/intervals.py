@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
-from scipy.special import betaincinv, expit, logit, stdtr, stdtrit
 
 from confidnet_core.metrics import METRICS
 
@@ -103,6 +102,8 @@ def confidence_interval(
     interval_level: such as 0.95
     includes_trainings: whether the interval is of the method trained anew, or of these very trained networks
     """
+    from scipy.special import expit, logit, stdtrit  # here and below: its import takes a while, and tables without intervals need none
+
     values = metrics.values.mean(axis=0)
     lows, highs = np.full((2, len(METRICS)), np.nan)
     accuracy_index = METRICS.index("accuracy")
@@ -141,6 +142,8 @@ def two_sided_p_values(differences: ResampledMetrics, *, includes_trainings: boo
     It is NaN where the counts are not enough, for METRICS_WITHOUT_INTERVAL, and for an undefined difference.
     includes_trainings: whether the difference is of the methods trained anew, or of these very trained networks
     """
+    from scipy.special import stdtr
+
     standard_errors, freedom = _difference_standard_errors(differences, includes_trainings)
     magnitudes = np.abs(differences.values.mean(axis=0))
     ratios = np.divide(magnitudes, standard_errors, out=np.where(magnitudes > 0, np.inf, 0.0), where=standard_errors > 0)
@@ -156,6 +159,8 @@ def difference_interval(
 
     Arguments as for `confidence_interval`.
     """
+    from scipy.special import stdtrit
+
     standard_errors, freedom = _difference_standard_errors(differences, includes_trainings)
     margins = stdtrit(freedom, (1 + interval_level) / 2) * standard_errors
     margins = np.where(np.isnan(two_sided_p_values(differences, includes_trainings=includes_trainings)), np.nan, margins)
@@ -181,6 +186,8 @@ def exact_binomial_interval(fraction: float, trials: float, interval_level: floa
     Clopper & Pearson 1934. A fraction of the trials that is no whole number is a mean of numbers in [0, 1], for which the interval is wider
     than it need be. trials: an effective number, which may not be whole either
     """
+    from scipy.special import betaincinv
+
     tail, successes = (1 - interval_level) / 2, fraction * trials
     low = 0.0 if successes <= 0 else float(betaincinv(successes, trials - successes + 1, tail))
     high = 1.0 if successes >= trials else float(betaincinv(successes + 1, trials - successes, 1 - tail))

@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool, Float, Int, Real, UInt
 
 from confidnet_core import paths
@@ -14,6 +13,9 @@ from confidnet_core.data import labelled_mask, load_dataset
 from confidnet_core.evaluation.left_out import left_out_reason
 from confidnet_core.evaluation.result import Evaluation
 from confidnet_core.files import atomic_write, read_json
+
+if TYPE_CHECKING:
+    import pandas
 
 MET, COMPATIBLE, EXCEEDED = "met", "compatible", "exceeded"  # what the test split says of a target risk, in threshold.json
 
@@ -32,7 +34,7 @@ class Reliability:
     metrics: dict[str, float]
     raw_metrics: dict[str, float] | None
     metric_replicates: Float[np.ndarray, "resamples metrics"]
-    reliability_bins: pd.DataFrame
+    reliability_bins: "pandas.DataFrame"
 
     def with_float32_replicates(self) -> "Reliability":
         """Return it with the replicates in the precision in which they are stored."""
@@ -82,9 +84,11 @@ class StoredResults:
 
     def reliability(self, method: str) -> Reliability:
         """Return how well the probabilities of the score `method` agree with the accuracy, as the stage `thresholds` stored it."""
+        import pandas  # imported here, since the stage `bootstrap`, a process for each score, reads no table
+
         thresholds_folder = self.thresholds_folder(method)
         calibration = read_json(thresholds_folder / "calibration.json")
-        reliability_bins = pd.read_csv(thresholds_folder / "reliability.csv")
+        reliability_bins = pandas.read_csv(thresholds_folder / "reliability.csv")
         replicates = np.load(thresholds_folder / "replicates.npy")
         return Reliability(calibration["how"], calibration["metrics"], calibration["raw"], replicates, reliability_bins)
 

@@ -47,6 +47,8 @@ def segnet(
 class SegNet(Classifier):
     """The segmentation network SegNet, an encoder and a decoder, as a Classifier. The function `segnet` builds this class."""
 
+    choosing_parts = ("down",)
+
     def __init__(
         self, class_count: int, image_channels: int, width_factor: float, use_dense_features: bool, published_logits: bool
     ) -> None:

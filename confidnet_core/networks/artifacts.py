@@ -10,7 +10,6 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, TypeVar
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -52,8 +51,13 @@ def build_corrected_mcp(classifier: Classifier, recipe: CorrectedMcpRecipe, data
 
 
 def _build_head_from_recipe(input_channels: int, recipe: ConfidenceHeadRecipe, dataset: Dataset, params_section: str) -> ConfidenceHead:
+    if recipe.pixel_share < 1 and not dataset.is_segmentation:
+        raise ValueError(f"{params_section}.pixel_share is {recipe.pixel_share}, but {dataset.source} is no segmentation; remove the key")
     if recipe.kernel and not dataset.is_segmentation:
         raise ValueError(f"{params_section}.kernel is {recipe.kernel}, but {dataset.source} is no segmentation; remove the key")
+    if recipe.feature_passes and dataset.is_segmentation:
+        problem_text = f"{params_section}.feature_passes is {recipe.feature_passes}, but the features of {dataset.source} are maps"
+        raise ValueError(f"{problem_text}, too large to be stored; remove the key, and train on a sample of pixels: pixel_share")
     kernel_size = (recipe.kernel or 3) if dataset.is_segmentation else None
     return build_confidence_head(input_channels, hidden_widths=recipe.widths, kernel_size=kernel_size)
 
@@ -81,6 +85,8 @@ def save_history(history_path: Path, epoch_metrics: Sequence[Mapping[str, float 
     epoch_metrics: {metric: value} of each epoch, with its number under "epoch". The column `kept` is 1 for best_epoch, whose weights were
     kept, else 0.
     """
+    import pandas as pd  # imported here, since most stages load networks and only trainings write a history
+
     epoch_table = pd.DataFrame(epoch_metrics)
     write_text(history_path, epoch_table.assign(kept=(epoch_table["epoch"] == best_epoch).astype(int)).to_csv(index=False))
 

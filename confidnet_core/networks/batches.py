@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -56,6 +56,17 @@ def as_torch_integers(labels: Integer[np.ndarray, " b *pixels"]) -> Integer[np.n
     return labels if labels.dtype == np.uint8 else labels.astype(np.int64)
 
 
+@runtime_checkable
+class EpochBatches(Protocol):
+    """The batches of a training: tuples of tensors on the device, the last of which are the labels (b, ...)."""
+
+    def __len__(self) -> int: ...
+
+    def epoch(self, generator: Generator) -> Iterator[tuple[Tensor, ...]]:
+        """Yield the batches of one epoch, shuffled by the generator, which is on the CPU."""
+        ...
+
+
 class TrainingBatches:
     """Batches of training images and labels, shuffled and augmented anew in each epoch by a random generator given for that epoch."""
 
@@ -76,10 +87,21 @@ class TrainingBatches:
         image_order = torch.randperm(len(self.images), generator=generator).numpy()
         for batch_start in range(0, len(image_order), self.batch_size):
             image_indices = np.sort(image_order[batch_start : batch_start + self.batch_size])
-            images = torch.from_numpy(self.images[image_indices]).to(self.device)
-            labels = torch.from_numpy(as_torch_integers(self.labels[image_indices])).to(self.device)
-            images, labels = augment_batch(images, labels, self.augmentation, generator, self.dataset.void)
-            yield normalise_images(images, self.dataset, self.device), labels.long()
+            yield self._augmented_batch(image_indices, generator)
+
+    def in_order(self, generator: Generator) -> Iterator[tuple[slice, Float[Tensor, "b c h w"]]]:
+        """Yield all images in batches, not shuffled: their slice of the training split, and images as from `epoch`, augmented anew."""
+        for batch_start in range(0, len(self.images), self.batch_size):
+            batch_slice = slice(batch_start, min(batch_start + self.batch_size, len(self.images)))
+            yield batch_slice, self._augmented_batch(np.arange(batch_slice.start, batch_slice.stop), generator)[0]
+
+    def _augmented_batch(
+        self, image_indices: Integer[np.ndarray, " b"], generator: Generator
+    ) -> tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b *pixels"]]:
+        images = torch.from_numpy(self.images[image_indices]).to(self.device)
+        labels = torch.from_numpy(as_torch_integers(self.labels[image_indices])).to(self.device)
+        images, labels = augment_batch(images, labels, self.augmentation, generator, self.dataset.void)
+        return normalise_images(images, self.dataset, self.device), labels.long()
 
 
 def augment_batch(

@@ -19,6 +19,9 @@ class Classifier(nn.Module):
     """
 
     feature_channels: int
+    choosing_parts: tuple[
+        str, ...
+    ] = ()  # names of submodules whose values choose indices, as in max pooling that is undone: rounding shows
 
     def encode(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d *pixels"]:
         raise NotImplementedError
@@ -35,6 +38,13 @@ class Classifier(nn.Module):
         The first maps images to activations, the second these activations to logits.
         """
         return nn.Identity(), self.forward
+
+    def split_at_last_dropout(self) -> tuple[Callable[[Tensor], Tensor], nn.Module | None]:
+        """Return a function and a dropout layer that together are `encode`; `encode` and None where it does not end with a dropout layer.
+
+        Where there is such a layer, `classify` must take any features, whether `encode` returned them or not.
+        """
+        return self.encode, None
 
 
 class SequentialClassifier(Classifier):
@@ -57,6 +67,11 @@ class SequentialClassifier(Classifier):
         )
         layers_before_dropout, layers_after_dropout = self.features[:first_dropout_index], self.features[first_dropout_index:]
         return layers_before_dropout, lambda activations: self.classify(layers_after_dropout(activations))
+
+    def split_at_last_dropout(self) -> tuple[Callable[[Tensor], Tensor], nn.Module | None]:
+        if len(self.features) and isinstance(last_layer := self.features[-1], nn.Dropout):
+            return self.features[:-1], last_layer
+        return super().split_at_last_dropout()
 
 
 def apply_in_float32(layer: nn.Module, features: Float[Tensor, "b d *pixels"]) -> Float[Tensor, "b out *pixels"]:

@@ -41,10 +41,22 @@ class ConfidNet(nn.Module):
         self, images: Float[Tensor, "b c h w"]
     ) -> tuple[Float[Tensor, " b *pixels"], Float[Tensor, "b classes *pixels"]]:
         """Return confidence logits (b, ...) and, without gradient, class logits (b, classes, ...), from one forward pass of the encoder."""
+        features, class_logits = self.encode_with_logits(images)
+        return self.confidence_of_features(features, class_logits), class_logits
+
+    def encode_with_logits(
+        self, images: Float[Tensor, "b c h w"]
+    ) -> tuple[Float[Tensor, "b d *pixels"], Float[Tensor, "b classes *pixels"]]:
+        """Return the encoder's features (b, d, ...) and, without gradient, class logits (b, classes, ...), from one forward pass."""
         features = self.encoder.encode(images)
         with torch.no_grad():
-            class_logits = self.encoder.classify(features)
-        return self.head(features), class_logits
+            return features, self.encoder.classify(features)
+
+    def confidence_of_features(
+        self, features: Float[Tensor, "b d *pixels"], class_logits: Float[Tensor, "b classes *pixels"]
+    ) -> Float[Tensor, " b *pixels"]:
+        """Return confidence logits (b, ...) of features and class logits from one pass of the encoder."""
+        return self.head(features)
 
     def train(self: ConfidNetT, mode: bool = True) -> ConfidNetT:
         """Set the head to train mode, or to eval mode if `mode` is False; return the network.
@@ -81,14 +93,11 @@ class CorrectedMcp(ConfidNet):
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b *pixels"]:
         return self.forward_with_logits(images)[0]
 
-    def forward_with_logits(
-        self, images: Float[Tensor, "b c h w"]
-    ) -> tuple[Float[Tensor, " b *pixels"], Float[Tensor, "b classes *pixels"]]:
-        features = self.encoder.encode(images)
-        with torch.no_grad():
-            class_logits = self.encoder.classify(features)
+    def confidence_of_features(
+        self, features: Float[Tensor, "b d *pixels"], class_logits: Float[Tensor, "b classes *pixels"]
+    ) -> Float[Tensor, " b *pixels"]:
         head_input = torch.cat([features, logit_features(class_logits).to(features.dtype)], dim=1)
-        return max_probability_log_odds(class_logits) + self.head(head_input), class_logits
+        return max_probability_log_odds(class_logits) + self.head(head_input)
 
 
 def logit_features(class_logits: Float[Tensor, "b classes *pixels"]) -> Float[Tensor, "b seen *pixels"]:

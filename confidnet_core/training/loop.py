@@ -14,13 +14,13 @@ from torch.optim.swa_utils import AveragedModel
 
 from confidnet_core.config.recipes import Recipe
 from confidnet_core.data import Dataset
-from confidnet_core.networks.batches import TrainingBatches
+from confidnet_core.networks.batches import EpochBatches, TrainingBatches
 from confidnet_core.networks.device import autocast
 from confidnet_core.progress import print_epoch, progress_bar
 from confidnet_core.training.flat_minima import load_averaged_weights, recompute_batchnorm_statistics, set_sharpness_aware_gradient
 from confidnet_core.training.resume import ResumeFolder
 
-LossFunction = Callable[[Tensor, Tensor], Tensor]
+LossFunction = Callable[..., Tensor]
 Metrics = dict[str, float | None]
 RecipeT = TypeVar("RecipeT", bound=Recipe, covariant=True)
 EpochLogger = Callable[[Metrics, int], None]
@@ -71,12 +71,14 @@ def fit(
     validate: Callable[[], Metrics],
     selection_metric: str,
     include_untrained: bool = False,
+    batches: EpochBatches | None = None,
 ) -> TrainingState:
     """Train all parameters of the network that require a gradient, and leave it with the weights of its best epoch.
 
-    loss(images, labels) -> scalar tensor; validate() -> metrics, which include `val_loss`. The best epoch has the highest
-    selection_metric (an undefined one ranks last), ties are decided by the lowest `val_loss`, then by the earliest epoch. All random
-    draws of an epoch depend on (seed, stage, epoch) alone, so an interrupted training ends exactly as an uninterrupted one.
+    loss(*batch) -> scalar tensor; validate() -> metrics, which include `val_loss`; batches: images (b, c, h, w) and labels (b, ...),
+    augmented as the recipe says, if none are given. The best epoch has the highest selection_metric (an undefined one ranks last), ties are
+    decided by the lowest `val_loss`, then by the earliest epoch. All random draws of an epoch depend on (seed, stage, epoch) alone, so an
+    interrupted training ends exactly as an uninterrupted one.
 
     With include_untrained, the history begins with epoch 0, the given network, which may be the best.
     With swa_epochs, one more row follows the epochs: the average of their weights, which is the result whatever its metrics.
@@ -84,7 +86,7 @@ def fit(
     ValueError if the loss, or with sam_radius its gradient, is no longer finite.
     """
     stage, recipe = training.stage, training.recipe
-    batches = TrainingBatches(training.dataset, recipe.batch_size, recipe.augmentation, training.device)
+    batches = batches or TrainingBatches(training.dataset, recipe.batch_size, recipe.augmentation, training.device)
     trainer = _NetworkTrainer(network, loss, recipe, len(batches))
     state = _restore_training_state(training.resume, trainer)
     last_epoch = recipe.epochs + (recipe.swa_epochs > 0)
@@ -142,18 +144,18 @@ class _NetworkTrainer:
         with recompute_batchnorm_statistics(self.network), torch.no_grad():
             return 0.0, run_epoch(self._compute_loss)
 
-    def _compute_loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        with autocast(images.device, self.recipe.precision):
-            return self.loss(images, labels)
+    def _compute_loss(self, *batch: Tensor) -> Tensor:
+        with autocast(batch[0].device, self.recipe.precision):
+            return self.loss(*batch)
 
-    def _compute_gradient(self, images: Tensor, labels: Tensor) -> Tensor:
-        loss_value = self._compute_loss(images, labels)
+    def _compute_gradient(self, *batch: Tensor) -> Tensor:
+        loss_value = self._compute_loss(*batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss_value.backward()
         return loss_value
 
-    def _training_step(self, images: Tensor, labels: Tensor, *, advance_schedule: bool) -> Tensor:
-        compute_gradient, sam_radius = partial(self._compute_gradient, images, labels), self.recipe.sam_radius
+    def _training_step(self, *batch: Tensor, advance_schedule: bool) -> Tensor:
+        compute_gradient, sam_radius = partial(self._compute_gradient, *batch), self.recipe.sam_radius
         loss_value = set_sharpness_aware_gradient(self.network, sam_radius, compute_gradient) if sam_radius else compute_gradient()
         self.optimizer.step()
         if advance_schedule:
@@ -171,26 +173,31 @@ class _NetworkTrainer:
 
 def _process_epoch(
     network: nn.Module,
-    batches: TrainingBatches,
+    batches: EpochBatches,
     recipe: Recipe,
     random_seed_key: tuple[str, int, int],
     progress_bar_title: str,
     step: Callable[..., Tensor],
 ) -> float:
-    """Call step(images, labels) -> loss for each batch of one epoch, in training mode; return the mean loss over all training samples."""
+    """Call step(*batch) -> loss for each batch of one epoch, in training mode; return the mean loss over all training samples."""
     *_, epoch = random_seed_key
-    random_seed = int.from_bytes(sha256(repr(random_seed_key).encode()).digest()[:8], "big") >> 1
+    random_seed = derive_random_seed(*random_seed_key)
     torch.manual_seed(random_seed)  # dropout
     network.train()
     loss_sum, sample_count = 0.0, 0
     batch_progress = progress_bar(batches.epoch(torch.Generator().manual_seed(random_seed)), len(batches), progress_bar_title, "batch")
-    for images, labels in batch_progress:
-        loss_sum, sample_count = loss_sum + step(images, labels).item() * len(images), sample_count + len(images)
+    for batch in batch_progress:
+        loss_sum, sample_count = loss_sum + step(*batch).item() * len(batch[-1]), sample_count + len(batch[-1])
         if not math.isfinite(loss_sum):
             remedy_text = f"lower learning_rate ({recipe.learning_rate}) or use precision: fp32"
             raise ValueError(f"the loss is no longer finite in epoch {epoch}; {remedy_text}")
         batch_progress.set_postfix(loss=f"{loss_sum / sample_count:.4f}", refresh=False)
     return loss_sum / sample_count
+
+
+def derive_random_seed(*random_seed_key: str | int) -> int:
+    """Return a random seed, from 0 to 2^63 - 1, that depends on all parts of the key, such as (stage name, seed, epoch)."""
+    return int.from_bytes(sha256(repr(random_seed_key).encode()).digest()[:8], "big") >> 1
 
 
 def _build_optimizer(

@@ -5,21 +5,22 @@ The best epoch is selected on validation data only.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from confidnet_core.config.recipes import BaselineRecipe, ConfidenceRecipe
+from confidnet_core.config.recipes import BaselineRecipe, ConfidenceHeadRecipe, ConfidenceRecipe
 from confidnet_core.data import Dataset, labelled_mask
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.networks.batches import inference_batches, labels_to_tensor
+from confidnet_core.networks.batches import EpochBatches, inference_batches, labels_to_tensor
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp
 from confidnet_core.networks.device import autocast, to_device
 from confidnet_core.networks.inference import classifier_validation_metrics
-from confidnet_core.training.loop import Metrics, Training, TrainingState, fit
+from confidnet_core.training.head_inputs import StoredFeatureBatches, sample_pixels, stored_validation_features
+from confidnet_core.training.loop import LossFunction, Metrics, Training, TrainingState, fit
 from confidnet_core.training.losses import (
     ConfidenceTargetName,
     confidence_loss,
@@ -46,9 +47,9 @@ def train_classifier(classifier: Classifier, training: Training[BaselineRecipe])
     return fit(classifier, training, loss=loss, validate=validate, selection_metric=selection_metric)
 
 
-def train_confidnet(confidnet: ConfidNet, training: Training[ConfidenceRecipe]) -> TrainingState:
+def train_confidnet(confidnet: ConfidNet, training: Training[ConfidenceHeadRecipe]) -> TrainingState:
     """Train ConfidNet's head to predict the recipe's target, such as TCP, from one pass of the frozen classifier; return the history."""
-    return _fit_confidence_network(confidnet, confidnet.encoder, _build_confidnet_loss(confidnet, training), training)
+    return _fit_head(confidnet, training)
 
 
 def finetune_confidnet(confidnet: ConfidNet, classifier: Classifier, training: Training[ConfidenceRecipe]) -> TrainingState:
@@ -64,49 +65,85 @@ def finetune_confidnet(confidnet: ConfidNet, classifier: Classifier, training: T
     return _fit_confidence_network(confidnet, classifier, loss, training)
 
 
-def train_corrected_mcp(corrected_mcp: CorrectedMcp, training: Training[ConfidenceRecipe]) -> TrainingState:
+def train_corrected_mcp(corrected_mcp: CorrectedMcp, training: Training[ConfidenceHeadRecipe]) -> TrainingState:
     """Train the head that corrects MCP, as in train_confidnet; the untrained network, which equals MCP, stays if no epoch is better."""
-    loss = _build_confidnet_loss(corrected_mcp, training)
-    return _fit_confidence_network(corrected_mcp, corrected_mcp.encoder, loss, training, include_untrained=True)
+    return _fit_head(corrected_mcp, training, include_untrained=True)
 
 
-def _build_confidnet_loss(confidnet: ConfidNet, training: Training[ConfidenceRecipe]) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return loss(images, labels) of a confidence network; the class logits for its target come from the same pass as the confidence."""
+def _fit_head(confidnet: ConfidNet, training: Training[ConfidenceHeadRecipe], include_untrained: bool = False) -> TrainingState:
+    """Train the head of a confidence network whose encoder is frozen, on stored features or on pixels if the recipe says so."""
+    to_device(confidnet, training.device)
     void, recipe = training.dataset.void, training.recipe
+    validation_batches = stored_validation_features(confidnet, training)
+    batches = StoredFeatureBatches(confidnet, training) if recipe.feature_passes else None
 
-    def loss(images: Tensor, labels: Tensor) -> Tensor:
-        confidence, logits = confidnet.forward_with_logits(images)
-        return confidence_loss(confidence, logits, labels, void, target=recipe.target, loss=recipe.loss)
+    def loss_of_features(features: Tensor, class_logits: Tensor, labels: Tensor) -> Tensor:
+        confidence = confidnet.confidence_of_features(features, class_logits)
+        return confidence_loss(confidence, class_logits, labels, void, target=recipe.target, loss=recipe.loss)
 
-    return loss
+    def loss_of_images(images: Tensor, labels: Tensor) -> Tensor:
+        features, class_logits = confidnet.encode_with_logits(images)
+        if recipe.pixel_share < 1:
+            return loss_of_features(*sample_pixels(features, class_logits, labels, recipe.pixel_share))
+        return loss_of_features(features, class_logits, labels)
+
+    return _fit_confidence_network(
+        confidnet,
+        confidnet.encoder,
+        loss_of_images if batches is None else loss_of_features,
+        training,
+        include_untrained=include_untrained,
+        batches=batches,
+        validation_batches=validation_batches,
+    )
 
 
 def _fit_confidence_network(
     confidnet: ConfidNet,
     classifier: Classifier,
-    loss: Callable[[Tensor, Tensor], Tensor],
+    loss: LossFunction,
     training: Training[ConfidenceRecipe],
     include_untrained: bool = False,
+    batches: EpochBatches | None = None,
+    validation_batches: list[tuple[slice, Tensor, Tensor]] | None = None,
 ) -> TrainingState:
-    """Train a confidence network and keep the epoch with the best validation AUPR-Error; return the history and the best epoch."""
+    """Train a confidence network and keep the epoch with the best validation AUPR-Error; return the history and the best epoch.
+
+    validation_batches: features and class logits of the validation split, see `stored_validation_features`; None computes them each time
+    """
     dataset, device, recipe = training.dataset, training.device, training.recipe
     to_device(confidnet, device)
     images, labels = dataset.split("val")
     is_labelled = labelled_mask(labels, dataset.void)
     target_values, correct = _compute_confidence_targets(classifier, images, labels, dataset, device, recipe.target)
 
+    def confidence_batches() -> Iterator[tuple[slice, Tensor]]:
+        if validation_batches is not None:
+            for batch_slice, features, class_logits in validation_batches:
+                yield batch_slice, confidnet.confidence_of_features(features, class_logits)
+            return
+        for batch_slice, batch in inference_batches(images, dataset, device):
+            yield batch_slice, confidnet(batch)
+
     def validate() -> Metrics:
         confidence_maps = np.empty(labels.shape, np.float32)
-        with torch.inference_mode():
-            for batch_slice, batch in inference_batches(images, dataset, device):
-                with autocast(device, recipe.precision):
-                    confidence_maps[batch_slice] = confidnet(batch).float().cpu().numpy()
+        with torch.inference_mode(), autocast(device, recipe.precision):
+            for batch_slice, confidence in confidence_batches():
+                confidence_maps[batch_slice] = confidence.float().cpu().numpy()
         confidence_logits = confidence_maps[is_labelled]
         val_loss = confidence_loss_to_targets(torch.from_numpy(confidence_logits), torch.from_numpy(target_values), recipe.loss).item()
         ranking_metrics = failure_metrics(confidence_logits, correct)
         return {"val_loss": val_loss, **{f"val_{metric}": ranking_metrics[metric] for metric in ("aupr_error", "auroc", "fpr_at_95_tpr")}}
 
-    return fit(confidnet, training, loss=loss, validate=validate, selection_metric="val_aupr_error", include_untrained=include_untrained)
+    return fit(
+        confidnet,
+        training,
+        loss=loss,
+        validate=validate,
+        selection_metric="val_aupr_error",
+        include_untrained=include_untrained,
+        batches=batches,
+    )
 
 
 def class_weights(dataset: Dataset, recipe: BaselineRecipe, device: torch.device) -> Tensor | None:
