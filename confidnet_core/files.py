@@ -5,9 +5,8 @@ half-written file.
 import json
 import math
 import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
@@ -16,19 +15,23 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from confidnet_core.disk.errors import find_disk_error
+from confidnet_core.disk.leftovers import remove_dead_temporaries, remove_path, temporary_name
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Context manager that yields a temporary path to write to; this file or folder replaces `path` if the block ends without an error.
 
-    A process killed within the block leaves `path` unchanged, and beside it a hidden temporary file that nothing reads. A folder is
-    replaced by two renames: if the process is killed between them, the old folder has its hidden name and `path` does not exist.
+    A process killed within the block leaves `path` unchanged, and beside it a hidden temporary file that nothing reads, and that the next
+    process to write `path` removes. A folder is replaced by two renames: if the process is killed between them, the old folder has its
+    hidden name and `path` does not exist. DiskError, with `path`, where the disk is full, read-only or failing.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary_path, backup_path = (path.with_name(f".{path.name}.{os.getpid()}.{suffix}") for suffix in ("tmp", "old.tmp"))
-    _remove_paths(temporary_path, backup_path)  # left by a killed process: in a container, the next process often has the same id
+    temporary_path, backup_path = (path.with_name(temporary_name(path.name, kind)) for kind in ("tmp", "old.tmp"))
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_dead_temporaries(path.parent, path.name)
         yield temporary_path
         if path.is_dir() and temporary_path.exists():
             os.replace(path, backup_path)
@@ -38,17 +41,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
             if backup_path.exists():
                 os.replace(backup_path, path)
             raise
+    except Exception as error:
+        if (disk_error := find_disk_error(error, path)) is not None:
+            raise disk_error from error
+        raise
     finally:
-        _remove_paths(temporary_path, backup_path)
-
-
-def _remove_paths(*paths: Path) -> None:
-    """Delete these files and folders, whether or not they exist."""
-    for path in paths:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        with suppress(OSError):  # on a disk that has become read-only they stay
+            remove_path(temporary_path)
+            remove_path(backup_path)
 
 
 def write_json(path: Path, content: Any) -> None:

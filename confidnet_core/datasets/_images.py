@@ -164,4 +164,5 @@ def _empty_array(shape: tuple[int, ...]) -> np.ndarray:
         return np.empty(shape, np.uint8)
     data_folder = Path("data")  # on the disk that the prepared data need, since /tmp may lie in memory
     with TemporaryFile(dir=data_folder if data_folder.is_dir() else None) as file:
+        os.posix_fallocate(file.fileno(), 0, math.prod(shape))  # a map whose disk is full would kill the process
         return np.memmap(file, np.uint8, "w+", shape=shape)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float64, Int64, Real
 from numpy.typing import ArrayLike
 
+from confidnet_core.disk.leftovers import remove_dead_temporaries, temporary_name
 from confidnet_core.metrics import metrics_of_counts
 from confidnet_core.metrics._blocks import in_blocks
 from confidnet_core.metrics._count_curves import risk_coverage_points, roc_points
@@ -145,7 +146,8 @@ class FailureCounts:
         """Write the counts to an NPZ file of plain arrays, which replaces `path` once it is complete."""
         values, sample_counts, error_counts = self._compacted()
         path = Path(path)
-        temporary_path = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        remove_dead_temporaries(path.parent, path.name)
+        temporary_path = path.with_name(temporary_name(path.name, "tmp"))
         types = np.array(sorted(dtype.str for dtype in self._types))
         bits_and_limit = np.array([self._dropped_bits, self.max_distinct or 0])
         try:

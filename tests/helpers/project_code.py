@@ -8,10 +8,10 @@ ROOT = Path(__file__).parents[2]
 
 REGISTRY_FOLDERS = ("datasets", "models", "scores")
 
-# Code that reports on a computation and never enters its result: a change here retrains nothing.
-REPORTING = {
+# Code that reports on a computation, or looks after disks, and never enters a result: a change here retrains nothing.
+REPORTING = {"stages/__init__.py"} | {
     path.relative_to(ROOT).as_posix()
-    for name in ("tracking", "serving", "cli", "commands", "progress.py", "revision.py", "__main__.py")
+    for name in ("disk", "addresses.py", "tracking", "serving", "cli", "commands", "progress.py", "revision.py", "__main__.py")
     for path in ([ROOT / "confidnet_core" / name] if name.endswith(".py") else (ROOT / "confidnet_core" / name).glob("*.py"))
 }
 

@@ -1,0 +1,62 @@
+"""Addresses of servers and databases without what is secret in them: user names, passwords, and tokens in queries.
+
+What is printed, stored or tagged is passed through `without_secrets` first. A password may hold "/", "@", "?" or blanks, so the end of it
+cannot be seen in a text: where the address itself is known, its parts are replaced literally.
+"""
+
+import os
+import re
+from urllib.parse import unquote
+
+ADDRESS_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+SECRET_VARIABLES = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD")
+HIDDEN = "..."
+MIN_SECRET_LENGTH = 3  # a shorter one, replaced everywhere, would leave no readable text
+_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][\w+.\-]*)://(?P<rest>[^\s'\"<>]*)")
+_QUERY = re.compile(r"\?[^\s'\"<>]*=[^\s'\"<>]*")
+
+
+def without_secrets(text: str, *addresses: str) -> str:
+    """Return a text without user names, passwords and queries of the addresses in it.
+
+    addresses: some that may be in the text, whole or in parts, beside those of MLflow's environment variables
+    """
+    known_addresses = [*addresses, *(os.environ.get(name, "").strip() for name in ADDRESS_VARIABLES)]
+    for address in sorted(filter(None, known_addresses), key=len, reverse=True):
+        text = text.replace(address, address_without_secrets(address))
+    secrets = {secret for address in known_addresses for secret in _secrets_of(address)}
+    secrets |= {os.environ.get(name, "") for name in SECRET_VARIABLES}
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= MIN_SECRET_LENGTH:
+            text = text.replace(secret, HIDDEN)
+    text = _ADDRESS.sub(lambda match: address_without_secrets(match[0]), text)
+    return _QUERY.sub("", text)
+
+
+def address_without_secrets(address: str) -> str:
+    """Return an address without user name and password, query and fragment; a path, and any other text without "://", as it is."""
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return address
+    _, rest = _split_credentials(rest)
+    return f"{scheme}://{re.split(r'[?#]', rest)[0]}"
+
+
+def _split_credentials(rest: str) -> tuple[str, str]:
+    """Return what stands before the host of an address, and the other part; the password may hold any character."""
+    if rest.startswith("/"):  # file:///path and sqlite:///path have no host
+        return "", rest
+    credentials, _, host_and_path = rest.rpartition("@")
+    return credentials, host_and_path
+
+
+def _secrets_of(address: str) -> set[str]:
+    """Return user name, password, and the values of the query of an address, as written and decoded."""
+    _, separator, rest = address.partition("://")
+    if not separator:
+        return set()
+    credentials, host_and_path = _split_credentials(rest)
+    _, _, password = credentials.partition(":")
+    query = host_and_path.partition("?")[2] if not rest.startswith("/") else ""
+    secrets = {credentials, password, *(pair.partition("=")[2] for pair in re.split("[&;#]", query))}
+    return secrets | {unquote(secret) for secret in secrets}

@@ -1,0 +1,86 @@
+"""Room on the disks that a stage writes to: looked at before its work, and before DVC stores its outputs.
+
+DVC 3.67 writes dvc.lock, the run-cache and its cache in place. Where the disk fills meanwhile, it leaves them cut, and an empty folder in
+the run-cache, on which every later `dvc repro` fails. So a stage ends with an error of its own while there is no room for these.
+"""
+
+import errno
+import os
+from collections.abc import Iterable
+from configparser import ConfigParser, Error
+from contextlib import suppress
+from pathlib import Path
+
+from confidnet_core.disk.errors import DISK_ERRNOS, PERMISSION_ERRNOS, DiskError, existing_folder, write_probe
+
+# What DVC and MLflow write beside the outputs of a stage: locks, run-cache, a row in mlflow.db with its journal.
+RESERVE_BYTES = 2 << 20
+# On these, DVC's copies of a file in its cache share the blocks of the file.
+SHARING_FILE_SYSTEMS = ("btrfs", "xfs", "zfs", "bcachefs", "apfs")
+
+
+def require_writable(output_paths: Iterable[Path]) -> None:
+    """Raise DiskError if one of the paths that a stage will write cannot be written, or its disk has no room for RESERVE_BYTES.
+
+    Nothing is left behind: the file that is written to find out has no name.
+    """
+    for folder, path in {existing_folder(path.parent): path for path in output_paths}.items():
+        _require_probe(folder, path)
+
+
+def require_room_for_dvc(output_paths: Iterable[Path], project_folder: Path) -> None:
+    """Raise DiskError if DVC has no room to store what a stage has written: copies in its cache, dvc.lock twice, and RESERVE_BYTES.
+
+    output_paths: files and folders that the stage has written; project_folder: that of .dvc/cache
+    """
+    lock_file = Path("dvc.lock")
+    _require_probe(Path.cwd(), lock_file, extra_bytes=2 * lock_file.stat().st_size if lock_file.exists() else 0)
+    cache_folder, copies = dvc_cache(project_folder)
+    needed_bytes = sum(map(_size, output_paths)) + RESERVE_BYTES
+    if not copies or _file_system(existing_folder(cache_folder)) in SHARING_FILE_SYSTEMS:
+        needed_bytes = RESERVE_BYTES
+    room = os.statvfs(existing_folder(cache_folder))
+    if room.f_bavail * room.f_frsize < needed_bytes:
+        raise DiskError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(cache_folder))
+
+
+def allocate(path: Path) -> None:
+    """Take the room of a file that was made with holes, such as a new memory map. OSError if the disk does not have it.
+
+    Without that, the first write to the map that finds no room kills the process (SIGBUS).
+    """
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, max(path.stat().st_size, 1))
+
+
+def dvc_cache(project_folder: Path) -> tuple[Path, bool]:
+    """Return the folder of DVC's cache, as the project's .dvc/config says, and whether DVC copies files into it instead of linking."""
+    config = ConfigParser(interpolation=None)
+    dvc_folder = project_folder / ".dvc"
+    with suppress(Error):  # damaged: DVC itself says so
+        config.read([dvc_folder / "config", dvc_folder / "config.local"])
+    cache = config["cache"] if config.has_section("cache") else {}
+    link_types = str(cache.get("type", "reflink,copy"))
+    return dvc_folder / str(cache.get("dir", "cache")), not any(link in link_types for link in ("hardlink", "symlink"))
+
+
+def _require_probe(folder: Path, path: Path, extra_bytes: int = 0) -> None:
+    try:
+        write_probe(folder, RESERVE_BYTES + extra_bytes)
+    except OSError as error:
+        if error.errno not in (*DISK_ERRNOS, *PERMISSION_ERRNOS):
+            raise
+        raise DiskError(error.errno, error.strerror, str(path)) from None
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder; 0 if there is none."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.lstat().st_size for file in files if file.is_file() and not file.is_symlink())
+
+
+def _file_system(folder: Path) -> str:
+    import psutil
+
+    file_systems = {Path(partition.mountpoint): partition.fstype for partition in psutil.disk_partitions(all=True)}
+    return next((file_systems[parent] for parent in (folder, *folder.parents) if parent in file_systems), "")
