@@ -11,7 +11,7 @@ A row imports only rows below it:
     datasets evaluation networks splits revision
     data config
     metrics files paths progress addresses
-    disk
+    disk interruption
 
 config      params.yaml as types, and the names that it may use      comparison  scores side by side, as tables
 networks    what runs networks: classifiers, heads, batches          reporting   the page, charts and pictures

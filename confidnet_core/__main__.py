@@ -13,8 +13,7 @@ from typing import Any
 import click
 
 from confidnet_core import commands
-
-INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT, as a shell reports it
+from confidnet_core.interruption import one_line_if_interrupted
 
 
 def _commands_in_folder() -> dict[str, click.Command]:
@@ -38,11 +37,8 @@ class _InterruptibleGroup(click.Group):
     """Commands that Ctrl-C ends in one line; click itself would say "Aborted!" and exit with 1, as after an error."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with one_line_if_interrupted("confidnet: interrupted; run the same command again"):
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo("confidnet: interrupted; run the same command again", err=True)
-            ctx.exit(INTERRUPTED_EXIT_CODE)
 
 
 @click.group(

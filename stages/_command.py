@@ -10,9 +10,9 @@ from confidnet_core.config.params import Params, load_params
 from confidnet_core.disk.errors import find_disk_error
 from confidnet_core.disk.leftovers import remove_leftovers
 from confidnet_core.disk.room import require_room_for_dvc, require_writable
+from confidnet_core.interruption import one_line_if_interrupted
 from confidnet_core.tracking.dvc_outputs import stage_output_paths
 from confidnet_core.tracking.store import project_root
-from stages import INTERRUPTED_EXIT_CODE, INTERRUPTED_TEXT
 
 
 def run_stage(stage_main: Callable[..., None], check_entries: bool = True, **argument_types: Callable[[str], object]) -> None:
@@ -25,23 +25,27 @@ def run_stage(stage_main: Callable[..., None], check_entries: bool = True, **arg
     module_spec = sys.modules[stage_main.__module__].__spec__
     stage_name = module_spec.name.rpartition(".")[2] if module_spec and stage_main.__module__ == "__main__" else stage_main.__module__
     try:
-        argument_by_name = _parse_arguments(stage_name, argument_types)
-        params = load_params(check_entries=check_entries)
-        if "benchmark" in argument_by_name:
-            params.benchmark(str(argument_by_name["benchmark"]))
-        output_paths = stage_outputs(stage_name, **argument_by_name)
-        remove_leftovers(project_root(), (path.parent for path in output_paths))
-        require_writable(output_paths)
-        stage_main(params, *argument_by_name.values())
-        require_room_for_outputs(output_paths)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{stage_name}: {INTERRUPTED_TEXT}\n")
-        sys.exit(INTERRUPTED_EXIT_CODE)
+        with one_line_if_interrupted(f"{stage_name}: interrupted; run the same command again, it goes on"):
+            _run_on_disks_with_room(stage_name, stage_main, check_entries, argument_types)
     except Exception as error:
         problem_text = _problem_text(error)
         if problem_text is None or os.environ.get("CONFIDNET_DEBUG"):
             raise
         sys.exit(f"{stage_name}: {without_secrets(one_line(problem_text))}")
+
+
+def _run_on_disks_with_room(
+    stage_name: str, stage_main: Callable[..., None], check_entries: bool, argument_types: dict[str, Callable[[str], object]]
+) -> None:
+    argument_by_name = _parse_arguments(stage_name, argument_types)
+    params = load_params(check_entries=check_entries)
+    if "benchmark" in argument_by_name:
+        params.benchmark(str(argument_by_name["benchmark"]))
+    output_paths = stage_outputs(stage_name, **argument_by_name)
+    remove_leftovers(project_root(), (path.parent for path in output_paths))
+    require_writable(output_paths)
+    stage_main(params, *argument_by_name.values())
+    require_room_for_outputs(output_paths)
 
 
 def stage_outputs(stage_name: str, **argument_by_name: object) -> list[Path]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from confidnet_core.disk.errors import find_disk_error
 from confidnet_core.progress import progress_bar
 from confidnet_core.serving.answer_log import (
     LOG_FILE_NAME,
@@ -152,7 +153,9 @@ def write_answers(task: Task, out: Path, say: Callable[[str], None]) -> Summary:
                 log.append(_logged(task, batch))
             return _finish(task, log, out)
     except OSError as error:
-        raise ValueError(f"{out} cannot be written ({error.strerror}); the next run continues where this one ended") from None
+        if (disk_error := find_disk_error(error, out)) is not None:
+            raise ValueError(f"{disk_error}, which continues where this one ended") from None
+        raise ValueError(f"{out} cannot be written ({error.strerror or error}); the next run continues where this one ended") from None
 
 
 def _finish(task: Task, log: AnswerLog, out: Path) -> Summary:
