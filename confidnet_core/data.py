@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from confidnet_core.disk.room import allocate
+from confidnet_core.disk.room import new_memory_map
 from confidnet_core.files import atomic_write, read_json, write_json
 
 TRAIN_VAL_TEST = ("train", "val", "test")  # splits of a data set that a function in datasets/ returns
@@ -118,8 +118,7 @@ def save_dataset(dataset: Dataset, prepared_folder: Path) -> dict:
 
 def _save_in_order(array_path: Path, array: np.ndarray, order: np.ndarray) -> None:
     """Write array[order] as a NumPy file, in blocks of bounded memory."""
-    stored_array = np.lib.format.open_memmap(array_path, "w+", array.dtype, array.shape)
-    allocate(array_path)
+    stored_array = new_memory_map(array_path, array.dtype, array.shape)
     samples_per_block = max(1, BYTES_PER_BLOCK // max(1, array[:1].nbytes))
     for block_start in range(0, len(order), samples_per_block):
         stored_array[block_start : block_start + samples_per_block] = array[order[block_start : block_start + samples_per_block]]

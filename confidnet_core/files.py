@@ -15,7 +15,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from confidnet_core.disk.errors import find_disk_error
+from confidnet_core.disk.errors import DiskError, find_disk_error
 from confidnet_core.disk.leftovers import remove_dead_temporaries, remove_path, temporary_name
 
 
@@ -43,7 +43,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
             raise
     except Exception as error:
         if (disk_error := find_disk_error(error, path)) is not None:
-            raise disk_error from error
+            raise DiskError(disk_error.errno, disk_error.strerror, str(path)) from error  # and not the hidden name
         raise
     finally:
         with suppress(OSError):  # on a disk that has become read-only they stay

@@ -11,6 +11,9 @@ from configparser import ConfigParser, Error
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import DTypeLike
+
 from confidnet_core.disk.errors import DISK_ERRNOS, PERMISSION_ERRNOS, DiskError, existing_folder, write_probe
 
 # What DVC and MLflow write beside the outputs of a stage: locks, run-cache, a row in mlflow.db with its journal.
@@ -44,13 +47,15 @@ def require_room_for_dvc(output_paths: Iterable[Path], project_folder: Path) -> 
         raise DiskError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(cache_folder))
 
 
-def allocate(path: Path) -> None:
-    """Take the room of a file that was made with holes, such as a new memory map. OSError if the disk does not have it.
+def new_memory_map(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a new .npy file as a writable memory map that has its room on the disk already. OSError if the disk does not have it.
 
-    Without that, the first write to the map that finds no room kills the process (SIGBUS).
+    NumPy makes it with holes: then the first write that finds no room would kill the process (SIGBUS).
     """
+    memory_map = np.lib.format.open_memmap(path, "w+", dtype, shape)
     with path.open("r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, max(path.stat().st_size, 1))
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return memory_map
 
 
 def dvc_cache(project_folder: Path) -> tuple[Path, bool]:

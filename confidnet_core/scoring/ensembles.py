@@ -15,7 +15,7 @@ from torch import Tensor
 
 from confidnet_core.config.registry import suggestion
 from confidnet_core.data import SCORED_SPLITS, Dataset, labelled_mask
-from confidnet_core.disk.room import allocate
+from confidnet_core.disk.room import new_memory_map
 from confidnet_core.files import atomic_write, write_json
 
 PREDICTIONS_PER_CHUNK = 2**20  # bounds the memory: probabilities of this many predictions are held at once
@@ -85,8 +85,7 @@ def _save_split_quantities(
             if method not in array_of_method:
                 array_shape = (*chunk_quantities[ensemble_quantity].shape[:-1], prediction_count)
                 array_path = ensembles_folder / method / f"{split}.npy"
-                array_of_method[method] = np.lib.format.open_memmap(array_path, "w+", np.float64, array_shape)
-                allocate(array_path)
+                array_of_method[method] = new_memory_map(array_path, np.float64, array_shape)
             array_of_method[method][..., chunk_slice] = chunk_quantities[ensemble_quantity]
 
 
