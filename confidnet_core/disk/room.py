@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 from numpy.typing import DTypeLike
 
 from confidnet_core.disk.errors import DISK_ERRNOS, PERMISSION_ERRNOS, DiskError, existing_folder, write_probe
@@ -85,7 +86,5 @@ def _size(path: Path) -> int:
 
 
 def _file_system(folder: Path) -> str:
-    import psutil
-
     file_systems = {Path(partition.mountpoint): partition.fstype for partition in psutil.disk_partitions(all=True)}
     return next((file_systems[parent] for parent in (folder, *folder.parents) if parent in file_systems), "")

@@ -16,7 +16,7 @@ import pytest
 from dvc_project import Project
 from small_study import rows
 
-LONGEST_WAIT_S = 12.0  # before a kill; a stage of the small study takes some seconds, most of them imports
+LONGEST_WAIT_S = 20.0  # before a kill; a stage of the small study takes some seconds, most of them imports
 
 
 def forget_outputs(project: Project) -> None:
