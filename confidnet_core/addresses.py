@@ -34,12 +34,21 @@ def without_secrets(text: str, *addresses: str) -> str:
 
 
 def address_without_secrets(address: str) -> str:
-    """Return an address without user name and password, query and fragment; a path, and any other text without "://", as it is."""
+    """Return an address without user name and password, query and fragment; a path, and any other text without "://", as it is.
+
+    Where "?" or "#" stands before "@", it may belong to a password or begin a query with "@" in it: then only the scheme is shown.
+    """
     scheme, separator, rest = address.partition("://")
     if not separator:
         return address
-    _, rest = _split_credentials(rest)
-    return f"{scheme}://{re.split(r'[?#]', rest)[0]}"
+    credentials, host_and_path = _split_credentials(rest)
+    shown = HIDDEN if re.search("[?#]", credentials) else re.split("[?#]", host_and_path)[0]
+    return f"{scheme}://{shown}"
+
+
+def has_credentials(address: str) -> bool:
+    """Return whether an address holds a user name or a password."""
+    return bool(_split_credentials(address.partition("://")[2])[0])
 
 
 def _split_credentials(rest: str) -> tuple[str, str]:
@@ -51,12 +60,16 @@ def _split_credentials(rest: str) -> tuple[str, str]:
 
 
 def _secrets_of(address: str) -> set[str]:
-    """Return user name, password, and the values of the query of an address, as written and decoded."""
+    """Return the credentials of an address and the values of its query, as written and decoded, whole and in the pieces that libraries cut.
+
+    Where a password holds "/" or "@", they take what follows for the host, or what precedes for the port, and print that.
+    """
     _, separator, rest = address.partition("://")
-    if not separator:
+    if not separator or rest.startswith("/"):
         return set()
-    credentials, host_and_path = _split_credentials(rest)
-    _, _, password = credentials.partition(":")
-    query = host_and_path.partition("?")[2] if not rest.startswith("/") else ""
-    secrets = {credentials, password, *(pair.partition("=")[2] for pair in re.split("[&;#]", query))}
-    return secrets | {unquote(secret) for secret in secrets}
+    credentials, _ = _split_credentials(rest)
+    cuts = [match.start() for match in re.finditer("[/@?#:]", credentials)]
+    tails = {f"{credentials[cut + 1 :]}@" for cut in cuts} | ({f"{credentials}@"} if credentials else set())
+    values = {pair.partition("=")[2] for pair in re.split("[&;#]", rest.partition("?")[2])}
+    pieces = {credentials, *(credentials[:cut] for cut in cuts), *re.split("[/@?#:]", credentials.partition(":")[2]), *values}
+    return tails | pieces | {unquote(piece) for piece in pieces}

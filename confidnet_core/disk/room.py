@@ -48,7 +48,7 @@ def require_room_for_dvc(output_paths: Iterable[Path], project_folder: Path) -> 
         raise DiskError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(cache_folder))
 
 
-def new_memory_map(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.ndarray:
+def new_memory_map(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.memmap:
     """Return a new .npy file as a writable memory map that has its room on the disk already. OSError if the disk does not have it.
 
     NumPy makes it with holes: then the first write that finds no room would kill the process (SIGBUS).

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from confidnet_core.addresses import without_secrets
+from confidnet_core.addresses import has_credentials, without_secrets
 from confidnet_core.disk.errors import find_disk_error
 from confidnet_core.tracking.database import (
     database_file,
@@ -163,8 +163,9 @@ def store_uri(project_folder: Path) -> str:
     if re.match(r"[A-Za-z][\w+\-]+:|databricks$", tracking_uri) is None or re.match(r"file:[^/]", tracking_uri):
         return (project_folder / tracking_uri.removeprefix("file:")).resolve().as_uri()
     if tracking_uri.startswith(SERVER_URI_SCHEMES) and not _has_host_name(tracking_uri):
-        shown_uri = without_secrets(tracking_uri)
-        raise StoreError(f"MLFLOW_TRACKING_URI is {shown_uri}; expected the address of a server, as http://127.0.0.1:5000")
+        escapes = "; in its user name or password, write / as %2F, @ as %40, ? as %3F, # as %23" if has_credentials(tracking_uri) else ""
+        expected = f"expected the address of a server, as http://127.0.0.1:5000{escapes}"
+        raise StoreError(f"MLFLOW_TRACKING_URI is {without_secrets(tracking_uri)}; {expected}")
     return tracking_uri
 
 
