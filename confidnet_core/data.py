@@ -130,7 +130,6 @@ def load_dataset(prepared_folder: Path) -> Dataset:
 
     Raises ValueError where the folder is missing, incomplete or of an older version.
     """
-    prepared_folder = Path(prepared_folder)
     dataset_metadata, ends_by_split = read_json(prepared_folder / "facts.json"), read_json(prepared_folder / "split.json")
     try:
         return Dataset(

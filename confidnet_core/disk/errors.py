@@ -110,7 +110,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         if id(current) not in seen:
             seen.add(id(current))
             yield current
-            waiting += [cause for cause in (current.__cause__, current.__context__) if cause is not None]
+            context = None if current.__suppress_context__ else current.__context__  # `from None`: the message says it all
+            waiting += [cause for cause in (current.__cause__, context) if cause is not None]
 
 
 def _disk_error(error_number: int, path: Path | None) -> DiskError:

@@ -72,7 +72,8 @@ def _call_with_store_uri(open_uri_in_folder: Callable[[str, Path], ReturnType], 
     os.environ.pop("MLFLOW_RUN_ID", None)  # set in a shell, it would merge all stages into one run
     for variable_name, default_value in MLFLOW_ENVIRONMENT_DEFAULTS.items():
         os.environ.setdefault(variable_name, default_value)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it reports each retry; one warning is enough
+    for logger_name in ("urllib3", "mlflow.store.db.utils"):  # they report each retry, the latter with the whole address
+        logging.getLogger(logger_name).setLevel(logging.ERROR)
     project_folder = project_root()
     tracking_uri = store_uri(project_folder)
     if uses_server() and without_secrets(tracking_uri) != tracking_uri:
