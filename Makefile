@@ -20,7 +20,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 repro: $(READY) ## the whole study: what has changed is computed again, and its table printed
-	@python -m confidnet_core.disk.leftovers
+	@python -m confidnet_core.system.leftovers
 	dvc repro
 	@python -m confidnet_core show -m fpr_at_95_tpr,aupr_error,auroc,aurc --no-intervals
 	@echo

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from confidnet_core import commands
-from confidnet_core.interruption import one_line_if_interrupted
+from confidnet_core.system.interruption import one_line_if_interrupted
 
 
 def _commands_in_folder() -> dict[str, click.Command]:
@@ -59,7 +59,7 @@ def main() -> None:
         cli()
     except Exception as error:
         from confidnet_core.addresses import without_secrets
-        from confidnet_core.disk.errors import find_disk_error
+        from confidnet_core.system.errors import find_disk_error
 
         problem = find_disk_error(error) or (error if isinstance(error, ValueError) else None)
         if problem is None or os.environ.get("CONFIDNET_DEBUG"):

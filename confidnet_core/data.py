@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from confidnet_core.disk.room import new_memory_map
 from confidnet_core.files import atomic_write, read_json, write_json
+from confidnet_core.system.room import new_memory_map
 
 TRAIN_VAL_TEST = ("train", "val", "test")  # splits of a data set that a function in datasets/ returns
 PREPARED_SPLITS = (*TRAIN_VAL_TEST, "calibration")  # splits of a data set in data/prepared/

@@ -15,8 +15,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from confidnet_core.disk.errors import DiskError, find_disk_error
-from confidnet_core.disk.leftovers import remove_dead_temporaries, remove_path, temporary_name
+from confidnet_core.system.errors import DiskError, find_disk_error
+from confidnet_core.system.leftovers import remove_dead_temporaries, remove_path, temporary_name
 
 
 @contextmanager

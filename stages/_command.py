@@ -7,10 +7,10 @@ from pathlib import Path
 
 from confidnet_core.addresses import without_secrets
 from confidnet_core.config.params import Params, load_params
-from confidnet_core.disk.errors import find_disk_error
-from confidnet_core.disk.leftovers import remove_leftovers
-from confidnet_core.disk.room import require_room_for_dvc, require_writable
-from confidnet_core.interruption import one_line_if_interrupted
+from confidnet_core.system.errors import find_disk_error
+from confidnet_core.system.interruption import one_line_if_interrupted
+from confidnet_core.system.leftovers import remove_leftovers
+from confidnet_core.system.room import require_room_for_dvc, require_writable
 from confidnet_core.tracking.dvc_outputs import stage_output_paths
 from confidnet_core.tracking.store import project_root
 

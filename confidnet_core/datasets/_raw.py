@@ -19,7 +19,7 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from confidnet_core.disk.errors import find_disk_error
+from confidnet_core.system.errors import find_disk_error
 
 DATA_FOLDER_ENV_VARIABLE = "CONFIDNET_DATA"  # the environment variable with the folder of all raw data
 READ_BLOCK_BYTES = 1 << 20  # bytes that are read from a file or connection at a time

@@ -11,13 +11,13 @@ import numpy as np
 from jaxtyping import Float64, Int64, Real
 from numpy.typing import ArrayLike
 
-from confidnet_core.disk.leftovers import remove_dead_temporaries, temporary_name
 from confidnet_core.metrics import metrics_of_counts
 from confidnet_core.metrics._blocks import in_blocks
 from confidnet_core.metrics._count_curves import risk_coverage_points, roc_points
 from confidnet_core.metrics._grid import MAX_SHIFT, metric_bounds, round_down
 from confidnet_core.metrics._ranking.counts import distinct_values_and_counts
 from confidnet_core.metrics._ranking.samples import check_confidence_and_correct, require_finite_confidence
+from confidnet_core.system.leftovers import remove_dead_temporaries, temporary_name
 
 _MIN_COMPACTED = 1 << 16  # distinct confidences that wait for the next merge at least, so that small batches are merged together
 

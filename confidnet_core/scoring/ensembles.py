@@ -15,8 +15,8 @@ from torch import Tensor
 
 from confidnet_core.config.registry import suggestion
 from confidnet_core.data import SCORED_SPLITS, Dataset, labelled_mask
-from confidnet_core.disk.room import new_memory_map
 from confidnet_core.files import atomic_write, write_json
+from confidnet_core.system.room import new_memory_map
 
 PREDICTIONS_PER_CHUNK = 2**20  # bounds the memory: probabilities of this many predictions are held at once
 

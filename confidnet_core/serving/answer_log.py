@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from confidnet_core.disk.errors import find_disk_error
-from confidnet_core.disk.leftovers import temporary_name
+from confidnet_core.system.errors import find_disk_error
+from confidnet_core.system.leftovers import temporary_name
 
 LOG_FILE_NAME = "answers.log"
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-from confidnet_core.disk.errors import find_disk_error
 from confidnet_core.progress import progress_bar
 from confidnet_core.serving.answer_log import (
     LOG_FILE_NAME,
@@ -25,6 +24,7 @@ from confidnet_core.serving.answer_maps import write_maps
 from confidnet_core.serving.image_files import count_images, images_of_paths, require_existing_paths
 from confidnet_core.serving.predicting import BatchAnswers, default_batch_size, predict_files
 from confidnet_core.serving.selective_classifier import SelectiveClassifier
+from confidnet_core.system.errors import find_disk_error
 
 COLUMN_TYPES = {"file": str, "label": str, "class_index": int, "probability": float, "confidence": float, "accepted": bool}
 MAP_COLUMN_TYPES = {"file": str, "accepted": float, "probability": float, "confidence": float}  # means over the pixels of an image

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from confidnet_core.disk.errors import disk_sentence, find_disk_error, write_probe
-from confidnet_core.disk.room import RESERVE_BYTES
+from confidnet_core.system.errors import disk_sentence, find_disk_error, write_probe
+from confidnet_core.system.room import RESERVE_BYTES
 
 ARTIFACT_PATH_COLUMNS = (  # (table, column) of the database that hold absolute paths
     ("experiments", "artifact_location"),

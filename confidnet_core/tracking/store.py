@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from confidnet_core.addresses import has_credentials, without_secrets
-from confidnet_core.disk.errors import find_disk_error
+from confidnet_core.system.errors import find_disk_error
 from confidnet_core.tracking.database import (
     database_file,
     escape_sqlite_path,

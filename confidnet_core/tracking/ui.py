@@ -17,7 +17,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from confidnet_core.addresses import without_secrets
-from confidnet_core.disk.errors import find_disk_error
+from confidnet_core.system.errors import find_disk_error
 from confidnet_core.tracking.rows import close_abandoned_runs
 from confidnet_core.tracking.sending import send_deferred_run_records
 from confidnet_core.tracking.store import (

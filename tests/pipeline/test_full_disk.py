@@ -71,6 +71,6 @@ def test_what_a_full_disk_left_in_the_run_cache_is_removed_before_the_study_goes
     os.utime(empty, (0, 0))
     (project.folder / ".dvc/tmp/rwlock").write_text("")
     os.utime(project.folder / ".dvc/tmp/rwlock", (0, 0))
-    project._run("python", "-m", "confidnet_core.disk.leftovers")
+    project._run("python", "-m", "confidnet_core.system.leftovers")
     assert not empty.exists()
     assert "up to date" in project.dvc("repro")

@@ -18,7 +18,7 @@ ROWS = [
     ["datasets", "evaluation", "networks", "splits", "revision"],
     ["data", "config"],
     ["metrics", "files", "paths", "progress", "addresses"],
-    ["disk", "interruption"],
+    ["system"],
 ]
 CORE = sorted((ROOT / "confidnet_core").rglob("*.py"))
 STAGES = sorted((ROOT / "stages").glob("*.py"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from project_code import ROOT
 
-from confidnet_core.interruption import one_line_if_interrupted
+from confidnet_core.system.interruption import one_line_if_interrupted
 
 LINE = "interrupted; run the same command again"
 

@@ -1,4 +1,4 @@
-"""What killed processes and full disks left behind, removed by the next run: python -m confidnet_core.disk.leftovers
+"""What killed processes and full disks left behind, removed by the next run: python -m confidnet_core.system.leftovers
 
 Temporary outputs of dead processes, and what stops every later `dvc repro`: empty folders in DVC's run-cache, and a cut .dvc/tmp/rwlock.
 `make repro` calls this first, and every stage when it starts.
@@ -18,8 +18,8 @@ from pathlib import Path
 
 import psutil
 
-from confidnet_core.disk.errors import find_disk_error
-from confidnet_core.disk.room import dvc_cache
+from confidnet_core.system.errors import find_disk_error
+from confidnet_core.system.room import dvc_cache
 
 # DVC makes these in an instant: what is older than this is no longer being made.
 MIN_AGE_S = 5.0

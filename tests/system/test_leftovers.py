@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from confidnet_core.disk.leftovers import REMOTE_ALIVE_TIMEOUT_S, remove_dead_temporaries, remove_leftovers, temporary_name
 from confidnet_core.files import atomic_write, write_text
+from confidnet_core.system.leftovers import REMOTE_ALIVE_TIMEOUT_S, remove_dead_temporaries, remove_leftovers, temporary_name
 
 
 def name_of(pid: int, kind: str = "tmp", host: str | None = None) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from confidnet_core.disk import room
-from confidnet_core.disk.errors import DiskError
-from confidnet_core.disk.room import dvc_cache, new_memory_map, require_room_for_dvc, require_writable
+from confidnet_core.system import room
+from confidnet_core.system.errors import DiskError
+from confidnet_core.system.room import dvc_cache, new_memory_map, require_room_for_dvc, require_writable
 
 
 @pytest.fixture

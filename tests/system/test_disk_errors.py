@@ -14,9 +14,9 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from confidnet_core.disk.errors import DiskError, describe_disk, disk_sentence, find_disk_error, in_units
-from confidnet_core.disk.room import new_memory_map
 from confidnet_core.files import atomic_write
+from confidnet_core.system.errors import DiskError, describe_disk, disk_sentence, find_disk_error, in_units
+from confidnet_core.system.room import new_memory_map
 
 BYTES = 100_000
 PIXELS = np.random.default_rng(0).integers(0, 256, (300, 300), np.uint8)

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 from numpy.typing import DTypeLike
 
-from confidnet_core.disk.errors import DISK_ERRNOS, PERMISSION_ERRNOS, DiskError, existing_folder, write_probe
+from confidnet_core.system.errors import DISK_ERRNOS, PERMISSION_ERRNOS, DiskError, existing_folder, write_probe
 
 # What DVC and MLflow write beside the outputs of a stage: locks, run-cache, a row in mlflow.db with its journal.
 RESERVE_BYTES = 2 << 20
