@@ -16,7 +16,7 @@ import pytest
 from dvc_project import Project
 from small_study import rows
 
-LONGEST_WAIT_S = 20.0  # before a kill; a stage of the small study takes some seconds, most of them imports
+MAX_STAGES_PASSED = 3  # before a kill, so that the kills spread over all stages however busy the machine is
 
 
 def forget_outputs(project: Project) -> None:
@@ -42,15 +42,31 @@ def kill_at_random_moments(project: Project, kills: int, targets: tuple[str, ...
     draw, hits = random.Random(random_seed), Counter()
     while hits.total() < kills:
         process = project.start("repro", *targets)
-        try:
-            if process.wait(timeout=draw.uniform(0.5, LONGEST_WAIT_S)) != 0:
-                project.dvc("repro", *targets)  # raises with what it says
-            forget_outputs(project)
-        except subprocess.TimeoutExpired:
+        _wait_for_moment(process, draw.randint(0, MAX_STAGES_PASSED), draw.random())
+        if process.poll() is None:
             hits[running_stage(process.pid) or "dvc"] += 1
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        elif process.returncode != 0:
+            project.dvc("repro", *targets)  # raises with what it says
+        else:
+            forget_outputs(project)
     return hits
+
+
+def _wait_for_moment(process: subprocess.Popen, passed_stages: int, share: float) -> None:
+    """Return after some stages of a `dvc repro`, and that share of the time that the last of them took; or where it has ended."""
+    stage, began, lasted = None, time.monotonic(), 5.0
+    while process.poll() is None:
+        now, current = time.monotonic(), running_stage(process.pid)
+        if current != stage:
+            if stage is not None:
+                passed_stages -= 1
+                lasted = now - began
+            stage, began = current, now
+        if passed_stages <= 0 and now - began >= share * lasted:
+            return
+        time.sleep(0.02)
 
 
 def running_stage(dvc_pid: int) -> str | None:
