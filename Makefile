@@ -14,12 +14,13 @@ PYTEST := python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 QUICK := tests/project tests/metrics tests/config tests/comparison
 
 .DEFAULT_GOAL := help
-.PHONY: help repro quick test lint types format hooks ui plots experiments docs clean
+.PHONY: help repro quick test kills full-disk lint types format hooks ui plots experiments docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 repro: $(READY) ## the whole study: what has changed is computed again, and its table printed
+	@python -m confidnet_core.system.leftovers
 	dvc repro
 	@python -m confidnet_core show -m fpr_at_95_tpr,aupr_error,auroc,aurc --no-intervals
 	@echo
@@ -52,6 +53,12 @@ test: $(READY) lint types ## everything: style, types and all tests
 
 test-%: $(READY) ## the tests of a package, as `make test-metrics`, or of files, as `make test-splits`
 	$(PYTEST) $(if $(wildcard tests/$*),tests/$*,$(or $(wildcard tests/*/test_$*.py),$(error tests/ has no $*/ and no test_$*.py)))
+
+kills: $(READY) ## 50 SIGKILLs at random moments of a small study, which ends bit for bit as without: half an hour
+	CONFIDNET_KILLS=50 python -m pytest tests/pipeline/test_kills.py
+
+full-disk: $(READY) ## a small study on a disk that fills in each stage in turn, as root: half an hour
+	CONFIDNET_FULL_DISK=all python -m pytest tests/pipeline/test_full_disk.py
 
 lint: $(READY) ## style, by ruff
 	ruff check .

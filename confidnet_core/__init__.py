@@ -10,13 +10,15 @@ A row imports only rows below it:
     comparison tables tracking scoring monitoring training models
     datasets evaluation networks splits revision
     data config
-    metrics files paths progress
+    metrics files paths progress addresses
+    system
 
 config      params.yaml as types, and the names that it may use      comparison  scores side by side, as tables
 networks    what runs networks: classifiers, heads, batches          reporting   the page, charts and pictures
 training    what trains them                                         serving     models in use, and in MLflow's registry
 scoring     what a confidence score may use                          tracking    MLflow rows, and records kept for a server
 evaluation  a score judged, stored and in use                        cli         behind the commands
+addresses   of servers and databases, without their secrets          system      disks and signals: room, errors, leftovers, Ctrl-C
 monitoring  answers of a model in use, compared with its calibration data
 judging     scores judged on predictions that a user brings          tables      metrics of files and databases of any size
 checkpoints released checkpoints, imported as trained networks

@@ -1,17 +1,19 @@
 """The command line for daily use beside DVC: python -m confidnet_core COMMAND, or `confidnet` where the package is installed.
 
 DVC runs the pipeline: `dvc repro`, `dvc exp run`, `dvc push`. The commands are the files of commands/. A user error ends as one line and
-exit code 1. Each command imports what it needs itself, so that `--help` answers at once.
+exit code 1, Ctrl-C as one line and exit code 130. Each command imports what it needs itself, so that `--help` answers at once.
 """
 
 import os
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
 from confidnet_core import commands
+from confidnet_core.system.interruption import one_line_if_interrupted
 
 
 def _commands_in_folder() -> dict[str, click.Command]:
@@ -31,7 +33,19 @@ def _print_version(click_context: click.Context, click_parameter: click.Paramete
     click_context.exit()
 
 
-@click.group(commands=_commands_in_folder(), context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+class _InterruptibleGroup(click.Group):
+    """Commands that Ctrl-C ends in one line; click itself would say "Aborted!" and exit with 1, as after an error."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with one_line_if_interrupted("confidnet: interrupted; run the same command again"):
+            return super().invoke(ctx)
+
+
+@click.group(
+    cls=_InterruptibleGroup,
+    commands=_commands_in_folder(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print version and commit.")
 def cli() -> None:
     """Lists what can be run, shows results and experiments, and sends and registers runs. Run it from the project's root.
@@ -43,10 +57,15 @@ def cli() -> None:
 def main() -> None:
     try:
         cli()
-    except ValueError as error:
-        if os.environ.get("CONFIDNET_DEBUG"):
+    except Exception as error:
+        from confidnet_core.addresses import without_secrets
+        from confidnet_core.system.errors import find_disk_error
+
+        problem = find_disk_error(error) or (error if isinstance(error, ValueError) else None)
+        if problem is None or os.environ.get("CONFIDNET_DEBUG"):
             raise
-        sys.exit(f"confidnet: {' '.join(str(error).split())}")
+        addresses = [word for word in sys.argv if "://" in word]
+        sys.exit(f"confidnet: {without_secrets(' '.join(str(problem).split()), *addresses)}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from confidnet_core.files import atomic_write, read_json, reserve_disk_space, write_json
+from confidnet_core.files import atomic_write, read_json, write_json
+from confidnet_core.system.room import new_memory_map
 
 TRAIN_VAL_TEST = ("train", "val", "test")  # splits of a data set that a function in datasets/ returns
 PREPARED_SPLITS = (*TRAIN_VAL_TEST, "calibration")  # splits of a data set in data/prepared/
@@ -116,8 +117,7 @@ def save_dataset(dataset: Dataset, prepared_folder: Path) -> dict:
 
 def _save_in_order(array_path: Path, array: np.ndarray, order: np.ndarray) -> None:
     """Write array[order] as a NumPy file, in blocks of bounded memory."""
-    stored_array = np.lib.format.open_memmap(array_path, "w+", array.dtype, array.shape)
-    reserve_disk_space(array_path, array_path.stat().st_size, array_path.parent.parent)
+    stored_array = new_memory_map(array_path, array.dtype, array.shape)
     samples_per_block = max(1, BYTES_PER_BLOCK // max(1, array[:1].nbytes))
     for block_start in range(0, len(order), samples_per_block):
         stored_array[block_start : block_start + samples_per_block] = array[order[block_start : block_start + samples_per_block]]
@@ -129,7 +129,6 @@ def load_dataset(prepared_folder: Path) -> Dataset:
 
     Raises ValueError where the folder is missing, incomplete or of an older version.
     """
-    prepared_folder = Path(prepared_folder)
     dataset_metadata, ends_by_split = read_json(prepared_folder / "facts.json"), read_json(prepared_folder / "split.json")
     try:
         return Dataset(

@@ -1,42 +1,37 @@
-"""Reading and writing of text, JSON and YAML files, and room for large arrays on disk. A file is written under a temporary name and then
-renamed, so that no reader finds a half-written file.
+"""Reading and writing of text, JSON and YAML files. A file is written under a temporary name and then renamed, so that no reader finds a
+half-written file.
 """
 
 import json
 import math
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
-from errno import EDQUOT, EFBIG, ENOSPC
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-if TYPE_CHECKING:
-    import numpy as np
-
-MAX_BYTES_IN_MEMORY = 2**26  # of an array from `array_of_any_size`
-LARGE_ARRAYS_FOLDER = Path("data")  # on the disk that the results need, since /tmp may lie in memory
+from confidnet_core.system.errors import DiskError, find_disk_error
+from confidnet_core.system.leftovers import remove_dead_temporaries, remove_path, temporary_name
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Context manager that yields a temporary path to write to; this file or folder replaces `path` if the block ends without an error.
 
-    A process killed within the block leaves `path` unchanged, and beside it a hidden temporary file that nothing reads. A folder is
-    replaced by two renames: if the process is killed between them, the old folder has its hidden name and `path` does not exist.
+    A process killed within the block leaves `path` unchanged, and beside it a hidden temporary file that nothing reads, and that the next
+    process to write `path` removes. A folder is replaced by two renames: if the process is killed between them, the old folder has its
+    hidden name and `path` does not exist. DiskError, with `path`, where the disk is full, read-only or failing.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary_path, backup_path = (path.with_name(f".{path.name}.{os.getpid()}.{suffix}") for suffix in ("tmp", "old.tmp"))
-    _remove_paths(temporary_path, backup_path)  # left by a killed process: in a container, the next process often has the same id
+    temporary_path, backup_path = (path.with_name(temporary_name(path.name, kind)) for kind in ("tmp", "old.tmp"))
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_dead_temporaries(path.parent, path.name)
         yield temporary_path
         if path.is_dir() and temporary_path.exists():
             os.replace(path, backup_path)
@@ -46,17 +41,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
             if backup_path.exists():
                 os.replace(backup_path, path)
             raise
+    except Exception as error:
+        if (disk_error := find_disk_error(error, path)) is not None:
+            raise DiskError(disk_error.errno, disk_error.strerror, str(path)) from error  # and not the hidden name
+        raise
     finally:
-        _remove_paths(temporary_path, backup_path)
-
-
-def _remove_paths(*paths: Path) -> None:
-    """Delete these files and folders, whether or not they exist."""
-    for path in paths:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        with suppress(OSError):  # on a disk that has become read-only they stay
+            remove_path(temporary_path)
+            remove_path(backup_path)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -102,40 +94,6 @@ def parse_yaml(content: bytes) -> Any:
 def _parse_yaml(content: bytes) -> Any:
     """Parse a YAML document once in a process: a stage needs params.yaml, its committed version and dvc.lock several times."""
     return YAML(typ="safe").load(content)
-
-
-def array_of_any_size(shape: tuple[int, ...], dtype: Any) -> "np.ndarray":
-    """Return an uninitialised array: in memory, or above MAX_BYTES_IN_MEMORY in a file without a name, so that memory is bounded.
-
-    The file is in the folder data/, if there is one, and is gone with the array. Raises ValueError where the disk has no room for it.
-    """
-    import numpy as np  # imported here, since most commands need no arrays
-
-    byte_count = math.prod(shape) * np.dtype(dtype).itemsize
-    if byte_count <= MAX_BYTES_IN_MEMORY:
-        return np.empty(shape, dtype)
-    folder = LARGE_ARRAYS_FOLDER if LARGE_ARRAYS_FOLDER.is_dir() else Path(tempfile.gettempdir())
-    with tempfile.TemporaryFile(dir=folder) as file:
-        reserve_disk_space(file.fileno(), byte_count, folder)
-        return np.memmap(file, dtype, "w+", shape=shape)
-
-
-def reserve_disk_space(file: Path | int, byte_count: int, folder: Path) -> None:
-    """Have the disk set the bytes of a file aside: a map of a file that finds the disk full kills its process without a word (SIGBUS).
-
-    file: its path or descriptor; folder: where it lies, for the ValueError if the disk has no room
-    Nothing is done where the system or the disk cannot do this.
-    """
-    if not hasattr(os, "posix_fallocate"):  # macOS
-        return
-    with open(file, "r+b", closefd=isinstance(file, Path)) as opened_file:
-        try:
-            os.posix_fallocate(opened_file.fileno(), 0, byte_count)
-        except OSError as error:
-            if error.errno in (ENOSPC, EDQUOT, EFBIG):
-                free_text = f"{shutil.disk_usage(folder).free / 1e9:.2f} GB are free on its disk"
-                problem_text = f"{folder} has no room for an array of {byte_count / 1e9:.2f} GB ({error.strerror}; {free_text})"
-                raise ValueError(f"{problem_text}; free some, or make the folder a link to another disk") from None
 
 
 def write_text(path: Path, text: str) -> None:

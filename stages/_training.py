@@ -15,7 +15,7 @@ from confidnet_core.training.job import TrainingJob, training_origin
 from confidnet_core.training.loop import Metrics, Training
 from confidnet_core.training.resume import resumable_training
 from confidnet_core.training.untrained import leave_out_network
-from stages._command import stage_params
+from stages._command import require_room_for_outputs, stage_outputs, stage_params
 
 
 def is_left_out(params: Params, benchmark_name: str, seed: int, recipe_name: str) -> bool:
@@ -52,3 +52,5 @@ def training_job(
 
         training = Training(stage, dataset, getattr(benchmark, recipe_name), seed, device, resume_folder, tracked.log_metrics)
         yield TrainingJob(benchmark_name, benchmark, training, origin_json, log_result), tracked
+        # Here, while the training can still be resumed after its last epoch: DVC removes the outputs of a stage that fails.
+        require_room_for_outputs(stage_outputs(stage, benchmark=benchmark_name, seed=seed))

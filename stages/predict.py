@@ -7,10 +7,10 @@ writes  data/predictions/BENCHMARK/seedSEED/{metrics.json, and test/, val/, cali
 from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.data import SCORED_SPLITS, load_dataset
-from confidnet_core.files import array_of_any_size
 from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.device import select_device
 from confidnet_core.networks.inference import predict, prediction_metrics, save_predictions
+from confidnet_core.system.room import array_of_any_size
 from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.tracking.stopwatch import Stopwatch
 from stages._command import run_stage, stage_params

@@ -15,7 +15,7 @@ from PIL import Image
 
 from confidnet_core.datasets._file_tree import DECODING_ERRORS, name_file_in_errors
 from confidnet_core.datasets._resizing import resize_by_exact_area
-from confidnet_core.files import array_of_any_size
+from confidnet_core.system.room import array_of_any_size
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 IMAGES_PER_THREAD_TASK = 8

@@ -19,6 +19,8 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
+from confidnet_core.system.errors import find_disk_error
+
 DATA_FOLDER_ENV_VARIABLE = "CONFIDNET_DATA"  # the environment variable with the folder of all raw data
 READ_BLOCK_BYTES = 1 << 20  # bytes that are read from a file or connection at a time
 
@@ -103,6 +105,8 @@ def download(
                     os.replace(partial_path, target_path)
             return
         except (OSError, HTTPException) as error:
+            if (disk_error := find_disk_error(error, partial_path)) is not None:
+                raise disk_error from None
             download_failures.append(f"{url} ({str(error) or type(error).__name__})")
     raise ValueError(
         f"could not download {target_path.name}; tried {', '.join(download_failures)}. "

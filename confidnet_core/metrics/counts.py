@@ -17,6 +17,7 @@ from confidnet_core.metrics._count_curves import risk_coverage_points, roc_point
 from confidnet_core.metrics._grid import MAX_SHIFT, metric_bounds, round_down
 from confidnet_core.metrics._ranking.counts import distinct_values_and_counts
 from confidnet_core.metrics._ranking.samples import check_confidence_and_correct, require_finite_confidence
+from confidnet_core.system.leftovers import remove_dead_temporaries, temporary_name
 
 _MIN_COMPACTED = 1 << 16  # distinct confidences that wait for the next merge at least, so that small batches are merged together
 
@@ -145,7 +146,8 @@ class FailureCounts:
         """Write the counts to an NPZ file of plain arrays, which replaces `path` once it is complete."""
         values, sample_counts, error_counts = self._compacted()
         path = Path(path)
-        temporary_path = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        remove_dead_temporaries(path.parent, path.name)
+        temporary_path = path.with_name(temporary_name(path.name, "tmp"))
         types = np.array(sorted(dtype.str for dtype in self._types))
         bits_and_limit = np.array([self._dropped_bits, self.max_distinct or 0])
         try:

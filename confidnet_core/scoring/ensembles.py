@@ -16,6 +16,7 @@ from torch import Tensor
 from confidnet_core.config.registry import suggestion
 from confidnet_core.data import SCORED_SPLITS, Dataset, labelled_mask
 from confidnet_core.files import atomic_write, write_json
+from confidnet_core.system.room import new_memory_map
 
 PREDICTIONS_PER_CHUNK, PROBABILITIES_PER_CHUNK = 2**20, 2**24  # bound the memory, with few and with many classes
 
@@ -83,9 +84,8 @@ def _save_split_quantities(
         for method, ensemble_quantity in ensemble_quantity_of_method.items():
             if method not in array_of_method:
                 array_shape = (*chunk_quantities[ensemble_quantity].shape[:-1], prediction_count)
-                array_of_method[method] = np.lib.format.open_memmap(
-                    ensembles_folder / method / f"{split}.npy", "w+", np.float64, array_shape
-                )
+                array_path = ensembles_folder / method / f"{split}.npy"
+                array_of_method[method] = new_memory_map(array_path, np.float64, array_shape)
             array_of_method[method][..., chunk_slice] = chunk_quantities[ensemble_quantity]
 
 

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from confidnet_core.system.errors import find_disk_error
+from confidnet_core.system.leftovers import temporary_name
+
 LOG_FILE_NAME = "answers.log"
 
 
@@ -67,7 +70,7 @@ def open_answer_log(folder: Path, settings: dict[str, Any], image_names: Iterabl
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOG_FILE_NAME).open("a+b")
     except OSError as error:
-        raise ValueError(f"{folder.parent} cannot be written to ({error.strerror})") from None
+        raise ValueError(str(find_disk_error(error, folder) or f"{folder.parent} cannot be written to ({error.strerror})")) from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system gives it up when the process ends, however that ends
@@ -146,7 +149,7 @@ def remove_log_folder(folder: Path) -> None:
 def move_into_place(source: Path, target: Path) -> None:
     """Rename a file, or a folder, to its final name; what had that name is replaced, a folder by two renames."""
     if target.is_dir():
-        old = target.with_name(f".{target.name}.{os.getpid()}.old.tmp")
+        old = target.with_name(temporary_name(target.name, "old.tmp"))
         os.replace(target, old)
         os.replace(source, target)
         shutil.rmtree(old)

@@ -24,6 +24,7 @@ from confidnet_core.serving.answer_maps import write_maps
 from confidnet_core.serving.image_files import count_images, images_of_paths, require_existing_paths
 from confidnet_core.serving.predicting import BatchAnswers, default_batch_size, predict_files
 from confidnet_core.serving.selective_classifier import SelectiveClassifier
+from confidnet_core.system.errors import find_disk_error
 
 COLUMN_TYPES = {"file": str, "label": str, "class_index": int, "probability": float, "confidence": float, "accepted": bool}
 MAP_COLUMN_TYPES = {"file": str, "accepted": float, "probability": float, "confidence": float}  # means over the pixels of an image
@@ -152,7 +153,9 @@ def write_answers(task: Task, out: Path, say: Callable[[str], None]) -> Summary:
                 log.append(_logged(task, batch))
             return _finish(task, log, out)
     except OSError as error:
-        raise ValueError(f"{out} cannot be written ({error.strerror}); the next run continues where this one ended") from None
+        if (disk_error := find_disk_error(error, out)) is not None:
+            raise ValueError(f"{disk_error}, which continues where this one ended") from None
+        raise ValueError(f"{out} cannot be written ({error.strerror or error}); the next run continues where this one ended") from None
 
 
 def _finish(task: Task, log: AnswerLog, out: Path) -> Summary:

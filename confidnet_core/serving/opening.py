@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from confidnet_core.addresses import without_secrets
 from confidnet_core.config.params import Params, load_params
 from confidnet_core.config.registry import suggestion
 from confidnet_core.files import read_yaml
@@ -23,7 +24,6 @@ from confidnet_core.tracking.store import (
     store_uri,
     temporary_environment,
     uses_server,
-    without_password,
 )
 
 PARAMS_FILE = Path("params.yaml")
@@ -108,7 +108,7 @@ def _registered_model_folder(model_uri: str, benchmark_names: tuple[str, ...] = 
         raise
     except Exception as error:
         if getattr(error, "error_code", None) not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            subject = "the MLflow server" if uses_server() else f"{model_uri} of {without_password(store_uri(project_root()))}"
+            subject = "the MLflow server" if uses_server() else f"{model_uri} of {without_secrets(store_uri(project_root()))}"
             raise ValueError(f"{subject} {server_failure_reason(error)}") from None
         name, known_names = _registered_name(model_uri), [model.name for model in mlflow_client.search_registered_models()]
         if name in known_names:

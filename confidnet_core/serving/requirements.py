@@ -10,8 +10,8 @@ from confidnet_core.revision import distribution_names, package_versions
 
 # Of the code that every served model runs.
 SERVED_CODE_REQUIREMENTS = (
-    *("filelock", "jaxtyping", "mlflow", "numpy", "pandas", "pillow", "pydantic", "ruamel.yaml", "safetensors", "scikit-learn", "scipy"),
-    *("torch", "tqdm"),
+    *("filelock", "jaxtyping", "mlflow", "numpy", "pandas", "pillow", "psutil", "pydantic", "ruamel.yaml", "safetensors", "scikit-learn"),
+    *("scipy", "torch", "tqdm"),
 )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from confidnet_core.addresses import without_secrets
 from confidnet_core.config.registry import suggestion
 from confidnet_core.evaluation.intervals import UnitCounts
 from confidnet_core.metrics._draws.groups import GROUP_COUNT
@@ -49,13 +50,18 @@ class DatabaseTable:
             import ibis
         except ImportError:
             raise ValueError(_INSTALL) from None
+        address = connection if isinstance(connection, str) else ""
         if isinstance(connection, str):
             scheme = connection.partition("://")[0]
             try:
                 connection = ibis.connect(connection)
-            except Exception as error:  # each driver has errors of its own; the URL may hold a password, so it is not repeated
-                raise ValueError(f"the {scheme} connection cannot be opened: {_first_line(error)}") from None
-        names = connection.list_tables()
+            except Exception as error:  # each driver has errors of its own, and some repeat the address
+                reason = without_secrets(_first_line(error), address)
+                raise ValueError(f"the {scheme} connection cannot be opened: {reason}") from None
+        try:
+            names = connection.list_tables()
+        except Exception as error:
+            raise ValueError(f"the tables of the database cannot be listed: {without_secrets(_first_line(error), address)}") from None
         if table_name not in names:
             raise ValueError(f"there is no table {table_name}{suggestion(table_name, names)}")
         return cls(connection.table(table_name), table_name)

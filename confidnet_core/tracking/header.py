@@ -3,7 +3,7 @@
 
 experiment, name, start (milliseconds), params, tags, dataset    of the stage's run
 parent: name, start, params, tags, dataset                       of the pipeline execution's run, shared by all its stages
-meant_for                                                        URI of the store, without a password
+meant_for                                                        address of the store, without what is secret in it
 
 The run of a pipeline execution is found by its tags role, pipeline and project. `pipeline` is exp/BASELINE/NAME in a DVC experiment, and
 repro/COMMIT/DIGEST otherwise, both under `dvc repro` and by hand, where the digest is of params.yaml and of the package's code. `project`
@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from confidnet_core import paths
+from confidnet_core.addresses import without_secrets
 from confidnet_core.files import read_json
 from confidnet_core.revision import VERSION, git, package_code_version, package_versions
 from confidnet_core.tracking.changes import PARAMS_FILE, changed_params, changes_as_markdown, changes_text_for_run_name, code_is_edited
-from confidnet_core.tracking.store import project_root, without_password
+from confidnet_core.tracking.store import project_root
 from confidnet_core.tracking.views import MLFLOW_NOTE_TAG
 
 RUN_ROLE_TAG, PIPELINE_ID_TAG, PROJECT_ID_TAG = "role", "pipeline", "project"
@@ -69,7 +70,7 @@ def describe_stage_run(
                 benchmark, commit_hash, _drop_empty_tags(shared_tags | {RUN_ROLE_TAG: "pipeline", source_tag: "dvc.yaml"})
             ),
         },
-        "meant_for": without_password(os.environ.get("MLFLOW_TRACKING_URI", "").strip()),
+        "meant_for": without_secrets(os.environ.get("MLFLOW_TRACKING_URI", "").strip()),
     }
 
 

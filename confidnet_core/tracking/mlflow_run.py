@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from confidnet_core.addresses import without_secrets
+from confidnet_core.system.errors import find_disk_error
 from confidnet_core.tracking.dvc_outputs import dvc_md5
 from confidnet_core.tracking.dvc_process import LAST_STAGE, find_dvc_process, process_identity, will_run_last_stage
 from confidnet_core.tracking.entries import LogEntry, RunLogger
@@ -165,7 +167,7 @@ class StageRun(RunLogger):
     def end_mlflow_run(self, final_status: str, output_paths: list[str]) -> None:
         """End the MLflow run with this status and, for FINISHED, log the md5 of its outputs.
 
-        An error is only printed, so that finished work is kept even if the project's own store has gone.
+        An error is only printed, so that finished work is kept even if the project's own store has gone; the next run closes the row.
         """
         try:
             end_log_entry: LogEntry = {"status": final_status}
@@ -179,7 +181,12 @@ class StageRun(RunLogger):
             if self.pipeline_run_id and "goes_on" not in end_log_entry:
                 unmark_pipeline_run(project_root(), self.pipeline_run_id)
         except Exception as error:
-            print(f"MLflow run {self.run_id} could not be set to {final_status}: {first_message_line(error)}", file=sys.stderr)
+            if self._marker:
+                self._marker.stays = True
+            disk_error = find_disk_error(error, project_root())
+            if disk_error is None or final_status == "FINISHED":  # else the stage ends with that error itself
+                reason = disk_error or without_secrets(first_message_line(error))
+                print(f"MLflow run {self.run_id} could not be set to {final_status}: {reason}", file=sys.stderr)
 
     def _send_deferred_record(self, will_pipeline_continue: bool) -> None:
         """Send the record of this deferred run, unless the stage was short and a later one follows, which sends it."""

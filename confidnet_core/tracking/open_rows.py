@@ -25,11 +25,15 @@ from confidnet_core.tracking.dvc_process import is_process_alive
 OPEN_RUN_MARKERS_FOLDER = ".dvc/tmp/mlflow_open"
 
 
-@dataclass(frozen=True)
+@dataclass
 class OpenRunMarker:
-    """Marker file on disk, which says that a process is writing an MLflow run."""
+    """Marker file on disk, which says that a process is writing an MLflow run.
+
+    stays: whether the file outlives its process, so that the next run closes an MLflow run that this process could not close
+    """
 
     path: Path
+    stays: bool = False
 
     def touch(self) -> None:
         """Set the marker file's time to now: if the process is killed later, its MLflow run ends at this time or later."""
@@ -70,7 +74,8 @@ def mark_stage_run_open(project_folder: Path, store_address: str, run_id: str, p
         try:
             yield open_run_marker
         finally:
-            open_run_marker.remove()
+            if not open_run_marker.stays:
+                open_run_marker.remove()
 
 
 def mark_pipeline_run_open(

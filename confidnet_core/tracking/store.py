@@ -10,15 +10,26 @@ Sources: MLflow 3.17 (mlflow.org/docs/latest/self-hosting/architecture/backend-s
 import logging
 import os
 import re
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import chdir, closing, contextmanager, nullcontext, suppress
+from contextlib import chdir, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from confidnet_core.addresses import has_credentials, without_secrets
+from confidnet_core.system.errors import find_disk_error
+from confidnet_core.tracking.database import (
+    database_file,
+    escape_sqlite_path,
+    fault_of_database,
+    opening_failure_remedy,
+    project_database_uri,
+    remove_escaped_name_folders,
+    remove_incomplete_database,
+    update_artifact_paths,
+)
 from confidnet_core.tracking.views import experiment_tags
 
 SERVER_URI_SCHEMES = ("http://", "https://")
@@ -31,12 +42,6 @@ MLFLOW_ENVIRONMENT_DEFAULTS = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
-ARTIFACT_PATH_COLUMNS = (  # (table, column) of the database that hold absolute paths
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "storage_location"),
-)
 STORE_OPENING_ENVIRONMENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 ReturnType = TypeVar("ReturnType")
 
@@ -56,17 +61,25 @@ def open_mlflow_store(experiment_name: str) -> tuple[Any, str]:
 
 def open_mlflow_client() -> Any:
     """Return an MLflow client for the project's store. Raises StoreError and ServerError as `open_mlflow_store` does."""
-    return _call_with_store_uri(lambda tracking_uri, project_folder: _create_mlflow_client(tracking_uri))
+    return _call_with_store_uri(lambda tracking_uri, project_folder: _create_mlflow_client(tracking_uri), needs_room=False)
 
 
-def _call_with_store_uri(open_uri_in_folder: Callable[[str, Path], ReturnType]) -> ReturnType:
-    """Return the result of OPEN_URI_IN_FOLDER(store URI, project folder), which at most one process of the project runs at a time."""
+def _call_with_store_uri(open_uri_in_folder: Callable[[str, Path], ReturnType], needs_room: bool = True) -> ReturnType:
+    """Return the result of OPEN_URI_IN_FOLDER(store URI, project folder), which at most one process of the project runs at a time.
+
+    needs_room: whether the store will be written, so that the disk of a local database needs room
+    """
     os.environ.pop("MLFLOW_RUN_ID", None)  # set in a shell, it would merge all stages into one run
     for variable_name, default_value in MLFLOW_ENVIRONMENT_DEFAULTS.items():
         os.environ.setdefault(variable_name, default_value)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it reports each retry; one warning is enough
+    for logger_name in ("urllib3", "mlflow.store.db.utils"):  # they report each retry, the latter with the whole address
+        logging.getLogger(logger_name).setLevel(logging.ERROR)
     project_folder = project_root()
     tracking_uri = store_uri(project_folder)
+    if uses_server() and without_secrets(tracking_uri) != tracking_uri:
+        os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # its links would hold the password
+    if (path := database_file(tracking_uri)) and (fault := fault_of_database(path, needs_room)):
+        raise StoreError(f"the MLflow store does not open: {fault}")
     try:
         with temporary_environment(STORE_OPENING_ENVIRONMENT), _lock_database(project_folder) if not uses_server() else nullcontext():
             return open_uri_in_folder(tracking_uri, project_folder)
@@ -75,8 +88,8 @@ def _call_with_store_uri(open_uri_in_folder: Callable[[str, Path], ReturnType]) 
     except Exception as error:
         if uses_server():
             raise ServerError(server_failure_reason(error)) from None
-        problem_text = f"the MLflow store {tracking_uri} does not open: {first_message_line(error)}. {_remedy_sentence(project_folder)}"
-        raise StoreError(without_password(problem_text)) from None
+        problem_text = f"the MLflow store {tracking_uri} does not open: {first_message_line(error)}. {_remedy(tracking_uri, error)}"
+        raise StoreError(without_secrets(problem_text, tracking_uri)) from None
 
 
 def project_root() -> Path:
@@ -99,8 +112,8 @@ def store_lock(project_folder: Path) -> FileLock:
 @contextmanager
 def _lock_database(project_folder: Path) -> Iterator[None]:
     # Two processes that create the database at once corrupt it. MLflow places its Default experiment in the working directory.
-    incomplete_database_removal = _remove_incomplete_database(project_folder / "mlflow.db")
-    with store_lock(project_folder), chdir(project_folder), incomplete_database_removal, _remove_escaped_name_folders(project_folder):
+    incomplete_database_removal = remove_incomplete_database(project_folder / "mlflow.db")
+    with store_lock(project_folder), chdir(project_folder), incomplete_database_removal, remove_escaped_name_folders(project_folder):
         yield
 
 
@@ -124,8 +137,8 @@ def _open_experiment(tracking_uri: str, experiment_name: str, project_folder: Pa
             f"experiment {experiment_name} was deleted; `mlflow experiments restore -x {experiment.experiment_id}` brings it back, "
             "`mlflow gc` removes it"
         )
-    if tracking_uri == _project_database_uri(project_folder) and experiment.artifact_location != artifact_uri:
-        _update_artifact_paths(project_folder / "mlflow.db", experiment.artifact_location, artifact_uri)
+    if tracking_uri == project_database_uri(project_folder) and experiment.artifact_location != artifact_uri:
+        update_artifact_paths(project_folder / "mlflow.db", experiment.artifact_location, artifact_uri)
     for tag_name in expected_tags.keys() - experiment.tags.keys():  # an older version did not write these tags
         mlflow_client.set_experiment_tag(experiment.experiment_id, tag_name, expected_tags[tag_name])
     return mlflow_client, experiment.experiment_id
@@ -137,31 +150,23 @@ def _create_mlflow_client(tracking_uri: str) -> Any:
     return MlflowClient(tracking_uri)  # creates or migrates a database
 
 
-def _update_artifact_paths(database_path: Path, old_folder_uri: str, new_folder_uri: str) -> None:
-    """Replace OLD_FOLDER_URI by NEW_FOLDER_URI in the database's artifact paths: MLflow would use the old folder of a moved project."""
-    with closing(sqlite3.connect(database_path, timeout=60)) as connection, connection:
-        for table_name, column_name in ARTIFACT_PATH_COLUMNS:
-            where_clause = f"WHERE {column_name} = ?2 OR substr({column_name}, 1, length(?2) + 1) = ?2 || '/'"
-            statement = f"UPDATE {table_name} SET {column_name} = ?1 || substr({column_name}, length(?2) + 1) {where_clause}"
-            connection.execute(statement, (new_folder_uri, old_folder_uri))
-
-
 def store_uri(project_folder: Path) -> str:
     """Return the MLflow store's URI: MLFLOW_TRACKING_URI with absolute paths, else the URI of the database PROJECT_FOLDER/mlflow.db."""
     tracking_uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
     if not tracking_uri:
-        return _project_database_uri(project_folder)
+        return project_database_uri(project_folder)
     if tracking_uri.startswith("sqlite:///"):
         database_path, _, uri_query = tracking_uri.removeprefix("sqlite:///").partition("?")
         if not Path(database_path).is_absolute() and database_path != ":memory:":
-            database_path = f"{_escape_sqlite_path(project_folder)}/{database_path.removeprefix('./')}"
+            database_path = f"{escape_sqlite_path(project_folder)}/{database_path.removeprefix('./')}"
         uri_query = uri_query if "timeout=" in uri_query else f"{f'{uri_query}&' if uri_query else ''}timeout=60"
         return f"sqlite:///{database_path}?{uri_query}"
     if re.match(r"[A-Za-z][\w+\-]+:|databricks$", tracking_uri) is None or re.match(r"file:[^/]", tracking_uri):
         return (project_folder / tracking_uri.removeprefix("file:")).resolve().as_uri()
     if tracking_uri.startswith(SERVER_URI_SCHEMES) and not _has_host_name(tracking_uri):
-        shown_uri = without_password(tracking_uri)
-        raise StoreError(f"MLFLOW_TRACKING_URI is {shown_uri}; expected the address of a server, as http://127.0.0.1:5000")
+        escapes = "; in its user name or password, write / as %2F, @ as %40, ? as %3F, # as %23" if has_credentials(tracking_uri) else ""
+        expected = f"expected the address of a server, as http://127.0.0.1:5000{escapes}"
+        raise StoreError(f"MLFLOW_TRACKING_URI is {without_secrets(tracking_uri)}; {expected}")
     return tracking_uri
 
 
@@ -170,15 +175,6 @@ def _has_host_name(tracking_uri: str) -> bool:
         return bool(urlsplit(tracking_uri).hostname) and urlsplit(tracking_uri).port != 0
     except ValueError:  # the port is not a number
         return False
-
-
-def _project_database_uri(project_folder: Path) -> str:
-    return f"sqlite:///{_escape_sqlite_path(project_folder)}/mlflow.db?timeout=60"  # the default of 5 s is too short for several writers
-
-
-def _escape_sqlite_path(unescaped_path: Path) -> str:
-    """Return a path for a sqlite URI with only % and ? escaped: for other escapes, MLflow creates a second folder of that name."""
-    return unescaped_path.as_posix().replace("%", "%25").replace("?", "%3F")
 
 
 @contextmanager
@@ -193,35 +189,11 @@ def temporary_environment(environment_variables: dict[str, str]) -> Iterator[Non
             os.environ.pop(variable_name, None) if previous_value is None else os.environ.update({variable_name: previous_value})
 
 
-@contextmanager
-def _remove_incomplete_database(database_path: Path) -> Iterator[None]:
-    """Context manager that deletes a new database if the with-block fails: its partial tables would make every later opening fail."""
-    database_existed = database_path.exists()
-    try:
-        yield
-    except BaseException:
-        for partial_file in [] if database_existed else [database_path, database_path.with_name(f"{database_path.name}-journal")]:
-            partial_file.unlink(missing_ok=True)
-        raise
-
-
-@contextmanager
-def _remove_escaped_name_folders(project_folder: Path) -> Iterator[None]:
-    """Context manager that removes the empty folders which MLflow creates under the escaped name of PROJECT_FOLDER in a sqlite URI."""
-    escaped_folder = Path(_escape_sqlite_path(project_folder))
-    missing_folders = [folder for folder in (escaped_folder, *escaped_folder.parents) if not folder.exists()]
-    try:
-        yield
-    finally:
-        for folder in missing_folders:
-            with suppress(OSError):  # it does not exist, or holds files after all
-                folder.rmdir()
-
-
-def _remedy_sentence(project_folder: Path) -> str:
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        return f"If the process that first made it was killed, move {project_folder / 'mlflow.db'} away and start again"
-    return f"Correct MLFLOW_TRACKING_URI, or unset MLFLOW_TRACKING_URI to use {project_folder / 'mlflow.db'}"
+def _remedy(tracking_uri: str, error: BaseException) -> str:
+    if os.environ.get("MLFLOW_TRACKING_URI") and find_disk_error(error) is None:
+        return "Correct MLFLOW_TRACKING_URI, or unset MLFLOW_TRACKING_URI to use mlflow.db of the project"
+    path = database_file(tracking_uri)
+    return opening_failure_remedy(path, error) if path else str(find_disk_error(error))
 
 
 def server_failure_reason(error: Exception) -> str:
@@ -235,12 +207,7 @@ def server_failure_reason(error: Exception) -> str:
         return "does not answer in time"
     if system_error_match := re.search(r"\[Errno -?\d+\] ([\w ]+)", error_text):
         return f"is not reached ({system_error_match[1]})"
-    return f"fails ({without_password(error_text)[:200]})"
-
-
-def without_password(text: str) -> str:
-    """Return a text with user names and passwords removed from the URIs in it."""
-    return re.sub(r"://[^/@\s]*@", "://", text)
+    return f"fails ({without_secrets(error_text)[:200]})"
 
 
 def first_message_line(error: BaseException) -> str:

@@ -16,6 +16,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from confidnet_core.addresses import without_secrets
+from confidnet_core.system.errors import find_disk_error
 from confidnet_core.tracking.rows import close_abandoned_runs
 from confidnet_core.tracking.sending import send_deferred_run_records
 from confidnet_core.tracking.store import (
@@ -25,7 +27,6 @@ from confidnet_core.tracking.store import (
     store_lock,
     store_uri,
     uses_server,
-    without_password,
 )
 from confidnet_core.tracking.termination import sigterm_raises
 from confidnet_core.tracking.views import saved_view_link
@@ -45,7 +46,7 @@ def benchmark_links(page_address: str) -> dict[str, str]:
     project_folder = project_root()
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (project_folder / "mlflow.db").is_file():
         raise ValueError(f"{project_folder / 'mlflow.db'} does not exist; `dvc repro` makes it")
-    mlflow_client, store_address = open_mlflow_client(), without_password(os.environ.get("MLFLOW_TRACKING_URI", "").strip())
+    mlflow_client, store_address = open_mlflow_client(), without_secrets(os.environ.get("MLFLOW_TRACKING_URI", "").strip())
     send_deferred_run_records(project_folder, store_address)
     with store_lock(project_folder):
         close_abandoned_runs(mlflow_client, project_folder, store_address)
@@ -65,7 +66,7 @@ def serve_results_page(port: int = DEFAULT_PORT, opens_browser: bool = False) ->
 
     If MLFLOW_TRACKING_URI names a server, that server serves the page, and the links are only printed.
     """
-    page_address = os.environ["MLFLOW_TRACKING_URI"].strip() if uses_server() else f"http://127.0.0.1:{port}"
+    page_address = without_secrets(os.environ["MLFLOW_TRACKING_URI"].strip()) if uses_server() else f"http://127.0.0.1:{port}"
     link_by_benchmark = benchmark_links(page_address)
     with (
         suppress(KeyboardInterrupt),
@@ -83,10 +84,12 @@ def serve_results_page(port: int = DEFAULT_PORT, opens_browser: bool = False) ->
 @contextmanager
 def _run_server(port: int, page_address: str) -> Iterator[subprocess.Popen]:
     """Context manager that runs MLflow's own server on `port` for its with-block and yields the server's process."""
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store_uri(project_root()), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1"]
     # MLflow looks up uvicorn on the PATH.
     executable_search_path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     server_environment = MLFLOW_ENVIRONMENT_DEFAULTS | NO_JOB_EXECUTION_ENVIRONMENT | os.environ | {"PATH": executable_search_path}
+    # Not on the command line, which every user of the machine can read.
+    server_environment["MLFLOW_BACKEND_STORE_URI"] = store_uri(project_root())
     server_process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], cwd=project_root(), env=server_environment)
     try:
         _wait_for_server(page_address, server_process)
@@ -116,8 +119,10 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         sys.exit(serve_results_page(arguments.port, arguments.open))
-    except ValueError as error:
-        sys.exit(str(error))
+    except (ValueError, OSError) as error:
+        sys.exit(str(find_disk_error(error) or error))
+    except KeyboardInterrupt:  # before the page is served
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ including changed code, give another fingerprint and so a fresh start: a trainin
 import json
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ import torch
 from filelock import FileLock, Timeout
 
 from confidnet_core.files import atomic_write, read_json, write_json
+
+OWNER_FILE_NAME = "process.json"
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class ResumeFolder:
 def resumable_training(stage: str, training_inputs: Any) -> Iterator[ResumeFolder]:
     """Lock and yield the ResumeFolder of a training with these inputs; the folder is deleted when the block succeeds.
 
-    The block trains and writes the outputs. ValueError if another process is running the same training.
+    The block trains and writes the outputs. ValueError, with its number, if another process is running the same training.
     training_inputs: everything that determines the result, JSON-like: parameters, data, weights, code
     """
     resume_root = Path(os.environ.get("DVC_ROOT") or ".").resolve() / ".resume"
@@ -72,10 +75,23 @@ def resumable_training(stage: str, training_inputs: Any) -> Iterator[ResumeFolde
     try:
         lock.acquire()
     except Timeout:
-        raise ValueError(f"another process is already at this training ({stage}, {folder.name}); wait for it or stop it") from None
+        raise ValueError(
+            f"another process{_owner_in_words(folder)} is already at this training ({stage}, {folder.name}); wait for it or stop it"
+        ) from None
     try:
         folder.mkdir(exist_ok=True)
+        write_json(folder / OWNER_FILE_NAME, {"pid": os.getpid(), "host": socket.gethostname()})
         yield ResumeFolder(folder)
         shutil.rmtree(folder)
     finally:
         lock.release()
+
+
+def _owner_in_words(resume_folder: Path) -> str:
+    """Return number and machine of the process that holds a resume folder, for a message; nothing if it has not written them yet."""
+    try:
+        owner = read_json(resume_folder / OWNER_FILE_NAME)
+        place = "" if owner["host"] == socket.gethostname() else f" on {owner['host']}"
+        return f" (pid {owner['pid']}{place})"
+    except (ValueError, KeyError, TypeError):
+        return ""

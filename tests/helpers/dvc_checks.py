@@ -163,7 +163,7 @@ def arguments(name: str) -> list[str]:
 def complaints(name: str, stages: dict[str, Stage]) -> list[str]:
     """Everything in which a stage of dvc.yaml differs from its code; empty if nothing does."""
     stage, given = stages[name], arguments(name)
-    command = " ".join(["python -m", f"stages.{name}", *(f"${{item.{argument}}}" for argument in given)])
+    command = f"python -m stages.{name}" + (" ${item}" if given else "")
     expected = {
         "deps": (set(paths(stage, "deps")), code_dependencies(name) | section_files(name) | read_paths(name, stages)),
         "outs": (set(paths(stage, "outs", "metrics", "plots")), written_paths(name)),

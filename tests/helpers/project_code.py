@@ -8,11 +8,11 @@ ROOT = Path(__file__).parents[2]
 
 REGISTRY_FOLDERS = ("datasets", "models", "scores")
 
-# Code that reports on a computation and never enters its result: a change here retrains nothing.
-REPORTING = {
-    path.relative_to(ROOT).as_posix()
-    for name in ("tracking", "serving", "cli", "commands", "progress.py", "revision.py", "__main__.py")
-    for path in ([ROOT / "confidnet_core" / name] if name.endswith(".py") else (ROOT / "confidnet_core" / name).glob("*.py"))
+# Code that reports on a computation, or looks after disks, and never enters a result: a change here retrains nothing.
+_REPORTING_PACKAGES = ("system", "tracking", "serving", "cli", "commands")
+_REPORTING_MODULES = ("addresses.py", "progress.py", "revision.py", "__main__.py")
+REPORTING = {"stages/__init__.py", *(f"confidnet_core/{name}" for name in _REPORTING_MODULES)} | {
+    path.relative_to(ROOT).as_posix() for name in _REPORTING_PACKAGES for path in (ROOT / "confidnet_core" / name).glob("*.py")
 }
 
 # These call find_entry() with a registry folder that only a run knows. params.py reads an entry's signature, to refuse settings that it

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -12,8 +11,7 @@ import numpy as np
 import pytest
 from project_code import ROOT
 
-from confidnet_core import files
-from confidnet_core.files import array_of_any_size, atomic_write, read_json, read_yaml, reserve_disk_space, write_json, write_text
+from confidnet_core.files import atomic_write, read_json, read_yaml, write_json, write_text
 
 
 def content(folder: Path) -> dict[str, str]:
@@ -165,32 +163,3 @@ def test_a_damaged_json_file_is_named_with_the_remedy(tmp_path: Path, damaged: b
     (tmp_path / "facts.json").write_bytes(damaged)
     with pytest.raises(ValueError, match=r"facts\.json is not valid JSON .*; delete it and run `dvc repro`"):
         read_json(tmp_path / "facts.json")
-
-
-def test_a_large_array_lies_on_disk_in_a_file_that_nobody_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()
-    assert not isinstance(array_of_any_size((10, 2), np.float32), np.memmap)
-    monkeypatch.setattr(files, "MAX_BYTES_IN_MEMORY", 79)
-    array = array_of_any_size((10, 2), np.float32)
-    array[:] = np.arange(20).reshape(10, 2)
-    assert isinstance(array, np.memmap) and array.dtype == np.float32 and array.sum() == 190 and not list((tmp_path / "data").iterdir())
-
-
-def test_a_disk_without_room_for_an_array_is_said_in_one_line_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A limit of the process stands for the full disk: a map that finds it full would kill the process."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()
-    monkeypatch.setattr(files, "MAX_BYTES_IN_MEMORY", 0)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
-    try:
-        with pytest.raises(
-            ValueError, match=r"^data has no room for an array of 0\.02 GB \(File too large; .* free on its disk\); free some"
-        ):
-            array_of_any_size((20, 10**6), np.uint8)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    (tmp_path / "small").write_bytes(bytes(100))
-    reserve_disk_space(tmp_path / "small", 100, tmp_path)
-    assert (tmp_path / "small").read_bytes() == bytes(100) and not list((tmp_path / "data").iterdir())

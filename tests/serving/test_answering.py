@@ -64,7 +64,9 @@ def log_lines() -> list[bytes]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("confidnet_core.serving.answering.check_task", lambda *_, **__: None)
         patch.setattr("confidnet_core.serving.answering.move_into_place", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
-        assert "answers.csv cannot be written (full)" in refused("predict", "digits", "photos", "--batch-size", "10", "-o", "answers.csv")
+        assert "answers.csv cannot be written: the disk is full (" in refused(
+            "predict", "digits", "photos", "--batch-size", "10", "-o", "answers.csv"
+        )
     shutil.rmtree("answers.csv")
     return Path(LOG).read_bytes().splitlines(keepends=True)
 
@@ -186,7 +188,8 @@ def test_a_full_disk_is_named_and_the_next_run_continues(folder: Path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
-    assert message == "answers.csv cannot be written (File too large); the next run continues where this one ended"
+    assert message.startswith("answers.csv cannot be written: it grows above the size limit for a file of ")
+    assert message.endswith("raise the limit, then run the same command again, which continues where this one ended")
     assert predicted().splitlines()[0].startswith("an earlier run is continued after")
     assert Path("answers.csv").read_bytes() == whole
 

@@ -69,7 +69,8 @@ def process_in_its_third_epoch(project: Path) -> Iterator[subprocess.Popen]:
 @pytest.mark.slow
 def test_a_training_killed_in_its_third_epoch_ends_bit_for_bit_as_an_uninterrupted_one(project: Path):
     with process_in_its_third_epoch(project) as child:
-        refused = pytest.raises(ValueError, match=r"another process is already at this training \(train_baseline.*wait for it or stop it")
+        message = rf"another process \(pid {child.pid}\) is already at this training \(train_baseline.*wait for it or stop it"
+        refused = pytest.raises(ValueError, match=message)
         with refused, resumable_training("train_baseline", INPUTS):
             pytest.fail("two processes at one training")
         with resumable_training("train_baseline", {**INPUTS, "seed": 1}):
