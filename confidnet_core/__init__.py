@@ -10,7 +10,7 @@ A row imports only rows below it:
     comparison tables tracking scoring monitoring training models
     datasets evaluation networks splits revision
     data config
-    metrics files paths progress
+    metrics files paths progress display
 
 config      params.yaml as types, and the names that it may use      comparison  scores side by side, as tables
 networks    what runs networks: classifiers, heads, batches          reporting   the page, charts and pictures

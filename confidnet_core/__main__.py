@@ -46,7 +46,9 @@ def main() -> None:
     except ValueError as error:
         if os.environ.get("CONFIDNET_DEBUG"):
             raise
-        sys.exit(f"confidnet: {' '.join(str(error).split())}")
+        from confidnet_core.display import display_text
+
+        sys.exit(f"confidnet: {display_text(' '.join(str(error).split()))}")
 
 
 if __name__ == "__main__":
