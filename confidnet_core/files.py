@@ -112,14 +112,17 @@ def load_array(path: Path, shape: Sequence[int | None] | None = None, *, memory_
 
     remedy_text = f"delete {path} and run `dvc repro`"
     try:
-        array = np.load(path, mmap_mode="r" if memory_mapped else None, allow_pickle=False)
+        if memory_mapped:
+            array = np.lib.format.open_memmap(path, mode="r")
+        else:
+            with Path(path).open("rb") as file:
+                array = np.lib.format.read_array(file, allow_pickle=False)
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist; `dvc repro` makes it") from None
     except Exception as error:  # a damaged head can raise anything
         raise ValueError(f"{path} cannot be read ({error}); {remedy_text}") from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
-        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-        raise ValueError(f"{path} holds {kind}; expected an array of numbers: {remedy_text}")
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{path} holds {array.dtype}; expected an array of numbers: {remedy_text}")
     is_right_shape = shape is None or (
         array.ndim >= len(shape) and all(expected in (None, size) for expected, size in zip(shape, array.shape, strict=False))
     )
@@ -138,7 +141,7 @@ def read_csv(path: Path) -> "pd.DataFrame":
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist; `dvc repro` makes it") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no CSV table ({error}); delete it and run `dvc repro`") from None
+        raise ValueError(f"{path} is no CSV table ({' '.join(str(error).split())}); delete it and run `dvc repro`") from None
 
 
 def load_named_arrays(path: Path, names: Sequence[str]) -> "list[np.ndarray]":

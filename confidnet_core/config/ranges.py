@@ -24,7 +24,6 @@ Passes = Annotated[int, Field(ge=0, le=100_000)]
 ImageSide = Annotated[int, Field(ge=1, le=2**14)]
 LayerWidth = Annotated[int, Field(ge=1, le=2**16)]
 MAX_SEEDS, MAX_RESAMPLES = 1000, 1_000_000
-Byte = Annotated[int, Field(ge=0, le=255, description="a value from 0 to 255")]
 
 PositiveFloat = Annotated[float, Field(gt=0, description="a number above 0")]
 NonNegativeFloat = Annotated[float, Field(ge=0, description="at least 0")]
@@ -50,9 +49,9 @@ def _list_to_tuple(yaml_value: Any) -> Any:
 
 def _require_distinct(list_items: tuple[ListItem, ...]) -> tuple[ListItem, ...]:
     """Return the items of a list in params.yaml if none occurs twice; else raise an error that names the repeated item."""
-    count_of_item = Counter(map(repr, list_items))
+    count_of_item = Counter(list_items)
     for list_item in list_items:
-        require_valid_setting("", list(list_items), count_of_item[repr(list_item)] == 1, f"{list_item} once only")
+        require_valid_setting("", list(list_items), count_of_item[list_item] == 1, f"{list_item} once only")
     return list_items
 
 

@@ -11,13 +11,11 @@ from unicodedata import normalize
 import numpy as np
 from pydantic import Field
 
-from confidnet_core.config.ranges import Byte
-
 MAX_CLASSES = 255  # labels have 8 bits, and 255 may be void
 MAX_MASK_VALUE = 2**16 - 1  # of masks of 16 bits and more
 
 MaskValue = Annotated[int, Field(ge=0, le=MAX_MASK_VALUE, description=f"a value from 0 to {MAX_MASK_VALUE}")]
-Colour = Annotated[Sequence[Byte], Field(min_length=3, max_length=3)]
+Colour = Annotated[Sequence[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
 ClassesSetting = Annotated[
     Sequence[str] | dict[str, MaskValue | Colour],
     Field(min_length=2, max_length=MAX_CLASSES, description=f"2 to {MAX_CLASSES} names, or names with values"),
