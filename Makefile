@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 READY := $(VENV)/.ready
+AUDIT := $(VENV)/audit
 # DVC starts the stages with the `python` that it finds first.
 export PATH := $(BIN):$(PATH)
 
@@ -14,7 +15,7 @@ PYTEST := python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 QUICK := tests/project tests/metrics tests/config tests/comparison
 
 .DEFAULT_GOAL := help
-.PHONY: help repro quick test lint types format hooks ui plots experiments docs clean
+.PHONY: help repro quick test lint types format hooks ui plots experiments docs fuzz audit clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +53,14 @@ test: $(READY) lint types ## everything: style, types and all tests
 
 test-%: $(READY) ## the tests of a package, as `make test-metrics`, or of files, as `make test-splits`
 	$(PYTEST) $(if $(wildcard tests/$*),tests/$*,$(or $(wildcard tests/*/test_$*.py),$(error tests/ has no $*/ and no test_$*.py)))
+
+fuzz: $(READY) ## random input, 15 times as much as in the tests, in about ten minutes
+	$(PYTEST) --dist load --hypothesis-profile fuzz tests/fuzz
+
+audit: $(READY) ## known vulnerabilities of the packages, by pip-audit in an environment of its own, which needs a network
+	test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/python -m pip install --quiet pip-audit; }
+	$(AUDIT)/bin/pip-audit --requirement requirements.txt --no-deps --disable-pip
+	python -m docs.licences
 
 lint: $(READY) ## style, by ruff
 	ruff check .

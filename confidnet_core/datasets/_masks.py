@@ -33,7 +33,7 @@ def read_image_and_labels(
     with name_file_in_errors(mask_file):
         mask = open_image(mask_bytes, mask_file)
         is_lossy = mask.format in LOSSY_FORMATS or mask.info.get("compression") in LOSSY_COMPRESSIONS
-        grey_step = _grey_step(mask)
+        step = grey_step(mask)
         mask_orientation = exif_orientation(mask)
         mask.load()
         is_turned_by_pillow = mask_orientation != exif_orientation(mask)
@@ -44,7 +44,7 @@ def read_image_and_labels(
         raise ValueError(f"{problem_text}; save both upright, without one")
     stored_size = image.size[::-1] if image_orientation >= 5 else image.size
     is_turned_with_image = mask_orientation == 1 != image_orientation and mask.size == stored_size
-    labels = mask_to_labels(mask, mask_file, mask_legend, grey_step)
+    labels = mask_to_labels(mask, mask_file, mask_legend, step)
     if is_turned_with_image or (mask_orientation != 1 and not is_turned_by_pillow):
         labels = np.asarray(turned_by_orientation(Image.fromarray(labels), image_orientation))
     if labels.shape[::-1] != image.size:
@@ -72,7 +72,7 @@ def mask_to_labels(mask: Image.Image, mask_file: str, mask_legend: MaskLegend, g
     return labels.astype(np.uint8)
 
 
-def _grey_step(mask: ImageFile.ImageFile) -> int:
+def grey_step(mask: ImageFile.ImageFile) -> int:
     """Return the step between the values of a grey mask of 1, 2 or 4 bits, of which only the head has been read; 1 for others."""
     if mask.mode == "1":
         return 255

@@ -21,6 +21,7 @@ from confidnet_core.datasets._file_tree import ARCHIVE_ERRORS, JUNK_FOLDERS, rea
 from confidnet_core.datasets._image_formats import IMAGE_SUFFIXES, MAX_FILE_BYTES, read_regular_file
 
 ARRAY_SUFFIXES = (".npy", ".npz")
+MAX_REASON_LENGTH = 200  # characters of another library's message
 ARRAY_BLOCK_BYTES = 2**24  # of an array in memory at a time
 
 
@@ -137,8 +138,9 @@ def _rows_of_array(file: IO[bytes], name: str) -> Iterator[ImageSource]:
         version = np.lib.format.read_magic(file)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, is_fortran_order, dtype = read_header(file)
-    except (ValueError, SyntaxError, TypeError, RecursionError) as error:
-        yield _unreadable(name, f"is no array in numpy's format ({str(error).splitlines()[0]}); write it by numpy.save")
+    except Exception as error:  # numpy evaluates the head, and a damaged one can raise anything
+        problem = " ".join(str(error).split())[:MAX_REASON_LENGTH]
+        yield _unreadable(name, f"is no array in numpy's format ({problem}); write it by numpy.save")
         return
     if dtype != np.uint8 or len(shape) not in (3, 4) or is_fortran_order or min(shape[1:]) < 1 or shape[0] < 0:
         order_text = " in Fortran order" if is_fortran_order else ""
