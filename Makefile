@@ -59,8 +59,7 @@ fuzz: $(READY) ## random input, 15 times as much as in the tests, in about ten m
 
 audit: $(READY) ## known vulnerabilities of the packages, by pip-audit in an environment of its own, which needs a network
 	test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/python -m pip install --quiet pip-audit; }
-	$(AUDIT)/bin/pip-audit --requirement requirements.txt --no-deps --disable-pip
-	python -m docs.licences
+	$(AUDIT)/bin/pip-audit --requirement requirements.txt --no-deps --disable-pip --strict
 
 lint: $(READY) ## style, by ruff
 	ruff check .

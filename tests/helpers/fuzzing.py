@@ -5,9 +5,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 
-LONG_PROFILE = "fuzz"  # `make fuzz`
+LONG_PROFILE = "fuzz"  # of conftest.py, which `make fuzz` chooses
 LONG_FACTOR = 15  # so many times the cases of an ordinary run
-settings.register_profile(LONG_PROFILE, deadline=None)
 
 
 def cases(count: int) -> Callable[[Callable], Callable]:
