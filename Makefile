@@ -54,7 +54,7 @@ test: $(READY) lint types ## everything: style, types and all tests
 test-%: $(READY) ## the tests of a package, as `make test-metrics`, or of files, as `make test-splits`
 	$(PYTEST) $(if $(wildcard tests/$*),tests/$*,$(or $(wildcard tests/*/test_$*.py),$(error tests/ has no $*/ and no test_$*.py)))
 
-fuzz: $(READY) ## random input, 15 times as much as in the tests, in about ten minutes
+fuzz: $(READY) ## random input, 10 times as much as in the tests, in about ten minutes
 	$(PYTEST) --dist load --hypothesis-profile fuzz tests/fuzz
 
 audit: $(READY) ## known vulnerabilities of the packages, by pip-audit in an environment of its own, which needs a network

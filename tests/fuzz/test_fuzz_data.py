@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from fuzzing import cases, one_line_or_result
 from hypothesis import given
@@ -29,6 +30,9 @@ from confidnet_core.networks.weights_file import read_weights_file
 from confidnet_core.serving.image_files import images_of_paths
 from confidnet_core.serving.new_images import images_from_json
 from confidnet_core.serving.served_model import parse_request
+
+# Pillow warns of damage that it can read past: of EXIF data, of metadata in TIFF, and of truncated text.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 KINDS = ["PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM", "WEBP", "AVIF", "JPEG2000", "TGA", "QOI", "PCX", "SGI", "EPS", "ICO", "PSD"]
 MODES = {"1": bool, "L": np.uint8, "LA": np.uint8, "RGB": np.uint8, "RGBA": np.uint8, "P": np.uint8, "I;16": np.uint16, "I": np.int32}

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 
 LONG_PROFILE = "fuzz"  # of conftest.py, which `make fuzz` chooses
-LONG_FACTOR = 15  # so many times the cases of an ordinary run
+LONG_FACTOR = 10  # so many times the cases of an ordinary run
 
 
 def cases(count: int) -> Callable[[Callable], Callable]:
