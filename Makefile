@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 READY := $(VENV)/.ready
+AUDIT := $(VENV)/audit
 # DVC starts the stages with the `python` that it finds first.
 export PATH := $(BIN):$(PATH)
 
@@ -14,7 +15,7 @@ PYTEST := python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 QUICK := tests/project tests/metrics tests/config tests/comparison
 
 .DEFAULT_GOAL := help
-.PHONY: help repro quick test kills full-disk lint types format hooks ui plots experiments docs clean
+.PHONY: help repro quick test kills full-disk fuzz audit lint types format hooks ui plots experiments docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +60,13 @@ kills: $(READY) ## 50 SIGKILLs at random moments of a small study, which ends bi
 
 full-disk: $(READY) ## a small study on a disk that fills in each stage in turn, as root: half an hour
 	CONFIDNET_FULL_DISK=all python -m pytest tests/pipeline/test_full_disk.py
+
+fuzz: $(READY) ## random input, 10 times as much as in the tests, in about ten minutes
+	$(PYTEST) --dist load --hypothesis-profile fuzz tests/fuzz
+
+audit: $(READY) ## known vulnerabilities of the packages, by pip-audit in an environment of its own, which needs a network
+	test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/python -m pip install --quiet pip-audit; }
+	$(AUDIT)/bin/pip-audit --requirement requirements.txt --no-deps --disable-pip --strict
 
 lint: $(READY) ## style, by ruff
 	ruff check .

@@ -10,7 +10,7 @@ A row imports only rows below it:
     comparison tables tracking scoring monitoring training models
     datasets evaluation networks splits revision
     data config
-    metrics files paths progress addresses
+    metrics files paths progress display addresses
     system
 
 config      params.yaml as types, and the names that it may use      comparison  scores side by side, as tables

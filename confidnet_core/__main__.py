@@ -64,8 +64,10 @@ def main() -> None:
         problem = find_disk_error(error) or (error if isinstance(error, ValueError) else None)
         if problem is None or os.environ.get("CONFIDNET_DEBUG"):
             raise
+        from confidnet_core.display import display_text
+
         addresses = [word for word in sys.argv if "://" in word]
-        sys.exit(f"confidnet: {without_secrets(' '.join(str(problem).split()), *addresses)}")
+        sys.exit(f"confidnet: {display_text(without_secrets(' '.join(str(problem).split()), *addresses))}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from confidnet_core.files import atomic_write, read_json, write_json
+from confidnet_core.files import atomic_write, load_array, read_json, write_json
 from confidnet_core.system.room import new_memory_map
 
 TRAIN_VAL_TEST = ("train", "val", "test")  # splits of a data set that a function in datasets/ returns
@@ -38,6 +38,7 @@ class Dataset:
     void: the label of pixels without a class, which no training or metric uses; None if there is none
     source: a description of where the data came from
     preparation: how an image file becomes an image, as settings of `ImagePreparation` (datasets/_images.py); None for other sources
+    notes: sentences about what is unusual in the data, such as files that are left out
     """
 
     images: np.ndarray
@@ -49,6 +50,7 @@ class Dataset:
     source: str
     void: int | None = None
     preparation: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError, which names the data set's source, for the first field that violates the description of the class."""
@@ -132,8 +134,8 @@ def load_dataset(prepared_folder: Path) -> Dataset:
     dataset_metadata, ends_by_split = read_json(prepared_folder / "facts.json"), read_json(prepared_folder / "split.json")
     try:
         return Dataset(
-            images=_load_memory_mapped(prepared_folder / "images.npy"),
-            labels=_load_memory_mapped(prepared_folder / "labels.npy"),
+            images=load_array(prepared_folder / "images.npy", memory_mapped=True),
+            labels=load_array(prepared_folder / "labels.npy", memory_mapped=True),
             splits={split_name: np.arange(*ends_by_split[split_name]) for split_name in PREPARED_SPLITS},
             classes=tuple(dataset_metadata["classes"]),
             mean=tuple(dataset_metadata["mean"]),
@@ -141,17 +143,11 @@ def load_dataset(prepared_folder: Path) -> Dataset:
             source=dataset_metadata["source"],
             void=dataset_metadata["void"],
             preparation=dataset_metadata["preparation"],
+            notes=tuple(dataset_metadata.get("notes", ())),
         )
-    except (KeyError, TypeError) as error:
-        problem = f"it lacks {error}" if isinstance(error, KeyError) else error
+    except (KeyError, TypeError, AttributeError) as error:
+        problem = f"it lacks {error.args[-1]!r}" if isinstance(error, KeyError) else error
         raise ValueError(f"{prepared_folder} is incomplete or of another version ({problem}); delete it and run `dvc repro`") from None
-
-
-def _load_memory_mapped(array_path: Path) -> np.ndarray:
-    try:
-        return np.load(array_path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{array_path} cannot be read ({error}); delete {array_path.parent} and run `dvc repro`") from None
 
 
 def labelled_mask(labels: np.ndarray, void: int | None) -> np.ndarray:
@@ -159,18 +155,18 @@ def labelled_mask(labels: np.ndarray, void: int | None) -> np.ndarray:
     return np.ones(labels.shape, bool) if void is None else labels != void
 
 
-def shared_image_sentences(prepared_folder: Path, *splits: str) -> list[str]:
-    """Return a sentence for each two splits of a prepared data set that share images: how many, which, and what that spoils.
+def warning_sentences(prepared_folder: Path, *splits: str) -> list[str]:
+    """Return the notes of a prepared data set, and a sentence for each two splits that share images: how many, and what that spoils.
 
-    splits: only sentences about at least one of these splits; all sentences without any
+    splits: only sentences about at least one of these splits; all sentences, and the notes, without any
     Raises ValueError where the folder is missing or of an older version.
     """
     dataset_metadata = read_json(prepared_folder / "facts.json")
     try:
         shared_images, sample_counts = dataset_metadata["shared_images"], dataset_metadata["samples"]
     except KeyError as error:
-        raise ValueError(f"{prepared_folder} is of another version (it lacks {error}); delete it and run `dvc repro`") from None
-    sentences = []
+        raise ValueError(f"{prepared_folder} is of another version (it lacks {error.args[-1]!r}); delete it and run `dvc repro`") from None
+    sentences = [] if splits else [*dataset_metadata.get("notes", [])]
     for (first_split, second_split), consequence in CONSEQUENCE_BY_SPLITS.items():
         shared = shared_images.get(f"{first_split}/{second_split}")
         if shared and (not splits or {first_split, second_split} & set(splits)):
@@ -232,6 +228,7 @@ def _describe_dataset(dataset: Dataset) -> dict:
         },
         "shared_images": _find_shared_images(dataset.images, indices_by_split),
         "sha256": digest.hexdigest(),
+        **({"notes": list(dataset.notes)} if dataset.notes else {}),
     }
 
 

@@ -1,7 +1,7 @@
 """The tables and figures in README.md and docs/*.md, from the CSV files under reports/: python -m docs.tables, or make docs.
 
 reads   reports/{comparison,differences}.csv, those of reports/studies/*/ and their thresholds.csv, confidnet_core/comparison/published.csv,
-        confidnet_core/scores/*.py (first lines of the docstrings), params.yaml
+        confidnet_core/scores/*.py (first lines of the docstrings), params.yaml, requirements.txt and what is installed (licences)
 writes  README.md, docs/*.md: the lines between `<!-- table: NAME -->` and `<!-- end -->`, and numbers in the text (docs/figures.py)
 
 tests/test_documents.py holds the files to it: edit the text around a table, never the table.
@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 from confidnet_core.comparison.names import display_name
 from docs.difference_tables import BENCHMARKS, differences, significance_mark, verdicts
 from docs.figures import FIGURE, figure
+from docs.licences import licences
 from docs.markdown import DASH, NO_BREAK, markdown_table
 from docs.study_files import ROOT, differences_from, means_over_seeds, published_values, read_study, rows_of_seeds, study_of
 from docs.terminal import printed
@@ -192,6 +193,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "ranks": ranks,
     "scores": scores,
     "repro": repro,
+    "licences": licences,
 }
 
 

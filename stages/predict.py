@@ -11,6 +11,7 @@ from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.device import select_device
 from confidnet_core.networks.inference import predict, prediction_metrics, save_predictions
 from confidnet_core.system.room import array_of_any_size
+from confidnet_core.tracking.names import class_metrics
 from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.tracking.stopwatch import Stopwatch
 from stages._command import run_stage, stage_params
@@ -31,7 +32,7 @@ def main(params: Params, benchmark_name: str, seed: int) -> None:
         save_predictions(paths.predictions_folder(benchmark_name, seed), predictions_by_split, metrics)
         tracked.log_metrics({metric: metric_value for metric, metric_value in metrics.items() if metric != "class_iou"})
         tracked.log_metrics(stopwatch.metrics())
-        tracked.log_metrics({f"iou/{class_name}": class_iou for class_name, class_iou in metrics.get("class_iou", {}).items()})
+        tracked.log_metrics(class_metrics("iou", metrics.get("class_iou", {})))
 
 
 if __name__ == "__main__":

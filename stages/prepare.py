@@ -9,7 +9,8 @@ import sys
 from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import find_entry
-from confidnet_core.data import save_dataset, shared_image_sentences
+from confidnet_core.data import save_dataset, warning_sentences
+from confidnet_core.display import display_text
 from confidnet_core.splits import add_calibration_split
 from confidnet_core.tracking.stage_run import stage_run
 from stages._command import run_stage, stage_params
@@ -26,8 +27,8 @@ def main(params: Params, benchmark_name: str) -> None:
         tracked.set_tag("data_source", dataset_metadata["source"])
         tracked.set_tag("data_sha256", dataset_metadata["sha256"])
         tracked.log_metrics({f"{split}_samples": sample_count for split, sample_count in dataset_metadata["samples"].items()})
-    for sentence in shared_image_sentences(paths.prepared_data_folder(benchmark_name)):
-        print(f"WARNING {benchmark_name}: {sentence}", file=sys.stderr)
+    for sentence in warning_sentences(paths.prepared_data_folder(benchmark_name)):
+        print(f"WARNING {benchmark_name}: {display_text(sentence)}", file=sys.stderr)
     print(f"{benchmark_name}: {dataset_metadata['samples']} from {dataset_metadata['source']}")
 
 

@@ -7,7 +7,7 @@ writes  data/thresholds/BENCHMARK/seedSEED/METHOD/{calibration.json, replicates.
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
-from confidnet_core.data import SCORED_SPLITS, shared_image_sentences
+from confidnet_core.data import SCORED_SPLITS, warning_sentences
 from confidnet_core.evaluation.left_out import left_out_reason, save_left_out
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
@@ -33,7 +33,7 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
         reliability_on_test = reliability(val_split, test_split, stored_results.evaluation(method).scale, **resampling_settings)
         guarantees = guaranteed_thresholds(val_split, calibration_split, test_split, threshold_settings)
 
-        warnings = shared_image_sentences(paths.prepared_data_folder(benchmark_name), "calibration")
+        warnings = warning_sentences(paths.prepared_data_folder(benchmark_name), "calibration")
         save_thresholds(paths.thresholds_folder(benchmark_name, seed, method), reliability_on_test, guarantees, warnings)
         tracked.log_metrics(reliability_on_test.metrics)
         coverage_by_risk = {f"{100 * guarantee['risk']:g}": guarantee["test"]["coverage"] for guarantee in guarantees}

@@ -19,6 +19,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # a core each: threads that wait for one another would take it from the next worker
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.register_profile("fuzz", deadline=None)  # `make fuzz`: helpers/fuzzing.py
 settings.load_profile("untimed")
 
 

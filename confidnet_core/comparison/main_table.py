@@ -16,7 +16,7 @@ from confidnet_core.comparison.frames import (
 )
 from confidnet_core.comparison.lines import iterate_groups, iterate_rows
 from confidnet_core.comparison.names import display_name
-from confidnet_core.comparison.rendering import table_to_markdown
+from confidnet_core.comparison.rendering import markdown_text, table_to_markdown
 from confidnet_core.comparison.tables import (
     BETTER_VERDICT,
     SIGN_BY_VERDICT,
@@ -146,7 +146,7 @@ def comparison_markdown(
         section_paragraphs = (
             f"## {benchmark}",
             accuracy_sentence(benchmark_rows),
-            *benchmark_notes.get(benchmark, ()),
+            *map(markdown_text, benchmark_notes.get(benchmark, ())),
             table_to_markdown(main_tables[benchmark], None),
             *further_tables_markdown,
         )

@@ -1,6 +1,7 @@
 """Functions that turn a results table (class Table) into Markdown, HTML, CSV and JSON."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -10,6 +11,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from confidnet_core.comparison.tables import UNDEFINED_SIGN, Cell, Column, Row, Table
+from confidnet_core.display import display_lines, display_text
 
 VERDICT_TOOLTIPS = {"better": "significantly better", "worse": "significantly worse"}  # tooltips of verdict signs
 
@@ -56,14 +58,21 @@ def table_to_markdown(table: Table, heading_level: int | None = 3) -> str:
     text_rows = [[table.first_column_title, *(column.heading for column in table.columns)]]
     verdict_sign_rows = zip(*map(table.verdict_signs, range(len(table.columns))), strict=True)
     text_rows += [
-        [row.label, *map(_markdown_cell, row.cells, table.columns, row_verdict_signs)]
+        [markdown_text(row.label), *map(_markdown_cell, row.cells, table.columns, row_verdict_signs)]
         for row, row_verdict_signs in zip(table.rows, verdict_sign_rows, strict=True)
     ]
     left_aligned_column_count = 1 + next(
         (column_index for column_index, column in enumerate(table.columns) if not column.is_text), len(table.columns)
     )
     table_text = "\n".join(align_markdown_rows(text_rows, left_aligned_column_count)) if table.rows else ""
-    return "\n\n".join(paragraph for paragraph in (title_line, *table.notes, table_text, " ".join(table.legend)) if paragraph)
+    return "\n\n".join(
+        paragraph for paragraph in (title_line, *map(markdown_text, table.notes), table_text, " ".join(table.legend)) if paragraph
+    )
+
+
+def markdown_text(text: str) -> str:
+    """Return a text as Markdown that shows it literally: names of classes and scores begin no formula, tag, link or emphasis."""
+    return re.sub(r"[\\*<\[$]", r"\\\g<0>", display_lines(text))
 
 
 def align_markdown_rows(text_rows: Sequence[Sequence[str]], left_aligned_column_count: int = 1) -> list[str]:
@@ -71,7 +80,7 @@ def align_markdown_rows(text_rows: Sequence[Sequence[str]], left_aligned_column_
 
     The first `left_aligned_column_count` columns are aligned left, the others right.
     """
-    text_rows = [[cell_text.replace("|", "\\|") for cell_text in text_row] for text_row in text_rows]
+    text_rows = [[display_text(cell_text).replace("|", "\\|") for cell_text in text_row] for text_row in text_rows]
     column_widths = [max(map(len, column_texts)) for column_texts in zip(*text_rows, strict=True)]
     pad_functions = [str.ljust] * left_aligned_column_count + [str.rjust] * (len(column_widths) - left_aligned_column_count)
     padded_rows = [

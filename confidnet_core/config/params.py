@@ -11,11 +11,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Valida
 
 from confidnet_core.config.likeness import resolve_likes
 from confidnet_core.config.ranges import (
+    MAX_RESAMPLES,
+    MAX_SEEDS,
     DistinctListOf,
     FractionBelowOne,
     NonEmptyDistinctListOf,
     NonNegativeInt,
-    PositiveInt,
     Proportion,
     Seed,
 )
@@ -170,7 +171,7 @@ class CalibrationSplit(ParamsSection):
 class Bootstrap(ParamsSection):
     """Section `bootstrap` of params.yaml: resampling of the test set, for confidence intervals and p-values."""
 
-    resamples: Annotated[PositiveInt, Field(ge=100, description="at least 100: ends of intervals are quantiles")]
+    resamples: Annotated[int, Field(ge=100, le=MAX_RESAMPLES, description=f"100 to {MAX_RESAMPLES:,}: ends of intervals are quantiles")]
     # Confidence level of intervals: 0.95 leaves 2.5 % of the resamples at each end.
     level: Annotated[Proportion, Field(description="a number between 0 and 1, as 0.95")]
     seed: NonNegativeInt
@@ -199,7 +200,7 @@ class Params(ParamsSection):
     """The whole content of params.yaml: which benchmarks, seeds and scores are run, and with which settings."""
 
     run: NonEmptyDistinctListOf[str]
-    seeds: NonEmptyDistinctListOf[Seed]
+    seeds: Annotated[NonEmptyDistinctListOf[Seed], Field(max_length=MAX_SEEDS, description=f"1 to {MAX_SEEDS:,} seeds")]
     methods: Annotated[dict[str, dict[str, Any]], BeforeValidator(_check_methods)]
     calibration_split: CalibrationSplit
     bootstrap: Bootstrap

@@ -3,6 +3,7 @@
 A `description` completes the error message "X is 2; expected ..." where pydantic's own text would say too little.
 """
 
+from collections import Counter
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -16,7 +17,13 @@ PositiveInt = Annotated[int, Field(ge=1, le=MAX_INT32)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=MAX_INT32)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, description="whole numbers from 0 to 2**63 - 1")]
 SplitSeed = Annotated[int, Field(ge=0, lt=2**32)]  # limit of numpy's legacy generator, which drew the published splits
-Byte = Annotated[int, Field(ge=0, le=255, description="a value from 0 to 255")]
+# Whole numbers whose size is time or memory: the limits are beyond all that a study needs, and stop a slip of the hand.
+Epochs = Annotated[int, Field(ge=1, le=100_000)]
+BatchSize = Annotated[int, Field(ge=1, le=2**20)]
+Passes = Annotated[int, Field(ge=0, le=100_000)]
+ImageSide = Annotated[int, Field(ge=1, le=2**14)]
+LayerWidth = Annotated[int, Field(ge=1, le=2**16)]
+MAX_SEEDS, MAX_RESAMPLES = 1000, 1_000_000
 
 PositiveFloat = Annotated[float, Field(gt=0, description="a number above 0")]
 NonNegativeFloat = Annotated[float, Field(ge=0, description="at least 0")]
@@ -42,8 +49,9 @@ def _list_to_tuple(yaml_value: Any) -> Any:
 
 def _require_distinct(list_items: tuple[ListItem, ...]) -> tuple[ListItem, ...]:
     """Return the items of a list in params.yaml if none occurs twice; else raise an error that names the repeated item."""
+    count_of_item = Counter(list_items)
     for list_item in list_items:
-        require_valid_setting("", list(list_items), list_items.count(list_item) == 1, f"{list_item} once only")
+        require_valid_setting("", list(list_items), count_of_item[list_item] == 1, f"{list_item} once only")
     return list_items
 
 

@@ -5,10 +5,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from confidnet_core.config.ranges import (
+    BatchSize,
+    Epochs,
     FractionBelowOne,
+    LayerWidth,
     ListOf,
     NonNegativeFloat,
     NonNegativeInt,
+    Passes,
     PathText,
     PositiveFloat,
     PositiveInt,
@@ -25,14 +29,14 @@ class Augmentation(ParamsSection):
     flip: bool = False  # horizontally, with probability 1/2
     rotation: Annotated[float, Field(ge=0, le=180, description="0 to 180 degrees")] = 0.0  # uniform in [-rotation, rotation], black fill
     # Width of black padding, before a random crop to the original size.
-    crop: Annotated[NonNegativeInt, Field(description="at least 0 pixels")] = 0
+    crop: Annotated[int, Field(ge=0, le=2**14, description=f"0 to {2**14:,} pixels")] = 0
 
 
 class Recipe(ParamsSection):
     """Training settings that every network in params.yaml has, such as epochs and learning rate."""
 
-    epochs: PositiveInt
-    batch_size: PositiveInt
+    epochs: Epochs
+    batch_size: BatchSize
     learning_rate: PositiveFloat  # the peak of one_cycle, the initial rate of other schedules
     optimizer: Literal["sgd", "adam"]
     momentum: FractionBelowOne = 0.9  # of sgd
@@ -114,7 +118,7 @@ class ConfidenceHeadRecipe(ConfidenceRecipe):
 
     dropout: bool = True  # active in the frozen encoder while the head is trained, as published
     # Hidden layer widths of the head; None: 400 x 4, or 400, 120, 64, 64 for segmentation.
-    widths: Annotated[ListOf[PositiveInt] | None, Field(description="at least 1 for each layer")] = None
+    widths: Annotated[ListOf[LayerWidth] | None, Field(description=f"1 to {2**16:,} for each layer")] = None
     # Kernel size of a segmentation head; None: 3, as in the published code.
     kernel: Annotated[Literal[1, 3] | None, BeforeValidator(reject_bool_and_float)] = None
     # Passes of the frozen encoder over the training images that are stored: each sample draws one of them anew in each epoch. Each has its
@@ -160,5 +164,5 @@ class McDropout(ParamsSection):
     (scoring.mc_dropout).
     """
 
-    passes: NonNegativeInt = 0  # 0 turns MC dropout off
+    passes: Passes = 0  # 0 turns MC dropout off
     precision: Literal["fp32", "bf16"] = "fp32"

@@ -129,7 +129,7 @@ def _most_important_error(section_class: type[BaseModel], raw_section: Any, sort
         return validation_error("", f"is {shortened_repr(raw_section)}; expected keys and values")
     params_yaml_key, field_by_name = str(key_path[0]), section_class.model_fields
     if error_type in PYDANTIC_UNKNOWN_KEY_ERROR_TYPES:
-        return validation_error("", f"has {params_yaml_key}, which nothing reads{suggestion(params_yaml_key, field_by_name)}")
+        return validation_error("", f"has {_printable(params_yaml_key)}, which nothing reads{suggestion(params_yaml_key, field_by_name)}")
     if error_type == "missing":
         required_keys = ", ".join(field_name for field_name, field in field_by_name.items() if field.is_required())
         return validation_error("", f"lacks {params_yaml_key}; it must hold {required_keys}")
@@ -195,4 +195,9 @@ def _unwrap_annotated(annotation: Any) -> Any:
 
 def _join_key_parts(*key_parts: str | int) -> str:
     """Return the parts of a key joined by dots, such as benchmarks.digits; empty parts are left out."""
-    return ".".join(str(key_part) for key_part in key_parts if key_part != "")
+    return ".".join(_printable(key_part) for key_part in key_parts if key_part != "")
+
+
+def _printable(key_part: str | int) -> str:
+    """Return a key as a message shows it: as it is, or in quotes with escapes if it holds line breaks or the like."""
+    return str(key_part) if str(key_part).isprintable() else repr(key_part)

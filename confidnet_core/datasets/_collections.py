@@ -61,17 +61,30 @@ def describe_source(data_set_kind: str, folder_setting: str, splits: dict[str, n
 
 
 def image_statistics(
-    data_set_name: str, images: np.ndarray, train_indices: np.ndarray, mean: ChannelStatistics | None, std: ChannelStatistics | None
+    data_set_name: str,
+    images: np.ndarray,
+    train_indices: np.ndarray,
+    mean: ChannelStatistics | None,
+    std: ChannelStatistics | None,
+    notes: list[str],
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation of each channel: those given, imagenet's, or where both settings are None of the training images.
 
+    A channel that has one value in all training images, as an unused one that is 0, gets the standard deviation 1, so that the networks
+    see 0 there; a sentence about it is appended to `notes`. It is refused where all channels are so.
     Raises ValueError where they do not fit the channels, or where there are no training images to compute them from.
     """
     if given_statistics := statistics_of_settings(data_set_name, images.shape[1], mean, std):
         return given_statistics
     if len(train_indices) == 0:
         raise ValueError(f"{data_set_name}: no training images to compute mean and std from; give both, imagenet or lists")
-    return channel_statistics(images, train_indices)
+    channel_mean, channel_std = channel_statistics(images, train_indices)
+    constant_channels = [str(channel) for channel, deviation in enumerate(channel_std) if deviation == 0]
+    if len(constant_channels) == len(channel_std):
+        raise ValueError(f"{data_set_name}: all training images have one and the same colour everywhere; expected images that differ")
+    if constant_channels:
+        notes.append(f"channel {', '.join(constant_channels)} has one value in all training images, from which nothing can be learnt.")
+    return channel_mean, tuple(deviation or 1.0 for deviation in channel_std)
 
 
 def statistics_of_settings(

@@ -6,16 +6,23 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from confidnet_core.datasets._image_formats import read_regular_file, require_moderate_size, unreadable_reason
 from confidnet_core.datasets._raw import DATA_FOLDER_ENV_VARIABLE, raw_data_root
+from confidnet_core.display import display_text
 
 JUNK_FOLDERS = {"__macosx", "@eadir", "$recycle.bin"}  # in which operating systems keep thumbnails and copies
-DECODING_ERRORS = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-ARCHIVE_ERRORS = (BadZipFile, NotImplementedError, RuntimeError)  # of zipfile; RuntimeError for a password
+# What Pillow and its plugins raise for damaged files; LookupError and others come from tables in them that contradict each other.
+DECODING_ERRORS = (
+    *(OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError, AttributeError, AssertionError, MemoryError),
+    *(struct.error, zlib.error, Image.DecompressionBombError),
+)
+ARCHIVE_ERRORS = (BadZipFile, NotImplementedError, RuntimeError, LZMAError)  # of zipfile; RuntimeError for a password
 
 
 @dataclass(frozen=True)
@@ -31,12 +38,12 @@ class FileTree:
             return self.read_bytes(path)
 
     def path_in_messages(self, path: str) -> str:
-        return f"{self.path_prefix_in_messages}{path}"
+        return display_text(f"{self.path_prefix_in_messages}{path}")
 
     def top_level_names_as_text(self) -> str:
         """Return the names of the first six files and folders at the top of the tree, as text for messages."""
         top_level_names = sorted({path.partition("/")[0] + "/" * ("/" in path) for path in self.paths})
-        return ", ".join(top_level_names[:6]) + ", ..." * (len(top_level_names) > 6) or "nothing"
+        return display_text(", ".join(top_level_names[:6])) + ", ..." * (len(top_level_names) > 6) or "nothing"
 
 
 def locate_data(folder_setting: str) -> Path:
@@ -57,12 +64,14 @@ def open_file_tree(folder_setting: str, top_level_names: set[str]) -> Iterator[F
     """
     data_path = locate_data(folder_setting)
     if data_path.is_dir():
-        file_tree = FileTree(f"{data_path}/", tuple(sorted(_paths_below(data_path))), lambda path: (data_path / path).read_bytes())
+        file_tree = FileTree(f"{data_path}/", tuple(sorted(_paths_below(data_path))), lambda path: read_regular_file(data_path / path))
         yield _inner_file_tree(file_tree, top_level_names)
         return
     try:
+        if not data_path.is_file():  # to open a pipe would wait for ever
+            raise OSError("it is no regular file")
         archive = ZipFile(data_path)
-    except (BadZipFile, OSError) as error:
+    except (BadZipFile, OSError, NotImplementedError, ValueError) as error:
         raise ValueError(f"{data_path} is neither a folder nor a whole .zip archive ({error}); put a whole copy there") from None
     with archive:  # its members are read one by one, never unpacked to disk
         archive_member_of_path = {
@@ -71,9 +80,15 @@ def open_file_tree(folder_setting: str, top_level_names: set[str]) -> Iterator[F
             if not _is_junk_path(path := _posix_path_of_archive_member(archive_member))
         }
         file_tree = FileTree(
-            f"{data_path}: ", tuple(sorted(archive_member_of_path)), lambda path: archive.read(archive_member_of_path[path])
+            f"{data_path}: ", tuple(sorted(archive_member_of_path)), lambda path: read_archive_member(archive, archive_member_of_path[path])
         )
         yield _inner_file_tree(file_tree, top_level_names)
+
+
+def read_archive_member(archive: ZipFile, archive_member: ZipInfo) -> bytes:
+    """Return the content of a member, which is not unpacked further than its directory entry says. ValueError for one that is too large."""
+    require_moderate_size(archive_member.file_size)
+    return archive.read(archive_member)
 
 
 def _paths_below(root_folder: Path) -> Iterator[str]:
@@ -125,7 +140,5 @@ def name_file_in_errors(file_name: str) -> Iterator[None]:
     try:
         yield
     except (*DECODING_ERRORS, *ARCHIVE_ERRORS) as error:
-        unreadable_reason = "its content is that of no image" if isinstance(error, UnidentifiedImageError) else error
-        raise ValueError(
-            f"{file_name} is damaged, or of a kind that cannot be read ({unreadable_reason}); replace it by a whole copy"
-        ) from None
+        reason = unreadable_reason(error)
+        raise ValueError(f"{file_name} is damaged, or of a kind that cannot be read ({reason}); replace it by a whole copy") from None

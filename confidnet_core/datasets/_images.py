@@ -4,20 +4,21 @@
 """
 
 import os
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from typing import Any, Literal
+from unicodedata import normalize
 
 import numpy as np
 from PIL import Image
 
 from confidnet_core.datasets._file_tree import DECODING_ERRORS, name_file_in_errors
+from confidnet_core.datasets._image_formats import open_image
 from confidnet_core.datasets._resizing import resize_by_exact_area
 from confidnet_core.system.room import array_of_any_size
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 IMAGES_PER_THREAD_TASK = 8
 Interpolation = Literal["area", "bilinear", "bicubic"]
 EXIF_TRANSPOSES = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
@@ -71,12 +72,32 @@ class ImagePreparation:
 
 def decode_image(file_bytes: bytes, file_name: str, colour_mode: Literal["RGB", "L"] = "RGB") -> Image.Image:
     """Return the first frame of an image file in 8 bits, turned by its EXIF orientation, on white. ValueError names a damaged file."""
+    return upright_image(file_bytes, file_name, colour_mode)[0]
+
+
+def upright_image(file_bytes: bytes, file_name: str, colour_mode: Literal["RGB", "L"] = "RGB") -> tuple[Image.Image, int]:
+    """Return an image as `decode_image` does, and the EXIF orientation by which it was turned, 1 for none."""
     with name_file_in_errors(file_name):
-        image = Image.open(BytesIO(file_bytes))
-        image.load()  # first, since Pillow turns a TIFF here and then forgets its orientation
-        exif_transpose = _exif_transpose(image)
+        image = open_image(file_bytes, file_name)
+        orientation = exif_orientation(image)
+        image.load()  # Pillow turns a TIFF here, and then forgets its orientation
+        remaining_orientation = exif_orientation(image)
         image = _to_opaque_8_bit_image(image).convert(colour_mode)
-        return image if exif_transpose is None else image.transpose(exif_transpose)
+        return turned_by_orientation(image, remaining_orientation), orientation
+
+
+def exif_orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation of an image, 1 to 8; 1, as it is stored, where it has none."""
+    try:
+        orientation = image.getexif().get(0x0112, 1)
+        return int(orientation) if orientation in TRANSPOSE_OF_EXIF_ORIENTATION else 1
+    except DECODING_ERRORS:  # damaged EXIF data does not mean that the pixels are damaged
+        return 1
+
+
+def turned_by_orientation(image: Image.Image, orientation: int) -> Image.Image:
+    """Return an image that is stored in an EXIF orientation, 1 to 8, as it is to be seen."""
+    return image if orientation == 1 else image.transpose(TRANSPOSE_OF_EXIF_ORIENTATION[orientation])
 
 
 def image_to_array(image: Image.Image) -> np.ndarray:
@@ -101,13 +122,6 @@ def read_image_of_exact_size(file_bytes: bytes, file_name: str, image_shape: tup
     return image_to_array(image)
 
 
-def _exif_transpose(image: Image.Image) -> Image.Transpose | None:
-    try:
-        return TRANSPOSE_OF_EXIF_ORIENTATION.get(image.getexif().get(0x0112, 1))
-    except DECODING_ERRORS:  # damaged EXIF data does not mean that the pixels are damaged
-        return None
-
-
 def _to_opaque_8_bit_image(image: Image.Image) -> Image.Image:
     """Return an image in 8 bits a channel, reduced from 16 if need be, and on white where it is transparent."""
     if image.mode.startswith(("I", "F")):  # Pillow's own conversion would clip the values at 255
@@ -125,11 +139,19 @@ def require_equal_sizes(image: Image.Image, image_file: object, mask: Image.Imag
         raise ValueError(f"{mask_file} is {mask.size[0]}x{mask.size[1]}, but its image {image_file} {image.size[0]}x{image.size[1]}")
 
 
-def parse_image_list(image_list_text: str, image_list_file: object) -> list[tuple[str, str]]:
-    """Return pairs (image name, mask name) from the first and last column of each line of a text. Raises ValueError without any line."""
-    columns_of_lines = [
-        image_list_line.replace("\\", "/").split() for image_list_line in image_list_text.splitlines() if image_list_line.strip()
-    ]
+def parse_image_list(list_bytes: bytes, image_list_file: object) -> list[tuple[str, str]]:
+    """Return pairs (image name, mask name) from the first and last column of each line of a list, in Unicode's composed form (NFC).
+
+    Raises ValueError for text that is no UTF-8, and for a list without any line.
+    """
+    try:
+        list_text = normalize("NFC", list_bytes.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        kind = "UTF-16" if list_bytes[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "another encoding"
+        raise ValueError(f"{image_list_file} is text in {kind}; save it in UTF-8") from None
+    if "\0" in list_text:
+        raise ValueError(f"{image_list_file} holds bytes that are no text, as UTF-16 without a mark; save it in UTF-8")
+    columns_of_lines = [image_list_line.replace("\\", "/").split() for image_list_line in list_text.splitlines() if image_list_line.strip()]
     if not columns_of_lines:
         raise ValueError(f"{image_list_file} lists no images; expected one a line")
     return [(columns_of_line[0], columns_of_line[-1]) for columns_of_line in columns_of_lines]

@@ -6,21 +6,21 @@ A mask is an image in which each pixel has the value, or the colour, of its clas
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
+from unicodedata import normalize
 
 import numpy as np
-from PIL import Image
 from pydantic import Field
 
-from confidnet_core.config.ranges import Byte
-
 MAX_CLASSES = 255  # labels have 8 bits, and 255 may be void
+MAX_MASK_VALUE = 2**16 - 1  # of masks of 16 bits and more
 
-Colour = Annotated[Sequence[Byte], Field(min_length=3, max_length=3)]
+MaskValue = Annotated[int, Field(ge=0, le=MAX_MASK_VALUE, description=f"a value from 0 to {MAX_MASK_VALUE}")]
+Colour = Annotated[Sequence[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
 ClassesSetting = Annotated[
-    Sequence[str] | dict[str, Byte | Colour],
+    Sequence[str] | dict[str, MaskValue | Colour],
     Field(min_length=2, max_length=MAX_CLASSES, description=f"2 to {MAX_CLASSES} names, or names with values"),
 ]
-VoidSetting = Byte | Sequence[Byte | Colour] | None  # a value, a colour, or a list of these
+VoidSetting = MaskValue | Sequence[MaskValue | Colour] | None  # a value, a colour, or a list of these
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class MaskLegend:
     """The class label that each value or colour of a mask stands for. The label of void (unlabelled) pixels is the number of classes."""
 
     class_names: tuple[str, ...]
-    label_of_mask_value: np.ndarray  # int16; the index is a value, 0 to 255, or a colour, red << 16 | green << 8 | blue; -1 if unknown
+    label_of_mask_value: np.ndarray  # int16; the index is a value, 0 to 65535, or a colour, red << 16 | green << 8 | blue; -1 if unknown
     void_label: int | None
 
     @property
     def uses_colours(self) -> bool:
-        return len(self.label_of_mask_value) > 256
+        return len(self.label_of_mask_value) > MAX_MASK_VALUE + 1
 
 
 def parse_mask_legend(data_set_name: str, classes_setting: ClassesSetting, void_setting: VoidSetting) -> MaskLegend:
@@ -42,13 +42,14 @@ def parse_mask_legend(data_set_name: str, classes_setting: ClassesSetting, void_
     data_set_name: the name of the data set, for messages; classes_setting, void_setting: its settings `classes` and `void`
     """
     is_classes_dict = isinstance(classes_setting, dict)
-    mask_value_of_class = classes_setting if is_classes_dict else {name: mask_value for mask_value, name in enumerate(classes_setting)}
+    mask_value_of_name = classes_setting if is_classes_dict else {name: mask_value for mask_value, name in enumerate(classes_setting)}
+    are_all_names_strings = all(isinstance(name, str) for name in mask_value_of_name)
+    mask_value_of_class = {normalize("NFC", str(name)): mask_value for name, mask_value in mask_value_of_name.items()}
     has_duplicate_names = len(mask_value_of_class) < len(classes_setting)
-    are_all_names_strings = all(isinstance(name, str) for name in mask_value_of_class)
     if not 2 <= len(classes_setting) <= MAX_CLASSES or has_duplicate_names or not are_all_names_strings:
         raise ValueError(f"{data_set_name}: classes is {classes_setting}; expected 2 to {MAX_CLASSES} names, each once")
     uses_colours = isinstance(next(iter(mask_value_of_class.values())), Sequence)
-    label_of_mask_value = np.full(2**24 if uses_colours else 2**8, -1, np.int16)
+    label_of_mask_value = np.full(2**24 if uses_colours else MAX_MASK_VALUE + 1, -1, np.int16)
     for label, (class_name, mask_value) in enumerate(mask_value_of_class.items()):
         _assign_label(label_of_mask_value, f"{data_set_name}: classes.{class_name}", mask_value, label)
     void_values: list[Any] = [] if void_setting is None else list(void_setting) if isinstance(void_setting, Sequence) else [void_setting]
@@ -61,38 +62,15 @@ def parse_mask_legend(data_set_name: str, classes_setting: ClassesSetting, void_
 
 def _assign_label(label_of_mask_value: np.ndarray, setting_name: str, mask_value: int | Sequence[int], label: int) -> None:
     """Set the element of the table `label_of_mask_value` for a mask's value or colour to `label`. setting_name: begins the messages"""
-    uses_colours = len(label_of_mask_value) > 256
-    channel_values = list(mask_value) if uses_colours and isinstance(mask_value, Sequence) else [mask_value]
-    valid_values = [value for value in channel_values if type(value) is int and 0 <= value <= 255]
+    uses_colours = len(label_of_mask_value) > MAX_MASK_VALUE + 1
+    channel_values, largest_value = [mask_value], MAX_MASK_VALUE
+    if uses_colours:
+        channel_values, largest_value = list(mask_value) if isinstance(mask_value, Sequence) else [mask_value], 255
+    valid_values = [value for value in channel_values if type(value) is int and 0 <= value <= largest_value]
     if not len(valid_values) == len(channel_values) == (3 if uses_colours else 1):
-        expected_format_text = "a colour, [red, green, blue] of 0 to 255" if uses_colours else "a value from 0 to 255"
+        expected_format_text = "a colour, [red, green, blue] of 0 to 255" if uses_colours else f"a value from 0 to {MAX_MASK_VALUE}"
         raise ValueError(f"{setting_name} is {mask_value!r}; expected {expected_format_text}, as the first class has")
-    mask_value_index = int.from_bytes(valid_values, "big")
+    mask_value_index = int.from_bytes(valid_values, "big") if uses_colours else valid_values[0]
     if label_of_mask_value[mask_value_index] not in (-1, label):
         raise ValueError(f"{setting_name} is {mask_value}, and so is another class; give each its own")
     label_of_mask_value[mask_value_index] = label
-
-
-def mask_to_labels(mask: Image.Image, mask_file: str, mask_legend: MaskLegend) -> np.ndarray:
-    """Return the class label of each pixel of a mask, uint8 (h, w). Raises ValueError for a value or colour that the legend lacks."""
-    mask_value_indices = _value_indices_of_mask(mask, mask_file, mask_legend.uses_colours)
-    labels = mask_legend.label_of_mask_value[mask_value_indices]
-    if labels.min() < 0:
-        unknown_mask_values = np.unique(mask_value_indices[labels < 0]).tolist()
-        example_mask_values = [list(index.to_bytes(3, "big")) if mask_legend.uses_colours else index for index in unknown_mask_values[:5]]
-        example_values_text = str(example_mask_values)[1:-1] + ", ..." * (len(unknown_mask_values) > 5)
-        value_kind = "colours" if mask_legend.uses_colours else "values"
-        raise ValueError(f"{mask_file} holds the {value_kind} {example_values_text}; name them under classes or void")
-    return labels.astype(np.uint8)
-
-
-def _value_indices_of_mask(mask: Image.Image, mask_file: str, uses_colours: bool) -> np.ndarray:
-    """Return for each pixel the index of its value or colour in `MaskLegend.label_of_mask_value`. ValueError for a mask of another mode."""
-    if mask.mode not in ("1", "L", "P", *(("LA", "RGB", "RGBA") * uses_colours)):
-        grey_format_text = "8 bits, grey or with a palette; for colours, give each class its own"
-        expected_format_text = "8 bits a channel" if uses_colours else grey_format_text
-        raise ValueError(f"{mask_file} is of mode {mask.mode}; expected {expected_format_text}")
-    if not uses_colours:
-        return np.asarray(mask.convert("L") if mask.mode == "1" else mask)
-    red, green, blue = np.moveaxis(np.asarray(mask.convert("RGB")).astype(np.int32), -1, 0)
-    return red << 16 | green << 8 | blue

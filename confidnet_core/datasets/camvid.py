@@ -6,7 +6,6 @@ Brostow, Fauqueur & Cipolla 2009, "Semantic object classes in video"; github.com
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from zipfile import BadZipFile, ZipFile
@@ -14,10 +13,11 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from PIL import Image
 
-from confidnet_core.config.ranges import PositiveInt
+from confidnet_core.config.ranges import ImageSide
 from confidnet_core.data import TRAIN_VAL_TEST, Dataset
 from confidnet_core.datasets._collections import ChannelStatistics, image_statistics
 from confidnet_core.datasets._file_tree import name_file_in_errors
+from confidnet_core.datasets._image_formats import open_image, read_regular_file
 from confidnet_core.datasets._images import image_to_array, parse_image_list, read_samples_in_threads, require_equal_sizes
 from confidnet_core.datasets._raw import download, raw_folder_of_data_set
 from confidnet_core.datasets._resizing import resize_by_area_average, resize_labels_nearest
@@ -43,8 +43,8 @@ class ImageMaskPair:
 
 def camvid(
     *,
-    height: PositiveInt = 360,
-    width: PositiveInt = 480,
+    height: ImageSide = 360,
+    width: ImageSide = 480,
     void_as_class: bool = False,
     mean: ChannelStatistics | None = None,
     std: ChannelStatistics | None = None,
@@ -62,7 +62,7 @@ def camvid(
     images, labels = _read_images_and_labels(all_image_mask_pairs, height, width)
     if mean is None and std is None:
         mean, std = PUBLISHED_MEAN, PUBLISHED_STD
-    channel_mean, channel_std = image_statistics("camvid", images, np.arange(0), mean, std)
+    channel_mean, channel_std = image_statistics("camvid", images, np.arange(0), mean, std, notes=[])
     split_sizes = [len(image_mask_pairs_of_split[split]) for split in TRAIN_VAL_TEST]
     split_start_indices = np.cumsum(split_sizes) - split_sizes
     return Dataset(
@@ -82,8 +82,7 @@ def camvid(
 
 def read_image(file_bytes: bytes, file_name: str, *, height: int = 360, width: int = 480) -> np.ndarray:
     """Return an image file as an array of this data set, uint8 (3, HEIGHT, WIDTH). Raises ValueError naming the file if it is damaged."""
-    with name_file_in_errors(file_name), Image.open(BytesIO(file_bytes)) as image:
-        return _resized_pixels(image, height, width)
+    return _resized_pixels(_load_image(file_bytes, file_name), height, width)
 
 
 camvid.read_image = read_image  # by which a served model reads new images
@@ -174,7 +173,7 @@ def _read_listed_names(image_list_path: Path) -> list[tuple[str, str]]:
     """Return the file names of image and mask in each line of a list; the folders in it exist only on the tutorial author's computer."""
     if not image_list_path.is_file():
         raise ValueError(f"{image_list_path} does not exist; expected the list of the split's images, one a line")
-    listed_name_pairs = parse_image_list(image_list_path.read_text(encoding="utf-8-sig"), image_list_path)
+    listed_name_pairs = parse_image_list(image_list_path.read_bytes(), image_list_path)
     return [(PurePosixPath(image).name, PurePosixPath(mask).name) for image, mask in listed_name_pairs]
 
 
@@ -193,17 +192,26 @@ def _find_listed_file(path_of_file_name: dict[str, Path], listed_name: str, fold
     return path
 
 
+def _load_image(file_bytes: bytes, file_name: str) -> Image.Image:
+    """Return an image as it is stored; an EXIF orientation is applied neither to images nor to masks, as by the tutorial."""
+    with name_file_in_errors(file_name):
+        image = open_image(file_bytes, file_name)
+        image.load()
+        return image
+
+
+def _read_file(path: Path) -> bytes:
+    with name_file_in_errors(str(path)):
+        return read_regular_file(path)
+
+
 def _resized_pixels(image: Image.Image, height: int, width: int) -> np.ndarray:
     return image_to_array(resize_by_area_average(image.convert("RGB"), height, width))
 
 
 def _read_images_and_labels(image_mask_pairs: list[ImageMaskPair], height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     def read_image_and_labels_at(index: int) -> tuple[np.ndarray, np.ndarray]:
-        try:
-            return read_image_and_labels(image_mask_pairs[index], height, width)
-        except (OSError, SyntaxError) as error:  # Pillow raises both for damaged files
-            file_names = f"{image_mask_pairs[index].image} or {image_mask_pairs[index].mask}"
-            raise ValueError(f"{file_names} is damaged ({error}); replace it by a whole copy") from None
+        return read_image_and_labels(image_mask_pairs[index], height, width)
 
     images, labels = read_samples_in_threads(read_image_and_labels_at, len(image_mask_pairs), (3, height, width), (height, width))
     return images, labels
@@ -212,16 +220,14 @@ def _read_images_and_labels(image_mask_pairs: list[ImageMaskPair], height: int, 
 def read_image_and_labels(image_mask_pair: ImageMaskPair, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Return an image (3, height, width) and its labels (height, width), uint8, read from two files and resized.
 
-    Raises ValueError for a mask of another size or mode, or with a label that is neither a class nor void.
+    Raises ValueError for a damaged file, and for a mask of another size or mode, or with a label that is neither a class nor void.
     """
-    with Image.open(image_mask_pair.image) as image, Image.open(image_mask_pair.mask) as mask:
-        if mask.mode not in ("P", "L"):
-            raise ValueError(
-                f"{image_mask_pair.mask} is of mode {mask.mode}; expected an 8-bit mask, grey or with a palette, of class indices"
-            )
-        require_equal_sizes(image, image_mask_pair.image, mask, image_mask_pair.mask)
-        mask_values = np.asarray(mask)
-        if mask_values.max() > VOID_LABEL:
-            expected_labels_text = f"classes 0 to {VOID_LABEL - 1}, or {VOID_LABEL} for unlabelled pixels"
-            raise ValueError(f"{image_mask_pair.mask} holds the label {mask_values.max()}; expected {expected_labels_text}")
-        return _resized_pixels(image, height, width), resize_labels_nearest(mask_values, height, width)
+    image, mask = (_load_image(_read_file(path), str(path)) for path in (image_mask_pair.image, image_mask_pair.mask))
+    if mask.mode not in ("P", "L"):
+        raise ValueError(f"{image_mask_pair.mask} is of mode {mask.mode}; expected an 8-bit mask, grey or with a palette, of class indices")
+    require_equal_sizes(image, image_mask_pair.image, mask, image_mask_pair.mask)
+    mask_values = np.asarray(mask)
+    if mask_values.max() > VOID_LABEL:
+        expected_labels_text = f"classes 0 to {VOID_LABEL - 1}, or {VOID_LABEL} for unlabelled pixels"
+        raise ValueError(f"{image_mask_pair.mask} holds the label {mask_values.max()}; expected {expected_labels_text}")
+    return _resized_pixels(image, height, width), resize_labels_nearest(mask_values, height, width)

@@ -1,16 +1,20 @@
 """Your own images in class folders. They lie in a folder or .zip as train/CLASS/..., test/CLASS/... and optionally val/CLASS/...
 
-Each split has the layout of torchvision.datasets.ImageFolder.
+Each split has the layout of torchvision.datasets.ImageFolder. The folder val may also be called valid or validation.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 
-from confidnet_core.config.ranges import PathText, PositiveInt, SplitSeed, ValidationSize
+from confidnet_core.config.ranges import ImageSide, PathText, SplitSeed, ValidationSize
 from confidnet_core.config.registry import suggestion
 from confidnet_core.data import TRAIN_VAL_TEST, Dataset
 from confidnet_core.datasets._collections import ChannelStatistics, assign_splits, describe_source, image_statistics
 from confidnet_core.datasets._file_tree import FileTree, open_file_tree
-from confidnet_core.datasets._images import IMAGE_SUFFIXES, ImagePreparation, Interpolation, read_samples_in_threads
+from confidnet_core.datasets._image_formats import EXPECTED_FILES_TEXT, IMAGE_SUFFIXES
+from confidnet_core.datasets._images import ImagePreparation, Interpolation, read_samples_in_threads
+from confidnet_core.datasets._split_folders import ALL_SPLIT_NAMES, left_out_sentences, name_of_split, normalised_name
 
 DATA_SET_NAME = "image_folder"
 MAX_CLASSES = 65535  # labels have 16 bits
@@ -19,14 +23,14 @@ MAX_CLASSES = 65535  # labels have 16 bits
 def image_folder(
     *,
     folder: PathText,
-    height: PositiveInt,
-    width: PositiveInt,
+    height: ImageSide,
+    width: ImageSide,
     val: ValidationSize = 0,
     split_seed: SplitSeed = 42,
     grey: bool = False,
     mean: ChannelStatistics | None = None,
     std: ChannelStatistics | None = None,
-    resize: PositiveInt | None = None,
+    resize: ImageSide | None = None,
     interpolation: Interpolation = "area",
 ) -> Dataset:
     """Return images (n, 3, HEIGHT, WIDTH), or with 1 channel if `grey`, in the order of splits, classes and names.
@@ -38,6 +42,7 @@ def image_folder(
         Without a folder train nothing can be trained; if there also is but one other folder, its images are divided into val and test.
     mean, std: of each channel, for pixels scaled to [0, 1]: a list, or imagenet; by default those of the training images
     resize: the length of the shorter side before the centre of height x width is cut out; interpolation: see `ImagePreparation`
+    Names of classes are compared in Unicode's composed form. What is left out stands in `Dataset.notes`.
     Raises ValueError naming the setting, the folder, or the file that is out of place or damaged.
     """
     if resize is not None and resize < max(height, width):
@@ -45,8 +50,10 @@ def image_folder(
             f"{DATA_SET_NAME}: resize is {resize}; expected at least {max(height, width)}, as height and width are cut from it"
         )
     preparation = ImagePreparation(height, width, resize, interpolation, grey)
-    with open_file_tree(folder, set(TRAIN_VAL_TEST)) as file_tree:
-        classes, image_paths, labels, split_sizes = _list_labelled_images(file_tree)
+    with open_file_tree(folder, ALL_SPLIT_NAMES) as file_tree:
+        folder_of_split = {split: name_of_split(file_tree, split, "{}/") for split in TRAIN_VAL_TEST}
+        classes, image_paths, labels, split_sizes = _list_labelled_images(file_tree, folder_of_split)
+        notes = left_out_sentences(file_tree, [f"{split_folder}/" for split_folder in folder_of_split.values()])
         if not split_sizes[0] and (mean is None or std is None):
             problem_text = f"{file_tree.path_in_messages('train')} holds 0 class folders; expected train/CLASS/, or mean and std"
             raise ValueError(f"{problem_text} to evaluate without training; it holds {file_tree.top_level_names_as_text()}")
@@ -54,10 +61,20 @@ def image_folder(
         if split_sizes[0]:
             _check_training_classes(classes, labels[splits["train"]])
         images = _read_images(file_tree, image_paths, preparation)
-    channel_mean, channel_std = image_statistics(DATA_SET_NAME, images, splits["train"], mean, std)
+    channel_mean, channel_std = image_statistics(DATA_SET_NAME, images, splits["train"], mean, std, notes)
     is_val_drawn = not split_sizes[1] or not (split_sizes[0] or split_sizes[2])
     source_description = describe_source("image folder", folder, splits, is_val_drawn=is_val_drawn)
-    return Dataset(images, labels, splits, classes, channel_mean, channel_std, source_description, preparation=preparation.settings())
+    return Dataset(
+        images,
+        labels,
+        splits,
+        classes,
+        channel_mean,
+        channel_std,
+        source_description,
+        preparation=preparation.settings(),
+        notes=tuple(notes),
+    )
 
 
 def read_image(
@@ -80,15 +97,17 @@ def read_image(
 image_folder.read_image = read_image  # by which a served model reads new images
 
 
-def _list_labelled_images(file_tree: FileTree) -> tuple[tuple[str, ...], list[str], np.ndarray, list[int]]:
+def _list_labelled_images(
+    file_tree: FileTree, folder_of_split: Mapping[str, str]
+) -> tuple[tuple[str, ...], list[str], np.ndarray, list[int]]:
     """Return the class names, the paths and labels of all images in the order of the splits, and the number of images of each.
 
-    Labels are uint8, or uint16 for more than 255 classes.
+    Labels are uint8, or uint16 for more than 255 classes. folder_of_split: {split: name of its folder}
     """
-    image_paths_by_split = {split: _image_paths_by_class(file_tree, split) for split in TRAIN_VAL_TEST}
+    image_paths_by_split = {split: _image_paths_by_class(file_tree, folder_of_split[split]) for split in TRAIN_VAL_TEST}
     class_splits = ("train",) if image_paths_by_split["train"] else TRAIN_VAL_TEST
     classes = tuple(sorted({class_name for split in class_splits for class_name in image_paths_by_split[split]}))
-    _check_class_folders(file_tree, classes, image_paths_by_split)
+    _check_class_folders(file_tree, classes, image_paths_by_split, folder_of_split)
     paths_by_split_and_class = [image_paths_by_split[split].get(class_name, ()) for split in TRAIN_VAL_TEST for class_name in classes]
     image_paths = [image_path for image_paths in paths_by_split_and_class for image_path in image_paths]
     image_counts = np.array([[len(image_paths_by_split[split].get(class_name, ())) for class_name in classes] for split in TRAIN_VAL_TEST])
@@ -96,21 +115,28 @@ def _list_labelled_images(file_tree: FileTree) -> tuple[tuple[str, ...], list[st
     return classes, image_paths, labels, image_counts.sum(1).tolist()
 
 
-def _image_paths_by_class(file_tree: FileTree, split: str) -> dict[str, list[str]]:
+def _image_paths_by_class(file_tree: FileTree, split_folder: str) -> dict[str, list[str]]:
     """Return {class name: paths of its images} of a split. A class has all images below its folder, in any depth."""
     paths_of_class: dict[str, list[str]] = {}
     for relative_path in file_tree.paths:
         top_folder, _, path_in_split = relative_path.partition("/")
-        class_name, separator, _ = path_in_split.partition("/")
+        folder_name, separator, _ = path_in_split.partition("/")
         is_image = relative_path.lower().endswith(IMAGE_SUFFIXES)
-        if top_folder == split and separator:
+        if top_folder == split_folder and separator:
+            class_name = normalised_name(file_tree, folder_name, f"{split_folder}/{folder_name}")
             paths_of_class.setdefault(class_name, []).extend([relative_path] * is_image)
-        elif top_folder == split and is_image:
-            raise ValueError(f"{file_tree.path_in_messages(relative_path)} lies in no class folder; expected {split}/CLASS/{class_name}")
+        elif top_folder == split_folder and is_image:
+            image_path = file_tree.path_in_messages(relative_path)
+            raise ValueError(f"{image_path} lies in no class folder; expected {split_folder}/CLASS/{folder_name}")
     return paths_of_class
 
 
-def _check_class_folders(file_tree: FileTree, class_names: tuple[str, ...], image_paths_by_split: dict[str, dict[str, list[str]]]) -> None:
+def _check_class_folders(
+    file_tree: FileTree,
+    class_names: tuple[str, ...],
+    image_paths_by_split: dict[str, dict[str, list[str]]],
+    folder_of_split: Mapping[str, str],
+) -> None:
     has_train = bool(image_paths_by_split["train"])
     if not 2 <= len(class_names) <= MAX_CLASSES:
         class_folders_text = f"{file_tree.path_in_messages('train')} holds {len(class_names)} class folders"
@@ -118,11 +144,11 @@ def _check_class_folders(file_tree: FileTree, class_names: tuple[str, ...], imag
         raise ValueError(f"{problem_text}; {file_tree.path_prefix_in_messages} holds {file_tree.top_level_names_as_text()}")
     for class_name in class_names:
         if not any(image_paths_by_split[split].get(class_name) for split in (("train",) if has_train else ("val", "test"))):
-            class_folder = file_tree.path_in_messages(f"{'train' if has_train else 'val'}/{class_name}")
-            raise ValueError(f"{class_folder} holds no images; expected files that end in {', '.join(IMAGE_SUFFIXES)}")
+            class_folder = file_tree.path_in_messages(f"{folder_of_split['train' if has_train else 'val']}/{class_name}")
+            raise ValueError(f"{class_folder} holds no images; expected {EXPECTED_FILES_TEXT}")
     for split in ("val", "test"):
         for class_name in sorted(image_paths_by_split[split].keys() - set(class_names)):
-            class_folder = file_tree.path_in_messages(f"{split}/{class_name}")
+            class_folder = file_tree.path_in_messages(f"{folder_of_split[split]}/{class_name}")
             raise ValueError(f"{class_folder} is of a class that train lacks{suggestion(class_name, class_names)}")
     if has_train and not any(image_paths_by_split["test"].values()):
         problem_text = f"{file_tree.path_in_messages('test')} holds no images; expected test/CLASS/"

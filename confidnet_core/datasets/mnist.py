@@ -25,6 +25,7 @@ MD5_OF_PUBLISHED_FILE = {
 }
 PUBLISHED_MEAN, PUBLISHED_STD = (0.1307,), (0.3081,)  # with ConfidNet
 CANDIDATE_FOLDERS = ("", "MNIST/raw", "raw", "MNIST")
+MAX_CONTENT_BYTES = 2**30  # of a decompressed file; MNIST's largest has 47 million
 
 
 def mnist(
@@ -43,7 +44,7 @@ def mnist(
     """
     channel_mean, channel_std = statistics_of_settings("mnist", 1, mean, std) or (PUBLISHED_MEAN, PUBLISHED_STD)
     idx_paths = _locate_idx_files(raw_folder_of_data_set("mnist"))
-    file_contents = [_read_decompressed(path) for path in idx_paths]
+    file_contents = [_read_decompressed(path, dimension_count) for path, dimension_count in zip(idx_paths, (3, 1, 3, 1), strict=True)]
     train_images, train_labels = _parse_images_and_labels(idx_paths[:2], file_contents[:2])
     test_images, test_labels = _parse_images_and_labels(idx_paths[2:], file_contents[2:])
     if train_images.shape[1:] != test_images.shape[1:]:
@@ -102,12 +103,18 @@ def _plain_or_gzip_file(path: Path) -> Path | None:
     return next((candidate_path for candidate_path in candidate_paths if candidate_path.is_file()), None)
 
 
-def _read_decompressed(path: Path) -> bytes:
-    file_bytes = path.read_bytes()
-    if file_bytes[:2] != b"\x1f\x8b":
-        return file_bytes
+def _read_decompressed(path: Path, dimension_count: int) -> bytes:
+    """Return the decompressed content of an idx file, of which no more than one byte is unpacked beyond what its head asks for."""
+    header_size = _header_size(dimension_count)
     try:
-        return gzip.decompress(file_bytes)
+        with path.open("rb") as file:
+            is_gzip = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if is_gzip else path.open("rb") as file:
+            header = file.read(header_size)
+            content_size = math.prod(_shape_in_header(path, header, dimension_count))
+            if content_size > MAX_CONTENT_BYTES:
+                raise ValueError(f"{path} is of {content_size:,} bytes, as its head says; expected at most {MAX_CONTENT_BYTES:,}")
+            return header + file.read(content_size + 1)
     except (EOFError, OSError, zlib.error) as error:
         raise ValueError(f"{path} is truncated or damaged ({error}); delete it, to download it anew, or put a whole copy there") from None
 
@@ -127,16 +134,24 @@ def _parse_idx(idx_path: Path, file_bytes: bytes, *, dimension_count: int) -> np
 
     An idx file has two zero bytes, the type (8: unsigned byte), the number of dimensions, big-endian sizes, and the values.
     """
-    header_size = 4 + 4 * dimension_count
-    if len(file_bytes) < header_size or file_bytes[:4] != bytes([0, 0, 8, dimension_count]):
-        raise ValueError(
-            f"{idx_path} is no idx file of {dimension_count}-dimensional bytes: it begins with {file_bytes[:4].hex() or 'nothing'}"
-        )
-    shape = np.frombuffer(file_bytes, ">u4", count=dimension_count, offset=4).tolist()
+    header_size, shape = _header_size(dimension_count), _shape_in_header(idx_path, file_bytes, dimension_count)
     expected_file_size = header_size + math.prod(shape)
     if len(file_bytes) != expected_file_size:
+        held_text = f"{len(file_bytes)} bytes" if len(file_bytes) <= expected_file_size else "more bytes"
         raise ValueError(
-            f"{idx_path} holds {len(file_bytes)} bytes, decompressed; its head, of {shape} values, asks for {expected_file_size}. "
+            f"{idx_path} holds {held_text}, decompressed; its head, of {shape} values, asks for {expected_file_size}. "
             "It is truncated or damaged: delete it, to download it anew, or put a whole copy there"
         )
     return np.frombuffer(file_bytes, np.uint8, offset=header_size).reshape(shape)
+
+
+def _header_size(dimension_count: int) -> int:
+    return 4 + 4 * dimension_count
+
+
+def _shape_in_header(idx_path: Path, header: bytes, dimension_count: int) -> list[int]:
+    if len(header) < _header_size(dimension_count) or header[:4] != bytes([0, 0, 8, dimension_count]):
+        raise ValueError(
+            f"{idx_path} is no idx file of {dimension_count}-dimensional bytes: it begins with {header[:4].hex() or 'nothing'}"
+        )
+    return np.frombuffer(header, ">u4", count=dimension_count, offset=4).tolist()

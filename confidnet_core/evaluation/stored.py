@@ -12,7 +12,7 @@ from confidnet_core import paths
 from confidnet_core.data import labelled_mask, load_dataset
 from confidnet_core.evaluation.left_out import left_out_reason
 from confidnet_core.evaluation.result import Evaluation
-from confidnet_core.files import atomic_write, read_json
+from confidnet_core.files import atomic_write, load_array, read_csv, read_json
 
 if TYPE_CHECKING:
     import pandas
@@ -72,11 +72,11 @@ class StoredResults:
 
     def confidence(self, method: str, split: str = "test") -> Real[np.ndarray, " n"]:
         """Return the confidence of the score `method` in each of the n labelled predictions of a split, real (n,), memory-mapped."""
-        return np.load(paths.score_folder(self.benchmark, self.seed, method) / f"{split}.npy", mmap_mode="r")
+        return load_array(paths.score_folder(self.benchmark, self.seed, method) / f"{split}.npy", (None,), memory_mapped=True)
 
     def bootstrap_replicates(self, method: str) -> Float[np.ndarray, "resamples metrics"]:
         """Return the failure metrics of the score `method` on each bootstrap resample of the test split, float32 (resamples, metrics)."""
-        return np.load(paths.bootstrap_replicates_path(self.benchmark, self.seed, method))
+        return load_array(paths.bootstrap_replicates_path(self.benchmark, self.seed, method), (None, None))
 
     def thresholds_folder(self, method: str) -> Path:
         """Return the path of the folder of calibration results and guaranteed thresholds that the stage `thresholds` wrote for a score."""
@@ -84,12 +84,11 @@ class StoredResults:
 
     def reliability(self, method: str) -> Reliability:
         """Return how well the probabilities of the score `method` agree with the accuracy, as the stage `thresholds` stored it."""
-        import pandas  # imported here, since the stage `bootstrap`, a process for each score, reads no table
 
         thresholds_folder = self.thresholds_folder(method)
         calibration = read_json(thresholds_folder / "calibration.json")
-        reliability_bins = pandas.read_csv(thresholds_folder / "reliability.csv")
-        replicates = np.load(thresholds_folder / "replicates.npy")
+        reliability_bins = read_csv(thresholds_folder / "reliability.csv")
+        replicates = load_array(thresholds_folder / "replicates.npy", (None, None))
         return Reliability(calibration["how"], calibration["metrics"], calibration["raw"], replicates, reliability_bins)
 
     def guarantees(self, method: str) -> list[dict[str, Any]]:
@@ -109,7 +108,7 @@ class StoredResults:
 
     def predicted(self, split: str = "test") -> UInt[np.ndarray, " images *pixels"]:
         """Return the predicted classes of a split, void pixels included: uint8 or uint16 (images,) or (images, h, w)."""
-        return np.load(paths.predictions_folder(self.benchmark, self.seed) / split / "predicted.npy", mmap_mode="r")
+        return load_array(paths.predictions_folder(self.benchmark, self.seed) / split / "predicted.npy", (None,), memory_mapped=True)
 
     def classifier_metrics(self) -> dict:
         """Return {metric: value}: the classifier's own metrics on the test split, such as its accuracy."""

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from confidnet_core.comparison.results import CountedResults
 from confidnet_core.comparison.study import Comparison, compare_results
 from confidnet_core.comparison.uncertainty import insufficiency
+from confidnet_core.config.ranges import MAX_RESAMPLES
 from confidnet_core.config.registry import suggestion
 from confidnet_core.evaluation.result import SCORE_SCALES
 from confidnet_core.judging.judged_results import JudgedResults, JudgingSettings, judge_splits
@@ -228,7 +229,8 @@ def _require_valid(settings: JudgingSettings) -> None:
     for setting_name, value in proportions:
         if isinstance(value, bool) or not 0 < value < 1:
             raise ValueError(f"{setting_name} is {value}; expected a number between 0 and 1, as 0.05 for 5 %")
-    if isinstance(settings.resamples, bool) or settings.resamples < 100:
-        raise ValueError(f"resamples is {settings.resamples}; expected at least 100, since ends of intervals are quantiles")
+    if isinstance(settings.resamples, bool) or not 100 <= settings.resamples <= MAX_RESAMPLES:
+        expected_text = f"100 to {MAX_RESAMPLES:,}, since ends of intervals are quantiles"
+        raise ValueError(f"resamples is {settings.resamples}; expected {expected_text}")
     if isinstance(settings.seed, bool) or settings.seed < 0:
         raise ValueError(f"seed is {settings.seed}; expected a whole number of at least 0")

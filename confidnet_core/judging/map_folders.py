@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int, Real
-from PIL import Image, UnidentifiedImageError
 
 from confidnet_core.config.registry import suggestion
+from confidnet_core.datasets._file_tree import name_file_in_errors
+from confidnet_core.datasets._image_formats import open_image, read_regular_file
+from confidnet_core.datasets._masks import grey_step
 from confidnet_core.judging.scored_predictions import ScoredPredictions
 from confidnet_core.judging.split_names import ARGUMENT_BY_SPLIT, SPLIT_NAMES, TEST
 from confidnet_core.progress import progress_bar
@@ -122,21 +124,29 @@ def _map_of_image(paths: Mapping[str, Path], stem: str, folder: Path, mask: np.n
 def _read_map(path: Path, modes: Sequence[str]) -> Real[np.ndarray, "h w"]:
     """Return a map with one number a pixel, (h, w). ValueError for a damaged file, several channels, and other types."""
     if path.suffix.lower() == ".npy":
-        try:
-            array = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f"{path} cannot be read ({error}); expected an array of numbers") from None
+        array = _read_array(path)
         array = array[0] if array.ndim == 3 and len(array) == 1 else array
     else:
-        try:
-            with Image.open(path) as image:
-                if image.mode not in modes:
-                    raise ValueError(f"{path} has the mode {image.mode}; expected one number a pixel: {', '.join(modes)}")
-                array = np.asarray(image)
-        except (OSError, UnidentifiedImageError, SyntaxError) as error:
-            raise ValueError(f"{path} cannot be read ({error}); expected an image") from None
+        with name_file_in_errors(str(path)):
+            image = open_image(read_regular_file(path), path.name)
+            step = grey_step(image) if image.mode == "L" else 1
+            image.load()
+        if image.mode not in modes:
+            raise ValueError(f"{path} has the mode {image.mode}; expected one number a pixel: {', '.join(modes)}")
+        array = np.asarray(image) // step if step > 1 else np.asarray(image)
     if array.ndim != 2 or array.dtype.kind not in ("fiub" if "F" in modes else "iub"):
         raise ValueError(
             f"{path} is {array.dtype} {array.shape}; expected one {'number' if 'F' in modes else 'whole number'} a pixel, (h, w)"
         )
     return array.astype(np.uint8) if array.dtype == bool else array
+
+
+def _read_array(path: Path) -> np.ndarray:
+    """Return the array in a .npy file. Raises ValueError for what is no regular file, and for a damaged one."""
+    try:
+        if not path.is_file():
+            raise ValueError("it is no regular file")
+        with path.open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # a damaged head can raise anything
+        raise ValueError(f"{path} cannot be read ({error}); expected an array of numbers") from None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from unicodedata import normalize
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -43,7 +44,10 @@ def bool_column(table: PredictionTable, name: str, column: np.ndarray) -> Bool[n
 
 
 def class_column(table: PredictionTable, name: str, column: np.ndarray) -> np.ndarray:
-    """Return a column of class names or numbers: text as objects, whole numbers as int64. Raises ValueError for others, and for none."""
+    """Return a column of class names or numbers: text as objects, whole numbers as int64. Raises ValueError for others, and for none.
+
+    Text is in Unicode's composed form (NFC), so that all spellings of a letter are equal.
+    """
     if column.ndim != 1:
         raise ValueError(f"{table.source}: {name} has the shape {column.shape}; expected one class for each prediction")
     if column.dtype == object:
@@ -60,7 +64,10 @@ def class_column(table: PredictionTable, name: str, column: np.ndarray) -> np.nd
             first = int(np.argmax(is_fraction))
             raise ValueError(f"{table.source}: the column {name} is {column[first]} in {table.row_in_words(first)}; expected a class")
         return column.astype(np.int64)
-    return column.astype(str).astype(object) if column.dtype == object else column.astype(np.int64)
+    if column.dtype != object:
+        return column.astype(np.int64)
+    values, positions = np.unique(column.astype(str), return_inverse=True)
+    return np.array([normalize("NFC", value) for value in values.tolist()], object)[positions]
 
 
 def class_indices(table: PredictionTable, name: str, column: np.ndarray, class_names: Sequence[str]) -> Int[np.ndarray, " n"]:
@@ -75,7 +82,7 @@ def class_indices(table: PredictionTable, name: str, column: np.ndarray, class_n
         is_unknown = (column < 0) | (column >= len(class_names))
     else:
         values, positions = np.unique(column.astype(str), return_inverse=True)
-        index_by_name = {class_name: index for index, class_name in enumerate(class_names)}
+        index_by_name = {normalize("NFC", class_name): index for index, class_name in enumerate(class_names)}
         index_of_value = np.array([index_by_name.get(value, -1) for value in values.tolist()], np.int64)
         indices = index_of_value[positions]
         is_unknown = indices < 0

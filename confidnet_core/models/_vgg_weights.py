@@ -3,7 +3,6 @@
 torchvision's plain VGG16, without BatchNorm: Simonyan and Zisserman 2015, arXiv:1409.1556.
 """
 
-import pickle
 from http.client import HTTPException
 from itertools import pairwise
 from pathlib import Path
@@ -63,7 +62,7 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
     remedy_text = f"give the state dict of torchvision's vgg16, or {RANDOM_WEIGHTS_HINT}"
     try:
         state_dict = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged pickle can raise anything
         raise ValueError(f"model.pretrained is {str(path)!r}, which could not be read ({type(error).__name__}); {remedy_text}") from error
     if not isinstance(state_dict, dict):
         raise ValueError(f"model.pretrained is {str(path)!r}, which holds no state dict but a {type(state_dict).__name__}; {remedy_text}")

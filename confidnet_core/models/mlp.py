@@ -7,11 +7,11 @@ import math
 
 from torch import nn
 
-from confidnet_core.config.ranges import FractionBelowOne, PositiveInt
+from confidnet_core.config.ranges import FractionBelowOne, LayerWidth
 from confidnet_core.networks.classifier import Classifier, SequentialClassifier
 
 
-def mlp(*, classes: int, image_shape: tuple[int, int, int], hidden: PositiveInt = 1000, dropout: FractionBelowOne = 0.3) -> Classifier:
+def mlp(*, classes: int, image_shape: tuple[int, int, int], hidden: LayerWidth = 1000, dropout: FractionBelowOne = 0.3) -> Classifier:
     """Build the untrained perceptron. Its features (b, hidden) are the hidden layer after ReLU and dropout.
 
     classes: the number of classes; image_shape: (channels, height, width); hidden: the width of the hidden layer; dropout: its rate

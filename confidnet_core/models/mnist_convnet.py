@@ -5,7 +5,7 @@ Corbière et al. 2019, arXiv:1910.04851, section 4.1; sizes and dropout as publi
 
 from torch import nn
 
-from confidnet_core.config.ranges import FractionBelowOne, PositiveInt, WidthFactor
+from confidnet_core.config.ranges import FractionBelowOne, LayerWidth, WidthFactor
 from confidnet_core.networks.classifier import Classifier, SequentialClassifier, require_min_image_size, scale_channels
 
 
@@ -14,7 +14,7 @@ def mnist_convnet(
     classes: int,
     image_shape: tuple[int, int, int],
     width: WidthFactor = 1.0,
-    feature_dim: PositiveInt = 128,
+    feature_dim: LayerWidth = 128,
     conv_dropout: FractionBelowOne = 0.25,
     dense_dropout: FractionBelowOne = 0.5,
 ) -> Classifier:

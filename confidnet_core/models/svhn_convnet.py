@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from confidnet_core.config.ranges import FractionBelowOne, PositiveInt, WidthFactor
+from confidnet_core.config.ranges import FractionBelowOne, LayerWidth, WidthFactor
 from confidnet_core.networks.classifier import Classifier, SequentialClassifier, require_min_image_size, scale_channels
 
 
@@ -16,7 +16,7 @@ def svhn_convnet(
     classes: int,
     image_shape: tuple[int, int, int],
     width: WidthFactor = 1.0,
-    feature_dim: PositiveInt = 512,
+    feature_dim: LayerWidth = 512,
     dropout: FractionBelowOne = 0.3,
 ) -> Classifier:
     """Build the untrained network. Its features (b, feature_dim) are the first dense layer after ReLU and dropout.

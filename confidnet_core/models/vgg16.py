@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from confidnet_core.config.ranges import PositiveInt, PretrainedWeights, WidthFactor
+from confidnet_core.config.ranges import LayerWidth, PretrainedWeights, WidthFactor
 from confidnet_core.models._vgg_weights import load_imagenet_encoder
 from confidnet_core.networks.classifier import Classifier, SequentialClassifier, scale_channels
 
@@ -27,7 +27,7 @@ def vgg16(
     classes: int,
     image_shape: tuple[int, int, int],
     width: WidthFactor = 1.0,
-    feature_dim: PositiveInt = 512,
+    feature_dim: LayerWidth = 512,
     dropout: Annotated[float, Field(ge=0, le=2, description="0 to 2, which multiplies rates of up to 0.5")] = 1.0,
     pretrained: PretrainedWeights = False,
 ) -> Classifier:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pandas as pd
@@ -73,7 +74,7 @@ def read_answers(paths: Sequence[Path], reference: Reference, period_column: str
         if ACCEPTED_COLUMN in frame:
             _check_decisions(path, frame, confidence, threshold)
         columns = {
-            "file": frame[FILE_COLUMN].astype(str),
+            "file": _composed(frame[FILE_COLUMN]),
             "confidence": confidence,
             "class_index": _class_indices(path, frame, reference.classes),
             "period": path.name if period_column is None else _period_values(path, frame, period_column),
@@ -111,7 +112,7 @@ def read_labels(paths: Sequence[Path], answers: Answers, reference: Reference) -
     for path in paths:
         frame = _read_table(path)
         _require_columns(path, frame, [FILE_COLUMN])
-        columns = {"file": frame[FILE_COLUMN].astype(str), "class_index": _class_indices(path, frame, reference.classes), "path": str(path)}
+        columns = {"file": _composed(frame[FILE_COLUMN]), "class_index": _class_indices(path, frame, reference.classes), "path": str(path)}
         frames.append(pd.DataFrame(columns).assign(row=np.arange(2, len(frame) + 2)))
     table = pd.concat(frames, ignore_index=True)
     answered = pd.Index(answers.file)
@@ -152,6 +153,11 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path} cannot be read ({str(error).splitlines()[0]}); expected CSV with a header row, or .parquet") from None
 
 
+def _composed(column: pd.Series) -> pd.Series:
+    """Return a column as text in Unicode's composed form (NFC), so that all spellings of a letter are equal."""
+    return column.astype(str).str.normalize("NFC")
+
+
 def _require_columns(path: Path, frame: pd.DataFrame, names: Sequence[str]) -> None:
     for name in names:
         if name not in frame:
@@ -175,7 +181,7 @@ def _numbers(path: Path, frame: pd.DataFrame, name: str) -> np.ndarray:
 def _class_indices(path: Path, frame: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
     """Return the class of each row, by its label where there is one, else by class_index."""
     if LABEL_COLUMN in frame:
-        indices = pd.Index(list(classes)).get_indexer_for(pd.Index(frame[LABEL_COLUMN].astype(str)))
+        indices = pd.Index([normalize("NFC", name) for name in classes]).get_indexer_for(pd.Index(_composed(frame[LABEL_COLUMN])))
         name, expected = LABEL_COLUMN, "one of the model's classes"
     else:
         if CLASS_COLUMN not in frame:

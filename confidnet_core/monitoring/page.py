@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, FileSystemLoader
 
+from confidnet_core.display import display_text
 from confidnet_core.evaluation.intervals import exact_binomial_interval
 from confidnet_core.files import write_text
 from confidnet_core.monitoring import charts
 from confidnet_core.monitoring.drift import CLASS_COVERAGE, CLASS_SHARE, CONFIDENCES, COVERAGE
 from confidnet_core.monitoring.watching import INTERVAL_LEVEL, Watch, rate_or_none
-from confidnet_core.monitoring.words import headline, in_words, percent
+from confidnet_core.monitoring.words import MAX_NAME, headline, in_words, percent
 
 _SERIES = ((CONFIDENCES, (CONFIDENCES,)), (COVERAGE, (COVERAGE,)), ("classes (the strongest)", (CLASS_SHARE, CLASS_COVERAGE)))
 
@@ -82,7 +83,10 @@ def _class_rows(watch: Watch) -> list[dict[str, str]]:
     for question in watch.drift.questions:
         if question.kind not in (CLASS_SHARE, CLASS_COVERAGE):
             continue
-        row, prefix = rows.setdefault(question.class_name, {"name": question.class_name}), question.kind.partition(" ")[0]
+        row, prefix = (
+            rows.setdefault(question.class_name, {"name": display_text(question.class_name, MAX_NAME)}),
+            question.kind.partition(" ")[0],
+        )
         row[f"{prefix}_expected"] = percent(rate_or_none(question.expected_hits, question.expected_count))
         row[f"{prefix}_seen"] = percent(rate_or_none(question.seen_hits, question.seen_count))
         row[f"{prefix}_alarm"] = "" if question.alarm_period is None else watch.answers.period_names[question.alarm_period]

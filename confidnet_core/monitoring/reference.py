@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int, Real
 
-from confidnet_core.files import read_json
+from confidnet_core.files import load_named_arrays, read_json
 
 REFERENCE_FILE_NAME = "reference.npz"
 MAX_REFERENCE_SAMPLES = 10_000
@@ -74,11 +74,5 @@ def load_reference(model_folder: Path) -> Reference:
     if not path.is_file():
         remedy = f"`confidnet register {model_metadata['benchmark']} --champion` registers it anew, with them"
         raise ValueError(f"the model carries no calibration confidences ({REFERENCE_FILE_NAME} is missing), since it is older; {remedy}")
-    with np.load(path) as arrays:
-        return Reference(
-            arrays["confidence"],
-            arrays["class_index"],
-            arrays["correct"],
-            model_metadata,
-            read_json(model_folder / "threshold.json")["thresholds"],
-        )
+    confidence, class_index, correct = load_named_arrays(path, ("confidence", "class_index", "correct"))
+    return Reference(confidence, class_index, correct, model_metadata, read_json(model_folder / "threshold.json")["thresholds"])

@@ -1,10 +1,12 @@
 """The findings about a model in use in plain words, and what they do not say."""
 
+from confidnet_core.display import display_text
 from confidnet_core.monitoring.drift import CLASS_COVERAGE, CLASS_SHARE, CONFIDENCES, COVERAGE, Question
 from confidnet_core.monitoring.guarantee import BROKEN, KEPT
 from confidnet_core.monitoring.watching import Watch, rate_or_none
 
 MAX_CLASSES_NAMED = 5
+MAX_NAME = 60  # characters of the name of a class
 DRIFT_IS_NO_HARM = (
     "An alarm says that the new images are not like the calibration data: the expected coverage and the guarantee no longer apply to "
     "them. It does not say that more answers are wrong."
@@ -73,7 +75,8 @@ def _question_in_words(question: Question, watch: Watch) -> str:
         last = percent(rate_or_none(int(watch.drift.accepted_count[-1]), int(watch.drift.answer_count[-1])))
         seen_last = f" ({last} in {watch.answers.period_names[-1]})" if len(watch.answers.period_names) > 1 else ""
         return f"coverage: {expected} expected ({100 * low:.1f} to {100 * high:.1f}), {seen} seen{seen_last}; {evidence}"
-    name = f"share of {question.class_name}" if question.kind == CLASS_SHARE else f"coverage of {question.class_name}"
+    class_name = display_text(question.class_name, MAX_NAME)
+    name = f"share of {class_name}" if question.kind == CLASS_SHARE else f"coverage of {class_name}"
     return f"{name}: {expected} in the calibration data, {seen} seen; {evidence}"
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import torch
@@ -23,7 +22,7 @@ from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp, freeze
 from confidnet_core.networks.device import to_device
 from confidnet_core.networks.head import ConfidenceHead, build_confidence_head, head_from_weights
 from confidnet_core.networks.inference import classifier_validation_metrics
-from confidnet_core.networks.weights_file import load_weights_file
+from confidnet_core.networks.weights_file import load_tensors, load_weights_file, require_finite
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
@@ -191,11 +190,15 @@ def load_finetuned_confidnet(network_folder: Path, classifier: Classifier) -> Co
 
 
 def _read_weights_file(network_folder: Path) -> dict[str, Tensor]:
-    weights_path = _existing_weights_file(network_folder)
+    weights_path, remedy_text = _existing_weights_file(network_folder), f"delete {network_folder} and run `dvc repro`"
     try:
-        return torch.load(weights_path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, UnpicklingError) as error:  # raised by torch.load for a truncated, empty or foreign file
-        raise ValueError(f"{weights_path} is damaged ({type(error).__name__}); delete {network_folder} and run `dvc repro`") from None
+        weights = load_tensors(weights_path)
+        if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+            raise ValueError(f"{weights_path} holds no tensors by name")
+        require_finite(weights, weights_path)
+    except ValueError as error:
+        raise ValueError(f"{error}; {remedy_text}") from None
+    return weights
 
 
 def _build_head_for_weights(head_weights: Mapping[str, Tensor], network_folder: Path) -> ConfidenceHead:

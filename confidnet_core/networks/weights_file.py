@@ -41,6 +41,26 @@ def load_weights_file(network: nn.Module, path: Path) -> None:
     network.load_state_dict({name: tensor for name, tensor in (counts | named_weights).items() if name in network_weights})
 
 
+def load_tensors(path: Path) -> Any:
+    """Return what torch.save wrote to a file, tensors and plain values alone, on the CPU; no code in it is run.
+
+    FileNotFoundError for a missing file, ValueError that names one that is damaged or holds something else.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged pickle can raise anything
+        raise ValueError(f"{path} is damaged ({type(error).__name__})") from None
+
+
+def require_finite(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Raise ValueError for weights with NaN or infinity, with which every output would be undefined."""
+    for name, tensor in weights.items():
+        if (tensor.is_floating_point() or tensor.is_complex()) and not tensor.isfinite().all():
+            raise ValueError(f"{path}: {name} holds NaN or infinity; expected finite numbers")
+
+
 def read_weights_file(path: Path) -> StateDict:
     """Return the tensors of a file by name, on the CPU. ValueError for a file that is missing, damaged, or needs more than tensors."""
     if not path.is_file():
@@ -58,9 +78,7 @@ def read_weights_file(path: Path) -> StateDict:
     if weights is None:
         keys_text = f"a dictionary of {', '.join(map(str, list(content)[:8]))}" if isinstance(content, Mapping) else type(content).__name__
         raise ValueError(f"{path} holds {keys_text}; expected tensors by name, at the top or under {', '.join(STATE_DICT_KEYS)}")
-    non_finite_names = [name for name, tensor in weights.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
-    if non_finite_names:
-        raise ValueError(f"{path}: {non_finite_names[0]} holds NaN or infinity; expected finite numbers")
+    require_finite(weights, path)
     return weights
 
 

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from plotly.graph_objects import Bar, Figure, Scatter
 from plotly.offline import get_plotlyjs
 
+from confidnet_core.display import display_text
 from confidnet_core.reporting.curves import HISTOGRAM_FRACTION_TICKS
 from confidnet_core.reporting.palette import CORRECT_PREDICTION_COLOUR, DARK_PAGE_COLOURS, ERROR_COLOUR, ORACLE_COLOUR, PALETTE, LineStyle
 
@@ -45,12 +46,12 @@ def risk_coverage_chart(risk_coverage_rows: pd.DataFrame, line_styles: Mapping[s
             Scatter(
                 x=_float32_array(method_rows["coverage"]),
                 y=_float32_array(method_rows["risk"]),
-                name=style.label,
+                name=plotly_text(style.label),
                 mode="lines",
                 line={"color": style.colour, "dash": PLOTLY_DASHES[style.linestyle], "width": 2},
                 zorder=int(is_highlighted),
                 meta={**light_and_dark_colour(style.colour), "bright": is_highlighted},
-                hovertemplate=f"{style.label}<br>coverage %{{x:.1%}}: risk %{{y:.2%}}<extra></extra>",
+                hovertemplate=f"{plotly_text(style.label)}<br>coverage %{{x:.1%}}: risk %{{y:.2%}}<extra></extra>",
             )
         )
     highest_risk = mean_risk_rows["risk"][mean_risk_rows["coverage"] >= 0.05].max()
@@ -60,6 +61,11 @@ def risk_coverage_chart(risk_coverage_rows: pd.DataFrame, line_styles: Mapping[s
         "showlegend": False,  # the page has its own legend, which is accessible by keyboard
     }
     return _figure_to_json(Figure(line_traces), layout)
+
+
+def plotly_text(text: str) -> str:
+    """Return a text as plotly.js draws it literally: "<" begins no tag, "%{" no value, and "$" no formula."""
+    return display_text(text).replace("&", "&amp;").replace("<", "&lt;").replace("%{", "%&#8203;{").replace("$", "&#36;")
 
 
 def legend_entries(line_styles: Mapping[str, LineStyle], benchmark: str) -> list[dict[str, Any]]:

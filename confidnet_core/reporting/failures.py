@@ -12,12 +12,14 @@ from PIL import Image
 from confidnet_core.comparison.frames import HEADLINE_METRIC
 from confidnet_core.comparison.tables import UNDEFINED_SIGN, format_value
 from confidnet_core.data import Dataset, labelled_mask
+from confidnet_core.display import display_text
 from confidnet_core.evaluation.intervals import MIN_RARER_UNITS
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.metrics import confusion_matrix, failure_metrics
 from confidnet_core.reporting.highlights import best_method_as_list
 
 MAX_CLASS_ROWS = 100  # of the table of classes
+MAX_CAPTION_NAME, MAX_TABLE_NAME = 20, 60  # characters of the name of a class below a picture, and in the table
 MAX_PICTURE_SIDE_PX = 96  # of the longer side
 MAX_LOSSLESS_SIDE_PX = 64  # larger pictures are compressed with loss
 
@@ -40,9 +42,10 @@ class DisplayedSample(NamedTuple):
 
     @property
     def caption_lines(self) -> list[str]:
-        """Lines of the image's caption: true class, wrongly predicted class, confidence and test index."""
-        predicted_class_line = [] if self.true_class == self.predicted_class else [f"predicted {self.predicted_class}"]
-        return [f"true {self.true_class}", *predicted_class_line, f"confidence {self.confidence_text}", f"test index {self.test_index}"]
+        """Lines of the image's caption: true class, wrongly predicted class, confidence and test index; long names are cut."""
+        true_class, predicted_class = (display_text(name, MAX_CAPTION_NAME) for name in (self.true_class, self.predicted_class))
+        predicted_class_line = [] if self.true_class == self.predicted_class else [f"predicted {predicted_class}"]
+        return [f"true {true_class}", *predicted_class_line, f"confidence {self.confidence_text}", f"test index {self.test_index}"]
 
 
 def methods_with_shown_failures(
@@ -137,12 +140,14 @@ def class_table(stored_results: StoredResults, dataset: Dataset, display_name_by
     text_rows = [["class", "pixels" if dataset.is_segmentation else "samples", "errors", "error rate %", "most confused with"]]
     text_rows[0] += [f"{display_name} {HEADLINE_METRIC.heading}" for display_name in display_name_by_method.values()]
     for class_index in shown_classes.tolist():
-        class_name = dataset.classes[class_index]
+        class_name = display_text(dataset.classes[class_index], MAX_TABLE_NAME)
         class_sample_count, class_confusions = int(confusion_counts[class_index].sum()), confusion_counts[class_index].copy()
         class_confusions[class_index] = 0
         if class_sample_count:
             most_confused_class = (
-                f"{dataset.classes[class_confusions.argmax()]} ({class_confusions.max():,})" if class_confusions.any() else UNDEFINED_SIGN
+                f"{display_text(dataset.classes[class_confusions.argmax()], MAX_TABLE_NAME)} ({class_confusions.max():,})"
+                if class_confusions.any()
+                else UNDEFINED_SIGN
             )
             error_count = int(class_confusions.sum())
             text_rows.append(

@@ -1,12 +1,12 @@
 """Training histories (loss and metrics by epoch) as data frames for `dvc plots` and the report page, read from data/histories."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from confidnet_core import paths
+from confidnet_core.files import read_csv
 
 TRAINING_NAMES = ("baseline", "confidnet", "finetune", "corrected_mcp")  # in the order in which they run
 HISTORY_COLUMNS = ["benchmark", "seed", "training", "epoch", "metric", "value", "kept"]
@@ -22,7 +22,7 @@ def history_rows(benchmark: str, seed: int, max_history_epochs: int = 200) -> It
     Undefined values are left out. Raises ValueError for a missing file.
     """
     for training in TRAINING_NAMES:
-        history = _thin_epochs(_read_history(paths.history_path(benchmark, seed, training)), max_history_epochs)
+        history = _thin_epochs(read_csv(paths.history_path(benchmark, seed, training)), max_history_epochs)
         if history.empty:  # of a network that is not trained
             continue
         history = history.assign(benchmark=benchmark, seed=seed, training=training)
@@ -34,14 +34,6 @@ def history_rows(benchmark: str, seed: int, max_history_epochs: int = 200) -> It
             "validation",
             _reshape_to_long_format(history, {column_name: column_name.removeprefix("val_") for column_name in validation_columns}),
         )
-
-
-def _read_history(csv_path: Path) -> pd.DataFrame:
-    """Return the history that a training stored as CSV, one row per epoch. Raises ValueError if the file is missing."""
-    try:
-        return pd.read_csv(csv_path)
-    except FileNotFoundError:
-        raise ValueError(f"{csv_path} does not exist; `dvc repro` makes it") from None
 
 
 def _thin_epochs(epoch_rows: pd.DataFrame, max_history_epochs: int) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from confidnet_core.display import display_text
 from confidnet_core.reporting.palette import ERROR_COLOUR, VOID_COLOUR
 
 # SegNet's CamVid colours in its class order; the sky is blue, not grey, because grey marks void pixels here.
@@ -18,6 +19,7 @@ CAMVID_CLASS_COLOURS = (
 
 
 MAX_PANELS_PER_ROW = 8
+MAX_LEGEND_NAME = 24  # characters of the name of a class
 
 
 def segmentation_figure(
@@ -53,12 +55,13 @@ def segmentation_figure(
     } | {method: _rank_colours(confidence) for method, confidence in confidence_by_method.items()}
     figure = _draw_panel_grid(panel_by_title)
     further_colours = (_hex_to_rgb(VOID_COLOUR), _hex_to_rgb(ERROR_COLOUR), *_viridis_colours(np.array([0.0, 1.0])))
-    legend_colours = dict(
-        zip((*class_names, "void", "error", "least confident, by rank", "most confident"), (*class_colours, *further_colours), strict=True)
+    shown_names = [display_text(name, MAX_LEGEND_NAME) for name in class_names]
+    legend_colours = zip(
+        (*shown_names, "void", "error", "least confident, by rank", "most confident"), (*class_colours, *further_colours), strict=True
     )
     legend_patches = [
         Patch(facecolor=cast("tuple[float, float, float]", colour / 255), edgecolor="black", linewidth=0.5, label=legend_name)
-        for legend_name, colour in legend_colours.items()
+        for legend_name, colour in legend_colours
     ]
     figure.legend(handles=legend_patches, loc="outside lower center", ncols=min(MAX_PANELS_PER_ROW, 2 + len(panel_by_title)), frameon=False)
     return figure

@@ -14,6 +14,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFor
 
 from confidnet_core.files import atomic_write
 from confidnet_core.reporting.curves import HISTOGRAM_FRACTION_TICKS, outcome_histogram
+from confidnet_core.reporting.drawable import make_text_drawable
 from confidnet_core.reporting.palette import CORRECT_PREDICTION_COLOUR, ERROR_COLOUR, ORACLE_COLOUR, VOID_COLOUR, LineStyle
 
 ArrayPairByMethod = Mapping[str, tuple[np.ndarray, np.ndarray]]  # METHOD -> two arrays of equal length
@@ -132,6 +133,7 @@ def save_figure(figure: Figure, path: Path, width_px: int = 1200) -> None:
     image_format = Path(path).suffix.lstrip(".")
     if image_format not in figure.canvas.get_supported_filetypes():
         raise ValueError(f"{path}: cannot draw a figure as {image_format or 'a file without suffix'!r}; end the name in .png")
+    make_text_drawable(figure)
     with atomic_write(path) as temporary_path:
         figure.savefig(temporary_path, format=image_format, dpi=width_px / figure.get_figwidth())
     figure.clear()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from confidnet_core.config.registry import suggestion
 from confidnet_core.data import SCORED_SPLITS, Dataset, labelled_mask
-from confidnet_core.files import atomic_write, write_json
+from confidnet_core.files import atomic_write, load_array, write_json
 from confidnet_core.system.room import new_memory_map
 
 PREDICTIONS_PER_CHUNK, PROBABILITIES_PER_CHUNK = 2**20, 2**24  # bound the memory, with few and with many classes
@@ -97,11 +97,13 @@ def _mean_softmax_chunks(
     The mean softmax over the seeds is float64 (m, classes); the classes that each seed's classifier predicts are int64 (seeds, m).
     """
     split_folders = [predictions_folder / f"seed{seed}" / split for seed in seeds]
+    labels = dataset.split(split)[1]
+    shape_of_file = {"logits.npy": (len(labels), len(dataset.classes), *labels.shape[1:]), "predicted.npy": labels.shape}
     logits_by_seed, predicted_maps_by_seed = (
-        [np.load(split_folder / file_name, mmap_mode="r") for split_folder in split_folders]
-        for file_name in ("logits.npy", "predicted.npy")
+        [load_array(split_folder / file_name, shape, memory_mapped=True) for split_folder in split_folders]
+        for file_name, shape in shape_of_file.items()
     )
-    is_labelled = labelled_mask(dataset.split(split)[1], dataset.void)
+    is_labelled = labelled_mask(labels, dataset.void)
     prediction_count, first_prediction_index = int(is_labelled.sum()), 0
     predictions_per_chunk = min(PREDICTIONS_PER_CHUNK, PROBABILITIES_PER_CHUNK // logits_by_seed[0].shape[1])
     images_per_chunk = max(1, predictions_per_chunk // is_labelled[0].size)

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from confidnet_core.networks.weights_file import load_tensors
 
 FITTED_VALUES_FILE_NAME = "fitted.pt"
 STORABLE_PLAIN_TYPES = (bool, int, float, str, type(None))
@@ -41,11 +42,13 @@ def load_fitted_values(score_folder: Path, device: torch.device) -> dict[str, An
     """
     path = Path(score_folder) / FITTED_VALUES_FILE_NAME
     try:
-        fitted_values = torch.load(path, map_location="cpu", weights_only=True)
+        fitted_values = load_tensors(path)
+        if not isinstance(fitted_values, dict):
+            raise ValueError(f"{path} holds a {type(fitted_values).__name__}, and no fitted values by name")
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist; `dvc repro` makes it") from None
-    except (RuntimeError, OSError, EOFError, UnpicklingError) as error:
-        raise ValueError(f"{path} is damaged ({type(error).__name__}); delete {score_folder} and run `dvc repro`") from None
+    except ValueError as error:
+        raise ValueError(f"{error}; delete {score_folder} and run `dvc repro`") from None
     return {key: _copy_tensors_to_device(fitted_value, device) for key, fitted_value in fitted_values.items()}
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from confidnet_core import paths
 from confidnet_core.config.params import Benchmark
 from confidnet_core.data import Dataset, labelled_mask, load_dataset
-from confidnet_core.files import read_json
+from confidnet_core.files import load_array, read_json
 from confidnet_core.networks.artifacts import load_classifier, load_confidnet_head, load_corrected_mcp, load_finetuned_confidnet
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp
@@ -140,12 +140,13 @@ class Run:
     @cached_property
     def predicted_maps(self) -> UInt[np.ndarray, " images *pixels"]:
         """Return the predicted classes of the split, void pixels included: uint8 or uint16 (images,) or (images, h, w)."""
-        return np.load(self.predictions_folder / self.split / "predicted.npy", mmap_mode="r")
+        return load_array(self.predictions_folder / self.split / "predicted.npy", self._label_maps.shape, memory_mapped=True)
 
     @cached_property
     def logits(self) -> Float32[np.ndarray, "images classes *pixels"]:
         """Return the classifier's logits on the split, void pixels included: float32 (images, classes) or (images, classes, h, w)."""
-        return np.load(self.predictions_folder / self.split / "logits.npy", mmap_mode="r")
+        path, (image_count, *image_size) = self.predictions_folder / self.split / "logits.npy", self._label_maps.shape
+        return load_array(path, (image_count, len(self.dataset.classes), *image_size), memory_mapped=True)
 
     @cached_property
     def correct(self) -> Bool[np.ndarray, " n"]:
@@ -189,7 +190,7 @@ class Run:
         if not dropout_facts_json["passes"]:
             remedy_text = "remove the mc_dropout methods, or ask for passes"
             raise ValueError(f"{self.benchmark_name}: its mc_dropout.passes in params.yaml are 0; {remedy_text}")
-        return np.load(self.samples_folder / self.split / f"{quantity_name}.npy")
+        return load_array(self.samples_folder / self.split / f"{quantity_name}.npy", (len(self.labels),))
 
     def ensemble_quantity(self, method: str) -> Float64[np.ndarray, " n"]:
         """Return the deep-ensemble quantity of each prediction that the stage `ensemble` stored for the score `method`: float64 (n,).
@@ -201,9 +202,8 @@ class Run:
             remedy_text = f"try dvc exp run -S 'seeds=[0,1,2,3,4]', or remove methods.{method}"
             raise ValueError(f"{self.benchmark_name}: {method} needs two seeds or more, got {seeds}; {remedy_text}")
         if self.seed not in seeds:
-            problem_text = f"{self.benchmark_name}: the ensemble is of the seeds {seeds}, without {self.seed}"
-            raise ValueError(f"{problem_text}; add it to seeds of params.yaml")
-        stored_quantity = np.load(self.ensembles_folder / method / f"{self.split}.npy", mmap_mode="r")
+            raise ValueError(f"{self.benchmark_name}: the ensemble is of the seeds {seeds}; add {self.seed} to seeds of params.yaml")
+        stored_quantity = load_array(self.ensembles_folder / method / f"{self.split}.npy", memory_mapped=True)
         return np.array(stored_quantity if stored_quantity.ndim == 1 else stored_quantity[seeds.index(self.seed)])
 
     def map_logits(self, score_function: Callable[[Tensor, Tensor], Tensor]) -> Float64[np.ndarray, " n"]:

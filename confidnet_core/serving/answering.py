@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from confidnet_core.display import display_text
 from confidnet_core.progress import progress_bar
 from confidnet_core.serving.answer_log import (
     LOG_FILE_NAME,
@@ -63,7 +64,7 @@ class Summary:
             lines.append(f"nothing is accepted, since there is no threshold for this risk: {reason}")
         if self.failures:
             lines.append(f"{self.failures:,} could not be read:")
-            lines += [f"  {name}: {reason}" for name, reason in self.listed_failures.items()]
+            lines += [f"  {display_text(name)}: {display_text(reason)}" for name, reason in self.listed_failures.items()]
         if self.failures > len(self.listed_failures):
             all_failures_text = f"; all are in {self.failures_path}" if self.failures_path else ""
             lines.append(f"  and {self.failures - len(self.listed_failures):,} more{all_failures_text}")

@@ -5,8 +5,9 @@ JUNK_FOLDERS are left out, as by `prepare`. Links are followed, except those to 
 in one archive, are in memory at a time, and of an array one block of rows.
 """
 
+import math
 import os
-import stat
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,11 +17,11 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
-from confidnet_core.datasets._file_tree import ARCHIVE_ERRORS, JUNK_FOLDERS
-from confidnet_core.datasets._images import IMAGE_SUFFIXES
+from confidnet_core.datasets._file_tree import ARCHIVE_ERRORS, JUNK_FOLDERS, read_archive_member
+from confidnet_core.datasets._image_formats import IMAGE_SUFFIXES, MAX_FILE_BYTES, read_regular_file
 
 ARRAY_SUFFIXES = (".npy", ".npz")
-MAX_FILE_BYTES = 2**30  # of one image file, which is read as a whole
+MAX_REASON_LENGTH = 200  # characters of another library's message
 ARRAY_BLOCK_BYTES = 2**24  # of an array in memory at a time
 
 
@@ -50,7 +51,7 @@ def images_of_paths(paths: Sequence[str | os.PathLike[str]]) -> Iterator[ImageSo
         elif path.lower().endswith(ARRAY_SUFFIXES):
             yield from _images_in_arrays(path)
         else:
-            yield ImageSource(path, partial(_read_file, path))
+            yield ImageSource(path, partial(read_regular_file, path))
 
 
 def require_existing_paths(paths: Sequence[str | os.PathLike[str]]) -> None:
@@ -81,27 +82,20 @@ def _images_in_folder(folder: str, real_folders_around: tuple[str, ...]) -> Iter
             if is_named_as_image and not holds_images:
                 yield _unreadable(path, "is a folder, and holds no images")
         elif is_named_as_image:
-            yield ImageSource(path, partial(_read_file, path))
+            yield ImageSource(path, partial(read_regular_file, path))
 
 
-def _read_file(path: str) -> bytes:
-    """Return the content of a regular file. A pipe or a device would block, or never end."""
-    with open(path, "rb", opener=_open_without_waiting) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("is no regular file")
-        _require_moderate_size(status.st_size)
-        return file.read()
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
+def _require_regular_file(path: str) -> None:
+    """Raise OSError for a pipe or a device, to open which would wait for ever."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError("it is no regular file")
 
 
 def _images_in_archive(archive_path: str) -> Iterator[ImageSource]:
     try:
+        _require_regular_file(archive_path)
         archive = ZipFile(archive_path)  # open as long as an image refers to it
-    except (BadZipFile, OSError) as error:
+    except (BadZipFile, OSError, NotImplementedError, ValueError) as error:
         yield _unreadable(archive_path, f"is no whole .zip archive ({error}); replace it by a whole copy")
         return
     member_of_path = {
@@ -112,20 +106,20 @@ def _images_in_archive(archive_path: str) -> Iterator[ImageSource]:
         and not any(map(_is_junk, PurePosixPath(path).parts))
     }
     for path in sorted(member_of_path):
-        yield ImageSource(f"{archive_path}/{path}", partial(_read_archive_member, archive, member_of_path[path]))
+        yield ImageSource(f"{archive_path}/{path}", partial(_read_member, archive, member_of_path[path]))
 
 
-def _read_archive_member(archive: ZipFile, member: ZipInfo) -> bytes:
-    _require_moderate_size(member.file_size)
+def _read_member(archive: ZipFile, member: ZipInfo) -> bytes:
     try:
-        return archive.read(member)
-    except ARCHIVE_ERRORS as error:
+        return read_archive_member(archive, member)
+    except (EOFError, zlib.error, *ARCHIVE_ERRORS) as error:
         raise ValueError(str(error)) from None
 
 
 def _images_in_arrays(path: str) -> Iterator[ImageSource]:
     """Yield the rows of the array in a .npy file, or of each array in an .npz file, without the whole of it in memory."""
     try:
+        _require_regular_file(path)
         if path.lower().endswith(".npy"):
             with open(path, "rb") as file:
                 yield from _rows_of_array(file, path)
@@ -134,7 +128,7 @@ def _images_in_arrays(path: str) -> Iterator[ImageSource]:
             for member in archive.infolist():
                 with archive.open(member) as file:
                     yield from _rows_of_array(file, f"{path}:{member.filename.removesuffix('.npy')}")
-    except (OSError, EOFError, *ARCHIVE_ERRORS) as error:
+    except (OSError, EOFError, ValueError, zlib.error, *ARCHIVE_ERRORS) as error:
         yield _unreadable(path, f"is no whole array ({error}); write it by numpy.save or numpy.savez")
 
 
@@ -144,16 +138,20 @@ def _rows_of_array(file: IO[bytes], name: str) -> Iterator[ImageSource]:
         version = np.lib.format.read_magic(file)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, is_fortran_order, dtype = read_header(file)
-    except ValueError as error:
-        yield _unreadable(name, f"is no array in numpy's format ({str(error).splitlines()[0]}); write it by numpy.save")
+    except Exception as error:  # numpy evaluates the head, and a damaged one can raise anything
+        problem = " ".join(str(error).split())[:MAX_REASON_LENGTH]
+        yield _unreadable(name, f"is no array in numpy's format ({problem}); write it by numpy.save")
         return
-    if dtype != np.uint8 or len(shape) not in (3, 4) or is_fortran_order:
+    if dtype != np.uint8 or len(shape) not in (3, 4) or is_fortran_order or min(shape[1:]) < 1 or shape[0] < 0:
         order_text = " in Fortran order" if is_fortran_order else ""
         yield _unreadable(name, f"is {dtype} {shape}{order_text}; expected uint8 (n, channels, height, width), pixels from 0 to 255")
         return
     row_shape = (1,) * (len(shape) == 3) + tuple(shape[1:])
-    row_bytes = int(np.prod(row_shape))
-    rows_per_block = max(1, ARRAY_BLOCK_BYTES // max(1, row_bytes))
+    row_bytes = math.prod(row_shape)
+    if row_bytes > MAX_FILE_BYTES:
+        yield _unreadable(name, f"has {row_bytes:,} bytes a row; expected at most {MAX_FILE_BYTES:,}")
+        return
+    rows_per_block = max(1, ARRAY_BLOCK_BYTES // row_bytes)
     for block_start in range(0, shape[0], rows_per_block):
         row_count = min(rows_per_block, shape[0] - block_start)
         content = file.read(row_count * row_bytes)
@@ -173,11 +171,6 @@ def _unreadable(name: str, reason: str) -> ImageSource:
 
 def _refuse(reason: str) -> Any:
     raise ValueError(reason)
-
-
-def _require_moderate_size(file_bytes: int) -> None:
-    if file_bytes > MAX_FILE_BYTES:
-        raise ValueError(f"has {file_bytes:,} bytes; expected an image of at most {MAX_FILE_BYTES:,}")
 
 
 def _is_junk(name: str) -> bool:

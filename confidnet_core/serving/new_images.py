@@ -3,17 +3,15 @@
 import base64
 import binascii
 import inspect
-import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
-from io import BytesIO
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from confidnet_core.config.registry import find_entry
 from confidnet_core.datasets._file_tree import name_file_in_errors
+from confidnet_core.datasets._image_formats import open_image
 from confidnet_core.datasets._images import read_image_of_exact_size
 
 ImageReader = Callable[[bytes, str], np.ndarray]  # from the bytes of an image file and its name to uint8 (channels, height, width)
@@ -89,17 +87,9 @@ def _image_from_base64(text: str, name: str, read_image: ImageReader) -> np.ndar
         file_bytes = base64.b64decode(encoded if separator and head.startswith("data:") else text, validate=True)
     except (binascii.Error, ValueError):  # ValueError for letters that are not ASCII
         raise ValueError(f"{name} is {_shown(text)}, which is no base64; expected an image file, such as a PNG, in base64") from None
-    _require_moderate_size(file_bytes, name)
+    with name_file_in_errors(name):
+        open_image(file_bytes, name, MAX_REQUEST_PIXELS)  # refuses one of more pixels, which a few kilobytes can hold, before it is decoded
     return read_image(file_bytes, name)
-
-
-def _require_moderate_size(file_bytes: bytes, name: str) -> None:
-    """Raise ValueError for an image file of more than MAX_REQUEST_PIXELS, which a few kilobytes can hold, before it is decoded."""
-    with name_file_in_errors(name), warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        width, height = Image.open(BytesIO(file_bytes)).size
-    if width * height > MAX_REQUEST_PIXELS:
-        raise ValueError(f"{name} is {width}x{height} pixels; expected at most {MAX_REQUEST_PIXELS:,} in a request")
 
 
 def _batch_shape(image_shape: tuple[int, ...]) -> str:

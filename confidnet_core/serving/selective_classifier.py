@@ -23,7 +23,7 @@ from confidnet_core.config.registry import find_entry
 from confidnet_core.config.section import validate_section
 from confidnet_core.data import Dataset
 from confidnet_core.evaluation.calibrators import Calibrator, fit_calibrator
-from confidnet_core.files import read_json
+from confidnet_core.files import load_named_arrays, read_json
 from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.device import select_device
@@ -97,8 +97,7 @@ class SelectiveClassifier:
         """
         model_folder = Path(model_folder)
         model_metadata = read_json(model_folder / "model.json")
-        with np.load(model_folder / "validation.npz") as validation_arrays:
-            calibrator = fit_calibrator(validation_arrays["confidence"], validation_arrays["correct"])
+        calibrator = fit_calibrator(*load_named_arrays(model_folder / "validation.npz", ("confidence", "correct")))
         networks_and_fitted_values = RunCache(fitted_values=load_fitted_values(model_folder, select_device()))
         return cls(
             model_metadata,

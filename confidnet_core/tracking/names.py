@@ -10,6 +10,7 @@ report and of `dvc exp show`: percent for rates, areas under curves and IoU; AUR
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import count
 
 METRICS_SCALED_BY_100 = (
     *("accuracy", "iou", "mean_iou", "fpr_at_95_tpr", "aupr_error", "aupr_success", "auroc", "risk_at_80_coverage"),
@@ -20,6 +21,7 @@ METRICS_SCALED_BY_1000 = ("aurc", "e_aurc", "augrc")
 MLFLOW_UNIT_FACTORS = dict.fromkeys(METRICS_SCALED_BY_100, 100) | dict.fromkeys(METRICS_SCALED_BY_1000, 1000)
 COMPARED_METRICS = ("auroc", "aurc")  # shown for each score in a pipeline execution's MLflow run, beside the metrics of summary.json
 RESULT_DECIMALS = 2  # as in tables
+MAX_CLASS_NAME_LENGTH = 200  # characters; MLflow takes 250 for the whole name
 MLFLOW_NAME_BY_SUMMARY_KEY = {"best": "best_aupr_error"}  # key of summary.json -> a clearer name in MLflow
 
 _SPLIT_METRIC_PATTERN = re.compile(r"(?P<best>best_)?(?P<split>train|val|calibration|test)_(?P<metric>.+)")  # as in val_loss, best_val_loss
@@ -68,6 +70,16 @@ def pipeline_results(
         for metric in COMPARED_METRICS
         for method in methods
     }
+
+
+def class_metrics(metric: str, value_by_class: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Return {METRIC/CLASS: value} with class names that MLflow takes: any text that a folder may be called, no two of which become one."""
+    metrics: dict[str, float | None] = {}
+    for class_name, value in value_by_class.items():
+        part = re.sub(r"[^\w\- ]", "_", class_name)[:MAX_CLASS_NAME_LENGTH] or "_"
+        number = next(number for number in count(1) if f"{metric}/{part}{f' {number}' * (number > 1)}" not in metrics)
+        metrics[f"{metric}/{part}{f' {number}' * (number > 1)}"] = value
+    return metrics
 
 
 def sort_metric_names(metric_names: Iterable[str]) -> list[str]:

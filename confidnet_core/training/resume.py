@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 
 from confidnet_core.files import atomic_write, read_json, write_json
+from confidnet_core.networks.weights_file import load_tensors
 
 OWNER_FILE_NAME = "process.json"
 
@@ -40,11 +40,10 @@ class ResumeFolder:
         """Return the training's state after its last completed epoch. None if there is none and, with a warning, for a damaged file."""
         path = self.folder / "state.pt"
         try:
-            return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
-        except (RuntimeError, OSError, EOFError, UnpicklingError) as error:  # raised by torch.load for a truncated, empty or foreign file
+            return load_tensors(path) if path.exists() else None
+        except ValueError as error:
             # Only time is lost: the training is deterministic, so that it ends the same if it starts again.
-            error_name = type(error).__name__
-            print(f"WARNING {path} is damaged ({error_name}); this training starts again from its first epoch", file=sys.stderr)
+            print(f"WARNING {error}; this training starts again from its first epoch", file=sys.stderr)
             return None
 
     def save_run_id(self, run_id: str) -> None:

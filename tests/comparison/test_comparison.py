@@ -62,7 +62,7 @@ def test_a_missing_key_is_named_with_its_file(tmp_path, key):
 
 def test_metrics_that_are_no_object_are_refused(tmp_path):
     write_json(tmp_path / "metrics.json", [1, 2])
-    with pytest.raises(ValueError, match="lacks the key"):
+    with pytest.raises(ValueError, match=r"metrics.json holds a list; expected a JSON object"):
         Evaluation.read(tmp_path / "metrics.json")
 
 

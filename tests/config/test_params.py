@@ -167,7 +167,7 @@ def test_milestones_that_do_not_rise_from_1_are_refused(tmp_path: Path, mileston
         ("confidnet", "kernel", 2, "2; expected 1 or 3 or null"),
         ("confidnet", "kernel", True, "True; expected 1 or 3 or null"),
         ("confidnet", "kernel", 1.0, "1.0; expected 1 or 3 or null"),
-        ("confidnet", "widths", [400, 0], "[400, 0]; expected at least 1 for each layer, or null"),
+        ("confidnet", "widths", [400, 0], "[400, 0]; expected 1 to 65,536 for each layer, or null"),
         ("confidnet", "widths", [400.0], "[400.0]; expected a list of int or null"),
         ("confidnet", "widths", 400, "400; expected a list of int or null; write widths: [400]"),
         ("model", "hidden", True, "True; expected int"),
@@ -194,7 +194,7 @@ def test_a_setting_may_be_of_any_of_the_types_that_the_function_states(tmp_path:
     [
         ({"rotation": -5}, "rotation is -5; expected 0 to 180 degrees"),
         ({"rotation": 181}, "rotation is 181; expected 0 to 180 degrees"),
-        ({"crop": -1}, "crop is -1; expected at least 0 pixels"),
+        ({"crop": -1}, "crop is -1; expected 0 to 16,384 pixels"),
         ({"crop": 1.5}, "crop is 1.5; expected int"),
         ({"flip": 1}, "flip is 1; expected bool"),
     ],

@@ -64,7 +64,7 @@ REFUSED = {
     "calibration_split.share=0": "calibration_split.share is 0; expected a number between 0 and 1, as 0.3333",
     "calibration_split.gap=0.7": "calibration_split.gap is 0.7; expected at least 0 and below 0.6667, what share leaves",
     "calibration_split.seed=-1": "calibration_split.seed is -1; expected at least 0",
-    "bootstrap.resamples=10": "bootstrap.resamples is 10; expected at least 100: ends of intervals are quantiles",
+    "bootstrap.resamples=10": "bootstrap.resamples is 10; expected 100 to 1,000,000: ends of intervals are quantiles",
     "bootstrap.level=95": "bootstrap.level is 95; expected a number between 0 and 1, as 0.95",
     "thresholds.risks=[]": "thresholds.risks is []; expected at least one entry",
     "thresholds.risks=0.05": "thresholds.risks is 0.05; expected a list of float; write risks: [0.05]",
@@ -94,13 +94,15 @@ REFUSED = {
         "benchmarks.digits.data.val is -1; expected a number of training images, or a share of them below 1"
     ),
     f"benchmarks.digits.data={FOLDER.replace('birds', '7')}": "benchmarks.digits.data.folder is 7; expected str",
-    f"benchmarks.digits.data={CELLS.replace('255', '256')}": (
-        "benchmarks.digits.data.classes is {'cell': 256, 'rest': 0}; expected a value from 0 to 255"
+    f"benchmarks.digits.data={CELLS.replace('255', '65536')}": (
+        "benchmarks.digits.data.classes is {'cell': 65536, 'rest': 0}; expected a value from 0 to 65535"
     ),
     f"benchmarks.digits.data={CELLS.replace('{cell: 255, rest: 0}', '[cell]')}": (
         "benchmarks.digits.data.classes is ['cell']; expected 2 to 255 names, or names with values"
     ),
-    f"benchmarks.digits.data={CELLS[:-1]}, void: 256}}": "benchmarks.digits.data.void is 256; expected a value from 0 to 255, or null",
+    f"benchmarks.digits.data={CELLS[:-1]}, void: 65536}}": (
+        "benchmarks.digits.data.void is 65536; expected a value from 0 to 65535, or null"
+    ),
     # models
     "benchmarks.digits.model.hidden=0": "benchmarks.digits.model.hidden is 0; expected at least 1",
     "benchmarks.digits.model.dropout=1.5": "benchmarks.digits.model.dropout is 1.5; expected at least 0 and below 1",
@@ -117,7 +119,12 @@ REFUSED = {
     "benchmarks.digits.model=mlp": "benchmarks.digits.model is 'mlp'; expected keys and values",
     # recipes
     "benchmarks.digits.baseline.epochs=0": "benchmarks.digits.baseline.epochs is 0; expected at least 1",
-    f"benchmarks.digits.baseline.epochs={2**31}": f"benchmarks.digits.baseline.epochs is {2**31}; expected at most {LIMIT}",
+    f"benchmarks.digits.baseline.epochs={2**31}": f"benchmarks.digits.baseline.epochs is {2**31}; expected at most 100000",
+    f"benchmarks.digits.baseline.epochs={10**30}": f"benchmarks.digits.baseline.epochs is {10**30}; expected at most 100000",
+    "benchmarks.digits.baseline.epochs=1e30": "benchmarks.digits.baseline.epochs is 1e+30; expected int",
+    f"bootstrap.resamples={10**9}": f"bootstrap.resamples is {10**9}; expected 100 to 1,000,000: ends of intervals are quantiles",
+    f"benchmarks.digits.mc_dropout.passes={10**6}": f"benchmarks.digits.mc_dropout.passes is {10**6}; expected at most 100000",
+    "benchmarks.digits.data={name: camvid, width: 30000}": "benchmarks.digits.data.width is 30000; expected at most 16384",
     "benchmarks.digits.baseline.optimizer=sgdd": "benchmarks.digits.baseline.optimizer is 'sgdd'; expected sgd or adam",
     "benchmarks.digits.finetune.swa_epochs=3": "benchmarks.digits.finetune.swa_epochs is 3; expected 0 to 2, the epochs",
     "benchmarks.digits.confidnet.loss=focal": (

@@ -146,9 +146,9 @@ FAULTS = {
     ),
     "a damaged image": (
         lambda tree: (tree / "train/a.png").write_bytes((tree / "train/a.png").read_bytes()[:300]),
-        "train/a.png .* is damaged",
+        "train/a.png is damaged",
     ),
-    "no image at all": (lambda tree: (tree / "train/a.png").write_text("moved"), "train/a.png .* is damaged"),
+    "no image at all": (lambda tree: (tree / "train/a.png").write_text("moved"), "train/a.png is damaged"),
 }
 
 

@@ -206,7 +206,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "pixels of 32 bits": (lambda tree: write(tree / "train/ant/a.tif", np.zeros((2, 2), np.float32)), "ant/a.tif .* 8 or 16 bits"),
     "images of one colour": (
         lambda tree: [write(path, np.zeros((2, 2, 3), np.uint8)) for path in tree.rglob("*.[pP]*")],
-        "a std above 0",
+        "all training images have one and the same colour everywhere",
     ),
 }
 

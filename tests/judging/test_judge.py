@@ -189,7 +189,7 @@ def test_the_page_leaves_out_what_predictions_do_not_have(tmp_path: Path):
         ({"risks": (0.1, 0.1)}, "expected different error rates"),
         ({"delta": 0}, "delta is 0"),
         ({"level": 95}, "level is 95"),
-        ({"resamples": 99}, "resamples is 99; expected at least 100"),
+        ({"resamples": 99}, "resamples is 99; expected 100 to 1,000,000"),
         ({"seed": -1}, "seed is -1"),
     ],
 )

@@ -209,3 +209,14 @@ def test_missing_files_folders_mixed_kinds_and_pickles_are_refused(tmp_path: Pat
     np.savez(tmp_path / "pickled.npz", label=np.array([1, "a"], object))
     with pytest.raises(ValueError, match=r"cannot be read: Object arrays .*; expected arrays of numbers and text alone"):
         open_table([str(tmp_path / "pickled.npz")])
+
+
+def test_a_class_may_be_spelt_in_two_unicode_forms(tmp_path: Path) -> None:
+    table = prediction_table()
+    table["predicted"] = np.array(CLASSES)[table[PROBABILITIES].to_numpy().argmax(1)]
+    table.to_csv(tmp_path / "plain.csv", index=False)
+    named = table.replace({"label": {"ant": "caf\u00e9"}, "predicted": {"ant": "cafe\u0301"}}).rename(columns={"p_ant": "p_cafe\u0301"})
+    named.to_csv(tmp_path / "named.csv", index=False)
+    options = {"confidences": ("mine",), "predicted": "predicted", "scores": ("mcp",)}
+    found, expected = (read(tmp_path / f"{name}.csv", **options)["correct"] for name in ("named", "plain"))
+    np.testing.assert_array_equal(found, expected)

@@ -201,3 +201,13 @@ def test_later_stages_go_on_from_what_was_imported(tmp_path: Path):
     expected = released.confidence(clone["uncertainty_network"], (images - dataset.mean[0]) / dataset.std[0]).sigmoid()
     found = np.load(project.folder / "data/scores/digits/seed0/confidnet/test.npy")
     assert found == pytest.approx(expected.numpy(), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["baseline", "confidnet", "finetune"])
+def test_a_checkpoint_saved_by_data_parallel_is_read_as_without_it(kind: str, convnet: Case):
+    convnet.take("baseline", convnet.classifier)
+    network = {"baseline": convnet.classifier, "confidnet": convnet.classic, "finetune": convnet.clone}[kind]
+    convnet.take(kind, network)
+    expected = (convnet.models / kind / "weights.pt").read_bytes()
+    convnet.take(kind, network, model_state_dict={f"module.{name}": tensor for name, tensor in network.state_dict().items()})
+    assert (convnet.models / kind / "weights.pt").read_bytes() == expected

@@ -12,6 +12,7 @@ from watched import THRESHOLD, draw, model, write_days
 
 from confidnet_core.files import read_json, write_json
 from confidnet_core.monitoring.reference import MAX_REFERENCE_SAMPLES, load_reference, save_reference
+from confidnet_core.monitoring.watching import watch_model
 
 
 @pytest.fixture
@@ -191,3 +192,15 @@ def test_a_model_carries_at_most_ten_thousand_samples_spread_over_the_data(tmp_p
     np.testing.assert_array_equal(reference.correct, reference.confidence % 2 == 0)
     assert abs(reference.confidence.mean() / count - 0.5) < 0.02
     assert read_json(tmp_path / "model.json") == {"segmentation": False}
+
+
+def test_labels_may_spell_a_file_or_a_class_in_another_unicode_form(tmp_path: Path):
+    folder = model(tmp_path / "model", samples=60)
+    facts = read_json(folder / "model.json")
+    write_json(folder / "model.json", {**facts, "classes": ["caf\u00e9", "dog", "owl"]})
+    answers = draw(9, seed=3).replace("cat", "cafe\u0301").assign(file=[f"e\u0301{at}.png" for at in range(9)])
+    answers.drop(columns="true").to_csv(tmp_path / "answers.csv", index=False)
+    labels = answers[["file", "true"]].rename(columns={"true": "label"})
+    labels.map(lambda text: text.replace("e\u0301", "\u00e9")).to_csv(tmp_path / "labels.csv", index=False)
+    watch = watch_model(folder, [str(tmp_path / "answers.csv")], [str(tmp_path / "labels.csv")])
+    assert watch.labels is not None and len(watch.labels.class_index) == 9

@@ -111,7 +111,7 @@ def test_one_seed_is_no_ensemble_and_the_message_says_how_to_give_more(trained: 
 
 def test_a_seed_that_is_not_in_the_ensemble_is_refused(trained: dict[str, Run], tmp_path: Path):
     run, _ = of_seeds(trained["digits"], tmp_path, [0, 1])
-    with pytest.raises(ValueError, match=r"the ensemble is of the seeds \[0, 1\], without 5; add it to seeds of params.yaml"):
+    with pytest.raises(ValueError, match=r"the ensemble is of the seeds \[0, 1\]; add 5 to seeds of params.yaml"):
         ensemble(replace(run, seed=5))
 
 

@@ -89,7 +89,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "base64 of an image of another size": (body(inputs=[png(ONE[0].repeat(2, 1))]), "inputs[0] is 8x16 pixels, but the model's images are"),
     "base64 of an image that would fill the memory": (
         body(inputs=[png(np.zeros((1, 9000, 9000), np.uint8))]),
-        "inputs[0] is 9000x9000 pixels",
+        "inputs[0] is damaged, or of a kind that cannot be read (it has 9000x9000 pixels; expected at most 67,108,864",
     ),
     "an image in base64 and one in lists": (body(inputs=[png(ONE[0]), ONE[0].tolist()]), "inputs has lists of unequal"),
     "an empty body": (b"", "the body is no JSON (it is empty)"),

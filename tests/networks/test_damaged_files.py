@@ -1,0 +1,125 @@
+"""Files of a study that are cut off, of another kind or of another run: refused in one line, with file, problem and remedy."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from confidnet_core.files import load_array, load_named_arrays, read_csv, read_json
+from confidnet_core.networks.artifacts import _read_weights_file
+from confidnet_core.scoring.fitted import load_fitted_values
+
+
+def array_bytes(array: np.ndarray) -> bytes:
+    np.save(file := io.BytesIO(), array)
+    return file.getvalue()
+
+
+def torch_bytes(content: object) -> bytes:
+    torch.save(content, file := io.BytesIO())
+    return file.getvalue()
+
+
+WHOLE_ARRAY, WHOLE_WEIGHTS = array_bytes(np.arange(12.0).reshape(4, 3)), torch_bytes({"weight": torch.ones(3)})
+ZIP = io.BytesIO()
+with zipfile.ZipFile(ZIP, "w") as archive:
+    archive.writestr("x", b"x")
+FOREIGN = {
+    "nothing": b"",
+    "text": b"moved\n",
+    "zeros": bytes(500),
+    "a zip": ZIP.getvalue(),
+    "a pickle": b"\x80\x04\x95\x05\0\0\0\0\0\0\0\x8c\x01a.",
+}
+NO_ARRAY = FOREIGN | {"a cut head": WHOLE_ARRAY[:60], "a cut end": WHOLE_ARRAY[:-5], "weights": WHOLE_WEIGHTS}
+NO_NAMED_ARRAYS = FOREIGN | {"an array": WHOLE_ARRAY, "weights": WHOLE_WEIGHTS}
+NO_WEIGHTS = FOREIGN | {"a cut end": WHOLE_WEIGHTS[:-50], "a damaged head": WHOLE_WEIGHTS[:40] + b"?" * 60, "an array": WHOLE_ARRAY}
+NO_OBJECT = {
+    "a list": b"[1, 2]",
+    "a number": b"3",
+    "null": b"null",
+    "nothing": b"",
+    "a bracket": b"{",
+    "UTF-16": b"\xff\xfe{\0}\0",
+    "a cut end": b'{"a": 1',
+    "brackets": b"[" * 100_000,
+}
+
+
+def refused(read: Callable[[], object], path: Path) -> str:
+    with pytest.raises(ValueError) as caught:
+        read()
+    message = str(caught.value)
+    assert str(path) in message and "\n" not in message, message
+    return message
+
+
+@pytest.mark.parametrize("kind", NO_ARRAY)
+@pytest.mark.parametrize("memory_mapped", [True, False])
+def test_an_array_file_of_other_content(kind: str, memory_mapped: bool, tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(NO_ARRAY[kind])
+    message = refused(lambda: load_array(tmp_path / "a.npy", memory_mapped=memory_mapped), tmp_path / "a.npy")
+    assert message.endswith(f"delete {tmp_path}/a.npy and run `dvc repro`")
+
+
+@pytest.mark.parametrize("array", [np.arange(3.0), np.zeros((4, 2)), np.array(["a"]), np.array([(1, 2)], "i4,i4")], ids=str)
+def test_an_array_of_another_run_or_kind(array: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", array)
+    refused(lambda: load_array(tmp_path / "a.npy", (4, 3)), tmp_path / "a.npy")
+
+
+def test_a_fitting_array_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(WHOLE_ARRAY)
+    for shape in (None, (4, 3), (None, 3), (4,)):
+        assert load_array(tmp_path / "a.npy", shape, memory_mapped=True).shape == (4, 3)
+
+
+@pytest.mark.parametrize("kind", NO_NAMED_ARRAYS)
+def test_named_arrays_of_other_content(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(NO_NAMED_ARRAYS[kind])
+    assert "confidence" in refused(lambda: load_named_arrays(tmp_path / "a.npz", ("confidence",)), tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("kind", NO_WEIGHTS)
+@pytest.mark.parametrize("read", [lambda folder: load_fitted_values(folder, torch.device("cpu")), _read_weights_file])
+def test_weights_and_fitted_values_of_other_content(read: Callable[[Path], object], kind: str, tmp_path: Path) -> None:
+    for name in ("weights.pt", "fitted.pt"):
+        (tmp_path / name).write_bytes(NO_WEIGHTS[kind])
+    assert refused(lambda: read(tmp_path), tmp_path).endswith(f"delete {tmp_path} and run `dvc repro`")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ([1, 2], "holds no tensors by name"),
+        ({"weight": 3}, "holds no tensors"),
+        ({"weight": torch.tensor([1, torch.nan])}, "weight holds NaN"),
+    ],
+)
+def test_weights_that_are_none_or_not_finite(content: object, problem: str, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "weights.pt")
+    assert problem in refused(lambda: _read_weights_file(tmp_path), tmp_path / "weights.pt")
+
+
+@pytest.mark.parametrize("kind", NO_OBJECT)
+def test_a_json_file_of_other_content(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_bytes(NO_OBJECT[kind])
+    assert refused(lambda: read_json(tmp_path / "model.json"), tmp_path / "model.json").endswith("; delete it and run `dvc repro`")
+
+
+def test_a_json_file_without_a_key(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text("{}")
+    assert "model.json lacks 'classes': another version wrote it" in refused(
+        lambda: read_json(tmp_path / "model.json")["classes"], tmp_path / "model.json"
+    )
+    assert read_json(tmp_path / "model.json").get("classes") is None
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2,3\n4,5,6,7\n", b"\xff\xfe\0\0"])
+def test_a_csv_file_of_other_content(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    refused(lambda: read_csv(tmp_path / "a.csv"), tmp_path / "a.csv")
