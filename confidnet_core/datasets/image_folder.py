@@ -159,9 +159,8 @@ def _check_class_folders(
 def _check_training_classes(class_names: tuple[str, ...], labels: np.ndarray) -> None:
     """Raise ValueError if a class has no training image. labels: class indices of the training images"""
     for class_index in np.flatnonzero(np.bincount(labels, minlength=len(class_names)) == 0):
-        raise ValueError(
-            f"{DATA_SET_NAME}: all training images of {display_text(class_names[class_index])} were drawn for val; draw fewer, or by another split_seed"
-        )
+        class_text = display_text(class_names[class_index])
+        raise ValueError(f"{DATA_SET_NAME}: all training images of {class_text} were drawn for val; draw fewer, or by another split_seed")
 
 
 def _read_images(file_tree: FileTree, image_paths: list[str], preparation: ImagePreparation) -> np.ndarray:
