@@ -141,4 +141,6 @@ def name_file_in_errors(file_name: str) -> Iterator[None]:
         yield
     except (*DECODING_ERRORS, *ARCHIVE_ERRORS) as error:
         reason = unreadable_reason(error)
-        raise ValueError(f"{file_name} is damaged, or of a kind that cannot be read ({reason}); replace it by a whole copy") from None
+        raise ValueError(
+            f"{display_text(file_name)} is damaged, or of a kind that cannot be read ({reason}); replace it by a whole copy"
+        ) from None

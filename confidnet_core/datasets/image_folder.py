@@ -15,6 +15,7 @@ from confidnet_core.datasets._file_tree import FileTree, open_file_tree
 from confidnet_core.datasets._image_formats import EXPECTED_FILES_TEXT, IMAGE_SUFFIXES
 from confidnet_core.datasets._images import ImagePreparation, Interpolation, read_samples_in_threads
 from confidnet_core.datasets._split_folders import ALL_SPLIT_NAMES, left_out_sentences, name_of_split, normalised_name
+from confidnet_core.display import display_text
 
 DATA_SET_NAME = "image_folder"
 MAX_CLASSES = 65535  # labels have 16 bits
@@ -149,7 +150,7 @@ def _check_class_folders(
     for split in ("val", "test"):
         for class_name in sorted(image_paths_by_split[split].keys() - set(class_names)):
             class_folder = file_tree.path_in_messages(f"{folder_of_split[split]}/{class_name}")
-            raise ValueError(f"{class_folder} is of a class that train lacks{suggestion(class_name, class_names)}")
+            raise ValueError(f"{class_folder} is of a class that train lacks{display_text(suggestion(class_name, class_names))}")
     if has_train and not any(image_paths_by_split["test"].values()):
         problem_text = f"{file_tree.path_in_messages('test')} holds no images; expected test/CLASS/"
         raise ValueError(f"{problem_text}; {file_tree.path_prefix_in_messages} holds {file_tree.top_level_names_as_text()}")
@@ -158,9 +159,8 @@ def _check_class_folders(
 def _check_training_classes(class_names: tuple[str, ...], labels: np.ndarray) -> None:
     """Raise ValueError if a class has no training image. labels: class indices of the training images"""
     for class_index in np.flatnonzero(np.bincount(labels, minlength=len(class_names)) == 0):
-        raise ValueError(
-            f"{DATA_SET_NAME}: all training images of {class_names[class_index]} were drawn for val; draw fewer, or by another split_seed"
-        )
+        class_text = display_text(class_names[class_index])
+        raise ValueError(f"{DATA_SET_NAME}: all training images of {class_text} were drawn for val; draw fewer, or by another split_seed")
 
 
 def _read_images(file_tree: FileTree, image_paths: list[str], preparation: ImagePreparation) -> np.ndarray:

@@ -87,7 +87,7 @@ def damage(folder: Path, name: str, content: np.ndarray | str | None) -> None:
         ("mine", None, "mine has no map image03"),
         ("predicted", np.zeros((3, 4), np.uint8), r"image03\.png has the shape \(3, 4\) and its mask \(6, 8\)"),
         ("predicted", np.zeros((*SIZE, 3), np.uint8), r"image03\.png has the mode RGB; expected one number a pixel"),
-        ("masks", "nothing", r"image03\.png cannot be read"),
+        ("masks", "nothing", r"image03\.png is damaged"),
         ("mine", "nothing", r"image03\.npy cannot be read"),
         ("mine", np.full(SIZE, np.nan), r"image03\.npy holds NaN or infinity on a labelled pixel"),
         ("mine", np.zeros((2, *SIZE)), r"image03\.npy is float64 \(2, 6, 8\); expected one number a pixel"),
