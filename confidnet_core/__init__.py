@@ -10,7 +10,7 @@ A row imports only rows below it:
     comparison tables tracking scoring monitoring training models
     datasets evaluation networks splits revision
     data config
-    metrics files paths progress display addresses
+    metrics files paths progress display
     system
 
 config      params.yaml as types, and the names that it may use      comparison  scores side by side, as tables
@@ -18,7 +18,7 @@ networks    what runs networks: classifiers, heads, batches          reporting  
 training    what trains them                                         serving     models in use, and in MLflow's registry
 scoring     what a confidence score may use                          tracking    MLflow rows, and records kept for a server
 evaluation  a score judged, stored and in use                        cli         behind the commands
-addresses   of servers and databases, without their secrets          system      disks and signals: room, errors, leftovers, Ctrl-C
+display     texts made safe to show                               system      disks, signals, and addresses without secrets
 monitoring  answers of a model in use, compared with its calibration data
 judging     scores judged on predictions that a user brings          tables      metrics of files and databases of any size
 checkpoints released checkpoints, imported as trained networks

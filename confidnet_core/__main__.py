@@ -58,7 +58,7 @@ def main() -> None:
     try:
         cli()
     except Exception as error:
-        from confidnet_core.addresses import without_secrets
+        from confidnet_core.system.addresses import without_secrets
         from confidnet_core.system.errors import find_disk_error
 
         problem = find_disk_error(error) or (error if isinstance(error, ValueError) else None)

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from confidnet_core.addresses import without_secrets
 from confidnet_core.config.params import Params, load_params
+from confidnet_core.system.addresses import without_secrets
 from confidnet_core.system.errors import find_disk_error
 from confidnet_core.system.interruption import one_line_if_interrupted
 from confidnet_core.system.leftovers import remove_leftovers

@@ -19,9 +19,8 @@ class Classifier(nn.Module):
     """
 
     feature_channels: int
-    choosing_parts: tuple[
-        str, ...
-    ] = ()  # names of submodules whose values choose indices, as in max pooling that is undone: rounding shows
+    # Names of submodules whose values choose indices, as in max pooling that is undone: there, rounding shows.
+    choosing_parts: tuple[str, ...] = ()
 
     def encode(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d *pixels"]:
         raise NotImplementedError

@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from confidnet_core.addresses import without_secrets
 from confidnet_core.config.params import Params, load_params
 from confidnet_core.config.registry import suggestion
 from confidnet_core.files import read_yaml
@@ -16,6 +15,7 @@ from confidnet_core.progress import progress_bars_enabled
 from confidnet_core.serving.packing import copy_networks_to_candidate
 from confidnet_core.serving.registering import CHAMPION_ALIAS, pack_best_candidate
 from confidnet_core.serving.selective_classifier import SelectiveClassifier
+from confidnet_core.system.addresses import without_secrets
 from confidnet_core.tracking.store import (
     ServerError,
     open_mlflow_client,

@@ -1,1 +1,1 @@
-"""What the system does to a process: disks that are full, read-only or failing, what killed processes left on them, and Ctrl-C."""
+"""What the system does to a process: full, read-only and failing disks, what killed processes left, and Ctrl-C; addresses of servers."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from confidnet_core.addresses import without_secrets
 from confidnet_core.config.registry import suggestion
 from confidnet_core.evaluation.intervals import UnitCounts
 from confidnet_core.metrics._draws.groups import GROUP_COUNT
+from confidnet_core.system.addresses import without_secrets
 from confidnet_core.tables import columns as kinds_of
 from confidnet_core.tables.columns import LARGEST, Chunks, Columns, ScoreTotals, Totals
 from confidnet_core.tables.units import unit_counts

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from confidnet_core import paths
-from confidnet_core.addresses import without_secrets
 from confidnet_core.files import read_json
 from confidnet_core.revision import VERSION, git, package_code_version, package_versions
+from confidnet_core.system.addresses import without_secrets
 from confidnet_core.tracking.changes import PARAMS_FILE, changed_params, changes_as_markdown, changes_text_for_run_name, code_is_edited
 from confidnet_core.tracking.store import project_root
 from confidnet_core.tracking.views import MLFLOW_NOTE_TAG

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from confidnet_core.addresses import without_secrets
+from confidnet_core.system.addresses import without_secrets
 from confidnet_core.system.errors import find_disk_error
 from confidnet_core.tracking.dvc_outputs import dvc_md5
 from confidnet_core.tracking.dvc_process import LAST_STAGE, find_dvc_process, process_identity, will_run_last_stage

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from confidnet_core.addresses import has_credentials, without_secrets
+from confidnet_core.system.addresses import has_credentials, without_secrets
 from confidnet_core.system.errors import find_disk_error
 from confidnet_core.tracking.database import (
     database_file,

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from confidnet_core.addresses import without_secrets
+from confidnet_core.system.addresses import without_secrets
 from confidnet_core.system.errors import find_disk_error
 from confidnet_core.tracking.rows import close_abandoned_runs
 from confidnet_core.tracking.sending import send_deferred_run_records

@@ -10,7 +10,7 @@ REGISTRY_FOLDERS = ("datasets", "models", "scores")
 
 # Code that reports on a computation, or looks after disks, and never enters a result: a change here retrains nothing.
 _REPORTING_PACKAGES = ("system", "tracking", "serving", "cli", "commands")
-_REPORTING_MODULES = ("addresses.py", "progress.py", "revision.py", "__main__.py")
+_REPORTING_MODULES = ("progress.py", "revision.py", "__main__.py")
 REPORTING = {"stages/__init__.py", *(f"confidnet_core/{name}" for name in _REPORTING_MODULES)} | {
     path.relative_to(ROOT).as_posix() for name in _REPORTING_PACKAGES for path in (ROOT / "confidnet_core" / name).glob("*.py")
 }

@@ -17,7 +17,7 @@ ROWS = [
     ["comparison", "tables", "tracking", "scoring", "monitoring", "training", "models"],
     ["datasets", "evaluation", "networks", "splits", "revision"],
     ["data", "config"],
-    ["metrics", "files", "paths", "progress", "display", "addresses"],
+    ["metrics", "files", "paths", "progress", "display"],
     ["system"],
 ]
 CORE = sorted((ROOT / "confidnet_core").rglob("*.py"))

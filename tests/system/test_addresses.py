@@ -2,7 +2,7 @@
 
 import pytest
 
-from confidnet_core.addresses import without_secrets
+from confidnet_core.system.addresses import without_secrets
 
 SECRET = "p/a@ssw0rd"
 
