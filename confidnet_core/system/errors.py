@@ -55,13 +55,14 @@ def find_disk_error(error: BaseException, path: Path | None = None) -> DiskError
 
 
 def disk_sentence(error_number: int, path: Path) -> str:
-    """Return the line about a disk on which `path` cannot be written: what is wrong, its device, its room, and what to do.
+    """Return the line about a path that cannot be written, or by its rights not even read: what is wrong, device, room, and what to do.
 
     error_number: one of DISK_ERRNOS and PERMISSION_ERRNOS; EIO for an unknown reason
     """
     again = "then run the same command again"
     if error_number in PERMISSION_ERRNOS:
-        return f"{path} cannot be written: this user has no right to; change its owner or rights (`ls -ld {path.parent}`), {again}"
+        verb = "read" if os.path.exists(path) and not os.access(path, os.R_OK) else "written"
+        return f"{path} cannot be {verb}: this user has no right to; change its owner or rights (`ls -ld {path.parent}`), {again}"
     if error_number == errno.EFBIG:
         limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
         limit_text = f" of {in_units(limit)} (`ulimit -f`)" if limit != resource.RLIM_INFINITY else " of its file system"
