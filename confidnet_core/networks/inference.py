@@ -18,6 +18,8 @@ from confidnet_core.networks.batches import batch_count, inference_batches, labe
 from confidnet_core.networks.device import autocast
 from confidnet_core.progress import progress_bar
 
+LOGITS_PER_CHUNK = 2**24  # of which the largest are looked for at once
+
 
 def map_images(
     forward: Callable[..., Tensor],
@@ -75,8 +77,10 @@ def predict(
     classifier.to(device).eval()
     logits = map_images(classifier, images, dataset, device, "predict", allocate=allocate)
     predicted = np.empty((len(logits), *logits.shape[2:]), np.min_scalar_type(logits.shape[1]))
-    for index, image_logits in enumerate(logits):  # one by one, since argmax copies all that it is given
-        predicted[index] = np.argmax(image_logits, axis=0)
+    images_per_chunk = max(1, LOGITS_PER_CHUNK // logits[0].size)  # since argmax copies all that it is given
+    for chunk_start in range(0, len(logits), images_per_chunk):
+        chunk_slice = slice(chunk_start, chunk_start + images_per_chunk)
+        predicted[chunk_slice] = np.argmax(logits[chunk_slice], axis=1)
     return Predictions(logits, predicted)
 
 
