@@ -26,14 +26,16 @@ SERVED_CODE_PATHS = (  # files and folders of confidnet_core, without the files 
         "config",
         "data.py",
         "datasets/_file_tree.py",
+        "datasets/_image_formats.py",
         "datasets/_images.py",
         "datasets/_raw.py",
         "datasets/_resizing.py",
+        "display.py",
         "evaluation/calibrators.py",
     ),
     *("evaluation/result.py", "files.py", "metrics/__init__.py", "metrics/_ranking", "metrics/failure.py", "metrics/segmentation.py"),
     *("networks", "paths.py", "progress.py", "scoring/fitted.py", "scoring/reads.py", "scoring/run.py"),
-    *("serving/new_images.py", "serving/selective_classifier.py", "serving/served_model.py"),
+    *("serving/new_images.py", "serving/selective_classifier.py", "serving/served_model.py", "system"),
 )
 DIGESTED_METADATA_KEYS = ("benchmark", "seed", "method", "settings", "scale", "classes", "image_shape", "mean", "std", "segmentation")
 DIGESTED_RECIPE_KEYS = ("model", "baseline")

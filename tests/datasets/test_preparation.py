@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
-from confidnet_core import files
 from confidnet_core.config.params import CalibrationSplit
 from confidnet_core.data import Dataset, load_dataset, save_dataset
 from confidnet_core.datasets._images import ImagePreparation
 from confidnet_core.datasets.image_folder import image_folder
 from confidnet_core.splits import add_calibration_split
+from confidnet_core.system import room
 
 IMAGENET = {"mean": "imagenet", "std": "imagenet"}
 
@@ -98,7 +98,7 @@ def test_more_than_255_classes_have_labels_of_16_bits(tmp_path: Path):
 def test_many_images_lie_on_disk_and_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     root = folder(tmp_path / "ants", val={"a": 6, "b": 6})
     in_memory = image_folder(folder=root, height=4, width=4, **IMAGENET)
-    monkeypatch.setattr(files, "MAX_BYTES_IN_MEMORY", 100)
+    monkeypatch.setattr(room, "MAX_BYTES_IN_MEMORY", 100)
     on_disk = image_folder(folder=root, height=4, width=4, **IMAGENET)
     assert isinstance(on_disk.images, np.memmap) and not isinstance(in_memory.images, np.memmap)
     np.testing.assert_array_equal(on_disk.images, in_memory.images)
