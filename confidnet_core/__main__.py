@@ -62,6 +62,8 @@ def main() -> None:
         from confidnet_core.system.errors import find_disk_error
 
         problem = find_disk_error(error) or (error if isinstance(error, ValueError) else None)
+        if isinstance(error, OSError) and error.filename and problem is None:
+            problem = f"{error.filename}: {error.strerror}"
         if problem is None or os.environ.get("CONFIDNET_DEBUG"):
             raise
         from confidnet_core.display import display_text

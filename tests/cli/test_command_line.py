@@ -100,6 +100,15 @@ def test_a_mistake_is_one_line_with_the_remedy(folder: Path, line: str, message:
     assert refused(*line.split()).startswith(message)
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, where no folder can be made")
+def test_a_place_where_nothing_can_be_made_is_named_in_one_line(folder: Path):
+    Path("answers.csv").write_text("correct,mine\n" + "1,0.5\n0,0.4\n" * 10)
+    options = ("--correct", "correct", "--confidence", "mine", "--resamples", "100", "--out", "/proc/report")
+    done = process("judge", "answers.csv", *options, CONFIDNET_DEBUG="")
+    assert done.returncode == 1
+    assert re.fullmatch(r"confidnet: /proc/\S*report\S*: No such file or directory\n", done.stderr.split("\r")[-1].lstrip())
+
+
 def test_missing_and_foreign_files_are_named(folder: Path):
     Path("reports/differences.csv").write_text("benchmark,method\n")
     assert refused("show").startswith("reports/differences.csv lacks the column against: another version wrote it; `dvc repro compare`")
