@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from confidnet_core import paths
+from confidnet_core.cli.stage_process import require_room_for_outputs, stage_outputs
 from confidnet_core.config.params import Params
 from confidnet_core.data import load_dataset
 from confidnet_core.networks.device import select_device
@@ -15,7 +16,7 @@ from confidnet_core.training.job import TrainingJob, training_origin
 from confidnet_core.training.loop import Metrics, Training
 from confidnet_core.training.resume import resumable_training
 from confidnet_core.training.untrained import leave_out_network
-from stages._command import require_room_for_outputs, stage_outputs, stage_params
+from stages._command import stage_params
 
 
 def is_left_out(params: Params, benchmark_name: str, seed: int, recipe_name: str) -> bool:

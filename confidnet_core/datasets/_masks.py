@@ -25,8 +25,8 @@ def read_image_and_labels(
 ) -> tuple[Image.Image, np.ndarray, bool]:
     """Return an image in RGB, upright by its EXIF orientation, the label of each of its pixels, uint8 (h, w), and a bool.
 
-    A mask without an orientation of its own, as wide and high as its image is stored, is taken for one of the stored pixels and turned with
-    the image: then the bool is True. One of the upright image's size is left as it is.
+    A mask without an orientation of its own, as wide and high as its image is stored, is read as a mask of the stored pixels and
+    turned with the image: then the bool is True. One of the upright image's size is left as it is.
     Raises ValueError, naming the file, for one that is damaged, masks of another size or orientation, and values that the legend lacks.
     """
     image, image_orientation = upright_image(image_bytes, image_file)

@@ -93,15 +93,19 @@ def _named_folder(text: str) -> tuple[str, Path]:
 
 def _judge(arguments: Mapping[str, Any], default_name: str, options: JudgeOptions) -> Judgement:
     """Judge with the arguments of `judge` that were read, and with the options."""
-    return judge(
-        **arguments,
-        against=options.against,
-        risks=_parse_risks(options.risks),
-        delta=options.delta,
-        resamples=options.resamples,
-        seed=options.seed,
-        name=options.name or default_name,
-    )
+    return judge(**arguments, **_common_arguments(default_name, options))
+
+
+def _common_arguments(default_name: str, options: JudgeOptions) -> dict[str, Any]:
+    """Return the arguments that `judge` and `judge_table` have in common."""
+    return {
+        "against": options.against,
+        "risks": _parse_risks(options.risks),
+        "delta": options.delta,
+        "resamples": options.resamples,
+        "seed": options.seed,
+        "name": options.name or default_name,
+    }
 
 
 def _judge_counted(table: Table, default_name: str, options: JudgeOptions) -> Judgement:
@@ -114,17 +118,7 @@ def _judge_counted(table: Table, default_name: str, options: JudgeOptions) -> Ju
         )
     label = None if chosen.correct else chosen.label
     columns = Columns(chosen.confidences, chosen.correct, label, chosen.predicted, chosen.unit, options.row_key)
-    return judge_table(
-        table,
-        columns,
-        split=chosen.split,
-        against=options.against,
-        risks=_parse_risks(options.risks),
-        delta=options.delta,
-        resamples=options.resamples,
-        seed=options.seed,
-        name=options.name or default_name,
-    )
+    return judge_table(table, columns, split=chosen.split, **_common_arguments(default_name, options))
 
 
 def _report(console: Console, judge_predictions: Callable[[], Judgement], options: JudgeOptions) -> Judgement:
