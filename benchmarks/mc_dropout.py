@@ -23,8 +23,9 @@ from confidnet_core.data import Dataset
 from confidnet_core.networks.artifacts import build_classifier
 from confidnet_core.networks.batches import inference_batches
 from confidnet_core.networks.classifier import Classifier
-from confidnet_core.networks.confidnet import freeze, set_dropout
+from confidnet_core.networks.confidnet import freeze
 from confidnet_core.networks.device import autocast, to_device
+from confidnet_core.networks.dropout import set_dropout
 from confidnet_core.scoring.mc_dropout import sample_dropout
 
 TASKS = {"VGG16, 128 images": (VGG16, (32, 32), 128, False), "SegNet, 4 images 180x240": (SEGNET, (180, 240), 4, True)}

@@ -11,6 +11,8 @@ from contextvars import ContextVar
 
 from tqdm import tqdm
 
+from confidnet_core.system.processes import is_first_process
+
 _bars_are_hidden = ContextVar("_bars_are_hidden", default=False)
 
 
@@ -55,9 +57,10 @@ def print_epoch(stage: str, epoch: int, last_epoch: int, metrics: dict[str, floa
 def progress_bars_enabled() -> bool:
     """Return whether to show progress bars: as CONFIDNET_PROGRESS says (1 or 0), else on a terminal outside continuous integration.
 
-    Within without_progress_bars() none are shown. ValueError for any other value of CONFIDNET_PROGRESS.
+    Within without_progress_bars(), and in other processes of a stage than the first, none are shown. ValueError for any other value of
+    CONFIDNET_PROGRESS.
     """
-    if _bars_are_hidden.get():
+    if _bars_are_hidden.get() or not is_first_process():
         return False
     progress_setting = os.environ.get("CONFIDNET_PROGRESS", "")
     if progress_setting not in ("", "0", "1"):

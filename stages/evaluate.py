@@ -16,6 +16,7 @@ from confidnet_core.data import SCORED_SPLITS
 from confidnet_core.evaluation.left_out import planned_left_out_reason, save_left_out
 from confidnet_core.evaluation.result import RANK_SCALE, evaluate, saturation_warning, save_evaluation
 from confidnet_core.scoring.run import load_run
+from confidnet_core.system.processes import leave_to_first_process
 from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.tracking.stopwatch import Stopwatch
 from stages._command import run_stage
@@ -24,8 +25,8 @@ from stages._command import run_stage
 def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
     method_settings = params.method(method)
     if reason := planned_left_out_reason(paths.input_digests_path(benchmark_name, seed, method)):
-        save_left_out(paths.score_folder(benchmark_name, seed, method), reason)
-        return
+        leave_to_first_process()
+        return save_left_out(paths.score_folder(benchmark_name, seed, method), reason)
     score = find_entry("scores", method)
     score_run = load_run(benchmark_name, params.benchmark(benchmark_name), seed, method, getattr(score, "reads", ()))
 
@@ -40,6 +41,7 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
                 confidence, split_run.correct, benchmark=benchmark_name, seed=seed, method=method, **score_properties
             )
 
+        leave_to_first_process()
         if not score_properties["oracle"] and (warning := saturation_warning(confidence_by_split["test"], method)):
             print(warning, file=sys.stderr)
         test_evaluation, val_evaluation = evaluation_by_split["test"], evaluation_by_split["val"]
@@ -54,4 +56,4 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main, benchmark=str, seed=int, method=str)
+    run_stage(main, is_shared=True, benchmark=str, seed=int, method=str)

@@ -26,4 +26,4 @@ def main(params: Params, benchmark_name: str, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main, benchmark=str, seed=int)
+    run_stage(main, is_shared=True, benchmark=str, seed=int)

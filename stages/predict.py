@@ -10,6 +10,7 @@ from confidnet_core.data import SCORED_SPLITS, load_dataset
 from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.device import select_device
 from confidnet_core.networks.inference import predict, prediction_metrics, save_predictions
+from confidnet_core.system.processes import leave_to_first_process
 from confidnet_core.system.room import array_of_any_size
 from confidnet_core.tracking.names import class_metrics
 from confidnet_core.tracking.stage_run import stage_run
@@ -27,6 +28,7 @@ def main(params: Params, benchmark_name: str, seed: int) -> None:
         for split in SCORED_SPLITS:
             with stopwatch.measure(len(dataset.splits[split])):
                 predictions_by_split[split] = predict(classifier, dataset.split(split)[0], dataset, select_device(), array_of_any_size)
+        leave_to_first_process()
         metrics = prediction_metrics(predictions_by_split["test"], dataset.split("test")[1], dataset)
 
         save_predictions(paths.predictions_folder(benchmark_name, seed), predictions_by_split, metrics)
@@ -36,4 +38,4 @@ def main(params: Params, benchmark_name: str, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main, benchmark=str, seed=int)
+    run_stage(main, is_shared=True, benchmark=str, seed=int)

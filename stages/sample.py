@@ -10,6 +10,7 @@ from confidnet_core.data import SCORED_SPLITS, load_dataset
 from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.device import select_device
 from confidnet_core.scoring.mc_dropout import has_dropout, sample_dropout, save_dropout_samples
+from confidnet_core.system.processes import leave_to_first_process
 from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.tracking.stopwatch import Stopwatch
 from stages._command import run_stage
@@ -28,6 +29,7 @@ def main(params: Params, benchmark_name: str, seed: int) -> None:
             with stopwatch.measure(len(dataset.splits[split])):
                 dropout_samples_by_split[split] = sample_dropout(classifier, dataset, split, mc_dropout_settings, seed, select_device())
 
+        leave_to_first_process()
         save_dropout_samples(
             paths.dropout_samples_folder(benchmark_name, seed), dropout_samples_by_split, mc_dropout_settings.passes, has_dropout_layers
         )
@@ -35,4 +37,4 @@ def main(params: Params, benchmark_name: str, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main, benchmark=str, seed=int)
+    run_stage(main, is_shared=True, benchmark=str, seed=int)

@@ -55,4 +55,4 @@ def attach(params: Params, benchmark_name: str, seed: int, weights: Path) -> Non
 
 
 if __name__ == "__main__":
-    run_stage(main, benchmark=str, seed=int)
+    run_stage(main, is_shared=True, benchmark=str, seed=int)

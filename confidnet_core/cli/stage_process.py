@@ -3,13 +3,22 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from confidnet_core.system.addresses import without_secrets
 from confidnet_core.system.errors import find_disk_error
 from confidnet_core.system.interruption import one_line_if_interrupted
 from confidnet_core.system.leftovers import remove_leftovers
+from confidnet_core.system.processes import (
+    end_with_parent,
+    is_connection_error,
+    is_first_process,
+    process_count,
+    report_failure,
+    requested_processes,
+    run_in_processes,
+)
 from confidnet_core.system.room import require_room_for_dvc, require_writable
 from confidnet_core.tracking.dvc_outputs import stage_output_paths
 from confidnet_core.tracking.store import project_root
@@ -19,24 +28,59 @@ from confidnet_core.tracking.store import project_root
 def errors_in_one_line(stage_name: str) -> Iterator[None]:
     """Context manager that ends the process with one line for ValueError, FileNotFoundError, errors of disks and Ctrl-C.
 
-    Other errors, and all where CONFIDNET_DEBUG is set, pass with their traceback.
+    Other errors, and all where CONFIDNET_DEBUG is set, pass with their traceback. One of several processes leaves its line to the
+    process that has started it, which prints one for all.
     """
     try:
         with one_line_if_interrupted(f"{stage_name}: interrupted; run the same command again, it goes on"):
             yield
     except Exception as error:
-        problem_text = _problem_text(error)
+        problem_text, is_lost_connection = _problem_text(error), False
+        if problem_text is None and process_count() > 1 and is_connection_error(error):
+            problem_text, is_lost_connection = f"another of its {process_count()} processes has ended", True
         if problem_text is None or os.environ.get("CONFIDNET_DEBUG"):
             raise
-        sys.exit(f"{stage_name}: {without_secrets(one_line(problem_text))}")
+        line = f"{stage_name}: {without_secrets(one_line(problem_text))}"
+        if process_count() > 1:
+            report_failure(line, is_lost_connection)
+        sys.exit(line)
+
+
+@contextmanager
+def shared_work(stage_name: str) -> Iterator[None]:
+    """Context manager for the work of a stage that CONFIDNET_PROCESSES, or torchrun, divides among processes.
+
+    The process that was started as the stage starts the others, and does not return. Each of them joins a process group of
+    torch.distributed; only the first one, with rank 0, prints. ValueError for a CONFIDNET_PROCESSES that is no number of processes.
+    """
+    if (count := requested_processes()) > 1:
+        run_in_processes(count, stage_name, sys.argv[1:])
+    if process_count() == 1:
+        yield
+        return
+    from confidnet_core.networks.process_group import process_group  # imported here, since it imports torch
+
+    end_with_parent()
+    with process_group(), nullcontext() if is_first_process() else _silence():
+        yield
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
 
 
 @contextmanager
 def disks_with_room(stage_name: str, argument_by_name: Mapping[str, object]) -> Iterator[None]:
     """Context manager that clears what killed processes left beside a stage's outputs, and requires room before and after its work.
 
+    Of several processes, only the first one writes, clears and checks.
     Raises DiskError where an output cannot be written, or where DVC has no room to store it.
     """
+    if not is_first_process():
+        yield
+        return
     output_paths = stage_outputs(stage_name, **argument_by_name)
     remove_leftovers(project_root(), (path.parent for path in output_paths))
     require_writable(output_paths)

@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue
 
 from confidnet_core.config.ranges import PathText
 from confidnet_core.networks.classifier import Classifier
-from confidnet_core.networks.confidnet import set_dropout
+from confidnet_core.networks.dropout import set_dropout
 from confidnet_core.networks.factory import build_network, factory_code_digest, factory_code_path, factory_requirements
 from confidnet_core.networks.module_classifier import ModuleClassifier
 from confidnet_core.networks.weights_file import load_weights_file

@@ -20,6 +20,7 @@ from confidnet_core.files import atomic_write, read_json, write_json, write_text
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp, freeze
 from confidnet_core.networks.device import to_device
+from confidnet_core.networks.dropout import with_fast_dropout
 from confidnet_core.networks.head import ConfidenceHead, build_confidence_head, head_from_weights
 from confidnet_core.networks.inference import classifier_validation_metrics
 from confidnet_core.networks.weights_file import load_tensors, load_weights_file, require_finite
@@ -29,7 +30,8 @@ NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 def build_classifier(model: RegistryEntryChoice, dataset: Dataset) -> Classifier:
     """Build the untrained classifier that `model` names, with its settings, for the classes and the image shape of the data set."""
-    return find_entry("models", model.name)(classes=len(dataset.classes), image_shape=dataset.image_shape, **model.settings)
+    network = find_entry("models", model.name)(classes=len(dataset.classes), image_shape=dataset.image_shape, **model.settings)
+    return with_fast_dropout(network)
 
 
 def build_confidnet(classifier: Classifier, recipe: ConfidnetRecipe, dataset: Dataset) -> ConfidNet:

@@ -12,6 +12,8 @@ from torch.nn import functional
 
 from confidnet_core.config.recipes import Augmentation
 from confidnet_core.data import Dataset
+from confidnet_core.networks.dropout import derive_random_seed
+from confidnet_core.networks.ranks import BatchRows, complete_batches, is_own_batch, share_of_batch
 
 PIXELS_PER_INFERENCE_BATCH = 2**20  # pixels in an inference batch: this bounds memory for any image size
 
@@ -30,16 +32,33 @@ def normalise_images(images: Shaped[Tensor, "b c h w"], dataset: Dataset, device
 def inference_batches(
     images: UInt8[np.ndarray, "n c h w"], dataset: Dataset, device: torch.device
 ) -> Iterator[tuple[slice, Float[Tensor, "b c h w"]]]:
-    """Yield all images in batches, in order, without augmentation: a slice of `images`, and its normalised images float32 (b, c, h, w)."""
-    batch_size = _inference_batch_size(images)
-    for batch_start in range(0, len(images), batch_size):
-        batch_slice = slice(batch_start, min(batch_start + batch_size, len(images)))
-        yield batch_slice, normalise_images(torch.from_numpy(np.array(images[batch_slice])), dataset, device)
+    """Yield all images in batches, in order, without augmentation: a slice of `images`, and its normalised images float32 (b, c, h, w).
+
+    One of several processes gets its own batches only; `complete` then brings together what they have computed.
+    """
+    for batch_index, batch_slice in enumerate(inference_slices(images)):
+        if is_own_batch(batch_index):
+            yield batch_slice, normalise_images(torch.from_numpy(np.array(images[batch_slice])), dataset, device)
 
 
 def batch_count(images: UInt8[np.ndarray, "n c h w"]) -> int:
-    """Return the number of batches that `inference_batches` yields for these images."""
-    return math.ceil(len(images) / _inference_batch_size(images))
+    """Return the number of batches that `inference_batches` yields for these images in this process."""
+    return sum(is_own_batch(batch_index) for batch_index in range(len(inference_slices(images))))
+
+
+def complete(images: UInt8[np.ndarray, "n c h w"], *arrays: np.ndarray) -> None:
+    """Fill arrays (n, ...) with the rows of those batches of `inference_batches(images)` that other processes have computed."""
+    complete_batches(inference_slices(images), *arrays)
+
+
+def inference_slices(images: UInt8[np.ndarray, "n c h w"]) -> list[slice]:
+    """Return the slices of the batches of `inference_batches` in all processes together, in order."""
+    return batch_slices(len(images), _inference_batch_size(images))
+
+
+def batch_slices(sample_count: int, batch_size: int) -> list[slice]:
+    """Return the slices of consecutive batches, in order, the last of which may be shorter."""
+    return [slice(start, min(start + batch_size, sample_count)) for start in range(0, sample_count, batch_size)]
 
 
 def _inference_batch_size(images: UInt8[np.ndarray, "n c h w"]) -> int:
@@ -62,8 +81,8 @@ class EpochBatches(Protocol):
 
     def __len__(self) -> int: ...
 
-    def epoch(self, generator: Generator) -> Iterator[tuple[Tensor, ...]]:
-        """Yield the batches of one epoch, shuffled by the generator, which is on the CPU."""
+    def epoch(self, generator: Generator) -> Iterator[tuple[BatchRows, tuple[Tensor, ...]]]:
+        """Yield the batches of one epoch, shuffled by the generator, which is on the CPU: this process's rows, and their tensors."""
         ...
 
 
@@ -79,28 +98,36 @@ class TrainingBatches:
     def __len__(self) -> int:
         return math.ceil(len(self.images) / self.batch_size)
 
-    def epoch(self, generator: Generator) -> Iterator[tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b *pixels"]]]:
-        """Yield the batches of one epoch on the device: images float32 (b, c, h, w), normalised, and labels int64 (b, ...).
+    def epoch(self, generator: Generator) -> Iterator[tuple[BatchRows, tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b *pixels"]]]]:
+        """Yield the batches of one epoch: this process's rows, and on the device their normalised images float32 (b, c, h, w) and labels.
 
-        generator: shuffles and augments the images of this epoch; it must be on the CPU
+        generator: shuffles and augments the images of this epoch; it must be on the CPU. Labels are int64 (b, ...).
         """
         image_order = torch.randperm(len(self.images), generator=generator).numpy()
-        for batch_start in range(0, len(image_order), self.batch_size):
-            image_indices = np.sort(image_order[batch_start : batch_start + self.batch_size])
-            yield self._augmented_batch(image_indices, generator)
+        for batch_slice in batch_slices(len(image_order), self.batch_size):
+            image_indices = np.sort(image_order[batch_slice])
+            rows = share_of_batch(len(image_indices))
+            yield rows, self._augmented_batch(image_indices[rows.own], rows, generator)
 
-    def in_order(self, generator: Generator) -> Iterator[tuple[slice, Float[Tensor, "b c h w"]]]:
-        """Yield all images in batches, not shuffled: their slice of the training split, and images as from `epoch`, augmented anew."""
-        for batch_start in range(0, len(self.images), self.batch_size):
-            batch_slice = slice(batch_start, min(batch_start + self.batch_size, len(self.images)))
-            yield batch_slice, self._augmented_batch(np.arange(batch_slice.start, batch_slice.stop), generator)[0]
+    def in_order(self, *random_seed_key: str | int) -> Iterator[tuple[slice, Float[Tensor, "b c h w"]]]:
+        """Yield all images in batches, not shuffled: their slice of the training split, and images as from `epoch`, augmented anew.
+
+        The draws of each batch, also torch's own, follow from the key and the batch's number. One of several processes gets its own ones.
+        """
+        for batch_index, batch_slice in enumerate(batch_slices(len(self.images), self.batch_size)):
+            if is_own_batch(batch_index):
+                random_seed = derive_random_seed(*random_seed_key, batch_index)
+                torch.manual_seed(random_seed)  # dropout
+                image_indices = np.arange(batch_slice.start, batch_slice.stop)
+                whole_batch = BatchRows(len(image_indices), slice(0, len(image_indices)))
+                yield batch_slice, self._augmented_batch(image_indices, whole_batch, torch.Generator().manual_seed(random_seed))[0]
 
     def _augmented_batch(
-        self, image_indices: Integer[np.ndarray, " b"], generator: Generator
+        self, image_indices: Integer[np.ndarray, " b"], rows: BatchRows, generator: Generator
     ) -> tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b *pixels"]]:
         images = torch.from_numpy(self.images[image_indices]).to(self.device)
         labels = torch.from_numpy(as_torch_integers(self.labels[image_indices])).to(self.device)
-        images, labels = augment_batch(images, labels, self.augmentation, generator, self.dataset.void)
+        images, labels = augment_batch(images, labels, self.augmentation, generator, self.dataset.void, rows)
         return normalise_images(images, self.dataset, self.device), labels.long()
 
 
@@ -110,21 +137,24 @@ def augment_batch(
     augmentation: Augmentation,
     generator: Generator,
     void_label: int | None,
+    rows: BatchRows | None = None,
 ) -> tuple[Shaped[Tensor, "b c h w"], Integer[Tensor, " b *pixels"]]:
     """Return a batch of images and labels, each image flipped, rotated and shifted at random, and each label map with its image.
 
     images uint8 or float (b, c, h, w) in [0, 255], labels uint8 or int64 (b,) or (b, h, w); both are returned in their types (after a
     rotation in float32 and int64). Pixels from outside an image become black, those from outside a label map become `void_label`.
+    rows: which rows of a larger batch these images are, of which every process draws all; None for a whole batch
     """
+    rows = rows or BatchRows(len(images), slice(0, len(images)))
     is_label_map = labels.ndim == 3
     void_fill_value = cast(int, void_label)  # TrainingBatches refuses label maps without a void label if one is needed
     if augmentation.flip:
-        is_flipped = torch.rand(len(images), generator=generator).to(images.device) < 0.5
+        is_flipped = torch.rand(rows.total, generator=generator)[rows.own].to(images.device) < 0.5
         images = _mirror_selected_images(images, is_flipped)
         labels = _mirror_selected_images(labels, is_flipped) if is_label_map else labels
     if augmentation.rotation or augmentation.crop:
-        rotation_angles = torch.deg2rad((torch.rand(len(images), generator=generator) * 2 - 1) * augmentation.rotation)
-        pixel_shifts = torch.randint(-augmentation.crop, augmentation.crop + 1, (len(images), 2), generator=generator)
+        rotation_angles = torch.deg2rad((torch.rand(rows.total, generator=generator)[rows.own] * 2 - 1) * augmentation.rotation)
+        pixel_shifts = torch.randint(-augmentation.crop, augmentation.crop + 1, (rows.total, 2), generator=generator)[rows.own]
         if augmentation.rotation:
             sampling_grid = _sampling_grid(images, rotation_angles, pixel_shifts)
             # grid_sample fills with zero outside the map, so labels are shifted until zero means void.

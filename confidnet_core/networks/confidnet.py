@@ -9,9 +9,9 @@ from typing import TypeVar
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd
 
 from confidnet_core.networks.classifier import Classifier
+from confidnet_core.networks.dropout import set_dropout
 from confidnet_core.networks.head import ConfidenceHead
 from confidnet_core.networks.probabilities import max_probability_log_odds
 
@@ -112,11 +112,3 @@ def logit_features(class_logits: Float[Tensor, "b classes *pixels"]) -> Float[Te
 def freeze(classifier: Classifier) -> Classifier:
     """Return the same classifier, set to eval mode and with no parameter that requires a gradient."""
     return classifier.eval().requires_grad_(False)
-
-
-def set_dropout(module: nn.Module, is_active: bool) -> int:
-    """Switch all dropout layers of the module on or off, and no other layers; return how many of them have a rate above 0."""
-    dropout_layers = [submodule for submodule in module.modules() if isinstance(submodule, _DropoutNd)]
-    for dropout_layer in dropout_layers:
-        dropout_layer.train(is_active)
-    return sum(dropout_layer.p > 0 for dropout_layer in dropout_layers)

@@ -9,6 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from confidnet_core.system.processes import PROCESSES_VARIABLE, process_count, process_rank
+
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, before its first product; it makes sums reproducible
@@ -22,6 +24,8 @@ def select_device() -> torch.device:
     """
     device_name = os.environ.get("CONFIDNET_DEVICE")
     selected_device = _require_working_device(device_name) if device_name else _fastest_device()
+    if process_count() > 1:
+        selected_device = _device_of_process(selected_device)
     if selected_device.type == "cuda":
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]  # PyTorch defines it at run time; it only serves debugging
@@ -31,6 +35,19 @@ def select_device() -> torch.device:
 
 def _fastest_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _device_of_process(device: torch.device) -> torch.device:
+    """Return the device of this one of several processes: the CPU for all, or a GPU for each."""
+    if device.type == "cuda" and device.index is None:
+        local_rank, gpu_count = int(os.environ.get("LOCAL_RANK", process_rank())), torch.cuda.device_count()
+        if local_rank >= gpu_count:
+            remedy_text = f"set {PROCESSES_VARIABLE} to {gpu_count} or less, or CONFIDNET_DEVICE to cpu"
+            raise ValueError(f"{process_count()} processes need as many GPUs, but this machine has {gpu_count}; {remedy_text}")
+        return torch.device("cuda", local_rank)
+    if device.type != "cpu":
+        raise ValueError(f"processes cannot share work on the device {device}; unset {PROCESSES_VARIABLE}, or set CONFIDNET_DEVICE to cpu")
+    return device
 
 
 def _require_working_device(device_name: str) -> torch.device:

@@ -14,8 +14,9 @@ from torch.nn import functional
 from confidnet_core.data import Dataset
 from confidnet_core.files import atomic_write, write_json
 from confidnet_core.metrics import confusion_matrix, intersection_over_union, mean_iou
-from confidnet_core.networks.batches import batch_count, inference_batches, labels_to_tensor
+from confidnet_core.networks.batches import batch_count, complete, inference_batches, labels_to_tensor
 from confidnet_core.networks.device import autocast
+from confidnet_core.networks.ranks import exchange
 from confidnet_core.progress import progress_bar
 
 LOGITS_PER_CHUNK = 2**24  # of which the largest are looked for at once
@@ -47,8 +48,12 @@ def map_images(
             if outputs is None:
                 outputs = allocate((len(images), *batch_outputs.shape[1:]), batch_outputs.dtype)
             outputs[batch_slice] = batch_outputs
-    if outputs is None:
+    if len(images) == 0:
         raise ValueError(f"{progress_bar_title}: there are no images; check that the split holds some")
+    layouts = exchange(None if outputs is None else (outputs.shape, outputs.dtype))
+    if outputs is None:  # no batch was left for this process
+        outputs = allocate(*next(filter(None, layouts)))
+    complete(images, outputs)
     return outputs
 
 
@@ -123,18 +128,23 @@ def classifier_validation_metrics(classifier: nn.Module, dataset: Dataset, devic
     """
     images, labels = dataset.split("val")
     class_count = len(dataset.classes)
-    confusion, loss_sum = np.zeros((class_count, class_count), np.int64), 0.0
+    confusion, loss_of_batch = np.zeros((class_count, class_count), np.int64), {}
     with torch.inference_mode():
         for batch_slice, image_batch in inference_batches(images, dataset, device):
             batch_labels = labels_to_tensor(labels[batch_slice], device)
             with autocast(device, precision):
                 logits = classifier(image_batch).float()
             ignore_index = -100 if dataset.void is None else dataset.void
-            loss_sum += functional.cross_entropy(logits, batch_labels, ignore_index=ignore_index, reduction="none").sum().item()
+            losses = functional.cross_entropy(logits, batch_labels, ignore_index=ignore_index, reduction="none")
+            loss_of_batch[batch_slice.start] = losses.sum().item()
             confusion += confusion_matrix(labels[batch_slice], logits.argmax(1).cpu().numpy(), class_count, dataset.void)
+    # Losses are added in the order of the batches, so that the sum is the same in any number of processes.
+    parts = exchange((loss_of_batch, confusion))
+    loss_of_batch = {start: loss for losses, _ in parts for start, loss in losses.items()}
+    confusion = np.sum([part for _, part in parts], axis=0)
     prediction_count = int(confusion.sum())
     metrics: dict[str, float | None] = {
-        "val_loss": loss_sum / prediction_count,
+        "val_loss": sum(loss_of_batch[start] for start in sorted(loss_of_batch)) / prediction_count,
         "val_accuracy": int(np.trace(confusion)) / prediction_count,
     }
     return {**metrics, "val_mean_iou": mean_iou(confusion)} if dataset.is_segmentation else metrics

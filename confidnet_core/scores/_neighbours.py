@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from confidnet_core.data import labelled_mask
-from confidnet_core.networks.batches import batch_count, inference_batches
+from confidnet_core.networks.batches import batch_count, inference_batches, inference_slices
+from confidnet_core.networks.ranks import complete_batches
 from confidnet_core.progress import progress_bar
 from confidnet_core.scoring.run import Run
 
@@ -25,17 +26,20 @@ def training_features_by_class(run: Run, method: str, samples_per_class: int) ->
     """
     images, labels = run.dataset.split("train")
     is_drawn = _draw_training_samples(labels, labelled_mask(labels, run.dataset.void), samples_per_class, run.seed)
-    feature_blocks, label_blocks = [], []
+    row_ends = np.concatenate([[0], is_drawn.reshape(len(images), -1).sum(1).cumsum()])  # rows of the drawn samples of each image
+
+    def drawn_rows(batch_slice: slice) -> slice:
+        return slice(int(row_ends[batch_slice.start]), int(row_ends[batch_slice.stop]))
+
+    features = torch.empty((int(row_ends[-1]), run.classifier.feature_channels), device=run.device)
     batches = progress_bar(inference_batches(images, run.dataset, run.device), batch_count(images), f"{method}: reference", "batch")
     with torch.inference_mode():
         for batch_slice, image_batch in batches:
-            is_drawn_in_batch = is_drawn[batch_slice]
-            feature_blocks.append(
-                run.classifier.encode(image_batch).float().movedim(1, -1)[torch.from_numpy(is_drawn_in_batch).to(run.device)]
-            )
-            label_blocks.append(torch.from_numpy(labels[batch_slice][is_drawn_in_batch].astype(np.int64)))
-    drawn_labels = torch.cat(label_blocks)
-    features_sorted_by_class = torch.cat(feature_blocks)[drawn_labels.argsort(stable=True).to(run.device)]
+            is_drawn_in_batch = torch.from_numpy(is_drawn[batch_slice]).to(run.device)
+            features[drawn_rows(batch_slice)] = run.classifier.encode(image_batch).float().movedim(1, -1)[is_drawn_in_batch]
+    complete_batches([drawn_rows(batch_slice) for batch_slice in inference_slices(images)], features)
+    drawn_labels = torch.from_numpy(labels[is_drawn].astype(np.int64))
+    features_sorted_by_class = features[drawn_labels.argsort(stable=True).to(run.device)]
     return list(features_sorted_by_class.split(torch.bincount(drawn_labels, minlength=len(run.dataset.classes)).tolist()))
 
 

@@ -15,8 +15,8 @@ from confidnet_core.config.recipes import McDropout
 from confidnet_core.data import Dataset, labelled_mask
 from confidnet_core.files import atomic_write, write_json
 from confidnet_core.networks.classifier import Classifier
-from confidnet_core.networks.confidnet import set_dropout
 from confidnet_core.networks.device import autocast, to_device, to_float64
+from confidnet_core.networks.dropout import derive_random_seed, set_dropout
 from confidnet_core.networks.inference import map_images
 from confidnet_core.scoring.folding import fold_batchnorm
 
@@ -45,7 +45,8 @@ def sample_dropout(
     network = to_device(fold_batchnorm(to_device(classifier, device).eval()), device)  # a pass is then a tenth to a fifth shorter
     layers_before_dropout, layers_after_dropout = network.split_at_dropout()
 
-    def dropout_quantities_of_batch(image_batch: Tensor) -> Tensor:
+    def dropout_quantities_of_batch(image_batch: Tensor, image_numbers: Tensor) -> Tensor:
+        torch.manual_seed(derive_random_seed("mc_dropout", seed, split, int(image_numbers[0])))
         mean_softmax = entropy_sum = torch.zeros(())  # running sums: memory holds one map of probabilities, not one for each pass
         with autocast(device, dropout_settings.precision):
             features = layers_before_dropout(image_batch)
@@ -62,10 +63,8 @@ def sample_dropout(
     set_dropout(network, True)
     try:
         with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            quantities_of_labelled_pixels = map_images(dropout_quantities_of_batch, images, dataset, device, f"sample {split}")[
-                labelled_mask(labels, dataset.void)
-            ]
+            quantities = map_images(dropout_quantities_of_batch, images, dataset, device, f"sample {split}", np.arange(len(images)))
+            quantities_of_labelled_pixels = quantities[labelled_mask(labels, dataset.void)]
     finally:
         set_dropout(network, False)
     return dict(zip(DROPOUT_QUANTITIES, quantities_of_labelled_pixels.T, strict=True))

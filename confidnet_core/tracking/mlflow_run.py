@@ -220,6 +220,16 @@ class StageRun(RunLogger):
         return will_continue
 
 
+class SilentRun(StageRun):
+    """The run of a further process of a stage: what it logs is dropped, since the first process logs the same."""
+
+    def __init__(self) -> None:
+        super().__init__("", {}, ExitStack())
+
+    def store_log_entry(self, log_entry: LogEntry) -> None:
+        return
+
+
 def _print_warning(message: str) -> None:
     """Print a warning to stderr, followed by the command that sends the run from the local disk to the server."""
     print(f"WARNING {message}; `python -m confidnet_core send` sends it", file=sys.stderr, flush=True)

@@ -16,12 +16,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from uuid import uuid4
 
+from confidnet_core.system.processes import is_first_process
 from confidnet_core.tracking.changes import benchmark_settings, flatten
 from confidnet_core.tracking.dvc_outputs import stage_output_paths
 from confidnet_core.tracking.dvc_process import find_dvc_process, process_identity
 from confidnet_core.tracking.entries import mlflow_params
 from confidnet_core.tracking.header import describe_stage_run
-from confidnet_core.tracking.mlflow_run import StageRun
+from confidnet_core.tracking.mlflow_run import SilentRun, StageRun
 from confidnet_core.tracking.sending import send_deferred_run_records
 from confidnet_core.tracking.store import project_root
 from confidnet_core.tracking.termination import sigterm_raises
@@ -55,9 +56,13 @@ def stage_run(
     deferred: True for a stage that often takes a few seconds only. If DVC started it, its run is recorded on disk and reaches the store
     with a later stage of the pipeline execution, or when it ends if no stage follows, it fails, or it took longer than MAX_DEFERRED_S.
 
+    Of several processes that share the stage's work, only the first has a run; what the others log is dropped.
     ValueError if the store cannot be opened and is no server, or if `check_workspace` refuses the working directory.
     """
     check_workspace()
+    if not is_first_process():
+        yield SilentRun()
+        return
     stage_identity = {"stage": stage, "benchmark": benchmark, "seed": seed, "method": method}
     output_paths, pipeline_params = stage_output_paths(**stage_identity), mlflow_params(flatten(benchmark_settings(benchmark)))
     run_description = describe_stage_run(stage_identity, mlflow_params(flatten(params)), pipeline_params, output_paths)

@@ -13,6 +13,7 @@ from confidnet_core.data import Dataset
 from confidnet_core.files import read_json
 from confidnet_core.networks.artifacts import describe_trained_network, load_verified_classifier, save_history, save_network, weights_digest
 from confidnet_core.networks.classifier import Classifier
+from confidnet_core.system.processes import leave_to_first_process
 from confidnet_core.training.loop import Metrics, Training, TrainingState
 
 
@@ -36,8 +37,10 @@ class TrainingJob:
     ) -> None:
         """Write the network and its training history, with one JSON file for each report, and log the network's validation metrics.
 
+        Of several processes, all but the first end here.
         metrics: the network's validation metrics, if they are not those of its best epoch
         """
+        leave_to_first_process()
         metrics, seed = state.best_metrics if metrics is None else metrics, self.training.seed
         model_json = describe_trained_network(self.benchmark, self.training.dataset, best_epoch=state.best_epoch, **metrics)
         history = paths.history_path(self.benchmark_name, seed, network_name)

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -16,6 +15,9 @@ from confidnet_core.config.recipes import Recipe
 from confidnet_core.data import Dataset
 from confidnet_core.networks.batches import EpochBatches, TrainingBatches
 from confidnet_core.networks.device import autocast
+from confidnet_core.networks.dropout import derive_random_seed
+from confidnet_core.networks.ranks import computing, with_shared_gradients
+from confidnet_core.networks.synchronized_batchnorm import synchronize_batchnorm
 from confidnet_core.progress import print_epoch, progress_bar
 from confidnet_core.training.flat_minima import load_averaged_weights, recompute_batchnorm_statistics, set_sharpness_aware_gradient
 from confidnet_core.training.resume import ResumeFolder
@@ -75,10 +77,11 @@ def fit(
 ) -> TrainingState:
     """Train all parameters of the network that require a gradient, and leave it with the weights of its best epoch.
 
-    loss(*batch) -> scalar tensor; validate() -> metrics, which include `val_loss`; batches: images (b, c, h, w) and labels (b, ...),
-    augmented as the recipe says, if none are given. The best epoch has the highest selection_metric (an undefined one ranks last), ties are
-    decided by the lowest `val_loss`, then by the earliest epoch. All random draws of an epoch depend on (seed, stage, epoch) alone, so an
-    interrupted training ends exactly as an uninterrupted one.
+    loss(*batch) -> scalar tensor, of the whole batch where several processes share it (networks/ranks.py); validate() -> metrics, which
+    include `val_loss`; batches: images (b, c, h, w) and labels (b, ...), augmented as the recipe says, if none are given.
+    The best epoch has the highest selection_metric (an undefined one ranks last), ties are decided by the lowest `val_loss`, then by the
+    earliest epoch. All random draws of an epoch depend on (seed, stage, epoch) alone, so an interrupted training ends exactly as an
+    uninterrupted one.
 
     With include_untrained, the history begins with epoch 0, the given network, which may be the best.
     With swa_epochs, one more row follows the epochs: the average of their weights, which is the result whatever its metrics.
@@ -120,7 +123,8 @@ class _NetworkTrainer:
     """Trains a network epoch by epoch, with an optimizer, a learning rate schedule and, for SWA, an average of the weights."""
 
     def __init__(self, network: nn.Module, loss: LossFunction, recipe: Recipe, steps_per_epoch: int) -> None:
-        self.network, self.loss, self.recipe = network, loss, recipe
+        synchronize_batchnorm(network)
+        self.network, self.loss, self.recipe = network, with_shared_gradients(network, loss), recipe
         self.optimizer, self.schedule = _build_optimizer(network, recipe, steps_per_epoch)
         self.average = AveragedModel(network) if recipe.swa_epochs else None
 
@@ -186,18 +190,14 @@ def _process_epoch(
     network.train()
     loss_sum, sample_count = 0.0, 0
     batch_progress = progress_bar(batches.epoch(torch.Generator().manual_seed(random_seed)), len(batches), progress_bar_title, "batch")
-    for batch in batch_progress:
-        loss_sum, sample_count = loss_sum + step(*batch).item() * len(batch[-1]), sample_count + len(batch[-1])
+    for rows, batch in batch_progress:
+        with computing(rows):
+            loss_sum, sample_count = loss_sum + step(*batch).item() * rows.total, sample_count + rows.total
         if not math.isfinite(loss_sum):
             remedy_text = f"lower learning_rate ({recipe.learning_rate}) or use precision: fp32"
             raise ValueError(f"the loss is no longer finite in epoch {epoch}; {remedy_text}")
         batch_progress.set_postfix(loss=f"{loss_sum / sample_count:.4f}", refresh=False)
     return loss_sum / sample_count
-
-
-def derive_random_seed(*random_seed_key: str | int) -> int:
-    """Return a random seed, from 0 to 2^63 - 1, that depends on all parts of the key, such as (stage name, seed, epoch)."""
-    return int.from_bytes(sha256(repr(random_seed_key).encode()).digest()[:8], "big") >> 1
 
 
 def _build_optimizer(

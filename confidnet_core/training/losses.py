@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from confidnet_core.networks.probabilities import true_class_probability
+from confidnet_core.networks.ranks import gather_rows
 
 ConfidenceTargetName = Literal["tcp", "normalised_tcp", "correctness"]
 ConfidenceLossName = Literal["mse", "bce", "weighted_bce", "focal", "ranking"]
@@ -42,12 +43,12 @@ def confidence_loss(
 ) -> Float[Tensor, ""]:
     """Return the scalar loss of confidence_logits (b, ...) against targets from class_logits (b, classes, ...), labels int64 (b, ...).
 
-    The loss is over the labelled images or pixels; it is 0 where none is labelled. No gradient flows into class_logits.
+    The loss is over the labelled images or pixels of all processes; it is 0 where none is labelled. No gradient flows into class_logits.
     """
     is_labelled = torch.ones_like(labels, dtype=torch.bool) if void is None else labels != void
     # A void label is no valid class index, so class 0 is read there and these pixels are then left out.
     target_values = confidence_target(class_logits.detach().float(), labels.where(is_labelled, 0), target)
-    return confidence_loss_to_targets(confidence_logits.float()[is_labelled], target_values[is_labelled], loss)
+    return confidence_loss_to_targets(*gather_rows(confidence_logits.float()[is_labelled], target_values[is_labelled]), loss)
 
 
 def confidence_loss_to_targets(
@@ -96,12 +97,13 @@ def cross_entropy(
     weights: Float[Tensor, " classes"] | None = None,
     label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """Compute the mean cross-entropy over the labelled images or pixels, weighted by class if weights (classes,) are given.
+    """Compute the mean cross-entropy over the labelled images or pixels of all processes, weighted by class by weights (classes,) if given.
 
     logits (b, classes, ...), labels int64 (b, ...). label_smoothing in [0, 1): this fraction of the target is spread evenly over all
     classes, each with its own weight (Szegedy et al. 2016, arXiv:1512.00567, section 7). The loss is 0 where the total weight is 0.
     """
     ignore_index = -100 if void is None else void
+    logits, labels = gather_rows(logits, labels)
     losses = functional.cross_entropy(
         logits.float(), labels, weight=weights, ignore_index=ignore_index, reduction="none", label_smoothing=label_smoothing
     )

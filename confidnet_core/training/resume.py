@@ -20,7 +20,9 @@ import torch
 from filelock import FileLock, Timeout
 
 from confidnet_core.files import atomic_write, read_json, write_json
+from confidnet_core.networks.ranks import from_first_process
 from confidnet_core.networks.weights_file import load_tensors
+from confidnet_core.system.processes import is_first_process
 
 OWNER_FILE_NAME = "process.json"
 
@@ -32,12 +34,20 @@ class ResumeFolder:
     folder: Path
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write the state of a training to state.pt of the folder, in place of the state after the previous epoch."""
+        """Write the state of a training to state.pt of the folder, in place of the state after the previous epoch; in the first process."""
+        if not is_first_process():
+            return
         with atomic_write(self.folder / "state.pt") as temporary_path:
             torch.save(state, temporary_path)
 
     def load(self) -> dict[str, Any] | None:
-        """Return the training's state after its last completed epoch. None if there is none and, with a warning, for a damaged file."""
+        """Return the training's state after its last completed epoch. None if there is none and, with a warning, for a damaged file.
+
+        Several processes get what the first one has read; they may be more or fewer than those that stored it.
+        """
+        return from_first_process(self._read_state)
+
+    def _read_state(self) -> dict[str, Any] | None:
         path = self.folder / "state.pt"
         try:
             return load_tensors(path) if path.exists() else None
@@ -48,6 +58,8 @@ class ResumeFolder:
 
     def save_run_id(self, run_id: str) -> None:
         """Keep the id of the training's MLflow run, so that a resumed training continues this run."""
+        if not is_first_process():
+            return
         write_json(self._mlflow_run_file, {"run_id": run_id})
 
     def run_id(self) -> str | None:
@@ -63,12 +75,16 @@ class ResumeFolder:
 def resumable_training(stage: str, training_inputs: Any) -> Iterator[ResumeFolder]:
     """Lock and yield the ResumeFolder of a training with these inputs; the folder is deleted when the block succeeds.
 
-    The block trains and writes the outputs. ValueError, with its number, if another process is running the same training.
+    The block trains and writes the outputs. Of several processes, the first one locks and deletes. ValueError, with its number, if another
+    process is running the same training.
     training_inputs: everything that determines the result, JSON-like: parameters, data, weights, code
     """
     resume_root = Path(os.environ.get("DVC_ROOT") or ".").resolve() / ".resume"
     inputs_fingerprint = sha256(json.dumps(training_inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
     folder = resume_root / f"{stage}-{inputs_fingerprint}"
+    if not is_first_process():
+        yield ResumeFolder(folder)
+        return
     resume_root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(resume_root / f"{folder.name}.lock", timeout=0)
     try:

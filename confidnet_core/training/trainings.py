@@ -14,10 +14,11 @@ from torch import Tensor
 from confidnet_core.config.recipes import BaselineRecipe, ConfidenceHeadRecipe, ConfidenceRecipe
 from confidnet_core.data import Dataset, labelled_mask
 from confidnet_core.metrics import failure_metrics
-from confidnet_core.networks.batches import EpochBatches, inference_batches, labels_to_tensor
+from confidnet_core.networks.batches import EpochBatches, complete, inference_batches, labels_to_tensor
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp
 from confidnet_core.networks.device import autocast, to_device
+from confidnet_core.networks.dropout import derive_random_seed
 from confidnet_core.networks.inference import classifier_validation_metrics
 from confidnet_core.training.head_inputs import StoredFeatureBatches, sample_pixels, stored_validation_features
 from confidnet_core.training.loop import LossFunction, Metrics, Training, TrainingState, fit
@@ -130,6 +131,7 @@ def _fit_confidence_network(
         with torch.inference_mode(), autocast(device, recipe.precision):
             for batch_slice, confidence in confidence_batches():
                 confidence_maps[batch_slice] = confidence.float().cpu().numpy()
+        complete(images, confidence_maps)
         confidence_logits = confidence_maps[is_labelled]
         val_loss = confidence_loss_to_targets(torch.from_numpy(confidence_logits), torch.from_numpy(target_values), recipe.loss).item()
         ranking_metrics = failure_metrics(confidence_logits, correct)
@@ -157,15 +159,20 @@ def class_weights(dataset: Dataset, recipe: BaselineRecipe, device: torch.device
 def _compute_confidence_targets(
     classifier: Classifier, images: np.ndarray, labels: np.ndarray, dataset: Dataset, device: torch.device, target: ConfidenceTargetName
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return targets float32 (n,) and correctness bool (n,) of the n labelled images or pixels; the classifier's mode stays as it is."""
+    """Return targets float32 (n,) and correctness bool (n,) of the n labelled images or pixels; the classifier's mode stays as it is.
+
+    Where dropout is on, its draws follow from the position of a batch, and are the same in each call.
+    """
     target_values, correct = np.empty(labels.shape, np.float32), np.empty(labels.shape, bool)
     with torch.inference_mode():
         for batch_slice, batch in inference_batches(images, dataset, device):
+            torch.manual_seed(derive_random_seed("targets", batch_slice.start))  # dropout
             batch_labels = labels_to_tensor(labels[batch_slice], device)
             logits = classifier(batch).float()
             labels_without_void = batch_labels if dataset.void is None else batch_labels.where(batch_labels != dataset.void, 0)
             target_values[batch_slice] = confidence_target(logits, labels_without_void, target).cpu().numpy()
             correct[batch_slice] = (logits.argmax(1) == batch_labels).cpu().numpy()
+    complete(images, target_values, correct)
     is_labelled = labelled_mask(labels, dataset.void)
     return target_values[is_labelled], correct[is_labelled]
 
@@ -179,7 +186,6 @@ def training_target_summary(confidnet: ConfidNet, dataset: Dataset, device: torc
     """
     to_device(confidnet, device)
     images, labels = dataset.split("train")
-    torch.manual_seed(0)
     confidnet.train()
     tcp, correct = _compute_confidence_targets(confidnet.encoder, images, labels, dataset, device, "tcp")
     confidnet.eval()

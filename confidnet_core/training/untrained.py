@@ -17,6 +17,7 @@ from confidnet_core.networks.artifacts import (
     save_network,
 )
 from confidnet_core.networks.inference import classifier_validation_metrics
+from confidnet_core.system.processes import leave_to_first_process
 
 
 def save_attached_classifier(
@@ -30,12 +31,15 @@ def save_attached_classifier(
 ) -> dict[str, float | None]:
     """Write a classifier with the weights in a file as the network `baseline`; return its metrics on validation data, {metric: value}.
 
+    Of several processes, all but the first end here, as in `leave_out_network`.
+
     origin_json: from `training_origin`; the name and the SHA-256 of the weights are added
     Raises ValueError where the weights do not fit the model, or the model not the data.
     """
     weights_origin = {"file": weights_path.name, "sha256": sha256(weights_path.read_bytes()).hexdigest()}
     classifier = load_attached_classifier(benchmark, dataset, weights_path)
     val_metrics = classifier_validation_metrics(classifier, dataset, device, "fp32")
+    leave_to_first_process()
     save_history(paths.history_path(benchmark_name, seed, "baseline"), [{"epoch": 0, "train_loss": None, **val_metrics}], best_epoch=0)
     model_json = describe_trained_network(benchmark, dataset, best_epoch=0, **val_metrics)
     network_folder = paths.network_folder(benchmark_name, seed, "baseline")
@@ -62,6 +66,7 @@ def leave_out_network(benchmark_name: str, benchmark: Benchmark, seed: int, data
         reason = f"benchmarks.{benchmark_name} has no recipe {recipe_name}"
     else:
         return None
+    leave_to_first_process()
     network_folder, history_path = (path(benchmark_name, seed, recipe_name) for path in (paths.network_folder, paths.history_path))
     save_left_out_network(network_folder, history_path, reason)
     return reason

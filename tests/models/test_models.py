@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from confidnet_core.config.registry import entry_names, find_entry
 from confidnet_core.networks.classifier import Classifier
-from confidnet_core.networks.confidnet import set_dropout
+from confidnet_core.networks.dropout import set_dropout
 
 CLASSES = 5
 SHAPE = (3, 32, 32)

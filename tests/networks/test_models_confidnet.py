@@ -10,7 +10,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from confidnet_core.config.registry import entry_names, find_entry
 from confidnet_core.networks.classifier import Classifier
-from confidnet_core.networks.confidnet import ConfidNet, freeze, set_dropout
+from confidnet_core.networks.confidnet import ConfidNet, freeze
+from confidnet_core.networks.dropout import set_dropout
 from confidnet_core.networks.head import build_confidence_head
 
 CLASSES = 5

@@ -11,8 +11,9 @@ from torch import nn
 from confidnet_core.config.params import RegistryEntryChoice
 from confidnet_core.models.module import module
 from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp
-from confidnet_core.networks.confidnet import freeze, set_dropout
+from confidnet_core.networks.confidnet import freeze
 from confidnet_core.networks.device import to_device
+from confidnet_core.networks.dropout import set_dropout
 from confidnet_core.networks.inference import predict
 from confidnet_core.networks.module_classifier import ModuleClassifier
 from confidnet_core.scoring.mc_dropout import sample_dropout

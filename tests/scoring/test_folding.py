@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from confidnet_core.config.registry import find_entry
-from confidnet_core.networks.confidnet import set_dropout
+from confidnet_core.networks.dropout import set_dropout
 from confidnet_core.scoring.folding import fold_batchnorm
 
 

@@ -15,7 +15,7 @@ from confidnet_core.config.recipes import McDropout
 from confidnet_core.config.registry import find_entry
 from confidnet_core.data import save_dataset
 from confidnet_core.files import read_json
-from confidnet_core.networks.confidnet import set_dropout
+from confidnet_core.networks.dropout import set_dropout
 from confidnet_core.scores.entropy import entropy
 from confidnet_core.scoring.mc_dropout import DROPOUT_QUANTITIES, sample_dropout, save_dropout_samples
 from confidnet_core.scoring.run import Run, load_run
