@@ -61,7 +61,7 @@ def computed_rows() -> BatchRows | None:
     return None if rows is None or (rows.own_count == rows.total and rows.is_counted) else rows
 
 
-def gather_rows(*tensors: Shaped[Tensor, " _ *values"]) -> tuple[Shaped[Tensor, " _ *values"], ...]:
+def gather_rows(*tensors: Shaped[Tensor, "_ ..."]) -> tuple[Shaped[Tensor, "_ ..."], ...]:
     """Return tensors with the rows of all processes, in the order of the ranks; their numbers of rows (first axis) may differ.
 
     A gradient flows back into this process's own rows, times the number of processes: DistributedDataParallel divides by it.
@@ -87,7 +87,7 @@ class _GatheredRows(torch.autograd.Function):
         return gradients[0][ctx.first_row : ctx.first_row + ctx.row_count] * process_count()
 
 
-def gather_equal(values: Shaped[Tensor, " *shape"]) -> list[Shaped[Tensor, " *shape"]]:
+def gather_equal(values: Shaped[Tensor, "..."]) -> list[Shaped[Tensor, "..."]]:
     """Return the tensors of all processes, in the order of the ranks; their shapes and types must be equal. No gradient flows back."""
     gathered = [torch.empty_like(values) for _ in range(process_count())]
     distributed.all_gather(gathered, values)
@@ -140,8 +140,9 @@ def with_shared_gradients(network: nn.Module, loss: Callable[..., Tensor]) -> Ca
     if process_count() == 1:
         return loss
     synchronized_loss = _LossOfNetwork(network, loss)
-    # Networks have parts without a gradient: finetuning does not use the classifier's last layer. Buffers are equal in all processes.
-    return nn.parallel.DistributedDataParallel(synchronized_loss, broadcast_buffers=False, find_unused_parameters=True)
+    # A static graph may leave parameters without a gradient: finetuning does not use the classifier's last layer. Buffers need no exchange:
+    # they start equal, and BatchNorm's stay so.
+    return nn.parallel.DistributedDataParallel(synchronized_loss, forward_sync_buffers=False, static_graph=True)
 
 
 class _LossOfNetwork(nn.Module):

@@ -56,7 +56,7 @@ class _NormalisedOverAllRows(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, ...]:
         rows = computed_rows()
         ctx.is_counted = rows is None or rows.is_counted
-        own_variance, own_mean = torch.var_mean(values.float(), _axes_but_channels(values), correction=0)
+        own_variance, own_mean = torch.var_mean(_at_least_float32(values), _axes_but_channels(values), correction=0)
         own_statistics = torch.stack([own_mean, own_variance]).double().flatten()
         own_count = own_statistics.new_full((1,), values.numel() // values.shape[1] if ctx.is_counted else 0)
         statistics = torch.stack(gather_equal(torch.cat([own_statistics, own_count])))  # (processes, 2 * channels + 1)
@@ -67,7 +67,7 @@ class _NormalisedOverAllRows(torch.autograd.Function):
         mean = (counts * means).sum(0) / value_count
         # The variance within a process's rows and that of the processes' means: no large squares are subtracted.
         variance = (counts * (variances + (means - mean).square())).sum(0) / value_count
-        mean, variance, value_count = mean.float(), variance.float(), value_count.float()
+        mean, variance, value_count = (statistic.to(own_mean.dtype) for statistic in (mean, variance, value_count))
         output = functional.batch_norm(values, mean, variance, weight, bias, training=False, eps=eps)
         ctx.save_for_backward(values, weight, mean, (variance + eps).rsqrt(), value_count)
         ctx.mark_non_differentiable(mean, variance, value_count)
@@ -77,8 +77,8 @@ class _NormalisedOverAllRows(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         values, weight, mean, inverse_deviation, value_count = ctx.saved_tensors
         per_channel = (1, -1, *[1] * (values.ndim - 2))
-        gradient, axes = gradients[0].float(), _axes_but_channels(values)
-        normalised = (values.float() - mean.view(per_channel)) * inverse_deviation.view(per_channel)
+        gradient, axes = _at_least_float32(gradients[0]), _axes_but_channels(values)
+        normalised = (_at_least_float32(values) - mean.view(per_channel)) * inverse_deviation.view(per_channel)
         gradient_sum, product_sum = gradient.sum(axes), (gradient * normalised).sum(axes)  # gradients of bias and weight: own rows
         all_sums = torch.stack([gradient_sum, product_sum])
         distributed.all_reduce(all_sums)
@@ -89,6 +89,10 @@ class _NormalisedOverAllRows(torch.autograd.Function):
         if not ctx.is_counted:
             values_gradient = torch.zeros_like(values_gradient)
         return values_gradient, None if weight is None else product_sum, None if weight is None else gradient_sum, None
+
+
+def _at_least_float32(values: Float[Tensor, "b c *pixels"]) -> Float[Tensor, "b c *pixels"]:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _axes_but_channels(values: Float[Tensor, "b c *pixels"]) -> list[int]:
