@@ -32,7 +32,8 @@ def errors_in_one_line(stage_name: str) -> Iterator[None]:
     process that has started it, which prints one for all.
     """
     try:
-        with one_line_if_interrupted(f"{stage_name}: interrupted; run the same command again, it goes on"):
+        interrupted_line = f"{stage_name}: interrupted; run the same command again, it goes on"
+        with one_line_if_interrupted(interrupted_line if is_first_process() else None):
             yield
     except Exception as error:
         problem_text, is_lost_connection = _problem_text(error), False

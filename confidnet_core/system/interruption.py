@@ -11,8 +11,8 @@ INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT
 
 
 @contextmanager
-def one_line_if_interrupted(line: str) -> Iterator[None]:
-    """Context manager that turns Ctrl-C into LINE on stderr and SystemExit(130), after all that clean up after KeyboardInterrupt.
+def one_line_if_interrupted(line: str | None) -> Iterator[None]:
+    """Context manager that turns Ctrl-C into LINE on stderr, if there is one, and SystemExit(130), after all that clean up after KeyboardInterrupt.
 
     That also holds where a library hides the KeyboardInterrupt behind an error of its own, as numpy does while it is imported. Outside the
     main thread, and where SIGINT is ignored, as in the background of a shell, signals stay as they are.
@@ -32,7 +32,8 @@ def one_line_if_interrupted(line: str) -> Iterator[None]:
     except (Exception, KeyboardInterrupt) as error:
         if not isinstance(error, KeyboardInterrupt) and not interrupted.is_set():
             raise
-        print(line, file=sys.stderr, flush=True)
+        if line is not None:
+            print(line, file=sys.stderr, flush=True)
         raise SystemExit(INTERRUPTED_EXIT_CODE) from None
     finally:
         if handles_signal:

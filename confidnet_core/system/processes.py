@@ -62,7 +62,7 @@ def run_in_processes(count: int, stage_name: str, arguments: Sequence[str]) -> N
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # its own pages of text about a failed process
+    logging.disable(logging.CRITICAL)  # the launcher's own pages of text about a process that failed
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // count)))  # else each process would take all cores
     config = LaunchConfig(
