@@ -12,8 +12,9 @@ INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT
 
 @contextmanager
 def one_line_if_interrupted(line: str | None) -> Iterator[None]:
-    """Context manager that turns Ctrl-C into LINE on stderr, if there is one, and SystemExit(130), after all that clean up after KeyboardInterrupt.
+    """Context manager that turns Ctrl-C into LINE on stderr and SystemExit(130), after all that clean up after KeyboardInterrupt.
 
+    line: None prints nothing
     That also holds where a library hides the KeyboardInterrupt behind an error of its own, as numpy does while it is imported. Outside the
     main thread, and where SIGINT is ignored, as in the background of a shell, signals stay as they are.
     """
