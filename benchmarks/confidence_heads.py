@@ -67,11 +67,11 @@ def classification_steps(precision: str) -> dict[str, Callable[[], None]]:
     recipe = ConfidnetRecipe(**RECIPE, batch_size=128, precision=precision, feature_passes=1)
     dataset = noise((32, 32), 128, is_segmentation=False)
     network = built(VGG16, dataset, recipe)
-    ((images, labels),) = TrainingBatches(dataset, 128, recipe.augmentation, CPU).epoch(torch.Generator().manual_seed(0))
+    ((_, (images, labels)),) = TrainingBatches(dataset, 128, recipe.augmentation, CPU).epoch(torch.Generator().manual_seed(0))
     stored = StoredFeatureBatches(network, Training("", dataset, recipe, 0, CPU, ResumeFolder(Path("unused")), lambda *_: None))
     return {
         "encoder and head, as published": step(network, recipe, lambda: (*network.encode_with_logits(images), labels)),
-        "stored features": step(network, recipe, lambda: next(stored.epoch(torch.Generator().manual_seed(0)))),
+        "stored features": step(network, recipe, lambda: next(stored.epoch(torch.Generator().manual_seed(0)))[1]),
     }
 
 
@@ -79,7 +79,7 @@ def segmentation_steps(precision: str) -> dict[str, Callable[[], None]]:
     recipe = ConfidnetRecipe(**RECIPE, batch_size=4, precision=precision, kernel=1)
     dataset = noise((180, 240), 4, is_segmentation=True)
     network = built(SEGNET, dataset, recipe)
-    ((images, labels),) = TrainingBatches(dataset, 4, recipe.augmentation, CPU).epoch(torch.Generator().manual_seed(0))
+    ((_, (images, labels)),) = TrainingBatches(dataset, 4, recipe.augmentation, CPU).epoch(torch.Generator().manual_seed(0))
 
     def sampled(share: float) -> Callable[[], tuple[Tensor, Tensor, Tensor]]:
         return lambda: sample_pixels(*network.encode_with_logits(images), labels, share)

@@ -92,7 +92,7 @@ class Epochs:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         self.count += 1
-        return self.batches.epoch(Generator().manual_seed(self.count))
+        return (batch for _, batch in self.batches.epoch(Generator().manual_seed(self.count)))
 
 
 def moments(epoch: Iterable[tuple[Tensor, Tensor]], samples: int) -> tuple[float, float]:

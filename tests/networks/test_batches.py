@@ -73,7 +73,7 @@ def test_an_image_larger_than_a_whole_batch_is_still_one_batch():
 @pytest.mark.parametrize("batch_size", [1, 32, 70, 1000])
 def test_an_epoch_covers_each_training_sample_once_with_its_own_label(numbered_images: Dataset, batch_size: int):
     training = TrainingBatches(numbered_images, batch_size, NO_AUGMENTATION, CPU)
-    parts = list(training.epoch(seeded()))
+    parts = [batch for _, batch in training.epoch(seeded())]
     images, labels = torch.cat([images for images, _ in parts]), torch.cat([labels for _, labels in parts])
     assert len(parts) == len(training)
     assert sorted(labels.tolist()) == list(range(70))
@@ -83,7 +83,7 @@ def test_an_epoch_covers_each_training_sample_once_with_its_own_label(numbered_i
 
 def test_the_same_seed_gives_the_same_batches_and_another_one_another_order(numbered_images: Dataset):
     training = TrainingBatches(numbered_images, 32, FULL_AUGMENTATION, CPU)
-    first, again, other = (list(training.epoch(seeded(seed))) for seed in (1, 1, 2))
+    first, again, other = ([batch for _, batch in training.epoch(seeded(seed))] for seed in (1, 1, 2))
     assert all(torch.equal(one, two) for left, right in zip(first, again, strict=True) for one, two in zip(left, right, strict=True))
     assert not torch.equal(first[0][1], other[0][1])
 
@@ -158,7 +158,7 @@ def test_a_batch_is_to_the_bit_what_numpy_makes_of_the_same_draws(dataset: Datas
     mean, std = (np.array(numbers, np.float32).reshape(1, -1, 1, 1) for numbers in (dataset.mean, dataset.std))
     layout = torch.channels_last if len(dataset.mean) > 1 else torch.contiguous_format  # strides choose the convolution
     order = torch.randperm(len(images), generator=generator).numpy()
-    for start, (train_images, fed_labels) in zip(
+    for start, (_, (train_images, fed_labels)) in zip(
         range(0, len(order), 5), TrainingBatches(dataset, 5, augmentation, CPU).epoch(seeded(2)), strict=True
     ):
         index = np.sort(order[start : start + 5])
@@ -215,7 +215,7 @@ def test_void_labels_stay_void_when_they_move(marked_images: tuple[Tensor, Tenso
 
 def test_classification_may_rotate_and_crop_and_its_labels_stay():
     dataset = small_digits()
-    labels = torch.cat([labels for _, labels in TrainingBatches(dataset, 64, FULL_AUGMENTATION, CPU).epoch(seeded())])
+    labels = torch.cat([labels for _, (_, labels) in TrainingBatches(dataset, 64, FULL_AUGMENTATION, CPU).epoch(seeded())])
     assert torch.equal(labels.bincount(), torch.from_numpy(dataset.split("train")[1]).long().bincount())
 
 

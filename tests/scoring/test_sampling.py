@@ -15,7 +15,7 @@ from confidnet_core.config.recipes import McDropout
 from confidnet_core.config.registry import find_entry
 from confidnet_core.data import save_dataset
 from confidnet_core.files import read_json
-from confidnet_core.networks.dropout import set_dropout
+from confidnet_core.networks.dropout import derive_random_seed, set_dropout
 from confidnet_core.scores.entropy import entropy
 from confidnet_core.scoring.mc_dropout import DROPOUT_QUANTITIES, sample_dropout, save_dropout_samples
 from confidnet_core.scoring.run import Run, load_run
@@ -41,8 +41,8 @@ def test_the_quantities_are_those_of_separate_passes(runs: dict[str, Run], task:
     run = runs[task]
     got = sampled(run, passes=4, seed=5)
     set_dropout(run.classifier, True)
-    torch.manual_seed(5)
-    with torch.inference_mode():  # one batch holds all test images, so that the draws come in the same order
+    torch.manual_seed(derive_random_seed("mc_dropout", 5, "test", 0))  # one batch, which begins with image 0, holds all test images
+    with torch.inference_mode():
         passes = [run.map_images(lambda images: run.classifier(images).softmax(1).movedim(1, -1)) for _ in range(4)]
     set_dropout(run.classifier, False)
     assert not np.array_equal(passes[0], passes[1])

@@ -105,7 +105,7 @@ def test_the_training_loss_is_the_mean_over_samples_also_with_a_smaller_last_bat
     trained = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))  # no dropout, and a rate too small to move it
     validate, _ = scripted_validation(trained, [0.1], [1.0])
     result = fit_network(tmp_path, trained, recipe(1, batch_size=128, learning_rate=1e-12), validate)
-    images, labels = next(TrainingBatches(DIGITS, 300, Augmentation(), CPU).epoch(torch.Generator()))
+    images, labels = next(TrainingBatches(DIGITS, 300, Augmentation(), CPU).epoch(torch.Generator()))[1]
     assert result.history[0]["train_loss"] == pytest.approx(cross_entropy(trained(images), labels).item(), rel=1e-5)
 
 
@@ -160,7 +160,7 @@ def test_a_training_is_bit_for_bit_a_plain_loop_over_the_batches(tmp_path: Path,
     for epoch in (1, 2):
         draw = int.from_bytes(sha256(repr(("test", 0, epoch)).encode()).digest()[:8], "big") >> 1
         torch.manual_seed(draw)
-        for images, labels in batches.epoch(torch.Generator().manual_seed(draw)):
+        for _, (images, labels) in batches.epoch(torch.Generator().manual_seed(draw)):
             moving.zero_grad()
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
                 loss = cross_entropy(plain.train()(images), labels)

@@ -27,7 +27,7 @@ def convnet(dropout: float = 0.3) -> nn.Module:
 
 
 def batch(size: int = 100) -> tuple[Tensor, Tensor]:
-    return next(TrainingBatches(DIGITS, size, Augmentation(), CPU).epoch(torch.Generator().manual_seed(1)))
+    return next(TrainingBatches(DIGITS, size, Augmentation(), CPU).epoch(torch.Generator().manual_seed(1)))[1]
 
 
 def gradient_of(network: nn.Module, images: Tensor, labels: Tensor) -> Callable[[], Tensor]:

@@ -85,7 +85,7 @@ def test_each_epoch_has_every_sample_once_from_a_pass_that_is_drawn_anew(classif
     number_of = {tuple(row.tolist()): (number, sample) for number in range(3) for sample, row in enumerate(batches.stored[0][number])}
     epochs = []
     for seed in (0, 1):
-        drawn = list(batches.epoch(torch.Generator().manual_seed(seed)))
+        drawn = [batch for _, batch in batches.epoch(torch.Generator().manual_seed(seed))]
         assert [len(batch[-1]) for batch in drawn] == [64] * 4 + [44] and len(batches) == 5
         found = [number_of[tuple(row.tolist())] for features, *_ in drawn for row in features]
         assert sorted(sample for _, sample in found) == list(range(300))
@@ -100,7 +100,7 @@ def test_the_last_dropout_acts_anew_in_each_epoch_on_the_features_of_one_stored_
     batches, network, _ = stored(classifiers, feature_passes=1, batch_size=300)
     rate = network.encoder.features[-1].p
     torch.manual_seed(0)
-    (first, logits, _), (second, _, _) = (next(batches.epoch(torch.Generator())) for _ in range(2))
+    (first, logits, _), (second, _, _) = (next(batches.epoch(torch.Generator()))[1] for _ in range(2))
     assert not torch.equal(first, second)
     for features in (first, second):
         is_kept = features != 0
@@ -168,12 +168,13 @@ def test_the_classifier_stays_bit_for_bit_as_it_is(classifiers: dict[str, nn.Mod
     assert all(same(state(classifier), before[name]) for name, classifier in classifiers.items())
 
 
-def test_drawn_pixels_keep_their_features_logits_and_labels_and_come_once_each():
+def test_drawn_pixels_come_once_each_with_their_values_and_as_many_of_each_image():
     labels = torch.arange(2 * 3 * 4).reshape(2, 3, 4)
     features = torch.stack([labels, labels + 100], dim=1).float().to(memory_format=torch.channels_last)
-    for share, count in ((0.5, 12), (1e-9, 1), (1.0, 24)):
+    for share, count in ((0.5, 12), (1e-9, 2), (1.0, 24)):  # of both images together
         drawn_features, drawn_logits, drawn_labels = sample_pixels(features, features + 0.5, labels, share)
         assert drawn_labels.shape == (1, count, 1) and len(set(drawn_labels.flatten().tolist())) == count
+        assert (drawn_labels < 12).sum() == count / 2
         assert torch.equal(drawn_features, torch.stack([drawn_labels, drawn_labels + 100], dim=1).float())
         assert torch.equal(drawn_logits, drawn_features + 0.5)
 

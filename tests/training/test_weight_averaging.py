@@ -86,7 +86,7 @@ def batches_of_the_average(settings: Recipe) -> list[Tensor]:
     """Return the batches of the pass after the last epoch, drawn by its own random seed."""
     draw = int.from_bytes(sha256(repr(("test", 0, settings.epochs + 1)).encode()).digest()[:8], "big") >> 1
     batches = TrainingBatches(DIGITS, settings.batch_size, settings.augmentation, CPU)
-    return [images for images, _ in batches.epoch(torch.Generator().manual_seed(draw))]
+    return [images for _, (images, _) in batches.epoch(torch.Generator().manual_seed(draw))]
 
 
 def test_the_running_statistics_are_those_of_the_averaged_network_over_one_epoch_of_batches(tmp_path: Path):
