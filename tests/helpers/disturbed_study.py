@@ -97,7 +97,7 @@ def small_disk(folder: Path, size_mb: int) -> Iterator[Path]:
 
 
 def repro_on_a_disk_that_fills(project: Project, targets: tuple[str, ...], stage: str, delay_s: float, left_bytes: int) -> str:
-    """Do what `make repro` does; DELAY_S after STAGE has begun, the disk is filled but for some bytes. Return what a DVC that failed printed.
+    """Do what `make repro` does; DELAY_S after STAGE has begun, the disk is filled but for some bytes. Return what it printed if it failed.
 
     When DVC has ended, there is room again. AssertionError if it ends before the stage.
     """
