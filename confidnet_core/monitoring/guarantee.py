@@ -4,6 +4,7 @@ The labels are taken in the order in which they arrived, and looked at after eac
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -76,7 +77,7 @@ def _evidence_at_looks(
     """Return the logarithm of the evidence at each look. A bet that period j starts counts the answers of this and of later periods."""
     log_evidence = np.zeros(len(looked_at))
     count_by_period, errors_by_period = np.zeros(period_count, np.int64), np.zeros(period_count, np.int64)
-    for at, (first, last) in enumerate(zip([0, *looked_at[:-1]], looked_at, strict=True)):
+    for at, (first, last) in enumerate(pairwise([0, *looked_at])):
         new_period = period[first:last]
         count_by_period += np.bincount(new_period, minlength=period_count)
         errors_by_period += np.bincount(new_period[is_error[first:last]], minlength=period_count)

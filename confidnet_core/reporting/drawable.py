@@ -11,6 +11,8 @@ from confidnet_core.display import display_lines
 
 MISSING_LETTER = "□"  # in place of a letter that no font has; the page, drawn by a browser, shows the name itself
 
+_PLACEHOLDERS = "Last Resort"  # matplotlib's font that has a sign in place of each letter
+
 
 def make_text_drawable(figure: Figure) -> None:
     """Change the texts of a figure, which may hold names of classes and scores, so that each can be drawn without a warning.
@@ -54,5 +56,6 @@ def _letters_of_font(path: str) -> frozenset[int]:
 def _font_with(letters: frozenset[str]) -> str | None:
     """Return the file of an installed font that has all these letters; None if no font has them."""
     code_points = set(map(ord, letters))
-    paths = sorted({font.fname for font in font_manager.fontManager.ttflist if font.style == "normal"})
+    fonts = [font for font in font_manager.fontManager.ttflist if font.style == "normal" and not font.name.startswith(_PLACEHOLDERS)]
+    paths = sorted({font.fname for font in fonts})
     return next((path for path in paths if code_points <= _letters_of_font(path)), None)

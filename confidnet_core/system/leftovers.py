@@ -1,10 +1,9 @@
 """What killed processes and full disks left behind, removed by the next run: python -m confidnet_core.system.leftovers
 
-Temporary outputs of dead processes, and what stops every later `dvc repro`: empty folders in DVC's run-cache, and a cut .dvc/tmp/rwlock.
-`make repro` calls this first, and every stage when it starts.
+Temporary outputs of dead processes, and what stops every later `dvc repro`: see dvc_files.py. `make repro` calls this first, and every
+stage when it starts; dvc.lock is repaired by `make repro` alone, since DVC reads it before any stage.
 """
 
-import json
 import os
 import re
 import shutil
@@ -18,11 +17,9 @@ from pathlib import Path
 
 import psutil
 
+from confidnet_core.system.dvc_files import MIN_AGE_S, dvc_standing_still, repair_dvc_folder, repair_lock_file
 from confidnet_core.system.errors import find_disk_error
-from confidnet_core.system.room import dvc_cache
 
-# DVC makes these in an instant: what is older than this is no longer being made.
-MIN_AGE_S = 5.0
 REMOTE_ALIVE_TIMEOUT_S = 24 * 3600.0  # how long what a process of another machine or container left counts as in use
 OUTPUT_FOLDERS = ("data", "models", "reports")
 RAW_DATA_FOLDER = Path("data/raw")  # which may hold many folders, none of them an output
@@ -51,40 +48,14 @@ def remove_dead_temporaries(folder: Path, name: str | None = None) -> None:
                     _remove_or_restore(path, match)
 
 
-def remove_leftovers(project_folder: Path, output_folders: Iterable[Path]) -> None:
-    """Remove what killed processes and full disks left in the folders of outputs, and in DVC's folder of the project."""
+def remove_leftovers(project_folder: Path, output_folders: Iterable[Path], min_age_s: float = MIN_AGE_S) -> None:
+    """Remove what killed processes and full disks left in the folders of outputs, and in DVC's folder of the project.
+
+    min_age_s: of DVC's files, where DVC may be at work
+    """
     for folder in set(output_folders):
         remove_dead_temporaries(folder)
-    _repair_run_cache(dvc_cache(project_folder)[0] / "runs")
-    rwlock_path = project_folder / ".dvc/tmp/rwlock"
-    with suppress(FileNotFoundError):
-        if _is_old(rwlock_path) and not _is_json(rwlock_path):
-            rwlock_path.unlink()
-
-
-def _repair_run_cache(runs_folder: Path) -> None:
-    """Remove empty folders of stages from DVC's run-cache, and what else than entries is in them."""
-    with suppress(FileNotFoundError):
-        for stage_folder in runs_folder.glob("*/*"):
-            entries = list(stage_folder.iterdir())
-            cut_entries = [entry for entry in entries if _is_old(entry) and entry.stat().st_size == 0]
-            for entry in cut_entries:
-                entry.unlink()
-            if len(cut_entries) == len(entries) and (cut_entries or _is_old(stage_folder)):
-                with suppress(OSError):  # filled meanwhile
-                    stage_folder.rmdir()
-
-
-def _is_old(path: Path) -> bool:
-    return time.time() - path.stat().st_mtime > MIN_AGE_S
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_bytes())
-    except ValueError:
-        return False
-    return True
+    repair_dvc_folder(project_folder, min_age_s)
 
 
 def _is_owner_alive(path: Path, match: re.Match[str]) -> bool:
@@ -125,7 +96,10 @@ def _output_folders() -> Iterator[Path]:
 
 def main() -> None:
     try:
-        remove_leftovers(Path.cwd(), _output_folders())
+        with dvc_standing_still(Path.cwd()) as is_still:
+            remove_leftovers(Path.cwd(), _output_folders(), 0.0 if is_still else MIN_AGE_S)
+            if is_still and (sentence := repair_lock_file()) is not None:
+                print(sentence, file=sys.stderr)
     except OSError as error:
         sys.exit(str(find_disk_error(error) or error))
 

@@ -35,12 +35,13 @@ def assert_undisturbed(project: Project) -> None:
 
 
 def kill_at_random_moments(project: Project, kills: int, targets: tuple[str, ...], random_seed: int) -> Counter:
-    """Run `dvc repro TARGETS` again and again, killed with all its processes; return how many kills hit each stage, or DVC itself.
+    """Do what `make repro` does again and again, killed with all its processes; return how many kills hit each stage, or DVC itself.
 
-    A study that is done before all kills begins anew. AssertionError where DVC fails by itself.
+    "dvc.lock" counts how many cut that file. A study that is done before all kills begins anew. AssertionError where DVC fails by itself.
     """
-    draw, hits = random.Random(random_seed), Counter()
+    draw, hits, cut_lock_files = random.Random(random_seed), Counter(), 0
     while hits.total() < kills:
+        cut_lock_files += "dvc.lock was cut off" in project.clear_leftovers()
         process = project.start("repro", *targets)
         _wait_for_moment(process, draw.randint(0, MAX_STAGES_PASSED), draw.random())
         if process.poll() is None:
@@ -51,7 +52,8 @@ def kill_at_random_moments(project: Project, kills: int, targets: tuple[str, ...
             project.dvc("repro", *targets)  # raises with what it says
         else:
             forget_outputs(project)
-    return hits
+    cut_lock_files += "dvc.lock was cut off" in project.clear_leftovers()
+    return hits | Counter({"dvc.lock": cut_lock_files})
 
 
 def _wait_for_moment(process: subprocess.Popen, passed_stages: int, share: float) -> None:
@@ -95,10 +97,11 @@ def small_disk(folder: Path, size_mb: int) -> Iterator[Path]:
 
 
 def repro_on_a_disk_that_fills(project: Project, targets: tuple[str, ...], stage: str, delay_s: float, left_bytes: int) -> str:
-    """Run `dvc repro TARGETS`; DELAY_S after STAGE has begun, the disk is filled but for some bytes. Return what DVC printed.
+    """Do what `make repro` does; DELAY_S after STAGE has begun, the disk is filled but for some bytes. Return what it printed if it failed.
 
-    When DVC has ended, there is room again. AssertionError if it ends without an error, or before the stage.
+    When DVC has ended, there is room again. AssertionError if it ends before the stage.
     """
+    project.clear_leftovers()
     ballast, log_path = project.folder.parent / "ballast", project.folder.parent.parent / "log"
     with log_path.open("w") as log:
         command = [*project.prefix, "dvc", "repro", *targets]

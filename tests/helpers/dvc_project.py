@@ -79,6 +79,10 @@ class Project:
     def dvc(self, *arguments: str, fails: bool = False) -> str:
         return self._run(str(BINARIES / "dvc"), *arguments, fails=fails)
 
+    def clear_leftovers(self) -> str:
+        """What `make repro` does before `dvc repro`; returns what it says."""
+        return self._run("python", "-m", "confidnet_core.system.leftovers")
+
     def start(self, *arguments: str) -> subprocess.Popen:
         """DVC in a process group of its own, to be killed."""
         command = [str(BINARIES / "dvc"), *arguments]

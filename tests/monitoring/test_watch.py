@@ -66,6 +66,19 @@ def test_labels_say_whether_the_guarantee_is_kept(packed, tmp_path, risk, verdic
     assert "nobody knows" not in out
 
 
+@pytest.mark.parametrize("labelled", [0, 20])
+def test_labels_of_rejected_answers_alone_leave_the_guarantee_open(packed, tmp_path, labelled):
+    day = draw(200, 0)
+    day.drop(columns="true").to_csv(tmp_path / "day.csv", index=False)
+    rejected = day[day["confidence"] < THRESHOLD].rename(columns={"true": "label"})
+    assert len(rejected) >= labelled
+    rejected[["file", "label"]].head(labelled).to_csv(tmp_path / "labels.csv", index=False)
+    words = ["watch", packed, str(tmp_path / "day.csv"), "--labels", str(tmp_path / "labels.csv"), "--page", str(tmp_path / "watch.html")]
+    assert "Guarantee: open. " in watched(*words[1:], code=0)
+    guarantee = json.loads(run(*words[:5], "--json")[1])["guarantee"]
+    assert (guarantee["labelled"], guarantee["accepted"]) == (labelled, 0)
+
+
 def test_the_json_is_strict_and_has_the_figures_of_each_period(packed, tmp_path):
     paths = write_days(tmp_path, 3, labelled=0.5)
     labels = str(tmp_path / "labels.csv")

@@ -1,9 +1,12 @@
 """Classes of any name that a file system allows: drawn without formulas and warnings, and written so that they are read as they stand."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from mlflow.utils.validation import _validate_metric_name
@@ -12,7 +15,7 @@ from confidnet_core.cli.latex import escape_latex
 from confidnet_core.comparison.rendering import markdown_text
 from confidnet_core.display import display_text
 from confidnet_core.reporting.charts import plotly_text
-from confidnet_core.reporting.drawable import make_text_drawable
+from confidnet_core.reporting.drawable import _font_with, make_text_drawable
 from confidnet_core.reporting.failures import DisplayedSample
 from confidnet_core.reporting.maps import segmentation_figure
 from confidnet_core.reporting.plots import save_figure
@@ -38,6 +41,20 @@ def test_names_are_drawn_below_pictures_and_in_legends(tmp_path: Path) -> None:
     assert "$5_$10" in texts(figure) and "ab\\u202egnp" in texts(figure)
     save_figure(figure, tmp_path / "maps.png", width_px=600)
     assert (tmp_path / "sheet.png").stat().st_size and (tmp_path / "maps.png").stat().st_size
+
+
+@pytest.mark.parametrize("name", ["W" * 200, "predictable name", "ab\u202egnp.exe", "$W$" * 9])
+def test_captions_do_not_run_into_each_other(name: str) -> None:
+    caption = "\n".join(replace_names(DisplayedSample(np.zeros((8, 8), np.uint8), 3, "", "", "0.9"), name).caption_lines)
+    figure = picture_grid_figure({"errors": [(np.zeros((8, 8), np.uint8), caption)] * 8})
+    make_text_drawable(figure)
+    FigureCanvasAgg(figure).draw()
+    extents = sorted((axes.xaxis.label.get_window_extent() for axes in figure.findobj(Axes)), key=lambda extent: extent.x0)
+    assert all(left.x1 < right.x0 for left, right in pairwise(extents)) and figure.bbox.x0 <= extents[0].x0
+
+
+def test_the_font_of_signs_in_place_of_letters_is_no_font_that_has_them() -> None:
+    assert all("LastResort" not in (_font_with(frozenset(letter)) or "") for letter in "ねꯀ\U00012000\U0001e900")
 
 
 def replace_names(sample: DisplayedSample, name: str) -> DisplayedSample:

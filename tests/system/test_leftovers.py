@@ -67,33 +67,5 @@ def test_a_folder_whose_replacement_was_killed_between_the_two_renames_comes_bac
     assert names(tmp_path) == {"seed0"} and names(tmp_path / "seed0") == {"old"}
 
 
-def make_old(*paths: Path) -> None:
-    for path in paths:
-        os.utime(path, (0, 0))
-
-
-def test_empty_folders_and_cut_entries_of_the_run_cache_are_removed_and_what_dvc_is_making_stays(tmp_path: Path):
-    runs = tmp_path / ".dvc/cache/runs"
-    whole, empty, cut, new = (runs / key[:2] / key for key in ("aa1", "bb2", "cc3", "dd4"))
-    for stage_folder in (whole, empty, cut, new):
-        stage_folder.mkdir(parents=True)
-    (whole / "entry").write_text("cmd: x")
-    (cut / "entry").touch()
-    make_old(whole / "entry", cut / "entry", whole, empty, cut)
-    remove_leftovers(tmp_path, [])
-    assert [path.exists() for path in (whole / "entry", empty, cut, new)] == [True, False, False, True]
-
-
-@pytest.mark.parametrize(("content", "stays"), [("", False), ('{"read": ', False), ("{}", True)])
-def test_a_cut_rwlock_of_dvc_is_removed(tmp_path: Path, content: str, stays: bool):
-    rwlock = tmp_path / ".dvc/tmp/rwlock"
-    write_text(rwlock, content)
-    remove_leftovers(tmp_path, [])
-    assert rwlock.exists()  # of this moment: DVC may be writing it
-    make_old(rwlock)
-    remove_leftovers(tmp_path, [])
-    assert rwlock.exists() == stays
-
-
 def test_a_project_without_dvc_is_no_error(tmp_path: Path):
     remove_leftovers(tmp_path, [tmp_path / "absent"])
