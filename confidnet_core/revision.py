@@ -5,7 +5,9 @@ The origin of a network is a digest of files and not a commit: other commits wit
 
 import platform
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
@@ -72,7 +74,13 @@ def last_commit(paths: Iterable[str]) -> str | None:
 
 def distribution_names(package_name: str) -> list[str]:
     """Return the installed distributions that hold a package, as scikit-learn for sklearn; none for Python's own and for local code."""
-    return metadata.packages_distributions().get(package_name, [])
+    return _distributions_by_package(tuple(sys.path)).get(package_name, [])
+
+
+@cache
+def _distributions_by_package(search_path: tuple[str, ...]) -> Mapping[str, list[str]]:
+    """Return {package: installed distributions that hold it}; read once, since it looks at the list of files of every distribution."""
+    return metadata.packages_distributions()
 
 
 def package_versions(*package_names: str) -> dict[str, str]:

@@ -33,7 +33,11 @@ class Project:
 
     @classmethod
     def create(cls, folder: Path, **changes: object) -> "Project":
-        """A copy of the working tree's code, with few resamples. changes: params, as "a.b.c" -> value."""
+        """A copy of the working tree's code, with few resamples, and the benchmarks alone that run or are changed.
+
+        changes: params, as "a.b.c" -> value. DVC reads params.yaml for each stage, and writes dvc.lock with all benchmarks after each: the
+        many that a test does not need would take it longer than the stages that it does.
+        """
         folder.mkdir(parents=True)
         for name in CODE:
             source, target = ROOT / name, folder / name
@@ -48,20 +52,32 @@ class Project:
         project.git("init", "--quiet", "--initial-branch", "main")
         project.identify()
         project.change(**{"bootstrap.resamples": 500, **changes})
+        project._keep_benchmarks({key.split(".")[1] for key in changes if key.startswith("benchmarks.")})
         project.commit("Start")
         return project
 
     def change(self, **changes: object) -> None:
         """Set keys of params.yaml, named "a.b.c"."""
-        yaml = YAML()
-        path = self.folder / "params.yaml"
+        with self._params() as params:
+            for key, value in changes.items():
+                *parents, last = key.split(".")
+                place = params
+                for parent in parents:
+                    place = place[parent]
+                place[last] = value
+
+    def _keep_benchmarks(self, names: set[str]) -> None:
+        """Remove all others that do not run."""
+        with self._params() as params:
+            for name in set(params["benchmarks"]) - {*names, *params["run"]}:
+                del params["benchmarks"][name]
+
+    @contextmanager
+    def _params(self) -> Iterator[dict]:
+        """The content of params.yaml, written back at the end."""
+        yaml, path = YAML(), self.folder / "params.yaml"
         params = yaml.load(path)
-        for key, value in changes.items():
-            *parents, last = key.split(".")
-            place = params
-            for parent in parents:
-                place = place[parent]
-            place[last] = value
+        yield params
         yaml.dump(params, path)
 
     def commit(self, message: str) -> None:

@@ -1,5 +1,6 @@
 """Trained models as DVC artifacts: dvc.yaml names outputs of stages, and `dvc artifacts get` brings one from a remote, ready to load."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from dvc_project import Project
 from gto.constants import check_string_is_valid
 from project_code import ROOT
 from ruamel.yaml import YAML
+from small_study import small_study
 
 from confidnet_core.config.params import load_params
 from confidnet_core.data import load_dataset
@@ -45,14 +47,23 @@ def test_an_artifact_is_a_model_named_after_its_benchmark_and_its_folder(name: s
     assert ARTIFACTS[name]["type"] == "model" and ARTIFACTS[name]["desc"]
 
 
+def forget_stage(project: Project, name: str) -> None:
+    """Let a stage be one that has never run."""
+    path, yaml = project.folder / "dvc.lock", YAML()
+    lock = yaml.load(path)
+    for output in lock["stages"].pop(name)["outs"]:
+        path_of_output = project.folder / output["path"]
+        shutil.rmtree(path_of_output) if path_of_output.is_dir() else path_of_output.unlink()
+    yaml.dump(lock, path)
+
+
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Project]:
     """A project with a trained and tagged classifier, and a clone whose data is in a remote alone."""
     folder = tmp_path_factory.mktemp("artifacts")
-    settings = {"model.width": 0.25, "baseline.epochs": 1}
-    project = Project.create(folder / "project", **{f"benchmarks.digits.{key}": value for key, value in settings.items()})
+    project = small_study(tmp_path_factory, folder / "project")
+    forget_stage(project, "finetune@digits-0")
     project.dvc("remote", "add", "--default", "store", str(folder / "store"))
-    project.dvc("repro", "train_baseline@digits-0")
     project.commit("Trained")
     project.git("tag", "--annotate", f"{NAME}@{VERSION}", "--message", "First version")
     project.dvc("push", "train_baseline@digits-0")

@@ -23,7 +23,7 @@ def study(folder: Path, data: Path, **changes: object) -> Project:
 
 @needs("CamVid", "camvid/")
 def test_real_camvid_in_a_temporary_workspace_gets_its_table(tmp_path):
-    recipe = "benchmarks.camvid_segnet"
+    recipe, trainings = "benchmarks.camvid_segnet", ("baseline", "confidnet", "finetune", "corrected_mcp")
     project = study(
         tmp_path / "project",
         data_folder("camvid"),
@@ -37,7 +37,9 @@ def test_real_camvid_in_a_temporary_workspace_gets_its_table(tmp_path):
             f"{recipe}.corrected_mcp.epochs": 1,
             f"{recipe}.mc_dropout": {"passes": 2, "precision": "fp32"},
             # bf16 takes eight times as long on a processor that computes it in software.
-            **{f"{recipe}.{training}.precision": "fp32" for training in ("baseline", "confidnet", "finetune", "corrected_mcp")},
+            **{f"{recipe}.{training}.precision": "fp32" for training in trainings},
+            **{f"{recipe}.{training}.batch_size": 12 for training in trainings},  # in steps of 4 images, most of the time is the steps'
+            f"{recipe}.baseline.learning_rate": 0.004,
             "methods": {"mcp": {}, "confidnet": {}},
             "against": ["mcp"],
         },

@@ -8,6 +8,8 @@ from small_study import small_study
 
 pytestmark = pytest.mark.slow
 
+BEFORE_COMPARE = ("bootstrap", "thresholds")  # of all scores: with all that they need, every stage but `compare`, which takes the longest
+
 
 def of(*methods: str, stages: tuple[str, ...] = ("evaluate", "bootstrap", "thresholds")) -> set[str]:
     """These stages of these scores."""
@@ -34,20 +36,6 @@ def test_a_changed_setting_and_a_new_score_of_one_file_and_one_line_rerun_these_
     assert "logit_range" in json.loads((project.folder / "reports/summary.json").read_text())["digits"]["aupr_error"]
 
 
-def test_more_passes_rerun_the_sampling_and_the_scores_that_read_it_alone(project):
-    project.change(**{"benchmarks.digits.mc_dropout.passes": 7})
-    expected = {"sources@digits", "sample@digits-0", "inputs@digits-0", "compare"} | of("mc_dropout")
-    assert set(project.stages_run("repro")) == expected
-    project.commit("More passes")
-
-
-def test_another_rate_of_the_head_reruns_the_head_its_fine_tuning_and_their_scores_alone(project):
-    project.change(**{"benchmarks.digits.confidnet.learning_rate": 0.002})
-    expected = {"sources@digits", "train_confidnet@digits-0", "finetune@digits-0", "inputs@digits-0", "compare"} | of("confidnet")
-    assert set(project.stages_run("repro")) == expected
-    project.commit("Another rate")
-
-
 def test_a_comment_in_the_code_of_trainings_trains_again_and_equal_weights_rerun_nothing_behind_them(project):
     losses = project.folder / "confidnet_core/training/losses.py"
     losses.write_text(losses.read_text() + "# A comment.\n")
@@ -69,6 +57,20 @@ def test_another_level_of_the_intervals_only_compares_anew(project):
     assert project.stages_run("repro") == ["compare"]
     assert "with 50 % intervals" in (project.folder / "reports/comparison.md").read_text()
     project.commit("Another level")
+
+
+def test_more_passes_rerun_the_sampling_and_the_scores_that_read_it_alone(project):
+    project.change(**{"benchmarks.digits.mc_dropout.passes": 7})
+    expected = {"sources@digits", "sample@digits-0", "inputs@digits-0"} | of("mc_dropout")
+    assert set(project.stages_run("repro", *BEFORE_COMPARE)) == expected
+    project.commit("More passes")
+
+
+def test_another_rate_of_the_head_reruns_the_head_its_fine_tuning_and_their_scores_alone(project):
+    project.change(**{"benchmarks.digits.confidnet.learning_rate": 0.002})
+    expected = {"sources@digits", "train_confidnet@digits-0", "finetune@digits-0", "inputs@digits-0"} | of("confidnet")
+    assert set(project.stages_run("repro", *BEFORE_COMPARE)) == expected
+    project.commit("Another rate")
 
 
 def test_a_mistake_in_the_parameters_stops_before_any_training(project):

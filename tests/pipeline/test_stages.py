@@ -2,13 +2,15 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from ruamel.yaml import YAML
 from small import small_digits
 from small_params import VALID, changed
-from stage_processes import start
+from stage_processes import run_here, start
 
 from confidnet_core.config.params import Params
 from confidnet_core.config.registry import entry_code_digest
@@ -28,10 +30,10 @@ def write(folder: Path, params: dict) -> None:
         YAML(typ="safe").dump(params, file)
 
 
-def refusal(folder: Path, stage: str, *arguments: str) -> str:
-    """The one line on stderr of a stage that refuses and leaves nothing behind."""
+def refusal(folder: Path, stage: str, *arguments: str, run: Callable[..., CompletedProcess] = run_here) -> str:
+    """The one line on stderr of a stage that refuses and leaves nothing behind. run: `start` for a process of its own."""
     before = sorted(folder.rglob("*"))
-    done = start(folder, stage, *arguments)
+    done = run(folder, stage, *arguments)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert sorted(folder.rglob("*")) == before
@@ -86,7 +88,7 @@ def test_a_params_yaml_that_cannot_be_read_is_refused(folder: Path, content: byt
     ],
 )
 def test_a_stage_whose_inputs_are_missing_names_them_with_the_remedy(folder: Path, line: str, missing: str):
-    message = refusal(folder, *line.split())
+    message = refusal(folder, *line.split(), run=start)
     assert message.startswith(missing) and message.endswith(" does not exist; `dvc repro` makes it")
 
 
