@@ -1,5 +1,6 @@
 """The process of a stage: its command line, the disks that it writes to, and errors of users in one line."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,6 +23,9 @@ from confidnet_core.system.processes import (
 from confidnet_core.system.room import require_room_for_dvc, require_writable
 from confidnet_core.tracking.dvc_outputs import stage_output_paths
 from confidnet_core.tracking.store import project_root
+
+# A file where a folder has to be, or the reverse; a circle of links; a name that is too long.
+PATH_ERRNOS = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 @contextmanager
@@ -130,6 +134,10 @@ def _problem_text(error: Exception) -> str | None:
         return str(disk_error)
     if isinstance(error, FileNotFoundError) and error.filename:
         return f"{error.filename} does not exist; `dvc repro` makes what a stage reads"
+    if isinstance(error, OSError) and error.errno in PATH_ERRNOS and error.filename:
+        path = Path(os.fsdecode(error.filename))
+        obstacle = next((place for place in (path, *path.parents) if os.path.lexists(place) and not place.is_dir()), path)
+        return f"{obstacle} is in the way of {path} ({error.strerror}); move or rename it, then run the same command again"
     return str(error) if isinstance(error, ValueError | FileNotFoundError) else None
 
 

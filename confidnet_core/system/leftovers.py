@@ -19,6 +19,8 @@ import psutil
 
 from confidnet_core.system.dvc_files import MIN_AGE_S, dvc_standing_still, repair_dvc_folder, repair_lock_file
 from confidnet_core.system.errors import find_disk_error
+from confidnet_core.system.interruption import one_line_if_interrupted
+from confidnet_core.system.room import require_writable
 
 REMOTE_ALIVE_TIMEOUT_S = 24 * 3600.0  # how long what a process of another machine or container left counts as in use
 OUTPUT_FOLDERS = ("data", "models", "reports")
@@ -95,7 +97,9 @@ def _output_folders() -> Iterator[Path]:
 
 
 def main() -> None:
+    """Clear what is left, and say in one line where the project cannot be written, which DVC says in words of its own."""
     try:
+        require_writable([Path(".dvc/tmp/lock"), Path("dvc.lock")])
         with dvc_standing_still(Path.cwd()) as is_still:
             remove_leftovers(Path.cwd(), _output_folders(), 0.0 if is_still else MIN_AGE_S)
             if is_still and (sentence := repair_lock_file()) is not None:
@@ -105,4 +109,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_if_interrupted("interrupted; run the same command again"):
+        main()

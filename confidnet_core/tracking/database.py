@@ -4,12 +4,13 @@ MLflow 3.17 retries for a minute whatever its database answers. So what cannot b
 file, a path that cannot be, a disk without room, a file that is no database.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from confidnet_core.system.errors import disk_sentence, find_disk_error, write_probe
+from confidnet_core.system.errors import DiskError, disk_sentence, find_disk_error, write_probe
 from confidnet_core.system.room import RESERVE_BYTES
 
 ARTIFACT_PATH_COLUMNS = (  # (table, column) of the database that hold absolute paths
@@ -19,6 +20,8 @@ ARTIFACT_PATH_COLUMNS = (  # (table, column) of the database that hold absolute 
     ("model_versions", "storage_location"),
 )
 SQLITE_PREFIX = "sqlite:///"
+DATABASE_SERVER_SCHEMES = ("postgresql", "mysql", "mssql")
+SERVER_TIMEOUT_S = 10
 
 
 def project_database_uri(project_folder: Path) -> str:
@@ -43,16 +46,11 @@ def fault_of_database(path: Path, needs_room: bool) -> str | None:
 
     needs_room: whether it will be written, so that its disk needs room
     """
-    if path.is_dir():
-        return f"{path} is a folder; MLflow needs a file of that name: move the folder away"
-    if not path.parent.is_dir() and (
-        obstacle := next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None)
-    ):
-        return f"{path} cannot be: {obstacle} is a file"
-    folder = next(parent for parent in path.parents if parent.is_dir())
     try:
+        if (obstacle := _obstacle(path)) is not None:
+            return obstacle
         if needs_room:
-            write_probe(folder, RESERVE_BYTES)  # of SQLite's journal, and of a row
+            _require_room(next(parent for parent in path.parents if parent.is_dir()), path)
         if path.exists():
             with path.open("r+b" if needs_room else "rb") as file:
                 header = file.read(16)
@@ -60,6 +58,52 @@ def fault_of_database(path: Path, needs_room: bool) -> str | None:
                 return f"{path} is no SQLite database; {_keep_sentence(path)}"
     except OSError as error:
         return str(find_disk_error(error, path) or f"{path} cannot be opened ({error.strerror}); mend that, then start again")
+    return None
+
+
+def _obstacle(path: Path) -> str | None:
+    """Return what stands in the way of the file of a database. OSError where its name is too long, or a circle of links."""
+    if path.is_dir():
+        return f"{path} is a folder; MLflow needs a file of that name: move the folder away"
+    if not path.parent.is_dir() and (
+        obstacle := next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None)
+    ):
+        return f"{path} cannot be: {obstacle} is a file"
+    target = Path(os.path.realpath(path))
+    if path.is_symlink() and (target.is_symlink() or not target.parent.is_dir()):
+        return f"{path} is a link to {os.readlink(path)}, where no file can be; remove the link"
+    if path.exists() and not path.is_file():
+        return f"{path} is no regular file; MLflow needs one of that name: move it away"
+    return None
+
+
+def _require_room(folder: Path, path: Path) -> None:
+    """Raise DiskError, with the path of the database, if its folder has no room for SQLite's journal and a row."""
+    try:
+        write_probe(folder, RESERVE_BYTES)
+    except OSError as error:
+        if (disk_error := find_disk_error(error, path)) is None:
+            raise
+        raise DiskError(disk_error.errno, disk_error.strerror, str(path)) from None
+
+
+def fault_of_server(tracking_uri: str) -> str | None:
+    """Return why the server of a database, such as PostgreSQL's, does not let itself be opened; None if it does, or for another store.
+
+    MLflow would ask ten times, and each time wait as long as the system does for a machine that does not answer.
+    """
+    if not tracking_uri.startswith(DATABASE_SERVER_SCHEMES):
+        return None
+    from sqlalchemy import create_engine  # here, since few stores need it
+    from sqlalchemy.exc import SQLAlchemyError
+
+    timeout_name = "timeout" if tracking_uri.startswith("mssql") else "connect_timeout"
+    try:
+        engine = create_engine(tracking_uri, connect_args={timeout_name: SERVER_TIMEOUT_S})
+        engine.connect().close()
+        engine.dispose()
+    except (SQLAlchemyError, ImportError, ValueError, TypeError) as error:
+        return " ".join(str(getattr(error, "orig", None) or error).split())[:500]
     return None
 
 
@@ -74,7 +118,7 @@ def opening_failure_remedy(path: Path, error: BaseException) -> str:
     if run_count == 0:
         return f"It holds no run, so that the process that first made it was probably killed: move {path} away and start again"
     if run_count is None:
-        return _keep_sentence(path).capitalize()
+        return f"K{_keep_sentence(path)[1:]}"  # and the path as it is
     return f"It holds {run_count:,} runs: keep a copy of {path}. If another version of MLflow wrote it, `mlflow db upgrade` may convert it"
 
 

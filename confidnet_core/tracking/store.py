@@ -20,10 +20,12 @@ from filelock import FileLock
 
 from confidnet_core.system.addresses import has_credentials, without_secrets
 from confidnet_core.system.errors import find_disk_error
+from confidnet_core.system.room import require_writable
 from confidnet_core.tracking.database import (
     database_file,
     escape_sqlite_path,
     fault_of_database,
+    fault_of_server,
     opening_failure_remedy,
     project_database_uri,
     remove_escaped_name_folders,
@@ -42,6 +44,7 @@ MLFLOW_ENVIRONMENT_DEFAULTS = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
+REMEDY_OF_ADDRESS = "Correct MLFLOW_TRACKING_URI, or unset MLFLOW_TRACKING_URI to use mlflow.db of the project"
 STORE_OPENING_ENVIRONMENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 ReturnType = TypeVar("ReturnType")
 
@@ -78,8 +81,7 @@ def _call_with_store_uri(open_uri_in_folder: Callable[[str, Path], ReturnType], 
     tracking_uri = store_uri(project_folder)
     if uses_server() and without_secrets(tracking_uri) != tracking_uri:
         os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # its links would hold the password
-    if (path := database_file(tracking_uri)) and (fault := fault_of_database(path, needs_room)):
-        raise StoreError(f"the MLflow store does not open: {fault}")
+    _require_no_fault(tracking_uri, project_folder, needs_room)
     try:
         with temporary_environment(STORE_OPENING_ENVIRONMENT), _lock_database(project_folder) if not uses_server() else nullcontext():
             return open_uri_in_folder(tracking_uri, project_folder)
@@ -90,6 +92,19 @@ def _call_with_store_uri(open_uri_in_folder: Callable[[str, Path], ReturnType], 
             raise ServerError(server_failure_reason(error)) from None
         problem_text = f"the MLflow store {tracking_uri} does not open: {first_message_line(error)}. {_remedy(tracking_uri, error)}"
         raise StoreError(without_secrets(problem_text, tracking_uri)) from None
+
+
+def _require_no_fault(tracking_uri: str, project_folder: Path, needs_room: bool) -> None:
+    """Raise StoreError, or DiskError, for faults that MLflow would retry for minutes, or find after a training."""
+    if (path := database_file(tracking_uri)) and (fault := fault_of_database(path, needs_room)):
+        raise StoreError(f"the MLflow store does not open: {fault}")
+    if fault := fault_of_server(tracking_uri):
+        raise StoreError(without_secrets(f"the MLflow store {tracking_uri} does not open: {fault}. {REMEDY_OF_ADDRESS}", tracking_uri))
+    if needs_room and tracking_uri == project_database_uri(project_folder):
+        artifacts_folder = project_folder / "mlruns"
+        if artifacts_folder.exists() and not artifacts_folder.is_dir():
+            raise StoreError(f"{artifacts_folder} is a file; MLflow needs a folder of that name: move the file away")
+        require_writable([artifacts_folder / "artifacts"])
 
 
 def project_root() -> Path:
@@ -191,7 +206,7 @@ def temporary_environment(environment_variables: dict[str, str]) -> Iterator[Non
 
 def _remedy(tracking_uri: str, error: BaseException) -> str:
     if os.environ.get("MLFLOW_TRACKING_URI") and find_disk_error(error) is None:
-        return "Correct MLFLOW_TRACKING_URI, or unset MLFLOW_TRACKING_URI to use mlflow.db of the project"
+        return REMEDY_OF_ADDRESS
     path = database_file(tracking_uri)
     return opening_failure_remedy(path, error) if path else str(find_disk_error(error))
 

@@ -1,5 +1,6 @@
 """DVC's own files, cut by a kill or a full disk: repaired while no DVC is at work, and left alone otherwise."""
 
+import errno
 import fcntl
 import os
 import random
@@ -12,7 +13,7 @@ from dvc.utils.serialize import loads_yaml
 from project_code import ROOT
 
 from confidnet_core.files import write_text
-from confidnet_core.system import leftovers
+from confidnet_core.system import leftovers, room
 from confidnet_core.system.dvc_files import _is_refused, dvc_standing_still, repair_dvc_folder, repair_lock_file
 
 ENTRY = "0123456789abcdef" * 4
@@ -113,6 +114,15 @@ def test_every_cut_that_dvc_refuses_is_seen(tmp_path: Path):
             COMPILED_LOCKFILE_SCHEMA(loads_yaml(content[:length]))
         except Exception:  # whatever DVC raises for it
             assert _is_refused(content[:length].encode()), content[:length][-80:]
+
+
+def test_a_project_that_cannot_be_written_is_named_before_dvc_begins(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(place: Path, byte_count: int) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(place / "tmp123"))
+
+    monkeypatch.setattr(room, "write_probe", refuse)
+    with pytest.raises(SystemExit, match=r"^dvc\.lock cannot be written: the disk is read-only \("):
+        leftovers.main()
 
 
 def test_while_dvc_is_at_work_its_lock_file_stays_and_afterwards_is_repaired(folder: Path, capsys: pytest.CaptureFixture):

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import socket
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,51 @@ def test_a_folder_in_place_of_the_database_is_named_at_once(clean: pytest.Monkey
     assert refusal() == (
         f"the MLflow store does not open: {tmp_path}/mlflow.db is a folder; MLflow needs a file of that name: move the folder away"
     )
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (os.mkfifo, "mlflow.db is no regular file; MLflow needs one of that name: move it away"),
+        (lambda path: path.symlink_to("nowhere/x.db"), "mlflow.db is a link to nowhere/x.db, where no file can be; remove the link"),
+        (lambda path: path.symlink_to("mlflow.db"), "mlflow.db is a link to mlflow.db, where no file can be; remove the link"),
+    ],
+)
+def test_what_is_no_file_in_place_of_the_database_is_named_at_once(
+    clean: pytest.MonkeyPatch, tmp_path: Path, make: Callable[[Path], None], words: str
+):
+    clean.setenv("DVC_ROOT", str(tmp_path))
+    make(tmp_path / "mlflow.db")
+    assert refusal() == f"the MLflow store does not open: {tmp_path}/{words}"
+
+
+def test_a_name_that_is_too_long_is_named_at_once(clean: pytest.MonkeyPatch, tmp_path: Path):
+    clean.setenv("DVC_ROOT", str(tmp_path))
+    clean.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{'a' * 300}.db")
+    assert refusal().endswith("a.db cannot be opened (File name too long); mend that, then start again")
+
+
+def test_a_database_server_that_is_not_there_is_asked_once(clean: pytest.MonkeyPatch, tmp_path: Path):
+    """MLflow asks ten times, for 100 s and more."""
+    clean.setenv("DVC_ROOT", str(tmp_path))
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # nobody listens
+        clean.setenv("MLFLOW_TRACKING_URI", f"postgresql+psycopg://me:secret@127.0.0.1:{unused.getsockname()[1]}/runs")
+        message = refusal()
+    assert message.startswith("the MLflow store postgresql+psycopg://127.0.0.1:") and "Correct MLFLOW_TRACKING_URI" in message
+    assert "secret" not in message
+
+
+def test_a_file_in_place_of_the_folder_of_artifacts_is_named_before_the_work(clean: pytest.MonkeyPatch, tmp_path: Path):
+    clean.setenv("DVC_ROOT", str(tmp_path))
+    (tmp_path / "mlruns").touch()
+    assert refusal() == f"{tmp_path}/mlruns is a file; MLflow needs a folder of that name: move the file away"
+
+
+def test_a_database_that_cannot_be_read_is_kept_and_its_path_keeps_its_letters(tmp_path: Path):
+    path = tmp_path / "MyProject.db"
+    path.write_bytes(b"SQLite format 3\0" + bytes(5000))
+    assert opening_failure_remedy(path, RuntimeError("malformed")).startswith(f"Keep a copy of {path}, which may hold the history")
 
 
 def test_a_path_that_cannot_be_is_named_at_once(clean: pytest.MonkeyPatch, tmp_path: Path):
