@@ -12,6 +12,7 @@ import pytest
 from project_code import ROOT
 from ruamel.yaml import YAML
 from small_params import VALID
+from stage_processes import run_here
 
 from confidnet_core.config.params import load_params
 
@@ -159,8 +160,8 @@ def test_an_override_that_cannot_be_is_refused_with_key_value_and_what_was_expec
 @pytest.mark.parametrize("override", SHOWN_BY_THE_STAGE)
 def test_the_first_stage_refuses_it_in_one_line_and_writes_nothing(tmp_path: Path, override: str):
     project(tmp_path, override)
-    done = sources(tmp_path)
-    assert (done.returncode, done.stderr) == (1, f"stages.sources: params.yaml: {REFUSED[override]}\n".removeprefix("stages."))
+    done = run_here(tmp_path, "sources", "digits")
+    assert (done.returncode, done.stderr) == (1, f"sources: params.yaml: {REFUSED[override]}\n")
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 

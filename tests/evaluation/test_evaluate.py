@@ -26,7 +26,7 @@ both_tasks = pytest.mark.parametrize("task", ["digits", "segmentation"])
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONFIDNET_DEVICE", "cpu")
-        yield trained_runs(tmp_path_factory.mktemp("trained"))
+        yield trained_runs(tmp_path_factory)
 
 
 @pytest.fixture

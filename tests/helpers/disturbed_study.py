@@ -68,7 +68,7 @@ def _wait_for_moment(process: subprocess.Popen, passed_stages: int, share: float
             stage, began = current, now
         if passed_stages <= 0 and now - began >= share * lasted:
             return
-        time.sleep(0.02)
+        time.sleep(0.05)  # to look at all processes takes some milliseconds of a core
 
 
 def running_stage(dvc_pid: int) -> str | None:

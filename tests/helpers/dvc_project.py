@@ -123,7 +123,7 @@ class Project:
             if time.monotonic() > end:
                 logs = [path.read_text()[-3000:] for path in self.folder.glob(".dvc/tmp/exps/celery/*.out")]
                 raise AssertionError("\n".join([self.dvc("queue", "status"), *logs]))
-            time.sleep(1)
+            time.sleep(4)  # asking takes a second of a core that the tasks need
 
     def stages_run(self, *arguments: str) -> list[str]:
         """The stages that really ran, not those restored from the cache."""

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from made_once import copy_of
 from small_params import replace
 from torch import Tensor, nn
 
@@ -128,7 +130,7 @@ def save(root: Path, name: str, part: str, weights: dict[str, Tensor], facts: di
 
 def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "small") -> Run:
     """All trainings, and everything that a score may read, in the folders that the stages write under ROOT."""
-    models, predictions, resume = root / "models" / name / "seed0", root / "data/predictions" / name / "seed0", root / ".resume" / name
+    predictions, resume = root / "data/predictions" / name / "seed0", root / ".resume" / name
     save_dataset(dataset, root / "data/prepared" / name)
     dataset = load_dataset(root / "data/prepared" / name)
     classifier, fit = trained_classifier(dataset, what, resume)
@@ -157,23 +159,37 @@ def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "smal
     save_predictions(predictions.with_name("seed1"), answers, {})
     ensembles = root / "data/ensembles" / name
     save_ensembles(ensembles, entry_attributes("scores", entry_names("scores"), "over_seeds"), [0, 1], predictions.parent, dataset)
-    return Run(
-        name, what, 0, dataset, models, predictions, samples_folder=root / "data/samples" / name / "seed0", ensembles_folder=ensembles
-    )
+    return stored_run(root, what, name)
+
+
+def stored_run(root: Path, what: Benchmark, name: str = "small") -> Run:
+    """The run that `trained_run` has written under ROOT, which has loaded nothing yet."""
+    models, predictions = root / "models" / name / "seed0", root / "data/predictions" / name / "seed0"
+    samples, ensembles = root / "data/samples" / name / "seed0", root / "data/ensembles" / name
+    dataset = load_dataset(root / "data/prepared" / name)
+    return Run(name, what, 0, dataset, models, predictions, samples_folder=samples, ensembles_folder=ensembles)
 
 
 def described(what: Benchmark, dataset: Dataset, state: TrainingState) -> dict[str, Any]:
     return describe_trained_network(what, dataset, best_epoch=state.best_epoch, **state.best_metrics)
 
 
-def trained_runs(root: Path) -> dict[str, Run]:
-    """One of each task, the digits with BatchNorm and with a head that has learnt something."""
+def trained_runs(factory: pytest.TempPathFactory, root: Path | None = None) -> dict[str, Run]:
+    """One of each task, the digits with BatchNorm and with a head that has learnt something; their files lie under ROOT."""
+    root = copy_of(factory, "trained_runs", _train_both, root or factory.mktemp("trained"))
+    return {task: stored_run(root, what, task) for task, what in _recipes().items()}
+
+
+def _train_both(root: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONFIDNET_DEVICE", "cpu")
+        for task, dataset in {"digits": small_digits(), "segmentation": small_segmentation()}.items():
+            trained_run(root, dataset, _recipes()[task], task)
+
+
+def _recipes() -> dict[str, Benchmark]:
     what = benchmark(CONVNET)
-    what = replace(what, confidnet=replace(what.confidnet, epochs=20))
-    return {
-        "digits": trained_run(root, small_digits(), what, "digits"),
-        "segmentation": trained_run(root, small_segmentation(), segmentation_benchmark(), "segmentation"),
-    }
+    return {"digits": replace(what, confidnet=replace(what.confidnet, epochs=20)), "segmentation": segmentation_benchmark()}
 
 
 def answering(run: Run, logits: np.ndarray, folder: Path, validation: np.ndarray | None = None) -> Run:

@@ -1,13 +1,11 @@
 """A small study on digits with real DVC and a real MLflow store, made once in a test session; every test file works on a copy of it."""
 
-import os
-import shutil
 import time
 from pathlib import Path
 
 import pytest
 from dvc_project import Project
-from filelock import FileLock
+from made_once import copy_of
 from mlflow.entities import Run
 from tracking_stores import client
 
@@ -32,18 +30,13 @@ SMALL = {
 
 def small_study(factory: pytest.TempPathFactory, folder: Path) -> Project:
     """A copy in FOLDER of the project after its first `dvc repro` and a commit of the results, with its cache and its MLflow store."""
-    base = factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "small_study"
-    with FileLock(f"{shared}.lock"):  # pytest's other workers wait for the one that makes it
-        if not shared.exists():
-            made = shared.with_name("small_study_in_the_making")
-            shutil.rmtree(made, ignore_errors=True)
-            project = Project.create(made, **SMALL)
-            project.dvc("repro")
-            project.commit("Results")
-            made.rename(shared)
-    shutil.copytree(shared, folder, symlinks=True)
-    return Project(folder)
+    return Project(copy_of(factory, "small_study", _run_study, folder))
+
+
+def _run_study(folder: Path) -> None:
+    project = Project.create(folder, **SMALL)
+    project.dvc("repro")
+    project.commit("Results")
 
 
 def rows(project: Project, **tags: str) -> list[Run]:

@@ -51,7 +51,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, di
     root = tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONFIDNET_DEVICE", "cpu")
-        runs = trained_runs(root)
+        runs = trained_runs(tmp_path_factory, root)
         for run in runs.values():
             score(run, root=root)
         yield root, runs

@@ -23,7 +23,7 @@ ALL = 10**6  # more than there are samples of a class
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONFIDNET_DEVICE", "cpu")
-        yield trained_runs(tmp_path_factory.mktemp("trained"))
+        yield trained_runs(tmp_path_factory)
 
 
 @pytest.fixture

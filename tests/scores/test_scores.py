@@ -30,10 +30,9 @@ both_tasks = pytest.mark.parametrize("task", ["digits", "segmentation"])
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
-    folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONFIDNET_DEVICE", "cpu")
-        yield trained_runs(folder)
+        yield trained_runs(tmp_path_factory)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ every_fitted_score = pytest.mark.parametrize("name", ["temperature", "max_logit_
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONFIDNET_DEVICE", "cpu")
-        yield trained_runs(tmp_path_factory.mktemp("trained"))
+        yield trained_runs(tmp_path_factory)
 
 
 def drawn(samples: int, temperature: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

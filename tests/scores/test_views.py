@@ -22,7 +22,7 @@ IMAGE = torch.arange(12.0).reshape(1, 1, 3, 4)
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONFIDNET_DEVICE", "cpu")
-        yield trained_runs(tmp_path_factory.mktemp("trained"))
+        yield trained_runs(tmp_path_factory)
 
 
 def flipping(run: Run) -> Run:

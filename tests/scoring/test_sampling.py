@@ -29,7 +29,7 @@ both_tasks = pytest.mark.parametrize("task", ["digits", "segmentation"])
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONFIDNET_DEVICE", "cpu")
-        yield trained_runs(tmp_path_factory.mktemp("trained"))
+        yield trained_runs(tmp_path_factory)
 
 
 def sampled(run: Run, passes: int = 3, seed: int = 0, split: str = "test") -> dict[str, np.ndarray]:
@@ -96,9 +96,9 @@ def test_the_draws_depend_on_the_seed_alone_and_leave_network_and_generator_as_t
     assert dropouts and not any(part.training for part in dropouts)
 
 
-def test_it_approaches_the_plain_entropy_as_the_rate_falls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_it_approaches_the_plain_entropy_as_the_rate_falls(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CONFIDNET_DEVICE", "cpu")
-    run = trained_runs(tmp_path)["digits"]
+    run = trained_runs(tmp_path_factory)["digits"]
     for part in run.classifier.modules():
         if isinstance(part, _DropoutNd):
             part.p = 1e-9

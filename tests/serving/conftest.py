@@ -1,17 +1,21 @@
 """Packed models that tests of serving share: a small classifier of digits with MCP, and a small segmentation."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from made_once import copy_of
 from served import answer, packed, params_of, score
 from small import benchmark, segmentation_benchmark, small_digits, small_segmentation, trained_run
 
 
 @pytest.fixture(scope="session")
-def project_of_packed_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def project_of_packed_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the outputs of the stages for the benchmarks digits and segmentation, and packed/BENCHMARK/SCORE."""
-    root = tmp_path_factory.mktemp("packed_models")
+    return copy_of(tmp_path_factory, "packed_models", _pack_models, tmp_path_factory.mktemp("packed_models"))
+
+
+def _pack_models(root: Path) -> None:
+    root.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONFIDNET_DEVICE", "cpu")
         patch.chdir(root)
@@ -27,7 +31,6 @@ def project_of_packed_models(tmp_path_factory: pytest.TempPathFactory) -> Iterat
         for run in runs:
             for method in methods:
                 packed(run, method, params, root / "packed" / run.benchmark_name / method)
-        yield root
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def settings_of_the_stages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONFIDNET_DEVICE", "cpu")
-        yield trained_runs(tmp_path_factory.mktemp("trained"))
+        yield trained_runs(tmp_path_factory)
 
 
 def train(
