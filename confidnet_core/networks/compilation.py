@@ -29,7 +29,8 @@ def compiled(forward: Callable[..., Any], is_compiled: bool) -> Callable[..., An
         try:
             return function(*inputs)
         except TorchDynamoException as error:
-            raise ValueError(f"compile is true, and torch.compile fails: {_reason(error)}; install g++, or set compile: false") from None
+            remedy_text = "install what is missing, for CPUs g++, or set compile: false"
+            raise ValueError(f"compile is true, and torch.compile fails: {_reason(error)}; {remedy_text}") from None
 
     return call
 

@@ -53,11 +53,10 @@ def machine(origin: Project, folder: Path, server: Mlflow) -> Project:
 
 
 def run_and_push(machine: Project, name: str, settings: dict[str, str]) -> str:
-    """As the page says it; return what `dvc exp run` printed."""
+    """As the page says it; return what was printed."""
     machine.dvc("fetch", "--run-cache")
     printed = machine.dvc("exp", "run", "--name", name, *(word for item in settings.items() for word in ("--set-param", "=".join(item))))
-    machine.dvc("exp", "push", "origin", name)
-    return printed
+    return printed + machine.dvc("exp", "push", "--run-cache", "origin", name)
 
 
 def rows_of(server: Mlflow, experiment_name: str, **tags: str) -> list[Run]:
@@ -88,6 +87,16 @@ def test_two_machines_run_and_push_and_a_third_compares_without_computing(origin
         assert (execution.info.run_name, execution.info.status) == (name, "FINISHED")
     assert rows_of(server, "head", stage="train_confidnet") and not rows_of(server, "samples", stage="train_confidnet")
     assert not (third.folder / "mlflow.db").exists()
+
+    assert "has diverged from remote experiment with the same name" in run_and_push(second, "samples", {"against": "[entropy]"})
+
+
+@pytest.mark.slow
+def test_what_one_machine_has_computed_comes_to_another_from_the_run_cache(origin: Project, server: Mlflow, tmp_path: Path):
+    first, second = (machine(origin, tmp_path / name, server) for name in ("first", "second"))
+    assert "Running stage 'train_confidnet@digits-0'" in run_and_push(first, "four", {"benchmarks.digits.confidnet.epochs": "4"})
+    printed = run_and_push(second, "both", {"benchmarks.digits.confidnet.epochs": "4", "against": "[entropy]"})
+    assert [line.split("'")[1] for line in printed.splitlines() if line.startswith("Running stage")] == ["compare"]
 
 
 def slurm_task(project: Project, folder: Path, line: str, **variables: str) -> subprocess.Popen:

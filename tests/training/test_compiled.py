@@ -62,4 +62,4 @@ def test_without_a_compiler_a_stage_ends_with_one_line_and_the_remedy(tmp_path: 
     lines = [line for line in done.stderr.splitlines() if "No CUDA runtime is found" not in line]  # PyTorch for CUDA, on a machine without
     assert (done.returncode, len(lines)) == (1, 1), done.stderr
     assert lines[0].startswith("train_baseline: compile is true, and torch.compile fails: ")
-    assert "no-such-compiler" in lines[0] and lines[0].endswith("; install g++, or set compile: false")
+    assert "no-such-compiler" in lines[0] and lines[0].endswith("; install what is missing, for CPUs g++, or set compile: false")
