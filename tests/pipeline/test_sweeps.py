@@ -140,7 +140,7 @@ def test_a_task_of_slurm_that_is_stopped_goes_on_in_its_training_and_pushes(
         assert first.wait(timeout=60) == 0
         assert (tmp_path / "scontrol").read_text() == "requeue 7_2\n"
     else:
-        kill_all_in(work, first)
+        kill_with_children(first)
     printed = (tmp_path / "printed").read_text()
     assert "start 1, CONFIDNET_PROCESSES=1" in printed and "40/40" not in printed
 
@@ -154,7 +154,7 @@ def test_a_task_of_slurm_that_is_stopped_goes_on_in_its_training_and_pushes(
     assert training.info.status == "FINISHED"
 
 
-def kill_all_in(work: Path, script: subprocess.Popen) -> None:
+def kill_with_children(script: subprocess.Popen) -> None:
     """SIGKILL to the script and to all that it has started, as Slurm does it at last."""
     processes = [psutil.Process(script.pid), *psutil.Process(script.pid).children(recursive=True)]
     for process in processes:
