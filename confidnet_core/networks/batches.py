@@ -14,6 +14,7 @@ from confidnet_core.config.recipes import Augmentation
 from confidnet_core.data import Dataset
 from confidnet_core.networks.dropout import derive_random_seed
 from confidnet_core.networks.ranks import BatchRows, complete_batches, is_own_batch, share_of_batch
+from confidnet_core.networks.training_images import as_torch_integers, training_images
 
 PIXELS_PER_INFERENCE_BATCH = 2**20  # pixels in an inference batch: this bounds memory for any image size
 
@@ -70,11 +71,6 @@ def labels_to_tensor(labels: Integer[np.ndarray, " b *pixels"], device: torch.de
     return torch.from_numpy(np.array(as_torch_integers(labels))).to(device).long()
 
 
-def as_torch_integers(labels: Integer[np.ndarray, " b *pixels"]) -> Integer[np.ndarray, " b *pixels"]:
-    """Return labels in a type on which PyTorch computes: uint8 as they are, uint16 as int64."""
-    return labels if labels.dtype == np.uint8 else labels.astype(np.int64)
-
-
 @runtime_checkable
 class EpochBatches(Protocol):
     """The batches of a training: tuples of tensors on the device, the last of which are the labels (b, ...)."""
@@ -92,18 +88,19 @@ class TrainingBatches:
     def __init__(self, dataset: Dataset, batch_size: int, augmentation: Augmentation, device: torch.device) -> None:
         if augmentation.rotation or augmentation.crop:
             _require_void_label(dataset)
-        self.images, self.labels = dataset.split("train")
+        images, self.labels = dataset.split("train")
+        self._samples = training_images(images, self.labels, device)
         self.dataset, self.batch_size, self.augmentation, self.device = dataset, batch_size, augmentation, device
 
     def __len__(self) -> int:
-        return math.ceil(len(self.images) / self.batch_size)
+        return math.ceil(len(self.labels) / self.batch_size)
 
     def epoch(self, generator: Generator) -> Iterator[tuple[BatchRows, tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b *pixels"]]]]:
         """Yield the batches of one epoch: this process's rows, and on the device their normalised images float32 (b, c, h, w) and labels.
 
         generator: shuffles and augments the images of this epoch; it must be on the CPU. Labels are int64 (b, ...).
         """
-        image_order = torch.randperm(len(self.images), generator=generator).numpy()
+        image_order = torch.randperm(len(self.labels), generator=generator).numpy()
         for batch_slice in batch_slices(len(image_order), self.batch_size):
             image_indices = np.sort(image_order[batch_slice])
             rows = share_of_batch(len(image_indices))
@@ -114,7 +111,7 @@ class TrainingBatches:
 
         The draws of each batch, also torch's own, follow from the key and the batch's number. One of several processes gets its own ones.
         """
-        for batch_index, batch_slice in enumerate(batch_slices(len(self.images), self.batch_size)):
+        for batch_index, batch_slice in enumerate(batch_slices(len(self.labels), self.batch_size)):
             if is_own_batch(batch_index):
                 random_seed = derive_random_seed(*random_seed_key, batch_index)
                 torch.manual_seed(random_seed)  # dropout
@@ -125,8 +122,7 @@ class TrainingBatches:
     def _augmented_batch(
         self, image_indices: Integer[np.ndarray, " b"], rows: BatchRows, generator: Generator
     ) -> tuple[Float[Tensor, "b c h w"], Int64[Tensor, " b *pixels"]]:
-        images = torch.from_numpy(self.images[image_indices]).to(self.device)
-        labels = torch.from_numpy(as_torch_integers(self.labels[image_indices])).to(self.device)
+        images, labels = self._samples.take(image_indices)
         images, labels = augment_batch(images, labels, self.augmentation, generator, self.dataset.void, rows)
         return normalise_images(images, self.dataset, self.device), labels.long()
 

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from confidnet_core.system.processes import PROCESSES_VARIABLE, process_count, process_rank
 
+DETERMINISTIC_VARIABLE = "CONFIDNET_DETERMINISTIC"
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, before its first product; it makes sums reproducible
@@ -19,18 +21,29 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it o
 def select_device() -> torch.device:
     """Return the device on which networks run, and set CUDA to deterministic algorithms and full float32 precision.
 
-    It is the one that the environment variable CONFIDNET_DEVICE names, else CUDA, Apple's MPS or the CPU. Raises ValueError for a device
-    that this machine does not have.
+    It is the one that the environment variable CONFIDNET_DEVICE names, else CUDA, Apple's MPS or the CPU. CONFIDNET_DETERMINISTIC=0 allows
+    CUDA's other algorithms, and cuDNN to choose the fastest by trial. Raises ValueError for a device that this machine does not have, and
+    for another value than 0 or 1.
     """
+    is_deterministic = _deterministic_algorithms_are_wanted()
     device_name = os.environ.get("CONFIDNET_DEVICE")
     selected_device = _require_working_device(device_name) if device_name else _fastest_device()
     if process_count() > 1:
         selected_device = _device_of_process(selected_device)
     if selected_device.type == "cuda":
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.use_deterministic_algorithms(is_deterministic, warn_only=True)
+        torch.backends.cudnn.benchmark = not is_deterministic
         torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]  # PyTorch defines it at run time; it only serves debugging
-        torch.backends.cudnn.allow_tf32 = False
+        _set_tf32(False, False)
     return selected_device
+
+
+def _deterministic_algorithms_are_wanted() -> bool:
+    text = os.environ.get(DETERMINISTIC_VARIABLE, "").strip() or "1"
+    if text not in ("0", "1"):
+        reason_text = "1, or unset, for results that repeat to the last bit, or 0 to allow faster algorithms on CUDA"
+        raise ValueError(f"{DETERMINISTIC_VARIABLE} is {text!r}; expected {reason_text}")
+    return text == "1"
 
 
 def _fastest_device() -> torch.device:
@@ -72,13 +85,39 @@ def to_float64(tensor: Tensor) -> Tensor:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """Return a context manager in which networks compute in bfloat16 if precision is "bf16", else in float32.
+    """Return a context manager in which networks compute in bfloat16 if precision is "bf16", else in float32, as in `float32_products`.
 
     Weights, losses and logits stay float32. Prints a warning, once, where the processor has no instructions for bfloat16.
     """
     if precision == "bf16" and device.type == "cpu":
         _warn_of_emulated_bf16()
-    return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else float32_products(device, precision)
+
+
+def float32_products(device: torch.device, precision: str) -> AbstractContextManager:
+    """Return a context manager in which CUDA rounds factors of float32 products and convolutions to TF32 if precision is "tf32".
+
+    TF32 keeps 10 of 23 bits behind the point, and all of the exponent; sums are float32 (NVIDIA, "Ampere architecture"). A backward pass
+    must run within this context, too. Elsewhere than on CUDA, and on GPUs before Ampere, nothing changes.
+    """
+    return _tf32() if precision == "tf32" and device.type == "cuda" else nullcontext()
+
+
+@contextmanager
+def _tf32() -> Iterator[None]:
+    former = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    _set_tf32(True, True)
+    try:
+        yield
+    finally:
+        _set_tf32(*former)
+
+
+def _set_tf32(in_products: bool, in_convolutions: bool) -> None:
+    # These flags set those named fp32_precision as well. If only the latter were set, PyTorch 2.14 would refuse to read the former, and
+    # torch.compile reads them.
+    torch.backends.cuda.matmul.allow_tf32 = in_products
+    torch.backends.cudnn.allow_tf32 = in_convolutions
 
 
 @cache

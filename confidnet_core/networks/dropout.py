@@ -28,11 +28,13 @@ class RandomBitsDropout(nn.Dropout):
         dropped_levels = round(self.p * LEVELS)
         if dropped_levels in (0, LEVELS):
             return input if dropped_levels == 0 else input * 0
-        kept = input * (_random_levels(input) >= dropped_levels - LEVELS // 2)
+        # What torch.compile traces is one operator, see networks/compilation.py: it cannot trace draws from random bits.
+        random_levels = torch.ops.confidnet.random_levels if torch.compiler.is_compiling() else draw_random_levels
+        kept = input * (random_levels(input) >= dropped_levels - LEVELS // 2)
         return kept.mul_(LEVELS / (LEVELS - dropped_levels))
 
 
-def _random_levels(values: Tensor) -> Tensor:
+def draw_random_levels(values: Tensor) -> Tensor:
     """Return random int16 numbers, of all 2^16 values equally likely, in shape and memory format of `values` (b, ...).
 
     In a process that computes some rows of a batch, numbers for the whole batch are drawn, and those of its own rows returned.

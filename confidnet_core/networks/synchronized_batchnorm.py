@@ -25,6 +25,7 @@ def synchronize_batchnorm(network: nn.Module) -> None:
 
 
 class _SynchronizedBatchNorm(_BatchNorm):
+    @torch.compiler.disable  # processes must exchange statistics in one order, and torch.compile may move what it has traced
     def forward(self, input: Tensor) -> Tensor:  # named as in nn.BatchNorm2d
         if not self.training:
             return super().forward(input)

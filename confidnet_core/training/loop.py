@@ -14,7 +14,8 @@ from torch.optim.swa_utils import AveragedModel
 from confidnet_core.config.recipes import Recipe
 from confidnet_core.data import Dataset
 from confidnet_core.networks.batches import EpochBatches, TrainingBatches
-from confidnet_core.networks.device import autocast
+from confidnet_core.networks.compilation import uncompiled
+from confidnet_core.networks.device import autocast, float32_products
 from confidnet_core.networks.dropout import derive_random_seed
 from confidnet_core.networks.ranks import computing, with_shared_gradients
 from confidnet_core.networks.synchronized_batchnorm import synchronize_batchnorm
@@ -145,7 +146,8 @@ class _NetworkTrainer:
         assert self.average is not None, "an average is only made with swa_epochs"
         load_averaged_weights(self.network, self.average)
         self.network.train()
-        with recompute_batchnorm_statistics(self.network), torch.no_grad():
+        # BatchNorm then weighs each batch differently, which would be compiled anew each time.
+        with recompute_batchnorm_statistics(self.network), torch.no_grad(), uncompiled(self.recipe.compile):
             return 0.0, run_epoch(self._compute_loss)
 
     def _compute_loss(self, *batch: Tensor) -> Tensor:
@@ -153,9 +155,10 @@ class _NetworkTrainer:
             return self.loss(*batch)
 
     def _compute_gradient(self, *batch: Tensor) -> Tensor:
-        loss_value = self._compute_loss(*batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss_value.backward()
+        with float32_products(batch[0].device, self.recipe.precision):
+            loss_value = self._compute_loss(*batch)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss_value.backward()
         return loss_value
 
     def _training_step(self, *batch: Tensor, advance_schedule: bool) -> Tensor:

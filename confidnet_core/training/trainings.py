@@ -16,6 +16,7 @@ from confidnet_core.data import Dataset, labelled_mask
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.batches import EpochBatches, complete, inference_batches, labels_to_tensor
 from confidnet_core.networks.classifier import Classifier
+from confidnet_core.networks.compilation import compiled
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp
 from confidnet_core.networks.device import autocast, to_device
 from confidnet_core.networks.dropout import derive_random_seed
@@ -37,9 +38,10 @@ def train_classifier(classifier: Classifier, training: Training[BaselineRecipe])
     dataset, recipe, device = training.dataset, training.recipe, training.device
     to_device(classifier, device)
     weights = class_weights(dataset, recipe, device)
+    class_logits_of = compiled(classifier, recipe.compile)
 
     def loss(images: Tensor, labels: Tensor) -> Tensor:
-        return cross_entropy(classifier(images), labels, dataset.void, weights, recipe.label_smoothing)
+        return cross_entropy(class_logits_of(images), labels, dataset.void, weights, recipe.label_smoothing)
 
     def validate() -> Metrics:
         return classifier_validation_metrics(classifier, dataset, device, recipe.precision)
@@ -57,11 +59,12 @@ def finetune_confidnet(confidnet: ConfidNet, classifier: Classifier, training: T
     """Train ConfidNet's head and encoder copy to predict the recipe's target, computed by the frozen classifier, both without dropout."""
     to_device(classifier, training.device).eval()
     void, recipe = training.dataset.void, training.recipe
+    class_logits_of, confidence_of = compiled(classifier, recipe.compile), compiled(confidnet, recipe.compile)
 
     def loss(images: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():
-            logits = classifier(images)
-        return confidence_loss(confidnet(images), logits, labels, void, target=recipe.target, loss=recipe.loss)
+            logits = class_logits_of(images)
+        return confidence_loss(confidence_of(images), logits, labels, void, target=recipe.target, loss=recipe.loss)
 
     return _fit_confidence_network(confidnet, classifier, loss, training)
 
@@ -77,13 +80,15 @@ def _fit_head(confidnet: ConfidNet, training: Training[ConfidenceHeadRecipe], in
     void, recipe = training.dataset.void, training.recipe
     validation_batches = stored_validation_features(confidnet, training)
     batches = StoredFeatureBatches(confidnet, training) if recipe.feature_passes else None
+    encode_with_logits = compiled(confidnet.encode_with_logits, recipe.compile)
+    confidence_of_features = compiled(confidnet.confidence_of_features, recipe.compile)
 
     def loss_of_features(features: Tensor, class_logits: Tensor, labels: Tensor) -> Tensor:
-        confidence = confidnet.confidence_of_features(features, class_logits)
+        confidence = confidence_of_features(features, class_logits)
         return confidence_loss(confidence, class_logits, labels, void, target=recipe.target, loss=recipe.loss)
 
     def loss_of_images(images: Tensor, labels: Tensor) -> Tensor:
-        features, class_logits = confidnet.encode_with_logits(images)
+        features, class_logits = encode_with_logits(images)
         if recipe.pixel_share < 1:
             return loss_of_features(*sample_pixels(features, class_logits, labels, recipe.pixel_share))
         return loss_of_features(features, class_logits, labels)

@@ -99,6 +99,9 @@ class Project:
         """What `make repro` does before `dvc repro`; returns what it says."""
         return self._run("python", "-m", "confidnet_core.system.leftovers")
 
+    def confidnet(self, *arguments: str) -> str:
+        return self._run(sys.executable, "-m", "confidnet_core", *arguments)
+
     def start(self, *arguments: str) -> subprocess.Popen:
         """DVC in a process group of its own, to be killed."""
         command = [str(BINARIES / "dvc"), *arguments]
