@@ -105,7 +105,7 @@ def float32_products(device: torch.device, precision: str) -> AbstractContextMan
 
 @contextmanager
 def _tf32() -> Iterator[None]:
-    former = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    former = bool(torch.backends.cuda.matmul.allow_tf32), bool(torch.backends.cudnn.allow_tf32)
     _set_tf32(True, True)
     try:
         yield

@@ -25,14 +25,11 @@ def synchronize_batchnorm(network: nn.Module) -> None:
 
 
 class _SynchronizedBatchNorm(_BatchNorm):
-    @torch.compiler.disable  # processes must exchange statistics in one order, and torch.compile may move what it has traced
     def forward(self, input: Tensor) -> Tensor:  # named as in nn.BatchNorm2d
         if not self.training:
             return super().forward(input)
         self._check_input_dim(input)
-        output, mean, variance, value_count = cast(
-            tuple[Tensor, Tensor, Tensor, Tensor], _NormalisedOverAllRows.apply(input, self.weight, self.bias, self.eps)
-        )
+        output, mean, variance, value_count = _normalise(input, self.weight, self.bias, self.eps)
         if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
             self._update_running_statistics(mean, variance, value_count)
         return output
@@ -48,6 +45,12 @@ class _SynchronizedBatchNorm(_BatchNorm):
         with torch.no_grad():
             self.running_mean.mul_(1 - factor).add_(mean, alpha=factor)
             self.running_var.mul_(1 - factor).add_(unbiased_variance, alpha=factor)
+
+
+@torch.compiler.disable  # processes must exchange statistics in one order, and torch.compile may move what it has traced
+def _normalise(values: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return normalised values, and mean, variance and number of values of a channel over the rows of all processes."""
+    return cast(tuple[Tensor, Tensor, Tensor, Tensor], _NormalisedOverAllRows.apply(values, weight, bias, eps))
 
 
 class _NormalisedOverAllRows(torch.autograd.Function):

@@ -48,7 +48,8 @@ def confidence_loss(
     is_labelled = torch.ones_like(labels, dtype=torch.bool) if void is None else labels != void
     # A void label is no valid class index, so class 0 is read there and these pixels are then left out.
     target_values = confidence_target(class_logits.detach().float(), labels.where(is_labelled, 0), target)
-    return confidence_loss_to_targets(*gather_rows(confidence_logits.float()[is_labelled], target_values[is_labelled]), loss)
+    all_confidence_logits, all_target_values = gather_rows(confidence_logits.float()[is_labelled], target_values[is_labelled])
+    return confidence_loss_to_targets(all_confidence_logits, all_target_values, loss)
 
 
 def confidence_loss_to_targets(
