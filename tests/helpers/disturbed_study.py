@@ -97,7 +97,7 @@ def small_disk(folder: Path, size_mb: int) -> Iterator[Path]:
 
 
 def repro_on_a_disk_that_fills(project: Project, targets: tuple[str, ...], stages: list[str], delay_s: float, left_bytes: int) -> str:
-    """Do what `make repro` does; DELAY_S after the first of STAGES has begun, or at its end, the disk is filled. Return what it printed if it failed.
+    """Do what `make repro` does; the disk fills DELAY_S after the first of STAGES has begun, or at its end. Return what a failure printed.
 
     left_bytes: what is left free. When DVC has ended, there is room again.
     """

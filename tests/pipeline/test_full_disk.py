@@ -32,7 +32,7 @@ def test_the_study_on_a_disk_that_fills_in_each_stage_ends_bit_for_bit_by_the_sa
         stages = list(YAML(typ="safe").load(project.folder / "dvc.yaml")["stages"]) if FILLS_ALL_STAGES else ["train_baseline"]
         targets = () if FILLS_ALL_STAGES else ("train_baseline@digits-0",)
         draw, failures = random.Random(0), Counter()
-        for index, stage in enumerate(stages):
+        for index in range(len(stages)):
             for left_bytes in LEFT_BYTES if FILLS_ALL_STAGES else (0,):
                 printed = repro_on_a_disk_that_fills(project, targets, stages[index:], draw.uniform(0, 3), left_bytes)
                 if printed == "":  # all stages from this one on were over before, or needed no more
