@@ -20,7 +20,7 @@ LAYER_KINDS = {  # kind of layer: (number of axes of its weight, names of its pa
     "linear layer": (2, {"weight", "bias"}),
     "BatchNorm": (1, {"weight", "bias", "running_mean", "running_var"}),
 }
-PARALLEL_PREFIX = "module."  # of all names in a checkpoint of torch.nn.DataParallel
+WRAPPER_PREFIXES = ("module.", "_orig_mod.")  # of all names in a checkpoint of DataParallel and of torch.compile, also one in the other
 IGNORED_BUFFER = "num_batches_tracked"  # BatchNorm reads it only if it has no momentum
 
 
@@ -42,8 +42,8 @@ def read_checkpoint(path: Path) -> tuple[StateDict, dict[str, Any]]:
     if not isinstance(weights, dict) or not weights:
         keys_text = f"dict of {', '.join(map(str, file_content))}" if isinstance(file_content, dict) else type(file_content).__name__
         raise ValueError(f"{path} holds a {keys_text}; expected a dict with model_state_dict, the parameters by name")
-    if all(str(name).startswith(PARALLEL_PREFIX) for name in weights):
-        weights = {name.removeprefix(PARALLEL_PREFIX) if isinstance(name, str) else name: tensor for name, tensor in weights.items()}
+    while prefix := next((prefix for prefix in WRAPPER_PREFIXES if all(str(name).startswith(prefix) for name in weights)), None):
+        weights = {name.removeprefix(prefix) if isinstance(name, str) else name: tensor for name, tensor in weights.items()}
     non_tensor_names = [str(name) for name, tensor in weights.items() if not isinstance(name, str) or not isinstance(tensor, Tensor)]
     if non_tensor_names:
         raise ValueError(f"{path}: model_state_dict holds {', '.join(non_tensor_names)}; expected names of tensors alone")

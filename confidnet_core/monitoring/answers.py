@@ -15,10 +15,12 @@ import pandas as pd
 from jaxtyping import Float64, Int64
 from pandas.errors import EmptyDataError, ParserError
 
+from confidnet_core.display import display_text
 from confidnet_core.monitoring.reference import Reference
 
 FILE_COLUMN, CONFIDENCE_COLUMN, ACCEPTED_COLUMN = "file", "confidence", "accepted"
 LABEL_COLUMN, CLASS_COLUMN = "label", "class_index"
+MAX_COLUMN_NAME = 60  # characters, of the names that a message lists
 MAX_PERIODS = 2000  # each may be the start of a change, so that the time grows with the square of their number
 _FALSE_AND_TRUE = {"false": False, "true": True, "0": False, "1": True}
 
@@ -161,7 +163,11 @@ def _composed(column: pd.Series) -> pd.Series:
 def _require_columns(path: Path, frame: pd.DataFrame, names: Sequence[str]) -> None:
     for name in names:
         if name not in frame:
-            raise ValueError(f"{path} has no column {name}; it has {', '.join(map(str, frame.columns)) or 'none'}")
+            raise ValueError(f"{path} has no column {name}; it has {_column_names(frame)}")
+
+
+def _column_names(frame: pd.DataFrame) -> str:
+    return ", ".join(display_text(name, MAX_COLUMN_NAME) for name in frame.columns) or "none"
 
 
 def _row(path: Path, is_wrong: np.ndarray) -> str:
@@ -185,7 +191,7 @@ def _class_indices(path: Path, frame: pd.DataFrame, classes: Sequence[str]) -> n
         name, expected = LABEL_COLUMN, "one of the model's classes"
     else:
         if CLASS_COLUMN not in frame:
-            raise ValueError(f"{path} has no column {LABEL_COLUMN} or {CLASS_COLUMN}; it has {', '.join(map(str, frame.columns))}")
+            raise ValueError(f"{path} has no column {LABEL_COLUMN} or {CLASS_COLUMN}; it has {_column_names(frame)}")
         numbers = _numbers(path, frame, CLASS_COLUMN)
         is_index = (numbers == np.floor(numbers)) & (numbers >= 0) & (numbers < len(classes))
         indices = np.where(is_index, numbers, -1).astype(np.int64)

@@ -113,7 +113,7 @@ def _read_member(archive: ZipFile, member: ZipInfo) -> bytes:
     try:
         return read_archive_member(archive, member)
     except (EOFError, zlib.error, *ARCHIVE_ERRORS) as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(str(error) or "it ends too early") from None  # EOFError says nothing
 
 
 def _images_in_arrays(path: str) -> Iterator[ImageSource]:

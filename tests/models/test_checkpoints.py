@@ -203,11 +203,12 @@ def test_later_stages_go_on_from_what_was_imported(tmp_path: Path):
     assert found == pytest.approx(expected.numpy(), abs=1e-5)
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "module.module."])
 @pytest.mark.parametrize("kind", ["baseline", "confidnet", "finetune"])
-def test_a_checkpoint_saved_by_data_parallel_is_read_as_without_it(kind: str, convnet: Case):
+def test_a_checkpoint_saved_by_data_parallel_or_compiled_is_read_as_without_it(kind: str, prefix: str, convnet: Case):
     convnet.take("baseline", convnet.classifier)
     network = {"baseline": convnet.classifier, "confidnet": convnet.classic, "finetune": convnet.clone}[kind]
     convnet.take(kind, network)
     expected = (convnet.models / kind / "weights.pt").read_bytes()
-    convnet.take(kind, network, model_state_dict={f"module.{name}": tensor for name, tensor in network.state_dict().items()})
+    convnet.take(kind, network, model_state_dict={prefix + name: tensor for name, tensor in network.state_dict().items()})
     assert (convnet.models / kind / "weights.pt").read_bytes() == expected

@@ -141,6 +141,7 @@ def test_one_answer_or_a_day_without_answers_is_no_fault(packed, tmp_path, count
     [
         (lambda frame: frame.drop(columns="confidence"), "has no column confidence; it has file, label, class_index, accepted"),
         (lambda frame: frame.drop(columns=["label", "class_index"]), "has no column label or class_index"),
+        (lambda frame: frame.rename(columns={"file": "a\nb"}), "has no column file; it has a\\nb, label, class_index"),
         (lambda frame: frame.assign(confidence=frame["confidence"].mask(frame.index == 3)), "row 5: confidence is nan; expected a finite"),
         (lambda frame: frame.assign(label="cow"), "row 2: label is cow; expected one of the model's classes (cat, dog, owl)"),
         (lambda frame: frame.drop(columns="label").assign(class_index=3), "row 2: class_index is 3; expected a whole number from 0 to 2"),

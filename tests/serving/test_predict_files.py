@@ -221,3 +221,17 @@ def test_the_command_is_timed_against_the_bare_forward_pass(packed_folder: Path,
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
     lines = re.findall(r"^  (\S.*?) +([\d.]+) s +([\d.]+)x$", printed, re.MULTILINE)
     assert len(lines) == 4 and lines[0][::2] == ("forward pass of the classifier", "1.00")
+
+
+def test_a_member_that_ends_too_early_has_a_reason(tmp_path: Path):
+    """Its entry in the archive's directory promises more than there is, for which Python has an EOFError without words."""
+    path = tmp_path / "cut.zip"
+    with ZipFile(path, "w") as archive:
+        archive.writestr("a.png", bytes(100))
+    content = bytearray(path.read_bytes())
+    entry = content.rindex(b"PK\x01\x02")
+    content[entry + 20 : entry + 28] = (10**6).to_bytes(4, "little") * 2  # sizes, packed and unpacked
+    path.write_bytes(content)
+    (image,) = images_of_paths([path])
+    with pytest.raises(ValueError, match=r"^it ends too early$"):
+        image.read()
