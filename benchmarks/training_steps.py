@@ -1,6 +1,6 @@
 """Processor seconds of a classifier's training step, and of one pass with dropout, against the usual ways, in one run.
 
-OMP_NUM_THREADS=1 python -m benchmarks.training_steps [--repeats 5]
+OMP_NUM_THREADS=1 python -m benchmarks.training_steps [--repeats 5] [--dropout-alone]
 
 The networks are those of the full recipes: VGG16 on 128 images of 32x32, SegNet of half width on 4 images of 180x240. "As published" is
 float32, images in the order (channels, height, width), and nn.Dropout. The rounds are mixed, and the least of each is taken, so that a busy
@@ -101,10 +101,11 @@ def report(title: str, ways: dict[str, Callable[[], object]], repeats: int) -> N
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--dropout-alone", action="store_true")
     arguments = parser.parse_args()
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, least of {arguments.repeats}")
     report("dropout of 8.4 million elements", dropout_alone(), arguments.repeats)
-    for name, (model, size, count, is_segmentation) in TASKS.items():
+    for name, (model, size, count, is_segmentation) in ({} if arguments.dropout_alone else TASKS).items():
         for work, ways in ways_of(model, noise(size, count, is_segmentation)).items():
             report(f"{work}, {name}", ways, arguments.repeats)
 

@@ -163,3 +163,12 @@ def test_watch_rarely_raises_false_alarms_and_sees_changes():
     assert min(rows["coverage 40 points lower                    7"]) == 100
     broken, kept = [float(share) for share in re.findall(r"([\d.]+) %", next(line for line in printed.splitlines() if line[:3] == "5  "))]
     assert broken <= 15 and kept <= 15 and float(re.search(r"^25 +([\d.]+) %", printed, re.MULTILINE)[1]) == 100
+
+
+@pytest.mark.slow
+def test_dropout_from_random_bits_is_timed_against_the_dropout_of_pytorch():
+    command = [sys.executable, "-m", "benchmarks.training_steps", "--repeats", "1", "--dropout-alone"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
+    lines = re.findall(r"^  (.+?) +([\d.]+) s +([\d.]+)x$", printed, re.MULTILINE)
+    assert [name for name, *_ in lines] == ["nn.Dropout", "random bits"]
+    assert lines[0][2] == "1.00" and all(float(seconds) > 0 for _, seconds, _ in lines)
