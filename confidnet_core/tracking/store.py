@@ -75,8 +75,9 @@ def _call_with_store_uri(open_uri_in_folder: Callable[[str, Path], ReturnType], 
     os.environ.pop("MLFLOW_RUN_ID", None)  # set in a shell, it would merge all stages into one run
     for variable_name, default_value in MLFLOW_ENVIRONMENT_DEFAULTS.items():
         os.environ.setdefault(variable_name, default_value)
-    for logger_name in ("urllib3", "mlflow.store.db.utils"):  # they report each retry, the latter with the whole address
-        logging.getLogger(logger_name).setLevel(logging.ERROR)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it reports each retry
+    # It reports each retry with the whole address, and each error with its traceback, which is raised as well.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     project_folder = project_root()
     tracking_uri = store_uri(project_folder)
     if uses_server() and without_secrets(tracking_uri) != tracking_uri:
@@ -226,5 +227,7 @@ def server_failure_reason(error: Exception) -> str:
 
 
 def first_message_line(error: BaseException) -> str:
-    """Return the first line of an error's message, cut to 500 characters; the error's type if the message is empty."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:500]
+    """Return the first line of an error's message that says a reason, cut to 500 characters; the error's type if the message is empty."""
+    first_line, *other_lines = (str(error).strip() or type(error).__name__).splitlines()
+    is_place = first_line.startswith("(raised as a result of Query-invoked autoflush")  # of SQLAlchemy
+    return (other_lines[0] if is_place and other_lines else first_line)[:500]

@@ -147,5 +147,27 @@ def test_a_row_that_could_not_be_closed_is_closed_by_the_next_run(root: Path, cl
     assert (left.run_id, "KILLED") in rows(root)
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("CREATE TRIGGER closed BEFORE UPDATE ON runs BEGIN SELECT RAISE(ABORT, 'not now'); END", "not now"),
+        ("ALTER TABLE runs RENAME COLUMN end_time TO ended", "no such column: runs.end_time"),
+    ],
+)
+def test_a_row_that_the_database_does_not_take_is_told_without_a_traceback(
+    clean: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture, change: str, reason: str
+):
+    """MLflow writes the traceback of the error into its log, too."""
+    clean.setenv("DVC_ROOT", str(tmp_path))
+    with pytest.raises(ValueError, match=r"^wrong$"), stage_run(**TRAINING, params={}):
+        connection = sqlite3.connect(tmp_path / "mlflow.db")
+        connection.execute(change)
+        connection.commit()
+        connection.close()
+        raise ValueError("wrong")
+    printed = capfd.readouterr().err
+    assert "could not be set to FAILED: " in printed and reason in printed and "Traceback" not in printed
+
+
 def full_disk(*_: object) -> None:
     raise RuntimeError("database or disk is full")
