@@ -63,7 +63,7 @@ def shared_work(stage_name: str) -> Iterator[None]:
     if process_count() == 1:
         yield
         return
-    from confidnet_core.networks.process_group import process_group  # imported here, since it imports torch
+    from confidnet_core.cli.process_group import process_group  # imported here, since it imports torch
 
     end_with_parent()
     with process_group(), nullcontext() if is_first_process() else _silence():

@@ -44,7 +44,7 @@ class Recipe(ParamsSection):
     schedule: Literal["constant", "one_cycle", "multi_step", "cosine"] = "constant"  # cosine: decays to 0 over all epochs
     milestones: ListOf[MilestoneEpoch] = ()  # epochs after which multi_step multiplies the rate by 0.1
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"  # of the training; see networks.device.autocast. tf32 is fp32 without a GPU
-    compile: bool = False  # by torch.compile: the networks of the training, see networks.compilation
+    compile: bool = False  # by torch.compile: the networks of the training, see training.compilation
     sam_radius: NonNegativeFloat = 0.0  # of Sharpness-Aware Minimization (Foret et al. 2021), which doubles the cost of a step; 0 is off
     swa_epochs: NonNegativeInt = 0  # number of last epochs to average (Stochastic Weight Averaging, Izmailov et al. 2018); 0 is off
     swa_learning_rate: PositiveFloat | None = None  # constant in those epochs; None continues the schedule

@@ -28,7 +28,7 @@ class RandomBitsDropout(nn.Dropout):
         dropped_levels = round(self.p * LEVELS)
         if dropped_levels in (0, LEVELS):
             return input if dropped_levels == 0 else input * 0
-        # What torch.compile traces is one operator, see networks/compilation.py: it cannot trace draws from random bits.
+        # What torch.compile traces is one operator, see training/compilation.py: it cannot trace draws from random bits.
         random_levels = torch.ops.confidnet.random_levels if torch.compiler.is_compiling() else draw_random_levels
         kept = input * (random_levels(input) >= dropped_levels - LEVELS // 2)
         return kept.mul_(LEVELS / (LEVELS - dropped_levels))

@@ -14,14 +14,14 @@ from torch.optim.swa_utils import AveragedModel
 from confidnet_core.config.recipes import Recipe
 from confidnet_core.data import Dataset
 from confidnet_core.networks.batches import EpochBatches, TrainingBatches
-from confidnet_core.networks.compilation import uncompiled
 from confidnet_core.networks.device import autocast, float32_products
 from confidnet_core.networks.dropout import derive_random_seed
 from confidnet_core.networks.ranks import computing, with_shared_gradients
-from confidnet_core.networks.synchronized_batchnorm import synchronize_batchnorm
 from confidnet_core.progress import print_epoch, progress_bar
+from confidnet_core.training.compilation import uncompiled
 from confidnet_core.training.flat_minima import load_averaged_weights, recompute_batchnorm_statistics, set_sharpness_aware_gradient
 from confidnet_core.training.resume import ResumeFolder
+from confidnet_core.training.synchronized_batchnorm import synchronize_batchnorm
 
 LossFunction = Callable[..., Tensor]
 Metrics = dict[str, float | None]

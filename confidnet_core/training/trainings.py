@@ -16,11 +16,11 @@ from confidnet_core.data import Dataset, labelled_mask
 from confidnet_core.metrics import failure_metrics
 from confidnet_core.networks.batches import EpochBatches, complete, inference_batches, labels_to_tensor
 from confidnet_core.networks.classifier import Classifier
-from confidnet_core.networks.compilation import compiled
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp
 from confidnet_core.networks.device import autocast, to_device
 from confidnet_core.networks.dropout import derive_random_seed
 from confidnet_core.networks.inference import classifier_validation_metrics
+from confidnet_core.training.compilation import compiled
 from confidnet_core.training.head_inputs import StoredFeatureBatches, sample_pixels, stored_validation_features
 from confidnet_core.training.loop import LossFunction, Metrics, Training, TrainingState, fit
 from confidnet_core.training.losses import (

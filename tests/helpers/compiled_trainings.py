@@ -11,9 +11,9 @@ from small_params import replace
 from torch import nn
 from torch._dynamo.utils import counters
 
+from confidnet_core.cli.process_group import process_group
 from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp
 from confidnet_core.networks.confidnet import freeze
-from confidnet_core.networks.process_group import process_group
 from confidnet_core.system.processes import process_count, process_rank
 from confidnet_core.training.trainings import finetune_confidnet, train_classifier, train_confidnet, train_corrected_mcp
 

@@ -157,7 +157,7 @@ def _read_settings(name: str) -> tuple[frozenset[str], frozenset[str]]:
 def arguments(name: str) -> list[str]:
     """Names of the script's command line arguments: the keywords of run_stage()."""
     calls = [node for node in ast.walk(tree(script(name))) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "run_stage"]
-    return [keyword.arg for keyword in calls[0].keywords if keyword.arg != "check_entries"]
+    return [keyword.arg for keyword in calls[0].keywords if keyword.arg not in ("check_entries", "is_shared")]
 
 
 def complaints(name: str, stages: dict[str, Stage]) -> list[str]:

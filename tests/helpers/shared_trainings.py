@@ -19,13 +19,13 @@ from small import (
 from small_params import replace
 from torch import Tensor
 
+from confidnet_core.cli.process_group import process_group
 from confidnet_core.config.params import Benchmark
 from confidnet_core.config.recipes import Augmentation, McDropout
 from confidnet_core.data import Dataset
 from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp
 from confidnet_core.networks.confidnet import freeze
 from confidnet_core.networks.inference import classifier_validation_metrics, predict
-from confidnet_core.networks.process_group import process_group
 from confidnet_core.scoring.mc_dropout import sample_dropout
 from confidnet_core.system.processes import process_count, process_rank
 from confidnet_core.training.trainings import (
