@@ -1,5 +1,6 @@
 """BatchNorm over the batch of all processes, on CPUs, too (nn.SyncBatchNorm needs GPUs): Ioffe & Szegedy 2015, arXiv:1502.03167."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -47,10 +48,13 @@ class _SynchronizedBatchNorm(_BatchNorm):
             self.running_var.mul_(1 - factor).add_(unbiased_variance, alpha=factor)
 
 
-@torch.compiler.disable  # processes must exchange statistics in one order, and torch.compile may move what it has traced
-def _normalise(values: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _normalise_at_once(values: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return normalised values, and mean, variance and number of values of a channel over the rows of all processes."""
     return cast(tuple[Tensor, Tensor, Tensor, Tensor], _NormalisedOverAllRows.apply(values, weight, bias, eps))
+
+
+# Processes must exchange statistics in one order, and torch.compile may move what it has traced.
+_normalise = cast(Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]], torch.compiler.disable(_normalise_at_once))
 
 
 class _NormalisedOverAllRows(torch.autograd.Function):
