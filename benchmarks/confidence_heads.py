@@ -8,7 +8,6 @@ images of 180x240. The rounds are mixed, and the least of each is taken, so that
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks._timing import print_processor_seconds
 from confidnet_core.config.params import RegistryEntryChoice
 from confidnet_core.config.recipes import ConfidnetRecipe
 from confidnet_core.data import Dataset
@@ -98,18 +98,7 @@ def main() -> None:
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, {arguments.precision}, least of {arguments.repeats}")
     titles = {"ConfidNet on VGG16, 128 images": classification_steps, "ConfidNet on SegNet, 4 images 180x240": segmentation_steps}
     for title, steps_of in titles.items():
-        steps = steps_of(arguments.precision)
-        seconds: dict[str, list[float]] = {name: [] for name in steps}
-        for round_index in range(arguments.repeats + 1):
-            for name, take_step in steps.items():
-                start = time.process_time()
-                take_step()
-                if round_index:  # the first one warms up
-                    seconds[name].append(time.process_time() - start)
-        published, *_ = map(min, seconds.values())
-        print(title)
-        for name, values in seconds.items():
-            print(f"  {name:40} {min(values):8.4f} s {published / min(values):7.1f}x")
+        print_processor_seconds(title, steps_of(arguments.precision), arguments.repeats)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ machine slows all ways alike.
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks._timing import print_processor_seconds
 from benchmarks.confidence_heads import CPU, SEGNET, VGG16, noise
 from confidnet_core.config.params import RegistryEntryChoice
 from confidnet_core.config.registry import find_entry
@@ -84,30 +84,16 @@ def dropout_alone() -> dict[str, Callable[[], object]]:
     }
 
 
-def report(title: str, ways: dict[str, Callable[[], object]], repeats: int) -> None:
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for round_index in range(repeats + 1):
-        for name, way in ways.items():
-            start = time.process_time()
-            way()
-            if round_index:  # the first one warms up
-                seconds[name].append(time.process_time() - start)
-    usual, *_ = map(min, seconds.values())
-    print(title)
-    for name, values in seconds.items():
-        print(f"  {name:40} {min(values):8.4f} s {usual / min(values):7.2f}x", flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--dropout-alone", action="store_true")
     arguments = parser.parse_args()
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, least of {arguments.repeats}")
-    report("dropout of 8.4 million elements", dropout_alone(), arguments.repeats)
+    print_processor_seconds("dropout of 8.4 million elements", dropout_alone(), arguments.repeats)
     for name, (model, size, count, is_segmentation) in ({} if arguments.dropout_alone else TASKS).items():
         for work, ways in ways_of(model, noise(size, count, is_segmentation)).items():
-            report(f"{work}, {name}", ways, arguments.repeats)
+            print_processor_seconds(f"{work}, {name}", ways, arguments.repeats)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def run_in_processes(count: int, stage_name: str, arguments: Sequence[str]) -> N
     try:
         elastic_launch(config, sys.executable)("-m", f"stages.{stage_name}", *arguments)
     except ChildFailedError as error:
-        exit_code, problem_text = _first_failure(error.failures, stage_name)
+        exit_code, problem_text = first_failure(error.failures, count, stage_name)
         if problem_text:
             print(problem_text, file=sys.stderr, flush=True)
         sys.exit(exit_code)
@@ -90,22 +90,21 @@ def run_in_processes(count: int, stage_name: str, arguments: Sequence[str]) -> N
     sys.exit(0)
 
 
-def _first_failure(failures: dict[int, Any], stage_name: str) -> tuple[int, str]:
+def first_failure(failures: dict[int, Any], count: int, stage_name: str) -> tuple[int, str]:
     """Return the exit code of the stage, and what is to be printed of the processes that failed, empty if they have printed it.
 
-    A process that was killed comes first, then one that names its own error; the others only lost it.
+    failures: torch.distributed's ProcessFailure by rank, of some of the `count` processes. One that was killed comes first, then one that
+    names its own error; the others only lost it. Those that the launcher ended with SIGTERM say nothing.
     """
-    killed = [(rank, failure) for rank, failure in failures.items() if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM]
-    for rank, failure in killed:
-        place_text = f"process {rank + 1} of {len(failures)}" if len(failures) > 1 else f"process {rank + 1}"
-        reason_text = f"was killed by {failure.signal_name()}"
-        memory_text = ", perhaps for want of memory" if failure.exitcode == -signal.SIGKILL else ""
-        return 1, f"{stage_name}: {place_text} (pid {failure.pid}) {reason_text}{memory_text}; run the same command again, it goes on"
     by_rank = [failures[rank] for rank in sorted(failures)]
-    named = [failure for failure in by_rank if failure.error_file_data.get("is_named")]
-    own = [failure for failure in named if not failure.error_file_data.get("is_lost_connection")]
-    for failure in [*own, *named]:
-        return 1, failure.error_file_data["message"]
+    killed = next((failure for failure in by_rank if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM), None)
+    if killed is not None:
+        process_text = f"process {killed.local_rank + 1} of {count} (pid {killed.pid}) was killed by {killed.signal_name()}"
+        memory_text = ", perhaps for want of memory" if killed.exitcode == -signal.SIGKILL else ""
+        return 1, f"{stage_name}: {process_text}{memory_text}; run the same command again, it goes on"
+    named = [failure.error_file_data for failure in by_rank if failure.error_file_data.get("is_named")]
+    if named:
+        return 1, min(named, key=lambda error: error["is_lost_connection"])["message"]
     return max((failure.exitcode for failure in by_rank if failure.exitcode > 0), default=1), ""
 
 

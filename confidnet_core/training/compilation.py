@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 from torch._dynamo.exc import TorchDynamoException
 
 from confidnet_core.networks.dropout import draw_random_levels
@@ -61,5 +61,5 @@ def _register_random_levels() -> None:
     def random_levels(values: torch.Tensor) -> torch.Tensor:
         return draw_random_levels(values).clone()
 
-    operator = torch.library.custom_op("confidnet::random_levels", random_levels, mutates_args=(), tags=tags)
+    operator = library.custom_op("confidnet::random_levels", random_levels, mutates_args=(), tags=tags)
     operator.register_fake(lambda values: torch.empty_like(values, dtype=torch.int16))
