@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 PROCESSES_VARIABLE = "CONFIDNET_PROCESSES"
 ERROR_FILE_VARIABLE = "TORCHELASTIC_ERROR_FILE"  # set by the launcher for each process, which writes into this file why it failed
 PARENT_CHECK_S = 1.0
+OTHERS_WAIT_S = 10.0  # for the first process, which has to close its row before it loses the connection to the others
 
 
 def process_count() -> int:
@@ -124,12 +125,17 @@ def is_connection_error(error: Exception) -> bool:
 
 
 def end_with_parent() -> None:
-    """End this process, as by SIGTERM, once the process that started it is gone, which a SIGKILL keeps from ending its children."""
+    """End this process, as by SIGTERM, once the process that started it is gone, which a SIGKILL keeps from ending its children.
+
+    The first process ends first; most others end as soon as they lose the connection to it.
+    """
     parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(PARENT_CHECK_S)
+        if not is_first_process():
+            time.sleep(OTHERS_WAIT_S)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()

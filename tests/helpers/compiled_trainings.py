@@ -18,7 +18,10 @@ from confidnet_core.system.processes import process_count, process_rank
 from confidnet_core.training.trainings import finetune_confidnet, train_classifier, train_confidnet, train_corrected_mcp
 
 DATASET = small_digits()
-SHAPES = {"epochs": 2, "batch_size": 128}  # of 300 images, so that the last batch is a smaller one
+# Of 300 images. Each shape is compiled for itself, in seconds: so the shapes are the same in a process of a group as in a single one, and
+# only the heads have a last batch that is smaller.
+SHAPES = {"epochs": 2, "batch_size": 150 * process_count()}
+UNEVEN = {"epochs": 2, "batch_size": 128 * process_count()}
 
 
 def classifier_in_float64() -> nn.Module:
@@ -35,12 +38,12 @@ def trained_networks(folder: Path, compile: bool) -> Values:
     train_classifier(classifier, training(DATASET, replace(DIGITS.baseline, compile=compile, **SHAPES, **flat), folder / "baseline"))
     torch.manual_seed(0)
     frozen = freeze(build_classifier(DIGITS.model, DATASET))
-    recipe = replace(DIGITS.confidnet, compile=compile, **SHAPES)
+    recipe = replace(DIGITS.confidnet, compile=compile, **UNEVEN)
     confidnet = build_confidnet(frozen, recipe, DATASET)
     train_confidnet(confidnet, training(DATASET, recipe, folder, "train_confidnet"))
     tuned, corrected = confidnet.finetuning_copy(), build_corrected_mcp(frozen, DIGITS.corrected_mcp, DATASET)
     finetune_confidnet(tuned, frozen, training(DATASET, replace(DIGITS.finetune, compile=compile, **SHAPES), folder, "finetune"))
-    recipe = replace(DIGITS.corrected_mcp, compile=compile, **SHAPES)
+    recipe = replace(DIGITS.corrected_mcp, compile=compile, **UNEVEN)
     train_corrected_mcp(corrected, training(DATASET, recipe, folder, "train_corrected_mcp"))
     networks = {"classifier": classifier, "head": confidnet.head, "tuned": tuned, "corrected": corrected.head}
     return {f"{name}.{key}": value for name, network in networks.items() for key, value in state(network).items()}
