@@ -6,6 +6,7 @@ A file is written under a temporary name and then renamed, so that no reader fin
 import json
 import math
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
@@ -58,6 +59,22 @@ def atomic_write(path: Path) -> Iterator[Path]:
             remove_path(backup_path)
 
 
+def require_regular_file(path: Path) -> None:
+    """Raise ValueError for a pipe, a device or a socket, whose end a reader may await for ever; a path that is missing passes."""
+    with suppress(OSError):
+        mode = Path(path).stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise ValueError(f"{path} is a pipe, a device or a socket; expected a regular file")
+
+
+def require_no_nan(array: "np.ndarray", path: Path) -> None:
+    """Raise ValueError for numbers of an array file that are undefined (NaN), which no stage writes."""
+    import numpy as np
+
+    if np.isnan(array).any():
+        raise ValueError(f"{path} holds NaN; delete it and run `dvc repro`")
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write data to a JSON file in UTF-8, with sorted keys; the file is replaced as a whole.
 
@@ -73,6 +90,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
     ValueError that names the file if the file is missing, not valid JSON, or holds a list or a single value.
     """
+    require_regular_file(path)
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -111,6 +129,7 @@ def load_array(path: Path, shape: Sequence[int | None] | None = None, *, memory_
     import numpy as np  # imported here, as below, since commands that read no array are to start at once
 
     remedy_text = f"delete {path} and run `dvc repro`"
+    require_regular_file(path)
     try:
         if memory_mapped:
             array = np.lib.format.open_memmap(path, mode="r")
@@ -136,6 +155,7 @@ def read_csv(path: Path) -> "pd.DataFrame":
     """Return a CSV file of the project as a data frame. Raises ValueError, naming the file, if it is missing or no table."""
     import pandas as pd
 
+    require_regular_file(path)
     try:
         return pd.read_csv(path)
     except FileNotFoundError:
@@ -148,6 +168,7 @@ def load_named_arrays(path: Path, names: Sequence[str]) -> "list[np.ndarray]":
     """Return the arrays with these names in a .npz file. Raises ValueError, naming the file, if it is missing, damaged or lacks one."""
     import numpy as np
 
+    require_regular_file(path)
     try:
         with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return [arrays[name] for name in names]
@@ -160,6 +181,7 @@ def load_named_arrays(path: Path, names: Sequence[str]) -> "list[np.ndarray]":
 
 def read_yaml(path: Path) -> Any:
     """Return the content of a YAML 1.2 file. ValueError that names the file if it is missing, damaged, or has a duplicate key."""
+    require_regular_file(path)
     try:
         return parse_yaml(Path(path).read_bytes())
     except FileNotFoundError:

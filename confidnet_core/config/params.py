@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Valida
 from confidnet_core.config.likeness import resolve_likes
 from confidnet_core.config.ranges import (
     MAX_RESAMPLES,
+    MAX_RISKS,
     MAX_SEEDS,
     DistinctListOf,
     FractionBelowOne,
@@ -181,9 +182,9 @@ TargetRisk = Annotated[Proportion, Field(description="numbers between 0 and 1, a
 
 
 class Thresholds(ParamsSection):
-    """Section `thresholds` of params.yaml: confidences below which a classifier abstains, with a risk guarantee: see metrics/guarantee/."""
+    """Section `thresholds` of params.yaml: confidences below which a classifier abstains, one for each error rate not to be exceeded."""
 
-    risks: NonEmptyDistinctListOf[TargetRisk]  # error rates that must not be exceeded, with one threshold each
+    risks: Annotated[NonEmptyDistinctListOf[TargetRisk], Field(max_length=MAX_RISKS, description=f"1 to {MAX_RISKS} error rates")]
     # The one of `risks` that a served model uses. It is fixed beforehand: where the calibration data choose it, delta does not hold.
     serve: Annotated[Proportion, Field(description="one of risks, as 0.05")]
     # Probability that the risk at a threshold exceeds its target nevertheless.

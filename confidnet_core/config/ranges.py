@@ -23,7 +23,7 @@ BatchSize = Annotated[int, Field(ge=1, le=2**20)]
 Passes = Annotated[int, Field(ge=0, le=100_000)]
 ImageSide = Annotated[int, Field(ge=1, le=2**14)]
 LayerWidth = Annotated[int, Field(ge=1, le=2**16)]
-MAX_SEEDS, MAX_RESAMPLES = 1000, 1_000_000
+MAX_SEEDS, MAX_RESAMPLES, MAX_RISKS = 1000, 1_000_000, 100
 
 PositiveFloat = Annotated[float, Field(gt=0, description="a number above 0")]
 NonNegativeFloat = Annotated[float, Field(ge=0, description="at least 0")]

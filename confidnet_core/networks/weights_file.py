@@ -12,6 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from confidnet_core.files import require_regular_file
+
 StateDict = dict[str, Tensor]
 
 STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model", "weights", "network", "net")  # under which checkpoints keep parameters
@@ -46,6 +48,7 @@ def load_tensors(path: Path) -> Any:
 
     FileNotFoundError for a missing file, ValueError that names one that is damaged or holds something else.
     """
+    require_regular_file(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from confidnet_core import paths
 from confidnet_core.config.params import Benchmark
 from confidnet_core.data import Dataset, labelled_mask, load_dataset
-from confidnet_core.files import load_array, read_json
+from confidnet_core.files import load_array, read_json, require_no_nan
 from confidnet_core.networks.artifacts import load_classifier, load_confidnet_head, load_corrected_mcp, load_finetuned_confidnet
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp
@@ -188,8 +188,7 @@ class Run:
         if not dropout_facts_json["dropout"]:
             raise ValueError(f"{self.benchmark_name}: the classifier has no dropout to sample; remove the mc_dropout methods")
         if not dropout_facts_json["passes"]:
-            remedy_text = "remove the mc_dropout methods, or ask for passes"
-            raise ValueError(f"{self.benchmark_name}: its mc_dropout.passes in params.yaml are 0; {remedy_text}")
+            raise ValueError(f"{self.benchmark_name}: mc_dropout.passes in params.yaml is 0; ask for some, or remove mc_dropout methods")
         return load_array(self.samples_folder / self.split / f"{quantity_name}.npy", (len(self.labels),))
 
     def ensemble_quantity(self, method: str) -> Float64[np.ndarray, " n"]:
@@ -228,6 +227,7 @@ class Run:
         for first_image_index in range(0, len(self.logits), images_per_chunk):
             image_slice = slice(first_image_index, first_image_index + images_per_chunk)
             chunk_logits = np.moveaxis(self.logits[image_slice], 1, -1)[self.is_labelled[image_slice]]
+            require_no_nan(chunk_logits, self.predictions_folder / self.split / "logits.npy")
             chunk_slice = slice(first_prediction_index, first_prediction_index + len(chunk_logits))
             yield chunk_slice, torch.from_numpy(chunk_logits).double(), torch.from_numpy(self.labels[chunk_slice].astype(np.int64))
             first_prediction_index = chunk_slice.stop

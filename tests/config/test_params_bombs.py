@@ -32,6 +32,11 @@ def test_an_alias_of_an_ordinary_section_is_read(tmp_path: Path) -> None:
     assert read_yaml(tmp_path / "params.yaml") == {"a": {"b": 1}, "c": [{"b": 1}, {"b": 1}], "d": {"b": 1, "e": 2}}
 
 
+def test_thousands_of_target_risks_are_refused(tmp_path: Path) -> None:
+    message = refusal(tmp_path, changed(("thresholds", "risks"), [step / 3001 for step in range(1, 3001)]))
+    assert message.endswith("; expected 1 to 100 error rates") and len(message) < 400
+
+
 def test_thousands_of_seeds_are_refused(tmp_path: Path) -> None:
     message = refusal(tmp_path, changed(("seeds",), list(range(3000))))
     assert message.endswith("; expected 1 to 1,000 seeds") and len(message) < 400

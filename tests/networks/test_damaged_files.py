@@ -1,6 +1,7 @@
 """Files of a study that are cut off, of another kind or of another run: refused in one line, with file, problem and remedy."""
 
 import io
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from confidnet_core.files import load_array, load_named_arrays, read_csv, read_json
+from confidnet_core.files import load_array, load_named_arrays, read_csv, read_json, read_yaml
 from confidnet_core.networks.artifacts import _read_weights_file
+from confidnet_core.networks.weights_file import load_tensors
 from confidnet_core.scoring.fitted import load_fitted_values
 
 
@@ -103,6 +105,25 @@ def test_weights_and_fitted_values_of_other_content(read: Callable[[Path], objec
 def test_weights_that_are_none_or_not_finite(content: object, problem: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "weights.pt")
     assert problem in refused(lambda: _read_weights_file(tmp_path), tmp_path / "weights.pt")
+
+
+READERS: list[Callable[[Path], object]] = [
+    load_array,
+    lambda path: load_array(path, memory_mapped=True),
+    lambda path: load_named_arrays(path, ("confidence",)),
+    load_tensors,
+    read_csv,
+    read_json,
+    read_yaml,
+]
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_a_pipe_is_refused_instead_of_awaited(read: Callable[[Path], object], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    message = refused(lambda: read(tmp_path / "pipe"), tmp_path / "pipe")
+    assert message.endswith("is a pipe, a device or a socket; expected a regular file")
+    refused(lambda: read(Path("/dev/zero")), Path("/dev/zero"))
 
 
 @pytest.mark.parametrize("kind", NO_OBJECT)

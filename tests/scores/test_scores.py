@@ -1,5 +1,7 @@
 """Every confidence score on trained networks: the contract of all scores, and each score against its definition."""
 
+import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +51,17 @@ def digits_run(runs: dict[str, Run]) -> Run:
 def stored_logits(run: Run) -> np.ndarray:
     """Return the logits of the labelled predictions, float64 (n, classes)."""
     return np.moveaxis(np.load(run.predictions_folder / run.split / "logits.npy"), 1, -1)[run.is_labelled].astype(np.float64)
+
+
+@both_tasks
+def test_undefined_logits_are_refused_with_their_file(runs: dict[str, Run], task: str, tmp_path: Path):
+    run = replace(runs[task], predictions_folder=tmp_path)
+    shutil.copytree(runs[task].predictions_folder, tmp_path, dirs_exist_ok=True)
+    logits = np.load(tmp_path / "test/logits.npy")
+    logits[-1] = np.nan
+    np.save(tmp_path / "test/logits.npy", logits)
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path}/test/logits.npy holds NaN; delete it and run `dvc repro`")):
+        entropy(run)
 
 
 @both_tasks
