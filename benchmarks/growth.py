@@ -1,6 +1,7 @@
 """Seconds and peak memory of the stages as the images grow in number: n, 2n, 4n and 8n made images of 64x64, a process for each stage.
 
-python -m benchmarks.growth [--images 1000] [--factors 1 2 4 8] [--size 64] [--classes 10] [--masks] [--untrained] [--folder DIRECTORY]
+python -m benchmarks.growth [--images 1000] [--factors 1 2 4 8] [--size 64] [--classes 10] [--masks] [--untrained]
+    [--methods mcp ...] [--folder DIRECTORY]
 
 The memory is that of the process alone, without pages of mapped files, which the system takes back when it needs them; it is sampled every
 5 ms (Linux). In brackets, the peak with these pages, as `ps` and `top` show it. Behind both figures stand their ratios to those of the
@@ -79,13 +80,14 @@ class Work:
     width: float
     masks: bool
     untrained: bool
+    methods: tuple[str, ...]
 
     def stages(self) -> list[tuple[str, ...]]:
         """Return the stages in the order of the pipeline, each with its arguments."""
         seed = (BENCHMARK, "0")
         if self.untrained:
             return [("prepare", BENCHMARK), ("train_baseline", *seed), ("predict", *seed), ("inputs", *seed), ("evaluate", *seed, "mcp")]
-        of_methods = [(stage, *seed, method) for stage in METHOD_STAGES for method in METHODS]
+        of_methods = [(stage, *seed, method) for stage in METHOD_STAGES for method in self.methods]
         start = [("sources", BENCHMARK), ("prepare", BENCHMARK), *((stage, *seed) for stage in SEED_STAGES)]
         return [*start, ("ensemble", BENCHMARK), ("inputs", *seed), *of_methods, ("compare",)]
 
@@ -104,7 +106,7 @@ def write_project(folder: Path, images_folder: Path, work: Work) -> None:
     head = recipe | {"dropout": True} | ({"kernel": 1} if work.masks else {})
     benchmark = {"data": data, "model": model, "baseline": recipe, "confidnet": head, "finetune": recipe, "corrected_mcp": head}
     benchmark |= {"mc_dropout": {"passes": 2}}
-    methods = METHODS
+    methods = {name: METHODS[name] for name in work.methods}
     if work.untrained:
         data |= {"mean": "imagenet", "std": "imagenet"}
         torch.manual_seed(0)
@@ -170,13 +172,14 @@ def main() -> None:
     parser.add_argument("--width", type=float, default=WIDTH, help="of the network")
     parser.add_argument("--evaluated", type=int, help="validation and test images each; a fifth of the training images if not given")
     parser.add_argument("--masks", action="store_true")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--untrained", action="store_true")
     parser.add_argument("--folder", default=None)
     given = parser.parse_args()
     print(f"Python {platform.python_version()}, PyTorch {torch.__version__}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
     print(f"{'stage':24}{'images':>9}{'seconds':>10}{'':8}{'peak MB':>9}{'':8}{'(with files)':>14}")
     first: dict[str, Cost] = {}
-    work = Work(given.size, given.classes, given.width, given.masks, given.untrained)
+    work = Work(given.size, given.classes, given.width, given.masks, given.untrained, tuple(given.methods))
     for factor in given.factors:
         folder = Path(tempfile.mkdtemp(prefix="confidnet-growth-", dir=given.folder))
         try:
