@@ -93,7 +93,7 @@ def test_a_score_that_is_not_finite_on_any_split_is_refused_and_nothing_is_store
 ):
     path = runs["digits"].predictions_folder / split / "logits.npy"
     logits = np.load(path)
-    logits[0] = np.nan
+    logits[0] = np.inf  # the softmax of which is undefined
     np.save(path, logits)
     shutil.rmtree(staged)
     with pytest.raises(ValueError, match="finite"):

@@ -111,7 +111,7 @@ def test_it_approaches_the_plain_entropy_as_the_rate_falls(tmp_path_factory: pyt
     ("passes", "dropout", "message"),
     [
         (3, False, "the classifier has no dropout to sample; remove"),
-        (0, True, r"mc_dropout\.passes in params\.yaml are 0"),
+        (0, True, r"mc_dropout\.passes in params\.yaml is 0"),
     ],
 )
 def test_scores_without_samples_are_refused(runs: dict[str, Run], tmp_path: Path, passes: int, dropout: bool, message: str):
