@@ -6,8 +6,9 @@ python -m benchmarks.growth [--images 1000] [--factors 1 2 4 8] [--size 64] [--c
 The memory is that of the process alone, without pages of mapped files, which the system takes back when it needs them; it is sampled every
 5 ms (Linux). In brackets, the peak with these pages, as `ps` and `top` show it. Behind both figures stand their ratios to those of the
 smallest number of images: times that grow with it have the ratio of the images, bounded memory has 1. Each training has one epoch, and
-MC-dropout two passes. --masks trains a SegNet on made label maps. --untrained evaluates random weights on a folder val/ alone, without
-training data. --size 224 --images 50000 --factors 1 --untrained is a validation set of ImageNet's size.
+MC-dropout two passes. --masks trains a SegNet on made label maps. Without confidnet among --methods, no head is trained, and nothing
+compared. --untrained evaluates random weights on a folder val/ alone, without training data. --size 224 --images 50000 --factors 1
+--untrained is a validation set of ImageNet's size.
 """
 
 import argparse
@@ -38,7 +39,7 @@ METHODS: dict[str, dict] = {
     **{"mcp": {}, "mc_dropout": {}, "trust_score": {"neighbour": 1, "samples_per_class": 1000}, "confidnet": {}, "tta": {"shift": 0.04}},
     **{"stack": {"samples_per_class": 1000, "shift": 0.04}},
 }
-SEED_STAGES = ("train_baseline", "train_confidnet", "finetune", "train_corrected_mcp", "predict", "sample")
+HEAD_STAGES = ("train_confidnet", "finetune", "train_corrected_mcp")
 METHOD_STAGES = ("evaluate", "bootstrap", "thresholds")
 SAMPLING_SECONDS = 0.005
 
@@ -88,8 +89,11 @@ class Work:
         if self.untrained:
             return [("prepare", BENCHMARK), ("train_baseline", *seed), ("predict", *seed), ("inputs", *seed), ("evaluate", *seed, "mcp")]
         of_methods = [(stage, *seed, method) for stage in METHOD_STAGES for method in self.methods]
-        start = [("sources", BENCHMARK), ("prepare", BENCHMARK), *((stage, *seed) for stage in SEED_STAGES)]
-        return [*start, ("ensemble", BENCHMARK), ("inputs", *seed), *of_methods, ("compare",)]
+        head_stages = HEAD_STAGES if "confidnet" in self.methods else ()
+        of_seed = [(stage, *seed) for stage in ("train_baseline", *head_stages, "predict", "sample")]
+        comparison = [("compare",)] if head_stages else []  # it shows all trainings
+        start = [("sources", BENCHMARK), ("prepare", BENCHMARK), *of_seed]
+        return [*start, ("ensemble", BENCHMARK), ("inputs", *seed), *of_methods, *comparison]
 
 
 def write_project(folder: Path, images_folder: Path, work: Work) -> None:
