@@ -82,8 +82,8 @@ def test_the_memory_of_stages_is_measured_on_made_images_that_are_deleted(tmp_pa
     ]
     command += ["--folder", str(tmp_path)]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=600).stdout
-    rows = re.findall(r"^(\w+) +240 +[\d.]+ +1\.00x +(\d+) +1\.00x +\(([\d,]+)\)$", printed, re.MULTILINE)
-    assert [stage for stage, *_ in rows] == ["prepare", "train_baseline", "predict", "evaluate"]
+    rows = re.findall(r"^(\w+(?: \w+)?) +240 +[\d.]+ +1\.00x +(\d+) +1\.00x +\(([\d,]+)\)$", printed, re.MULTILINE)
+    assert [stage for stage, *_ in rows] == ["prepare", "train_baseline", "predict", "inputs", "evaluate mcp"]
     assert all(0 < int(own) <= int(with_files.replace(",", "")) for _, own, with_files in rows) and not list(tmp_path.iterdir())
 
 
