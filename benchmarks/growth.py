@@ -36,8 +36,12 @@ ROOT, BENCHMARK, WIDTH = Path(__file__).parents[1], "growth", 0.125
 CODE = ("confidnet_core", "stages", "dvc.yaml")
 RECIPE = {"epochs": 1, "batch_size": 64, "optimizer": "sgd", "learning_rate": 0.01}
 METHODS: dict[str, dict] = {
-    **{"mcp": {}, "mc_dropout": {}, "trust_score": {"neighbour": 1, "samples_per_class": 1000}, "confidnet": {}, "tta": {"shift": 0.04}},
-    **{"stack": {"samples_per_class": 1000, "shift": 0.04}},
+    "mcp": {},
+    "mc_dropout": {},
+    "trust_score": {"neighbour": 1, "samples_per_class": 1000},
+    "confidnet": {},
+    "tta": {"shift": 0.04},
+    "stack": {"samples_per_class": 1000, "shift": 0.04},
 }
 HEAD_STAGES = ("train_confidnet", "finetune", "train_corrected_mcp")
 METHOD_STAGES = ("evaluate", "bootstrap", "thresholds")
@@ -160,9 +164,8 @@ def measure(folder: Path, images: int, evaluated: int, work: Work) -> dict[str, 
     project = folder / "project"
     project.mkdir()
     write_project(project, folder / "images", work)
-    methods = set(METHODS)
     return {
-        " ".join([stage, *(argument for argument in arguments if argument in methods)]): run_stage(project, stage, *arguments)
+        " ".join([stage, *(argument for argument in arguments if argument in METHODS)]): run_stage(project, stage, *arguments)
         for stage, *arguments in work.stages()
     }
 
