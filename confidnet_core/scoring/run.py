@@ -82,8 +82,7 @@ class Run:
 
         compute_function: a module-level function, which is the key of the cache; a lambda would be a new key at each call
         """
-        cache_key = (compute_function, *settings)
-        if cache_key not in self.cache.cached_values:
+        if (cache_key := (compute_function, *settings)) not in self.cache.cached_values:
             self.cache.cached_values[cache_key] = compute_function(self, *settings)
         return self.cache.cached_values[cache_key]
 
@@ -227,7 +226,8 @@ class Run:
         for first_image_index in range(0, len(self.logits), images_per_chunk):
             image_slice = slice(first_image_index, first_image_index + images_per_chunk)
             chunk_logits = np.moveaxis(self.logits[image_slice], 1, -1)[self.is_labelled[image_slice]]
-            require_no_nan(chunk_logits, self.predictions_folder / self.split / "logits.npy")
+            if isinstance(self.logits, np.memmap):  # of a file, and not of images that a served model answers
+                require_no_nan(chunk_logits, self.predictions_folder / self.split / "logits.npy")
             chunk_slice = slice(first_prediction_index, first_prediction_index + len(chunk_logits))
             yield chunk_slice, torch.from_numpy(chunk_logits).double(), torch.from_numpy(self.labels[chunk_slice].astype(np.int64))
             first_prediction_index = chunk_slice.stop
