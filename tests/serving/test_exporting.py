@@ -38,10 +38,12 @@ def packed(runs, params, task: str, method: str, folder: Path) -> Path:
 
 
 def assert_equal_answers(outputs: list[np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    """All images must agree, and 99 % of pixels: where max-pooling ties, rounding decides, on each kind of processor otherwise."""
     class_index, confidence, accepted, probability = outputs
-    np.testing.assert_array_equal(class_index, expected["class_index"])
-    np.testing.assert_allclose(confidence, expected["confidence"], rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(probability, expected["probability"], atol=1e-3)
+    agrees = class_index == expected["class_index"]
+    agrees &= np.isclose(confidence, expected["confidence"], rtol=1e-4, atol=1e-4)
+    agrees &= np.isclose(probability, expected["probability"], rtol=0, atol=1e-3)
+    assert agrees.mean() >= (1 if class_index.ndim == 1 else 0.99), f"{np.count_nonzero(~agrees)} of {agrees.size} differ"
     assert (accepted == expected["accepted"]).mean() > 0.99
 
 
@@ -68,9 +70,9 @@ def test_as_one_network_every_score_answers_as_the_model_does(runs, params, task
 def test_a_graph_answers_as_the_model_does_in_batches_of_any_size(runs, params, task, method, tmp_path):
     folder, images, path = packed(runs, params, task, method, tmp_path), np.array(runs[task].images[:20]), tmp_path / "model.pt2"
     assert "equal to the model in batches of 1, 2, 5 and 16" in export_model(folder, path, RISKS[1])
-    expected = SelectiveClassifier.load(folder).predict(images, {"risk": RISKS[1]})
+    model = SelectiveClassifier.load(folder)
     for batch in (images[:1], images):
-        assert_equal_answers(run_torch(path, batch), {name: values[: len(batch)] for name, values in expected.items()})
+        assert_equal_answers(run_torch(path, batch), model.predict(batch, {"risk": RISKS[1]}))
 
 
 @pytest.mark.slow
@@ -125,6 +127,17 @@ def test_a_graph_that_differs_is_not_written(runs, params, tmp_path, monkeypatch
     with pytest.raises(ValueError, match=r"does not agree with the model: probability differs for .* nothing was written"):
         export_model(folder, path)
     assert path.read_text() == "of before" and not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(("different", "fraction", "is_kept"), [(0, 1.0, True), (1, 1.0, False), (10, 0.99, True), (11, 0.99, False)])
+def test_a_graph_may_differ_in_a_hundredth_of_the_pixels_and_in_no_image(different, fraction, is_kept):
+    expected = {"class_index": np.zeros(1000, int), "confidence": np.linspace(-1, 1, 1000), "accepted": np.ones(1000, bool)}
+    outputs = {**expected, "confidence": expected["confidence"] + np.where(np.arange(1000) < different, 0.5, 1e-6)}
+    if is_kept:
+        assert exporting._check_parity(outputs, expected, 2.0, fraction) == (pytest.approx(1e-6), different)
+    else:
+        with pytest.raises(ValueError, match=f"confidence differs for {different} of 1,000 predictions"):
+            exporting._check_parity(outputs, expected, 2.0, fraction)
 
 
 @pytest.mark.slow
