@@ -22,6 +22,7 @@ help: ## this list
 
 repro: $(READY) ## the whole study: what has changed is computed again, and its table printed
 	@python -m confidnet_core.system.leftovers
+	@python -m confidnet_core.cli.params_check
 	dvc repro
 	@python -m confidnet_core show -m fpr_at_95_tpr,aupr_error,auroc,aurc --no-intervals
 	@echo

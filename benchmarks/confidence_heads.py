@@ -17,7 +17,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks._timing import print_processor_seconds
-from confidnet_core.config.params import RegistryEntryChoice
+from confidnet_core.config.choices import RegistryEntryChoice
 from confidnet_core.config.recipes import ConfidnetRecipe
 from confidnet_core.data import Dataset
 from confidnet_core.networks.artifacts import build_classifier, build_confidnet

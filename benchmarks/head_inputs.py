@@ -29,7 +29,8 @@ from confidnet_core.networks.device import select_device
 from confidnet_core.splits import add_calibration_split
 from confidnet_core.training.loop import Training
 from confidnet_core.training.resume import ResumeFolder
-from confidnet_core.training.trainings import train_classifier, train_confidnet, train_corrected_mcp, training_target_summary
+from confidnet_core.training.targets import training_target_summary
+from confidnet_core.training.trainings import train_classifier, train_confidnet, train_corrected_mcp
 
 WAYS = {"confidnet": (build_confidnet, train_confidnet), "corrected_mcp": (build_corrected_mcp, train_corrected_mcp)}
 

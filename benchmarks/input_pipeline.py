@@ -19,7 +19,17 @@ import torchvision
 from PIL import Image
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader
-from torchvision.transforms import Compose, Normalize, RandomCrop, RandomHorizontalFlip, RandomRotation, ToTensor
+from torchvision.transforms import (
+    ColorJitter,
+    Compose,
+    InterpolationMode,
+    Normalize,
+    RandomAffine,
+    RandomCrop,
+    RandomHorizontalFlip,
+    RandomRotation,
+    ToTensor,
+)
 from torchvision.transforms.functional import hflip
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -47,6 +57,20 @@ TASKS = (
         "CIFAR-10: flip, rotation 15", (32, 32), 128, Augmentation(flip=True, rotation=15.0), [RandomHorizontalFlip(), RandomRotation(15)]
     ),
     Task("CIFAR-100: flip, crop 4", (32, 32), 128, Augmentation(flip=True, crop=4), [RandomHorizontalFlip(), RandomCrop(32, padding=4)]),
+    Task(
+        "digits: rotation 15, scale 0.15, shear 0.2, crop 2, bilinear",
+        (32, 32),
+        128,
+        Augmentation(rotation=15.0, scale=0.15, shear=0.2, crop=2, interpolation="bilinear"),
+        [RandomAffine(15, (2 / 32, 2 / 32), (0.85, 1.15), 11.3, InterpolationMode.BILINEAR)],
+    ),
+    Task(
+        "photographs: flip, crop 4, brightness and contrast 0.2",
+        (32, 32),
+        128,
+        Augmentation(flip=True, crop=4, brightness=0.2, contrast=0.2),
+        [RandomHorizontalFlip(), RandomCrop(32, padding=4), ColorJitter(0.2, 0.2)],
+    ),
     Task("CamVid: flip, label maps", (180, 240), 4, Augmentation(flip=True), most=367, void=11),
 )
 

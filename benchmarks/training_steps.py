@@ -18,7 +18,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks._timing import print_processor_seconds
 from benchmarks.confidence_heads import CPU, SEGNET, VGG16, noise
-from confidnet_core.config.params import RegistryEntryChoice
+from confidnet_core.config.choices import RegistryEntryChoice
 from confidnet_core.config.registry import find_entry
 from confidnet_core.data import Dataset
 from confidnet_core.networks.batches import labels_to_tensor, normalise_images

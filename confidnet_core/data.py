@@ -132,10 +132,11 @@ def load_dataset(prepared_folder: Path) -> Dataset:
     Raises ValueError where the folder is missing, incomplete or of an older version.
     """
     dataset_metadata, ends_by_split = read_json(prepared_folder / "facts.json"), read_json(prepared_folder / "split.json")
+    images, labels = (load_array(prepared_folder / name, memory_mapped=True) for name in ("images.npy", "labels.npy"))
     try:
         return Dataset(
-            images=load_array(prepared_folder / "images.npy", memory_mapped=True),
-            labels=load_array(prepared_folder / "labels.npy", memory_mapped=True),
+            images=images,
+            labels=labels,
             splits={split_name: np.arange(*ends_by_split[split_name]) for split_name in PREPARED_SPLITS},
             classes=tuple(dataset_metadata["classes"]),
             mean=tuple(dataset_metadata["mean"]),
@@ -148,6 +149,8 @@ def load_dataset(prepared_folder: Path) -> Dataset:
     except (KeyError, TypeError, AttributeError) as error:
         problem = f"it lacks {error.args[-1]!r}" if isinstance(error, KeyError) else error
         raise ValueError(f"{prepared_folder} is incomplete or of another version ({problem}); delete it and run `dvc repro`") from None
+    except ValueError as error:  # of the checks of Dataset, which know no file
+        raise ValueError(f"{prepared_folder} holds other arrays than `prepare` wrote: {error}; delete it and run `dvc repro`") from None
 
 
 def labelled_mask(labels: np.ndarray, void: int | None) -> np.ndarray:

@@ -37,7 +37,7 @@ def seed_folder(parent_folder: Path, benchmark: str, seed: int) -> Path:
 def network_folder(benchmark: str, seed: int, network_name: str) -> Path:
     """Return the path of a network's folder with weights.pt, model.json and origin.json.
 
-    network_name: baseline, confidnet, finetune or corrected_mcp
+    network_name: baseline, confidnet, finetune, finetune_augmented, corrected_mcp or second_opinion
     """
     return seed_folder(MODELS_FOLDER, benchmark, seed) / network_name
 

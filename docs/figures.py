@@ -202,6 +202,10 @@ FIGURES: dict[str, Callable[..., str]] = {
     "trainings-with-threshold": _trainings_with_threshold,
     "targets-with-threshold": _targets_with_threshold,
     "thresholds-kept": _thresholds_kept,
+    "aupr-error-mean": lambda source, benchmark, method: (
+        f"{100 * _rows(source, benchmark, 'comparison').query('method == @method')['aupr_error'].mean():.1f}"
+    ),
+    "own-accuracy": lambda source, benchmark, method, seed: f"{100 * _evaluation(source, benchmark, method, seed)['own_accuracy']:.1f}",
     "accuracy": _accuracy,
     "aupr-error": _aupr_error,
     "interval": _interval,

@@ -35,7 +35,9 @@ COLUMNS = {  # metric -> heading, factor, whether higher is better
 }
 KEYS = ("test_coverage", "test_risk")
 SHOW = ("show", "-m", "fpr_at_95_tpr,aupr_error,auroc,aurc", "--no-intervals")  # how `make repro` ends
-EXCERPT = re.compile(r"(method|score|mcp|trust.?score|confidnet|stack|tcp \(oracle.*)", re.IGNORECASE)  # lines of it, by their first words
+EXCERPT = re.compile(
+    r"(method|score|mcp|trust.?score|confidnet|confidnet \(augmented\)|stack|second opinion)", re.IGNORECASE
+)  # lines of it, by their first words
 
 
 def main() -> None:
@@ -85,13 +87,14 @@ def glance() -> str:
 
 def studies() -> str:
     """AUPR-Error of all benchmarks that were run to their end, with standard deviations over seeds."""
-    scores = ("mcp", "confidnet", "tta", "stack")
+    scores = ("mcp", "confidnet", "confidnet_augmented", "tta", "stack", "second_opinion")
     rows = [["`run`", "accuracy", "errors", *map(display_name, scores)]]
     for benchmark in BENCHMARKS:
         frame = rows_of_seeds(benchmark)
+        by_score = [frame[frame["method"] == score]["aupr_error"] for score in scores]
         errors = sorted(frame.drop_duplicates("seed")["errors"])
         counts = NO_BREAK.join([_count(errors[0]), *(("to", _count(errors[-1])) if len(errors) > 1 else ())])
-        values = [_spread(frame[frame["method"] == score]["aupr_error"] * 100) for score in scores]
+        values = [_spread(rows_of_score * 100) if len(rows_of_score) else DASH for rows_of_score in by_score]
         rows.append([f"`{benchmark}`", f"{100 * frame['accuracy'].mean():.2f}", counts, *values])
     return markdown_table(rows)
 
@@ -151,9 +154,10 @@ def full(benchmark: str) -> str:
 
 
 def ranks() -> str:
-    """Mean rank by AUPR-Error over the fifteen pairs of benchmark and seed of digits and MNIST, the oracle aside."""
+    """Mean rank by AUPR-Error over the fifteen pairs of benchmark and seed of digits and MNIST, of scores that all pairs have."""
     frame = pd.concat(read_study(study, "comparison") for study in ("digits", "mnist"))
-    frame = frame[frame["method"] != "tcp"]
+    pair_count = frame.groupby(["benchmark", "seed"]).ngroups
+    frame = frame[(frame["method"] != "tcp") & (frame.groupby("method")["seed"].transform("size") == pair_count)]
     rank = frame.groupby(["benchmark", "seed"])["aupr_error"].rank(ascending=False)
     means = rank.groupby(frame["method"]).mean().sort_values(kind="stable")
     return markdown_table([["score", "mean rank"], *([display_name(method), f"{value:.1f}"] for method, value in means.items())])
@@ -173,9 +177,9 @@ def scores() -> str:
 def repro() -> str:
     """The middle lines of the last output of `make repro`: `confidnet show` on a terminal of 100 columns."""
     lines = [line.rstrip() for line in printed([sys.executable, "-m", "confidnet_core", *SHOW], ROOT).splitlines()]
-    kept = [line for line in lines if EXCERPT.fullmatch(re.split(r" {2,}", line.strip())[0])]
-    if len(kept) != 6:
-        raise ValueError(f"confidnet {' '.join(SHOW)} has other lines than a header and five scores: {kept}")
+    kept = [line for line in lines if EXCERPT.fullmatch(re.split(r" {2,}", line)[0])]
+    if len(kept) != 7:
+        raise ValueError(f"confidnet {' '.join(SHOW)} has other lines than a header and six scores: {kept}")
     return "\n".join(["```text", lines[0], *kept, "```"])
 
 

@@ -14,8 +14,9 @@ NO_CODE_TEXT = "no code of one's own\n"  # DVC warns of an empty file
 def weights_files(benchmark_name: str, benchmark: Benchmark) -> dict[str, Path]:
     """Return {key in params.yaml: path} of the files of weights that a benchmark names: to take as they are, and to train on from."""
     path_by_key = {"baseline.weights": weights_path(benchmark_name, benchmark)}
-    if isinstance(pretrained := benchmark.model.settings.get("pretrained"), str):
-        path_by_key["model.pretrained"] = find_file(pretrained, f"benchmarks.{benchmark_name}.model.pretrained")
+    for key, model in {"model": benchmark.model, "second_opinion.model": benchmark.second_opinion_model}.items():
+        if isinstance(pretrained := model.settings.get("pretrained"), str) and (key == "model" or model != benchmark.model):
+            path_by_key[f"{key}.pretrained"] = find_file(pretrained, f"benchmarks.{benchmark_name}.{key}.pretrained")
     return {key: path for key, path in path_by_key.items() if path is not None}
 
 
@@ -39,7 +40,14 @@ def link_code(link: Path, benchmark: Benchmark) -> None:
 
     DVC hashes all that is in the folder. Links to its files, one by one, would stop DVC as soon as one of these is renamed.
     """
-    find_code_path = entry_attributes("models", [benchmark.model.name], "code_path")[benchmark.model.name]
+    model_names = {benchmark.model.name, benchmark.second_opinion_model.name}
+    find_code_path_by_model = entry_attributes("models", model_names, "code_path")
+    if benchmark.second_opinion_model != benchmark.model and find_code_path_by_model[benchmark.second_opinion_model.name]:
+        raise ValueError(
+            f"second_opinion.model is {benchmark.second_opinion_model.name}, which takes code of one's own; only model can: give a model "
+            "of this project, or remove second_opinion.model for a second network like the classifier"
+        )
+    find_code_path = find_code_path_by_model[benchmark.model.name]
     code_path = find_code_path(benchmark.model.settings) if find_code_path else None
     with atomic_write(link) as temporary_path:
         if code_path is None:

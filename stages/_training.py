@@ -1,4 +1,4 @@
-"""Shared code of the four training stages: a training that resumes, with its MLflow run."""
+"""Shared code of the training stages: a training that resumes, with its MLflow run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from confidnet_core import paths
 from confidnet_core.cli.stage_process import require_room_for_outputs, stage_outputs
+from confidnet_core.config.choices import RegistryEntryChoice
 from confidnet_core.config.params import Params
 from confidnet_core.data import load_dataset
 from confidnet_core.networks.device import select_device
@@ -30,15 +31,23 @@ def is_left_out(params: Params, benchmark_name: str, seed: int, recipe_name: str
 
 @contextmanager
 def training_job(
-    stage: str, params: Params, benchmark_name: str, seed: int, recipe_name: str, *upstream: str
+    stage: str,
+    params: Params,
+    benchmark_name: str,
+    seed: int,
+    recipe_name: str,
+    *upstream: str,
+    model: RegistryEntryChoice | None = None,
 ) -> Iterator[tuple[TrainingJob, StageRun]]:
     """Yield a training and its MLflow run; both continue where an interrupted process with the same inputs stopped.
 
     recipe_name: the recipe's section in params.yaml; upstream: names of the networks that the training starts from
+    model: the one that is trained, if not the benchmark's
     """
     benchmark, dataset, device = params.benchmark(benchmark_name), load_dataset(paths.prepared_data_folder(benchmark_name)), select_device()
     used_params = stage_params(params, benchmark_name, "data", "model", recipe_name)
-    code_version = stage_code_version(stage, benchmark.model.name, benchmark.model.settings)
+    model = model or benchmark.model
+    code_version = stage_code_version(stage, model.name, model.settings)
     origin_json = training_origin(benchmark_name, seed, dataset, used_params, code_version, *upstream)
 
     with (

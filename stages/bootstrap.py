@@ -24,13 +24,13 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
         save_bootstrap_replicates(paths.bootstrap_replicates_path(benchmark_name, seed, method), np.empty((0, len(METRICS))))
         return
     stored_results = StoredResults(benchmark_name, seed, (method,))
-    correct, predictions_per_image = stored_results.outcomes()
+    confidence, correct, predictions_per_image = stored_results.confidence_and_outcomes(method)
     # Not the level of the intervals, which belongs to the comparison: another level resamples nothing anew.
     resample_count, resampling_seed = params.bootstrap.resamples, params.bootstrap.seed
     logged_params = {"resamples": resample_count, "seed": resampling_seed}
 
     with stage_run(stage="bootstrap", benchmark=benchmark_name, seed=seed, method=method, params=logged_params, deferred=True) as tracked:
-        confidence, resampling_settings = stored_results.confidence(method), {"resample_count": resample_count, "seed": resampling_seed}
+        resampling_settings = {"resample_count": resample_count, "seed": resampling_seed}
         replicates = bootstrap(confidence, correct, pixels_per_image=predictions_per_image, **resampling_settings)
 
         save_bootstrap_replicates(paths.bootstrap_replicates_path(benchmark_name, seed, method), replicates)

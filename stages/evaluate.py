@@ -2,7 +2,7 @@
 
 reads   data/prepared/BENCHMARK/, data/predictions/BENCHMARK/seedSEED/, data/inputs/BENCHMARK/seedSEED/METHOD.json,
         data/ensembles/BENCHMARK/METHOD/, models/BENCHMARK/seedSEED/baseline/{weights.pt, model.json}, params.yaml;
-        and the networks or samples of which METHOD.json holds digests
+        data/sources/BENCHMARK/second_model.txt (code of a model), and the networks or samples of which METHOD.json holds digests
 writes  data/scores/BENCHMARK/seedSEED/METHOD/{test.npy, val.npy, calibration.npy, metrics.json, fitted.pt}, or left_out.json there for
         a score that reads what the benchmark does not have, which ends this stage at once
 """
@@ -15,6 +15,7 @@ from confidnet_core.config.registry import find_entry
 from confidnet_core.data import SCORED_SPLITS
 from confidnet_core.evaluation.left_out import planned_left_out_reason, save_left_out
 from confidnet_core.evaluation.result import RANK_SCALE, evaluate, saturation_warning, save_evaluation
+from confidnet_core.scoring.attributes import readable_inputs, score_with_own_answers
 from confidnet_core.scoring.run import load_run
 from confidnet_core.system.processes import leave_to_first_process
 from confidnet_core.tracking.stage_run import stage_run
@@ -28,7 +29,7 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
         leave_to_first_process()
         return save_left_out(paths.score_folder(benchmark_name, seed, method), reason)
     score = find_entry("scores", method)
-    score_run = load_run(benchmark_name, params.benchmark(benchmark_name), seed, method, getattr(score, "reads", ()))
+    score_run = load_run(benchmark_name, params.benchmark(benchmark_name), seed, method, readable_inputs(score))
 
     with stage_run(stage="evaluate", benchmark=benchmark_name, seed=seed, method=method, params=method_settings, deferred=True) as tracked:
         confidence_by_split, evaluation_by_split, stopwatch = {}, {}, Stopwatch()
@@ -36,10 +37,9 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
         for split in SCORED_SPLITS:
             split_run = score_run.on_split(split)
             with stopwatch.measure(len(split_run.images)):
-                confidence = confidence_by_split[split] = score(split_run, **method_settings)
-            evaluation_by_split[split] = evaluate(
-                confidence, split_run.correct, benchmark=benchmark_name, seed=seed, method=method, **score_properties
-            )
+                confidence_by_split[split], *own_answers = score_with_own_answers(score, split_run, method_settings)
+            answers = (confidence_by_split[split], split_run.correct, *own_answers)
+            evaluation_by_split[split] = evaluate(*answers, benchmark=benchmark_name, seed=seed, method=method, **score_properties)
 
         leave_to_first_process()
         if not score_properties["oracle"] and (warning := saturation_warning(confidence_by_split["test"], method)):

@@ -6,11 +6,9 @@ writes  models/BENCHMARK/seedSEED/finetune/{weights.pt (encoder and head), model
         data/histories/BENCHMARK/seedSEED/finetune.csv
 """
 
-from confidnet_core import paths
 from confidnet_core.config.params import Params
-from confidnet_core.networks.artifacts import load_confidnet_head
-from confidnet_core.training.trainings import finetune_confidnet
 from stages._command import run_stage
+from stages._finetuning import finetune_and_save
 from stages._training import is_left_out, training_job
 
 
@@ -18,11 +16,7 @@ def main(params: Params, benchmark_name: str, seed: int) -> None:
     if is_left_out(params, benchmark_name, seed, "finetune"):
         return
     with training_job("finetune", params, benchmark_name, seed, "finetune", "baseline", "confidnet") as (job, _):
-        classifier = job.load_classifier()
-        confidnet = load_confidnet_head(paths.network_folder(benchmark_name, seed, "confidnet"), classifier).finetuning_copy()
-        training_state = finetune_confidnet(confidnet, classifier, job.training)
-
-        job.save("finetune", confidnet.state_dict(), training_state)
+        finetune_and_save(job, "finetune")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 reads   data/prepared/BENCHMARK/facts.json, data/samples/BENCHMARK/seedSEED/, models/BENCHMARK/seedSEED/confidnet/{weights.pt, model.json},
         models/BENCHMARK/seedSEED/finetune/{weights.pt, model.json}, models/BENCHMARK/seedSEED/corrected_mcp/{weights.pt, model.json},
-        params.yaml
+        models/BENCHMARK/seedSEED/finetune_augmented/{weights.pt, model.json},
+        models/BENCHMARK/seedSEED/second_opinion/{weights.pt, model.json}, params.yaml
 writes  data/inputs/BENCHMARK/seedSEED/{METHOD.json}
 """
 

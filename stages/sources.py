@@ -1,7 +1,7 @@
 """Check params.yaml, and write what a benchmark's stages depend on: python -m stages.sources BENCHMARK
 
 reads   confidnet_core/datasets/, confidnet_core/models/, params.yaml
-writes  data/sources/BENCHMARK/{dataset.txt, model.txt (hashes of the one data set and the one model file that it uses),
+writes  data/sources/BENCHMARK/{dataset.txt, model.txt, second_model.txt (hashes of the files of the data set and models that it uses),
         SECTION.json (each section of the benchmark in params.yaml)},
         data/attached/BENCHMARK/{files.json, and links to the weights that it takes from elsewhere},
         data/attached_code/BENCHMARK (a link to the code of one's own that its model comes from, or a short text)
@@ -12,6 +12,7 @@ depend on these files: a new data set or model, or a setting of another section,
 
 from confidnet_core import paths
 from confidnet_core.config.params import Benchmark, Params
+from confidnet_core.config.recipes import CONFIDENCE_NETWORKS
 from confidnet_core.config.registry import entry_attributes, entry_code_digest
 from confidnet_core.files import atomic_write, write_json
 from stages._attached import weights_path
@@ -25,11 +26,13 @@ def main(params: Params, benchmark_name: str) -> None:
 
     attached_weights = weights_path(benchmark_name, benchmark)
     messages = examine_model(benchmark.model.settings, attached_weights) if examine_model else []
-    if absent_recipes := [recipe for recipe in ("confidnet", "finetune", "corrected_mcp") if getattr(benchmark, recipe) is None]:
+    if absent_recipes := [recipe for recipe in CONFIDENCE_NETWORKS if getattr(benchmark, recipe) is None]:
         messages.append(f"no recipe {', '.join(absent_recipes)}: not trained, and the scores that read them are left out")
+    second_model = benchmark.second_opinion_model
     digest_by_file = {
         "dataset": entry_code_digest("datasets", benchmark.data.name),
         "model": entry_code_digest("models", benchmark.model.name, benchmark.model.settings),
+        "second_model": entry_code_digest("models", second_model.name, second_model.settings),
     }
 
     link_files(paths.attached_files_folder(benchmark_name), weights_files(benchmark_name, benchmark))

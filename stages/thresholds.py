@@ -26,9 +26,7 @@ def main(params: Params, benchmark_name: str, seed: int, method: str) -> None:
     with stage_run(
         stage="thresholds", benchmark=benchmark_name, seed=seed, method=method, params=guarantee_targets, deferred=True
     ) as tracked:
-        results_by_split = {
-            split: ScoredSplit(stored_results.confidence(method, split), *stored_results.outcomes(split)) for split in SCORED_SPLITS
-        }
+        results_by_split = {split: ScoredSplit(*stored_results.confidence_and_outcomes(method, split)) for split in SCORED_SPLITS}
         val_split, calibration_split, test_split = (results_by_split[split] for split in ("val", "calibration", "test"))
         reliability_on_test = reliability(val_split, test_split, stored_results.evaluation(method).scale, **resampling_settings)
         guarantees = guaranteed_thresholds(val_split, calibration_split, test_split, threshold_settings)

@@ -10,7 +10,8 @@ import torch
 from confidnet_core.config.params import Params
 from confidnet_core.networks.artifacts import build_confidnet
 from confidnet_core.reporting.plots import tcp_target_histogram
-from confidnet_core.training.trainings import train_confidnet, training_target_summary, warn_if_target_collapsed
+from confidnet_core.training.targets import training_target_summary, warn_if_target_collapsed
+from confidnet_core.training.trainings import train_confidnet
 from stages._command import run_stage
 from stages._training import is_left_out, training_job
 

@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from confidnet_core.checkpoints.weights import IGNORED_BUFFER, StateDict, group_weights_by_layer, match_layers, read_checkpoint
-from confidnet_core.config.params import Benchmark, RegistryEntryChoice
+from confidnet_core.config.choices import RegistryEntryChoice
+from confidnet_core.config.params import Benchmark
 from confidnet_core.config.registry import suggestion
 from confidnet_core.data import Dataset
 from confidnet_core.metrics import failure_metrics
@@ -26,7 +27,7 @@ from confidnet_core.networks.confidnet import ConfidNet
 from confidnet_core.networks.device import to_device
 from confidnet_core.networks.inference import classifier_validation_metrics, map_images
 from confidnet_core.networks.probabilities import true_class_probability
-from confidnet_core.training.trainings import training_target_summary
+from confidnet_core.training.targets import training_target_summary
 
 FINETUNED_PREFIX, HEAD_NAME_SUBSTRING = "uncertainty_network.", "uncertainty"  # in the checkpoint's parameter names
 

@@ -19,7 +19,8 @@ def send_recorded_runs(store_uri: str | None) -> Iterator[str]:
         return
     if not store_uri:
         intended_mlflow_stores = {str(run_record.read_run_description()["meant_for"]) for run_record in unsent_run_records}
-        recorded_text = f"{len(unsent_run_records)} recorded for {', '.join(sorted(intended_mlflow_stores))}"
+        stores_text = ", ".join(sorted(store or "mlflow.db of the project" for store in intended_mlflow_stores))
+        recorded_text = f"{len(unsent_run_records)} recorded for {stores_text}"
         raise ValueError(f"MLFLOW_TRACKING_URI is not set; give --to URI ({recorded_text})")
     os.environ["MLFLOW_TRACKING_URI"] = store_uri
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # suppresses two lines of MLflow for each run that ends

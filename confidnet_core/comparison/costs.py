@@ -13,7 +13,7 @@ import pandas as pd
 from confidnet_core.comparison.lines import iterate_groups, iterate_rows
 from confidnet_core.comparison.names import display_name
 from confidnet_core.comparison.tables import Cell, Column, Row, Table
-from confidnet_core.config.params import Params
+from confidnet_core.config.params import Benchmark, Params
 from confidnet_core.config.registry import entry_attributes, literal_attribute
 from confidnet_core.evaluation.stored import StoredResults
 
@@ -72,13 +72,18 @@ class StageRunCounts:
     training_stage_runs: Mapping[str, int]
 
 
-def method_requirements(methods: Iterable[str]) -> dict[str, str]:
+def method_requirements(methods: Iterable[str], benchmark: Benchmark | None = None) -> dict[str, str]:
     """Return {method: what the score needs beside the classifier, in words}, such as "trained network" or "nothing".
 
     The words are those of METHOD_REQUIREMENTS, chosen by the attribute `learned` of the score's function. Raises ValueError for an
     unknown value.
+    benchmark: with it, a score that reads a network only where the benchmark trains one needs "trained network" there
     """
+    methods = list(methods)
     requirement_key_by_method = entry_attributes("scores", methods, "learned")
+    for method, network_names in entry_attributes("scores", methods, "reads_if_trained").items():
+        if benchmark is not None and any(getattr(benchmark, network_name) for network_name in network_names or ()):
+            requirement_key_by_method[method] = "trained"
     for method, requirement_key in requirement_key_by_method.items():
         if requirement_key is not None and requirement_key not in METHOD_REQUIREMENTS:
             known_keys_text = f"known: {', '.join(METHOD_REQUIREMENTS)}; leave it out where nothing is"
@@ -127,7 +132,7 @@ def cost_frame(all_stored_results: Iterable[StoredResults], params: Params) -> p
     cost_rows = []
     for stored_results in {stored_results.benchmark: stored_results for stored_results in all_stored_results}.values():
         methods = stored_results.compared_methods()
-        requirement_by_method = method_requirements(methods)
+        requirement_by_method = method_requirements(methods, params.benchmarks.get(stored_results.benchmark))
         extra_passes_by_method = count_extra_passes(methods, stored_results.benchmark, params)
         cost_rows += [
             [stored_results.benchmark, method, requirement_by_method[method], extra_passes_by_method[method]] for method in methods

@@ -33,6 +33,8 @@ OPERATING_POINT_COLUMNS = (  # compared, but not shown in the main table
     Column("coverage_at_1_risk", "Coverage@1%", True, 100),
     Column("coverage_at_5_risk", "Coverage@5%", True, 100),
 )
+# Column of a score's own network as a classifier by itself -> its metric. The columns are there if any score has such a network.
+OWN_COLUMNS = {"own_accuracy": "accuracy", "own_aurc": "aurc"}
 COLUMN_BY_METRIC = {column.key: column for column in (*METRIC_COLUMNS, *OPERATING_POINT_COLUMNS)}
 HEADLINE_METRIC = COLUMN_BY_METRIC["aupr_error"]  # the metric that ranks scores
 # The columns of narrow tables, in which all seven would not fit.
@@ -44,7 +46,7 @@ def comparison_frame(
 ) -> pd.DataFrame:
     """Return the metrics of all evaluations as a data frame with one row per benchmark, seed and method, in the given order.
 
-    Undefined metrics are NaN. The columns UNIT_COLUMNS count the independent units of the test split.
+    Undefined metrics are NaN. The columns UNIT_COLUMNS count the independent units of the test split. OWN_COLUMNS are of own networks.
     counts_by_training: {(benchmark, seed): the units of its predictions}; where it has none, each sample is a unit
     Raises ValueError if there is no evaluation, if one is given twice, or if methods were not evaluated on the
     same predictions.
@@ -53,6 +55,7 @@ def comparison_frame(
         {key: getattr(evaluation, key) for key in EVALUATION_KEYS}
         | dict(zip(UNIT_COLUMNS, _unit_counts(evaluation, counts_by_training or {}), strict=True))
         | {name: evaluation.metrics[name] for name in METRICS}
+        | {column: evaluation.own[metric] for column, metric in OWN_COLUMNS.items() if evaluation.own}
         for evaluation in evaluations
     ]
     if not evaluation_dictionaries:

@@ -16,6 +16,7 @@ from confidnet_core.comparison.frames import (
 )
 from confidnet_core.comparison.lines import iterate_groups, iterate_rows
 from confidnet_core.comparison.names import display_name
+from confidnet_core.comparison.own_networks import own_network_sentences
 from confidnet_core.comparison.rendering import markdown_text, table_to_markdown
 from confidnet_core.comparison.tables import (
     BETTER_VERDICT,
@@ -177,6 +178,7 @@ def _with_legend(table: Table, benchmark_rows: pd.DataFrame, reference_method: s
         legend_lines.append(f"{oracle_names} reads the labels: an upper bound, not a competing method.")
     if REQUIREMENT_COLUMN.key in column_keys:
         legend_lines.append("Needs: what the score needs beside the classifier's outputs.")
+    legend_lines += own_network_sentences(benchmark_rows)
     return replace(table, legend=tuple(legend_lines))
 
 

@@ -57,14 +57,14 @@ class Comparison:
         """Return the rows of comparison.csv: the metrics of each trained network, with their intervals."""
         return self.evaluation_rows.join(self.evaluation_intervals, on=["benchmark", "seed", "method"])
 
-    def main_tables(self, requirement_by_method: Mapping[str, str] | None = None) -> dict[str, Table]:
-        """Return {benchmark: its main table}. requirement_by_method: as for `main_table`"""
+    def main_tables(self, requirements_by_benchmark: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, Table]:
+        """Return {benchmark: its main table}. requirements_by_benchmark: {benchmark: requirement_by_method of `main_table`}"""
         return {
             benchmark: main_table(
                 rows,
                 self.intervals_of_means,
                 self.difference_rows,
-                requirement_by_method=requirement_by_method,
+                requirement_by_method=None if requirements_by_benchmark is None else requirements_by_benchmark[benchmark],
                 confidence_level=self.confidence_level,
             )
             for benchmark, rows in iterate_groups(self.evaluation_rows, "benchmark")

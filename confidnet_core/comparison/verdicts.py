@@ -10,6 +10,7 @@ from confidnet_core.comparison.differences import verdicts_in_words
 from confidnet_core.comparison.frames import HEADLINE_METRIC, METRIC_COLUMNS, mean_over_seeds, metric_cell
 from confidnet_core.comparison.lines import iterate_groups
 from confidnet_core.comparison.names import display_name
+from confidnet_core.comparison.own_networks import own_network_sentences
 from confidnet_core.comparison.tables import BETTER_VERDICT, WORSE_VERDICT, Column, format_value, join_names
 from confidnet_core.comparison.uncertainty import (
     MIN_TRAININGS,
@@ -91,6 +92,7 @@ def _benchmark_verdict(
         f"{lead_clause}: {'; '.join(difference_clauses)}.{reference_note}" if difference_clauses else f"{lead_clause}.{reference_note}"
     )
     further_sentences = [
+        *own_network_sentences(benchmark_rows),
         *_reference_method_sentences(difference_rows, reference_methods),
         *_other_metrics_sentences(competing_means, best_methods),
         *_selection_bias_sentences(ranked_means, best_methods, reference_methods),

@@ -1,14 +1,11 @@
 """Typed models of params.yaml; unknown, missing, ill-typed and out-of-range keys are refused before anything is computed."""
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, ValidationInfo, create_model, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
+from confidnet_core.config.choices import RegistryEntryChoice, check_score_names, check_settings, registry_entry_validator
 from confidnet_core.config.likeness import resolve_likes
 from confidnet_core.config.ranges import (
     MAX_RESAMPLES,
@@ -28,86 +25,18 @@ from confidnet_core.config.recipes import (
     CorrectedMcpRecipe,
     FinetuneRecipe,
     McDropout,
+    SecondOpinionRecipe,
     parse_baseline,
 )
-from confidnet_core.config.registry import find_entry, suggestion
+from confidnet_core.config.registry import suggestion
 from confidnet_core.config.section import (
     ParamsSection,
-    first_validation_error,
-    require_mapping,
     require_named_entries,
     require_valid_setting,
     validate_section,
     validation_error,
 )
 from confidnet_core.files import read_yaml
-
-# Registry folder -> parameters of an entry's function that the pipeline passes itself; all others are settings from params.yaml.
-ARGUMENTS_FROM_PIPELINE = {"datasets": (), "models": ("classes", "image_shape"), "scores": ("run",)}
-
-
-@dataclass(frozen=True)
-class RegistryEntryChoice:
-    """A data set or model as params.yaml chooses it, with its settings: {name: ..., setting: value}."""
-
-    name: str
-    settings: dict[str, Any]
-
-
-@cache
-def settings_schema(entry_function: Callable, arguments_from_pipeline: tuple[str, ...]) -> type[ParamsSection]:
-    """Return a pydantic model that checks the settings of a score, data set or model.
-
-    Names, types, ranges and defaults of the settings come from the signature of the function `entry_function`.
-    arguments_from_pipeline: parameters of the function that the pipeline passes itself, which are no settings
-    """
-    parameters = inspect.signature(entry_function, eval_str=True).parameters.values()
-    settings = [parameter for parameter in parameters if parameter.name not in arguments_from_pipeline]
-    fields: dict[str, Any] = {
-        parameter.name: (
-            Any if parameter.annotation is parameter.empty else parameter.annotation,
-            ... if parameter.default is parameter.empty else parameter.default,
-        )
-        for parameter in settings
-    }
-    return create_model(entry_function.__name__, __base__=ParamsSection, **fields)
-
-
-def _check_settings(key: str, registry_folder: str, name: str, raw_content: Any, validation_info: ValidationInfo) -> dict[str, Any]:
-    """Return the settings under KEY as params.yaml has them, if the score, data set or model NAME accepts them.
-
-    Else raise a `validation_error`.
-    """
-    if not _is_checking_registry_entries(validation_info):
-        return raw_content or {}
-    try:
-        entry_function = find_entry(registry_folder, name)
-    except ValueError as error:
-        raise validation_error(key, f"names {name}, but {error}") from None
-    try:
-        settings_schema(entry_function, ARGUMENTS_FROM_PIPELINE[registry_folder]).model_validate(raw_content)
-    except ValidationError as error:
-        raise first_validation_error(error, key) from None
-    return raw_content or {}
-
-
-def _is_checking_registry_entries(validation_info: ValidationInfo) -> bool:
-    """Return whether this validation also checks the settings of scores, data sets and models (see `load_params`)."""
-    return (validation_info.context or {}).get("check_entries", True)
-
-
-def _registry_entry_validator(registry_folder: str) -> BeforeValidator:
-    """Return a pydantic validator that converts {name: ..., setting: value} to a `RegistryEntryChoice` of this registry folder."""
-
-    def to_registry_entry_choice(raw_content: Any, validation_info: ValidationInfo) -> RegistryEntryChoice:
-        if isinstance(raw_content, RegistryEntryChoice):
-            return raw_content
-        settings = dict(require_mapping("", raw_content))
-        if not (name := settings.pop("name", None)):
-            raise validation_error("", f"lacks name, the file of confidnet_core/{registry_folder} to use")
-        return RegistryEntryChoice(name, _check_settings("", registry_folder, name, settings, validation_info))
-
-    return BeforeValidator(to_registry_entry_choice)
 
 
 def _require_named_entries(raw_content: Any) -> dict[str, Any]:
@@ -117,19 +46,9 @@ def _require_named_entries(raw_content: Any) -> dict[str, Any]:
 def _check_methods(raw_content: Any, validation_info: ValidationInfo) -> dict[str, dict[str, Any]]:
     """Return the scores under `methods`, NAME -> settings, if all exist and accept their settings."""
     return {
-        name: _check_settings(name, "scores", name, settings, validation_info)
+        name: check_settings(name, "scores", name, settings, validation_info)
         for name, settings in require_named_entries("", raw_content).items()
     }
-
-
-def _check_score_names(names: tuple[str, ...], validation_info: ValidationInfo) -> tuple[str, ...]:
-    """Return NAMES if each is a score in confidnet_core/scores, listed under `methods` or not; else raise a `validation_error`."""
-    for name in names if _is_checking_registry_entries(validation_info) else ():
-        try:
-            find_entry("scores", name)
-        except ValueError as error:
-            raise validation_error("", f"names {name}, but {error}") from None
-    return names
 
 
 class Benchmark(ParamsSection):
@@ -138,18 +57,27 @@ class Benchmark(ParamsSection):
     A network whose recipe is absent is not trained, and the scores that read it are left out.
     """
 
-    data: Annotated[RegistryEntryChoice, _registry_entry_validator("datasets")]
-    model: Annotated[RegistryEntryChoice, _registry_entry_validator("models")]
+    data: Annotated[RegistryEntryChoice, registry_entry_validator("datasets")]
+    model: Annotated[RegistryEntryChoice, registry_entry_validator("models")]
     baseline: Annotated[BaselineRecipe | AttachedWeights, BeforeValidator(parse_baseline)]
     confidnet: ConfidnetRecipe | None = None
     finetune: FinetuneRecipe | None = None
+    finetune_augmented: FinetuneRecipe | None = None
     corrected_mcp: CorrectedMcpRecipe | None = None
+    second_opinion: SecondOpinionRecipe | None = None
     mc_dropout: McDropout = McDropout()
+
+    @property
+    def second_opinion_model(self) -> RegistryEntryChoice:
+        """The model of the second opinion: its recipe's own, or else the classifier's."""
+        own_model = self.second_opinion.model if self.second_opinion else None
+        return own_model or self.model
 
     @model_validator(mode="after")
     def _check_finetune(self) -> Self:
-        if self.finetune and not self.confidnet:
-            raise validation_error("", "has finetune, which continues the training of confidnet, but no confidnet; give both or neither")
+        for name, recipe in {"finetune": self.finetune, "finetune_augmented": self.finetune_augmented}.items():
+            if recipe and not self.confidnet:
+                raise validation_error("", f"has {name}, which continues the training of confidnet, but no confidnet; give both or neither")
         return self
 
 
@@ -206,7 +134,7 @@ class Params(ParamsSection):
     calibration_split: CalibrationSplit
     bootstrap: Bootstrap
     thresholds: Thresholds
-    against: Annotated[DistinctListOf[str], AfterValidator(_check_score_names)]
+    against: Annotated[DistinctListOf[str], AfterValidator(check_score_names)]
     benchmarks: Annotated[dict[str, Benchmark], BeforeValidator(_require_named_entries)]
     _raw_content: dict[str, Any] = PrivateAttr(default_factory=dict)
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from confidnet_core.config.choices import RegistryEntryChoice, registry_entry_validator
 from confidnet_core.config.ranges import (
     BatchSize,
     Epochs,
@@ -20,16 +21,27 @@ from confidnet_core.config.ranges import (
 )
 from confidnet_core.config.section import ParamsSection, first_validation_error, require_mapping, require_valid_setting, validation_error
 
+# Networks beside the classifier, by the names of their recipes and folders, in the order in which they are trained.
+CONFIDENCE_NETWORKS = ("confidnet", "finetune", "finetune_augmented", "corrected_mcp", "second_opinion")
 MilestoneEpoch = Annotated[PositiveInt, Field(description="rising epochs, from 1")]
 
 
 class Augmentation(ParamsSection):
-    """Random changes to training images, with these settings: whole batches, on the device, before normalisation, in this order."""
+    """Random changes to training images, with these settings: whole batches, on the device, before normalisation, in this order.
+
+    Each draws anew for every image, uniformly. Pixels from outside become black.
+    """
 
     flip: bool = False  # horizontally, with probability 1/2
-    rotation: Annotated[float, Field(ge=0, le=180, description="0 to 180 degrees")] = 0.0  # uniform in [-rotation, rotation], black fill
-    # Width of black padding, before a random crop to the original size.
+    rotation: Annotated[float, Field(ge=0, le=180, description="0 to 180 degrees")] = 0.0  # in [-rotation, rotation]
+    scale: FractionBelowOne = 0.0  # by a factor in [1 - scale, 1 + scale]
+    shear: Annotated[float, Field(ge=0, le=2, description="0 to 2")] = 0.0  # horizontal pixels for each vertical one, in [-shear, shear]
+    # Width of black padding, before a random crop to the original size: moves in whole pixels in [-crop, crop].
     crop: Annotated[int, Field(ge=0, le=2**14, description=f"0 to {2**14:,} pixels")] = 0
+    interpolation: Literal["nearest", "bilinear"] = "nearest"  # of images that are rotated, scaled or sheared; label maps: nearest
+    brightness: FractionBelowOne = 0.0  # all values by a factor in [1 - brightness, 1 + brightness]
+    contrast: FractionBelowOne = 0.0  # distances from the image's mean by a factor in [1 - contrast, 1 + contrast]
+    cutout: Annotated[int, Field(ge=0, le=2**14, description=f"0 to {2**14:,} pixels")] = 0  # side of a black square, anywhere
 
 
 class Recipe(ParamsSection):
@@ -158,6 +170,17 @@ class CorrectedMcpRecipe(ConfidenceHeadRecipe):
 
 class FinetuneRecipe(ConfidenceRecipe):
     """Training settings of ConfidNet's fine-tuning: a copy of the encoder is trained together with the head, without dropout."""
+
+    reads_softmax: bool = False  # whether the head reads the frozen classifier's softmax beside the features; not as published
+
+
+class SecondOpinionRecipe(BaselineRecipe):
+    """Training settings of the second opinion: another classifier of the same question, which learns from changed images.
+
+    model: its own model, without code of one's own; None: the same as the classifier's
+    """
+
+    model: Annotated[RegistryEntryChoice | None, registry_entry_validator("models", is_optional=True)] = None
 
 
 class McDropout(ParamsSection):

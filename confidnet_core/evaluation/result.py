@@ -20,7 +20,10 @@ MAX_SATURATED_FRACTION = 0.05  # of confidences that are exactly 1.0, above whic
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The failure metrics of one confidence score on one split. An undefined metric is None, such as AUROC without errors."""
+    """The failure metrics of one confidence score on one split. An undefined metric is None, such as AUROC without errors.
+
+    own: for a score whose network is a classifier itself, this one's metrics, by its own log-odds of its own predictions; else None
+    """
 
     benchmark: str
     seed: int
@@ -30,6 +33,7 @@ class Evaluation:
     errors: int
     metrics: dict[str, float | None]
     scale: str = RANK_SCALE  # one of SCORE_SCALES
+    own: dict[str, float | None] | None = None
 
     @classmethod
     def read(cls, metrics_path: Path, split: Literal["test", "val"] = "test") -> "Evaluation":
@@ -46,12 +50,15 @@ class Evaluation:
             **{key: _require_key(test_json, key, metrics_path) for key in EVALUATION_KEYS},
             metrics={metric: _require_key(metrics_json, metric, metrics_path, f"{key_prefix}metrics.") for metric in METRICS},
             scale=_require_key(test_json, "scale", metrics_path),
+            own=(test_json["val"] if split == "val" else test_json).get("own"),
         )
 
 
 def evaluate(
     confidence: Shaped[np.ndarray, "..."],
     correct: Bool[np.ndarray, " n"],
+    own_confidence: Real[np.ndarray, " n"] | None = None,
+    own_correct: Bool[np.ndarray, " n"] | None = None,
     *,
     benchmark: str,
     seed: int,
@@ -62,6 +69,7 @@ def evaluate(
     """Return the Evaluation of a confidence score on one split: its failure metrics, with the numbers of predictions and errors.
 
     confidence: real (n,), the score of each prediction; correct: bool (n,), whether the prediction is correct
+    own_confidence, own_correct: the same of the score's own network as a classifier by itself, if it is one
     benchmark, seed, method, oracle, scale: facts about the score that the Evaluation repeats; method is the name of the score
     Raises ValueError unless the score gives one finite number for each prediction.
     """
@@ -69,7 +77,8 @@ def evaluate(
         expected_length_text = f"one number for each of the {len(correct)} predictions"
         raise ValueError(f"scores/{method}.py gave shape {confidence.shape}; expected {expected_length_text}")
     error_count = int(np.count_nonzero(~correct))
-    return Evaluation(benchmark, seed, method, oracle, len(correct), error_count, failure_metrics(confidence, correct), scale)
+    own = None if own_confidence is None or own_correct is None else failure_metrics(own_confidence, own_correct)
+    return Evaluation(benchmark, seed, method, oracle, len(correct), error_count, failure_metrics(confidence, correct), scale, own)
 
 
 def saturation_warning(confidence: Real[np.ndarray, " n"], method: str) -> str | None:
@@ -100,8 +109,12 @@ def save_evaluation(
         save_fitted_values(temporary_folder)
         for split, split_confidence in confidence_by_split.items():
             np.save(temporary_folder / f"{split}.npy", split_confidence)
-        validation_json = {key: getattr(validation_evaluation, key) for key in SPLIT_DEPENDENT_KEYS}
-        write_json(temporary_folder / "metrics.json", {**asdict(test_evaluation), "val": validation_json, "settings": score_settings})
+        test_json, validation_json = asdict(test_evaluation), {key: getattr(validation_evaluation, key) for key in SPLIT_DEPENDENT_KEYS}
+        if test_json["own"] is None:
+            del test_json["own"]
+        else:
+            validation_json["own"] = validation_evaluation.own
+        write_json(temporary_folder / "metrics.json", {**test_json, "val": validation_json, "settings": score_settings})
 
 
 def _require_key(json_object: Any, key: str, path: Path, key_prefix: str = "") -> Any:

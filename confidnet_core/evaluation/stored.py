@@ -74,6 +74,19 @@ class StoredResults:
         """Return the confidence of the score `method` in each of the n labelled predictions of a split, real (n,), memory-mapped."""
         return load_array(paths.score_folder(self.benchmark, self.seed, method) / f"{split}.npy", (None,), memory_mapped=True)
 
+    def confidence_and_outcomes(
+        self, method: str, split: str = "test"
+    ) -> tuple[Real[np.ndarray, " n"], Bool[np.ndarray, " n"], Int[np.ndarray, " images"] | None]:
+        """Return `confidence` and `outcomes`. Raises ValueError where a file holds other than one finite confidence for each prediction."""
+        (correct, pixels_per_image), confidence = self.outcomes(split), self.confidence(method, split)
+        path = paths.score_folder(self.benchmark, self.seed, method) / f"{split}.npy"
+        expected = f"expected {len(correct):,} finite numbers, one for each prediction; delete {path.parent} and run `dvc repro`"
+        if confidence.shape != correct.shape:
+            raise ValueError(f"{path} holds {len(confidence):,} numbers; {expected}")
+        if not np.isfinite(confidence).all():
+            raise ValueError(f"{path} holds NaN or infinity; {expected}")
+        return confidence, correct, pixels_per_image
+
     def bootstrap_replicates(self, method: str) -> Float[np.ndarray, "resamples metrics"]:
         """Return the failure metrics of the score `method` on each bootstrap resample of the test split, float32 (resamples, metrics)."""
         return load_array(paths.bootstrap_replicates_path(self.benchmark, self.seed, method), (None, None))

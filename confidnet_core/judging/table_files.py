@@ -10,6 +10,7 @@ from zipfile import is_zipfile
 import numpy as np
 
 from confidnet_core.config.registry import suggestion
+from confidnet_core.files import require_regular_file
 from confidnet_core.judging.csv_lines import csv_heading, require_even_lines
 from confidnet_core.tables.duckdb_sql import CSV_SUFFIXES, PARQUET_SUFFIXES
 
@@ -70,6 +71,7 @@ def _files_of_pattern(path: str) -> list[str]:
     for file in files:
         if Path(file).is_dir():
             raise ValueError(f"{file} is a folder; give its files by a pattern in quotes, as '{file.rstrip('/')}/*.parquet'")
+        require_regular_file(Path(file))
     return files
 
 

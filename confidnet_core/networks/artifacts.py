@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from confidnet_core.config.params import Benchmark, RegistryEntryChoice
+from confidnet_core.config.choices import RegistryEntryChoice
+from confidnet_core.config.params import Benchmark
 from confidnet_core.config.recipes import ConfidenceHeadRecipe, ConfidnetRecipe, CorrectedMcpRecipe
 from confidnet_core.config.registry import find_entry
 from confidnet_core.data import Dataset
@@ -98,6 +99,12 @@ def save_left_out_network(network_folder: Path, history_path: Path, reason: str)
     write_text(history_path, "epoch,kept\n")
 
 
+def is_trained(network_folder: Path) -> bool:
+    """Return whether a network is there, and was not left out."""
+    path = network_folder / "model.json"
+    return path.exists() and "left_out" not in read_json(path)
+
+
 def weights_digest(network_folder: Path) -> str:
     """Return the SHA-256, in hex, of weights.pt in the folder of a trained network. Raises ValueError where the file does not exist."""
     return sha256(_existing_weights_file(network_folder).read_bytes()).hexdigest()
@@ -131,6 +138,11 @@ def load_classifier(network_folder: Path, benchmark: Benchmark, dataset: Dataset
         raise ValueError(f"{network_folder} holds another network ({'; '.join(model_differences)}); `dvc repro` trains the right one")
     classifier = build_classifier(_without_pretrained(benchmark.model), dataset)
     return _load_module_weights(classifier, classifier, _read_weights_file(network_folder), network_folder)
+
+
+def load_second_opinion(network_folder: Path, benchmark: Benchmark, dataset: Dataset) -> Classifier:
+    """Load the trained second opinion from its folder, in eval mode. Raises ValueError as `load_classifier` does."""
+    return load_classifier(network_folder, benchmark.model_copy(update={"model": benchmark.second_opinion_model}), dataset)
 
 
 def load_attached_classifier(benchmark: Benchmark, dataset: Dataset, weights_path: Path) -> Classifier:
@@ -187,7 +199,9 @@ def load_finetuned_confidnet(network_folder: Path, classifier: Classifier) -> Co
     head_weights = {
         parameter_name.removeprefix("head."): tensor for parameter_name, tensor in weights.items() if parameter_name.startswith("head.")
     }
-    network = ConfidNet(classifier, _build_head_for_weights(head_weights, network_folder), dropout=False).finetuning_copy()
+    head = _build_head_for_weights(head_weights, network_folder)
+    network = ConfidNet(classifier, head, dropout=False).finetuning_copy()
+    network.reads_softmax = head.input_channels > classifier.feature_channels
     return _load_module_weights(network, network, weights, network_folder)
 
 
@@ -218,7 +232,8 @@ def _load_module_weights(network: NetworkT, module: nn.Module, weights: dict[str
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
-        raise ValueError(f"{_existing_weights_file(network_folder)} does not fit the network of params.yaml: {error}") from None
+        problem, remedy = " ".join(str(error).split()), f"delete {network_folder} and run `dvc repro`"
+        raise ValueError(f"{_existing_weights_file(network_folder)} does not fit the network of params.yaml; {remedy}: {problem}") from None
     return network.eval()
 
 

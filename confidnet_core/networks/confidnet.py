@@ -24,18 +24,31 @@ class ConfidNet(nn.Module):
     dropout: whether the encoder's dropout is active in train mode, as in the first phase, where it perturbs the targets, too
     encoder_trainable: False freezes the given encoder, which is the classifier itself; True trains it, including the weights of
         BatchNorm
+    reads_softmax: whether the head reads the classifier's softmax beside the features
 
     BatchNorm's running statistics never change, in either phase. A new network is in eval mode, because it shares the encoder.
     """
 
-    def __init__(self, encoder: Classifier, head: ConfidenceHead, *, dropout: bool = True, encoder_trainable: bool = False) -> None:
+    def __init__(
+        self,
+        encoder: Classifier,
+        head: ConfidenceHead,
+        *,
+        dropout: bool = True,
+        encoder_trainable: bool = False,
+        reads_softmax: bool = False,
+    ) -> None:
         super().__init__()
         self.encoder, self.head = encoder.requires_grad_(encoder_trainable), head
-        self.dropout, self.encoder_trainable = dropout, encoder_trainable
+        self.dropout, self.encoder_trainable, self.reads_softmax = dropout, encoder_trainable, reads_softmax
         self.eval()
 
-    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b *pixels"]:
-        return self.head(self.encoder.encode(images))
+    def forward(
+        self, images: Float[Tensor, "b c h w"], class_logits: Float[Tensor, "b classes *pixels"] | None = None
+    ) -> Float[Tensor, " b *pixels"]:
+        """Return confidence logits (b, ...). class_logits: the classifier's own, for a head that reads its softmax"""
+        features = self.encoder.encode(images)
+        return self.head(features) if class_logits is None else self.confidence_of_features(features, class_logits)
 
     def forward_with_logits(
         self, images: Float[Tensor, "b c h w"]
@@ -55,8 +68,10 @@ class ConfidNet(nn.Module):
     def confidence_of_features(
         self, features: Float[Tensor, "b d *pixels"], class_logits: Float[Tensor, "b classes *pixels"]
     ) -> Float[Tensor, " b *pixels"]:
-        """Return confidence logits (b, ...) of features and class logits from one pass of the encoder."""
-        return self.head(features)
+        """Return confidence logits (b, ...) of features and class logits, which are those of the classifier."""
+        if not self.reads_softmax:
+            return self.head(features)
+        return self.head(torch.cat([features, class_logits.softmax(1).to(features.dtype)], dim=1))
 
     def train(self: ConfidNetT, mode: bool = True) -> ConfidNetT:
         """Set the head to train mode, or to eval mode if `mode` is False; return the network.
@@ -69,13 +84,18 @@ class ConfidNet(nn.Module):
         set_dropout(self.encoder, mode and self.dropout)
         return self
 
-    def finetuning_copy(self: ConfidNetT) -> ConfidNetT:
+    def finetuning_copy(self, softmax_classes: int = 0) -> "ConfidNet":
         """Return a copy of this network for fine-tuning, with encoder and head trainable, and without dropout.
 
         This network is left unchanged. Predictions and targets still come from the classifier, because the copy's class logits change
         as it is tuned.
+        softmax_classes: the number of classes whose softmax the head reads beside the features, with weights that are 0 at first; 0 for
+            none, as published
         """
-        trainable_copy = type(self)(deepcopy(self.encoder), deepcopy(self.head), dropout=False, encoder_trainable=True)
+        head = deepcopy(self.head)
+        if softmax_classes:
+            head.add_inputs(softmax_classes)
+        trainable_copy = ConfidNet(deepcopy(self.encoder), head, dropout=False, encoder_trainable=True, reads_softmax=softmax_classes > 0)
         trainable_copy.head.requires_grad_(True)
         return trainable_copy
 
@@ -90,8 +110,10 @@ class CorrectedMcp(ConfidNet):
         super().__init__(encoder, head, dropout=dropout)
         self.head.zero_output_layer()
 
-    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b *pixels"]:
-        return self.forward_with_logits(images)[0]
+    def forward(
+        self, images: Float[Tensor, "b c h w"], class_logits: Float[Tensor, "b classes *pixels"] | None = None
+    ) -> Float[Tensor, " b *pixels"]:
+        return self.forward_with_logits(images)[0] if class_logits is None else super().forward(images, class_logits)
 
     def confidence_of_features(
         self, features: Float[Tensor, "b d *pixels"], class_logits: Float[Tensor, "b classes *pixels"]

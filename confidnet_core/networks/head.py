@@ -27,6 +27,23 @@ class ConfidenceHead(nn.Module):
     def forward(self, features: Float[Tensor, "b d *pixels"]) -> Float[Tensor, " b *pixels"]:
         return apply_in_float32(self.output, self.hidden(features)).squeeze(1)
 
+    @property
+    def input_channels(self) -> int:
+        """The number of channels that the head reads."""
+        return self._first_layer.weight.shape[1]
+
+    def add_inputs(self, count: int) -> None:
+        """Let the first layer read `count` further channels after the features, with weights of 0, so that the output stays the same."""
+        weight = self._first_layer.weight
+        zeros = weight.new_zeros(len(weight), count, *weight.shape[2:])
+        self._first_layer.weight = nn.Parameter(torch.cat([weight.detach(), zeros], dim=1))
+
+    @property
+    def _first_layer(self) -> nn.Linear | nn.Conv2d:
+        first_layer = self.hidden[0] if len(self.hidden) else self.output
+        assert isinstance(first_layer, nn.Linear | nn.Conv2d), "`build_confidence_head` builds no other"
+        return first_layer
+
     def set_initial_confidence(self, confidence: float) -> None:
         """Set the output bias so that an untrained head predicts about this confidence, in [0, 1].
 

@@ -121,10 +121,17 @@ def save_predictions(predictions_folder: Path, predictions_by_split: Mapping[str
         write_json(temporary_folder / "metrics.json", test_metrics)
 
 
-def classifier_validation_metrics(classifier: nn.Module, dataset: Dataset, device: torch.device, precision: str) -> dict[str, float | None]:
+def classifier_validation_metrics(
+    classifier: nn.Module,
+    dataset: Dataset,
+    device: torch.device,
+    precision: str,
+    observe: Callable[[slice, Tensor], None] | None = None,
+) -> dict[str, float | None]:
     """Return {metric: value} of a classifier in eval mode on the validation split; void pixels are ignored.
 
     The metrics are "val_loss" (mean cross-entropy), "val_accuracy" and, for segmentation, "val_mean_iou".
+    observe: called with the slice and the logits float32 (b, classes, ...) of each batch of this process
     """
     images, labels = dataset.split("val")
     class_count = len(dataset.classes)
@@ -134,6 +141,8 @@ def classifier_validation_metrics(classifier: nn.Module, dataset: Dataset, devic
             batch_labels = labels_to_tensor(labels[batch_slice], device)
             with autocast(device, precision):
                 logits = classifier(image_batch).float()
+            if observe is not None:
+                observe(batch_slice, logits)
             ignore_index = -100 if dataset.void is None else dataset.void
             losses = functional.cross_entropy(logits, batch_labels, ignore_index=ignore_index, reduction="none")
             loss_of_batch[batch_slice.start] = losses.sum().item()

@@ -33,3 +33,13 @@ def max_probability_log_odds(logits: Float[Tensor, "b classes *pixels"]) -> Floa
     """Return the log-odds log(p / (1 - p)) of the largest softmax probability p: logits (b, classes, ...) -> (b, ...)."""
     sorted_logits = logits.sort(1, descending=True).values
     return sorted_logits[:, 0] - sorted_logits[:, 1:].logsumexp(1)
+
+
+def class_log_odds(logits: Float[Tensor, "b classes *pixels"], class_indices: Int[Tensor, " b *pixels"]) -> Float[Tensor, " b *pixels"]:
+    """Return the log-odds log(p / (1 - p)) of the softmax probability p of the given classes.
+
+    logits: (b, classes, ...); class_indices: int64 (b, ...), from 0 to classes - 1; result: any real number, float (b, ...)
+    """
+    class_indices = class_indices.unsqueeze(1)
+    log_sum_of_other_classes = logits.scatter(1, class_indices, -torch.inf).logsumexp(1)
+    return logits.gather(1, class_indices).squeeze(1) - log_sum_of_other_classes

@@ -8,7 +8,14 @@ import pandas as pd
 from confidnet_core import paths
 from confidnet_core.files import read_csv
 
-TRAINING_NAMES = ("baseline", "confidnet", "finetune", "corrected_mcp")  # in the order in which they run
+TRAINING_NAMES = (
+    "baseline",
+    "confidnet",
+    "finetune",
+    "finetune_augmented",
+    "corrected_mcp",
+    "second_opinion",
+)  # in the order in which they run
 HISTORY_COLUMNS = ["benchmark", "seed", "training", "epoch", "metric", "value", "kept"]
 
 

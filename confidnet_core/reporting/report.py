@@ -69,7 +69,7 @@ def write_report(params: Params, report_folder: Path) -> WrittenReport:
     cost_rows = cost_frame(all_stored_results, params)
     write_frame(report_folder / "costs.csv", cost_rows)
     iou_by_benchmark = _mean_ious(all_stored_results)
-    main_tables = comparison.main_tables(method_requirements(params.methods))
+    main_tables = comparison.main_tables({name: method_requirements(params.methods, params.benchmarks.get(name)) for name in params.run})
     benchmark_notes = notes_above_table(main_tables, iou_by_benchmark, left_out_by_benchmark(params.run, params.seeds, params.methods))
     table_groups = [
         *comparison.further_table_groups(),

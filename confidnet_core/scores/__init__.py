@@ -9,9 +9,12 @@ The function of a score may have these attributes:
 - scale: "probability" or "log_odds" (evaluation/result.py); without it only the ranking has a meaning
 - oracle: True if it reads the labels
 - reads: the inputs beside the classifier and its predictions, of scoring/reads.py
+- reads_if_trained: networks of scoring/reads.py that it reads only where the benchmark has them
 - needs_logits: True if it is no function of the softmax probabilities, from which logits are known up to a common number only
 - needs_training_images: True if it reads the training split, without which it is left out
 - over_seeds: the one of ENSEMBLE_QUANTITIES (scoring/ensembles.py) that it needs of the classifiers of all seeds
+- with_own_answers: a function (run, **settings) that returns the score and, of a network that is a classifier itself, the confidence in
+  its own predictions and which of them are correct, three arrays (n,), from one pass over the images
 - learned, trainings, passes, count_views: its costs beside the classifier's own forward pass. `learned` is a key of
   costs.METHOD_REQUIREMENTS and says what it needs. `trainings` are the stages that train the networks it reads. `passes` are the extra
   forward passes for each image: a number, or a key of costs.FORWARD_PASS_COUNTERS for the setting that determines it. `count_views` is the

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from confidnet_core.config.params import Benchmark
 from confidnet_core.networks.device import to_float64
-from confidnet_core.networks.probabilities import max_probability_log_odds
+from confidnet_core.networks.probabilities import class_log_odds, max_probability_log_odds
 from confidnet_core.scoring.run import Run
 
 SHIFT_DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1))  # (down, right)
@@ -85,9 +85,8 @@ def _log_odds_in_view(run: Run, view: AugmentedView, images: Tensor, predicted: 
     view, moved back to the pixels of the images
     """
     logits = to_float64(run.classifier(view.apply(images).contiguous(memory_format=torch.channels_last)))
-    class_indices = (view.apply(predicted) if run.dataset.is_segmentation else predicted).unsqueeze(1).to(logits.device)
-    log_sum_of_other_classes = logits.scatter(1, class_indices, -torch.inf).logsumexp(1)
-    log_odds = logits.gather(1, class_indices).squeeze(1) - log_sum_of_other_classes
+    class_indices = (view.apply(predicted) if run.dataset.is_segmentation else predicted).to(logits.device)
+    log_odds = class_log_odds(logits, class_indices)
     return view.undo(log_odds) if run.dataset.is_segmentation else log_odds
 
 

@@ -2,17 +2,13 @@
 
 import numpy as np
 
-from confidnet_core.networks.device import to_float64
+from confidnet_core.scores._finetuned import finetuned_confidence
 from confidnet_core.scoring.run import Run
 
 
 def confidnet(run: Run) -> np.ndarray:
-    """Return the true class probability (TCP) that the fine-tuned ConfidNet estimates, in [0, 1], float64 (n,).
-
-    The sigmoid is computed in float64, since float32 rounds many values to 1.
-    """
-    network = run.confidnet()
-    return run.map_images(lambda images: to_float64(network(images)).sigmoid())
+    """Return the true class probability (TCP) that the fine-tuned ConfidNet estimates, in [0, 1], float64 (n,)."""
+    return finetuned_confidence(run, "finetune")
 
 
 confidnet.display_name = "ConfidNet"

@@ -1,32 +1,64 @@
-"""Deep ensembles: quantities of the mean softmax over the classifiers of several seeds, computed once for all scores.
+"""Deep ensembles: quantities of the classifiers of several seeds together, such as of their mean softmax, computed once for all scores.
 
 Lakshminarayanan et al. 2017, arXiv:1612.01474.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import reduce
+from dataclasses import dataclass
+from functools import cached_property, partial, reduce
 from operator import add
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from confidnet_core.config.registry import suggestion
 from confidnet_core.data import SCORED_SPLITS, Dataset, labelled_mask
 from confidnet_core.files import atomic_write, load_array, write_json
+from confidnet_core.networks.probabilities import class_log_odds
 from confidnet_core.system.room import new_memory_map
 
-PREDICTIONS_PER_CHUNK, PROBABILITIES_PER_CHUNK = 2**20, 2**24  # bound the memory, with few and with many classes
+PREDICTIONS_PER_CHUNK, LOGITS_PER_CHUNK = 2**20, 2**24  # bound the memory, with few and with many classes
 
-# Each is a function of the mean probabilities, float64 (m, classes), and of the classes that each seed's own classifier predicts,
-# int64 (seeds, m).
-ENSEMBLE_QUANTITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+
+@dataclass(frozen=True)
+class EnsembleChunk:
+    """m labelled predictions of a split, by the classifiers of all seeds.
+
+    predicted: int64 (seeds, m), the classes that each seed's own classifier predicts
+    read_logits: returns the logits of the seed with this index, float64 (m, classes)
+    """
+
+    predicted: Int64[Tensor, "seeds m"]
+    read_logits: Callable[[int], Float64[Tensor, "m classes"]]
+
+    @cached_property
+    def mean_softmax(self) -> Float64[Tensor, "m classes"]:
+        """The mean probabilities over the seeds; in float32 they would saturate at exactly 1."""
+        seed_indices = range(len(self.predicted))
+        return reduce(add, (self.read_logits(seed_index).softmax(1) for seed_index in seed_indices)) / len(self.predicted)
+
+    def log_odds_with_next_seed(self) -> Float64[Tensor, "seeds m"]:
+        """Return for each seed the mean log-odds of what it predicts, over its own classifier and that of the next seed, in a circle."""
+        seed_count = len(self.predicted)
+        log_odds = torch.zeros(self.predicted.shape, dtype=torch.float64)
+        for seed_index in range(seed_count):
+            logits = self.read_logits(seed_index)
+            for asking_seed in (seed_index, (seed_index - 1) % seed_count):
+                log_odds[asking_seed] += class_log_odds(logits, self.predicted[asking_seed]) / 2
+        return log_odds
+
+
+# A run's predictions stay those of its own classifier, which the ensemble need not share.
+ENSEMBLE_QUANTITIES: dict[str, Callable[[EnsembleChunk], Tensor]] = {
     # (m,), in nats, in [0, log(classes)]
-    "predictive_entropy": lambda mean_softmax, _: torch.special.entr(mean_softmax).sum(1),
-    # (seeds, m), in [0, 1]: a run's predictions stay those of its own classifier, which the ensemble need not share
-    "probability_of_predicted": lambda mean_softmax, predicted: mean_softmax.gather(1, predicted.T).T,
+    "predictive_entropy": lambda chunk: torch.special.entr(chunk.mean_softmax).sum(1),
+    # (seeds, m), in [0, 1]
+    "probability_of_predicted": lambda chunk: chunk.mean_softmax.gather(1, chunk.predicted.T).T,
+    # (seeds, m), any real number
+    "log_odds_with_next_seed": EnsembleChunk.log_odds_with_next_seed,
 }
 
 
@@ -61,24 +93,24 @@ def save_ensembles(
         if quantity_of_ensemble_method and len(seeds) > 1:
             for split in SCORED_SPLITS:
                 _save_split_quantities(
-                    temporary_folder, quantity_of_ensemble_method, _mean_softmax_chunks(seeds, predictions_folder, dataset, split), split
+                    temporary_folder, quantity_of_ensemble_method, _ensemble_chunks(seeds, predictions_folder, dataset, split), split
                 )
 
 
 def _save_split_quantities(
     ensembles_folder: Path,
     ensemble_quantity_of_method: Mapping[str, str],
-    softmax_chunks: Iterator[tuple[int, slice, Tensor, Tensor]],
+    chunks: Iterator[tuple[int, slice, EnsembleChunk]],
     split: str,
 ) -> None:
     """Write the ensemble quantity of each score on one split to METHOD/SPLIT.npy, chunk by chunk, which bounds memory.
 
-    softmax_chunks: what _mean_softmax_chunks yields
+    chunks: what _ensemble_chunks yields
     """
     array_of_method: dict[str, np.ndarray] = {}
-    for prediction_count, chunk_slice, mean_softmax, predicted_by_seed in softmax_chunks:
+    for prediction_count, chunk_slice, chunk in chunks:
         chunk_quantities = {
-            ensemble_quantity: ENSEMBLE_QUANTITIES[ensemble_quantity](mean_softmax, predicted_by_seed).numpy()
+            ensemble_quantity: ENSEMBLE_QUANTITIES[ensemble_quantity](chunk).numpy()
             for ensemble_quantity in set(ensemble_quantity_of_method.values())
         }
         for method, ensemble_quantity in ensemble_quantity_of_method.items():
@@ -89,13 +121,10 @@ def _save_split_quantities(
             array_of_method[method][..., chunk_slice] = chunk_quantities[ensemble_quantity]
 
 
-def _mean_softmax_chunks(
+def _ensemble_chunks(
     seeds: Sequence[int], predictions_folder: Path, dataset: Dataset, split: str
-) -> Iterator[tuple[int, slice, Tensor, Tensor]]:
-    """Yield the n labelled predictions of a split in chunks of m: n, the chunk's slice, mean softmax, and predicted classes.
-
-    The mean softmax over the seeds is float64 (m, classes); the classes that each seed's classifier predicts are int64 (seeds, m).
-    """
+) -> Iterator[tuple[int, slice, EnsembleChunk]]:
+    """Yield the n labelled predictions of a split in chunks of m: n, the chunk's slice of them, and the chunk."""
     split_folders = [predictions_folder / f"seed{seed}" / split for seed in seeds]
     labels = dataset.split(split)[1]
     shape_of_file = {"logits.npy": (len(labels), len(dataset.classes), *labels.shape[1:]), "predicted.npy": labels.shape}
@@ -105,26 +134,25 @@ def _mean_softmax_chunks(
     )
     is_labelled = labelled_mask(labels, dataset.void)
     prediction_count, first_prediction_index = int(is_labelled.sum()), 0
-    predictions_per_chunk = min(PREDICTIONS_PER_CHUNK, PROBABILITIES_PER_CHUNK // logits_by_seed[0].shape[1])
+    predictions_per_chunk = min(PREDICTIONS_PER_CHUNK, LOGITS_PER_CHUNK // logits_by_seed[0].shape[1])
     images_per_chunk = max(1, predictions_per_chunk // is_labelled[0].size)
     for first_image_index in range(0, len(is_labelled), images_per_chunk):
         image_slice = slice(first_image_index, first_image_index + images_per_chunk)
         is_labelled_in_chunk = is_labelled[image_slice]
-        mean_softmax = reduce(
-            add, (_softmax_of_labelled(seed_logits[image_slice], is_labelled_in_chunk) for seed_logits in logits_by_seed)
-        ) / len(seeds)
+        logits_in_chunk = [seed_logits[image_slice] for seed_logits in logits_by_seed]
         predicted_by_seed = torch.from_numpy(
             np.stack([seed_predicted_maps[image_slice][is_labelled_in_chunk] for seed_predicted_maps in predicted_maps_by_seed]).astype(
                 np.int64
             )
         )
-        chunk_slice = slice(first_prediction_index, first_prediction_index + len(mean_softmax))
-        yield prediction_count, chunk_slice, mean_softmax, predicted_by_seed
+        chunk_slice = slice(first_prediction_index, first_prediction_index + predicted_by_seed.shape[1])
+        read_logits = partial(_labelled_logits, logits_in_chunk, is_labelled_in_chunk)
+        yield prediction_count, chunk_slice, EnsembleChunk(predicted_by_seed, read_logits)
         first_prediction_index = chunk_slice.stop
 
 
-def _softmax_of_labelled(
-    logits: Float[np.ndarray, "b classes *pixels"], is_labelled: Bool[np.ndarray, " b *pixels"]
+def _labelled_logits(
+    logits_by_seed: Sequence[Float[np.ndarray, "b classes *pixels"]], is_labelled: Bool[np.ndarray, " b *pixels"], seed_index: int
 ) -> Float64[Tensor, "m classes"]:
-    """Return the softmax probabilities, float64 (m, classes), of the m labelled images or pixels; float32 would saturate at exactly 1."""
-    return torch.from_numpy(np.moveaxis(logits, 1, -1)[is_labelled]).double().softmax(1)
+    """Return one seed's logits, float64 (m, classes), of the m labelled images or pixels."""
+    return torch.from_numpy(np.moveaxis(logits_by_seed[seed_index], 1, -1)[is_labelled]).double()

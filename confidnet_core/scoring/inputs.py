@@ -31,13 +31,21 @@ def declared_inputs(methods: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return inputs_of_method
 
 
+def optional_inputs(methods: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return {name of a score: networks that it reads only where they were trained}, from its attribute `reads_if_trained`."""
+    return {method: tuple(names or ()) for method, names in entry_attributes("scores", methods, "reads_if_trained").items()}
+
+
 def save_input_digests(inputs_folder: Path, methods: Iterable[str], benchmark: str, seed: int) -> dict[str, str | None]:
     """Write METHOD.json in `inputs_folder` for each score: {name of an input that the score reads: SHA-256 of it}; all files or none.
 
     For a score that reads what the benchmark does not have, METHOD.json is {"left_out": reason}. Returns {score: this reason, or None}.
     """
+    methods = list(methods)
     inputs_of_method = declared_inputs(methods)
     reason_of_method = _left_out_reasons(inputs_of_method, benchmark, seed)
+    for method, network_names in optional_inputs(methods).items():
+        inputs_of_method[method] += tuple(name for name in network_names if _missing_input_reason(name, benchmark, seed) is None)
     sha256_of_input = {
         input_name: _sha256_of_input(input_name, benchmark, seed)
         for input_name in sorted({input_name for input_names in inputs_of_method.values() for input_name in input_names})

@@ -1,6 +1,8 @@
 """Names of the inputs that a score can declare in its attribute `reads`, beside the classifier and its predictions."""
 
-NETWORK_INPUTS = ("confidnet", "finetune", "corrected_mcp")  # a score that uses a network declares the name of its folder
+from confidnet_core.config.recipes import CONFIDENCE_NETWORKS
+
+NETWORK_INPUTS = CONFIDENCE_NETWORKS  # a score that uses a network declares the name of its folder
 DROPOUT_SAMPLES = "samples"  # quantities of forward passes with dropout, which the stage `sample` stores
 READABLE_INPUTS = (DROPOUT_SAMPLES, *NETWORK_INPUTS)
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
@@ -17,27 +17,18 @@ from confidnet_core import paths
 from confidnet_core.config.params import Benchmark
 from confidnet_core.data import Dataset, labelled_mask, load_dataset
 from confidnet_core.files import load_array, read_json, require_no_nan
-from confidnet_core.networks.artifacts import load_classifier, load_confidnet_head, load_corrected_mcp, load_finetuned_confidnet
+from confidnet_core.networks import artifacts
 from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, CorrectedMcp
 from confidnet_core.networks.device import select_device, to_device
 from confidnet_core.networks.inference import map_images
+from confidnet_core.scoring.cache import RunCache
 from confidnet_core.scoring.fitted import require_storable_value, save_fitted_values
 from confidnet_core.scoring.reads import DROPOUT_SAMPLES, NETWORK_INPUTS, READABLE_INPUTS, require_declared_input
 
 PREDICTIONS_PER_CHUNK, LOGITS_PER_CHUNK = 2**20, 2**24  # bound the memory, with few and with many classes
 Split = Literal["test", "val", "calibration"]
 ValueT = TypeVar("ValueT")
-
-
-@dataclass(frozen=True)
-class RunCache:
-    """Holds what a score's Run has loaded and computed so far, for all splits: networks, fitted values and cached values."""
-
-    networks: dict[str, Any] = field(default_factory=dict)  # the loaded networks, by their folder in Run.models_folder
-    fitted_values: dict[str, Any] = field(default_factory=dict)  # values of Run.fitted, by function and settings
-    cached_values: dict[tuple, Any] = field(default_factory=dict)  # values of Run.cached, by function and settings
-    fit_seconds: dict[str, float] = field(default_factory=dict)  # duration of each fit, with the keys of fitted_values
 
 
 @dataclass(frozen=True)
@@ -155,19 +146,28 @@ class Run:
     @property
     def classifier(self) -> Classifier:
         """Return the benchmark's trained classifier, frozen and in evaluation mode, on the Run's device."""
-        return self._cached_network("baseline", lambda folder: load_classifier(folder, self.benchmark, self.dataset))
+        return self._cached_network("baseline", lambda folder: artifacts.load_classifier(folder, self.benchmark, self.dataset))
 
     def confidnet_head(self) -> ConfidNet:
         """Return ConfidNet before fine-tuning: its head reads the features of the classifier's own encoder."""
-        return self._cached_network("confidnet", lambda folder: load_confidnet_head(folder, self.classifier))
+        return self._cached_network("confidnet", lambda folder: artifacts.load_confidnet_head(folder, self.classifier))
 
-    def confidnet(self) -> ConfidNet:
+    def confidnet(self, network_name: str = "finetune") -> ConfidNet:
         """Return ConfidNet after fine-tuning: its own copy of the encoder, and its head."""
-        return self._cached_network("finetune", lambda folder: load_finetuned_confidnet(folder, self.classifier))
+        return self._cached_network(network_name, lambda folder: artifacts.load_finetuned_confidnet(folder, self.classifier))
 
     def corrected_mcp(self) -> CorrectedMcp:
         """Return the network that adds a learned correction to MCP."""
-        return self._cached_network("corrected_mcp", lambda folder: load_corrected_mcp(folder, self.classifier))
+        return self._cached_network("corrected_mcp", lambda folder: artifacts.load_corrected_mcp(folder, self.classifier))
+
+    def second_opinion(self) -> Classifier:
+        """Return the second classifier, whose log-odds of the classifier's predictions are a confidence."""
+        return self._cached_network("second_opinion", lambda folder: artifacts.load_second_opinion(folder, self.benchmark, self.dataset))
+
+    def has_network(self, network_name: str) -> bool:
+        """Return whether a network that a score reads only where there is one was trained."""
+        require_declared_input(self.method, self.declared_inputs, network_name)
+        return artifacts.is_trained(self.models_folder / network_name)
 
     def _cached_network(self, network_name: str, load_network: Callable[[Path], nn.Module]) -> Any:
         """Return a trained network on the Run's device; load_network(its folder) is called at the first use only."""

@@ -34,7 +34,7 @@ SERVED_CODE_PATHS = (  # files and folders of confidnet_core, without the files 
         "evaluation/calibrators.py",
     ),
     *("evaluation/result.py", "files.py", "metrics/__init__.py", "metrics/_ranking", "metrics/failure.py", "metrics/segmentation.py"),
-    *("networks", "paths.py", "progress.py", "scoring/fitted.py", "scoring/reads.py", "scoring/run.py"),
+    *("networks", "paths.py", "progress.py", "scoring/cache.py", "scoring/fitted.py", "scoring/reads.py", "scoring/run.py"),
     *("serving/new_images.py", "serving/selective_classifier.py", "serving/served_model.py", "system"),
 )
 DIGESTED_METADATA_KEYS = ("benchmark", "seed", "method", "settings", "scale", "classes", "image_shape", "mean", "std", "segmentation")
@@ -57,14 +57,14 @@ def served_model_digest(model_folder: Path) -> str:
     value_files = [model_folder / "fitted.pt", model_folder / "validation.npz", *model_folder.glob(REFERENCE_FILE_NAME)]
     for model_file in sorted([*value_files, *model_folder.glob("networks/*/weights.pt")]):
         digest.update(f"{model_file.relative_to(model_folder).as_posix()} {model_file.stat().st_size} ".encode() + model_file.read_bytes())
-    digest.update(_code_digest(model_metadata).encode())
+    digest.update(_code_digest(model_metadata, has_second_network=(model_folder / "networks/second_opinion").exists()).encode())
     return digest.hexdigest()
 
 
-def _code_digest(model_metadata: dict[str, Any]) -> str:
+def _code_digest(model_metadata: dict[str, Any], *, has_second_network: bool) -> str:
     """Return the SHA-256 of the code that a served model runs, including the names of its files.
 
-    model_metadata: the content of model.json
+    model_metadata: the content of model.json; has_second_network: whether the score reads a second network, which may have its own model
     """
     code_files = {
         code_file
@@ -76,9 +76,11 @@ def _code_digest(model_metadata: dict[str, Any]) -> str:
     code_bytes = b"".join(
         served_file.relative_to(PACKAGE_FOLDER).as_posix().encode() + served_file.read_bytes() for served_file in sorted(code_files)
     )
+    recipes = model_metadata["recipes"]
+    models = [recipes["model"], *([recipes["second_opinion"]["model"] or recipes["model"]] if has_second_network else [])]
     entry_digests = [
         entry_code_digest("scores", model_metadata["method"]),
-        entry_code_digest("models", model_metadata["recipes"]["model"]["name"], model_metadata["recipes"]["model"]["settings"]),
-        sha256((PACKAGE_FOLDER / "datasets" / f"{model_metadata['recipes']['data']['name']}.py").read_bytes()).hexdigest(),
+        *(entry_code_digest("models", model["name"], model["settings"]) for model in models),
+        sha256((PACKAGE_FOLDER / "datasets" / f"{recipes['data']['name']}.py").read_bytes()).hexdigest(),
     ]
     return sha256(code_bytes + "".join(entry_digests).encode()).hexdigest()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from confidnet_core import paths
 from confidnet_core.config.params import Params
@@ -18,7 +19,7 @@ from confidnet_core.evaluation.result import Evaluation
 from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import read_json, write_json
 from confidnet_core.monitoring.reference import save_reference
-from confidnet_core.scoring.fitted import FITTED_VALUES_FILE_NAME
+from confidnet_core.scoring.fitted import FITTED_VALUES_FILE_NAME, load_fitted_values
 from confidnet_core.serving.selective_classifier import CLASSIFIER_FOLDER, NETWORKS_FOLDER, ScoreNotServableError, SelectiveClassifier
 
 MAX_EXAMPLE_IMAGES, MAX_EXAMPLE_PIXELS = 16, 2**18  # of the validation images on which a packed score is tested
@@ -89,6 +90,7 @@ def pack_model_with_score(
         "recipes": params.benchmark(stored_results.benchmark).model_dump(),
     }
     write_json(model_folder / "model.json", model_metadata)
+    load_fitted_values(score_folder, torch.device("cpu"))  # so that a damaged file is named where it lies
     for required_file in (score_folder / FITTED_VALUES_FILE_NAME, stored_results.thresholds_folder(method) / "threshold.json"):
         if not required_file.exists():
             raise ValueError(f"{required_file} does not exist; `dvc repro` makes it")

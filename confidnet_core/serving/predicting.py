@@ -82,26 +82,25 @@ def _decoded_batches(
     read_image, image_shape = image_reader(model.model_metadata), tuple(model.model_metadata["image_shape"])
     sources = islice(images_of_paths(paths), skip, None)
     batches_ahead: deque[tuple[list[str], list[Future]]] = deque()
-    with ThreadPoolExecutor(os.cpu_count()) as thread_pool:
-        try:
-            while True:
-                batch_sources = list(islice(sources, batch_size))
-                if batch_sources:
-                    parts = [
-                        batch_sources[start : start + IMAGES_PER_THREAD_TASK] for start in range(0, batch_size, IMAGES_PER_THREAD_TASK)
-                    ]
-                    tasks = [thread_pool.submit(_read_part, part, read_image, image_shape) for part in parts if part]
-                    batches_ahead.append(([source.name for source in batch_sources], tasks))
-                if not batches_ahead:
-                    return
-                if len(batches_ahead) > 1 or not batch_sources:
-                    names, tasks = batches_ahead.popleft()
-                    outcomes = [outcome for task in tasks for outcome in task.result()]
-                    failures = {name: outcome for name, outcome in zip(names, outcomes, strict=True) if isinstance(outcome, str)}
-                    images = [outcome for outcome in outcomes if not isinstance(outcome, str)]
-                    yield names, np.stack(images) if images else np.empty((0, *image_shape), np.uint8), failures
-        finally:
-            thread_pool.shutdown(cancel_futures=True)
+    thread_pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        while True:
+            batch_sources = list(islice(sources, batch_size))
+            if batch_sources:
+                parts = [batch_sources[start : start + IMAGES_PER_THREAD_TASK] for start in range(0, batch_size, IMAGES_PER_THREAD_TASK)]
+                tasks = [thread_pool.submit(_read_part, part, read_image, image_shape) for part in parts if part]
+                batches_ahead.append(([source.name for source in batch_sources], tasks))
+            if not batches_ahead:
+                return
+            if len(batches_ahead) > 1 or not batch_sources:
+                names, tasks = batches_ahead.popleft()
+                outcomes = [outcome for task in tasks for outcome in task.result()]
+                failures = {name: outcome for name, outcome in zip(names, outcomes, strict=True) if isinstance(outcome, str)}
+                images = [outcome for outcome in outcomes if not isinstance(outcome, str)]
+                yield names, np.stack(images) if images else np.empty((0, *image_shape), np.uint8), failures
+    finally:
+        # Without waiting: where an error has left this generator behind, one of the threads itself may come to collect it.
+        thread_pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _read_part(sources: list[ImageSource], read_image: ImageReader, image_shape: tuple[int, ...]) -> list[np.ndarray | str]:

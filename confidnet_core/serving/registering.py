@@ -140,11 +140,13 @@ def _complete_model_to_log(candidate: CandidateModel) -> ModelToLog:
         "dvc_exp_name": os.environ.get("DVC_EXP_NAME"),
     }
     model_choice = model_metadata["recipes"]["model"]
+    second_choice = (model_metadata["recipes"]["second_opinion"] or {}).get("model") or model_choice
+    requirements = {line for model in (model_choice, second_choice) for line in pip_requirements(model["name"], model["settings"])}
     return ModelToLog(
         model_files_folder=candidate.model_folder,
         loader_module=LOADER_MODULE,
         code_paths=code_paths(model_choice["name"], model_choice["settings"]),
-        pip_requirements=pip_requirements(model_choice["name"], model_choice["settings"]),
+        pip_requirements=sorted(requirements, key=str.lower),
         example_images=example_images(load_dataset(paths.prepared_data_folder(model_metadata["benchmark"]))),
         is_per_pixel=model_metadata["segmentation"],
         default_target_risk=threshold["risk"],

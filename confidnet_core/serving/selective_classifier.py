@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from confidnet_core.config.params import Benchmark, RegistryEntryChoice
+from confidnet_core.config.choices import RegistryEntryChoice
+from confidnet_core.config.params import Benchmark
 from confidnet_core.config.registry import find_entry
 from confidnet_core.config.section import validate_section
 from confidnet_core.data import Dataset
@@ -29,8 +30,9 @@ from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.device import select_device
 from confidnet_core.networks.inference import predict
 from confidnet_core.progress import without_progress_bars
+from confidnet_core.scoring.cache import RunCache
 from confidnet_core.scoring.fitted import load_fitted_values
-from confidnet_core.scoring.run import Run, RunCache
+from confidnet_core.scoring.run import Run
 from confidnet_core.serving.new_images import check_image_array
 
 NETWORKS_FOLDER = "networks"
@@ -181,9 +183,10 @@ class SelectiveClassifier:
     def _benchmark_recipes(self) -> Benchmark:
         """Settings of the benchmark's data, model and trainings, from model.json."""
         recipes = self.model_metadata["recipes"]
-        return validate_section(
-            Benchmark, {**recipes, **{recipe_name: RegistryEntryChoice(**recipes[recipe_name]) for recipe_name in ("data", "model")}}
-        )
+        choices = {recipe_name: RegistryEntryChoice(**recipes[recipe_name]) for recipe_name in ("data", "model")}
+        if (second_opinion := recipes.get("second_opinion")) and second_opinion["model"]:
+            choices["second_opinion"] = second_opinion | {"model": RegistryEntryChoice(**second_opinion["model"])}
+        return validate_section(Benchmark, {**recipes, **choices})
 
     @cached_property
     def _contiguous_classifier(self) -> Classifier:

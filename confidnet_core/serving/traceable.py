@@ -43,7 +43,7 @@ class TraceableRun(Run):
     def on_batch(self, images: Tensor, logits: Tensor, predicted: Tensor) -> "TraceableRun":
         """Return this Run for a batch of normalised images, with the classifier's logits and predicted classes."""
         run = TraceableRun(**{field.name: getattr(self, field.name) for field in fields(self)})
-        run.__dict__.update(cache=self.cache, device=self.device, predicted_maps=predicted)
+        run.__dict__.update(cache=self.cache, device=self.device, predicted_maps=predicted, logits=logits)
         run.__dict__.update(_image_tensor=images, _logit_tensor=logits, _predicted_tensor=predicted)
         return run
 

@@ -13,6 +13,8 @@ SECRET_VARIABLES = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD")
 HIDDEN = "..."
 MIN_SECRET_LENGTH = 3  # a shorter one, replaced everywhere, would leave no readable text
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][\w+.\-]*)://(?P<rest>[^\s'\"<>]*)")
+# An address whose "://" is mistyped or missing, as http:/user:password@host; group 1 follows what stands in its place.
+_MISTYPED = re.compile(r"(?:[A-Za-z][\w+.\-]*:?/{1,3})?([^/@:\s]*:(?!/).*@.*)")
 _QUERY = re.compile(r"\?[^\s'\"<>]*=[^\s'\"<>]*")
 
 
@@ -34,13 +36,13 @@ def without_secrets(text: str, *addresses: str) -> str:
 
 
 def address_without_secrets(address: str) -> str:
-    """Return an address without user name and password, query and fragment; a path, and any other text without "://", as it is.
+    """Return an address without user name and password, query and fragment; a path, and any other text without these, as it is.
 
     Where "?" or "#" stands before "@", it may belong to a password or begin a query with "@" in it: then only the scheme is shown.
     """
     scheme, separator, rest = address.partition("://")
     if not separator:
-        return address
+        return HIDDEN + address.rpartition("@")[2] if _MISTYPED.fullmatch(address) else address
     credentials, host_and_path = _split_credentials(rest)
     shown = HIDDEN if re.search("[?#]", credentials) else re.split("[?#]", host_and_path)[0]
     return f"{scheme}://{shown}"
@@ -65,6 +67,8 @@ def _secrets_of(address: str) -> set[str]:
     Where a password holds "/" or "@", they take what follows for the host, or what precedes for the port, and print that.
     """
     _, separator, rest = address.partition("://")
+    if not separator and (mistyped := _MISTYPED.fullmatch(address)):
+        separator, rest = "://", mistyped[1]
     if not separator or rest.startswith("/"):
         return set()
     credentials, _ = _split_credentials(rest)

@@ -115,7 +115,7 @@ def project_root() -> Path:
 
 def uses_server() -> bool:
     """Return whether the environment variable MLFLOW_TRACKING_URI names an MLflow server (http, https)."""
-    return os.environ.get("MLFLOW_TRACKING_URI", "").strip().startswith(SERVER_URI_SCHEMES)
+    return os.environ.get("MLFLOW_TRACKING_URI", "").strip().lower().startswith(SERVER_URI_SCHEMES)
 
 
 def store_lock(project_folder: Path) -> FileLock:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from confidnet_core import paths
+from confidnet_core.config.choices import RegistryEntryChoice
 from confidnet_core.config.params import Benchmark
 from confidnet_core.data import Dataset
 from confidnet_core.files import read_json
@@ -33,16 +34,23 @@ class TrainingJob:
         return load_verified_classifier(folder, self.benchmark, self.training.dataset, self.training.device)
 
     def save(
-        self, network_name: str, weights: dict[str, Tensor], state: TrainingState, metrics: Metrics | None = None, **reports: Any
+        self,
+        network_name: str,
+        weights: dict[str, Tensor],
+        state: TrainingState,
+        metrics: Metrics | None = None,
+        model: RegistryEntryChoice | None = None,
+        **reports: Any,
     ) -> None:
         """Write the network and its training history, with one JSON file for each report, and log the network's validation metrics.
 
         Of several processes, all but the first end here.
-        metrics: the network's validation metrics, if they are not those of its best epoch
+        metrics: the network's validation metrics, if they are not those of its best epoch; model: the network's, if not the benchmark's
         """
         leave_to_first_process()
         metrics, seed = state.best_metrics if metrics is None else metrics, self.training.seed
-        model_json = describe_trained_network(self.benchmark, self.training.dataset, best_epoch=state.best_epoch, **metrics)
+        benchmark = self.benchmark if model is None else self.benchmark.model_copy(update={"model": model})
+        model_json = describe_trained_network(benchmark, self.training.dataset, best_epoch=state.best_epoch, **metrics)
         history = paths.history_path(self.benchmark_name, seed, network_name)
         save_history(history, state.history, state.best_epoch)
         save_network(paths.network_folder(self.benchmark_name, seed, network_name), weights, model_json, self.origin_json, **reports)

@@ -29,7 +29,10 @@ RecipeT = TypeVar("RecipeT", bound=Recipe, covariant=True)
 EpochLogger = Callable[[Metrics, int], None]
 
 # Random draws depend on a stage's name, its seed and the epoch. Renamed stages keep the draws of their former names.
-FORMER_STAGE_NAMES = {"finetune": "finetune_confidnet", "train_corrected_mcp": "train_correction"}
+FORMER_STAGE_NAMES = {
+    **{"finetune": "finetune_confidnet", "finetune_augmented": "finetune_confidnet"},
+    "train_corrected_mcp": "train_correction",
+}
 
 
 @dataclass

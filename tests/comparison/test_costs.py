@@ -39,9 +39,23 @@ def test_what_has_to_be_made_for_a_score_is_said_in_a_few_words():
     }
 
 
+def test_a_score_that_reads_a_network_only_where_there_is_one_needs_it_there_alone():
+    without = replace(SMALL, second_opinion=None)
+    assert [method_requirements(["stack"], each)["stack"] for each in (SMALL, without, None)] == [
+        *("trained network", "validation data", "validation data"),
+    ]
+    for each, passes in ((SMALL, 5), (without, 4)):
+        assert count_extra_passes(["stack"], "small", replace(PARAMS, benchmarks={"small": each}, methods={"stack": {}})) == {
+            "stack": passes
+        }
+
+
 def test_scores_that_read_trained_networks_or_training_data_say_so():
     """Whatever their code asks of a Run beyond the classifier's answers."""
-    asking = {"trained": ("run.confidnet", "run.corrected_mcp", "run.ensemble_quantity"), "fitted": ("run.validation", ".validation")}
+    asking = {
+        "trained": ("run.confidnet", "finetuned_confidence(", "run.corrected_mcp", "second_log_odds(", "run.ensemble_quantity"),
+        "fitted": ("run.validation", ".validation"),
+    }
     asking["neighbours"] = ("training_features_by_class(",)
     for name, words in method_requirements(entry_names("scores")).items():
         code = (PACKAGE_FOLDER / "scores" / f"{name}.py").read_text()

@@ -7,7 +7,8 @@ import pytest
 from project_code import ROOT
 from small_params import BASELINE, RECIPE, changed, load, refusal
 
-from confidnet_core.config.params import Benchmark, RegistryEntryChoice, load_params
+from confidnet_core.config.choices import RegistryEntryChoice
+from confidnet_core.config.params import Benchmark, load_params
 from confidnet_core.config.recipes import Augmentation, BaselineRecipe, Recipe
 
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from confidnet_core.config import params, recipes
-from confidnet_core.config.params import ARGUMENTS_FROM_PIPELINE, Params, RegistryEntryChoice, settings_schema
+from confidnet_core.config.choices import ARGUMENTS_FROM_PIPELINE, RegistryEntryChoice, settings_schema
+from confidnet_core.config.params import Params
 from confidnet_core.config.registry import entry_names, find_entry
 
 ENTRIES = [(registry_folder, name) for registry_folder in ARGUMENTS_FROM_PIPELINE for name in entry_names(registry_folder)]

@@ -1,5 +1,6 @@
 """A small study that is disturbed while it runs: killed at random moments, or its disk filled and emptied again."""
 
+import errno
 import os
 import random
 import shutil
@@ -96,6 +97,17 @@ def small_disk(folder: Path, size_mb: int) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+def _fill(file: int, left_bytes: int) -> None:
+    """Let an open file take all room of its disk but LEFT_BYTES, whatever is written there at the same time."""
+    while True:
+        room = os.fstatvfs(file)
+        try:
+            return os.posix_fallocate(file, 0, max(room.f_bavail * room.f_frsize - left_bytes, 1))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+
+
 def repro_on_a_disk_that_fills(project: Project, targets: tuple[str, ...], stages: list[str], delay_s: float, left_bytes: int) -> str:
     """Do what `make repro` does; the disk fills DELAY_S after the first of STAGES has begun, or at its end. Return what a failure printed.
 
@@ -111,9 +123,8 @@ def repro_on_a_disk_that_fills(project: Project, targets: tuple[str, ...], stage
         stage, end = running_stage(process.pid), time.monotonic() + delay_s
         while time.monotonic() < end and running_stage(process.pid) == stage:
             time.sleep(0.01)
-        room = os.statvfs(project.folder)
         with ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(room.f_bavail * room.f_frsize - left_bytes, 1))
+            _fill(file.fileno(), left_bytes)
         try:
             process.wait(timeout=600)
         finally:

@@ -17,7 +17,7 @@ REPORTING = {"stages/__init__.py", *(f"confidnet_core/{name}" for name in _REPOR
 
 # These call find_entry() with a registry folder that only a run knows. params.py reads an entry's signature, to refuse settings that it
 # does not take; registry.py asks whether the entry exists. Nothing that an entry computes comes out of either.
-VALIDATION = {"confidnet_core/config/params.py", "confidnet_core/config/registry.py"}
+VALIDATION = {"confidnet_core/config/choices.py", "confidnet_core/config/registry.py"}
 
 
 @cache

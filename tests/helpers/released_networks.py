@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from confidnet_core.checkpoints.importing import ImportedCheckpoint, import_checkpoint
-from confidnet_core.config.params import Benchmark, RegistryEntryChoice
+from confidnet_core.config.choices import RegistryEntryChoice
+from confidnet_core.config.params import Benchmark
 from confidnet_core.data import Dataset
 from confidnet_core.networks.artifacts import load_verified_classifier
 from confidnet_core.networks.batches import normalise_images

@@ -9,6 +9,7 @@ import torch
 from small import (
     CONVNET,
     CPU,
+    MLP,
     SEGNET,
     benchmark,
     small_digits,
@@ -28,12 +29,13 @@ from confidnet_core.networks.confidnet import freeze
 from confidnet_core.networks.inference import classifier_validation_metrics, predict
 from confidnet_core.scoring.mc_dropout import sample_dropout
 from confidnet_core.system.processes import process_count, process_rank
+from confidnet_core.training.targets import training_target_summary
 from confidnet_core.training.trainings import (
     finetune_confidnet,
     train_classifier,
     train_confidnet,
     train_corrected_mcp,
-    training_target_summary,
+    train_second_opinion,
 )
 
 # Without Adam, which turns gradients that are 0 but for rounding, as of a bias before BatchNorm, into steps of full length.
@@ -89,7 +91,19 @@ def confidences(folder: Path) -> Values:
         train_corrected_mcp(corrected, training(dataset, what.corrected_mcp, folder / name, "train_corrected_mcp"))
         for part, network in {"head": confidnet.head, "tuned": tuned, "corrected": corrected.head}.items():
             values |= {f"{name}.{part}.{key}": value for key, value in state(network).items()}
-    return values
+    return values | second_opinion(folder)
+
+
+def second_opinion(folder: Path) -> Values:
+    """Weights, and the validation metrics of all epochs, of a second opinion without BatchNorm, in whose images everything is changed."""
+    changes = Augmentation(rotation=10, scale=0.1, shear=0.1, crop=1, interpolation="bilinear", brightness=0.2, contrast=0.2, cutout=2)
+    dataset, recipe = small_digits(), replace(DIGITS.second_opinion, augmentation=changes)
+    torch.manual_seed(0)
+    classifier, network = freeze(build_classifier(CONVNET, dataset)), build_classifier(MLP, dataset)
+    fit = train_second_opinion(network, classifier, training(dataset, recipe, folder / "second", "train_second_opinion"))
+    values = {f"second.{key}": value for key, value in state(network).items()}
+    metrics = {key: [row[key] for row in fit.history] for key in fit.best_metrics}
+    return values | {f"second.{key}": torch.tensor(column) for key, column in metrics.items()}
 
 
 def results(folder: Path) -> Values:

@@ -14,8 +14,18 @@ from small_params import replace
 from torch import Tensor, nn
 
 from confidnet_core import paths
-from confidnet_core.config.params import Benchmark, CalibrationSplit, RegistryEntryChoice
-from confidnet_core.config.recipes import BaselineRecipe, ConfidnetRecipe, CorrectedMcpRecipe, FinetuneRecipe, McDropout, Recipe
+from confidnet_core.config.choices import RegistryEntryChoice
+from confidnet_core.config.params import Benchmark, CalibrationSplit
+from confidnet_core.config.recipes import (
+    Augmentation,
+    BaselineRecipe,
+    ConfidnetRecipe,
+    CorrectedMcpRecipe,
+    FinetuneRecipe,
+    McDropout,
+    Recipe,
+    SecondOpinionRecipe,
+)
 from confidnet_core.config.registry import entry_attributes, entry_names
 from confidnet_core.data import PREPARED_SPLITS, Dataset, load_dataset, save_dataset
 from confidnet_core.datasets.digits import digits
@@ -35,7 +45,13 @@ from confidnet_core.scoring.run import Run
 from confidnet_core.splits import add_calibration_split
 from confidnet_core.training.loop import Training, TrainingState
 from confidnet_core.training.resume import ResumeFolder
-from confidnet_core.training.trainings import finetune_confidnet, train_classifier, train_confidnet, train_corrected_mcp
+from confidnet_core.training.trainings import (
+    finetune_confidnet,
+    train_classifier,
+    train_confidnet,
+    train_corrected_mcp,
+    train_second_opinion,
+)
 
 CPU = torch.device("cpu")
 VOID = 3  # of the segmentation data, after its three classes
@@ -49,11 +65,17 @@ CONFIDNET = ConfidnetRecipe(epochs=3, batch_size=32, learning_rate=0.002, optimi
 FINETUNE = FinetuneRecipe(epochs=2, batch_size=32, learning_rate=0.001, optimizer="adam")
 MC_DROPOUT = McDropout(passes=3)
 CORRECTED_MCP = CorrectedMcpRecipe(epochs=2, batch_size=32, learning_rate=0.002, optimizer="adam", widths=(16, 16))
+SECOND_OPINION = SecondOpinionRecipe(
+    epochs=3, batch_size=32, learning_rate=0.01, optimizer="adam", augmentation=Augmentation(scale=0.1, brightness=0.1)
+)
 
 
 def benchmark(model: RegistryEntryChoice = MLP, **settings: object) -> Benchmark:
     """settings: of all recipes."""
-    recipes = {"baseline": BASELINE, "confidnet": CONFIDNET, "finetune": FINETUNE, "corrected_mcp": CORRECTED_MCP}
+    recipes = {
+        **{"baseline": BASELINE, "confidnet": CONFIDNET, "finetune": FINETUNE, "finetune_augmented": FINETUNE},
+        **{"corrected_mcp": CORRECTED_MCP, "second_opinion": SECOND_OPINION},
+    }
     recipes = {name: replace(recipe, **settings) for name, recipe in recipes.items()}
     return Benchmark(data=RegistryEntryChoice("digits", {}), model=model, **recipes, mc_dropout=MC_DROPOUT)
 
@@ -140,13 +162,19 @@ def trained_run(root: Path, dataset: Dataset, what: Benchmark, name: str = "smal
     fit = train_confidnet(confidnet, training(dataset, what.confidnet, resume, "train_confidnet"))
     save(root, name, "confidnet", confidnet.head.state_dict(), described(what, dataset, fit), fit)
 
-    tuned = confidnet.finetuning_copy()
-    fit = finetune_confidnet(tuned, classifier, training(dataset, what.finetune, resume, "finetune"))
-    save(root, name, "finetune", tuned.state_dict(), described(what, dataset, fit), fit)
+    for part, recipe in {"finetune": what.finetune, "finetune_augmented": what.finetune_augmented}.items():
+        tuned = confidnet.finetuning_copy(len(dataset.classes) if recipe.reads_softmax else 0)
+        fit = finetune_confidnet(tuned, classifier, training(dataset, recipe, resume, part))
+        save(root, name, part, tuned.state_dict(), described(what, dataset, fit), fit)
 
     corrected = build_corrected_mcp(freeze(classifier), what.corrected_mcp, dataset)
     fit = train_corrected_mcp(corrected, training(dataset, what.corrected_mcp, resume, "train_corrected_mcp"))
     save(root, name, "corrected_mcp", corrected.head.state_dict(), described(what, dataset, fit), fit)
+
+    second_benchmark = replace(what, model=what.second_opinion_model)
+    second = build_classifier(second_benchmark.model, dataset)
+    fit = train_second_opinion(second, classifier, training(dataset, what.second_opinion, resume, "train_second_opinion"))
+    save(root, name, "second_opinion", second.state_dict(), described(second_benchmark, dataset, fit), fit)
 
     answers = {split: predict(classifier, dataset.split(split)[0], dataset, CPU) for split in ("test", "val", "calibration")}
     save_predictions(predictions, answers, prediction_metrics(answers["test"], dataset.split("test")[1], dataset))
@@ -189,7 +217,13 @@ def _train_both(root: Path) -> None:
 
 def _recipes() -> dict[str, Benchmark]:
     what = benchmark(CONVNET)
-    return {"digits": replace(what, confidnet=replace(what.confidnet, epochs=20)), "segmentation": segmentation_benchmark()}
+    digits = replace(
+        what,
+        confidnet=replace(what.confidnet, epochs=20),
+        finetune_augmented=replace(what.finetune_augmented, reads_softmax=True),
+        second_opinion=replace(what.second_opinion, model=MLP),
+    )
+    return {"digits": digits, "segmentation": segmentation_benchmark()}
 
 
 def answering(run: Run, logits: np.ndarray, folder: Path, validation: np.ndarray | None = None) -> Run:

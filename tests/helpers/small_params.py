@@ -29,7 +29,9 @@ VALID = {
             "baseline": dict(RECIPE),
             "confidnet": dict(RECIPE),
             "finetune": dict(RECIPE),
+            "finetune_augmented": dict(RECIPE),
             "corrected_mcp": dict(RECIPE),
+            "second_opinion": dict(RECIPE),
             "mc_dropout": {"passes": 2},
         }
     },

@@ -22,7 +22,9 @@ SMALL = {
     "benchmarks.digits.baseline.epochs": 4,
     "benchmarks.digits.confidnet.epochs": 3,
     "benchmarks.digits.finetune.epochs": 2,
+    "benchmarks.digits.finetune_augmented.epochs": 1,
     "benchmarks.digits.corrected_mcp.epochs": 2,
+    "benchmarks.digits.second_opinion.epochs": 2,
     "methods": METHODS,
     "benchmarks.digits.mc_dropout.passes": 2,
 }

@@ -1,5 +1,6 @@
 """Tables of predictions: CSV, Parquet and NPZ give the same figures, free scores are added, and wrong columns and rows are named."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -197,6 +198,13 @@ def test_files_that_are_no_tables_are_refused(tmp_path: Path, name: str, content
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=message):
         read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.parquet", "t.npz"])
+def test_a_pipe_is_refused_at_once(tmp_path: Path, name: str):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match=rf"{name} is a pipe, a device or a socket; expected a regular file"):
+        open_table([str(tmp_path / name)])
 
 
 def test_missing_files_folders_mixed_kinds_and_pickles_are_refused(tmp_path: Path, folder: Path):

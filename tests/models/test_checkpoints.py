@@ -20,7 +20,7 @@ from torch import Tensor
 
 from confidnet_core.checkpoints.importing import import_checkpoint
 from confidnet_core.checkpoints.weights import match_layers
-from confidnet_core.config.params import RegistryEntryChoice
+from confidnet_core.config.choices import RegistryEntryChoice
 from confidnet_core.data import load_dataset
 from confidnet_core.files import read_json
 from confidnet_core.networks.artifacts import (
@@ -194,7 +194,8 @@ def test_later_stages_go_on_from_what_was_imported(tmp_path: Path):
         project.dvc("commit", "-f", f"{stage}@digits-0")
         if kind == "baseline":
             assert project.stages_run("repro", "train_confidnet@digits-0") == ["train_confidnet@digits-0"]
-    others = ["train_corrected_mcp@digits-0", "sample@digits-0", "predict@digits-0", "ensemble@digits", "inputs@digits-0"]
+    others = [f"{stage}@digits-0" for stage in ("finetune_augmented", "train_corrected_mcp", "train_second_opinion", "sample", "predict")]
+    others += ["ensemble@digits", "inputs@digits-0"]
     assert sorted(project.stages_run("repro", "evaluate@digits-0-confidnet")) == sorted([*others, "evaluate@digits-0-confidnet"])
     dataset = load_dataset(project.folder / "data/prepared/digits")
     images = torch.from_numpy(np.array(dataset.split("test")[0])).float() / 255

@@ -219,11 +219,11 @@ def test_classification_may_rotate_and_crop_and_its_labels_stay():
     assert torch.equal(labels.bincount(), torch.from_numpy(dataset.split("train")[1]).long().bincount())
 
 
-@pytest.mark.parametrize("augmentation", [Augmentation(rotation=5.0), Augmentation(crop=1)])
-def test_label_maps_without_void_refuse_what_would_bring_void(augmentation: Augmentation):
+@pytest.mark.parametrize("augmentation", [{"rotation": 5.0}, {"crop": 1}, {"scale": 0.1}, {"shear": 0.1}, {"cutout": 1}])
+def test_label_maps_without_void_refuse_what_would_bring_void(augmentation: dict[str, float]):
     dataset = small_segmentation()
-    TrainingBatches(dataset, 2, augmentation, CPU)
+    TrainingBatches(dataset, 2, Augmentation(**augmentation), CPU)
     with_class = replace(dataset, void=None, classes=(*dataset.classes, "rest"))
-    with pytest.raises(ValueError, match="no void label for them; set both to 0"):
-        TrainingBatches(with_class, 2, augmentation, CPU)
-    TrainingBatches(with_class, 2, Augmentation(flip=True), CPU)
+    with pytest.raises(ValueError, match="no void label for them; set all to 0"):
+        TrainingBatches(with_class, 2, Augmentation(**augmentation), CPU)
+    TrainingBatches(with_class, 2, Augmentation(flip=True, brightness=0.5, contrast=0.5), CPU)

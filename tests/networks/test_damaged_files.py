@@ -2,6 +2,8 @@
 
 import io
 import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from project_code import ROOT
+from small import small_digits
 
+from confidnet_core.data import load_dataset, save_dataset
+from confidnet_core.evaluation.stored import StoredResults
 from confidnet_core.files import load_array, load_named_arrays, read_csv, read_json, read_yaml
 from confidnet_core.networks.artifacts import _read_weights_file
+from confidnet_core.networks.inference import Predictions, save_predictions
 from confidnet_core.networks.weights_file import load_tensors
 from confidnet_core.scoring.fitted import load_fitted_values
 
@@ -144,3 +151,34 @@ def test_a_json_file_without_a_key(tmp_path: Path) -> None:
 def test_a_csv_file_of_other_content(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(content)
     refused(lambda: read_csv(tmp_path / "a.csv"), tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy"])
+def test_arrays_of_something_else_are_named_with_the_folder_of_the_data(tmp_path: Path, name: str):
+    save_dataset(small_digits(), tmp_path / "digits")
+    np.save(tmp_path / "digits" / name, np.arange(5.0))
+    with pytest.raises(ValueError, match=r"digits holds other arrays than `prepare` wrote: .*; delete it and run `dvc repro`"):
+        load_dataset(tmp_path / "digits")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [(np.arange(5.0), "holds 5 numbers"), (np.full(300, np.nan), "holds NaN or infinity")], ids=["few", "NaN"]
+)
+def test_confidences_of_something_else_are_named_with_their_file(root: Path, clean: pytest.MonkeyPatch, content: np.ndarray, problem: str):
+    dataset, folder = small_digits(), Path("data/scores/digits/seed0/mcp")
+    save_dataset(dataset, Path("data/prepared/digits"))
+    predicted = Predictions(np.zeros((300, 10), np.float32), np.zeros(300, np.uint8))
+    save_predictions(Path("data/predictions/digits/seed0"), {"test": predicted}, {})
+    folder.mkdir(parents=True)
+    np.save(folder / "test.npy", content)
+    expected = rf"mcp/test\.npy {problem}; expected 300 finite numbers, one for each prediction; delete .*mcp and run `dvc repro`"
+    with pytest.raises(ValueError, match=expected):
+        StoredResults("digits", 0, ("mcp",)).confidence_and_outcomes("mcp")
+
+
+def test_params_that_dvc_would_expand_for_ever_are_refused_before_it_reads_them(tmp_path: Path):
+    levels = "\n".join(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]" for level in range(1, 9))
+    (tmp_path / "params.yaml").write_text(f"a0: &a0 [1]\n{levels}\n")
+    command = [sys.executable, "-m", "confidnet_core.cli.params_check"]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1) and "stand for more than 1,000,000 values" in done.stderr

@@ -5,7 +5,7 @@ import torch
 from small import small_digits
 from torch import nn
 
-from confidnet_core.config.params import RegistryEntryChoice
+from confidnet_core.config.choices import RegistryEntryChoice
 from confidnet_core.networks.artifacts import build_classifier
 from confidnet_core.networks.dropout import LEVELS, RandomBitsDropout, with_fast_dropout
 from confidnet_core.networks.ranks import BatchRows, computing

@@ -8,7 +8,7 @@ import torch
 from small import CONFIDNET, CORRECTED_MCP, FINETUNE, benchmark, same, small_digits, state, training
 from torch import nn
 
-from confidnet_core.config.params import RegistryEntryChoice
+from confidnet_core.config.choices import RegistryEntryChoice
 from confidnet_core.models.module import module
 from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp
 from confidnet_core.networks.confidnet import freeze

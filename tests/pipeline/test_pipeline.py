@@ -31,7 +31,7 @@ def test_the_first_repro_leaves_a_table_with_every_method(project):
 
 
 def test_every_stage_has_its_row_in_mlflow(project):
-    trainings = ("train_baseline", "train_confidnet", "finetune", "train_corrected_mcp")
+    trainings = ("train_baseline", "train_confidnet", "finetune", "finetune_augmented", "train_corrected_mcp", "train_second_opinion")
     for stage in ("evaluate", "bootstrap", "thresholds"):
         assert {run.data.tags["method"] for run in rows(project, stage=stage)} == set(METHODS)
     for stage in ("prepare", *trainings, "predict", "compare"):

@@ -39,7 +39,7 @@ def test_a_changed_setting_and_a_new_score_of_one_file_and_one_line_rerun_these_
 def test_a_comment_in_the_code_of_trainings_trains_again_and_equal_weights_rerun_nothing_behind_them(project):
     losses = project.folder / "confidnet_core/training/losses.py"
     losses.write_text(losses.read_text() + "# A comment.\n")
-    trainings = {"train_baseline", "train_confidnet", "finetune", "train_corrected_mcp"}
+    trainings = {"train_baseline", "train_confidnet", "finetune", "finetune_augmented", "train_corrected_mcp", "train_second_opinion"}
     assert set(project.stages_run("repro")) == {f"{name}@digits-0" for name in trainings}
     project.commit("A comment")
 
@@ -68,7 +68,8 @@ def test_more_passes_rerun_the_sampling_and_the_scores_that_read_it_alone(projec
 
 def test_another_rate_of_the_head_reruns_the_head_its_fine_tuning_and_their_scores_alone(project):
     project.change(**{"benchmarks.digits.confidnet.learning_rate": 0.002})
-    expected = {"sources@digits", "train_confidnet@digits-0", "finetune@digits-0", "inputs@digits-0"} | of("confidnet")
+    trainings = {"train_confidnet@digits-0", "finetune@digits-0", "finetune_augmented@digits-0"}
+    expected = {"sources@digits", "inputs@digits-0"} | trainings | of("confidnet")
     assert set(project.stages_run("repro", *BEFORE_COMPARE)) == expected
     project.commit("Another rate")
 

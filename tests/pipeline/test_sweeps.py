@@ -23,7 +23,7 @@ from confidnet_core.config.params import load_params
 SCRIPT = ROOT / "docs/examples/sweep.sbatch"
 SAMPLES = {"benchmarks.digits.mc_dropout.passes": "3"}  # reruns the sampling and a score
 HEAD = {"benchmarks.digits.confidnet.epochs": "2"}  # reruns trainings
-EPOCHS = 400  # and the number of the signal, since the run cache has what another task has trained; the shortest epochs take 0.03 s
+EPOCHS = 800  # of which the shortest take 0.03 s
 
 
 @pytest.fixture(scope="module")
@@ -122,32 +122,36 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_task_of_slurm_that_is_stopped_goes_on_in_its_training_and_pushes(
-    origin: Project, server: Mlflow, tmp_path: Path, number: signal.Signals
-):
-    """By SIGTERM, before its time is over, it asks to be started again; by SIGKILL, as in a preemption, it cannot."""
-    project, name = machine(origin, tmp_path / "project", server), f"long-{number.name.lower()}"
-    epochs = EPOCHS + number
-    line, work = f"{name} run=[digits] benchmarks.digits.confidnet.epochs={epochs}", tmp_path / "scratch/7_2"
+def test_a_task_of_slurm_that_is_stopped_twice_goes_on_in_its_training_and_pushes(origin: Project, server: Mlflow, tmp_path: Path):
+    """By SIGKILL, as in a preemption, and by SIGTERM, before its time is over, upon which it asks to be started again."""
+    project, name = machine(origin, tmp_path / "project", server), "long"
+    line, work = f"{name} run=[digits] benchmarks.digits.confidnet.epochs={EPOCHS}", tmp_path / "scratch/7_2"
+
+    def printed() -> str:
+        return (tmp_path / "printed").read_text()
+
     first = slurm_task(project, tmp_path, line)
     wait_for(lambda: any(work.glob(".resume/train_confidnet-*/state.pt")) or first.poll() is not None)
-    assert first.poll() is None, (tmp_path / "printed").read_text()
-    if number == signal.SIGTERM:
-        first.send_signal(number)
-        assert first.wait(timeout=60) == 0
-        assert (tmp_path / "scontrol").read_text() == "requeue 7_2\n"
-    else:
-        kill_with_children(first)
-    printed = (tmp_path / "printed").read_text()
-    assert "start 1, CONFIDNET_PROCESSES=1" in printed and f"{epochs}/{epochs}" not in printed
+    assert first.poll() is None, printed()
+    kill_with_children(first)
+    before = printed()
+    assert "start 1, CONFIDNET_PROCESSES=1" in before and f"{EPOCHS}/{EPOCHS}" not in before
 
     second = slurm_task(project, tmp_path, line, SLURM_RESTART_COUNT="1")
-    assert second.wait(timeout=600) == 0, (tmp_path / "printed").read_text()
-    printed_again = (tmp_path / "printed").read_text().removeprefix(printed)
-    assert "start 2" in printed_again and f"epoch {epochs}/{epochs}" in printed_again
-    assert f"train_confidnet: epoch 1/{epochs}" not in printed_again
-    assert printed_again.rstrip().endswith(f"sweep: {name} is done and pushed; {work} can be deleted")
+    wait_for(lambda: "train_confidnet: epoch" in printed().removeprefix(before) or second.poll() is not None)
+    assert second.poll() is None, printed()
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(timeout=60) == 0
+    assert (tmp_path / "scontrol").read_text() == "requeue 7_2\n"
+    again = printed().removeprefix(before)
+    assert "start 2" in again and f"{EPOCHS}/{EPOCHS}" not in again
+
+    third = slurm_task(project, tmp_path, line, SLURM_RESTART_COUNT="2")
+    assert third.wait(timeout=600) == 0, printed()
+    last = printed().removeprefix(before + again)
+    assert "start 3" in last and f"epoch {EPOCHS}/{EPOCHS}" in last
+    assert f"train_confidnet: epoch 1/{EPOCHS}" not in again + last
+    assert last.rstrip().endswith(f"sweep: {name} is done and pushed; {work} can be deleted")
     assert name in project.dvc("exp", "list", "origin", "--name-only")
     (training,) = rows_of(server, name, stage="train_confidnet")  # one row, which was continued
     assert training.info.status == "FINISHED"

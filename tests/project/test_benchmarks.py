@@ -18,8 +18,8 @@ LINE = re.compile(r"^  (.+?) +([\d,]+) images/s +([\d.]+)x   fed: mean +(-?[\d.]
 def test_the_input_pipeline_is_timed_on_the_same_images_as_a_data_loader():
     command = [sys.executable, "-m", "benchmarks.input_pipeline", "--samples", "400", "--repeats", "1"]
     lines = LINE.findall(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout)
-    assert len(lines) == 9  # three pipelines for each of three tasks
-    for (ours, *speed), *loaders in (lines[start : start + 3] for start in range(0, 9, 3)):
+    assert len(lines) == 15  # three pipelines for each of five tasks
+    for (ours, *speed), *loaders in (lines[start : start + 3] for start in range(0, 15, 3)):
         assert ours == "TrainingBatches" and speed[1] == "1.0"
         for name, _, ratio, mean, deviation in loaders:
             assert name.startswith("DataLoader") and float(ratio) > 0

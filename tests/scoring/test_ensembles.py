@@ -15,6 +15,7 @@ from confidnet_core.config.registry import entry_attributes, entry_names
 from confidnet_core.data import SCORED_SPLITS, save_dataset
 from confidnet_core.files import read_json
 from confidnet_core.scores.ensemble import ensemble
+from confidnet_core.scores.ensemble_of_two import ensemble_of_two
 from confidnet_core.scores.ensemble_probability import ensemble_probability
 from confidnet_core.scores.entropy import entropy
 from confidnet_core.scores.mcp import mcp
@@ -23,7 +24,10 @@ from confidnet_core.scoring.ensembles import save_ensembles
 from confidnet_core.scoring.run import Run, load_run
 from stages import ensemble as stage
 
-QUANTITY_OF_METHOD = {"mcp": None, "ensemble": "predictive_entropy", "ensemble_probability": "probability_of_predicted"}
+QUANTITY_OF_METHOD = {
+    **{"mcp": None, "ensemble": "predictive_entropy", "ensemble_probability": "probability_of_predicted"},
+    "ensemble_of_two": "log_odds_with_next_seed",
+}
 both_tasks = pytest.mark.parametrize("task", ["digits", "segmentation"])
 
 
@@ -46,12 +50,14 @@ def of_seeds(trained: Run, folder: Path, seeds: list[int]) -> list[Run]:
     return runs
 
 
+def logits_of(run: Run) -> np.ndarray:
+    """Return the logits of all labelled predictions, float64 (n, classes)."""
+    return np.moveaxis(np.load(run.predictions_folder / run.split / "logits.npy"), 1, -1)[run.is_labelled].astype(np.float64)
+
+
 def mean_softmax(runs: list[Run]) -> np.ndarray:
     """Return the mean softmax of all labelled predictions, float64 (n, classes)."""
-    logits = [
-        np.moveaxis(np.load(run.predictions_folder / run.split / "logits.npy"), 1, -1)[run.is_labelled].astype(np.float64) for run in runs
-    ]
-    return np.mean([softmax(seed_logits, axis=1) for seed_logits in logits], axis=0)
+    return np.mean([softmax(logits_of(run), axis=1) for run in runs], axis=0)
 
 
 @pytest.mark.parametrize("chunk", [2**20, 1])
@@ -69,6 +75,19 @@ def test_the_scores_are_those_of_the_mean_of_the_softmaxes(
         assert ensemble(run) == pytest.approx(-scipy_entropy(mean, axis=1), abs=1e-12)
         assert ensemble_probability(run) == pytest.approx(mean[np.arange(len(mean)), run.predicted], rel=1e-12)
         assert ensemble(run).shape == ensemble_probability(run).shape == run.labels.shape
+
+
+@pytest.mark.parametrize("seeds", [[4, 0, 7], [3, 1]])
+@both_tasks
+def test_an_ensemble_of_two_is_the_mean_of_the_log_odds_of_a_seed_and_the_next(
+    trained: dict[str, Run], tmp_path: Path, task: str, seeds: list[int]
+):
+    runs = sorted(of_seeds(trained[task], tmp_path, seeds), key=lambda run: run.seed)
+    for run, next_run in zip(runs, [*runs[1:], runs[0]], strict=True):
+        rows = np.arange(len(run.predicted))
+        probabilities = [softmax(logits_of(one), axis=1)[rows, run.predicted] for one in (run, next_run)]
+        expected = np.mean([np.log(probability) - np.log1p(-probability) for probability in probabilities], axis=0)
+        assert ensemble_of_two(run) == pytest.approx(expected, abs=1e-6)
 
 
 def test_seeds_with_equal_logits_are_as_confident_as_one(trained: dict[str, Run], tmp_path: Path):
@@ -100,7 +119,7 @@ def test_another_seed_leaves_the_folder_of_a_score_without_ensemble_as_it_was(tr
     assert digests(two / "ensembles/ensemble") != digests(three / "ensembles/ensemble")
 
 
-@pytest.mark.parametrize("score", [ensemble, ensemble_probability])
+@pytest.mark.parametrize("score", [ensemble, ensemble_probability, ensemble_of_two])
 def test_one_seed_is_no_ensemble_and_the_message_says_how_to_give_more(trained: dict[str, Run], tmp_path: Path, score):
     (run,) = of_seeds(trained["digits"], tmp_path, [0])
     with pytest.raises(

@@ -13,6 +13,7 @@ from confidnet_core.files import read_json, write_json
 from confidnet_core.scores.confidnet import confidnet
 from confidnet_core.scores.mc_dropout import mc_dropout
 from confidnet_core.scores.mcp import mcp
+from confidnet_core.scoring.attributes import readable_inputs
 from confidnet_core.scoring.inputs import declared_inputs, save_input_digests
 from confidnet_core.scoring.reads import READABLE_INPUTS
 from confidnet_core.scoring.run import Run
@@ -87,7 +88,8 @@ def test_a_score_that_reads_what_it_does_not_declare_is_refused(score: Callable,
 @pytest.mark.parametrize("name", entry_names("scores"))
 def test_every_score_works_with_what_it_declares_and_needs_all_of_it(name: str, digits_run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CONFIDNET_DEVICE", "cpu")
-    score, reads = find_entry("scores", name), declared_inputs([name])[name]
+    score = find_entry("scores", name)
+    reads = readable_inputs(score)
     assert len(score(replace(digits_run, method=name, declared_inputs=reads))) == len(digits_run.labels)
     for word in reads:
         with pytest.raises(ValueError, match=f"reads {word}, but does not declare it"):

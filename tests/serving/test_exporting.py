@@ -13,7 +13,7 @@ from served import RISKS, answer, params_of, score, stored_of
 from small import benchmark, small_segmentation, trained_run
 from test_serving import SERVED, both_tasks, params, runs, trained
 
-from confidnet_core.config.params import RegistryEntryChoice
+from confidnet_core.config.choices import RegistryEntryChoice
 from confidnet_core.config.registry import literal_attribute
 from confidnet_core.evaluation.calibrators import fit_calibrator
 from confidnet_core.files import read_json

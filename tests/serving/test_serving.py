@@ -95,7 +95,7 @@ def test_a_score_that_needs_more_than_new_images_is_refused(runs, params, method
 
 
 def test_only_the_networks_that_a_score_uses_are_packed(runs, params, tmp_path):
-    for method, networks in {"mcp": ["baseline"], "confidnet": ["baseline", "finetune"], "stack": ["baseline"]}.items():
+    for method, networks in {"mcp": ["baseline"], "confidnet": ["baseline", "finetune"], "stack": ["baseline", "second_opinion"]}.items():
         copy_networks_to_candidate(pack_model_with_score(stored_of(runs["digits"], method), method, params, tmp_path / method))
         assert sorted(path.name for path in (tmp_path / method / "networks").iterdir()) == networks
 

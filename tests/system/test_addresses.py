@@ -20,6 +20,9 @@ SECRET = "p/a@ssw0rd"
         ("postgresql+psycopg2://me:with blank@db:5432/runs?sslmode=require", "postgresql+psycopg2://db:5432/runs"),
         ("sqlite:////home/a@b/mlflow.db?timeout=60", "sqlite:////home/a@b/mlflow.db"),
         ("file:///home/a@b/mlruns", "file:///home/a@b/mlruns"),
+        ("http:/me:secret@host", "...host"),
+        ("http//me:secret@host/path", "...host/path"),
+        ("me:secret@host", "...host"),
         ("models:/confidnet-digits@champion", "models:/confidnet-digits@champion"),
         ("", ""),
     ],
@@ -54,6 +57,12 @@ def test_pieces_of_a_password_that_a_library_took_for_the_host_or_the_port_are_h
     pieces = {"head": "Zq9", "middle": "xW5", "tail": "Y7"}
     shown = without_secrets(printed.format(**pieces), "postgresql://me:Zq9/xW5@Y7@db/runs")
     assert not any(piece in shown for piece in pieces.values())
+
+
+@pytest.mark.parametrize("address", ["http:/me:s3cret@host", "http//me:s3cret@host", "me:s3cret@host"])
+def test_the_password_of_a_mistyped_address_is_hidden_also_in_what_a_library_makes_of_it(address: str):
+    shown = without_secrets(f"Invalid url: {address}/api/2.0 for {address}", address)
+    assert "s3cret" not in shown and "host/api/2.0" in shown
 
 
 @pytest.mark.parametrize("variable", ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD"])

@@ -10,7 +10,7 @@ from small import CONVNET, CPU, MC_DROPOUT, MLP, SEGNET, benchmark, same, small_
 from small_params import replace
 from torch import Tensor, nn
 
-from confidnet_core.config.params import RegistryEntryChoice
+from confidnet_core.config.choices import RegistryEntryChoice
 from confidnet_core.config.recipes import Augmentation
 from confidnet_core.config.registry import entry_names, find_entry
 from confidnet_core.data import SCORED_SPLITS, Dataset

@@ -10,7 +10,8 @@ from small import CONVNET, CPU, benchmark, same, segmentation_benchmark, small_d
 from small_params import RECIPE, changed, refusal, replace
 from torch import Tensor, nn
 
-from confidnet_core.config.params import Benchmark, RegistryEntryChoice
+from confidnet_core.config.choices import RegistryEntryChoice
+from confidnet_core.config.params import Benchmark
 from confidnet_core.config.recipes import Augmentation
 from confidnet_core.data import Dataset
 from confidnet_core.networks.artifacts import build_classifier, build_confidnet, build_corrected_mcp

@@ -23,7 +23,8 @@ from small import (
 from small_params import replace
 from torch import Tensor, nn
 
-from confidnet_core.config.params import Benchmark, RegistryEntryChoice
+from confidnet_core.config.choices import RegistryEntryChoice
+from confidnet_core.config.params import Benchmark
 from confidnet_core.config.recipes import BaselineRecipe
 from confidnet_core.data import Dataset
 from confidnet_core.networks.artifacts import build_confidnet
@@ -31,12 +32,11 @@ from confidnet_core.networks.classifier import Classifier
 from confidnet_core.networks.confidnet import ConfidNet, freeze
 from confidnet_core.networks.inference import classifier_validation_metrics, predict
 from confidnet_core.training.loop import TrainingState
+from confidnet_core.training.targets import training_target_summary, warn_if_target_collapsed
 from confidnet_core.training.trainings import (
     class_weights,
     finetune_confidnet,
     train_confidnet,
-    training_target_summary,
-    warn_if_target_collapsed,
 )
 
 DIGITS, DIGITS_WITH_BATCHNORM = (small_digits(), benchmark(MLP)), (small_digits(), benchmark(CONVNET))
