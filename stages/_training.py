@@ -6,7 +6,6 @@ from pathlib import Path
 
 from confidnet_core import paths
 from confidnet_core.cli.stage_process import require_room_for_outputs, stage_outputs
-from confidnet_core.config.choices import RegistryEntryChoice
 from confidnet_core.config.params import Params
 from confidnet_core.data import load_dataset
 from confidnet_core.networks.device import select_device
@@ -31,22 +30,16 @@ def is_left_out(params: Params, benchmark_name: str, seed: int, recipe_name: str
 
 @contextmanager
 def training_job(
-    stage: str,
-    params: Params,
-    benchmark_name: str,
-    seed: int,
-    recipe_name: str,
-    *upstream: str,
-    model: RegistryEntryChoice | None = None,
+    stage: str, params: Params, benchmark_name: str, seed: int, recipe_name: str, *upstream: str
 ) -> Iterator[tuple[TrainingJob, StageRun]]:
     """Yield a training and its MLflow run; both continue where an interrupted process with the same inputs stopped.
 
     recipe_name: the recipe's section in params.yaml; upstream: names of the networks that the training starts from
-    model: the one that is trained, if not the benchmark's
     """
     benchmark, dataset, device = params.benchmark(benchmark_name), load_dataset(paths.prepared_data_folder(benchmark_name)), select_device()
     used_params = stage_params(params, benchmark_name, "data", "model", recipe_name)
-    model = model or benchmark.model
+    recipe = getattr(benchmark, recipe_name)
+    model = getattr(recipe, "model", None) or benchmark.model  # a recipe may name a model of its own
     code_version = stage_code_version(stage, model.name, model.settings)
     origin_json = training_origin(benchmark_name, seed, dataset, used_params, code_version, *upstream)
 
@@ -60,7 +53,7 @@ def training_job(
             tracked.log_metrics({f"best_{metric}": value for metric, value in metrics.items()})
             tracked.log_artifact(history)
 
-        training = Training(stage, dataset, getattr(benchmark, recipe_name), seed, device, resume_folder, tracked.log_metrics)
+        training = Training(stage, dataset, recipe, seed, device, resume_folder, tracked.log_metrics)
         yield TrainingJob(benchmark_name, benchmark, training, origin_json, log_result), tracked
         # Here, while the training can still be resumed after its last epoch: DVC removes the outputs of a stage that fails.
         require_room_for_outputs(stage_outputs(stage, benchmark=benchmark_name, seed=seed))

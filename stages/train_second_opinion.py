@@ -19,9 +19,8 @@ from stages._training import is_left_out, training_job
 def main(params: Params, benchmark_name: str, seed: int) -> None:
     if is_left_out(params, benchmark_name, seed, "second_opinion"):
         return
-    model = params.benchmark(benchmark_name).second_opinion_model
-    with training_job("train_second_opinion", params, benchmark_name, seed, "second_opinion", "baseline", model=model) as (job, _):
-        classifier = job.load_classifier()
+    with training_job("train_second_opinion", params, benchmark_name, seed, "second_opinion", "baseline") as (job, _):
+        classifier, model = job.load_classifier(), job.benchmark.second_opinion_model
         torch.manual_seed(derive_random_seed("train_second_opinion", seed))  # not the seed of the classifier: other weights at the start
         network = build_classifier(model, job.training.dataset)
         training_state = train_second_opinion(network, classifier, job.training)

@@ -32,6 +32,14 @@ def test_one_that_does_not_is_only_told(accuracy: float):
     assert sentence.endswith("The classifier has 92.00 % and, by MCP, AURC 10.10.")
 
 
+@pytest.mark.parametrize("errors", [0, 1, 3])
+def test_with_too_few_errors_to_compare_anything_nothing_is_recommended(errors: int):
+    classifier = replace(MCP, samples=50, errors=errors, metrics=MCP.metrics | {"accuracy": 1 - errors / 50})
+    perfect = replace(classifier, method="second_opinion", own=second(1.0).own)
+    (sentence,) = own_network_sentences(comparison_frame([classifier, perfect]))
+    assert "accuracy 100.00 %" in sentence and "in the classifier's place" not in sentence
+
+
 def test_several_seeds_are_told_as_means():
     (sentence,) = own_network_sentences(comparison_frame([MCP, second(0.97), replace(MCP, seed=1), second(0.95, 0.004, seed=1)]))
     assert "accuracy 96.00 %, AURC 3.00" in sentence
