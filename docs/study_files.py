@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 ROOT = Path(__file__).parents[1]
-STUDIES = ("digits", "mnist", "camvid_segnet", "quick")
+STUDIES = ("digits", "mnist_mlp", "mnist_convnet", "camvid_segnet", "quick")
 
 
 def read_study(study: str, name: str) -> pd.DataFrame:
