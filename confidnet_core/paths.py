@@ -7,6 +7,8 @@ from pathlib import Path
 
 MODELS_FOLDER, PREDICTIONS_FOLDER = Path("models"), Path("data/predictions")
 DROPOUT_SAMPLES_FOLDER, ENSEMBLES_FOLDER = Path("data/samples"), Path("data/ensembles")
+INPUTS_FOLDER, SCORES_FOLDER, THRESHOLDS_FOLDER = Path("data/inputs"), Path("data/scores"), Path("data/thresholds")
+FOREIGN_FOLDER = Path("data/foreign")
 
 
 def entry_code_digests_folder(benchmark: str) -> Path:
@@ -64,12 +66,12 @@ def ensemble_folder(benchmark: str, method: str) -> Path:
 
 def input_digests_path(benchmark: str, seed: int, method: str) -> Path:
     """Return the path of the JSON file with digests of the networks and samples that a score reads beside the classifier."""
-    return seed_folder(Path("data/inputs"), benchmark, seed) / f"{method}.json"
+    return seed_folder(INPUTS_FOLDER, benchmark, seed) / f"{method}.json"
 
 
 def score_folder(benchmark: str, seed: int, method: str) -> Path:
     """Return the path of the folder with a score's results: SPLIT.npy (confidences), metrics.json and fitted.pt."""
-    return seed_folder(Path("data/scores"), benchmark, seed) / method
+    return seed_folder(SCORES_FOLDER, benchmark, seed) / method
 
 
 def bootstrap_replicates_path(benchmark: str, seed: int, method: str) -> Path:
@@ -79,4 +81,14 @@ def bootstrap_replicates_path(benchmark: str, seed: int, method: str) -> Path:
 
 def thresholds_folder(benchmark: str, seed: int, method: str) -> Path:
     """Return the path of the folder with a score's thresholds: calibration.json, replicates.npy, reliability.csv and threshold.json."""
-    return seed_folder(Path("data/thresholds"), benchmark, seed) / method
+    return seed_folder(THRESHOLDS_FOLDER, benchmark, seed) / method
+
+
+def foreign_images_folder(benchmark: str) -> Path:
+    """Return the path of the folder with images that are foreign to a benchmark: facts.json, and NAME.npy for each set of them."""
+    return FOREIGN_FOLDER / benchmark
+
+
+def shifted_results_folder(benchmark: str) -> Path:
+    """Return the path of the folder with a benchmark's results under shift and on foreign images: shifts.csv and foreign.csv."""
+    return Path("data/shifts") / benchmark

@@ -22,6 +22,7 @@ from docs.difference_tables import BENCHMARKS, differences, significance_mark, v
 from docs.figures import FIGURE, figure
 from docs.licences import licences
 from docs.markdown import DASH, NO_BREAK, markdown_table
+from docs.shift_tables import foreign, shifts
 from docs.study_files import ROOT, differences_from, means_over_seeds, published_values, read_study, rows_of_seeds, study_of
 from docs.terminal import printed
 
@@ -155,7 +156,7 @@ def full(benchmark: str) -> str:
 
 def ranks() -> str:
     """Mean rank by AUPR-Error over the fifteen pairs of benchmark and seed of digits and MNIST, of scores that all pairs have."""
-    frame = pd.concat(read_study(study, "comparison") for study in ("digits", "mnist"))
+    frame = pd.concat(read_study(study, "comparison") for study in ("digits", "mnist_mlp", "mnist_convnet"))
     pair_count = frame.groupby(["benchmark", "seed"]).ngroups
     frame = frame[(frame["method"] != "tcp") & (frame.groupby("method")["seed"].transform("size") == pair_count)]
     rank = frame.groupby(["benchmark", "seed"])["aupr_error"].rank(ascending=False)
@@ -195,6 +196,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "digits": lambda: full("digits"),
     "camvid": lambda: full("camvid_segnet"),
     "ranks": ranks,
+    "shifts-digits": lambda: shifts("digits"),
+    "foreign-digits": lambda: foreign("digits"),
     "scores": scores,
     "repro": repro,
     "licences": licences,

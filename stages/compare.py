@@ -1,9 +1,9 @@
 """Compare all scores of all benchmarks and seeds, and write the reports: python -m stages.compare
 
-reads   data/prepared/, data/predictions/, data/scores/, data/bootstrap/, data/thresholds/, data/histories/,
+reads   data/prepared/, data/predictions/, data/scores/, data/bootstrap/, data/thresholds/, data/histories/, data/shifts/,
         confidnet_core/comparison/published.csv, params.yaml
-writes  reports/{index.html, comparison.md, comparison.csv, differences.csv, calibration.csv, thresholds.csv, costs.csv, summary.json},
-        reports/{curves/*.csv, figures/*.png}
+writes  reports/{index.html, comparison.md, comparison.csv, differences.csv, calibration.csv, thresholds.csv, costs.csv, shifts.csv},
+        reports/{foreign.csv, summary.json, curves/*.csv, figures/*.png}
 """
 
 from pathlib import Path
@@ -30,7 +30,7 @@ def main(params: Params) -> None:
             # Results belong to the whole pipeline execution, most of whose other stages may be cached. comparison.csv holds all metrics.
             tracked.log_pipeline_results(pipeline_results(results_summary[benchmark_name], mean_metrics_by_method(benchmark_frame)))
             tracked.pipeline_run.set_tag("verdict", verdicts[benchmark_name].summary_sentence)
-            for file_name in ("index.html", "comparison.md", "comparison.csv", "differences.csv", "curves"):
+            for file_name in ("index.html", "comparison.md", "comparison.csv", "differences.csv", "shifts.csv", "foreign.csv", "curves"):
                 tracked.pipeline_run.log_artifact(reports_folder / file_name)
             for figure_path in sorted((reports_folder / "figures").glob(f"{benchmark_name}_seed*.png")):
                 tracked.pipeline_run.log_artifact(figure_path, "figures")

@@ -1,7 +1,8 @@
 """Check params.yaml, and write what a benchmark's stages depend on: python -m stages.sources BENCHMARK
 
 reads   confidnet_core/datasets/, confidnet_core/models/, params.yaml
-writes  data/sources/BENCHMARK/{dataset.txt, model.txt, second_model.txt (hashes of the files of the data set and models that it uses),
+writes  data/sources/BENCHMARK/{dataset.txt, model.txt, second_model.txt, foreign.txt (hashes of the files of the data sets and models that
+        it uses),
         SECTION.json (each section of the benchmark in params.yaml)},
         data/attached/BENCHMARK/{files.json, and links to the weights that it takes from elsewhere},
         data/attached_code/BENCHMARK (a link to the code of one's own that its model comes from, or a short text)
@@ -33,6 +34,7 @@ def main(params: Params, benchmark_name: str) -> None:
         "dataset": entry_code_digest("datasets", benchmark.data.name),
         "model": entry_code_digest("models", benchmark.model.name, benchmark.model.settings),
         "second_model": entry_code_digest("models", second_model.name, second_model.settings),
+        "foreign": "\n".join(entry_code_digest("datasets", choice.name) for choice in benchmark.foreign.values()),
     }
 
     link_files(paths.attached_files_folder(benchmark_name), weights_files(benchmark_name, benchmark))

@@ -8,9 +8,10 @@ writes  data/thresholds/BENCHMARK/seedSEED/METHOD/{calibration.json, replicates.
 from confidnet_core import paths
 from confidnet_core.config.params import Params
 from confidnet_core.data import SCORED_SPLITS, warning_sentences
+from confidnet_core.evaluation.at_threshold import ScoredSplit
 from confidnet_core.evaluation.left_out import left_out_reason, save_left_out
 from confidnet_core.evaluation.stored import StoredResults
-from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
+from confidnet_core.evaluation.thresholds import guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.tracking.stage_run import stage_run
 from stages._command import run_stage
 

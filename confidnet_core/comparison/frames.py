@@ -131,8 +131,8 @@ def method_table_row(method_means: Mapping, cells: Iterable[Cell], max_seeds: in
 def benchmark_summaries(evaluation_rows: pd.DataFrame) -> dict:
     """Return the content of summary.json, {benchmark: accuracy, errors, AUPR-Error by score, and best score}, which DVC shows.
 
-    Values are means over seeds in percent with two decimals, None if undefined. The oracle is left out, since it is an upper bound and not
-    a competing method. There is no best score where `insufficiency` finds too little data to compare any.
+    Values are means over seeds in percent with two decimals, None if undefined. The oracle is left out, since it reads the labels.
+    There is no best score where `insufficiency` finds too little data to compare any.
     evaluation_rows: from `comparison_frame`
     """
     summary_by_benchmark = {}

@@ -175,7 +175,7 @@ def _with_legend(table: Table, benchmark_rows: pd.DataFrame, reference_method: s
         legend_lines.append(f"In brackets: {confidence_level_text}intervals, for {question(benchmark_rows)} on new test data.")
     if oracle_rows:
         oracle_names = join_names(row.name for row in oracle_rows)
-        legend_lines.append(f"{oracle_names} reads the labels: an upper bound, not a competing method.")
+        legend_lines.append(f"{oracle_names} reads the labels, and is not a competing method.")
     if REQUIREMENT_COLUMN.key in column_keys:
         legend_lines.append("Needs: what the score needs beside the classifier's outputs.")
     legend_lines += own_network_sentences(benchmark_rows)

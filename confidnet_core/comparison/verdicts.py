@@ -38,7 +38,7 @@ class BenchmarkVerdict(NamedTuple):
 def benchmark_verdicts(
     evaluation_rows: pd.DataFrame, difference_rows: pd.DataFrame, intervals_of_means: pd.DataFrame, interval_level: float
 ) -> dict[str, BenchmarkVerdict]:
-    """Return {benchmark: its BenchmarkVerdict by HEADLINE_METRIC}; an oracle is named as an upper bound and is never the best.
+    """Return {benchmark: its BenchmarkVerdict by HEADLINE_METRIC}; an oracle is named apart and is never the best.
 
     evaluation_rows: from `comparison_frame`; difference_rows: from `method_differences`
     intervals_of_means: of the means over seeds, from `interval_frame`; interval_level: of these intervals, such as 0.95
@@ -180,12 +180,12 @@ def _selection_bias_sentences(ranked_means: pd.DataFrame, best_methods: tuple[st
 
 
 def _oracle_sentences(method_means: pd.DataFrame) -> Iterator[str]:
-    """Yield a sentence for each oracle, which says that its value is an upper bound."""
+    """Yield a sentence for each oracle, which says that its value is not that of a competing method."""
     for row_position, oracle_method in zip(
         np.flatnonzero(method_means["oracle"]), method_means["method"][method_means["oracle"]], strict=True
     ):
         oracle_headline_metric = _headline_metric_in_words(method_means, int(row_position))
-        yield f"{display_name(oracle_method)} reads the labels: {oracle_headline_metric} is an upper bound, not a competing method."
+        yield f"{display_name(oracle_method)} reads the labels: its {oracle_headline_metric} is not that of a competing method."
 
 
 def _question_sentences(benchmark_rows: pd.DataFrame, difference_rows: pd.DataFrame) -> Iterator[str]:

@@ -36,11 +36,20 @@ from confidnet_core.config.section import (
     validate_section,
     validation_error,
 )
+from confidnet_core.config.shifts import Shifts
 from confidnet_core.files import read_yaml
 
 
 def _require_named_entries(raw_content: Any) -> dict[str, Any]:
     return require_named_entries("", raw_content)
+
+
+def _as_named_entries(raw_content: Any) -> dict[str, Any]:
+    """Return a section of named entries that may be empty."""
+    return require_named_entries("", raw_content) if raw_content else {}
+
+
+ForeignChoice = Annotated[RegistryEntryChoice, registry_entry_validator("datasets")]
 
 
 def _check_methods(raw_content: Any, validation_info: ValidationInfo) -> dict[str, dict[str, Any]]:
@@ -55,6 +64,7 @@ class Benchmark(ParamsSection):
     """A benchmark in params.yaml: its data set, its model, and the settings with which each network is trained.
 
     A network whose recipe is absent is not trained, and the scores that read it are left out.
+    foreign: {name: a data set}, of whose test split no image belongs to a class of this benchmark
     """
 
     data: Annotated[RegistryEntryChoice, registry_entry_validator("datasets")]
@@ -66,6 +76,8 @@ class Benchmark(ParamsSection):
     corrected_mcp: CorrectedMcpRecipe | None = None
     second_opinion: SecondOpinionRecipe | None = None
     mc_dropout: McDropout = McDropout()
+    shifts: Shifts | None = None  # None: no scores under shift
+    foreign: Annotated[dict[str, ForeignChoice], BeforeValidator(_as_named_entries)] = Field(default_factory=dict)
 
     @property
     def second_opinion_model(self) -> RegistryEntryChoice:

@@ -24,7 +24,7 @@ class JudgingSettings:
 
     against: scores that all others are compared with; risks, delta: of the thresholds with a guarantee, see `threshold_with_guarantee`
     resamples, level, seed: of the bootstrap and its intervals; scales: {score: one of SCORE_SCALES}, by default "rank"
-    oracles: scores that read the labels, which are an upper bound and never ranked
+    oracles: scores that read the labels, which are never ranked
     unit_name: what tables call that which errs together; None for images, whose predictions are pixels
     """
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int64, Real
 from numpy.typing import ArrayLike
 
 from confidnet_core.config.registry import suggestion
-from confidnet_core.evaluation.thresholds import ScoredSplit
+from confidnet_core.evaluation.at_threshold import ScoredSplit
 from confidnet_core.metrics._ranking.samples import check_confidence_and_correct, require_finite_confidence
 
 

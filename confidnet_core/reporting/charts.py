@@ -7,7 +7,7 @@ the trace's `meta`, and fades lines whose `meta` has `bright` false until the po
 from base64 import b64encode
 from collections.abc import Mapping
 from gzip import compress
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -41,19 +41,8 @@ def risk_coverage_chart(risk_coverage_rows: pd.DataFrame, line_styles: Mapping[s
     line_traces = []
     for style in line_styles.values():
         method_rows = mean_risk_rows[mean_risk_rows["method"] == style.series_name]
-        is_highlighted = benchmark in style.highlighted_in_benchmarks
-        line_traces.append(
-            Scatter(
-                x=_float32_array(method_rows["coverage"]),
-                y=_float32_array(method_rows["risk"]),
-                name=plotly_text(style.label),
-                mode="lines",
-                line={"color": style.colour, "dash": PLOTLY_DASHES[style.linestyle], "width": 2},
-                zorder=int(is_highlighted),
-                meta={**light_and_dark_colour(style.colour), "bright": is_highlighted},
-                hovertemplate=f"{plotly_text(style.label)}<br>coverage %{{x:.1%}}: risk %{{y:.2%}}<extra></extra>",
-            )
-        )
+        hover_text = f"{plotly_text(style.label)}<br>coverage %{{x:.1%}}: risk %{{y:.2%}}<extra></extra>"
+        line_traces.append(_method_line(method_rows["coverage"], method_rows["risk"], style, benchmark, hover_text))
     highest_risk = mean_risk_rows["risk"][mean_risk_rows["coverage"] >= 0.05].max()
     layout = {
         "xaxis": {"title": {"text": "coverage: accepted predictions"}, "range": [0, 1.005], "dtick": 0.2, **PERCENT_TICKS},
@@ -61,6 +50,51 @@ def risk_coverage_chart(risk_coverage_rows: pd.DataFrame, line_styles: Mapping[s
         "showlegend": False,  # the page has its own legend, which is accessible by keyboard
     }
     return _figure_to_json(Figure(line_traces), layout)
+
+
+def severity_chart(
+    means: pd.DataFrame, quantity: str, axis_title: str, line_styles: Mapping[str, LineStyle], benchmark: str, target: float | None = None
+) -> Markup:
+    """Return the chart of a quantity in [0, 1] over the severity of a shift as JSON for plotly.js, with all scores of `line_styles`.
+
+    means: from `severity_means`; quantity: its column that is drawn, and axis_title what the chart calls it
+    line_styles: {method: line style}; target: where a dotted line marks the highest risk that is wanted; None for no such line
+    """
+    severities, traces = sorted(set(means["severity"])), []
+    for method, style in line_styles.items():
+        rows = means[means["method"] == method].sort_values("severity")
+        hover_text = f"{plotly_text(style.label)}<br>severity %{{x}}: {quantity} %{{y:.2%}}<extra></extra>"
+        traces.append(_method_line(rows["severity"], rows[quantity], style, benchmark, hover_text, mode="lines+markers"))
+    target_line = {
+        "type": "line",
+        **{"xref": "paper", "x0": 0, "x1": 1, "y0": target, "y1": target},
+        "line": {"color": ORACLE_COLOUR, "width": 1.5, "dash": "dot"},
+        "label": {"text": "target", "textposition": "start", "font": {"color": ORACLE_COLOUR, "size": 11}},
+    }
+    layout = {
+        "xaxis": {"title": {"text": "severity; 0: images as they are"}, "tickvals": severities},
+        "yaxis": {"title": {"text": axis_title}, "nticks": 6, "tickformat": "~%"},
+        "shapes": [] if target is None else [target_line],
+        "showlegend": False,  # as above
+    }
+    return _figure_to_json(Figure(traces), layout)
+
+
+def _method_line(
+    x: pd.Series, y: pd.Series, style: LineStyle, benchmark: str, hover_text: str, mode: Literal["lines", "lines+markers"] = "lines"
+) -> Scatter:
+    """Return the line of one score, which the page fades unless the score is highlighted. hover_text: plotly's template of it"""
+    is_highlighted = benchmark in style.highlighted_in_benchmarks
+    return Scatter(
+        x=_float32_array(x),
+        y=_float32_array(y),
+        name=plotly_text(style.label),
+        mode=mode,
+        line={"color": style.colour, "dash": PLOTLY_DASHES[style.linestyle], "width": 2},
+        zorder=int(is_highlighted),
+        meta={**light_and_dark_colour(style.colour), "bright": is_highlighted},
+        hovertemplate=hover_text,
+    )
 
 
 def plotly_text(text: str) -> str:

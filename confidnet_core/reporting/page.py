@@ -16,6 +16,7 @@ from PIL import Image
 from confidnet_core import paths
 from confidnet_core.comparison.frames import HEADLINE_METRIC, METRIC_COLUMNS
 from confidnet_core.comparison.rendering import table_to_html
+from confidnet_core.comparison.shifts import ShiftedTables
 from confidnet_core.comparison.study import Comparison, TableGroup
 from confidnet_core.comparison.tables import Table
 from confidnet_core.config.params import Params
@@ -29,6 +30,7 @@ from confidnet_core.reporting.failures import MethodFailures, class_table, metho
 from confidnet_core.reporting.highlights import assign_report_line_styles
 from confidnet_core.reporting.sections import BenchmarkSection, LineStyleByMethod, StudyParts, benchmark_section
 from confidnet_core.reporting.setting_texts import dataset_and_recipe_texts, experiment_settings
+from confidnet_core.reporting.shifts import shifted_section
 
 TEMPLATES_FOLDER = Path(__file__).with_name("templates")
 MAX_CONFIDENCE_MAPS_WIDTH_PX = 1600
@@ -39,7 +41,8 @@ class ReportContent:
     """The results that the report page of a study shows.
 
     main_tables: {benchmark: its `main_table`}; benchmark_notes: {benchmark: lines above that table}
-    table_groups: sections below it, each {benchmark: tables}
+    table_groups: folded sections below it, each {benchmark: tables}
+    shift_rows: ShiftedFrames.shifts; shifted_tables: {benchmark: its tables of shifted and foreign images}
     curve_frames: {name: data frame}: "risk_coverage", "outcomes", "reliability", "losses" and "validation"
     failures_by_benchmark_and_seed: {(benchmark, seed): from `pick_failures`}
     """
@@ -48,6 +51,8 @@ class ReportContent:
     main_tables: Mapping[str, Table]
     benchmark_notes: Mapping[str, Sequence[str]]
     table_groups: Sequence[TableGroup]
+    shift_rows: pd.DataFrame
+    shifted_tables: Mapping[str, ShiftedTables]
     curve_frames: Mapping[str, pd.DataFrame]
     failures_by_benchmark_and_seed: Mapping[tuple[str, int], Sequence[MethodFailures]]
 
@@ -102,10 +107,12 @@ def _study_section(
     curve_frames = {curve_name: rows[rows["benchmark"] == benchmark] for curve_name, rows in report_content.curve_frames.items()}
     shown_methods = methods_with_shown_failures(stored_results, params.against, comparison.evaluation_rows)
     maps_path = figures_folder / f"{benchmark}_seed{stored_results.seed}_maps.png"
+    shift_rows, tables = report_content.shift_rows, report_content.shifted_tables.get(benchmark)
     study = StudyParts(
         class_table=class_table(stored_results, dataset, {method: line_styles[method].label for method in shown_methods}),
         failures_by_method=report_content.failures_by_benchmark_and_seed[benchmark, stored_results.seed],
         confidence_maps_data_uri=_confidence_maps_data_uri(maps_path) if dataset.is_segmentation else None,
+        shifted=tables and shifted_section(shift_rows[shift_rows["benchmark"] == benchmark], tables, line_styles, benchmark),
         training_cards=_training_cards(curve_frames["losses"], curve_frames["validation"]),
         facts=dataset_and_recipe_texts(benchmark, params),
     )

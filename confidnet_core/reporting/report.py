@@ -12,6 +12,7 @@ from confidnet_core import paths
 from confidnet_core.comparison.costs import cost_frame, cost_tables, method_requirements
 from confidnet_core.comparison.frames import benchmark_summaries, write_frame
 from confidnet_core.comparison.published import load_published_results, published_tables
+from confidnet_core.comparison.shifts import load_shifted_frames, shifted_tables
 from confidnet_core.comparison.study import compare_results
 from confidnet_core.comparison.verdicts import BenchmarkVerdict
 from confidnet_core.config.params import Params
@@ -54,11 +55,13 @@ class WrittenReport(NamedTuple):
 def write_report(params: Params, report_folder: Path) -> WrittenReport:
     """Write the report on the stored results of a study to a folder, and return its evaluations and its summary.
 
-    The files are summary.json, comparison.md, index.html, {comparison,differences,calibration,thresholds,costs}.csv, curves/*.csv and
-    figures/*.png.
+    The files are summary.json, comparison.md, index.html, {comparison,differences,calibration,thresholds,costs,shifts,foreign}.csv,
+    curves/*.csv and figures/*.png.
     """
     all_stored_results = list_stored_results(params)
     comparison = compare_results(all_stored_results, params.against, params.bootstrap.level)
+    shifted_frames = load_shifted_frames(all_stored_results)
+    shifted = shifted_tables(shifted_frames, comparison.evaluation_rows, params.against)
     line_styles = assign_report_line_styles(comparison.evaluation_rows, params.against)
     failures_by_benchmark_and_seed = {
         (results.benchmark, results.seed): _pick_report_failures(results, params, comparison.evaluation_rows, line_styles)
@@ -67,7 +70,8 @@ def write_report(params: Params, report_folder: Path) -> WrittenReport:
     curve_frames = _write_curves_and_figures(report_folder, all_stored_results, failures_by_benchmark_and_seed, line_styles)
     comparison.write_frames(report_folder)
     cost_rows = cost_frame(all_stored_results, params)
-    write_frame(report_folder / "costs.csv", cost_rows)
+    for file_stem, rows in (("costs", cost_rows), ("shifts", shifted_frames.shifts), ("foreign", shifted_frames.foreign)):
+        write_frame(report_folder / f"{file_stem}.csv", rows)
     iou_by_benchmark = _mean_ious(all_stored_results)
     main_tables = comparison.main_tables({name: method_requirements(params.methods, params.benchmarks.get(name)) for name in params.run})
     benchmark_notes = notes_above_table(main_tables, iou_by_benchmark, left_out_by_benchmark(params.run, params.seeds, params.methods))
@@ -76,8 +80,18 @@ def write_report(params: Params, report_folder: Path) -> WrittenReport:
         cost_tables(cost_rows),
         published_tables(comparison.evaluation_rows, load_published_results(), comparison.intervals_of_means),
     ]
-    write_text(report_folder / "comparison.md", comparison.markdown(main_tables, benchmark_notes, table_groups))
-    report_content = ReportContent(comparison, main_tables, benchmark_notes, table_groups, curve_frames, failures_by_benchmark_and_seed)
+    shifted_group = {benchmark: tables.section() for benchmark, tables in shifted.items()}
+    write_text(report_folder / "comparison.md", comparison.markdown(main_tables, benchmark_notes, [shifted_group, *table_groups]))
+    report_content = ReportContent(
+        comparison,
+        main_tables,
+        benchmark_notes,
+        table_groups,
+        shifted_frames.shifts,
+        shifted,
+        curve_frames,
+        failures_by_benchmark_and_seed,
+    )
     write_page(report_folder / "index.html", params, all_stored_results, report_content, report_folder / "figures")
     summary_by_benchmark = benchmark_summaries(comparison.evaluation_rows)
     for benchmark, iou_metrics in iou_by_benchmark.items():

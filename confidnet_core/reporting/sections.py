@@ -13,6 +13,7 @@ from confidnet_core.comparison.frames import HEADLINE_METRIC
 from confidnet_core.comparison.main_table import accuracy_sentence
 from confidnet_core.comparison.rendering import table_to_html
 from confidnet_core.comparison.results import Results
+from confidnet_core.comparison.shifts import SECTION_TITLE
 from confidnet_core.comparison.study import Comparison, TableGroup
 from confidnet_core.comparison.tables import Table
 from confidnet_core.comparison.verdicts import BenchmarkVerdict
@@ -21,6 +22,7 @@ from confidnet_core.reporting import charts
 from confidnet_core.reporting.failures import MethodFailures
 from confidnet_core.reporting.highlights import best_method_as_list
 from confidnet_core.reporting.palette import LineStyle
+from confidnet_core.reporting.shifts import ShiftedSection
 
 LineStyleByMethod = Mapping[str, LineStyle]
 
@@ -41,12 +43,14 @@ class StudyParts:
     """The parts of a section that need images, trainings or recipes, which predictions alone do not have.
 
     class_table: from `class_table`; failures_by_method: from `pick_failures`; confidence_maps_data_uri: a picture
+    shifted: results on shifted and foreign images, None without any
     training_cards: names and charts of the trainings; facts: {heading: text} about data and recipes
     """
 
     class_table: list[list[str]] = field(default_factory=list)
     failures_by_method: Sequence[MethodFailures] = ()
     confidence_maps_data_uri: str | None = None
+    shifted: ShiftedSection | None = None
     training_cards: Sequence[dict[str, Any]] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
 
@@ -73,6 +77,8 @@ class BenchmarkSection:
         titles = {"table": "Methods and metrics", "curves": "Risk-coverage curve"}
         if self.study.class_table:
             titles["failures"] = "Failures"
+        if self.study.shifted:
+            titles["shifts"] = SECTION_TITLE
         if self.study.training_cards:
             titles["trainings"] = "Trainings"
         titles["scores"] = "Scores one by one"

@@ -22,11 +22,18 @@ def dataset_and_recipe_texts(benchmark: str, params: Params) -> dict[str, str]:
         "task": f"{dataset_metadata['task']} of images {image_shape} in {len(dataset_metadata['classes'])} classes",
         "images": _settings_in_words(dataset_metadata["samples"]),
     }
-    recipes = vars(params.benchmarks[benchmark]) if benchmark in params.benchmarks else {}
-    return text_by_heading | {
-        recipe_name: "not trained" if recipe is None else _settings_in_words(_non_default_settings(recipe))
-        for recipe_name, recipe in recipes.items()
+    sections = dict(vars(params.benchmarks[benchmark])) if benchmark in params.benchmarks else {}
+    shifts, foreign_sets = sections.pop("shifts", None), sections.pop("foreign", {})
+    shifts_texts = {"shifts": _settings_in_words(vars(shifts))} if shifts else {}
+    foreign_texts = {
+        f"foreign images {name}": ", ".join(filter(None, (choice.name, _settings_in_words(choice.settings))))
+        for name, choice in foreign_sets.items()
     }
+    recipe_texts = {
+        recipe_name: "not trained" if recipe is None else _settings_in_words(_non_default_settings(recipe))
+        for recipe_name, recipe in sections.items()
+    }
+    return text_by_heading | recipe_texts | shifts_texts | foreign_texts
 
 
 def experiment_settings(params: Params) -> dict[str, str]:
@@ -53,4 +60,10 @@ def _non_default_settings(settings: Any) -> dict[str, Any]:
 
 def _settings_in_words(settings: Mapping[str, Any]) -> str:
     """Return settings as text, such as "epochs 30, learning_rate 0.1"."""
-    return ", ".join(f"{name} {_settings_in_words(value) if isinstance(value, dict) else value}" for name, value in settings.items())
+    return ", ".join(f"{name} {_value_in_words(value)}" for name, value in settings.items())
+
+
+def _value_in_words(value: Any) -> str:
+    if isinstance(value, dict):
+        return _settings_in_words(value)
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

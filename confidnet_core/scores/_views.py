@@ -14,7 +14,7 @@ from torch import Tensor
 from confidnet_core.config.params import Benchmark
 from confidnet_core.networks.device import to_float64
 from confidnet_core.networks.probabilities import class_log_odds, max_probability_log_odds
-from confidnet_core.scoring.run import Run
+from confidnet_core.scoring.run import Run, Split
 
 SHIFT_DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1))  # (down, right)
 
@@ -66,7 +66,13 @@ def mean_log_odds(run: Run, shift_fraction: float) -> np.ndarray:
     """Return the mean log-odds of the predicted class over each image and its augmented views: any real number, float64 (n,).
 
     shift_fraction: the fraction of the image's height by which views are shifted; 0 for no shifted views
+    Scores that share a cache share the forward passes.
     """
+    return run.cached(_compute_mean_log_odds, run.split, shift_fraction)
+
+
+def _compute_mean_log_odds(run: Run, split: Split, shift_fraction: float) -> np.ndarray:
+    run = run.on_split(split)
     views = augmented_views(run, shift_fraction)
     log_odds_of_image = run.map_logits(lambda logits, _: max_probability_log_odds(logits))
     if not views:

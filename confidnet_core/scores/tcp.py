@@ -1,6 +1,7 @@
 """True class probability: oracle, not a result. ConfidNet regresses it. Corbière et al. 2019, arXiv:1910.04851, eq. 2.
 
-It reads the labels, so it is only an upper bound of what a learned confidence could reach.
+It reads the labels: it is what ConfidNet is trained to predict, and no competing method. A score that knows more than the classifier,
+such as `second_opinion`, can rank its errors better.
 """
 
 import numpy as np

@@ -3,7 +3,7 @@
 Lakshminarayanan et al. 2017, arXiv:1612.01474.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial, reduce
 from operator import add
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64, Integer
 from torch import Tensor
 
 from confidnet_core.config.registry import suggestion
@@ -93,7 +93,7 @@ def save_ensembles(
         if quantity_of_ensemble_method and len(seeds) > 1:
             for split in SCORED_SPLITS:
                 _save_split_quantities(
-                    temporary_folder, quantity_of_ensemble_method, _ensemble_chunks(seeds, predictions_folder, dataset, split), split
+                    temporary_folder, quantity_of_ensemble_method, _stored_ensemble_chunks(seeds, predictions_folder, dataset, split), split
                 )
 
 
@@ -105,7 +105,7 @@ def _save_split_quantities(
 ) -> None:
     """Write the ensemble quantity of each score on one split to METHOD/SPLIT.npy, chunk by chunk, which bounds memory.
 
-    chunks: what _ensemble_chunks yields
+    chunks: what _stored_ensemble_chunks yields
     """
     array_of_method: dict[str, np.ndarray] = {}
     for prediction_count, chunk_slice, chunk in chunks:
@@ -121,10 +121,21 @@ def _save_split_quantities(
             array_of_method[method][..., chunk_slice] = chunk_quantities[ensemble_quantity]
 
 
-def _ensemble_chunks(
+def ensemble_quantities(
+    quantities: Iterable[str],
+    logits_by_seed: Sequence[Float[np.ndarray, "images classes *pixels"]],
+    predicted_maps_by_seed: Sequence[Integer[np.ndarray, " images *pixels"]],
+    is_labelled: Bool[np.ndarray, " images *pixels"],
+) -> dict[str, Float64[np.ndarray, " *seeds n"]]:
+    """Return ensemble quantities of n labelled predictions of images, which need not be those of a split: (n,), or (seeds, n)."""
+    chunks = [chunk for *_, chunk in _ensemble_chunks(logits_by_seed, predicted_maps_by_seed, is_labelled)]
+    return {name: np.concatenate([ENSEMBLE_QUANTITIES[name](chunk).numpy() for chunk in chunks], axis=-1) for name in quantities}
+
+
+def _stored_ensemble_chunks(
     seeds: Sequence[int], predictions_folder: Path, dataset: Dataset, split: str
 ) -> Iterator[tuple[int, slice, EnsembleChunk]]:
-    """Yield the n labelled predictions of a split in chunks of m: n, the chunk's slice of them, and the chunk."""
+    """Yield the chunks of a split's stored predictions, as _ensemble_chunks does."""
     split_folders = [predictions_folder / f"seed{seed}" / split for seed in seeds]
     labels = dataset.split(split)[1]
     shape_of_file = {"logits.npy": (len(labels), len(dataset.classes), *labels.shape[1:]), "predicted.npy": labels.shape}
@@ -132,7 +143,15 @@ def _ensemble_chunks(
         [load_array(split_folder / file_name, shape, memory_mapped=True) for split_folder in split_folders]
         for file_name, shape in shape_of_file.items()
     )
-    is_labelled = labelled_mask(labels, dataset.void)
+    return _ensemble_chunks(logits_by_seed, predicted_maps_by_seed, labelled_mask(labels, dataset.void))
+
+
+def _ensemble_chunks(
+    logits_by_seed: Sequence[Float[np.ndarray, "images classes *pixels"]],
+    predicted_maps_by_seed: Sequence[Integer[np.ndarray, " images *pixels"]],
+    is_labelled: Bool[np.ndarray, " images *pixels"],
+) -> Iterator[tuple[int, slice, EnsembleChunk]]:
+    """Yield the n labelled predictions of all images in chunks of m: n, the chunk's slice of them, and the chunk."""
     prediction_count, first_prediction_index = int(is_labelled.sum()), 0
     predictions_per_chunk = min(PREDICTIONS_PER_CHUNK, LOGITS_PER_CHUNK // logits_by_seed[0].shape[1])
     images_per_chunk = max(1, predictions_per_chunk // is_labelled[0].size)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
 from confidnet_core.config.recipes import McDropout
@@ -42,11 +42,28 @@ def sample_dropout(
     All draws follow from the seed. Torch's random generator is left as it was, and dropout is switched off afterwards.
     """
     images, labels = dataset.split(split)
+    quantities = sample_dropout_of_images(classifier, images, dataset, split, dropout_settings, seed, device)
+    return {name: values[labelled_mask(labels, dataset.void)] for name, values in quantities.items()}
+
+
+def sample_dropout_of_images(
+    classifier: Classifier,
+    images: UInt8[np.ndarray, "images c h w"],
+    dataset: Dataset,
+    draws_name: str,
+    dropout_settings: McDropout,
+    seed: int,
+    device: torch.device,
+) -> dict[str, Float64[np.ndarray, " images *pixels"]]:
+    """Return what `sample_dropout` does, for all images or pixels of images that need not be those of a split.
+
+    dataset: that of the classifier, for the normalisation; draws_name: from which, and from the seed, all draws follow
+    """
     network = to_device(fold_batchnorm(to_device(classifier, device).eval()), device)  # a pass is then a tenth to a fifth shorter
     layers_before_dropout, layers_after_dropout = network.split_at_dropout()
 
     def dropout_quantities_of_batch(image_batch: Tensor, image_numbers: Tensor) -> Tensor:
-        torch.manual_seed(derive_random_seed("mc_dropout", seed, split, int(image_numbers[0])))
+        torch.manual_seed(derive_random_seed("mc_dropout", seed, draws_name, int(image_numbers[0])))
         mean_softmax = entropy_sum = torch.zeros(())  # running sums: memory holds one map of probabilities, not one for each pass
         with autocast(device, dropout_settings.precision):
             features = layers_before_dropout(image_batch)
@@ -63,11 +80,10 @@ def sample_dropout(
     set_dropout(network, True)
     try:
         with torch.random.fork_rng():
-            quantities = map_images(dropout_quantities_of_batch, images, dataset, device, f"sample {split}", np.arange(len(images)))
-            quantities_of_labelled_pixels = quantities[labelled_mask(labels, dataset.void)]
+            quantities = map_images(dropout_quantities_of_batch, images, dataset, device, f"sample {draws_name}", np.arange(len(images)))
     finally:
         set_dropout(network, False)
-    return dict(zip(DROPOUT_QUANTITIES, quantities_of_labelled_pixels.T, strict=True))
+    return dict(zip(DROPOUT_QUANTITIES, np.moveaxis(quantities, -1, 0), strict=True))
 
 
 def save_dropout_samples(

@@ -87,7 +87,7 @@ def pack_model_with_score(
         "std": dataset.std,
         "segmentation": dataset.is_segmentation,
         "data": read_json(paths.prepared_data_folder(stored_results.benchmark) / "facts.json")["sha256"],
-        "recipes": params.benchmark(stored_results.benchmark).model_dump(),
+        "recipes": params.benchmark(stored_results.benchmark).model_dump(exclude={"shifts", "foreign"}),
     }
     write_json(model_folder / "model.json", model_metadata)
     load_fitted_values(score_folder, torch.device("cpu"))  # so that a damaged file is named where it lies

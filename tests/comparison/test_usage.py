@@ -13,9 +13,10 @@ from confidnet_core.comparison.risk_guarantees import risk_guarantee_frame, risk
 from confidnet_core.comparison.sections import calibration_frame, calibration_tables
 from confidnet_core.comparison.tables import UNDEFINED_SIGN
 from confidnet_core.config.params import Thresholds
+from confidnet_core.evaluation.at_threshold import ScoredSplit
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import StoredResults
-from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
+from confidnet_core.evaluation.thresholds import guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.metrics.calibration import CALIBRATION_METRICS, calibration_metrics
 
 

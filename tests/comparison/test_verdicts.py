@@ -62,7 +62,7 @@ def test_what_others_are_compared_with_can_be_best_and_differences_are_seen_from
 def test_the_oracle_is_a_bound_and_never_best():
     best, short, details = verdict({"mcp": 0.4, "margin": 0.5, "tcp": 0.9})
     assert best == ("margin",) and "TCP" not in short
-    assert "TCP reads the labels: 90.00 [90.00, 90.00] is an upper bound, not a competing method." in details
+    assert "TCP reads the labels: its 90.00 [90.00, 90.00] is not that of a competing method." in details
     assert verdict({"tcp": 0.9}).best_methods == ()
 
 

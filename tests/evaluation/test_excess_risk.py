@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, ttest_1samp
 
-from confidnet_core.evaluation.thresholds import images_excess_p_value, samples_excess_p_value
+from confidnet_core.evaluation.at_threshold import images_excess_p_value, samples_excess_p_value
 
 
 @pytest.mark.parametrize(("accepted", "errors"), [(1, 0), (1, 1), (7, 0), (7, 2), (655, 34), (100_000, 5_100)])

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from confidnet_core.evaluation.at_threshold import ScoredSplit
 from confidnet_core.evaluation.calibrators import fit_calibrator
-from confidnet_core.evaluation.thresholds import ScoredSplit, reliability
+from confidnet_core.evaluation.thresholds import reliability
 from confidnet_core.metrics.calibration import bootstrap_calibration, calibration_metrics
 
 RESAMPLING = {"resample_count": 100, "seed": 3}

@@ -13,7 +13,8 @@ from small_params import changed, load
 
 from confidnet_core.config.params import Thresholds
 from confidnet_core.data import save_dataset
-from confidnet_core.evaluation.thresholds import ScoredSplit, _thinned, guaranteed_thresholds, reliability, save_thresholds
+from confidnet_core.evaluation.at_threshold import ScoredSplit
+from confidnet_core.evaluation.thresholds import _thinned, guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.files import read_json
 from confidnet_core.metrics.guarantee import threshold_with_guarantee
 from confidnet_core.networks.inference import Predictions, save_predictions

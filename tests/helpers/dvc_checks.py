@@ -47,10 +47,13 @@ def code_dependencies(name: str) -> frozenset[str]:
     """The deps that stand for code: files, and what stands for the one entry that params.yaml names."""
     files = code_of(name)
     looked_up = {registry_folder for path in files for registry_folder in looked_up_folders(path)}
-    named = {DIGEST.get(registry_folder, f"confidnet_core/{registry_folder}/${{item.method}}.py") for registry_folder in looked_up}
+    # A stage that is called for one score computes with its file, another one with those of all.
+    score_files = "confidnet_core/{}/${{item.method}}.py" if "method" in arguments(name) else "confidnet_core/{}"
+    named = {DIGEST.get(registry_folder, score_files.format(registry_folder)) for registry_folder in looked_up}
     calls = ("entry_code_digest", "entry_attributes")
     folders = {f"confidnet_core/{registry_folder}" for path in files for call in calls for registry_folder in looked_up_folders(path, call)}
-    return frozenset(folded(files) | named | folders)
+    registries = {entry for entry in folders | named if (ROOT / entry).is_dir()}
+    return frozenset({entry for entry in folded(files) if str(Path(entry).parent) not in registries} | named | folders)
 
 
 def folded(files: frozenset[Path] | set[Path]) -> set[str]:

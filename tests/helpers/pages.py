@@ -10,13 +10,15 @@ from PIL import Image
 from confidnet_core import paths
 from confidnet_core.config.params import Thresholds
 from confidnet_core.data import PREPARED_SPLITS, Dataset, save_dataset
+from confidnet_core.evaluation.at_threshold import ScoredSplit
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import save_bootstrap_replicates
-from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
+from confidnet_core.evaluation.thresholds import guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.networks.artifacts import save_history
 from confidnet_core.networks.inference import Predictions, save_predictions
 from confidnet_core.reporting.histories import TRAINING_NAMES
+from confidnet_core.scoring.shifted_results import save_shifted_results
 
 CLASSES = ("ant", '<b>&"', "cat")
 METHODS = {"mcp": {}, "entropy": {}, "margin": {}, "tcp": {}}
@@ -55,6 +57,7 @@ def lay_out(name: str, labels: np.ndarray, seeds: tuple[int, ...], blur: float =
     stats = (0.5,) * images.shape[1]
     dataset = Dataset(images, labels.astype(np.uint8), splits, CLASSES, stats, stats, "made up", void)
     save_dataset(dataset, Path("data/prepared") / name)
+    save_shifted_results(paths.shifted_results_folder(name), ())
     for seed in seeds:
         draw, stored, scored = np.random.default_rng(seed), {}, {}
         for split in SCORED_SPLITS:

@@ -10,9 +10,10 @@ from small_params import VALID, load, replace
 from confidnet_core.config.params import Params, Thresholds
 from confidnet_core.config.registry import find_entry
 from confidnet_core.data import SCORED_SPLITS
+from confidnet_core.evaluation.at_threshold import ScoredSplit
 from confidnet_core.evaluation.result import RANK_SCALE, evaluate, save_evaluation
 from confidnet_core.evaluation.stored import StoredResults
-from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, save_thresholds
+from confidnet_core.evaluation.thresholds import guaranteed_thresholds, save_thresholds
 from confidnet_core.evaluation.thresholds import reliability as calibrated
 from confidnet_core.networks.artifacts import load_classifier
 from confidnet_core.networks.inference import predict, prediction_metrics, save_predictions

@@ -25,6 +25,7 @@ SMALL = {
     "benchmarks.digits.finetune_augmented.epochs": 1,
     "benchmarks.digits.corrected_mcp.epochs": 2,
     "benchmarks.digits.second_opinion.epochs": 2,
+    "benchmarks.digits.shifts": {"corruptions": ["noise"], "severities": [3], "seed": 0},
     "methods": METHODS,
     "benchmarks.digits.mc_dropout.passes": 2,
 }

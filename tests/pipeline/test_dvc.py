@@ -68,7 +68,7 @@ def test_a_line_that_is_taken_away_is_missed(name: str):
 
 @EVERY
 @pytest.mark.parametrize(
-    "line", ["confidnet_core/tracking/store.py", "confidnet_core/scores/mcp.py", "data/scores/${item.benchmark}", "dvc.yaml"]
+    "line", ["confidnet_core/tracking/store.py", "confidnet_core/scores/mcp.py", "data/ensembles/${item.benchmark}", "dvc.yaml"]
 )
 def test_a_dependency_too_many_is_seen(name: str, line: str):
     changed = deepcopy(STAGES)

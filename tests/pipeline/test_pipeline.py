@@ -34,7 +34,7 @@ def test_every_stage_has_its_row_in_mlflow(project):
     trainings = ("train_baseline", "train_confidnet", "finetune", "finetune_augmented", "train_corrected_mcp", "train_second_opinion")
     for stage in ("evaluate", "bootstrap", "thresholds"):
         assert {run.data.tags["method"] for run in rows(project, stage=stage)} == set(METHODS)
-    for stage in ("prepare", *trainings, "predict", "compare"):
+    for stage in ("prepare", "prepare_foreign", *trainings, "predict", "evaluate_shifts", "compare"):
         (run,) = rows(project, stage=stage)
         assert run.info.status == "FINISHED" and run.data.tags["git_commit"]
     assert all(run.data.metrics["seconds"] > 0 for run in rows(project, stage="evaluate"))
@@ -91,7 +91,7 @@ def test_an_experiment_in_a_temporary_workspace_reaches_the_one_store(project):
     assert (execution.info.run_name, execution.info.status) == ("alone", "FINISHED") and "auroc/mcp" in execution.data.metrics
     found = rows(project, dvc_exp_name="alone", role="stage")
     assert {run.data.tags["mlflow.parentRunId"] for run in found} == {execution.info.run_id}
-    assert {run.data.tags["stage"] for run in found} == {"ensemble", "evaluate", "bootstrap", "thresholds", "compare"}
+    assert {run.data.tags["stage"] for run in found} == {"ensemble", "evaluate", "bootstrap", "thresholds", "evaluate_shifts", "compare"}
     assert not list(project.folder.glob(".dvc/tmp/exps/**/mlflow.db"))
     assert project.git("status", "--porcelain") == ""
 

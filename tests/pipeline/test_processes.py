@@ -27,7 +27,9 @@ TRAIN = ("train_baseline", "--benchmark", "digits", "--seed", "0")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with the digits prepared, whose MLflow store is made."""
     folder = tmp_path_factory.mktemp("processes") / "project"
-    Project.create(folder, **{"benchmarks.digits.baseline.epochs": 2, "benchmarks.digits.mc_dropout.passes": 3})
+    shifts = {"corruptions": ["noise"], "severities": [3], "seed": 0}
+    settings = {"baseline.epochs": 2, "mc_dropout.passes": 3, "shifts": shifts}
+    Project.create(folder, methods={"tta": {}}, **{f"benchmarks.digits.{key}": value for key, value in settings.items()})
     assert start(folder, "prepare", "digits").returncode == 0
     return folder
 
@@ -97,7 +99,9 @@ def test_predictions_samples_and_scores_of_four_processes_are_the_single_ones_to
     inputs.mkdir(parents=True)
     (inputs / "tta.json").write_text("{}")
     stages = [("predict", "digits", "0"), ("sample", "digits", "0"), ("evaluate", "digits", "0", "tta")]
+    stages += [("thresholds", "digits", "0", "tta"), ("prepare_foreign", "digits"), ("evaluate_shifts", "digits")]
     outputs = [project.folder / "data" / name / "digits/seed0" for name in ("predictions", "samples", "scores")]
+    outputs.append(project.folder / "data/shifts/digits")
 
     def contents(**variables: str) -> dict[Path, bytes]:
         for stage in stages:

@@ -44,6 +44,7 @@ def test_an_override_is_an_experiment_and_runs_what_it_concerns(project):
         "ensemble@digits",
         "inputs@digits-0",
         *stages,
+        "evaluate_shifts@digits",
         "compare",
     }
     project.git("reset", "--quiet", "--hard")

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import TypeCheckError
 from project_code import ROOT
 
-from confidnet_core.evaluation.thresholds import ScoredSplit
+from confidnet_core.evaluation.at_threshold import ScoredSplit
 from confidnet_core.metrics.segmentation import mean_iou
 from confidnet_core.networks.probabilities import true_class_probability
 from confidnet_core.training.losses import confidence_loss_to_targets

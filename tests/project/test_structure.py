@@ -7,7 +7,8 @@ from project_code import ROOT
 
 from benchmarks.structure import Structure, measure
 
-CODE_OF_A_STAGE = {"evaluate": 25, "compare": 21, "thresholds": 18}  # a score may read whatever there is; everything side by side
+# A score may read whatever there is, on other images, too; everything side by side.
+CODE_OF_A_STAGE = {"evaluate": 25, "evaluate_shifts": 28, "compare": 21, "thresholds": 19}
 LIMIT = 17  # of any other stage
 
 
@@ -29,7 +30,7 @@ def test_a_stage_lists_little_code(found: Structure):
 
 
 def test_dvc_yaml_can_be_read_to_its_end(found: Structure):
-    assert found.lines <= 620
+    assert found.lines <= 39 * len(found.stages)
     assert sum(lines for _, lines in found.stages.values()) < found.lines
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from browser import PROGRAM, PROGRAMS, Browser
 from pages import METHODS, lay_out
+from shifted_rows import shifted_and_foreign_rows, store_shifted_rows
 from test_report import params
 
 from confidnet_core.reporting.palette import CORRECT_PREDICTION_COLOUR, DARK_PAGE_COLOURS, PALETTE
@@ -30,6 +31,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         draw = np.random.default_rng(0)
         lay_out("letters", draw.integers(0, 3, 80), (0, 1))
         lay_out("streets", draw.integers(0, 4, (80, 6, 8)), (0, 1), void=3)
+        store_shifted_rows(shifted_and_foreign_rows(list(METHODS), (0, 1)))
         write_report(params(METHODS, run=("letters", "streets"), seeds=(0, 1)), root / "reports")
     return root / "reports/index.html"
 
@@ -130,7 +132,9 @@ def test_on_a_phone_the_metric_of_the_verdict_stands_beside_the_names(browser: B
 def test_the_scores_that_matter_are_in_colour_and_the_rest_are_faded(browser: Browser, page: Path, dark: bool):
     browser.open(page, dark=dark)
     draw_curves(browser)
-    pressed = browser.run("[...document.querySelectorAll('#letters .legend button')].map((each) => each.getAttribute('aria-pressed'))")
+    pressed = browser.run(
+        "[...document.querySelectorAll('#letters .wide ~ .legend button')].map((each) => each.getAttribute('aria-pressed'))"
+    )
     colours = [line["color"] for line in browser.run(LINES)]
     faded = browser.run("getComputedStyle(document.documentElement).getPropertyValue('--faded')")
     assert [colour == faded for colour in colours] == [choice == "false" for choice in pressed]
@@ -140,8 +144,10 @@ def test_the_scores_that_matter_are_in_colour_and_the_rest_are_faded(browser: Br
 def test_a_line_gets_its_colour_under_the_pointer_and_keeps_it_when_its_name_is_chosen(browser: Browser, page: Path):
     browser.open(page)
     draw_curves(browser)
-    place = browser.run("[...document.querySelectorAll('#letters .legend button')].findIndex((each) => each.ariaPressed === 'false')")
-    name, line = f"document.querySelectorAll('#letters .legend button')[{place}]", f"{LINES}[{place}]"
+    place = browser.run(
+        "[...document.querySelectorAll('#letters .wide ~ .legend button')].findIndex((each) => each.ariaPressed === 'false')"
+    )
+    name, line = f"document.querySelectorAll('#letters .wide ~ .legend button')[{place}]", f"{LINES}[{place}]"
     faded = browser.run(line)
     box = browser.run(f"{name}.getBoundingClientRect().toJSON()")
     browser.point(box["x"] + 5, box["y"] + 5)
@@ -164,7 +170,7 @@ def test_a_point_of_a_curve_says_whose_it_is(browser: Browser, page: Path):
     )
     browser.point(place[0] - 3, place[1])
     browser.point(*place)
-    names = browser.run("[...document.querySelectorAll('#letters .legend button')].map((each) => each.textContent.trim())")
+    names = browser.run("[...document.querySelectorAll('#letters .wide ~ .legend button')].map((each) => each.textContent.trim())")
     browser.wait(lambda: (browser.run(f"{CURVES}.querySelector('.hoverlayer').textContent") or "").startswith(tuple(names)))
 
 
@@ -174,3 +180,19 @@ def test_histograms_of_all_scores_have_one_axis(browser: Browser, page: Path):
     browser.wait(lambda: browser.run(f"{bars}.length") >= 2)
     assert browser.run(f"{bars}.every((plot) => plot.layout.yaxis.range.join() === '0,1')")
     assert browser.run(f"{bars}.every((plot) => plot.data[0].marker.color === '{CORRECT_PREDICTION_COLOUR}')")
+
+
+def test_both_charts_of_shifts_fit_a_phone_and_follow_one_legend(browser: Browser, page: Path):
+    browser.open(page, "letters-shifts", width=390)
+    charts = "[...document.querySelectorAll('#letters .panels .chart')]"
+    browser.wait(lambda: browser.run(f"{charts}.filter((chart) => chart.querySelector('.plot .scatterlayer .trace')).length") == 2)
+    assert browser.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert browser.run(f"{charts}.every((chart) => chart.querySelector('.plot svg').getBoundingClientRect().right <= 390)")
+    name = "document.querySelector('#letters .panels .legend button[aria-pressed=\"false\"]')"
+    place = browser.run(f"[...document.querySelectorAll('#letters .panels .legend button')].indexOf({name})")
+    lines = f"{charts}.map((chart) => chart.querySelector('.plot').data[{place}].line.color)"
+    faded = browser.run(lines)
+    click(browser, name)
+    browser.wait(lambda: browser.run(lines) == 2 * [PALETTE[place]])
+    click(browser, f"document.querySelectorAll('#letters .panels .legend button')[{place}]")
+    browser.wait(lambda: browser.run(lines) == faded)

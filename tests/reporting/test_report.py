@@ -16,19 +16,22 @@ from confidnet_core import paths
 from confidnet_core.config.params import Thresholds
 from confidnet_core.config.registry import find_entry
 from confidnet_core.data import SCORED_SPLITS
+from confidnet_core.evaluation.at_threshold import ScoredSplit
 from confidnet_core.evaluation.result import evaluate, save_evaluation
 from confidnet_core.evaluation.stored import save_bootstrap_replicates
-from confidnet_core.evaluation.thresholds import ScoredSplit, guaranteed_thresholds, reliability, save_thresholds
+from confidnet_core.evaluation.thresholds import guaranteed_thresholds, reliability, save_thresholds
 from confidnet_core.files import read_json, write_json
 from confidnet_core.metrics import METRICS
 from confidnet_core.metrics.bootstrap import bootstrap
 from confidnet_core.reporting import report
 from confidnet_core.reporting.report import list_stored_results, write_report
 from confidnet_core.scoring.run import Run
+from confidnet_core.scoring.shifted_results import save_shifted_results
 
 
 def score(run: Run, methods: dict[str, dict] = METHODS, root: Path = Path()) -> None:
     """What the stages evaluate, bootstrap and thresholds do."""
+    save_shifted_results(root / paths.shifted_results_folder(run.benchmark_name), ())
     resampling, targets = {"resample_count": 200, "seed": 0}, Thresholds(risks=(0.05, 0.5), serve=0.5, delta=0.1)
     for method, settings in methods.items():
         function = find_entry("scores", method)
@@ -117,12 +120,8 @@ def test_a_former_report_is_replaced_as_a_whole(runs: dict[str, Run], tmp_path: 
     assert len(list((tmp_path / "figures").iterdir())) == 2
     write_report(params({"mcp": {}}, run=("digits",)), tmp_path)
     assert names_in(tmp_path / "figures") == ["digits_seed0.png", "digits_seed0_failures.png"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        [
-            *("calibration.csv", "comparison.csv", "comparison.md", "costs.csv", "curves", "differences.csv", "figures", "index.html"),
-            *("summary.json", "thresholds.csv"),
-        ]
-    )
+    tables = [f"{name}.csv" for name in ("calibration", "comparison", "costs", "differences", "foreign", "shifts", "thresholds")]
+    assert names_in(tmp_path) == sorted([*tables, "comparison.md", "curves", "figures", "index.html", "summary.json"])
 
 
 def test_summary_tables_and_figures_are_written(runs: dict[str, Run], written: tuple):

@@ -4,7 +4,8 @@
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const narrow = window.matchMedia("(max-width: 700px)");
 const drawnCharts = new Set();
-const pointedLines = new WeakMap(); // chart -> the line under the pointer
+const pointedLines = new WeakMap(); // the parent of charts that share a legend -> the line under the pointer
+const listeningLegends = new WeakSet(); // these parents, once the names of their legend react
 
 async function load() {
   const zipped = Uint8Array.from(atob(document.getElementById("library").textContent), (letter) => letter.charCodeAt(0));
@@ -27,7 +28,7 @@ function lineStyle(chart, trace, index, page) {
   const colour = dark.matches ? trace.meta.dark : trace.meta.light;
   const button = legendButtons(chart)[index];
   if (!button) return { color: colour };
-  const isPointed = pointedLines.get(chart) === index;
+  const isPointed = pointedLines.get(chart.parentElement) === index;
   const isHighlighted = isPointed || button.getAttribute("aria-pressed") === "true";
   return { color: isHighlighted ? colour : page.faded, width: isPointed ? 3.5 : isHighlighted ? 2.25 : 1.25 };
 }
@@ -78,7 +79,7 @@ function draw(chart) {
   const options = {
     responsive: true,
     displaylogo: false,
-    displayModeBar: isSmall || narrow.matches ? false : "hover",
+    displayModeBar: chart.classList.contains("wide") && !narrow.matches ? "hover" : false,
     modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
     showSendToCloud: false, // nothing leaves this page
     plotlyServerURL: "",
@@ -90,27 +91,33 @@ function draw(chart) {
 }
 
 function listen(chart, plot) {
+  const group = chart.parentElement;
   const setPointed = (index) => {
-    pointedLines.set(chart, index);
-    repaint(chart, plot);
+    pointedLines.set(group, index);
+    repaint(group);
   };
   plot.on("plotly_hover", (event) => setPointed(event.points[0].curveNumber));
   plot.on("plotly_unhover", () => setPointed(null));
+  if (listeningLegends.has(group)) return;
+  listeningLegends.add(group);
   legendButtons(chart).forEach((button, index) => {
     for (const kind of ["pointerenter", "focus"]) button.addEventListener(kind, () => setPointed(index));
     for (const kind of ["pointerleave", "blur"]) button.addEventListener(kind, () => setPointed(null));
     button.addEventListener("click", () => {
       button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
-      repaint(chart, plot);
+      repaint(group);
     });
   });
 }
 
 // Updates only colours and widths, which keeps the label at the pointer.
-function repaint(chart, plot) {
+function repaint(group) {
   const page = theme();
-  const styles = data(chart).data.map((trace, index) => lineStyle(chart, trace, index, page));
-  Plotly.restyle(plot, { "line.color": styles.map((style) => style.color), "line.width": styles.map((style) => style.width) });
+  for (const chart of [...group.children].filter((child) => drawnCharts.has(child))) {
+    const styles = data(chart).data.map((trace, index) => lineStyle(chart, trace, index, page));
+    const changes = { "line.color": styles.map((style) => style.color), "line.width": styles.map((style) => style.width) };
+    Plotly.restyle(chart.querySelector(".plot"), changes);
+  }
 }
 
 load().then(() => {
