@@ -8,7 +8,7 @@ from confidnet_core.comparison.tables import BETTER_VERDICT, NOT_SIGNIFICANT_VER
 from docs.markdown import DASH, markdown_table
 from docs.study_files import differences_from
 
-SCORES = ("mcp", "confidnet", "corrected_mcp", "tta", "stack")  # of the differences
+SCORES = ("mcp", "confidnet", "confidnet_augmented", "corrected_mcp", "tta", "stack", "second_opinion")  # of the differences
 BENCHMARKS = {  # in the tables of all studies: the name, and the benchmark whose published numbers stand beside it
     "digits": ("digits", None),
     "mnist_mlp": ("MNIST, MLP", "mnist_mlp"),
@@ -36,7 +36,8 @@ def verdicts() -> str:
     rows = [["about", "score", "significantly better", "significantly worse", "no significant difference"]]
     for about, column in (("the method trained anew", "verdict"), ("these trained networks", "networks_verdict")):
         for score in SCORES[1:]:
-            changes = {benchmark: differences_from(benchmark).loc[score] for benchmark in BENCHMARKS}
+            frames = {benchmark: differences_from(benchmark) for benchmark in BENCHMARKS}
+            changes = {benchmark: frame.loc[score] for benchmark, frame in frames.items() if score in frame.index}
             is_of_networks = column == "networks_verdict"
             asked = {benchmark: change for benchmark, change in changes.items() if is_of_networks or change["question"] == about}
             names = {

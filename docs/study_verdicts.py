@@ -2,9 +2,9 @@
 
 python -m docs.study_verdicts
 
-reads   reports/studies/{mnist_mlp,mnist_convnet,camvid_segnet,quick}/{comparison,differences}.csv, as these studies wrote them with an
+reads   reports/studies/{mnist_convnet,camvid_segnet,quick}/{comparison,differences}.csv, as these studies wrote them with an
         earlier version
-writes  reports/studies/{mnist_mlp,mnist_convnet,camvid_segnet,quick}/{differences.csv, comparison.md}
+writes  reports/studies/{mnist_convnet,camvid_segnet,quick}/{differences.csv, comparison.md}
 
 The stored intervals hold the central 95 % of the resamples; with hundreds of errors their width is 3.92 standard errors. Verdicts and
 intervals then follow as evaluation/intervals.py computes them, with one difference: what the test split adds to the scatter of trainings
@@ -37,7 +37,7 @@ from confidnet_core.files import write_text
 from confidnet_core.metrics import METRICS
 from docs.study_files import ROOT, read_study
 
-STUDIES = ("mnist_mlp", "mnist_convnet", "camvid_segnet", "quick")
+STUDIES = ("mnist_convnet", "camvid_segnet", "quick")
 TEST_IMAGES = {"camvid_segnet": 233, "camvid_segnet_quick": 233}  # of segmentations, each with errors and correct predictions
 LEVEL, STANDARD_ERRORS_PER_WIDTH = 0.95, 3.919928  # twice the quantile of the normal distribution
 # The ends of the stored intervals of differences, which this script keeps beside its own.

@@ -67,11 +67,15 @@ def rewritten(text: str) -> str:
 
 def glance() -> str:
     """AUPR-Error of the whole studies and of CIFAR-10, for the README; ▲ and ▼: significantly better or worse than MCP."""
-    rows = [["benchmark", "seeds", "accuracy", "MCP", "ConfidNet", "best score", "published MCP", "published ConfidNet"]]
+    scores = ("mcp", "confidnet", "confidnet_augmented", "second_opinion")
+    rows = [["benchmark", "seeds", "accuracy", *map(display_name, scores), "best score", "published MCP", "published ConfidNet"]]
     for benchmark in ("digits", "mnist_mlp", "mnist_convnet", "camvid_segnet", "cifar10_images_quick"):
         means, changes, paper = means_over_seeds(benchmark), differences_from(benchmark), published_values(BENCHMARKS[benchmark][1])
         best = means["aupr_error"].drop("tcp").idxmax()
-        ours = [f"{means.at[score, 'aupr_error']:.1f}{significance_mark(changes, score)}" for score in ("mcp", "confidnet", best)]
+        ours = [
+            f"{means.at[score, 'aupr_error']:.1f}{significance_mark(changes, score)}" if score in means.index else DASH
+            for score in (*scores, best)
+        ]
         ours[-1] = f"{display_name(best)} {ours[-1]}"
         name, accuracy = BENCHMARKS[benchmark][0].replace(" ", NO_BREAK), f"{means['accuracy'].iloc[0]:.1f}"
         rows.append(
@@ -194,6 +198,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "coverage": coverage,
     "rejection": rejection,
     "digits": lambda: full("digits"),
+    "mnist_mlp": lambda: full("mnist_mlp"),
     "camvid": lambda: full("camvid_segnet"),
     "ranks": ranks,
     "shifts-digits": lambda: shifts("digits"),

@@ -1,4 +1,4 @@
-"""Image files without classes, in a folder or .zip, whatever folders they lie in there. They are for `foreign`, and train nothing."""
+"""Image files without classes, for `foreign`. They lie in any folders of a folder or .zip, and train nothing."""
 
 import numpy as np
 

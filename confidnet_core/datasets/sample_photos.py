@@ -1,4 +1,4 @@
-"""Squares of the two photographs that are bundled with scikit-learn: a temple and a flower. They are for `foreign`, and need no download.
+"""Squares of two photographs, for `foreign`. They are bundled with scikit-learn, and need no download: a temple and a flower.
 
 They are scikit-learn's "china.jpg" and "flower.jpg", of 640x427 pixels each.
 """

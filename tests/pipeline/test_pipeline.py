@@ -48,7 +48,7 @@ def test_every_stage_has_its_row_in_mlflow(project):
 
 def test_every_number_of_the_table_has_its_interval_and_every_score_its_verdict(project):
     table = (project.folder / "reports/comparison.md").read_text()
-    lines = [line for line in table.split("### Differences")[0].splitlines() if line.startswith("| ")][2:]
+    lines = [line for line in table.split("\n### ")[0].splitlines() if line.startswith("| ")][2:]
     assert len(lines) == len(METHODS) and all(line.count("[") == 7 for line in lines)
     assert "- against MCP: " in table and "- against Entropy: " in table
     (run,) = rows(project, stage="bootstrap", method="mcp")
