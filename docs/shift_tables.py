@@ -3,6 +3,7 @@
 import pandas as pd
 
 from confidnet_core.comparison.names import display_name
+from confidnet_core.comparison.shifts import severity_means
 from docs.markdown import DASH, markdown_table
 from docs.study_files import ROOT, STUDIES
 
@@ -17,13 +18,14 @@ def shifts(benchmark: str) -> str:
     """Each score by severity, means over corruptions and seeds; and how many of the corrupted image sets exceed its target."""
     frame = _rows("shifts", benchmark)
     severities = sorted(frame["severity"].unique())
+    all_means = severity_means(frame).set_index(["method", "severity"])
     listed = ", ".join(map(str, severities))
     accuracy = frame[frame["method"] == "mcp"].groupby("severity")["accuracy"].mean()
     rows = [["score", *(f"{title}, severity {listed}" for title in ("AUROC", "accepted", "of these wrong")), "above target"]]
     rows.append(["*accuracy*", _series(accuracy, severities), "", "", ""])
     for score in (score for score in SCORES if (frame["method"] == score).any()):
         of_score = frame[frame["method"] == score]
-        means = of_score.groupby("severity")[["auroc", "coverage", "risk"]].mean()
+        means = all_means.loc[score]
         shifted = of_score[(of_score["corruption"] != UNSHIFTED) & of_score["coverage"].notna()]
         exceeded = f"{(shifted['risk'] > shifted['target_risk']).sum()} of {len(shifted)}"
         rows.append([display_name(score), *(_series(means[key], severities) for key in ("auroc", "coverage", "risk")), exceeded])

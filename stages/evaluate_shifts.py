@@ -11,6 +11,7 @@ writes  data/shifts/BENCHMARK/{shifts.csv, foreign.csv}
 from itertools import chain
 
 from confidnet_core import paths
+from confidnet_core.cli.stage_process import require_room_for_outputs, stage_outputs
 from confidnet_core.config.params import Params
 from confidnet_core.revision import stage_code_version
 from confidnet_core.scoring.other_images import BenchmarkScores
@@ -35,7 +36,7 @@ def main(params: Params, benchmark_name: str) -> None:
         stage_run(stage="evaluate_shifts", benchmark=benchmark_name, seed=None, params=used_params, deferred=True) as tracked,
     ):
         scores = BenchmarkScores(benchmark_name, benchmark, params.seeds, params.methods)
-        results = ShiftedResults(benchmark_name, scores, params.methods)
+        results = ShiftedResults(scores)
         foreign_folder = paths.foreign_images_folder(benchmark_name)
         rows_of_set = judge_image_sets(results, benchmark.shifts, foreign_folder, resume_folder.load() or {}, resume_folder.save)
 
@@ -44,6 +45,8 @@ def main(params: Params, benchmark_name: str) -> None:
         tracked.log_metrics({f"{name} accuracy": rows[0]["accuracy"] for name, rows in rows_of_set.items() if "accuracy" in rows[0]})
         for path in sorted(results_folder.glob("*.csv")):
             tracked.log_artifact(path)
+        # Here, while the work can still be resumed: DVC removes the outputs of a stage that fails.
+        require_room_for_outputs(stage_outputs("evaluate_shifts", benchmark=benchmark_name))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confidnet_core.config.likeness import resolve_likes
+from confidnet_core.config.references import resolve_references
 from confidnet_core.config.registry import entry_names, literal_attribute, parse_entry
 from confidnet_core.config.section import require_mapping, require_named_entries
 from confidnet_core.files import read_yaml
@@ -133,4 +133,4 @@ def _read_params_section(params_path: Path, section_key: str) -> dict[str, Any]:
 
 def _read_params_file(params_path: Path) -> dict[str, Any]:
     """Return the content of a params.yaml as a dictionary, with unchecked values."""
-    return require_mapping(f"{params_path}: the top level", resolve_likes(read_yaml(params_path)))
+    return require_mapping(f"{params_path}: the top level", resolve_references(read_yaml(params_path)))

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
 from confidnet_core.config.choices import RegistryEntryChoice, check_score_names, check_settings, registry_entry_validator
-from confidnet_core.config.likeness import resolve_likes
 from confidnet_core.config.ranges import (
     MAX_RESAMPLES,
     MAX_RISKS,
@@ -28,6 +27,7 @@ from confidnet_core.config.recipes import (
     SecondOpinionRecipe,
     parse_baseline,
 )
+from confidnet_core.config.references import resolve_references
 from confidnet_core.config.registry import suggestion
 from confidnet_core.config.section import (
     ParamsSection,
@@ -46,7 +46,7 @@ def _require_named_entries(raw_content: Any) -> dict[str, Any]:
 
 def _as_named_entries(raw_content: Any) -> dict[str, Any]:
     """Return a section of named entries that may be empty."""
-    return require_named_entries("", raw_content) if raw_content else {}
+    return {} if raw_content is None or raw_content == {} else require_named_entries("", raw_content)
 
 
 ForeignChoice = Annotated[RegistryEntryChoice, registry_entry_validator("datasets")]
@@ -182,7 +182,7 @@ def load_params(path: Path = Path("params.yaml"), check_entries: bool = True) ->
     """
     raw_content = read_yaml(path)  # YAML 1.2, as DVC reads it: 1e-7 is a number
     try:
-        raw_content = resolve_likes(raw_content)
+        raw_content = resolve_references(raw_content)
         params = validate_section(Params, raw_content, check_entries=check_entries)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +56,7 @@ class _OtherImagesRun(Run):
         return self.cached(_sample_dropout)[quantity_name][self.is_labelled]
 
     def ensemble_quantity(self, method: str) -> Float64[np.ndarray, " n"]:
-        return self.__dict__["quantity_of_ensemble_method"](method)
+        return self.__dict__["ensemble_quantities"][method]
 
 
 def _sample_dropout(run: Run) -> dict[str, np.ndarray]:
@@ -66,10 +65,13 @@ def _sample_dropout(run: Run) -> dict[str, np.ndarray]:
 
 
 class BenchmarkScores:
-    """The classifiers of all seeds of a benchmark, and the scores that were evaluated with them."""
+    """The classifiers of all seeds of a benchmark, and the scores that were evaluated with them.
+
+    settings_of_method: {name of a score: its settings}
+    """
 
     def __init__(self, benchmark_name: str, benchmark: Benchmark, seeds: Sequence[int], settings_of_method: Mapping[str, Any]) -> None:
-        self.seeds, self._settings_of_method, self._benchmark_name = sorted(seeds), settings_of_method, benchmark_name
+        self.benchmark_name, self.seeds, self._settings_of_method = benchmark_name, sorted(seeds), settings_of_method
         self._runs = {seed: load_run(benchmark_name, benchmark, seed, "", ()) for seed in self.seeds}
         self._over_seeds = entry_attributes("scores", settings_of_method, "over_seeds")
 
@@ -80,7 +82,11 @@ class BenchmarkScores:
 
     def methods(self, seed: int) -> list[str]:
         """Return the names of the scores that were not left out."""
-        return [method for method in self._settings_of_method if left_out_reason(self._benchmark_name, seed, method) is None]
+        return [method for method in self._settings_of_method if left_out_reason(self.benchmark_name, seed, method) is None]
+
+    def is_oracle(self, method: str) -> bool:
+        """Return whether a score reads the labels."""
+        return getattr(find_entry("scores", method), "oracle", False)
 
     def score(self, image_set: ImageSet) -> Iterator[Scored]:
         """Yield all scores of all seeds on an image set; for foreign images those that read no labels."""
@@ -89,8 +95,8 @@ class BenchmarkScores:
         is_labelled = np.ones(map_shape, bool) if image_set.is_labelled is None else image_set.is_labelled
         label_maps = np.zeros(map_shape, np.uint8) if image_set.label_maps is None else image_set.label_maps
         predictions = {seed: self._predict(seed, image_set.images) for seed in self.seeds}
-        quantity_of_method = self._ensemble_quantities(predictions, is_labelled)
-        for seed in self.seeds:
+        ensemble_quantities_of_all = self._ensemble_quantities(predictions, is_labelled)
+        for seed_index, seed in enumerate(self.seeds):
             cached_values: dict[tuple, Any] = {}
             overridden = {
                 "images": image_set.images,
@@ -98,13 +104,16 @@ class BenchmarkScores:
                 "is_labelled": is_labelled,
                 "logits": predictions[seed].logits,
                 "predicted_maps": predictions[seed].predicted,
-                "quantity_of_ensemble_method": partial(_of_seed, quantity_of_method, self.seeds.index(seed)),
+                "ensemble_quantities": {
+                    method: quantity if quantity.ndim == 1 else quantity[seed_index]
+                    for method, quantity in ensemble_quantities_of_all.items()
+                },
             }
             pixels_per_image = is_labelled.reshape(len(is_labelled), -1).sum(1) if self.dataset.is_segmentation else None
             for method in self.methods(seed):
-                score = find_entry("scores", method)
-                if is_foreign and getattr(score, "oracle", False):
+                if is_foreign and self.is_oracle(method):
                     continue
+                score = find_entry("scores", method)
                 run = self._run(seed, method, score, cached_values, overridden)
                 correct = np.zeros(int(is_labelled.sum()), bool) if is_foreign else run.correct
                 yield Scored(seed, method, score(run, **self._settings_of_method[method]), correct, pixels_per_image)
@@ -115,7 +124,8 @@ class BenchmarkScores:
         base = self._runs[seed]
         fields = {name: getattr(base, name) for name in Run.__dataclass_fields__}
         run = _OtherImagesRun(**fields | {"method": method, "declared_inputs": readable_inputs(score)})
-        fitted_values = load_fitted_values(paths.score_folder(self._benchmark_name, seed, method), base.device)
+        # Read anew for each image set: features of training images, of which memory then holds those of one score.
+        fitted_values = load_fitted_values(paths.score_folder(self.benchmark_name, seed, method), base.device)
         run.__dict__.update(overridden, cache=RunCache(base.cache.networks, fitted_values, cached_values))
         return run
 
@@ -133,8 +143,3 @@ class BenchmarkScores:
         logits_by_seed, predicted_by_seed = zip(*((each.logits, each.predicted) for each in predictions.values()), strict=True)
         values = ensemble_quantities({*quantity_of_method.values()}, logits_by_seed, predicted_by_seed, is_labelled)
         return {method: values[quantity] for method, quantity in quantity_of_method.items()}
-
-
-def _of_seed(quantity_of_method: Mapping[str, np.ndarray], seed_index: int, method: str) -> np.ndarray:
-    quantity = quantity_of_method[method]
-    return quantity if quantity.ndim == 1 else quantity[seed_index]

@@ -5,7 +5,7 @@ Foreign images, of none of the classes, count as failures beside the errors, as 
 """
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from confidnet_core import paths
-from confidnet_core.config.registry import entry_attributes
 from confidnet_core.config.shifts import Shifts
 from confidnet_core.data import Dataset, labelled_mask
 from confidnet_core.evaluation.at_threshold import ScoredSplit, result_at_threshold
@@ -36,7 +35,7 @@ SHIFT_COLUMNS = (
 FOREIGN_COLUMNS = (
     *("benchmark", "seed", "foreign", "method", "samples", "errors", "foreign_images"),
     *("foreign_auroc", "foreign_fpr_at_95_tpr", "foreign_accepted"),
-    *("fpr_at_95_tpr", "aupr_error", "auroc", "aurc", "augrc"),
+    *SHOWN_METRICS,
     *THRESHOLD_COLUMNS,
 )
 Row = dict[str, Any]
@@ -54,10 +53,9 @@ def corrupted_test_images(dataset: Dataset, corruption: str, severity: int, seed
 class ShiftedResults:
     """The rows of one benchmark."""
 
-    def __init__(self, benchmark_name: str, scores: BenchmarkScores, settings_of_method: Mapping[str, Any]) -> None:
-        self._benchmark_name, self._scores = benchmark_name, scores
-        self._oracles = {method for method, is_oracle in entry_attributes("scores", settings_of_method, "oracle").items() if is_oracle}
-        self._stored = {seed: StoredResults(benchmark_name, seed, tuple(scores.methods(seed))) for seed in scores.seeds}
+    def __init__(self, scores: BenchmarkScores) -> None:
+        self._scores = scores
+        self._stored = {seed: StoredResults(scores.benchmark_name, seed, tuple(scores.methods(seed))) for seed in scores.seeds}
 
     def unshifted_rows(self) -> list[Row]:
         """Return the rows of the test images as they are, from what is stored."""
@@ -83,7 +81,7 @@ class ShiftedResults:
             **self._key(scored),
             "corruption": corruption,
             "severity": severity,
-            "oracle": scored.method in self._oracles,
+            "oracle": self._scores.is_oracle(scored.method),
             "samples": len(scored.correct),
             "errors": int(np.count_nonzero(~scored.correct)),
             **{metric: metrics[metric] for metric in ("accuracy", *SHOWN_METRICS)},
@@ -117,7 +115,7 @@ class ShiftedResults:
         }
 
     def _key(self, scored: Scored) -> Row:
-        return {"benchmark": self._benchmark_name, "seed": scored.seed, "method": scored.method}
+        return {"benchmark": self._scores.benchmark_name, "seed": scored.seed, "method": scored.method}
 
     def _at_threshold(self, scored: Scored) -> Row:
         """Return what the threshold does that a served model uses; None for coverage and risk where there is none."""

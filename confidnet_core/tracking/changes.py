@@ -8,7 +8,7 @@ from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
-from confidnet_core.config.likeness import resolve_likes
+from confidnet_core.config.references import resolve_references
 from confidnet_core.files import parse_yaml, read_yaml
 from confidnet_core.revision import git
 
@@ -23,7 +23,7 @@ def benchmark_settings(benchmark: str, params_content: Mapping[str, Any] | None 
     params_content: content of a params.yaml; None reads the file in the working directory
     """
     content: Mapping[str, Any] = params_content if params_content is not None else (PARAMS_FILE.exists() and read_yaml(PARAMS_FILE)) or {}
-    content = resolve_likes(content)
+    content = resolve_references(content)
     shared_settings = {name: value for name, value in content.items() if name not in ("run", "benchmarks")}
     return shared_settings | (content.get("benchmarks") or {}).get(benchmark, {})
 

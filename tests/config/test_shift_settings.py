@@ -68,6 +68,8 @@ def test_foreign_images_are_a_data_set_or_those_of_another_benchmark(tmp_path: P
         ),
         ({"../photos": {"name": "sample_photos"}}, "benchmarks.small.foreign has the name '../photos'; rename it"),
         (["photos"], "benchmarks.small.foreign is ['photos']; expected keys and values"),
+        ([], "benchmarks.small.foreign is []; expected keys and values"),
+        (0, "benchmarks.small.foreign is 0; expected keys and values"),
         ({"photos": None}, "benchmarks.small.foreign.photos lacks name"),
     ],
 )

@@ -105,7 +105,7 @@ def test_foreign_images_are_failures_and_have_no_oracle(runs: dict[str, Run], ta
 @both_tasks
 def test_rows_under_shift_are_the_metrics_of_the_moved_images(runs: dict[str, Run], task: str):
     run = runs[task]
-    results = ShiftedResults(task, scores_of(run, ["mcp", "tcp"]), {"mcp": {}, "tcp": {}})
+    results = ShiftedResults(scores_of(run, ["mcp", "tcp"]))
     unshifted, (mcp, tcp) = results.unshifted_rows(), results.shift_rows("rotation", 3, seed=4)
     assert [(row["corruption"], row["severity"], row["oracle"]) for row in (*unshifted, mcp, tcp)] == [
         *[("none", 0, False), ("none", 0, True)],
@@ -128,7 +128,7 @@ def test_rows_under_shift_are_the_metrics_of_the_moved_images(runs: dict[str, Ru
 def test_a_row_of_foreign_images_holds_them_against_correct_predictions_and_both_kinds_of_failures(runs: dict[str, Run], tmp_path: Path):
     run = runs["digits"]
     save_foreign_images(tmp_path / "foreign", [("inverted", _Inverted(run))], (1, 8, 8))
-    results = ShiftedResults("digits", scores_of(run, ["mcp", "tcp"]), {"mcp": {}, "tcp": {}})
+    results = ShiftedResults(scores_of(run, ["mcp", "tcp"]))
     (row,) = results.foreign_rows(tmp_path / "foreign", "inverted")
     confidence, correct = StoredResults("digits", 0, ("mcp",)).confidence("mcp"), run.correct
     (foreign,) = scores_of(run, ["mcp", "tcp"]).score(ImageSet(255 - unchanged(run).images))
@@ -167,7 +167,7 @@ def test_an_interrupted_judgement_goes_on_after_the_last_image_set(runs: dict[st
             if len(stored) == sets_before_the_end:
                 raise KeyboardInterrupt
 
-        results = ShiftedResults("digits", scores_of(run, ["mcp", "mc_dropout"]), {"mcp": {}, "mc_dropout": {}})
+        results = ShiftedResults(scores_of(run, ["mcp", "mc_dropout"]))
         try:
             return judge_image_sets(results, shifts, tmp_path / "foreign", finished, save), len(stored)
         except KeyboardInterrupt:
@@ -188,7 +188,7 @@ def test_the_tables_hold_their_columns_where_there_are_no_rows(tmp_path: Path):
 
 
 def test_undefined_numbers_are_empty_in_the_tables(runs: dict[str, Run], tmp_path: Path):
-    rows = ShiftedResults("digits", scores_of(runs["digits"], ["mcp"]), {"mcp": {}}).unshifted_rows()
+    rows = ShiftedResults(scores_of(runs["digits"], ["mcp"])).unshifted_rows()
     save_shifted_results(tmp_path / "results", [rows[0] | {"auroc": None, "risk": None, "verdict": None}])
     with (tmp_path / "results/shifts.csv").open() as file:
         (row,) = csv.DictReader(file)

@@ -12,7 +12,7 @@ FOREIGN_KEY, BENCHMARK_KEY = "foreign", "benchmark"
 ENTRY_SECTIONS = ("data", "model")  # which belong together as a whole: settings of another data set or model would not fit
 
 
-def resolve_likes(raw_params: Any) -> Any:
+def resolve_references(raw_params: Any) -> Any:
     """Return the content of params.yaml in which no benchmark refers to another, and those that did hold the other's sections.
 
     A recipe that a benchmark names in part takes the keys that it leaves out from the other's recipe of this name; data and model are taken
