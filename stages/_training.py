@@ -14,7 +14,7 @@ from confidnet_core.tracking.mlflow_run import StageRun
 from confidnet_core.tracking.stage_run import stage_run
 from confidnet_core.training.job import TrainingJob, training_origin
 from confidnet_core.training.loop import Metrics, Training
-from confidnet_core.training.resume import resumable_training
+from confidnet_core.training.resume import resumable_work
 from confidnet_core.training.untrained import leave_out_network
 from stages._command import stage_params
 
@@ -44,7 +44,7 @@ def training_job(
     origin_json = training_origin(benchmark_name, seed, dataset, used_params, code_version, *upstream)
 
     with (
-        resumable_training(stage, origin_json | {"device": device.type}) as resume_folder,
+        resumable_work(stage, origin_json | {"device": device.type}) as resume_folder,
         stage_run(stage=stage, benchmark=benchmark_name, seed=seed, params=used_params, resume_id=resume_folder.run_id()) as tracked,
     ):
         resume_folder.save_run_id(tracked.run_id)

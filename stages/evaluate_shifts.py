@@ -18,7 +18,7 @@ from confidnet_core.scoring.other_images import BenchmarkScores
 from confidnet_core.scoring.shifted_results import ShiftedResults, digest_of_stored_files, judge_image_sets, save_shifted_results
 from confidnet_core.system.processes import leave_to_first_process
 from confidnet_core.tracking.stage_run import stage_run
-from confidnet_core.training.resume import resumable_training
+from confidnet_core.training.resume import resumable_work
 from stages._command import run_stage, stage_params
 
 
@@ -32,7 +32,7 @@ def main(params: Params, benchmark_name: str) -> None:
     inputs["code"] = stage_code_version("evaluate_shifts", benchmark.model.name, benchmark.model.settings)
 
     with (
-        resumable_training("evaluate_shifts", inputs) as resume_folder,
+        resumable_work("evaluate_shifts", inputs) as resume_folder,
         stage_run(stage="evaluate_shifts", benchmark=benchmark_name, seed=None, params=used_params, deferred=True) as tracked,
     ):
         scores = BenchmarkScores(benchmark_name, benchmark, params.seeds, params.methods)

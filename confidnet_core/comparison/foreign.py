@@ -8,7 +8,7 @@ import pandas as pd
 from confidnet_core.comparison.frames import COLUMN_BY_METRIC
 from confidnet_core.comparison.lines import iterate_groups
 from confidnet_core.comparison.names import display_name
-from confidnet_core.comparison.tables import UNDEFINED_SIGN, Cell, Column, Row, Table, format_count, join_names
+from confidnet_core.comparison.tables import UNDEFINED_SIGN, Cell, Column, Row, Table, count_in_words, format_count, join_names
 from confidnet_core.comparison.uncertainty import insufficiency
 from confidnet_core.comparison.units import unit_words
 
@@ -39,12 +39,12 @@ def _foreign_table(name: str, foreign_rows: pd.DataFrame, columns: Sequence[Colu
     """Return the table of one set of foreign images, without a legend."""
     one_row_per_seed = foreign_rows.drop_duplicates("seed")
     images, samples, errors = (one_row_per_seed[column].mean() for column in ("foreign_images", "samples", "errors"))
-    predictions = "predicted pixels" if unit_words(benchmark_rows).parts else "predictions"
+    prediction_noun = "predicted pixel" if unit_words(benchmark_rows).parts else "prediction"
     mean_text = " (mean over seeds)" if len(one_row_per_seed) > 1 else ""
-    test_images = format_count(benchmark_rows["units"].iloc[0])
+    test_images = count_in_words(benchmark_rows["units"].iloc[0], "test image")
     note = (
-        f"The {format_count(images)} foreign images of {name} are judged beside {test_images} test images. Of the "
-        f"{format_count(samples)} {predictions} of the test images, {format_count(samples - errors)} are correct{mean_text}."
+        f"{count_in_words(images, 'foreign image')} of {name} and {test_images} with {count_in_words(samples, prediction_noun)}, "
+        f"{format_count(samples - errors)} of them correct{mean_text}."
     )
     table_rows = []
     for method, method_rows in iterate_groups(foreign_rows, "method"):

@@ -41,7 +41,7 @@ def shifted_section(
 ) -> ShiftedSection:
     """Return the part of the page about one benchmark. shift_rows: its rows of ShiftedFrames.shifts; line_styles: {method: line style}"""
     means, target_risk = severity_means(shift_rows), served_target_risk(shift_rows)
-    drawn_means = means if target_risk is None else means.dropna(subset=["coverage"])
+    drawn_means = means.dropna(subset=["auroc" if target_risk is None else "coverage"])
     drawn_styles = {method: style for method, style in line_styles.items() if method in set(drawn_means["method"])}
     names_without_line = [style.label for method, style in line_styles.items() if method in set(means["method"]) - set(drawn_styles)]
     severity_table, corruption_table, foreign_tables = tables
@@ -83,11 +83,13 @@ def _severity_charts(
 
 
 def _chart_text(shift_rows: pd.DataFrame, target_risk: float | None, names_without_line: Sequence[str]) -> str:
-    """Return the paragraph above the charts. names_without_line: of scores that have no threshold"""
+    """Return the paragraph above the charts. names_without_line: of scores that have no threshold or, where none has one, no AUROC"""
     means_over = "Means over corruptions and seeds." if shift_rows["seed"].nunique() > 1 else "Means over corruptions."
+    missing_quantity = "AUROC" if target_risk is None else "threshold"
+    without_line = f" {join_names(names_without_line)}: no {missing_quantity}, so no line." if names_without_line else ""
     if target_risk is None:
-        return f"How far each score separates errors on corrupted test images, over the severity of the corruption. {means_over}"
-    without_line = f" {join_names(names_without_line)}: no threshold, so no line." if names_without_line else ""
+        text = "How far each score separates errors on corrupted test images, over the severity of the corruption."
+        return f"{text} {means_over}{without_line}"
     return (
         "What the threshold that a served model uses does on corrupted test images, over the severity of the corruption. Left: the share "
         "of the predictions that it accepts (coverage). Right: the error rate among these (selective risk), with a dotted line at the "

@@ -1,4 +1,4 @@
-"""Resuming interrupted trainings: the state after each epoch is stored outside the workspace under a fingerprint of the inputs.
+"""Resuming interrupted work: the state after each epoch, or step, is stored outside the workspace under a fingerprint of the inputs.
 
 The folder is .resume/ in the project, also for DVC's temporary workspaces, so that a killed experiment is resumed. Changed inputs,
 including changed code, give another fingerprint and so a fresh start: a training never continues from another one's weights.
@@ -29,19 +29,19 @@ OWNER_FILE_NAME = "process.json"
 
 @dataclass(frozen=True)
 class ResumeFolder:
-    """The folder in which a training stores its state (weights, optimizer, history) after each epoch, to be resumed if interrupted."""
+    """The folder in which a stage keeps its state after each epoch or step (weights, optimizer, history), to resume interrupted work."""
 
     folder: Path
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write the state of a training to state.pt of the folder, in place of the state after the previous epoch; in the first process."""
+        """Write the state to state.pt of the folder, in place of that after the previous epoch or step; in the first process."""
         if not is_first_process():
             return
         with atomic_write(self.folder / "state.pt") as temporary_path:
             torch.save(state, temporary_path)
 
     def load(self) -> dict[str, Any] | None:
-        """Return the training's state after its last completed epoch. None if there is none and, with a warning, for a damaged file.
+        """Return the state after the last completed epoch or step. None if there is none and, with a warning, for a damaged file.
 
         Several processes get what the first one has read; they may be more or fewer than those that stored it.
         """
@@ -52,18 +52,18 @@ class ResumeFolder:
         try:
             return load_tensors(path) if path.exists() else None
         except ValueError as error:
-            # Only time is lost: the training is deterministic, so that it ends the same if it starts again.
-            print(f"WARNING {error}; this training starts again from its first epoch", file=sys.stderr)
+            # Only time is lost: the work is deterministic, so that it ends the same if it starts again.
+            print(f"WARNING {error}; the work starts again from its beginning", file=sys.stderr)
             return None
 
     def save_run_id(self, run_id: str) -> None:
-        """Keep the id of the training's MLflow run, so that a resumed training continues this run."""
+        """Keep the id of the MLflow run, so that resumed work continues this run."""
         if not is_first_process():
             return
         write_json(self._mlflow_run_file, {"run_id": run_id})
 
     def run_id(self) -> str | None:
-        """Return the id of the interrupted training's MLflow run; None for a training that has not begun before."""
+        """Return the id of the interrupted MLflow run; None for work that has not begun before."""
         return read_json(self._mlflow_run_file)["run_id"] if self._mlflow_run_file.exists() else None
 
     @property
@@ -72,15 +72,15 @@ class ResumeFolder:
 
 
 @contextmanager
-def resumable_training(stage: str, training_inputs: Any) -> Iterator[ResumeFolder]:
-    """Lock and yield the ResumeFolder of a training with these inputs; the folder is deleted when the block succeeds.
+def resumable_work(stage: str, inputs: Any) -> Iterator[ResumeFolder]:
+    """Lock and yield the ResumeFolder of the stage's work with these inputs; the folder is deleted when the block succeeds.
 
-    The block trains and writes the outputs. Of several processes, the first one locks and deletes. ValueError, with its number, if another
-    process is running the same training.
-    training_inputs: everything that determines the result, JSON-like: parameters, data, weights, code
+    The block works and writes the outputs. Of several processes, the first one locks and deletes. ValueError, with its number, if another
+    process is at the same work.
+    inputs: everything that determines the result, JSON-like: parameters, data, weights, code
     """
     resume_root = Path(os.environ.get("DVC_ROOT") or ".").resolve() / ".resume"
-    inputs_fingerprint = sha256(json.dumps(training_inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    inputs_fingerprint = sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
     folder = resume_root / f"{stage}-{inputs_fingerprint}"
     if not is_first_process():
         yield ResumeFolder(folder)
@@ -91,7 +91,7 @@ def resumable_training(stage: str, training_inputs: Any) -> Iterator[ResumeFolde
         lock.acquire()
     except Timeout:
         raise ValueError(
-            f"another process{_owner_in_words(folder)} is already at this training ({stage}, {folder.name}); wait for it or stop it"
+            f"another process{_owner_in_words(folder)} is already at this work ({stage}, {folder.name}); wait for it or stop it"
         ) from None
     try:
         folder.mkdir(exist_ok=True)

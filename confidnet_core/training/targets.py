@@ -63,10 +63,13 @@ def training_target_summary(confidnet: ConfidNet, dataset: Dataset, device: torc
 
 def warn_if_target_collapsed(target: dict, benchmark_name: str) -> None:
     """Print a warning about the benchmark of this name if its target, from training_target_summary, has collapsed."""
-    if target["collapsed"]:
-        print(
-            f"WARNING {benchmark_name}: the classifier is nearly always sure and right on its training data ({target['errors']} errors of "
-            f"{target['samples']}, TCP {target['mean']:.4f} +- {target['std']:.4f}); a head that regresses this target learns a constant. "
-            "Train the baseline for fewer epochs, with more augmentation or dropout, or keep confidnet.dropout: true.",
-            file=sys.stderr,
-        )
+    if not target["collapsed"]:
+        return
+    counts = f"{target['errors']} errors of {target['samples']}, TCP {target['mean']:.4f} +- {target['std']:.4f}"
+    if 2 * target["errors"] > target["samples"]:
+        finding = f"the classifier has learned next to nothing: it is equally unsure of all its training data ({counts})"
+        remedy = "Train the baseline for more epochs or at another rate."
+    else:
+        finding = f"the classifier is nearly always sure and right on its training data ({counts})"
+        remedy = "Train the baseline for fewer epochs, with more augmentation or dropout, or keep confidnet.dropout: true."
+    print(f"WARNING {benchmark_name}: {finding}; a head that regresses this target learns a constant. {remedy}", file=sys.stderr)

@@ -123,6 +123,15 @@ def test_without_any_threshold_the_auroc_is_drawn():
     assert not found.severity_html and not found.corruption_html and not found.foreign_html
 
 
+def test_where_no_auroc_is_defined_nothing_is_drawn_and_a_score_without_one_is_named():
+    undefined = {"coverage": None, "risk": None, "verdict": None}
+    rows = [shift_row(*one, method, **undefined, auroc=None) for one in SETS for method in STYLES]
+    assert section(rows).charts == ()
+    rows = [shift_row(*one, method, **undefined, **({"auroc": None} if method == "margin" else {})) for one in SETS for method in STYLES]
+    assert section(rows).chart_text.endswith("Margin: no AUROC, so no line.")
+    assert [entry["label"] for entry in section(rows).legend_entries] == ["MCP", "Entropy"]
+
+
 def test_the_settings_of_shifts_and_foreign_images_are_told_and_their_absence_is_not(report: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(report.parent)
     photos = RegistryEntryChoice(name="sample_photos", settings={"side": 32})

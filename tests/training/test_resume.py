@@ -22,7 +22,7 @@ from confidnet_core.config.recipes import Augmentation, BaselineRecipe
 from confidnet_core.data import save_dataset
 from confidnet_core.networks.artifacts import build_classifier
 from confidnet_core.training.loop import Training, TrainingState
-from confidnet_core.training.resume import ResumeFolder, resumable_training
+from confidnet_core.training.resume import ResumeFolder, resumable_work
 from confidnet_core.training.trainings import finetune_confidnet, train_classifier, train_confidnet
 from stages._training import training_job
 
@@ -69,15 +69,15 @@ def process_in_its_third_epoch(project: Path) -> Iterator[subprocess.Popen]:
 @pytest.mark.slow
 def test_a_training_killed_in_its_third_epoch_ends_bit_for_bit_as_an_uninterrupted_one(project: Path):
     with process_in_its_third_epoch(project) as child:
-        message = rf"another process \(pid {child.pid}\) is already at this training \(train_baseline.*wait for it or stop it"
+        message = rf"another process \(pid {child.pid}\) is already at this work \(train_baseline.*wait for it or stop it"
         refused = pytest.raises(ValueError, match=message)
-        with refused, resumable_training("train_baseline", INPUTS):
+        with refused, resumable_work("train_baseline", INPUTS):
             pytest.fail("two processes at one training")
-        with resumable_training("train_baseline", {**INPUTS, "seed": 1}):
+        with resumable_work("train_baseline", {**INPUTS, "seed": 1}):
             pass  # another seed may run beside it
         child.kill()  # SIGKILL: nothing in the process can clean up
         child.wait()
-    with resumable_training("train_baseline", INPUTS) as resume:
+    with resumable_work("train_baseline", INPUTS) as resume:
         assert [row["epoch"] for row in resume.load()["history"]] == [1, 2]
         weights, fit = train(resume)
     expected_weights, expected = train(ResumeFolder(project / "uninterrupted"))
@@ -145,13 +145,13 @@ def test_the_trainings_of_the_confidence_go_on_as_well(tmp_path: Path, stage: st
 
 @pytest.mark.parametrize("key", ["params", "seed", "data", "device", "code"])
 def test_other_inputs_are_another_training_and_start_afresh(key: str):
-    with pytest.raises(KeyboardInterrupt), resumable_training("train_baseline", INPUTS) as resume:
+    with pytest.raises(KeyboardInterrupt), resumable_work("train_baseline", INPUTS) as resume:
         train(resume, stop_at=3)
-    with resumable_training("train_baseline", {**INPUTS, key: "other"}) as resume:
+    with resumable_work("train_baseline", {**INPUTS, key: "other"}) as resume:
         assert resume.load() is None
-    with resumable_training("train_confidnet", INPUTS) as resume:
+    with resumable_work("train_confidnet", INPUTS) as resume:
         assert resume.load() is None
-    with resumable_training("train_baseline", dict(reversed(INPUTS.items()))) as resume:  # the same inputs in another order
+    with resumable_work("train_baseline", dict(reversed(INPUTS.items()))) as resume:  # the same inputs in another order
         assert len(resume.load()["history"]) == 2
 
 
@@ -178,12 +178,12 @@ def test_a_stages_other_code_is_another_training_and_what_only_reports_is_not(ro
 
 def test_the_folder_stays_after_a_failure_and_goes_after_success(project: Path):
     for error in (ValueError, KeyboardInterrupt, SystemExit):
-        with pytest.raises(error), resumable_training("train_baseline", INPUTS) as resume:
+        with pytest.raises(error), resumable_work("train_baseline", INPUTS) as resume:
             resume.save({"epoch": 1})
             raise error
         assert folders(project) == [resume.folder]
         assert resume.load() == {"epoch": 1}
-    with resumable_training("train_baseline", INPUTS) as resume:
+    with resumable_work("train_baseline", INPUTS) as resume:
         assert resume.load() == {"epoch": 1}
     assert folders(project) == []
 
@@ -191,13 +191,13 @@ def test_the_folder_stays_after_a_failure_and_goes_after_success(project: Path):
 def test_without_dvc_the_folder_is_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("DVC_ROOT")
     monkeypatch.chdir(tmp_path)
-    with resumable_training("train_baseline", INPUTS) as resume:
+    with resumable_work("train_baseline", INPUTS) as resume:
         monkeypatch.chdir("/")
         assert resume.folder.parent == tmp_path / ".resume"
 
 
 def test_a_lock_that_times_out_inside_the_training_is_not_taken_for_a_second_process():
-    with pytest.raises(filelock.Timeout), resumable_training("train_baseline", INPUTS):
+    with pytest.raises(filelock.Timeout), resumable_work("train_baseline", INPUTS):
         raise filelock.Timeout("mlflow.db.lock")
 
 
@@ -222,7 +222,7 @@ def third_epoch(metrics: dict, epoch: int) -> None:
 
 
 if __name__ == "__main__":
-    with resumable_training("train_baseline", INPUTS) as started:
+    with resumable_work("train_baseline", INPUTS) as started:
         data = small_digits()
         torch.manual_seed(0)
         train_classifier(build_classifier(MLP, data), Training("train_baseline", data, RECIPE, 0, CPU, started, third_epoch))
