@@ -44,7 +44,7 @@ def _foreign_table(name: str, foreign_rows: pd.DataFrame, columns: Sequence[Colu
     test_images = count_in_words(benchmark_rows["units"].iloc[0], "test image")
     note = (
         f"{count_in_words(images, 'foreign image')} of {name} and {test_images} with {count_in_words(samples, prediction_noun)}, "
-        f"{format_count(samples - errors)} of them correct{mean_text}."
+        f"{format_count(samples - errors)} of them correct{mean_text}, are judged together."
     )
     table_rows = []
     for method, method_rows in iterate_groups(foreign_rows, "method"):

@@ -39,8 +39,8 @@ def training_target_summary(confidnet: ConfidNet, dataset: Dataset, device: torc
     """Return a summary of TCP, the head's published target, on the training split: histogram, errors, quantiles, and "collapsed".
 
     TCP is computed in the encoder's training mode, with dropout where the recipe has dropout. The target has collapsed if there is no
-    error, or its standard deviation is below 0.02: a classifier that is nearly always confident and correct on its own training data
-    leaves nothing to learn.
+    error, or its standard deviation is below 0.02: a classifier that is nearly always confident and correct on its own training data, or
+    equally unsure of all of it, leaves nothing to learn.
     """
     to_device(confidnet, device)
     images, labels = dataset.split("train")
@@ -66,9 +66,9 @@ def warn_if_target_collapsed(target: dict, benchmark_name: str) -> None:
     if not target["collapsed"]:
         return
     counts = f"{target['errors']} errors of {target['samples']}, TCP {target['mean']:.4f} +- {target['std']:.4f}"
-    if 2 * target["errors"] > target["samples"]:
+    if target["mean"] < 0.5:
         finding = f"the classifier has learned next to nothing: it is equally unsure of all its training data ({counts})"
-        remedy = "Train the baseline for more epochs or at another rate."
+        remedy = "Train the baseline for more epochs or at another learning rate."
     else:
         finding = f"the classifier is nearly always sure and right on its training data ({counts})"
         remedy = "Train the baseline for fewer epochs, with more augmentation or dropout, or keep confidnet.dropout: true."

@@ -144,7 +144,9 @@ def test_each_set_of_foreign_images_has_a_table_and_the_last_one_the_legend():
     found = tables([foreign_row(name, method) for name in ("photos", "noise") for method in ("mcp", "margin")])
     assert found.by_severity is None and found.by_corruption is None
     assert [table.title for table in found.section()] == ["Shifted and foreign images", "Foreign images: noise"]
-    assert found.foreign[0].notes == ("1,200 foreign images of photos and 30 test images with 30 predictions, 21 of them correct.",)
+    assert found.foreign[0].notes == (
+        "1,200 foreign images of photos and 30 test images with 30 predictions, 21 of them correct, are judged together.",
+    )
     assert list(cells(found.foreign[0], "mcp").values()) == ["90.00", "10.00", "20.00", "750.00", "750.00"]
     assert not found.foreign[0].legend
     legend = " ".join(found.foreign[1].legend)
